@@ -1,0 +1,1 @@
+"""Crema: the backend of a chain of take-away coffee shops."""

@@ -1,0 +1,1 @@
+"""People: registration, verification, login, sessions and tokens, roles and permissions."""

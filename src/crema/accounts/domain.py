@@ -1,0 +1,60 @@
+"""Roles, permissions and who someone is, as plain values."""
+
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+PERMISSIONS: Final = {
+    "menu:write": "Change categories, products, sizes, modifier groups and pictures.",
+    "orders:read": "See the orders of one's shops.",
+    "orders:write": "Move the orders of one's shops along.",
+    "roles:write": "See and change roles and what they allow.",
+    "shops:write": "Change shops and their opening hours.",
+    "support:write": "Answer customers in the support chat.",
+    "users:write": "See and change people.",
+}
+"""Code → meaning. The rows of the permissions table are these, kept by a migration and checked by a test."""
+
+ADMIN: Final = "admin"
+CUSTOMER: Final = "user"
+
+BUILTIN_ROLES: Final[dict[str, tuple[str, frozenset[str]]]] = {
+    CUSTOMER: ("Orders for themselves.", frozenset()),
+    "barista": ("Makes and hands over the orders of their shops.", frozenset({"orders:read", "orders:write"})),
+    "support": ("Talks to customers of the whole chain.", frozenset({"orders:read", "support:write"})),
+    "manager": (
+        "Runs their shops: menu, orders, hours.",
+        frozenset({"menu:write", "orders:read", "orders:write", "shops:write", "support:write"}),
+    ),
+    ADMIN: ("May do everything, in every shop.", frozenset(PERMISSIONS)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who is asking: loaded afresh for every request, so that blocking or a new role counts at once."""
+
+    user_id: UUID
+    session_id: UUID
+    role: str
+    permissions: frozenset[str]
+    shop_ids: frozenset[UUID]
+    is_verified: bool = True
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether this is an administrator, who isn't tied to shops."""
+        return self.role == ADMIN
+
+    def may(self, permission: str) -> bool:
+        """Whether the role has this permission."""
+        return permission in self.permissions
+
+    @property
+    def serves_all_shops(self) -> bool:
+        """Administrators do; so does support that is tied to no shop."""
+        return self.is_admin or (self.may("support:write") and not self.shop_ids and not self.may("orders:write"))
+
+    def serves(self, shop_id: UUID) -> bool:
+        """Whether they work for this shop."""
+        return self.serves_all_shops or shop_id in self.shop_ids

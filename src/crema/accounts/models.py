@@ -1,0 +1,191 @@
+"""Tables of people, their roles, sessions and one-time codes. Secrets are kept only as hashes."""
+
+from datetime import datetime
+from typing import ClassVar
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, SmallInteger, String, func
+from sqlalchemy.ext.hybrid import hybrid_property
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.sql import ColumnElement
+
+from crema.db.base import Base, Created, Id, Updated
+
+
+class Permission(Base):
+    """Something a role may allow. The rows are ours: routes name them in code."""
+
+    __tablename__ = "permissions"
+
+    code: Mapped[str] = mapped_column(primary_key=True)
+    description: Mapped[str]
+
+
+class RolePermission(Base):
+    """Link: which permissions a role has."""
+
+    __tablename__ = "role_permissions"
+
+    role_id: Mapped[UUID] = mapped_column(ForeignKey("roles.id", ondelete="CASCADE"), primary_key=True)
+    permission_code: Mapped[str] = mapped_column(
+        ForeignKey("permissions.code", ondelete="CASCADE"), primary_key=True, index=True
+    )
+
+
+class Role(Base):
+    """A named set of permissions; the built-in ones can't be deleted or renamed."""
+
+    __tablename__ = "roles"
+    __table_args__ = (CheckConstraint("name <> ''", "name"),)
+
+    id: Mapped[Id]
+    name: Mapped[str] = mapped_column(String(60), unique=True)
+    description: Mapped[str] = mapped_column(server_default="")
+    is_builtin: Mapped[bool] = mapped_column(server_default="false")
+    created_at: Mapped[Created]
+    updated_at: Mapped[Updated]
+
+    permissions: Mapped[list[Permission]] = relationship(
+        secondary="role_permissions", order_by="Permission.code", lazy="raise"
+    )
+
+
+class StaffShop(Base):
+    """Link: the shops a member of staff works for."""
+
+    __tablename__ = "staff_shops"
+
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    shop_id: Mapped[UUID] = mapped_column(
+        ForeignKey("shops.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+
+
+class User(Base):
+    """A person. Deleted ones stay as a tombstone without personal data, because their orders stay.
+
+    Until verified, name, phone and password are the latest attempt's; verification writes those of the
+    attempt whose code was entered.
+    """
+
+    __tablename__ = "users"
+    __table_args__ = (
+        CheckConstraint("deleted_at IS NOT NULL OR email IS NOT NULL", "email_unless_deleted"),
+        CheckConstraint(
+            "deleted_at IS NULL OR (email IS NULL AND name IS NULL AND phone IS NULL AND password_hash IS NULL)",
+            "tombstone_is_empty",
+        ),
+    )
+
+    id: Mapped[Id]
+    email: Mapped[str | None] = mapped_column(String(254))
+    name: Mapped[str | None] = mapped_column(String(120))
+    phone: Mapped[str | None] = mapped_column(String(20))
+    password_hash: Mapped[str | None]
+    role_id: Mapped[UUID] = mapped_column(ForeignKey("roles.id", ondelete="RESTRICT"), index=True)
+    language: Mapped[str] = mapped_column(String(2), server_default="en")
+    is_active: Mapped[bool] = mapped_column(server_default="true")
+    verified_at: Mapped[datetime | None]
+    deleted_at: Mapped[datetime | None]
+    created_at: Mapped[Created]
+    updated_at: Mapped[Updated]
+
+    role: Mapped[Role] = relationship(lazy="raise")
+    staff_shops: Mapped[list[StaffShop]] = relationship(
+        lazy="raise", order_by="StaffShop.shop_id", cascade="all, delete-orphan", passive_deletes=True
+    )
+
+    @hybrid_property
+    def is_verified(self) -> bool:
+        """Whether the e-mail address was proved to be theirs."""
+        return self.verified_at is not None
+
+    @is_verified.inplace.expression
+    @classmethod
+    def _is_verified(cls) -> ColumnElement[bool]:
+        return cls.verified_at.is_not(None)
+
+    @property
+    def permissions(self) -> list[str]:
+        """Permission codes of the role."""
+        return [permission.code for permission in self.role.permissions]
+
+    @property
+    def shop_ids(self) -> list[UUID]:
+        """Shops this member of staff works for."""
+        return [link.shop_id for link in self.staff_shops]
+
+
+Index("uq_users_email_lower", func.lower(User.email), unique=True)
+Index("ix_users_unverified", User.created_at, postgresql_where=User.verified_at.is_(None))
+
+
+class OneTimeCode(Base):
+    """A six-digit code sent by mail, and what it will confirm.
+
+    For a registration, `name`, `phone` and `password_hash` are those of that very attempt, so that nobody
+    can plant a password on someone else's address.
+    """
+
+    __tablename__ = "one_time_codes"
+    __table_args__ = (
+        CheckConstraint("purpose IN ('registration', 'password_reset', 'email_change')", "purpose"),
+        CheckConstraint("tries BETWEEN 0 AND 5", "tries"),
+        Index("ix_one_time_codes_user_id_purpose", "user_id", "purpose"),
+    )
+    MAX_TRIES: ClassVar[int] = 5
+
+    id: Mapped[Id]
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    purpose: Mapped[str]
+    code_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    tries: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    expires_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
+    created_at: Mapped[Created]
+    name: Mapped[str | None] = mapped_column(String(120))
+    phone: Mapped[str | None] = mapped_column(String(20))
+    password_hash: Mapped[str | None]
+    new_email: Mapped[str | None] = mapped_column(String(254))
+
+
+class Session(Base):
+    """One login on one device. Access tokens name it, so that ending it counts at the next request."""
+
+    __tablename__ = "sessions"
+
+    id: Mapped[Id]
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    user_agent: Mapped[str] = mapped_column(String(300), server_default="")
+    network: Mapped[str] = mapped_column(String(64), server_default="")
+    created_at: Mapped[Created]
+    last_used_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    end_reason: Mapped[str | None] = mapped_column(String(40))
+
+
+class RefreshToken(Base):
+    """A link in a session's chain of refresh tokens; at most one of a session is live."""
+
+    __tablename__ = "refresh_tokens"
+
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    session_id: Mapped[UUID] = mapped_column(ForeignKey("sessions.id", ondelete="CASCADE"), index=True)
+    created_at: Mapped[Created]
+    used_at: Mapped[datetime | None]
+
+
+Index(
+    "uq_refresh_tokens_live", RefreshToken.session_id, unique=True, postgresql_where=RefreshToken.used_at.is_(None)
+)
+
+
+class Throttle(Base):
+    """How often something was tried in the present window. One row a key; see `accounts.throttle`."""
+
+    __tablename__ = "throttles"
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    hits: Mapped[int]
+    window_ends_at: Mapped[datetime] = mapped_column(index=True)

@@ -1,0 +1,1 @@
+"""Every change to people, their sessions and roles, as verbs."""

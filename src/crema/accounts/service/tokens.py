@@ -1,0 +1,64 @@
+"""Access tokens: short-lived JWTs that name a person and a login, and promise nothing else."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID, uuid4
+
+import jwt
+
+from crema.core.errors import UnauthenticatedError
+
+ALGORITHM: Final = "HS256"
+TYPE: Final = "at+jwt"
+ISSUER: Final = "crema"
+AUDIENCE: Final = "crema:api"
+REQUIRED: Final = ("exp", "iat", "sub", "sid", "iss", "aud", "jti")
+LEEWAY_SECONDS: Final = 5
+
+
+class InvalidTokenError(UnauthenticatedError):
+    """Forged, expired, of another kind, or its session has ended: the answer doesn't tell which."""
+
+    code = "invalid_token"
+    title = "The access token is not valid, or no longer."
+
+
+@dataclass(frozen=True, slots=True)
+class AccessTokens:
+    """Signs and reads access tokens with one algorithm and one key."""
+
+    key: bytes
+    lifetime: timedelta
+
+    def sign(self, *, user_id: UUID, session_id: UUID, now: datetime) -> str:
+        """Make a token that is good until `now` plus the lifetime."""
+        claims = {
+            "sub": str(user_id),
+            "sid": str(session_id),
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+            "iat": now,
+            "exp": now + self.lifetime,
+            "jti": uuid4().hex,
+        }
+        return jwt.encode(claims, self.key, ALGORITHM, headers={"typ": TYPE})
+
+    def read(self, token: str, *, now: datetime) -> tuple[UUID, UUID]:
+        """Return (user_id, session_id); raise InvalidTokenError for anything not signed by us and current."""
+        try:
+            decoded = jwt.decode_complete(
+                token,
+                self.key,
+                algorithms=[ALGORITHM],
+                audience=AUDIENCE,
+                issuer=ISSUER,
+                # The clock is a parameter everywhere, so times are compared below, not by the library.
+                options={"require": list(REQUIRED), "verify_exp": False, "verify_iat": False},
+            )
+            claims = decoded["payload"]
+            if decoded["header"].get("typ") != TYPE or claims["exp"] + LEEWAY_SECONDS < now.timestamp():
+                raise InvalidTokenError
+            return UUID(claims["sub"]), UUID(claims["sid"])
+        except (jwt.InvalidTokenError, ValueError, TypeError, AttributeError) as error:
+            raise InvalidTokenError from error

@@ -1,0 +1,1 @@
+"""One open cart a person, always priced afresh."""

@@ -1,0 +1,1 @@
+"""Words every feature shares. Pure: the standard library only."""

@@ -1,0 +1,82 @@
+"""The families of refusals. A feature defines its own facts as subclasses, next to where it raises them.
+
+`web.problem` maps a family to an HTTP status, so business code never speaks HTTP.
+"""
+
+from typing import Any, ClassVar
+
+
+class CremaError(Exception):
+    """A refusal a client can act on.
+
+    `code` is stable and part of the contract, `title` is the same for every instance,
+    `detail` speaks of this one. `extra` becomes extension members of the problem document.
+    """
+
+    code: ClassVar[str]
+    title: ClassVar[str]
+
+    def __init__(self, detail: str | None = None, **extra: Any) -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail or self.title
+        self.extra = extra
+
+
+class UnauthenticatedError(CremaError):
+    """Nobody we know is asking."""
+
+    code = "not_authenticated"
+    title = "Authentication is required."
+
+
+class ForbiddenError(CremaError):
+    """This role may not do this at all, to no object."""
+
+    code = "forbidden"
+    title = "Your role does not allow this."
+
+
+class NotFoundError(CremaError):
+    """It does not exist, or is not yours to see: the two must stay indistinguishable."""
+
+    code = "not_found"
+    title = "There is no such resource."
+
+
+class ConflictError(CremaError):
+    """Well formed, but the present state refuses it."""
+
+    code = "conflict"
+    title = "The present state does not allow this."
+
+
+class InvalidError(CremaError):
+    """The input breaks a rule that its schema can't express."""
+
+    code = "validation_error"
+    title = "The request is not valid."
+
+
+class TooManyError(CremaError):
+    """Asked too often. `retry_after` is in whole seconds and travels as Retry-After."""
+
+    code = "too_many_requests"
+    title = "Too many requests."
+
+    def __init__(self, detail: str | None = None, *, retry_after: int, **extra: Any) -> None:
+        super().__init__(detail, retry_after=retry_after, **extra)
+        self.retry_after = retry_after
+
+
+class TooLargeError(CremaError):
+    """More bytes or pixels than we take."""
+
+    code = "too_large"
+    title = "The request is too large."
+
+
+class UnsupportedTypeError(CremaError):
+    """Content of a kind we do not take."""
+
+    code = "unsupported_type"
+    title = "This type of content is not supported."

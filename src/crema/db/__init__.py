@@ -1,0 +1,1 @@
+"""PostgreSQL: the declarative base, sessions, lists, jobs and the embedded server. No feature knowledge."""

@@ -1,0 +1,1 @@
+"""The menu: categories, products, sizes, modifier groups, ingredients and pictures."""

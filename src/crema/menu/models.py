@@ -1,0 +1,234 @@
+"""Tables of the menu. Every many-to-many is a link table of its own, with its position."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, String, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from crema.db.base import Base, Created, Id, Money, Updated, fold
+
+
+class ProductCategory(Base):
+    """Link: a product stands in a category, at a position."""
+
+    __tablename__ = "product_categories"
+
+    product_id: Mapped[UUID] = mapped_column(ForeignKey("products.id", ondelete="CASCADE"), primary_key=True)
+    category_id: Mapped[UUID] = mapped_column(ForeignKey("categories.id", ondelete="CASCADE"), primary_key=True)
+    position: Mapped[int] = mapped_column(server_default="0")
+
+    category: Mapped["Category"] = relationship(lazy="raise")
+
+
+Index("ix_product_categories_category_id_position", ProductCategory.category_id, ProductCategory.position)
+
+
+class Category(Base):
+    """A heading of the menu; categories form a tree."""
+
+    __tablename__ = "categories"
+    __table_args__ = (CheckConstraint("parent_id <> id", "not_its_own_parent"),)
+
+    id: Mapped[Id]
+    slug: Mapped[str] = mapped_column(String(80), unique=True)
+    name: Mapped[str] = mapped_column(String(120))
+    description: Mapped[str] = mapped_column(server_default="")
+    parent_id: Mapped[UUID | None] = mapped_column(ForeignKey("categories.id", ondelete="RESTRICT"), index=True)
+    position: Mapped[int] = mapped_column(server_default="0")
+    is_active: Mapped[bool] = mapped_column(server_default="true")
+    created_at: Mapped[Created]
+    updated_at: Mapped[Updated]
+
+
+class Ingredient(Base):
+    """What products and options are made of."""
+
+    __tablename__ = "ingredients"
+
+    id: Mapped[Id]
+    name: Mapped[str] = mapped_column(String(120), unique=True)
+
+
+class ProductIngredient(Base):
+    """Link: a product contains an ingredient."""
+
+    __tablename__ = "product_ingredients"
+
+    product_id: Mapped[UUID] = mapped_column(ForeignKey("products.id", ondelete="CASCADE"), primary_key=True)
+    ingredient_id: Mapped[UUID] = mapped_column(
+        ForeignKey("ingredients.id", ondelete="RESTRICT"), primary_key=True, index=True
+    )
+    position: Mapped[int] = mapped_column(server_default="0")
+
+    ingredient: Mapped[Ingredient] = relationship(lazy="raise")
+
+
+class OptionIngredient(Base):
+    """Link: an option adds an ingredient."""
+
+    __tablename__ = "option_ingredients"
+
+    option_id: Mapped[UUID] = mapped_column(ForeignKey("options.id", ondelete="CASCADE"), primary_key=True)
+    ingredient_id: Mapped[UUID] = mapped_column(
+        ForeignKey("ingredients.id", ondelete="RESTRICT"), primary_key=True, index=True
+    )
+    position: Mapped[int] = mapped_column(server_default="0")
+
+    ingredient: Mapped[Ingredient] = relationship(lazy="raise")
+
+
+class Option(Base):
+    """One choice of a modifier group. `price_delta` is for each piece beyond the group's free quantity."""
+
+    __tablename__ = "options"
+    __table_args__ = (
+        CheckConstraint("price_delta >= 0", "price_delta"),
+        CheckConstraint("max_quantity BETWEEN 1 AND 20", "max_quantity"),
+    )
+
+    id: Mapped[Id]
+    group_id: Mapped[UUID] = mapped_column(ForeignKey("modifier_groups.id", ondelete="CASCADE"), index=True)
+    name: Mapped[str] = mapped_column(String(120))
+    price_delta: Mapped[Money] = mapped_column(server_default="0")
+    max_quantity: Mapped[int] = mapped_column(SmallInteger, server_default="1")
+    is_default: Mapped[bool] = mapped_column(server_default="false")
+    is_active: Mapped[bool] = mapped_column(server_default="true")
+    position: Mapped[int] = mapped_column(server_default="0")
+    allergens: Mapped[list[str]] = mapped_column(ARRAY(TEXT), server_default="{}")
+
+    ingredients: Mapped[list[OptionIngredient]] = relationship(
+        lazy="raise", order_by="OptionIngredient.position", cascade="all, delete-orphan", passive_deletes=True
+    )
+
+
+class ModifierGroup(Base):
+    """A reusable set of options ("Milk"). Limits count pieces: two pumps of one syrup are two.
+
+    The first `free_quantity` pieces chosen cost nothing; which ones is the cart's pricing rule.
+    """
+
+    __tablename__ = "modifier_groups"
+    __table_args__ = (
+        CheckConstraint("min_choices BETWEEN 0 AND max_choices", "choices"),
+        CheckConstraint("max_choices BETWEEN 1 AND 50", "max_choices"),
+        CheckConstraint("free_quantity BETWEEN 0 AND 50", "free_quantity"),
+    )
+
+    id: Mapped[Id]
+    name: Mapped[str] = mapped_column(String(120))
+    min_choices: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    max_choices: Mapped[int] = mapped_column(SmallInteger, server_default="1")
+    free_quantity: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    created_at: Mapped[Created]
+    updated_at: Mapped[Updated]
+
+    options: Mapped[list[Option]] = relationship(
+        lazy="raise", order_by="Option.position, Option.id", cascade="all, delete-orphan", passive_deletes=True
+    )
+
+
+class ProductModifierGroup(Base):
+    """Link: a product offers a group, at a position, perhaps with limits of its own (None: the group's)."""
+
+    __tablename__ = "product_modifier_groups"
+    __table_args__ = (
+        CheckConstraint("min_choices >= 0", "min_choices"),
+        CheckConstraint("max_choices BETWEEN 1 AND 50", "max_choices"),
+        CheckConstraint("min_choices <= max_choices", "choices"),
+    )
+
+    product_id: Mapped[UUID] = mapped_column(ForeignKey("products.id", ondelete="CASCADE"), primary_key=True)
+    group_id: Mapped[UUID] = mapped_column(
+        ForeignKey("modifier_groups.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+    position: Mapped[int] = mapped_column(server_default="0")
+    min_choices: Mapped[int | None] = mapped_column(SmallInteger)
+    max_choices: Mapped[int | None] = mapped_column(SmallInteger)
+
+    group: Mapped[ModifierGroup] = relationship(lazy="raise")
+
+
+class Size(Base):
+    """A size a product is sold in; its price is the product's plus `price_delta`."""
+
+    __tablename__ = "sizes"
+    __table_args__ = (
+        UniqueConstraint("product_id", "name"),
+        CheckConstraint("price_delta >= 0", "price_delta"),
+        CheckConstraint("volume_ml > 0", "volume_ml"),
+        Index("uq_sizes_default", "product_id", unique=True, postgresql_where=text("is_default")),
+    )
+
+    id: Mapped[Id]
+    product_id: Mapped[UUID] = mapped_column(ForeignKey("products.id", ondelete="CASCADE"))
+    name: Mapped[str] = mapped_column(String(40))
+    volume_ml: Mapped[int | None]
+    price_delta: Mapped[Money] = mapped_column(server_default="0")
+    is_default: Mapped[bool] = mapped_column(server_default="false")
+    position: Mapped[int] = mapped_column(server_default="0")
+
+
+class ProductImage(Base):
+    """A picture, re-encoded in several widths; `key` names its files in the media store."""
+
+    __tablename__ = "product_images"
+
+    id: Mapped[Id]
+    product_id: Mapped[UUID] = mapped_column(ForeignKey("products.id", ondelete="CASCADE"), index=True)
+    key: Mapped[str] = mapped_column(String(80), unique=True)
+    alt: Mapped[str] = mapped_column(String(300), server_default="")
+    width: Mapped[int]
+    height: Mapped[int]
+    widths: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger))
+    position: Mapped[int] = mapped_column(server_default="0")
+    created_at: Mapped[Created]
+
+
+class Product(Base):
+    """Something sold. Deleting it archives the row, because carts and past orders point to it."""
+
+    __tablename__ = "products"
+    __table_args__ = (
+        CheckConstraint("price >= 0", "price"),
+        CheckConstraint("preparation_seconds BETWEEN 0 AND 7200", "preparation_seconds"),
+    )
+
+    id: Mapped[Id]
+    slug: Mapped[str] = mapped_column(String(80))
+    name: Mapped[str] = mapped_column(String(120))
+    description: Mapped[str] = mapped_column(server_default="")
+    price: Mapped[Money]
+    is_active: Mapped[bool] = mapped_column(server_default="true")
+    position: Mapped[int] = mapped_column(server_default="0")
+    allergens: Mapped[list[str]] = mapped_column(ARRAY(TEXT), server_default="{}")
+    nutrition: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    preparation_seconds: Mapped[int] = mapped_column(SmallInteger, server_default="90")
+    archived_at: Mapped[datetime | None]
+    created_at: Mapped[Created]
+    updated_at: Mapped[Updated]
+
+    categories: Mapped[list[ProductCategory]] = relationship(
+        lazy="raise", order_by="ProductCategory.position", cascade="all, delete-orphan", passive_deletes=True
+    )
+    sizes: Mapped[list[Size]] = relationship(
+        lazy="raise", order_by="Size.position, Size.id", cascade="all, delete-orphan", passive_deletes=True
+    )
+    modifier_groups: Mapped[list[ProductModifierGroup]] = relationship(
+        lazy="raise", order_by="ProductModifierGroup.position", cascade="all, delete-orphan", passive_deletes=True
+    )
+    ingredients: Mapped[list[ProductIngredient]] = relationship(
+        lazy="raise", order_by="ProductIngredient.position", cascade="all, delete-orphan", passive_deletes=True
+    )
+    images: Mapped[list[ProductImage]] = relationship(
+        lazy="raise",
+        order_by="ProductImage.position, ProductImage.id",
+        cascade="all, delete-orphan",
+        passive_deletes=True,
+    )
+
+
+Index("uq_products_slug", Product.slug, unique=True, postgresql_where=Product.archived_at.is_(None))
+Index("ix_products_name_folded", fold(Product.name))

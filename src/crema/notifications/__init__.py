@@ -1,0 +1,1 @@
+"""Mail: the outbox in the request's transaction, templates in two languages, senders."""

@@ -1,0 +1,1 @@
+"""Orders: placing, preparing, handing over, cancelling."""

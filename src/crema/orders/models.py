@@ -1,0 +1,105 @@
+"""Tables of orders. Lines hold copies of names and prices: what was sold never changes."""
+
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, String, UniqueConstraint
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from crema.db.base import Base, Created, Id, Money, Updated
+
+STATUSES = ("placed", "accepted", "preparing", "ready", "completed", "cancelled", "expired")
+_STATUS_LIST = ", ".join(f"'{status}'" for status in STATUSES)
+
+
+class OrderNumberCounter(Base):
+    """The last number given at a shop on one of its local days."""
+
+    __tablename__ = "order_number_counters"
+
+    shop_id: Mapped[UUID] = mapped_column(ForeignKey("shops.id", ondelete="CASCADE"), primary_key=True)
+    business_date: Mapped[date] = mapped_column(primary_key=True)
+    last: Mapped[int]
+
+
+class OrderLine(Base):
+    """One configured product of an order. `product_id` is a copy, not a reference: the menu may drop it."""
+
+    __tablename__ = "order_lines"
+    __table_args__ = (
+        UniqueConstraint("order_id", "position"),
+        CheckConstraint("quantity BETWEEN 1 AND 50", "quantity"),
+        CheckConstraint("unit_price >= 0 AND total = unit_price * quantity", "total"),
+    )
+
+    id: Mapped[Id]
+    order_id: Mapped[UUID] = mapped_column(ForeignKey("orders.id", ondelete="RESTRICT"))
+    position: Mapped[int] = mapped_column(SmallInteger)
+    product_id: Mapped[UUID]
+    name: Mapped[str] = mapped_column(String(120))
+    size: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    options: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
+    note: Mapped[str] = mapped_column(String(300), server_default="")
+    quantity: Mapped[int] = mapped_column(SmallInteger)
+    unit_price: Mapped[Money]
+    total: Mapped[Money]
+
+
+class OrderEvent(Base):
+    """A move of an order: who, from where to where, when. Only ever added to."""
+
+    __tablename__ = "order_events"
+    __table_args__ = (
+        CheckConstraint(f"status IN ({_STATUS_LIST})", "status"),
+        Index("ix_order_events_order_id", "order_id"),
+    )
+
+    id: Mapped[Id]
+    order_id: Mapped[UUID] = mapped_column(ForeignKey("orders.id", ondelete="RESTRICT"))
+    from_status: Mapped[str | None] = mapped_column(String(20))
+    status: Mapped[str] = mapped_column(String(20))
+    actor_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="RESTRICT"), index=True)
+    actor_role: Mapped[str] = mapped_column(String(60))
+    reason: Mapped[str | None] = mapped_column(String(300))
+    created_at: Mapped[Created]
+
+
+class Order(Base):
+    """An order ahead. Never erased; `hidden_at` takes it off the lists."""
+
+    __tablename__ = "orders"
+    __table_args__ = (
+        UniqueConstraint("shop_id", "business_date", "number"),
+        CheckConstraint(f"status IN ({_STATUS_LIST})", "status"),
+        CheckConstraint("payment_method IN ('on_pickup')", "payment_method"),
+        CheckConstraint("payment_status IN ('pending', 'paid', 'refunded', 'cancelled')", "payment_status"),
+        CheckConstraint("discount BETWEEN 0 AND subtotal AND total = subtotal - discount", "total"),
+    )
+
+    id: Mapped[Id]
+    number: Mapped[str] = mapped_column(String(12))
+    business_date: Mapped[date]
+    status: Mapped[str] = mapped_column(String(20), server_default="placed")
+    shop_id: Mapped[UUID] = mapped_column(ForeignKey("shops.id", ondelete="RESTRICT"))
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="RESTRICT"))
+    pickup_at: Mapped[datetime | None]
+    ready_estimate_at: Mapped[datetime]
+    comment: Mapped[str] = mapped_column(server_default="")
+    payment_method: Mapped[str] = mapped_column(String(20), server_default="on_pickup")
+    payment_status: Mapped[str] = mapped_column(String(20), server_default="pending")
+    subtotal: Mapped[Money]
+    discount: Mapped[Money] = mapped_column(server_default="0")
+    total: Mapped[Money]
+    currency: Mapped[str] = mapped_column(String(3))
+    hidden_at: Mapped[datetime | None]
+    created_at: Mapped[Created]
+    updated_at: Mapped[Updated]
+
+    lines: Mapped[list[OrderLine]] = relationship(lazy="raise", order_by="OrderLine.position")
+    events: Mapped[list[OrderEvent]] = relationship(lazy="raise", order_by="OrderEvent.id")
+
+
+Index("ix_orders_user_id_id", Order.user_id, Order.id)
+Index("ix_orders_shop_id_id", Order.shop_id, Order.id)

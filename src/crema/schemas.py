@@ -1,0 +1,142 @@
+"""What every feature's JSON schemas are made of: strict inputs and the types that keep bad values out of SQL.
+
+Six ordinary inputs give 500 on a naive route (NUL, a lone surrogate, NaN, an integer or id past its column…);
+here they are 422.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any, Final, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    EmailStr,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    WithJsonSchema,
+)
+from pydantic_core import PydanticUndefined
+from pydantic_extra_types.phone_numbers import PhoneNumberValidator
+
+from crema.core.money import MAX_AMOUNT, quantize
+
+_AMOUNT: Final = re.compile(r"\d{1,7}(\.\d{1,2})?", re.ASCII)
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]")
+_LINE_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]")
+
+
+def _clean_line(text: str) -> str:
+    if _LINE_CONTROL.search(text):
+        raise ValueError("control characters are not allowed")
+    return unicodedata.normalize("NFC", text)
+
+
+def _clean_text(text: str) -> str:
+    text = text.replace("\r\n", "\n")
+    if _CONTROL.search(text):
+        raise ValueError("control characters are not allowed")
+    return unicodedata.normalize("NFC", text)
+
+
+def _parse_money(value: object) -> object:
+    """Take 250, 250.5 or "250.00"; refuse more digits, signs, exponents and not-a-number."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
+        raise ValueError("an amount is a decimal string such as \"250.00\"")  # noqa: TRY004 - pydantic wants ValueError
+    text = value if isinstance(value, str) else str(value)
+    if not _AMOUNT.fullmatch(text):
+        raise ValueError("an amount has up to seven digits and two decimals, and no sign")
+    return Decimal(text)
+
+
+def _utc(instant: datetime) -> datetime:
+    return instant.astimezone(UTC)
+
+
+Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_clean_line)]
+"""One line of text: stripped, NFC, no control characters. Narrow it with Field(max_length=…)."""
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_clean_text)]
+"""Text of several lines, possibly empty."""
+
+Name = Annotated[Line, Field(max_length=120)]
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=80)]
+Email = Annotated[EmailStr, StringConstraints(max_length=254)]
+Phone = Annotated[
+    str, PhoneNumberValidator(default_region="RU", number_format="E164"), Field(examples=["+79161234567"])
+]
+Money = Annotated[
+    Decimal,
+    BeforeValidator(_parse_money),
+    Field(ge=0, le=MAX_AMOUNT, allow_inf_nan=False, examples=["250.00"]),
+    PlainSerializer(lambda amount: str(quantize(amount)), return_type=str, when_used="json"),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": r"^\d{1,7}(\.\d{1,2})?$"},
+                {"type": "number", "minimum": 0, "maximum": float(MAX_AMOUNT), "multipleOf": 0.01},
+            ],
+            "examples": ["250.00"],
+        },
+        mode="validation",
+    ),
+    WithJsonSchema(
+        {"type": "string", "pattern": r"^\d+\.\d{2}$", "examples": ["250.00"]}, mode="serialization"
+    ),
+]
+Instant = Annotated[
+    datetime,
+    AfterValidator(_utc),
+    PlainSerializer(
+        lambda instant: instant.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        return_type=str,
+        when_used="json",
+    ),
+    Field(json_schema_extra={"format": "date-time", "examples": ["2026-11-23T09:30:00Z"]}),
+]
+Position = Annotated[int, Field(strict=True, ge=0, le=1_000_000, examples=[10])]
+
+
+class Input(BaseModel):
+    """A request body. Unknown fields are refused, never ignored."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, str_max_length=10_000)
+
+    def changes(self) -> dict[str, Any]:
+        """Only what the client sent, one level deep: the whole of a PATCH."""
+        return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+class Output(BaseModel):
+    """A reply, read from rows and dataclasses alike."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+InputT = TypeVar("InputT", bound=Input)
+
+
+def partial(model: type[InputT]) -> type[InputT]:
+    """Decorate a subclass to make it the PATCH of its parent: every field may be left out, none becomes nullable.
+
+    A field left out reads as None; use `changes()` to know what was sent.
+    """
+    for field in model.model_fields.values():
+        field.default = PydanticUndefined
+        field.default_factory = lambda: None
+    model.model_rebuild(force=True)
+    return model
+
+
+def unique(values: Iterable[Any]) -> list[Any]:
+    """Refuse a list that names the same thing twice."""
+    listed = list(values)
+    if len(set(listed)) != len(listed):
+        raise ValueError("the same value stands here twice")
+    return listed

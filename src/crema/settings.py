@@ -1,0 +1,135 @@
+"""Configuration: environment variables with the prefix CREMA_, read once at the top and frozen."""
+
+import re
+import secrets
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+MIN_SECRET_BYTES: Final = 32
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def _parse_duration(value: Any) -> Any:
+    """Take `48h`, `15m`, `30s` or `2d`; leave everything else to Pydantic."""
+    if isinstance(value, str) and (match := re.fullmatch(r"(\d+)([smhd])", value.strip())):
+        return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    return value
+
+
+def _split(value: Any) -> Any:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_parse_duration)]
+CommaList = Annotated[list[str], NoDecode, BeforeValidator(_split)]
+
+
+class Settings(BaseSettings):
+    """Every setting, with its default and what it means: the README's table is made of this."""
+
+    model_config = SettingsConfigDict(env_prefix="CREMA_", frozen=True, extra="ignore")
+
+    env: Literal["development", "production"] = Field(
+        "development", description="`production` refuses to start on missing or weak settings."
+    )
+    secret_key: SecretStr = Field(
+        SecretStr(""),
+        description="Signs tokens; at least 32 bytes. In development one is made and kept in the data folder.",
+    )
+    database_url: str | None = Field(
+        None, description="PostgreSQL 15 to 18. Without it an embedded one serves from the data folder."
+    )
+    embedded: bool = Field(
+        default=False, description="Choose the embedded PostgreSQL in production, where it is never the default."
+    )
+    data_dir: Path = Field(Path(".crema"), description="Embedded database, development secret, pictures.")
+    media_url: str | None = Field(
+        None, description="Where pictures are kept: `file:///…`, `s3://…`; the data folder by default."
+    )
+    public_url: str | None = Field(None, description="Our address as people see it, for links in mails.")
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
+    workers: int = Field(1, ge=1, le=64, description="Server processes.")
+    database_pool: int = Field(10, ge=1, le=100, description="Database connections a server process may hold.")
+    run_worker: bool = Field(
+        default=True, description="Deliver mail and run schedules inside `crema serve`; else run `crema worker`."
+    )
+    trusted_proxies: CommaList = Field(
+        [], description="Addresses whose `X-Forwarded-For` is believed, separated by commas."
+    )
+    smtp_url: SecretStr | None = Field(
+        None, description="`smtp://user:password@host:587`, `smtps://…`. Without it mails go to the console."
+    )
+    mail_from: str = Field("Crema <noreply@crema.example.com>", description="Sender of mails.")
+    admin_email: str | None = Field(None, description="First administrator, made at first start.")
+    admin_password: SecretStr | None = Field(None, description="Their password.")
+    demo: bool | None = Field(
+        None, description="Seed the demo chain at start. On by default in development, refused in production."
+    )
+    unverified_ttl: Duration = Field(
+        timedelta(hours=48), gt=timedelta(0), description="Unverified people older than this are deleted."
+    )
+    access_ttl: Duration = Field(timedelta(minutes=10), gt=timedelta(0), description="Life of an access token.")
+    refresh_ttl: Duration = Field(timedelta(days=30), gt=timedelta(0), description="Life of a login.")
+    max_open_orders: int = Field(5, ge=1, description="Orders a person may have in progress.")
+    minimum_order: Decimal = Field(Decimal(0), ge=0, description="Smallest total of an order.")
+    chain_name: str = Field("Crema", description="Name of the chain, in `/info` and mails.")
+    chain_description: str = Field("Coffee to take away, ordered ahead.", description="Shown in `/info`.")
+    contact_email: str | None = Field(None, description="Shown in `/info`.")
+    contact_phone: str | None = Field(None, description="Shown in `/info`.")
+    social_links: dict[str, str] = Field({}, description='Shown in `/info`; JSON: `{"telegram": "https://…"}`.')
+    currency: str = Field("RUB", pattern="^[A-Z]{3}$", description="ISO 4217 code of all amounts.")
+    log_format: Literal["console", "json"] | None = Field(
+        None, description="`json` by default in production, `console` in development."
+    )
+
+    @field_validator("database_url", "smtp_url", "media_url", "admin_email", "admin_password", mode="before")
+    @classmethod
+    def _empty_is_absent(cls, value: Any) -> Any:
+        return None if value == "" else value
+
+    @model_validator(mode="after")
+    def _production_is_strict(self) -> Self:
+        secret = self.secret_key.get_secret_value()
+        if secret and len(secret.encode()) < MIN_SECRET_BYTES:
+            raise ValueError(f"CREMA_SECRET_KEY must have at least {MIN_SECRET_BYTES} bytes")
+        if not self.is_production:
+            return self
+        if not secret:
+            raise ValueError("CREMA_SECRET_KEY is required in production: `openssl rand -hex 32` makes one")
+        if self.demo:
+            raise ValueError("CREMA_DEMO brings accounts with known passwords: not in production")
+        if self.database_url is None and not self.embedded:
+            raise ValueError("set CREMA_DATABASE_URL, or CREMA_EMBEDDED=true to choose the embedded PostgreSQL")
+        return self
+
+    @property
+    def is_production(self) -> bool:
+        """Whether weak settings are refused and development pages absent."""
+        return self.env == "production"
+
+    @property
+    def has_demo(self) -> bool:
+        """Whether the demo chain is seeded at start."""
+        return (not self.is_production) if self.demo is None else self.demo
+
+    @property
+    def links_to(self) -> str:
+        """Our address for links, without a trailing slash."""
+        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+    def secret(self) -> bytes:
+        """Give the signing secret; in development make one at first use and keep it in the data folder."""
+        if configured := self.secret_key.get_secret_value():
+            return configured.encode()
+        path = self.data_dir / "secret_key"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            path.touch(mode=0o600)
+            path.write_text(secrets.token_hex(MIN_SECRET_BYTES))
+        return path.read_bytes()

@@ -1,0 +1,1 @@
+"""Shops, their opening hours, and the chain's public information."""

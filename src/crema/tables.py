@@ -1,0 +1,14 @@
+"""Imports every table, so that the metadata is complete."""
+
+from crema.accounts import models as accounts
+from crema.cart import models as cart
+from crema.db import idempotency
+from crema.db.base import Base
+from crema.menu import models as menu
+from crema.notifications import models as notifications
+from crema.orders import models as orders
+from crema.shops import models as shops
+
+__all__ = ["accounts", "cart", "idempotency", "menu", "metadata", "notifications", "orders", "shops"]
+
+metadata = Base.metadata

@@ -1,0 +1,1 @@
+"""HTTP: what every route shares. The only place below the routes that knows FastAPI."""

@@ -1,0 +1,75 @@
+"""The outermost layer: request ids, the access log, metrics, default headers and the answer to a defect."""
+
+import re
+import time
+import uuid
+from typing import Final
+
+import structlog
+from prometheus_client import Counter, Histogram
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from crema.web import problem
+
+log = structlog.get_logger("crema.access")
+
+REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+REQUESTS: Final = Counter("crema_http_requests_total", "Requests answered.", ["method", "route", "status"])
+SECONDS: Final = Histogram("crema_http_request_seconds", "Time until the answer began.", ["method", "route"])
+
+
+class RequestContext:
+    """Pure ASGI: an eighth of the price of a BaseHTTPMiddleware, and it sees failures of everything inside."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        given = request.headers.get("x-request-id", "")
+        request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        request.state.request_id = request_id
+        _strip_trailing_slash(scope)
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        started = time.perf_counter()
+        status = 0
+
+        async def send_marked(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = request_id
+                headers["X-Content-Type-Options"] = "nosniff"
+                headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_marked)
+        except Exception:
+            log.exception("unhandled")
+            if status:
+                raise
+            await problem.internal(request)(scope, receive, send_marked)
+        finally:
+            seconds = time.perf_counter() - started
+            # The template, not the path: bounded labels, and no personal data in them.
+            route = getattr(scope.get("route"), "path", "none")
+            REQUESTS.labels(scope["method"], route, status).inc()
+            SECONDS.labels(scope["method"], route).observe(seconds)
+            log.info(
+                "request", method=scope["method"], path=scope["path"], status=status, ms=round(seconds * 1000, 1)
+            )
+            structlog.contextvars.unbind_contextvars("request_id")
+
+
+def _strip_trailing_slash(scope: Scope) -> None:
+    """Answer `/cart/` as `/cart`, without the redirect that would cost clients their body."""
+    if len(scope["path"]) > 1 and scope["path"].endswith("/"):
+        scope["path"] = scope["path"].rstrip("/") or "/"
+        scope["raw_path"] = scope["raw_path"].rstrip(b"/") or b"/"

@@ -1,0 +1,207 @@
+"""Every error as RFC 9457 `application/problem+json`, and the one table from families to statuses."""
+
+import asyncio
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+import asyncpg
+import sqlalchemy.exc
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from crema.core import errors
+
+log = structlog.get_logger(__name__)
+
+STATUS_OF: Final[Mapping[type[errors.CremaError], HTTPStatus]] = {
+    errors.UnauthenticatedError: HTTPStatus.UNAUTHORIZED,
+    errors.ForbiddenError: HTTPStatus.FORBIDDEN,
+    errors.NotFoundError: HTTPStatus.NOT_FOUND,
+    errors.ConflictError: HTTPStatus.CONFLICT,
+    errors.TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.UnsupportedTypeError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    errors.InvalidError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.TooManyError: HTTPStatus.TOO_MANY_REQUESTS,
+}
+
+DATABASE_AWAY: Final = (
+    OSError,
+    asyncio.TimeoutError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.QueryCanceledError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.InterfaceError,
+    sqlalchemy.exc.TimeoutError,
+    sqlalchemy.exc.InterfaceError,
+)
+RETRY_SECONDS: Final = 2
+
+
+class FieldError(BaseModel):
+    """One thing wrong with the input."""
+
+    loc: list[str | int] = Field(examples=[["body", "email"]])
+    msg: str = Field(examples=["value is not a valid email address"])
+    type: str = Field(examples=["value_error"])
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details. `code` is stable; texts may change."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(examples=["urn:crema:problem:not_found"])
+    title: str = Field(examples=["There is no such resource."])
+    status: int = Field(examples=[404])
+    detail: str = Field(examples=["There is no such resource."])
+    code: str = Field(examples=["not_found"])
+    request_id: str = Field(examples=["01a2074f26f772168892f26d298d63ed"])
+    errors: list[FieldError] | None = Field(default=None, description="Only for a refused input.")
+
+
+def problem(  # noqa: PLR0913 - these are the members of the document
+    request: Request,
+    *,
+    status: int,
+    code: str,
+    title: str,
+    detail: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    **extra: Any,
+) -> Response:
+    """Render one problem document."""
+    return JSONResponse(
+        {
+            "type": f"urn:crema:problem:{code}",
+            "title": title,
+            "status": int(status),
+            "detail": detail or title,
+            "code": code,
+            "request_id": request.state.request_id,
+            **extra,
+        },
+        status_code=int(status),
+        headers=dict(headers or {}),
+        media_type="application/problem+json",
+    )
+
+
+def status_of(error: errors.CremaError) -> HTTPStatus:
+    """Find the status of the error's family."""
+    return next(STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, errors.CremaError)
+    headers = {}
+    if isinstance(error, errors.UnauthenticatedError):
+        headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, errors.TooManyError) or "retry_after" in error.extra:
+        headers["Retry-After"] = str(error.extra["retry_after"])
+    return problem(
+        request,
+        status=status_of(error),
+        code=error.code,
+        title=error.title,
+        detail=error.detail,
+        headers=headers,
+        **error.extra,
+    )
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    # Never the input itself: it may be a password, or text that JSON can't carry.
+    found = [
+        {"loc": [part if isinstance(part, int) else _printable(part) for part in e["loc"]],
+         "msg": _printable(e["msg"]), "type": e["type"]}
+        for e in error.errors()[:50]
+    ]
+    return problem(
+        request,
+        status=HTTPStatus.UNPROCESSABLE_ENTITY,
+        code="validation_error",
+        title="The request is not valid.",
+        detail="; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in found[:5]),
+        errors=found,
+    )
+
+
+def _printable(text: Any) -> str:
+    return str(text).encode("utf-8", "replace").decode().replace("\x00", "?")[:300]
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    known = {404: errors.NotFoundError, 413: errors.TooLargeError, 401: errors.UnauthenticatedError}.get(status)
+    return problem(
+        request,
+        status=status,
+        code=known.code if known else status.name.lower(),
+        title=known.title if known else f"{status.phrase}.",
+        headers=error.headers,
+    )
+
+
+async def unavailable(request: Request, error: Exception) -> Response:
+    """Answer for a database that is away, restarting or too slow: come again soon."""
+    log.warning("database_unavailable", error=type(error).__name__)
+    return problem(
+        request,
+        status=HTTPStatus.SERVICE_UNAVAILABLE,
+        code="unavailable",
+        title="The service can't answer just now.",
+        headers={"Retry-After": str(RETRY_SECONDS)},
+        retry_after=RETRY_SECONDS,
+    )
+
+
+async def _database(request: Request, error: Exception) -> Response:
+    assert isinstance(error, sqlalchemy.exc.DBAPIError)
+    cause = error.orig.__cause__ if error.orig else None
+    if error.connection_invalidated or isinstance(cause, DATABASE_AWAY):
+        return await unavailable(request, cause or error)
+    raise error
+
+
+def internal(request: Request) -> Response:
+    """Answer for a defect of ours: nothing of it shows but the request id to find it by."""
+    return problem(
+        request,
+        status=HTTPStatus.INTERNAL_SERVER_ERROR,
+        code="internal_error",
+        title="Something went wrong on our side.",
+    )
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Make the app speak problem details for everything but a defect, which `web.context` answers."""
+    app.add_exception_handler(errors.CremaError, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(sqlalchemy.exc.DBAPIError, _database)
+    for kind in DATABASE_AWAY:
+        app.add_exception_handler(kind, unavailable)
+
+
+def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Declare a route's problem answers for OpenAPI."""
+    return {
+        status: {
+            "model": Problem,
+            "description": HTTPStatus(status).phrase,
+            "content": {"application/problem+json": {}},
+        }
+        for status in statuses
+    }

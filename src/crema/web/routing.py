@@ -1,0 +1,91 @@
+"""The route class of the whole API: unknown query parameters are refused, public GETs answer 304."""
+
+import hashlib
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.routing import APIRoute
+from starlette.status import HTTP_200_OK, HTTP_304_NOT_MODIFIED
+
+from crema.core.errors import InvalidError
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class UnknownParameterError(InvalidError):
+    """A query parameter this route does not have, or one given twice."""
+
+    code = "unknown_parameter"
+    title = "There is no such query parameter here."
+
+
+class Route(APIRoute):
+    """Checks the query string and answers conditional requests; otherwise FastAPI's own route."""
+
+    def get_route_handler(self) -> Handler:
+        """Wrap FastAPI's handler."""
+        handle = super().get_route_handler()
+        known = frozenset(field.alias for field in self.dependant.query_params)
+        checks_itself = bool(self.openapi_extra and "parameters" in self.openapi_extra)  # a list route
+
+        async def checked(request: Request) -> Response:
+            if not checks_itself:
+                _check_parameters(request, known)
+            response = await handle(request)
+            return _conditional(request, response)
+
+        return checked
+
+
+def router(tag: str) -> APIRouter:
+    """Make a feature's router, under its heading in Swagger."""
+    return APIRouter(tags=[tag], route_class=Route)
+
+
+def _check_parameters(request: Request, known: frozenset[str]) -> None:
+    names = [name for name, _ in request.query_params.multi_items()]
+    wrong = sorted({name for name in names if name not in known or names.count(name) > 1})
+    if wrong:
+        raise UnknownParameterError(
+            f"Unknown or repeated: {', '.join(wrong)[:200]!a}.",
+            allowed=sorted(known),
+        )
+
+
+async def _public(request: Request, response: Response) -> None:
+    # Staff see more than the public does, so a shared cache may only keep what nobody in particular asked for.
+    scope = "private" if "authorization" in request.headers else "public"
+    response.headers["Cache-Control"] = f"{scope}, max-age=0, must-revalidate"
+    response.headers["Vary"] = "Authorization, Accept-Encoding"
+
+
+Public = Depends(_public)
+"""A dependency for GETs that anyone may keep: adds Cache-Control, and with it the strong ETag and 304."""
+
+
+def _conditional(request: Request, response: Response) -> Response:
+    cacheable = "max-age" in response.headers.get("cache-control", "")
+    if request.method != "GET" or response.status_code != HTTP_200_OK or not cacheable:
+        return response
+    etag = response.headers.get("etag") or f'"{hashlib.blake2b(bytes(response.body), digest_size=16).hexdigest()}"'
+    response.headers["ETag"] = etag
+    if etag not in _tags(request.headers.get("if-none-match", "")) and request.headers.get("if-none-match") != "*":
+        return response
+    kept = {name: response.headers[name] for name in ("etag", "cache-control", "vary") if name in response.headers}
+    return Response(status_code=HTTP_304_NOT_MODIFIED, headers=kept)
+
+
+def _tags(header: str) -> set[str]:
+    return {tag.strip().removeprefix("W/") for tag in header.split(",")}
+
+
+async def _language(request: Request) -> str:
+    """Choose Russian or English by Accept-Language; the order of the header stands for its weights."""
+    for part in request.headers.get("accept-language", "").lower().split(","):
+        if (tag := part.strip()[:2]) in {"ru", "en"}:
+            return tag
+    return "en"
+
+
+Language = Annotated[str, Depends(_language)]

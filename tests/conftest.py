@@ -1,0 +1,3 @@
+"""Lists the fixtures; they live in `fixtures`."""
+
+pytest_plugins = ["fixtures.database", "fixtures.app", "fixtures.people"]
