@@ -7,16 +7,24 @@ from typing import Final
 
 from fastapi import FastAPI
 
+from crema import __version__
 from crema.accounts.service.tokens import AccessTokens
 from crema.db.session import Sessions, make_engine, make_sessions
 from crema.settings import Settings
-from crema.web import problem
+from crema.web import docs, openapi, problem, routing
 from crema.web.context import RequestContext
 
 BODY_LIMIT: Final = 64 * 1024
-TAGS: Final = [
-    "Users management", "Working with JWT", "Menu", "Shops and static information", "Cart", "Orders", "Operations",
-]
+TAGS: Final = (
+    "Users management",
+    "Working with JWT",
+    "Menu",
+    "Shops and static information",
+    "Cart",
+    "Orders",
+    "Operations",
+)
+ROUTERS: Final = ()
 
 
 def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastAPI:
@@ -34,15 +42,30 @@ def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastA
 
     app = FastAPI(
         title="Crema",
+        version=__version__,
+        description=openapi.DESCRIPTION,
+        openapi_tags=[{"name": tag} for tag in TAGS],
         lifespan=lifespan,
         redirect_slashes=False,
         max_body_size=BODY_LIMIT,
         docs_url=None,
         redoc_url=None,
+        generate_unique_id_function=routing.operation_id,
     )
-    app.state.sessions = sessions
-    app.state.clock = lambda: datetime.now(UTC)
-    app.state.access_tokens = AccessTokens(settings.secret(), settings.access_ttl)
+    _hand_out(app, settings, sessions)
     app.add_middleware(RequestContext)
     problem.add_handlers(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    app.include_router(docs.router)
+    docs.mount_assets(app)
+    app.openapi = openapi.describe(app)  # type: ignore[method-assign]  # FastAPI's documented way
     return app
+
+
+def _hand_out(app: FastAPI, settings: Settings, sessions: Sessions | None) -> None:
+    """Give features their values: they read `app.state` in their `deps` and never see the settings."""
+    secret = settings.secret()
+    app.state.sessions = sessions
+    app.state.clock = lambda: datetime.now(UTC)
+    app.state.access_tokens = AccessTokens(secret, settings.access_ttl)

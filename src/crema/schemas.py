@@ -48,7 +48,7 @@ def _clean_text(text: str) -> str:
 def _parse_money(value: object) -> object:
     """Take 250, 250.5 or "250.00"; refuse more digits, signs, exponents and not-a-number."""
     if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
-        raise ValueError("an amount is a decimal string such as \"250.00\"")  # noqa: TRY004 - pydantic wants ValueError
+        raise ValueError('an amount is a decimal string such as "250.00"')  # noqa: TRY004 - pydantic wants ValueError
     text = value if isinstance(value, str) else str(value)
     if not _AMOUNT.fullmatch(text):
         raise ValueError("an amount has up to seven digits and two decimals, and no sign")
@@ -86,10 +86,14 @@ Money = Annotated[
         },
         mode="validation",
     ),
-    WithJsonSchema(
-        {"type": "string", "pattern": r"^\d+\.\d{2}$", "examples": ["250.00"]}, mode="serialization"
-    ),
+    WithJsonSchema({"type": "string", "pattern": r"^\d+\.\d{2}$", "examples": ["250.00"]}, mode="serialization"),
 ]
+Amount = Annotated[
+    Decimal,
+    PlainSerializer(lambda amount: str(quantize(amount)), return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "pattern": r"^\d+\.\d{2}$", "examples": ["250.00"]}),
+]
+"""Money in a reply: sums may be larger than any single amount we take."""
 Instant = Annotated[
     datetime,
     AfterValidator(_utc),

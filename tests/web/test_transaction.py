@@ -1,13 +1,69 @@
+"""COMMIT happens before the reply, and a failing one is no success."""
+
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
 import httpx2
 import pytest
+from fastapi import Depends, FastAPI
+from sqlalchemy import func, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crema.db.session import Sessions
+from crema.menu.models import Ingredient
+from crema.web.transaction import Transaction, transaction
+from fixtures.app import connect
 
 pytestmark = pytest.mark.anyio
 
+# A constraint that is checked only at COMMIT.
+DEFERRED = """
+CREATE TABLE doomed (id uuid PRIMARY KEY, ingredient_id uuid
+  REFERENCES ingredients (id) DEFERRABLE INITIALLY DEFERRED)
+"""
 
-async def test_unknown_path_is_a_problem(client: httpx2.AsyncClient) -> None:
-    response = await client.get("/nothing/")
 
-    assert response.status_code == 404
-    assert response.headers["content-type"] == "application/problem+json"
-    assert response.json()["code"] == "not_found"
-    assert response.json()["request_id"] == response.headers["x-request-id"]
+async def doom(tx: AsyncSession) -> dict[str, str]:
+    tx.add(Ingredient(name="Ваниль"))
+    await tx.flush()
+    await tx.execute(text("INSERT INTO doomed VALUES (:id, :missing)"), {"id": uuid4(), "missing": uuid4()})
+    return {"status": "made"}
+
+
+@pytest.fixture
+async def client_of_doom(own_app: FastAPI, own_sessions: Sessions) -> AsyncIterator[httpx2.AsyncClient]:
+    async with own_sessions.begin() as session:
+        await session.execute(text(DEFERRED))
+
+    async def make(tx: Transaction) -> dict[str, str]:
+        return await doom(tx)
+
+    async def make_late(tx: AsyncSession = Depends(transaction)) -> dict[str, str]:
+        return await doom(tx)
+
+    own_app.post("/doomed", status_code=201)(make)
+    own_app.post("/doomed-late", status_code=201)(make_late)
+    async with connect(own_app) as client:
+        yield client
+
+
+async def test_a_failing_commit_is_not_answered_with_a_success(
+    client_of_doom: httpx2.AsyncClient, own_sessions: Sessions
+) -> None:
+    response = await client_of_doom.post("/doomed")
+
+    assert response.status_code == 500
+    assert response.json()["code"] == "internal_error"
+    async with own_sessions() as session:
+        assert await session.scalar(select(func.count()).select_from(Ingredient)) == 0
+
+
+async def test_without_the_function_scope_it_would_be(
+    client_of_doom: httpx2.AsyncClient, own_sessions: Sessions
+) -> None:
+    """The twin with its guard off: the default scope answers 201 and keeps nothing."""
+    response = await client_of_doom.post("/doomed-late")
+
+    assert response.status_code == 201
+    async with own_sessions() as session:
+        assert await session.scalar(select(func.count()).select_from(Ingredient)) == 0

@@ -5,7 +5,7 @@ from typing import Final
 
 CENT: Final = Decimal("0.01")
 MAX_AMOUNT: Final = Decimal("9999999.99")
-"""Largest single amount taken from a client. Sums of 100 lines of 50 still fit NUMERIC(12, 2)."""
+"""Largest single amount taken from a client. An order's largest possible sum of them fits NUMERIC(16, 2)."""
 
 
 def quantize(amount: Decimal) -> Decimal:

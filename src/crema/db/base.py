@@ -18,12 +18,10 @@ def new_id() -> UUID:
 
 
 Id = Annotated[UUID, mapped_column(primary_key=True, default=new_id)]
-Money = Annotated[Decimal, mapped_column(Numeric(12, 2))]
+Money = Annotated[Decimal, mapped_column(Numeric(16, 2))]
 Instant = Annotated[datetime, mapped_column(DateTime(timezone=True))]
 Created = Annotated[datetime, mapped_column(DateTime(timezone=True), server_default=func.now())]
-Updated = Annotated[
-    datetime, mapped_column(DateTime(timezone=True), server_default=func.now(), onupdate=func.now())
-]
+Updated = Annotated[datetime, mapped_column(DateTime(timezone=True), server_default=func.now(), onupdate=func.now())]
 
 
 class Base(DeclarativeBase):

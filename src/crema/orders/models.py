@@ -8,10 +8,11 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, String,
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from crema.db.base import Base, Created, Id, Money, Updated
+from crema.db.base import Base, Created, Id, Money, Updated, fold
+from crema.orders.domain import Status
+from crema.shops.models import Shop
 
-STATUSES = ("placed", "accepted", "preparing", "ready", "completed", "cancelled", "expired")
-_STATUS_LIST = ", ".join(f"'{status}'" for status in STATUSES)
+_STATUSES = ", ".join(f"'{status}'" for status in Status)
 
 
 class OrderNumberCounter(Base):
@@ -52,7 +53,7 @@ class OrderEvent(Base):
 
     __tablename__ = "order_events"
     __table_args__ = (
-        CheckConstraint(f"status IN ({_STATUS_LIST})", "status"),
+        CheckConstraint(f"status IN ({_STATUSES})", "status"),
         Index("ix_order_events_order_id", "order_id"),
     )
 
@@ -65,6 +66,11 @@ class OrderEvent(Base):
     reason: Mapped[str | None] = mapped_column(String(300))
     created_at: Mapped[Created]
 
+    @property
+    def actor(self) -> dict[str, Any] | None:
+        """Who it was; None for the system."""
+        return {"id": self.actor_id, "role": self.actor_role} if self.actor_id else None
+
 
 class Order(Base):
     """An order ahead. Never erased; `hidden_at` takes it off the lists."""
@@ -72,7 +78,7 @@ class Order(Base):
     __tablename__ = "orders"
     __table_args__ = (
         UniqueConstraint("shop_id", "business_date", "number"),
-        CheckConstraint(f"status IN ({_STATUS_LIST})", "status"),
+        CheckConstraint(f"status IN ({_STATUSES})", "status"),
         CheckConstraint("payment_method IN ('on_pickup')", "payment_method"),
         CheckConstraint("payment_status IN ('pending', 'paid', 'refunded', 'cancelled')", "payment_status"),
         CheckConstraint("discount BETWEEN 0 AND subtotal AND total = subtotal - discount", "total"),
@@ -97,9 +103,42 @@ class Order(Base):
     created_at: Mapped[Created]
     updated_at: Mapped[Updated]
 
-    lines: Mapped[list[OrderLine]] = relationship(lazy="raise", order_by="OrderLine.position")
-    events: Mapped[list[OrderEvent]] = relationship(lazy="raise", order_by="OrderEvent.id")
+    shop: Mapped[Shop] = relationship(lazy="raise")
+    lines: Mapped[list[OrderLine]] = relationship(
+        lazy="raise", order_by="OrderLine.position", cascade="all, delete-orphan"
+    )
+    history: Mapped[list[OrderEvent]] = relationship(lazy="raise", order_by="OrderEvent.id")
+
+    @property
+    def is_asap(self) -> bool:
+        """Whether it is wanted as soon as possible, not at a time."""
+        return self.pickup_at is None
+
+    @property
+    def payment(self) -> dict[str, str]:
+        """How and whether it is paid."""
+        return {"method": self.payment_method, "status": self.payment_status}
 
 
-Index("ix_orders_user_id_id", Order.user_id, Order.id)
-Index("ix_orders_shop_id_id", Order.shop_id, Order.id)
+Index("ix_orders_user_id_created_at_id", Order.user_id, Order.created_at, Order.id)
+Index("ix_orders_shop_id_created_at_id", Order.shop_id, Order.created_at, Order.id)
+Index("ix_orders_created_at_id", Order.created_at, Order.id)
+Index("ix_orders_updated_at_id", Order.updated_at, Order.id)
+Index("ix_orders_ready_estimate_at_id", Order.ready_estimate_at, Order.id)
+Index("ix_orders_pickup_at", Order.pickup_at, postgresql_where=Order.pickup_at.is_not(None))
+Index("ix_orders_total_id", Order.total, Order.id)
+Index("ix_orders_status_created_at_id", Order.status, Order.created_at, Order.id)
+Index("ix_orders_payment_status", Order.payment_status)
+Index("ix_orders_number_folded", fold(Order.number))
+Index(
+    "ix_orders_number_trigram",
+    fold(Order.number).label("number_folded"),
+    postgresql_using="gin",
+    postgresql_ops={"number_folded": "gin_trgm_ops"},
+)
+Index(
+    "ix_orders_comment_trigram",
+    fold(Order.comment).label("comment_folded"),
+    postgresql_using="gin",
+    postgresql_ops={"comment_folded": "gin_trgm_ops"},
+)

@@ -62,9 +62,7 @@ class RequestContext:
             route = getattr(scope.get("route"), "path", "none")
             REQUESTS.labels(scope["method"], route, status).inc()
             SECONDS.labels(scope["method"], route).observe(seconds)
-            log.info(
-                "request", method=scope["method"], path=scope["path"], status=status, ms=round(seconds * 1000, 1)
-            )
+            log.info("request", method=scope["method"], path=scope["path"], status=status, ms=round(seconds * 1000, 1))
             structlog.contextvars.unbind_contextvars("request_id")
 
 

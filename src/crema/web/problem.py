@@ -69,7 +69,7 @@ class Problem(BaseModel):
     errors: list[FieldError] | None = Field(default=None, description="Only for a refused input.")
 
 
-def problem(  # noqa: PLR0913 - these are the members of the document
+def problem(
     request: Request,
     *,
     status: int,
@@ -123,8 +123,11 @@ async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     # Never the input itself: it may be a password, or text that JSON can't carry.
     found = [
-        {"loc": [part if isinstance(part, int) else _printable(part) for part in e["loc"]],
-         "msg": _printable(e["msg"]), "type": e["type"]}
+        {
+            "loc": [part if isinstance(part, int) else _printable(part) for part in e["loc"]],
+            "msg": _printable(e["msg"]),
+            "type": e["type"],
+        }
         for e in error.errors()[:50]
     ]
     return problem(
@@ -199,9 +202,9 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Declare a route's problem answers for OpenAPI."""
     return {
         status: {
-            "model": Problem,
             "description": HTTPStatus(status).phrase,
-            "content": {"application/problem+json": {}},
+            # `web.openapi` adds the schema; naming it as a model would promise application/json.
+            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
         for status in statuses
     }

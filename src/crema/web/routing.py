@@ -1,6 +1,7 @@
 """The route class of the whole API: unknown query parameters are refused, public GETs answer 304."""
 
 import hashlib
+import re
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
@@ -81,11 +82,20 @@ def _tags(header: str) -> set[str]:
 
 
 async def _language(request: Request) -> str:
-    """Choose Russian or English by Accept-Language; the order of the header stands for its weights."""
+    """Choose Russian or English by the weights of Accept-Language; English when neither is wanted."""
+    weights = {"en": 0.0, "ru": 0.0}
     for part in request.headers.get("accept-language", "").lower().split(","):
-        if (tag := part.strip()[:2]) in {"ru", "en"}:
-            return tag
-    return "en"
+        tag, _, parameter = part.strip().partition(";")
+        weight = re.fullmatch(r"\s*q=([01](?:\.\d{0,3})?)\s*", parameter)
+        language = tag[:2] if tag[:2] in weights and tag[2:3] in {"", "-"} else ""
+        if language:
+            weights[language] = max(weights[language], float(weight[1]) if weight else 1.0)
+    return "ru" if weights["ru"] > weights["en"] else "en"
 
 
 Language = Annotated[str, Depends(_language)]
+
+
+def operation_id(route: APIRoute) -> str:
+    """Name an operation for generated clients: the function's name, which is unique across the API."""
+    return route.name

@@ -1,0 +1,47 @@
+# Crema's commands. The first one that needs it makes .venv from uv.lock; nothing outside this folder changes.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+export UV_SYSTEM_CERTS := 1
+export UV_NATIVE_TLS := 1
+export UV_PROJECT_ENVIRONMENT := .venv
+PYTHON ?= python3
+
+.PHONY: help run test check format diagram openapi clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+# uv from PATH, or one of our own in .uv; asked for again only when the lock changes.
+.venv/.installed: uv.lock pyproject.toml
+	@uv=$$(command -v uv || true); \
+	if [ -z "$$uv" ]; then \
+	  [ -x .uv/bin/uv ] || { $(PYTHON) -m venv .uv && .uv/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9'; } || exit 1; \
+	  uv=.uv/bin/uv; \
+	fi; \
+	"$$uv" sync --quiet --locked --all-extras --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')"
+	@touch $@
+
+run: .venv/.installed ## Start Crema with a demo chain; Swagger at http://127.0.0.1:8000/docs
+	@exec .venv/bin/crema serve
+
+test: .venv/.installed ## Run the whole suite
+	@.venv/bin/python -m pytest
+
+check: .venv/.installed ## Format, lint, types, import rules, documents up to date
+	@.venv/bin/ruff format --check --quiet .
+	@.venv/bin/ruff check --quiet .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports --no-cache > .import-linter.log || { cat .import-linter.log; exit 1; }
+	@rm -f .import-linter.log
+	@.venv/bin/python tools/documents.py --check
+
+format: .venv/.installed ## Format the code
+	@.venv/bin/ruff format --quiet .
+	@.venv/bin/ruff check --quiet --fix .
+
+documents: .venv/.installed ## Rewrite what is generated: OpenAPI snapshot, diagram, settings and errors tables
+	@.venv/bin/python tools/documents.py
+
+clean: ## Remove the environment and the demo data
+	rm -rf .venv .uv .crema

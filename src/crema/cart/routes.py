@@ -1,0 +1,57 @@
+"""The cart over HTTP. There is one a person, so it needs no id."""
+
+from uuid import UUID
+
+from fastapi import Response
+
+from crema.accounts.deps import Person
+from crema.cart import queries, service
+from crema.cart.deps import Currency
+from crema.cart.schemas import AddToCart, CartOut, ChangeItem, ChooseShop
+from crema.web.clock import Now
+from crema.web.problem import refusals
+from crema.web.routing import router as new_router
+from crema.web.transaction import Transaction
+
+router = new_router("Cart")
+
+
+@router.get("/cart", summary="See the cart", responses=refusals(401, 403, 422))
+async def see_cart(tx: Transaction, actor: Person, now: Now, currency: Currency) -> CartOut:
+    """Prices are today's; what went off the menu is marked, not dropped."""
+    cart = await service.open_cart(tx, user_id=actor.user_id, now=now)
+    return CartOut.model_validate(await queries.price_cart(tx, cart=cart, currency=currency))
+
+
+@router.post("/cart", status_code=201, summary="Add to the cart", responses=refusals(401, 403, 404, 409, 422))
+async def add_to_cart(
+    body: AddToCart, response: Response, tx: Transaction, actor: Person, now: Now, currency: Currency
+) -> CartOut:
+    """The same configuration again adds to its quantity."""
+    cart = await service.add(tx, user_id=actor.user_id, wanted=body, now=now)
+    response.headers["Location"] = "/cart"
+    return CartOut.model_validate(await queries.price_cart(tx, cart=cart, currency=currency))
+
+
+@router.put("/cart/shop", summary="Choose the shop", responses=refusals(401, 403, 404, 422))
+async def choose_shop(body: ChooseShop, tx: Transaction, actor: Person, now: Now, currency: Currency) -> CartOut:
+    cart = await service.choose_shop(tx, user_id=actor.user_id, shop_id=body.shop_id, now=now)
+    return CartOut.model_validate(await queries.price_cart(tx, cart=cart, currency=currency))
+
+
+@router.patch("/cart/{item_id}", summary="Change an item", responses=refusals(401, 403, 404, 409, 422))
+async def change_item(
+    item_id: UUID, body: ChangeItem, tx: Transaction, actor: Person, now: Now, currency: Currency
+) -> CartOut:
+    cart = await service.change(tx, user_id=actor.user_id, item_id=item_id, changes=body, now=now)
+    return CartOut.model_validate(await queries.price_cart(tx, cart=cart, currency=currency))
+
+
+@router.delete("/cart/{item_id}", status_code=204, summary="Remove an item", responses=refusals(401, 403, 404, 422))
+async def remove_item(item_id: UUID, tx: Transaction, actor: Person, now: Now) -> None:
+    await service.remove(tx, user_id=actor.user_id, item_id=item_id, now=now)
+
+
+@router.delete("/cart", status_code=204, summary="Empty the cart", responses=refusals(401, 403, 422))
+async def empty_cart(tx: Transaction, actor: Person, now: Now) -> None:
+    await service.clear(tx, user_id=actor.user_id, now=now)

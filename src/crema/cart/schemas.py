@@ -1,0 +1,118 @@
+"""JSON of the cart."""
+
+from decimal import Decimal
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import ConfigDict, Field
+
+from crema.cart.domain import MAX_QUANTITY, Choice
+from crema.schemas import Amount, Input, Instant, Output, Text, partial
+
+Quantity = Annotated[int, Field(strict=True, ge=1, le=MAX_QUANTITY, examples=[2])]
+Note = Annotated[Text, Field(max_length=300, examples=["Погорячее, пожалуйста"])]
+
+_EXAMPLE_ID = "01a2074f-26f7-7216-8892-26d298d63ed0"
+
+
+class ChoiceIn(Input):
+    """Some pieces of one option."""
+
+    option_id: UUID
+    quantity: Annotated[int, Field(strict=True, ge=1, le=20, examples=[1])] = 1
+
+
+class _Configuration(Input):
+    size_id: UUID | None = Field(None, description="Left out: the product's default size.")
+    options: Annotated[list[ChoiceIn], Field(max_length=50)] | None = Field(
+        None, description="Left out: the defaults of every group. Required groups always get their defaults."
+    )
+    note: Note = ""
+
+    def choices(self) -> tuple[Choice, ...] | None:
+        """Give the options as the domain's choices; None when the client said nothing of them."""
+        if self.options is None:
+            return None
+        return tuple(Choice(option.option_id, option.quantity) for option in self.options)
+
+
+class AddToCart(_Configuration):
+    """A configured product and how many of it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "product_id": _EXAMPLE_ID,
+                    "quantity": 2,
+                    "size_id": _EXAMPLE_ID,
+                    "options": [{"option_id": _EXAMPLE_ID, "quantity": 1}],
+                    "note": "Погорячее, пожалуйста",
+                },
+                {"product_id": _EXAMPLE_ID},
+            ]
+        }
+    )
+
+    product_id: UUID
+    quantity: Quantity = 1
+
+
+class _ItemFields(_Configuration):
+    quantity: Quantity = 1
+
+
+@partial
+class ChangeItem(_ItemFields):
+    """What changes of one item; the rest stays."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"quantity": 3}]})
+
+
+class ChooseShop(Input):
+    """Where the order is to be picked up; null to leave it open."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"shop_id": _EXAMPLE_ID}]})
+
+    shop_id: UUID | None
+
+
+class OptionOut(Output):
+    """A chosen option; `price` is what its pieces cost after the group's free ones."""
+
+    option_id: UUID
+    name: str
+    group: str
+    quantity: int
+    price_delta: Amount
+    price: Amount
+
+
+class ItemOut(Output):
+    """A line of the cart, priced now."""
+
+    id: UUID
+    product_id: UUID
+    name: str
+    size_id: UUID | None
+    size_name: str | None
+    options: list[OptionOut]
+    note: str
+    quantity: int
+    unit_price: Amount
+    total: Amount
+    is_available: bool
+    reason: str | None = Field(description="Why it is not available.")
+
+
+class CartOut(Output):
+    """The cart, priced now; what is not available doesn't count."""
+
+    id: UUID
+    shop_id: UUID | None
+    items: list[ItemOut]
+    subtotal: Amount
+    discount: Amount = Decimal(0)
+    total: Amount
+    currency: str
+    updated_at: Instant

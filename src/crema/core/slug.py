@@ -1,0 +1,26 @@
+"""Names as they look in an address bar."""
+
+import re
+import unicodedata
+from typing import Final
+
+_LATIN: Final = str.maketrans(
+    {
+        "а": "a", "б": "b", "в": "v", "г": "g", "д": "d", "е": "e", "ё": "e", "ж": "zh", "з": "z", "и": "i",
+        "й": "i", "к": "k", "л": "l", "м": "m", "н": "n", "о": "o", "п": "p", "р": "r", "с": "s", "т": "t",
+        "у": "u", "ф": "f", "х": "kh", "ц": "ts", "ч": "ch", "ш": "sh", "щ": "shch", "ъ": "ie", "ы": "y",
+        "ь": "", "э": "e", "ю": "iu", "я": "ia",
+        "ß": "ss", "æ": "ae", "ø": "o", "ł": "l", "đ": "d", "þ": "th", "ı": "i",
+    }
+)  # fmt: skip
+_OTHER: Final = re.compile(r"[^a-z0-9]+")
+
+
+def slugify(text: str, *, max_length: int = 80) -> str:
+    """Transliterate Russian as passports do (ICAO 9303), drop accents, join words with hyphens.
+
+    Empty when nothing is left: names may be made of signs alone.
+    """
+    latin = unicodedata.normalize("NFC", text).lower().translate(_LATIN)
+    plain = unicodedata.normalize("NFKD", latin).encode("ascii", "ignore").decode()
+    return _OTHER.sub("-", plain).strip("-")[:max_length].rstrip("-")

@@ -1,0 +1,50 @@
+"""What a list request can be refused for. A value sent is never echoed: JSON may be unable to carry it."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from crema.core.errors import InvalidError
+
+
+class UnknownFilterError(InvalidError):
+    """Undeclared, or declared for other people's permissions: the two look the same."""
+
+    code = "unknown_filter"
+    title = "This list has no such parameter."
+
+    def __init__(self, name: str, allowed: Iterable[str]) -> None:
+        super().__init__(f"This list has no parameter {name[:80]!a}.", allowed=list(allowed))
+
+
+class _RefusedValueError(InvalidError):
+    def __init__(self, faults: Mapping[str, str], **extra: Any) -> None:
+        errors = [{"loc": ["query", name], "msg": msg, "type": "value_error"} for name, msg in faults.items()]
+        super().__init__("; ".join(f"{name}: {msg}" for name, msg in faults.items()), errors=errors, **extra)
+
+
+class InvalidFilterError(_RefusedValueError):
+    """A known parameter whose value is not one of its kind, or that is given twice."""
+
+    code = "invalid_filter"
+    title = "A parameter of this list has a value it can't take."
+
+
+class InvalidSortError(_RefusedValueError):
+    """Not a list of up to three different sort fields."""
+
+    code = "invalid_sort"
+    title = "This list can't be sorted so."
+
+
+class InvalidCursorError(_RefusedValueError):
+    """Not a cursor of ours, or one of another order."""
+
+    code = "invalid_cursor"
+    title = "This cursor does not belong to this list."
+
+
+class PageTooDeepError(_RefusedValueError):
+    """Skipping that many rows costs the database too much."""
+
+    code = "page_too_deep"
+    title = "Pages this deep are only reached with a cursor."

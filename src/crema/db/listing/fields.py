@@ -1,0 +1,360 @@
+"""The kinds of fields: which operators each has, how its values are read from text, and the SQL they become.
+
+Values are bound with the kind's own type, wide enough for every value it reads: bound with the column's, a
+number past SMALLINT or NUMERIC(12, 2) would fail inside the database instead of matching nothing.
+"""
+# ruff: noqa: D102 - what a method is for is said once, where it is declared
+
+import re
+import unicodedata
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, ClassVar, Final
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy import ColumnElement, SQLColumnExpression
+from sqlalchemy.types import TypeEngine
+
+from crema.db.base import fold
+
+MAX_IN: Final = 50
+MAX_TEXT: Final = 255
+INT4: Final = 2**31
+_INT8: Final = 2**63
+
+_EQUALITY: Final = ("eq", "ne", "in", "not_in")
+_ORDER: Final = ("eq", "ne", "lt", "lte", "gt", "gte", "in", "not_in", "between")
+_PATTERNS: Final = {"contains": "%{}%", "startswith": "{}%", "endswith": "%{}"}
+_COMPLEMENTS: Final = {"ne": "eq", "not_in": "in"}
+
+_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
+_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
+_INTEGER: Final = re.compile(r"-?\d{1,19}", re.ASCII)
+_MONEY: Final = re.compile(r"\d{1,10}(\.\d{1,2})?", re.ASCII)
+_DECIMAL: Final = re.compile(r"-?\d{1,30}(\.\d{1,30})?", re.ASCII)
+_INSTANT: Final = re.compile(
+    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+ -]\d\d:[0-5]\d)", re.ASCII | re.IGNORECASE
+)
+
+Column = SQLColumnExpression[Any]
+
+
+def storable(text: str) -> str:
+    """Let through only what PostgreSQL can hold as text: no NUL, no lone surrogates."""
+    if _UNSTORABLE.search(text):
+        raise ValueError("holds a character that can't be stored")
+    return text
+
+
+def integer(text: str, minimum: int, maximum: int) -> int:
+    """Read a whole number of the range."""
+    if not _INTEGER.fullmatch(text) or not minimum <= int(text) <= maximum:
+        raise ValueError(f"is not a whole number from {minimum} to {maximum}")
+    return int(text)
+
+
+def contains(column: Column, word: str) -> ColumnElement[bool]:
+    """Find a word regardless of case and ё."""
+    return _like(column, f"%{_escaped(word)}%")
+
+
+def _like(column: Column, pattern: str) -> ColumnElement[bool]:
+    return fold(column).like(fold(sa.literal(pattern, sa.Text())))
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([\\%_])", r"\\\1", text)  # the backslash is LIKE's own default escape
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError("is neither true nor false")
+    return text.lower() == "true"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Field(ABC):
+    """Something a list can be filtered by. For those without `permission` it does not exist."""
+
+    nullable: bool = False
+    permission: str | None = None
+    example: Any = None
+
+    @property
+    @abstractmethod
+    def operators(self) -> tuple[str, ...]:
+        """Name the operators, in the order to document them."""
+
+    @property
+    @abstractmethod
+    def schema(self) -> dict[str, Any]:
+        """Describe one value as JSON Schema, with an example."""
+
+    @abstractmethod
+    def read(self, operator: str, text: str) -> Sequence[Any]:
+        """Read the operands of an operator; ValueError says what is wrong without repeating it."""
+
+    @abstractmethod
+    def condition(self, operator: str, operands: Sequence[Any]) -> ColumnElement[bool]:
+        """Build the predicate. A missing value differs from every value: `ne` is all that `eq` is not."""
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnField(Field):
+    """A column, or any expression over the rows of the statement. Lists can be sorted by it."""
+
+    column: Column
+
+    sql_type: ClassVar[TypeEngine[Any]]
+    kind_operators: ClassVar[tuple[str, ...]] = _EQUALITY
+
+    @property
+    def operators(self) -> tuple[str, ...]:
+        return (*self.kind_operators, "isnull") if self.nullable else self.kind_operators
+
+    @property
+    def sort_key(self) -> Column:
+        """What rows are ordered by."""
+        return self.column
+
+    @abstractmethod
+    def parse(self, text: str) -> Any:
+        """Read a value as clients write it; ValueError as `read`."""
+
+    def dump(self, value: Any) -> str:
+        """Write a value of the sort key into a cursor, without loss."""
+        return str(value)
+
+    def load(self, text: str) -> Any:
+        """Read what `dump` wrote; ValueError if it can't have been written so."""
+        return self.parse(text)
+
+    def bind(self, value: Any) -> ColumnElement[Any]:
+        """Make a bound parameter."""
+        return sa.literal(value, self.sql_type)
+
+    def read(self, operator: str, text: str) -> Sequence[Any]:
+        match operator:
+            case "isnull":
+                return [_boolean(text)]
+            case "in" | "not_in":
+                values = text.split(",", MAX_IN)
+                if len(values) > MAX_IN:
+                    raise ValueError(f"takes at most {MAX_IN} values")
+                return [self.parse(value) for value in values]
+            case "between":
+                low, comma, high = text.partition(",")
+                if not comma:
+                    raise ValueError("takes two values with a comma between them")
+                return [self.parse(low), self.parse(high)]
+        return [self.parse(text)]
+
+    def condition(self, operator: str, operands: Sequence[Any]) -> ColumnElement[bool]:
+        if operator in _COMPLEMENTS:
+            return self.match(_COMPLEMENTS[operator], operands).is_not(sa.true())
+        if operator == "isnull":
+            return self.column.is_(None) if operands[0] else self.column.is_not(None)
+        return self.match(operator, operands)
+
+    def match(self, operator: str, operands: Sequence[Any]) -> ColumnElement[bool]:
+        """Build the predicate of one of the kind's positive operators."""
+        bound = [self.bind(operand) for operand in operands]
+        match operator:
+            case "lt":
+                return self.column < bound[0]
+            case "lte":
+                return self.column <= bound[0]
+            case "gt":
+                return self.column > bound[0]
+            case "gte":
+                return self.column >= bound[0]
+            case "between":
+                return self.column.between(bound[0], bound[1])
+        return self.column.in_(bound)  # eq is an IN of one, which PostgreSQL makes an = again
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TextField(ColumnField):
+    """Text. Found and sorted by its folded form; `fold(column)` is the one expression to index."""
+
+    example: Any = "латте"
+
+    sql_type: ClassVar[TypeEngine[Any]] = sa.Text()
+    kind_operators: ClassVar[tuple[str, ...]] = (
+        *_EQUALITY,
+        *(prefix + name for name in _PATTERNS for prefix in ("", "i")),
+    )
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "maxLength": MAX_TEXT, "examples": [self.example]}
+
+    def parse(self, text: str) -> str:
+        if len(text) > MAX_TEXT:
+            raise ValueError(f"is longer than {MAX_TEXT} characters")
+        return unicodedata.normalize("NFC", self.load(text))  # as texts are stored
+
+    def load(self, text: str) -> str:
+        return storable(text)
+
+    @property
+    def sort_key(self) -> Column:
+        return fold(self.column)
+
+    def match(self, operator: str, operands: Sequence[Any]) -> ColumnElement[bool]:
+        # What matches exactly also matches folded (folding goes character by character). Asking for both lets
+        # one index, on the folded text, serve the case-sensitive operators too.
+        ignores_case = operator[1:] in _PATTERNS
+        if template := _PATTERNS.get(operator[ignores_case:]):
+            pattern = template.format(_escaped(operands[0]))
+            found = _like(self.column, pattern)
+            return found if ignores_case else found & self.column.like(self.bind(pattern))
+        bound = [self.bind(operand) for operand in operands]
+        return fold(self.column).in_([fold(value) for value in bound]) & self.column.in_(bound)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class UuidField(ColumnField):
+    """A UUID, in its canonical spelling."""
+
+    example: Any = "019aaf5e-7c00-7a3b-8f61-2d9c41e0b7a5"
+
+    sql_type: ClassVar[TypeEngine[Any]] = sa.Uuid()
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "format": "uuid", "examples": [self.example]}
+
+    def parse(self, text: str) -> UUID:
+        if not _UUID.fullmatch(text):
+            raise ValueError("is not a UUID")
+        return UUID(text)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MoneyField(ColumnField):
+    """An amount as clients write it: no sign, up to two decimals."""
+
+    example: Any = "250.00"
+
+    sql_type: ClassVar[TypeEngine[Any]] = sa.Numeric()
+    kind_operators: ClassVar[tuple[str, ...]] = _ORDER
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "pattern": rf"^{_MONEY.pattern}$", "examples": [self.example]}
+
+    def parse(self, text: str) -> Decimal:
+        if not _MONEY.fullmatch(text):
+            raise ValueError('is not an amount such as "250.00"')
+        return Decimal(text)
+
+    def dump(self, value: Decimal) -> str:
+        return format(value, "f")
+
+    def load(self, text: str) -> Decimal:
+        if not _DECIMAL.fullmatch(text):
+            raise ValueError("is not a decimal number")
+        return Decimal(text)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class IntegerField(ColumnField):
+    """A whole number in a range."""
+
+    minimum: int = -INT4
+    maximum: int = INT4 - 1
+    example: Any = 10
+
+    sql_type: ClassVar[TypeEngine[Any]] = sa.BigInteger()
+    kind_operators: ClassVar[tuple[str, ...]] = _ORDER
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        bounds = {"minimum": self.minimum, "maximum": self.maximum}
+        return {"type": "integer", **bounds, "examples": [self.example]}
+
+    def parse(self, text: str) -> int:
+        return integer(text, self.minimum, self.maximum)
+
+    def load(self, text: str) -> int:
+        return integer(text, -_INT8, _INT8 - 1)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class BooleanField(ColumnField):
+    """True or false."""
+
+    example: Any = True
+
+    sql_type: ClassVar[TypeEngine[Any]] = sa.Boolean()
+    kind_operators: ClassVar[tuple[str, ...]] = ("eq", "ne")
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "boolean", "examples": [self.example]}
+
+    def parse(self, text: str) -> bool:
+        return _boolean(text)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class InstantField(ColumnField):
+    """A point in time with its offset; to the microsecond."""
+
+    example: Any = "2026-11-23T09:30:00Z"
+
+    sql_type: ClassVar[TypeEngine[Any]] = sa.DateTime(timezone=True)
+    kind_operators: ClassVar[tuple[str, ...]] = _ORDER
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "format": "date-time", "examples": [self.example]}
+
+    def parse(self, text: str) -> datetime:
+        if not _INSTANT.fullmatch(text):
+            raise ValueError("is not an RFC 3339 time with its offset, such as 2026-11-23T09:30:00Z")
+        # A plus sign that was not percent-encoded arrives as a space; here it can mean nothing else.
+        text = f"{text[:19]}{text[19:].replace(' ', '+')}".upper()
+        try:
+            return datetime.fromisoformat(text).astimezone(UTC)
+        except (ValueError, OverflowError):
+            raise ValueError("is not a time that exists") from None
+
+    def dump(self, value: datetime) -> str:
+        return value.isoformat()
+
+
+@dataclass(frozen=True, eq=False)
+class LinkField(Field):
+    """A field of rows linked to the listed one, such as the category ids of a product: any of them may match.
+
+    `exists` makes, out of a predicate on the linked rows, an EXISTS over those of the listed row.
+    `ne` and `not_in` mean that none matches; `isnull` (when nullable) that there is none.
+    """
+
+    of: ColumnField
+    exists: Callable[[ColumnElement[bool]], ColumnElement[bool]]
+
+    @property
+    def operators(self) -> tuple[str, ...]:
+        return (*self.of.kind_operators, "isnull") if self.nullable else self.of.kind_operators
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return self.of.schema
+
+    def read(self, operator: str, text: str) -> Sequence[Any]:
+        return self.of.read(operator, text)
+
+    def condition(self, operator: str, operands: Sequence[Any]) -> ColumnElement[bool]:
+        if operator in _COMPLEMENTS:
+            return sa.not_(self.exists(self.of.match(_COMPLEMENTS[operator], operands)))
+        if operator == "isnull":
+            there_is_one = self.exists(sa.true())
+            return sa.not_(there_is_one) if operands[0] else there_is_one
+        return self.exists(self.of.match(operator, operands))

@@ -1,0 +1,116 @@
+"""Every SELECT about orders, and who sees which."""
+
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import joinedload, selectinload
+
+from crema.accounts.domain import Actor
+from crema.core.errors import NotFoundError
+from crema.core.page import Page
+from crema.db.listing import (
+    ChoiceField,
+    InstantField,
+    Listing,
+    ListQuery,
+    MoneyField,
+    TextField,
+    UuidField,
+    paginate,
+)
+from crema.orders.domain import OPEN, Status
+from crema.orders.models import Order, OrderEvent
+
+ORDERS: Final = Listing(
+    fields={
+        "id": UuidField(Order.id),
+        "number": TextField(Order.number, example="A-042"),
+        "status": ChoiceField(Order.status, choices=[status.value for status in Status]),
+        "shop_id": UuidField(Order.shop_id),
+        "user_id": UuidField(Order.user_id, permission="orders:read"),
+        "pickup_at": InstantField(Order.pickup_at, nullable=True),
+        "ready_estimate_at": InstantField(Order.ready_estimate_at),
+        "total": MoneyField(Order.total),
+        "comment": TextField(Order.comment),
+        "payment_status": ChoiceField(Order.payment_status, choices=["pending", "paid", "refunded", "cancelled"]),
+        "created_at": InstantField(Order.created_at),
+        "updated_at": InstantField(Order.updated_at),
+    },
+    sort=["created_at", "updated_at", "ready_estimate_at", "total", "number", "status"],
+    default_sort="-created_at",
+    search={"number": Order.number, "comment": Order.comment},
+    id_column=Order.id,
+)
+
+HISTORY: Final = Listing(
+    fields={"created_at": InstantField(OrderEvent.created_at)},
+    sort=["created_at"],
+    default_sort="created_at",
+    id_column=OrderEvent.id,
+)
+
+
+def visible_to(actor: Actor) -> ColumnElement[bool]:
+    """Limit to one's own orders and, for staff, those of the shops they serve."""
+    own = Order.user_id == actor.user_id
+    if not actor.may("orders:read"):
+        return own
+    if actor.serves_all_shops:
+        return Order.id.is_not(None)
+    return or_(own, Order.shop_id.in_(actor.shop_ids))
+
+
+def _whole(statement: Select[tuple[Order]]) -> Select[tuple[Order]]:
+    return statement.options(joinedload(Order.shop), selectinload(Order.lines), selectinload(Order.history))
+
+
+async def list_orders(session: AsyncSession, *, actor: Actor, query: ListQuery) -> Page[Order]:
+    """Page through what the actor may see and nobody has deleted."""
+    return await paginate(session, _whole(select(Order).where(visible_to(actor), Order.hidden_at.is_(None))), query)
+
+
+async def get_order(session: AsyncSession, *, order_id: UUID, actor: Actor) -> Order:
+    """Load a visible order whole, afresh; someone else's is not found."""
+    order = await session.scalar(
+        _whole(select(Order).where(Order.id == order_id, visible_to(actor))),
+        execution_options={"populate_existing": True},
+    )
+    if order is None:
+        raise NotFoundError
+    return order
+
+
+async def get_order_for_update(session: AsyncSession, *, order_id: UUID, actor: Actor) -> Order:
+    """Lock a visible order until the transaction ends, then load it whole."""
+    locked = await session.scalar(
+        select(Order.id).where(Order.id == order_id, visible_to(actor)).with_for_update(of=Order)
+    )
+    if locked is None:
+        raise NotFoundError
+    return await get_order(session, order_id=order_id, actor=actor)
+
+
+async def list_history(session: AsyncSession, *, order_id: UUID, query: ListQuery) -> Page[OrderEvent]:
+    """Page through an order's moves, oldest first."""
+    return await paginate(session, select(OrderEvent).where(OrderEvent.order_id == order_id), query)
+
+
+async def count_open(session: AsyncSession, *, user_id: UUID) -> int:
+    """Count a person's orders in progress."""
+    return await session.scalar(select(func.count()).where(Order.user_id == user_id, Order.status.in_([*OPEN]))) or 0
+
+
+async def list_ready_for_update(session: AsyncSession, *, limit: int) -> list[Order]:
+    """Lock orders waiting to be fetched, skipping those someone is moving just now."""
+    return list(
+        await session.scalars(
+            select(Order)
+            .where(Order.status == Status.READY)
+            .options(selectinload(Order.history))
+            .order_by(Order.id)
+            .limit(limit)
+            .with_for_update(of=Order, skip_locked=True)
+        )
+    )

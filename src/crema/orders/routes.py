@@ -1,0 +1,142 @@
+"""Orders over HTTP, for customers and staff alike: what one sees depends on who one is."""
+
+from uuid import UUID
+
+from fastapi import Request, Response
+
+from crema.accounts.deps import Person
+from crema.cart import queries as carts
+from crema.cart import service as cart_service
+from crema.orders import queries
+from crema.orders.deps import OrderRules
+from crema.orders.queries import HISTORY, ORDERS
+from crema.orders.schemas import (
+    CancelOrder,
+    ChangeOrder,
+    EventOut,
+    OrderOut,
+    PlaceOrder,
+    ReorderOut,
+    ReplaceOrder,
+)
+from crema.orders.service import moving, placing
+from crema.web.clock import Now
+from crema.web.idempotency import IdempotencyKey, create_once
+from crema.web.listing import PageOut, answer, listing_parameters
+from crema.web.problem import refusals
+from crema.web.routing import router as new_router
+from crema.web.transaction import Transaction
+
+router = new_router("Orders")
+
+
+@router.post(
+    "/order",
+    status_code=201,
+    response_model=OrderOut,
+    summary="Place an order",
+    responses=refusals(401, 403, 404, 409, 422),
+)
+async def place_order(
+    body: PlaceOrder,
+    request: Request,
+    tx: Transaction,
+    actor: Person,
+    now: Now,
+    rules: OrderRules,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Order the cart, or `items`. Send an `Idempotency-Key` to repeat safely; a cart becomes one order anyway."""
+
+    async def create() -> tuple[OrderOut, str]:
+        order = await placing.place(tx, actor=actor, wanted=body, rules=rules, now=now)
+        return OrderOut.model_validate(order), f"/order/{order.id}"
+
+    return await create_once(request, tx, user_id=actor.user_id, key=idempotency_key, body=body, create=create)
+
+
+@router.get(
+    "/orders",
+    summary="List orders",
+    openapi_extra=listing_parameters(ORDERS),
+    responses=refusals(401, 403, 422),
+)
+async def list_orders(request: Request, response: Response, tx: Transaction, actor: Person) -> PageOut[OrderOut]:
+    """One's own; for staff those of their shops; for administrators all."""
+    query = ORDERS.parse(request.query_params.multi_items(), permissions=actor.permissions)
+    page = await queries.list_orders(tx, actor=actor, query=query)
+    return answer(request, response, page, OrderOut.model_validate)
+
+
+@router.get("/order/{order_id}", summary="See an order", responses=refusals(401, 403, 404, 422))
+async def see_order(order_id: UUID, tx: Transaction, actor: Person) -> OrderOut:
+    return OrderOut.model_validate(await queries.get_order(tx, order_id=order_id, actor=actor))
+
+
+@router.put("/order/{order_id}", summary="Replace an order", responses=refusals(401, 403, 404, 409, 422))
+async def replace_order(
+    order_id: UUID, body: ReplaceOrder, tx: Transaction, actor: Person, now: Now, rules: OrderRules
+) -> OrderOut:
+    """The owner sends `items`, `pickup_at`, `comment` while it is placed; staff send `status`, `pickup_at`."""
+    order = await placing.replace(tx, actor=actor, order_id=order_id, wanted=body, rules=rules, now=now)
+    return OrderOut.model_validate(order)
+
+
+@router.patch("/order/{order_id}", summary="Change an order", responses=refusals(401, 403, 404, 409, 422))
+async def change_order(
+    order_id: UUID, body: ChangeOrder, tx: Transaction, actor: Person, now: Now, rules: OrderRules
+) -> OrderOut:
+    """As PUT, but only what is sent changes."""
+    order = await placing.change(tx, actor=actor, order_id=order_id, wanted=body, rules=rules, now=now)
+    return OrderOut.model_validate(order)
+
+
+@router.delete(
+    "/order/{order_id}",
+    status_code=204,
+    summary="Cancel and hide an order",
+    responses=refusals(401, 403, 404, 409, 422),
+)
+async def delete_order(order_id: UUID, tx: Transaction, actor: Person, now: Now) -> None:
+    """Cancelled if it still can be, and off the lists; accounting keeps it."""
+    await moving.hide(tx, actor=actor, order_id=order_id, now=now)
+
+
+@router.post("/order/{order_id}/cancel", summary="Cancel an order", responses=refusals(401, 403, 404, 409, 422))
+async def cancel_order(
+    order_id: UUID, tx: Transaction, actor: Person, now: Now, body: CancelOrder | None = None
+) -> OrderOut:
+    reason = body.reason if body else None
+    return OrderOut.model_validate(await moving.cancel(tx, actor=actor, order_id=order_id, reason=reason, now=now))
+
+
+@router.post(
+    "/order/{order_id}/reorder",
+    status_code=201,
+    summary="Put an order into the cart again",
+    responses=refusals(401, 403, 404, 409, 422),
+)
+async def reorder(
+    order_id: UUID, response: Response, tx: Transaction, actor: Person, now: Now, rules: OrderRules
+) -> ReorderOut:
+    """Today's prices apply; `skipped` tells what is no longer to be had."""
+    skipped = await placing.reorder(tx, actor=actor, order_id=order_id, now=now)
+    cart = await cart_service.open_cart(tx, user_id=actor.user_id, now=now)
+    response.headers["Location"] = "/cart"
+    priced = await carts.price_cart(tx, cart=cart, currency=rules.currency)
+    return ReorderOut.model_validate({"cart": priced, "skipped": skipped})
+
+
+@router.get(
+    "/order/{order_id}/history",
+    summary="See an order's history",
+    openapi_extra=listing_parameters(HISTORY),
+    responses=refusals(401, 403, 404, 422),
+)
+async def see_history(
+    order_id: UUID, request: Request, response: Response, tx: Transaction, actor: Person
+) -> PageOut[EventOut]:
+    query = HISTORY.parse(request.query_params.multi_items(), permissions=actor.permissions)
+    await queries.get_order(tx, order_id=order_id, actor=actor)
+    page = await queries.list_history(tx, order_id=order_id, query=query)
+    return answer(request, response, page, EventOut.model_validate)

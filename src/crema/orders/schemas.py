@@ -1,0 +1,183 @@
+"""JSON of orders."""
+
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import ConfigDict, Field
+
+from crema.cart.schemas import AddToCart, CartOut
+from crema.orders.domain import Status
+from crema.schemas import Amount, Input, Instant, Line, Money, Output, Text, partial
+
+Comment = Annotated[Text, Field(max_length=500, examples=["Заберу через пять минут"])]
+Items = Annotated[list[AddToCart], Field(min_length=1, max_length=50)]
+Reason = Annotated[Line, Field(max_length=300, examples=["Закончилось овсяное молоко"])]
+
+_EXAMPLE_ID = "01a2074f-26f7-7216-8892-26d298d63ed0"
+
+
+class PlaceOrder(Input):
+    """What to order. Without `items`, the cart is ordered and emptied."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"comment": "Заберу через пять минут"},
+                {
+                    "shop_id": _EXAMPLE_ID,
+                    "pickup_at": "2026-11-23T09:30:00Z",
+                    "items": [{"product_id": _EXAMPLE_ID, "quantity": 1}],
+                    "expected_total": "250.00",
+                },
+            ]
+        }
+    )
+
+    shop_id: UUID | None = Field(None, description="May be left out when the cart names a shop, or there is one.")
+    pickup_at: Instant | None = Field(None, description="null: as soon as possible.")
+    comment: Comment = ""
+    payment_method: Annotated[str, Field(pattern="^on_pickup$", examples=["on_pickup"])] = "on_pickup"
+    items: Items | None = None
+    expected_total: Money | None = Field(None, description="Refuse with `price_changed` if the total differs.")
+
+
+class ReplaceOrder(Input):
+    """PUT. The owner sends what they may write while it is placed, staff send `status`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"pickup_at": None, "comment": "", "items": [{"product_id": _EXAMPLE_ID}]},
+                {"status": "accepted", "pickup_at": None},
+            ]
+        }
+    )
+
+    pickup_at: Instant | None = None
+    comment: Comment | None = None
+    items: Items | None = None
+    status: Status | None = None
+
+
+@partial
+class ChangeOrder(Input):
+    """PATCH. Only what is sent changes."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "accepted"}, {"comment": "Без крышки"}]})
+
+    pickup_at: Instant | None
+    comment: Comment
+    items: Items
+    status: Status
+    reason: Reason | None = Field(None, description="Why, for the history; with `status`.")
+
+
+class CancelOrder(Input):
+    """Why, if one likes to say."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "Не успеваю"}]})
+
+    reason: Reason | None = None
+
+
+class OrderShopOut(Output):
+    """Where to pick it up."""
+
+    id: UUID
+    name: str
+    address: str
+    timezone: str
+
+
+class LineOptionOut(Output):
+    """A chosen option, as it was sold."""
+
+    option_id: UUID
+    name: str
+    group: str
+    quantity: int
+    price_delta: Amount
+    price: Amount
+
+
+class LineSizeOut(Output):
+    """The size, as it was sold."""
+
+    id: UUID
+    name: str
+    volume_ml: int | None
+
+
+class OrderLineOut(Output):
+    """A line: copies of names and prices, which later changes of the menu don't touch."""
+
+    product_id: UUID
+    name: str
+    size: LineSizeOut | None
+    options: list[LineOptionOut]
+    note: str
+    quantity: int
+    unit_price: Amount
+    total: Amount
+
+
+class PaymentOut(Output):
+    """How and whether it is paid."""
+
+    method: str = Field(examples=["on_pickup"])
+    status: str = Field(examples=["pending"])
+
+
+class ActorOut(Output):
+    """Who moved the order."""
+
+    id: UUID
+    role: str
+
+
+class EventOut(Output):
+    """One move of an order. `actor` is null when it was the system."""
+
+    status: Status
+    from_status: Status | None
+    actor: ActorOut | None
+    reason: str | None
+    created_at: Instant
+
+
+class OrderOut(Output):
+    """An order, whole."""
+
+    id: UUID
+    number: str = Field(examples=["A-042"], description="Per shop and day: what is called out.")
+    status: Status
+    shop: OrderShopOut
+    user_id: UUID
+    pickup_at: Instant | None
+    is_asap: bool
+    ready_estimate_at: Instant
+    lines: list[OrderLineOut]
+    subtotal: Amount
+    discount: Amount
+    total: Amount
+    currency: str
+    comment: str
+    payment: PaymentOut
+    promo_code: str | None = None
+    created_at: Instant
+    updated_at: Instant
+    history: list[EventOut]
+
+
+class SkippedOut(Output):
+    """A line that couldn't go into the cart again."""
+
+    name: str
+    reason: str
+
+
+class ReorderOut(Output):
+    """The cart after ordering again, and what is missing."""
+
+    cart: CartOut
+    skipped: list[SkippedOut]

@@ -1,0 +1,96 @@
+"""Moving orders along the table of `orders.domain`. Every move is a row in the history."""
+
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crema.accounts.domain import Actor
+from crema.core.errors import ForbiddenError
+from crema.orders import domain, queries
+from crema.orders.domain import FINAL, Party, Status
+from crema.orders.models import Order, OrderEvent
+from crema.orders.service import letters
+from crema.shops import queries as shops
+
+UNCLAIMED_AROUND_THE_CLOCK: Final = timedelta(hours=12)
+"""After how long a ready order expires at a shop that never closes."""
+
+
+def parties_of(actor: Actor, order: Order) -> frozenset[Party]:
+    """Tell in which capacities this actor meets this order."""
+    owner = {Party.OWNER} if order.user_id == actor.user_id else set()
+    staff = {Party.STAFF} if actor.may("orders:write") and actor.serves(order.shop_id) else set()
+    return frozenset(owner | staff)
+
+
+async def move(
+    session: AsyncSession,
+    *,
+    order: Order,
+    to: Status,
+    actor: Actor | None,
+    now: datetime,
+    reason: str | None = None,
+) -> None:
+    """Move an order whose row is locked; None moves it as the system."""
+    current = Status(order.status)
+    domain.check_move(current, to, parties_of(actor, order) if actor else {Party.SYSTEM})
+
+    order.status = to
+    order.updated_at = now
+    if to == Status.COMPLETED:
+        order.payment_status = "paid"
+    elif to in {Status.CANCELLED, Status.EXPIRED}:
+        order.payment_status = "cancelled"
+    session.add(
+        OrderEvent(
+            order_id=order.id,
+            from_status=current,
+            status=to,
+            actor_id=actor.user_id if actor else None,
+            actor_role=actor.role if actor else "system",
+            reason=reason,
+            created_at=now,
+        )
+    )
+    await session.flush()
+    await letters.moved(session, order=order, reason=reason)
+
+
+async def cancel(session: AsyncSession, *, actor: Actor, order_id: UUID, reason: str | None, now: datetime) -> Order:
+    """Cancel as the owner or as staff, whichever may."""
+    order = await queries.get_order_for_update(session, order_id=order_id, actor=actor)
+    if not parties_of(actor, order):
+        raise ForbiddenError
+    await move(session, order=order, to=Status.CANCELLED, actor=actor, reason=reason, now=now)
+    return await queries.get_order(session, order_id=order_id, actor=actor)
+
+
+async def hide(session: AsyncSession, *, actor: Actor, order_id: UUID, now: datetime) -> None:
+    """Cancel what can be cancelled and take it off the lists; accounting keeps it.
+
+    An administrator may hide what is over; an owner may not, except what was cancelled anyway.
+    """
+    order = await queries.get_order_for_update(session, order_id=order_id, actor=actor)
+    if order.user_id != actor.user_id and not actor.is_admin:
+        raise ForbiddenError("Only the customer or an administrator deletes an order.")
+    is_over = order.status in FINAL and (actor.is_admin or order.status == Status.CANCELLED)
+    if not is_over:
+        await move(session, order=order, to=Status.CANCELLED, actor=actor, now=now)
+    order.hidden_at = order.hidden_at or now
+    await session.flush()
+
+
+async def expire_unclaimed(session: AsyncSession, *, now: datetime, limit: int = 200) -> int:
+    """Expire ready orders nobody fetched before their shop closed; return how many. Run by the worker."""
+    expired = 0
+    for order in await queries.list_ready_for_update(session, limit=limit):
+        ready_at = max(event.created_at for event in order.history if event.status == Status.READY)
+        shop = await shops.get_shop(session, order.shop_id)
+        closes_at = shops.hours_of(shop).closing_after(ready_at)
+        if now >= (closes_at or ready_at + UNCLAIMED_AROUND_THE_CLOCK):
+            await move(session, order=order, to=Status.EXPIRED, actor=None, now=now)
+            expired += 1
+    return expired

@@ -1,0 +1,378 @@
+"""Placing, editing and repeating orders."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, ClassVar
+from uuid import UUID
+
+from sqlalchemy import delete, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crema.accounts.domain import Actor
+from crema.accounts.models import User
+from crema.cart import domain as cart_domain
+from crema.cart import service as carts
+from crema.cart.domain import Configured, InvalidConfigurationError, ItemUnavailableError
+from crema.cart.schemas import AddToCart, ChoiceIn
+from crema.core.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
+from crema.db.base import new_id
+from crema.menu import queries as menu
+from crema.orders import domain, queries
+from crema.orders.domain import Party, Status
+from crema.orders.models import Order, OrderEvent, OrderLine, OrderNumberCounter
+from crema.orders.schemas import ChangeOrder, PlaceOrder, ReplaceOrder
+from crema.orders.service import letters, moving
+from crema.shops import queries as shops
+from crema.shops.domain import OpeningHours
+from crema.shops.models import Shop
+
+
+class CartEmptyError(ConflictError):
+    """There is nothing to order."""
+
+    code = "cart_empty"
+    title = "The cart is empty."
+
+
+class ShopClosedError(ConflictError):
+    """As soon as possible, but the shop is closed now."""
+
+    code = "shop_closed"
+    title = "The shop is closed now."
+
+
+class OutsideOpeningHoursError(ConflictError):
+    """The pick-up time is one at which the shop is closed."""
+
+    code = "outside_opening_hours"
+    title = "The shop is closed at that time."
+
+
+class PriceChangedError(ConflictError):
+    """The total isn't the one the client expected; `total` is what it is now."""
+
+    code = "price_changed"
+    title = "The price has changed."
+
+
+class MinimumNotReachedError(ConflictError):
+    """The total is below the chain's smallest order."""
+
+    code = "minimum_not_reached"
+    title = "The order is too small."
+
+
+class TooManyOpenOrdersError(ConflictError):
+    """So many orders in progress are not one person's morning."""
+
+    code = "too_many_open_orders"
+    title = "You have too many orders in progress."
+
+
+class OrderNotEditableError(ConflictError):
+    """The bar has it already."""
+
+    code = "order_not_editable"
+    title = "The order can't be changed any more."
+
+
+class ShopRequiredError(InvalidError):
+    """Neither the request nor the cart names a shop, and the chain has several."""
+
+    code = "shop_required"
+    title = "Say at which shop to pick the order up."
+
+
+class InvalidPickupTimeError(InvalidError):
+    """A pick-up time in the past, or too far ahead."""
+
+    code = "invalid_pickup_time"
+    title = f"Pick-up is possible from now to {domain.FURTHEST_PICKUP.days} days ahead."
+
+
+class IncompleteReplacementError(InvalidError):
+    """A PUT that doesn't say everything it replaces."""
+
+    code = "incomplete_replacement"
+    title = "PUT needs `items` from the owner, or `status` from staff."
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the chain demands of an order."""
+
+    currency: str
+    max_open_orders: int
+    minimum: Decimal
+    shop_language: str
+
+    WORK_STATUSES: ClassVar = (Status.PLACED, Status.ACCEPTED, Status.PREPARING)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One line to be: a configured product, how many, and the customer's note."""
+
+    made: Configured
+    quantity: int
+    note: str
+
+    @property
+    def total(self) -> Decimal:
+        """Price of the line."""
+        return self.made.unit_price * self.quantity
+
+
+async def place(session: AsyncSession, *, actor: Actor, wanted: PlaceOrder, rules: Rules, now: datetime) -> Order:
+    """Turn the cart, or the items sent, into an order at today's prices; promise the mails about it.
+
+    A person's orders are placed one after another: their row is locked first. Then the cart, the products
+    and, last because all customers of a shop share it, the shop's number counter.
+    """
+    person = await _lock_person(session, actor.user_id)
+    if await queries.count_open(session, user_id=actor.user_id) >= rules.max_open_orders:
+        raise TooManyOpenOrdersError
+    items, cart_shop_id = await _items_of(session, actor=actor, wanted=wanted)
+    shop = await _shop_of(session, shop_id=wanted.shop_id or cart_shop_id)
+
+    _check_time(shops.hours_of(shop), pickup_at=wanted.pickup_at, now=now)
+    lines = await _configure(session, items)
+    total = _check_total(lines, expected=wanted.expected_total, minimum=rules.minimum)
+
+    order_id = new_id()
+    number, business_date = await _next_number(session, shop=shop, now=now)
+    order = Order(
+        id=order_id,
+        number=number,
+        business_date=business_date,
+        status=Status.PLACED,
+        shop_id=shop.id,
+        user_id=actor.user_id,
+        pickup_at=wanted.pickup_at,
+        ready_estimate_at=_ready(lines, pickup_at=wanted.pickup_at, now=now),
+        comment=wanted.comment,
+        payment_method=wanted.payment_method,
+        subtotal=total,
+        total=total,
+        currency=rules.currency,
+        created_at=now,
+        updated_at=now,
+    )
+    session.add_all([order, *_line_rows(order_id, lines)])
+    session.add(
+        OrderEvent(
+            order_id=order_id, status=Status.PLACED, actor_id=actor.user_id, actor_role=actor.role, created_at=now
+        )
+    )
+    await session.flush()
+    order = await queries.get_order(session, order_id=order_id, actor=actor)
+    await letters.placed(session, order=order, customer=person, shop_language=rules.shop_language)
+    return order
+
+
+async def _lock_person(session: AsyncSession, user_id: UUID) -> User:
+    return (await session.scalars(select(User).where(User.id == user_id).with_for_update(key_share=True))).one()
+
+
+async def _items_of(
+    session: AsyncSession, *, actor: Actor, wanted: PlaceOrder
+) -> tuple[Sequence[AddToCart], UUID | None]:
+    if wanted.items is not None:
+        return wanted.items, None
+    taken = await carts.take(session, user_id=actor.user_id)
+    if not taken:
+        raise CartEmptyError
+    return [
+        AddToCart(
+            product_id=item.product_id,
+            size_id=item.size_id,
+            options=[ChoiceIn(option_id=c.option_id, quantity=c.quantity) for c in item.choices],
+            note=item.note,
+            quantity=item.quantity,
+        )
+        for item in taken
+    ], taken[0].cart_shop_id
+
+
+async def _shop_of(session: AsyncSession, *, shop_id: UUID | None) -> Shop:
+    if shop_id is not None:
+        return await shops.get_active_shop(session, shop_id)
+    active = await shops.list_all_active(session)
+    if len(active) != 1:
+        raise ShopRequiredError
+    return active[0]
+
+
+def _check_time(hours: OpeningHours, *, pickup_at: datetime | None, now: datetime) -> None:
+    if pickup_at is None:
+        if not hours.is_open(now):
+            opens = hours.next_opening(now)
+            raise ShopClosedError(opens_at=opens.isoformat() if opens else None)
+        return
+    if not now <= pickup_at <= now + domain.FURTHEST_PICKUP:
+        raise InvalidPickupTimeError
+    if not hours.is_open(pickup_at):
+        raise OutsideOpeningHoursError
+
+
+async def _configure(session: AsyncSession, items: Sequence[AddToCart]) -> list[Wanted]:
+    """Check and price each item; the products stay locked against edits until the order is in."""
+    products = await menu.load_for_pricing(session, {item.product_id for item in items}, lock=True)
+    lines = []
+    for item in items:
+        product = products.get(item.product_id)
+        if product is None:
+            raise NotFoundError
+        if not product.is_available:
+            raise ItemUnavailableError(f"{product.name} is off the menu.", product_id=str(product.id))
+        choices = cart_domain.complete(product, item.choices())
+        made = cart_domain.configure(product, size_id=item.size_id, choices=choices)
+        lines.append(Wanted(made, item.quantity, item.note))
+    return lines
+
+
+def _check_total(lines: Sequence[Wanted], *, expected: Decimal | None, minimum: Decimal) -> Decimal:
+    total = sum((line.total for line in lines), Decimal(0))
+    if expected is not None and expected != total:
+        raise PriceChangedError(f"The total is {total:.2f} now.", total=f"{total:.2f}")
+    if total < minimum:
+        raise MinimumNotReachedError(f"An order starts at {minimum:.2f}.", minimum=f"{minimum:.2f}")
+    return total
+
+
+def _ready(lines: Sequence[Wanted], *, pickup_at: datetime | None, now: datetime) -> datetime:
+    work = sum(line.made.product.preparation_seconds * line.quantity for line in lines)
+    return domain.estimate_ready(now=now, pickup_at=pickup_at, work_seconds=work)
+
+
+async def _next_number(session: AsyncSession, *, shop: Shop, now: datetime) -> tuple[str, Any]:
+    business_date = shops.hours_of(shop).business_date(now)
+    statement = insert(OrderNumberCounter).values(shop_id=shop.id, business_date=business_date, last=1)
+    last = await session.scalar(
+        statement.on_conflict_do_update(
+            index_elements=["shop_id", "business_date"], set_={"last": OrderNumberCounter.last + 1}
+        ).returning(OrderNumberCounter.last)
+    )
+    assert last is not None
+    return domain.number_of(last), business_date
+
+
+def _line_rows(order_id: UUID, lines: Sequence[Wanted]) -> list[OrderLine]:
+    return [
+        OrderLine(
+            order_id=order_id,
+            position=position,
+            product_id=line.made.product.id,
+            name=line.made.product.name,
+            size=_size_copy(line.made),
+            options=[
+                {
+                    "option_id": str(option.option_id),
+                    "name": option.name,
+                    "group": option.group,
+                    "quantity": option.quantity,
+                    "price_delta": str(option.price_delta),
+                    "price": str(option.price),
+                }
+                for option in line.made.options
+            ],
+            note=line.note,
+            quantity=line.quantity,
+            unit_price=line.made.unit_price,
+            total=line.total,
+        )
+        for position, line in enumerate(lines)
+    ]
+
+
+def _size_copy(made: Configured) -> dict[str, Any] | None:
+    if made.size is None:
+        return None
+    return {"id": str(made.size.id), "name": made.size.name, "volume_ml": made.size.volume_ml}
+
+
+async def replace(
+    session: AsyncSession, *, actor: Actor, order_id: UUID, wanted: ReplaceOrder, rules: Rules, now: datetime
+) -> Order:
+    """PUT: the owner replaces time, comment and items; staff replace status and time."""
+    if wanted.items is not None:
+        sent = {"pickup_at": wanted.pickup_at, "comment": wanted.comment or "", "items": wanted.items}
+    elif wanted.status is not None and wanted.comment is None:
+        sent = {"pickup_at": wanted.pickup_at, "status": wanted.status}
+    else:
+        # Nobody's business before it is known that they may see the order.
+        await queries.get_order(session, order_id=order_id, actor=actor)
+        raise IncompleteReplacementError
+    return await _update(session, actor=actor, order_id=order_id, sent=sent, rules=rules, now=now)
+
+
+async def change(
+    session: AsyncSession, *, actor: Actor, order_id: UUID, wanted: ChangeOrder, rules: Rules, now: datetime
+) -> Order:
+    """PATCH: only what was sent."""
+    return await _update(session, actor=actor, order_id=order_id, sent=wanted.changes(), rules=rules, now=now)
+
+
+async def _update(
+    session: AsyncSession, *, actor: Actor, order_id: UUID, sent: dict[str, Any], rules: Rules, now: datetime
+) -> Order:
+    order = await queries.get_order_for_update(session, order_id=order_id, actor=actor)
+    parties = moving.parties_of(actor, order)
+    _check_writable(order, sent=sent, parties=parties)
+
+    if "pickup_at" in sent and sent["pickup_at"] != order.pickup_at:
+        shop = await shops.get_shop(session, order.shop_id)
+        _check_time(shops.hours_of(shop), pickup_at=sent["pickup_at"], now=now)
+        order.ready_estimate_at = max(order.ready_estimate_at, sent["pickup_at"] or now)
+        order.pickup_at = sent["pickup_at"]
+    if "comment" in sent:
+        order.comment = sent["comment"]
+    if "items" in sent:
+        lines = await _configure(session, sent["items"])
+        order.subtotal = order.total = _check_total(lines, expected=None, minimum=rules.minimum)
+        order.ready_estimate_at = _ready(lines, pickup_at=order.pickup_at, now=now)
+        await session.execute(delete(OrderLine).where(OrderLine.order_id == order.id))
+        session.add_all(_line_rows(order.id, lines))
+    if "status" in sent:
+        await moving.move(session, order=order, to=sent["status"], actor=actor, reason=sent.get("reason"), now=now)
+    order.updated_at = now
+    await session.flush()
+    return await queries.get_order(session, order_id=order.id, actor=actor)
+
+
+def _check_writable(order: Order, *, sent: dict[str, Any], parties: frozenset[Party]) -> None:
+    if "status" in sent and Party.STAFF not in parties:
+        raise ForbiddenError("Only the shop's staff set the status; cancel your order instead.")
+    if sent.keys() & {"comment", "items"} and Party.OWNER not in parties:
+        raise ForbiddenError("Only the customer changes what was ordered.")
+    owners = sent.keys() & {"comment", "items"} or ("pickup_at" in sent and Party.STAFF not in parties)
+    if owners and order.status != Status.PLACED:
+        raise OrderNotEditableError
+    if "pickup_at" in sent and order.status not in Rules.WORK_STATUSES and sent["pickup_at"] != order.pickup_at:
+        raise OrderNotEditableError
+
+
+async def reorder(session: AsyncSession, *, actor: Actor, order_id: UUID, now: datetime) -> list[dict[str, str]]:
+    """Put an old order's lines into the cart again; return what can't be had any more, with the reason."""
+    order = await queries.get_order(session, order_id=order_id, actor=actor)
+    if Party.OWNER not in moving.parties_of(actor, order):
+        raise ForbiddenError("Only the customer orders it again.")
+    skipped = []
+    for line in order.lines:
+        item = AddToCart(
+            product_id=line.product_id,
+            size_id=line.size["id"] if line.size else None,
+            options=[ChoiceIn(option_id=o["option_id"], quantity=o["quantity"]) for o in line.options],
+            note=line.note,
+            quantity=line.quantity,
+        )
+        try:
+            await carts.add(session, user_id=actor.user_id, wanted=item, now=now)
+        except (NotFoundError, ItemUnavailableError, InvalidConfigurationError) as error:
+            skipped.append({"name": line.name, "reason": error.detail})
+    if len(skipped) == len(order.lines):
+        raise ItemUnavailableError("Nothing of it is available any more.")
+    return skipped

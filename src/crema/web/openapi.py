@@ -1,0 +1,47 @@
+"""The OpenAPI document: FastAPI's, with what every operation has in common said once."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from crema.web.problem import Problem, refusals
+
+DESCRIPTION: Final = """\
+The backend of a chain of take-away coffee shops: browse the menu, fill a cart, order ahead.
+
+*Authorize* takes an e-mail address and a password. Amounts are decimal strings, times are RFC 3339 in UTC, ids are
+UUIDs, errors are RFC 9457 problem details with a stable `code`. Unknown fields and parameters are refused. Every list
+understands the same filters, search, order and pages.
+"""
+_METHODS: Final = frozenset({"get", "post", "put", "patch", "delete"})
+
+
+def describe(app: FastAPI) -> Callable[[], dict[str, Any]]:
+    """Make the app's `openapi()`: built at first use, then kept."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = get_openapi(
+                title=app.title,
+                version=app.version,
+                description=app.description,
+                routes=app.routes,
+                tags=app.openapi_tags,
+            )
+            schemas = document["components"]["schemas"]
+            problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas.update(problem.pop("$defs"))
+            schemas["Problem"] = problem
+            for item in document["paths"].values():
+                for method in _METHODS & item.keys():
+                    item[method]["responses"].update(_stringed(refusals(503)))
+            app.openapi_schema = document
+        return app.openapi_schema
+
+    return openapi
+
+
+def _stringed(responses: dict[int | str, dict[str, Any]]) -> dict[str, Any]:
+    return {str(status): response for status, response in responses.items()}

@@ -1,0 +1,182 @@
+from decimal import Decimal
+from uuid import UUID, uuid4
+
+import pytest
+from crema.menu.domain import PricedGroup, PricedOption, PricedProduct, PricedSize
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crema.cart.domain import (
+    Choice,
+    InvalidConfigurationError,
+    ItemUnavailableError,
+    complete,
+    configure,
+    digest,
+    price_item,
+    subtotal,
+)
+
+
+def option(name: str, price: str = "0", *, most: int = 1, default: bool = False, active: bool = True) -> PricedOption:
+    return PricedOption(
+        id=uuid4(),
+        name=name,
+        price_delta=Decimal(price),
+        max_quantity=most,
+        is_default=default,
+        is_active=active,
+    )
+
+
+def group(name: str, *options: PricedOption, least: int = 0, most: int = 1, free: int = 0) -> PricedGroup:
+    return PricedGroup(id=uuid4(), name=name, min_choices=least, max_choices=most, free_quantity=free, options=options)
+
+
+def product(*groups: PricedGroup, sizes: tuple[PricedSize, ...] = (), price: str = "250") -> PricedProduct:
+    return PricedProduct(
+        id=uuid4(),
+        name="Латте",
+        price=Decimal(price),
+        is_available=True,
+        is_archived=False,
+        preparation_seconds=90,
+        sizes=sizes,
+        groups=groups,
+    )
+
+
+def size(name: str, delta: str, *, default: bool = False) -> PricedSize:
+    return PricedSize(id=uuid4(), name=name, volume_ml=300, price_delta=Decimal(delta), is_default=default)
+
+
+def test_the_default_size_is_taken_when_none_is_said() -> None:
+    small, large = size("S", "0", default=True), size("L", "90")
+    latte = product(sizes=(small, large))
+
+    assert configure(latte, size_id=None, choices=()).size == small
+    assert configure(latte, size_id=large.id, choices=()).unit_price == Decimal(340)
+
+
+def test_refuses_a_size_of_another_product() -> None:
+    with pytest.raises(InvalidConfigurationError):
+        configure(product(), size_id=uuid4(), choices=())
+
+
+def test_a_required_choice_falls_to_its_default() -> None:
+    cow, oat = option("Коровье", default=True), option("Овсяное", "60")
+    latte = product(group("Молоко", cow, oat, least=1))
+
+    assert complete(latte, None) == (Choice(cow.id),)
+    assert complete(latte, ()) == (Choice(cow.id),)
+    assert complete(latte, (Choice(oat.id),)) == (Choice(oat.id),)
+
+
+def test_an_optional_default_can_be_left_out() -> None:
+    cinnamon = option("Корица", default=True)
+    latte = product(group("Топпинг", cinnamon))
+
+    assert complete(latte, None) == (Choice(cinnamon.id),)
+    assert complete(latte, ()) == ()
+
+
+def test_a_broken_group_rule_names_the_group() -> None:
+    cow, oat = option("Коровье"), option("Овсяное")
+    latte = product(group("Молоко", cow, oat, least=1))
+
+    for choices in ((), (Choice(cow.id), Choice(oat.id))):
+        with pytest.raises(InvalidConfigurationError, match="Молоко") as refusal:
+            configure(latte, size_id=None, choices=choices)
+        assert refusal.value.extra["group"] == "Молоко"
+
+
+def test_refuses_more_pieces_than_the_option_allows() -> None:
+    shot = option("Шот", "70", most=2)
+    latte = product(group("Шоты", shot, most=5))
+
+    with pytest.raises(InvalidConfigurationError, match="at most 2"):
+        configure(latte, size_id=None, choices=(Choice(shot.id, 3),))
+
+
+def test_refuses_an_option_of_another_product() -> None:
+    with pytest.raises(InvalidConfigurationError, match="not offered"):
+        configure(product(), size_id=None, choices=(Choice(uuid4()),))
+
+
+def test_refuses_an_inactive_option() -> None:
+    oat = option("Овсяное", active=False)
+
+    with pytest.raises(ItemUnavailableError):
+        configure(product(group("Молоко", oat)), size_id=None, choices=(Choice(oat.id),))
+
+
+def test_the_first_syrup_is_free() -> None:
+    vanilla, caramel = option("Ваниль", "40", most=2), option("Карамель", "50", most=2)
+    latte = product(group("Сироп", vanilla, caramel, most=3, free=1))
+
+    assert configure(latte, size_id=None, choices=(Choice(caramel.id),)).unit_price == Decimal(250)
+    assert configure(latte, size_id=None, choices=(Choice(vanilla.id, 2),)).unit_price == Decimal(290)
+    both = configure(latte, size_id=None, choices=(Choice(caramel.id), Choice(vanilla.id)))
+    assert both.unit_price == Decimal(300), "the cheaper piece is the free one"
+
+
+@st.composite
+def configured(draw: st.DrawFn) -> tuple[PricedProduct, list[Choice]]:
+    free = draw(st.integers(0, 5))
+    options = [
+        option(f"o{n}", draw(st.decimals(0, 500, places=2)).to_eng_string(), most=5)
+        for n in range(draw(st.integers(1, 4)))
+    ]
+    chosen = [Choice(o.id, draw(st.integers(1, 5))) for o in options if draw(st.booleans())]
+    return product(group("g", *options, most=50, free=free)), chosen
+
+
+@given(configured())
+def test_the_price_does_not_depend_on_the_order_of_choices(
+    made: tuple[PricedProduct, list[Choice]],
+) -> None:
+    latte, choices = made
+    shuffled = list(reversed(choices))
+
+    one = configure(latte, size_id=None, choices=choices).unit_price
+    other = configure(latte, size_id=None, choices=shuffled).unit_price
+
+    assert one == other >= latte.price
+
+
+@given(configured())
+def test_free_pieces_only_ever_lower_the_price(made: tuple[PricedProduct, list[Choice]]) -> None:
+    latte, choices = made
+    (of_group,) = latte.groups
+    full = sum(o.price_delta * c.quantity for o in of_group.options for c in choices if c.option_id == o.id)
+
+    price = configure(latte, size_id=None, choices=choices).unit_price - latte.price
+
+    assert 0 <= price <= full
+    pieces = sum(choice.quantity for choice in choices)
+    assert price == 0 if pieces <= of_group.free_quantity else True
+
+
+def test_equal_configurations_have_one_digest_whatever_their_order() -> None:
+    product_id, one, other = uuid4(), Choice(uuid4()), Choice(uuid4(), 2)
+
+    def of(*choices: Choice, size_id: UUID | None = None, note: str = "") -> str:
+        return digest(product_id=product_id, size_id=size_id, choices=choices, note=note)
+
+    assert of(one, other) == of(other, one)
+    assert len({of(one, other), of(one), of(), of(size_id=uuid4()), of(note="hot")}) == 5
+
+
+def test_what_cannot_be_sold_is_marked_and_not_counted() -> None:
+    gone = PricedProduct(**{**_fields(product()), "is_available": False})
+    kept = product(price="100")
+
+    items = [price_item(p, item_id=uuid4(), size_id=None, choices=(), note="", quantity=2) for p in (gone, kept)]
+
+    assert [item.is_available for item in items] == [False, True]
+    assert items[0].reason
+    assert subtotal(items) == Decimal(200)
+
+
+def _fields(made: PricedProduct) -> dict[str, object]:
+    return {name: getattr(made, name) for name in made.__dataclass_fields__}

@@ -1,0 +1,62 @@
+from datetime import UTC, datetime, timedelta
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crema.orders.domain import (
+    FINAL,
+    HANDLING,
+    MOVES,
+    IllegalTransitionError,
+    Party,
+    Status,
+    check_move,
+    estimate_ready,
+    number_of,
+)
+
+NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(("start", "to", "party"), product(Status, Status, Party))
+def test_only_the_moves_of_the_table_are_possible(start: Status, to: Status, party: Party) -> None:
+    listed = party in MOVES.get((start, to), frozenset())
+
+    if listed:
+        check_move(start, to, {party})
+    else:
+        with pytest.raises(IllegalTransitionError):
+            check_move(start, to, {party})
+
+
+def test_nothing_leaves_a_final_status() -> None:
+    assert not [move for move in MOVES if move[0] in FINAL]
+
+
+def test_an_owner_who_is_staff_has_the_rights_of_both() -> None:
+    check_move(Status.PREPARING, Status.CANCELLED, {Party.OWNER, Party.STAFF})
+
+
+@pytest.mark.parametrize(
+    ("sequence", "number"),
+    [(1, "A-001"), (42, "A-042"), (999, "A-999"), (1000, "B-001"), (999 * 26, "Z-999"), (999 * 26 + 1, "AA-001")],
+)
+def test_numbers_read_like_a_call(sequence: int, number: str) -> None:
+    assert number_of(sequence) == number
+
+
+@given(st.integers(1, 10**6), st.integers(1, 10**6))
+def test_numbers_of_a_day_differ(one: int, other: int) -> None:
+    assert (number_of(one) == number_of(other)) == (one == other)
+
+
+@given(st.integers(0, 7200), st.none() | st.timedeltas(timedelta(0), timedelta(days=7)))
+def test_ready_is_neither_before_the_work_nor_before_the_wish(work: int, ahead: timedelta | None) -> None:
+    pickup_at = NOW + ahead if ahead is not None else None
+
+    ready = estimate_ready(now=NOW, pickup_at=pickup_at, work_seconds=work)
+
+    assert ready >= NOW + HANDLING + timedelta(seconds=work)
+    assert pickup_at is None or ready >= pickup_at

@@ -1,0 +1,114 @@
+"""Writes what documents copy from the code; with --check, fails when a copy is out of date.
+
+The OpenAPI snapshot, the diagram of the database, and the tables of settings and errors.
+"""
+
+import inspect
+import json
+import re
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from paracelsus.transformers.mermaid import Mermaid
+from pydantic import SecretStr
+from pydantic_core import PydanticUndefined
+
+from crema.core.errors import CremaError
+from crema.main import create_app
+from crema.settings import Settings
+from crema.tables import metadata
+from crema.web.problem import STATUS_OF
+
+ROOT = Path(__file__).parents[1]
+
+
+def openapi() -> str:
+    """The whole contract, as served at /openapi.json."""
+    app = create_app(Settings(secret_key=SecretStr("x" * 32), _env_file=None))
+    return json.dumps(app.openapi(), ensure_ascii=False, indent=1, sort_keys=True) + "\n"
+
+
+def diagram() -> str:
+    """The tables and their links, for Mermaid."""
+    drawn = str(Mermaid(metadata, column_sort="preserve-order", omit_comments=True))
+    # Paracelsus names types in no dialect; these are PostgreSQL's names for them.
+    for generic, ours in {"CHAR(32)": "UUID", "DATETIME": "TIMESTAMPTZ", "BLOB": "BYTEA"}.items():
+        drawn = drawn.replace(f" {generic} ", f" {ours} ")
+    return "```mermaid\n" + "\n".join(line.rstrip() for line in drawn.strip().splitlines()) + "\n```"
+
+
+def settings_table() -> str:
+    """Every environment variable with its default and meaning."""
+    rows = ["| variable | default | meaning |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        rows.append(f"| `CREMA_{name.upper()}` | {_default(field.default)} | {field.description} |")
+    return "\n".join(rows)
+
+
+def _default(value: Any) -> str:
+    if isinstance(value, SecretStr):
+        value = value.get_secret_value()
+    if isinstance(value, timedelta):
+        value = f"{value.total_seconds() / 3600:g}h" if value >= timedelta(hours=1) else f"{value.seconds // 60}m"
+    return "" if value in (None, "", [], {}, PydanticUndefined) else f"`{value}`"
+
+
+def errors_table() -> str:
+    """Every refusal's code, status and meaning."""
+    found = {
+        error.code: error
+        for error in sorted(_below(CremaError), key=lambda error: error.__name__)
+        if error.__module__.startswith("crema.") and "code" in error.__dict__
+    }
+    rows = ["| code | status | title | when |", "|---|---|---|---|"]
+    for code, error in sorted(found.items(), key=lambda item: (status_of_class(item[1]), item[0])):
+        when = (inspect.getdoc(error) or "").split("\n\n")[0].replace("\n", " ")
+        rows.append(f"| `{code}` | {status_of_class(error)} | {error.title} | {when} |")
+    return "\n".join(rows)
+
+
+def status_of_class(error: type[CremaError]) -> int:
+    """The HTTP status of an error's family."""
+    return int(next(STATUS_OF[kind] for kind in error.__mro__ if kind in STATUS_OF))
+
+
+def _below(kind: type[CremaError]) -> Iterator[type[CremaError]]:
+    for child in kind.__subclasses__():
+        yield child
+        yield from _below(child)
+
+
+def inserted(path: Path, **blocks: str) -> str:
+    """The file's text with each `<!-- name -->…<!-- /name -->` block renewed."""
+    text = path.read_text()
+    for name, content in blocks.items():
+        block = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+        if not block.search(text):
+            sys.exit(f"{path.name} has no block {name}")
+        text = block.sub(lambda match, content=content: f"{match[1]}{content}\n{match[2]}", text)
+    return text
+
+
+def main() -> int:
+    """Write, or compare."""
+    documents = {
+        ROOT / "docs" / "openapi.json": openapi(),
+        ROOT / "docs" / "errors.md": inserted(ROOT / "docs" / "errors.md", errors=errors_table()),
+    }
+    for name in ("README.md", "README.ru.md"):
+        documents[ROOT / name] = inserted(ROOT / name, settings=settings_table(), diagram=diagram())
+    stale = [path for path, text in documents.items() if not path.exists() or path.read_text() != text]
+    if "--check" in sys.argv:
+        for path in stale:
+            print(f"{path.relative_to(ROOT)} is out of date: run `make documents`", file=sys.stderr)
+        return len(stale)
+    for path in stale:
+        path.write_text(documents[path])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
