@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from importlib.metadata import distribution
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -13,7 +14,8 @@ import crema
 from crema.db.embedded import EmbeddedPostgres, EmbeddedPostgresError, find_binaries
 
 UNSAFE_BUT_FAST: Final = {"fsync": "off"}
-SOURCES: Final = str(Path(crema.__path__[0]).parent)
+# For another Python than ours: the package, and the metadata it reads its version from.
+SOURCES: Final = os.pathsep.join([str(Path(crema.__path__[0]).parent), str(distribution("crema").locate_file("."))])
 
 
 class Supervisor:

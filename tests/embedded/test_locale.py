@@ -64,9 +64,7 @@ def test_refuses_an_old_server() -> None:
 
 
 @pytest.mark.parametrize(("number", "warnings"), [(150_000, 0), (180_006, 0), (190_001, 1)])
-def test_warns_of_a_server_nobody_has_tried(
-    number: int, warnings: int, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_warns_of_a_server_nobody_has_tried(number: int, warnings: int, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         check_version(number)
 

@@ -76,9 +76,7 @@ class EmbeddedPostgres:
                 "The embedded PostgreSQL runs on Linux only. Set CREMA_DATABASE_URL to a PostgreSQL server."
             )
         if threading.current_thread() is not threading.main_thread() or os.getpid() != self._supervisor:
-            raise EmbeddedPostgresError(
-                "Start the embedded PostgreSQL from the main thread, before any fork."
-            )
+            raise EmbeddedPostgresError("Start the embedded PostgreSQL from the main thread, before any fork.")
         if not self.is_alive():
             self.stop()
             try:
