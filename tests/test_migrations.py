@@ -13,10 +13,12 @@ from crema.db import schema
 def check(database_url: str) -> None:
     engine = create_engine(make_url(database_url).set(drivername="postgresql+psycopg"))
     config = schema.alembic_config()
-    with engine.connect() as connection:
-        config.attributes["connection"] = connection
-        command.check(config)
-    engine.dispose()
+    try:
+        with engine.connect() as connection:
+            config.attributes["connection"] = connection
+            command.check(config)
+    finally:
+        engine.dispose()
 
 
 def test_models_and_migrations_agree(database_url: str) -> None:

@@ -9,8 +9,12 @@ from fastapi import FastAPI
 
 from crema import __version__
 from crema.accounts.service.tokens import AccessTokens
+from crema.cart import routes as cart
 from crema.db.session import Sessions, make_engine, make_sessions
+from crema.orders import routes as orders
+from crema.orders.service.placing import Rules
 from crema.settings import Settings
+from crema.shops.domain import Chain
 from crema.web import docs, openapi, problem, routing
 from crema.web.context import RequestContext
 
@@ -24,7 +28,7 @@ TAGS: Final = (
     "Orders",
     "Operations",
 )
-ROUTERS: Final = ()
+ROUTERS: Final = (cart.router, orders.router,)
 
 
 def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastAPI:
@@ -69,3 +73,17 @@ def _hand_out(app: FastAPI, settings: Settings, sessions: Sessions | None) -> No
     app.state.sessions = sessions
     app.state.clock = lambda: datetime.now(UTC)
     app.state.access_tokens = AccessTokens(secret, settings.access_ttl)
+    app.state.chain = Chain(
+        name=settings.chain_name,
+        description=settings.chain_description,
+        email=settings.contact_email,
+        phone=settings.contact_phone,
+        social_links=settings.social_links,
+        currency=settings.currency,
+    )
+    app.state.order_rules = Rules(
+        currency=settings.currency,
+        max_open_orders=settings.max_open_orders,
+        minimum=settings.minimum_order,
+        shop_language=settings.language,
+    )

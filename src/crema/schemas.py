@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import (
     AfterValidator,
+    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -55,8 +56,18 @@ def _parse_money(value: object) -> object:
     return Decimal(text)
 
 
+def _only_text(value: object) -> object:
+    """Refuse numbers, which Pydantic would take for seconds since 1970."""
+    if not isinstance(value, str | datetime):
+        raise ValueError("an instant is an RFC 3339 string such as 2026-11-23T09:30:00Z")  # noqa: TRY004
+    return value
+
+
 def _utc(instant: datetime) -> datetime:
-    return instant.astimezone(UTC)
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("the year must be between 1 and 9999 in UTC") from error
 
 
 Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_clean_line)]
@@ -95,14 +106,13 @@ Amount = Annotated[
 ]
 """Money in a reply: sums may be larger than any single amount we take."""
 Instant = Annotated[
-    datetime,
+    AwareDatetime,
+    BeforeValidator(_only_text),
     AfterValidator(_utc),
     PlainSerializer(
-        lambda instant: instant.astimezone(UTC).isoformat().replace("+00:00", "Z"),
-        return_type=str,
-        when_used="json",
+        lambda instant: instant.astimezone(UTC).isoformat().replace("+00:00", "Z"), return_type=str, when_used="json"
     ),
-    Field(json_schema_extra={"format": "date-time", "examples": ["2026-11-23T09:30:00Z"]}),
+    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-23T09:30:00Z"]}),
 ]
 Position = Annotated[int, Field(strict=True, ge=0, le=1_000_000, examples=[10])]
 

@@ -20,7 +20,7 @@ from crema.orders.domain import (
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 
 
-@pytest.mark.parametrize(("start", "to", "party"), product(Status, Status, Party))
+@pytest.mark.parametrize(("start", "to", "party"), list(product(Status, Status, Party)))
 def test_only_the_moves_of_the_table_are_possible(start: Status, to: Status, party: Party) -> None:
     listed = party in MOVES.get((start, to), frozenset())
 

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crema.accounts.domain import Actor
+from crema.accounts.domain import ADMIN, Actor
 from crema.accounts.models import Role, RolePermission, Session, StaffShop, User
 
 
@@ -45,3 +45,14 @@ async def find_actor(session: AsyncSession, *, user_id: UUID, session_id: UUID, 
         shop_ids=frozenset(row.shops or ()),
         is_verified=row.is_verified,
     )
+
+
+async def list_admin_recipients(session: AsyncSession) -> list[tuple[str, str, str | None]]:
+    """List (address, language, name) of every administrator who can log in."""
+    rows = await session.execute(
+        select(User.email, User.language, User.name)
+        .join(Role, Role.id == User.role_id)
+        .where(Role.name == ADMIN, User.is_active, User.verified_at.is_not(None), User.deleted_at.is_(None))
+        .order_by(User.id)
+    )
+    return [(email, language, name) for email, language, name in rows if email]

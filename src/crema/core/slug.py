@@ -22,5 +22,6 @@ def slugify(text: str, *, max_length: int = 80) -> str:
     Empty when nothing is left: names may be made of signs alone.
     """
     latin = unicodedata.normalize("NFC", text).lower().translate(_LATIN)
-    plain = unicodedata.normalize("NFKD", latin).encode("ascii", "ignore").decode()
+    parts = unicodedata.normalize("NFKD", latin).lower()
+    plain = "".join(sign for sign in parts if not unicodedata.combining(sign))
     return _OTHER.sub("-", plain).strip("-")[:max_length].rstrip("-")

@@ -4,11 +4,21 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, String, UniqueConstraint, text
+from sqlalchemy import (
+    CheckConstraint,
+    ColumnElement,
+    ForeignKey,
+    Index,
+    SmallInteger,
+    String,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.orm import InstrumentedAttribute, Mapped, mapped_column, relationship
 
 from crema.db.base import Base, Created, Id, Money, Updated, fold
+from crema.menu.domain import media_name
 
 
 class ProductCategory(Base):
@@ -49,7 +59,7 @@ class Ingredient(Base):
     __tablename__ = "ingredients"
 
     id: Mapped[Id]
-    name: Mapped[str] = mapped_column(String(120), unique=True)
+    name: Mapped[str] = mapped_column(String(120))
 
 
 class ProductIngredient(Base):
@@ -150,6 +160,16 @@ class ProductModifierGroup(Base):
 
     group: Mapped[ModifierGroup] = relationship(lazy="raise")
 
+    @property
+    def effective_min_choices(self) -> int:
+        """The least to choose with this product."""
+        return self.group.min_choices if self.min_choices is None else self.min_choices
+
+    @property
+    def effective_max_choices(self) -> int:
+        """The most to choose with this product."""
+        return self.group.max_choices if self.max_choices is None else self.max_choices
+
 
 class Size(Base):
     """A size a product is sold in; its price is the product's plus `price_delta`."""
@@ -172,7 +192,10 @@ class Size(Base):
 
 
 class ProductImage(Base):
-    """A picture, re-encoded in several widths; `key` names its files in the media store."""
+    """A picture, re-encoded in several widths; `key` names its files in the media store.
+
+    `width` and `height` are those of the largest file.
+    """
 
     __tablename__ = "product_images"
 
@@ -185,6 +208,11 @@ class ProductImage(Base):
     widths: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger))
     position: Mapped[int] = mapped_column(server_default="0")
     created_at: Mapped[Created]
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """Where its files are served, by width."""
+        return {str(width): f"/media/{media_name(self.key, width)}" for width in self.widths}
 
 
 class Product(Base):
@@ -230,5 +258,41 @@ class Product(Base):
     )
 
 
-Index("uq_products_slug", Product.slug, unique=True, postgresql_where=Product.archived_at.is_(None))
-Index("ix_products_name_folded", fold(Product.name))
+def _trigrams(name: str, column: InstrumentedAttribute[str], *, where: ColumnElement[bool] | None = None) -> Index:
+    """Serve every operator of a text field, and the search."""
+    folded = fold(column).label("folded")
+    return Index(
+        name, folded, postgresql_using="gin", postgresql_ops={"folded": "gin_trgm_ops"}, postgresql_where=where
+    )
+
+
+# Every field that lists are filtered or sorted by has its index here; the id that ends every order is in them.
+# The first is the default order.
+Index("ix_categories_position_name_folded", Category.position, fold(Category.name), Category.id)
+Index("ix_categories_name_folded", fold(Category.name), Category.id)
+Index("ix_categories_is_active", Category.is_active, Category.id)
+Index("ix_categories_created_at", Category.created_at, Category.id)
+Index("ix_categories_updated_at", Category.updated_at, Category.id)
+_trigrams("ix_categories_name_trgm", Category.name)
+_trigrams("ix_categories_slug_trgm", Category.slug)
+_trigrams("ix_categories_description_trgm", Category.description)
+
+_LIVE = Product.archived_at.is_(None)
+Index("uq_products_slug", Product.slug, unique=True, postgresql_where=_LIVE)
+Index("ix_products_position_name_folded", Product.position, fold(Product.name), Product.id, postgresql_where=_LIVE)
+Index("ix_products_name_folded", fold(Product.name), Product.id, postgresql_where=_LIVE)
+Index("ix_products_price", Product.price, Product.id, postgresql_where=_LIVE)
+Index("ix_products_is_active", Product.is_active, Product.id, postgresql_where=_LIVE)
+Index("ix_products_created_at", Product.created_at, Product.id, postgresql_where=_LIVE)
+Index("ix_products_updated_at", Product.updated_at, Product.id, postgresql_where=_LIVE)
+_trigrams("ix_products_name_trgm", Product.name, where=_LIVE)
+_trigrams("ix_products_slug_trgm", Product.slug, where=_LIVE)
+_trigrams("ix_products_description_trgm", Product.description, where=_LIVE)
+
+Index("uq_ingredients_name_folded", fold(Ingredient.name), unique=True)
+_trigrams("ix_ingredients_name_trgm", Ingredient.name)
+
+Index("ix_modifier_groups_name_folded", fold(ModifierGroup.name), ModifierGroup.id)
+Index("ix_modifier_groups_created_at", ModifierGroup.created_at, ModifierGroup.id)
+Index("ix_modifier_groups_updated_at", ModifierGroup.updated_at, ModifierGroup.id)
+_trigrams("ix_modifier_groups_name_trgm", ModifierGroup.name)

@@ -3,7 +3,17 @@
 A resource declares a `Listing` by hand, next to its SELECTs. What is not declared does not exist.
 """
 
-from crema.db.listing.declaration import Filter, Listing
+from crema.db.listing.declaration import (
+    DEFAULT_SIZE,
+    MAX_FILTERS,
+    MAX_OFFSET,
+    MAX_SIZE,
+    MAX_SORT,
+    MAX_WORDS,
+    SEARCH_LENGTH,
+    Filter,
+    Listing,
+)
 from crema.db.listing.errors import (
     InvalidCursorError,
     InvalidFilterError,
@@ -12,8 +22,10 @@ from crema.db.listing.errors import (
     UnknownFilterError,
 )
 from crema.db.listing.fields import (
+    MAX_IN,
     BooleanField,
     ChoiceField,
+    ColumnField,
     Field,
     InstantField,
     IntegerField,
@@ -25,8 +37,17 @@ from crema.db.listing.fields import (
 from crema.db.listing.query import ListQuery, paginate
 
 __all__ = [
+    "DEFAULT_SIZE",
+    "MAX_FILTERS",
+    "MAX_IN",
+    "MAX_OFFSET",
+    "MAX_SIZE",
+    "MAX_SORT",
+    "MAX_WORDS",
+    "SEARCH_LENGTH",
     "BooleanField",
     "ChoiceField",
+    "ColumnField",
     "Field",
     "Filter",
     "InstantField",

@@ -1,9 +1,8 @@
 """The kinds of fields: which operators each has, how its values are read from text, and the SQL they become.
 
 Values are bound with the kind's own type, wide enough for every value it reads: bound with the column's, a
-number past SMALLINT or NUMERIC(12, 2) would fail inside the database instead of matching nothing.
+number past SMALLINT or NUMERIC(16, 2) would fail inside the database instead of matching nothing.
 """
-# ruff: noqa: D102 - what a method is for is said once, where it is declared
 
 import re
 import unicodedata
@@ -34,7 +33,7 @@ _COMPLEMENTS: Final = {"ne": "eq", "not_in": "in"}
 _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 _INTEGER: Final = re.compile(r"-?\d{1,19}", re.ASCII)
-_MONEY: Final = re.compile(r"\d{1,10}(\.\d{1,2})?", re.ASCII)
+_MONEY: Final = re.compile(r"\d{1,14}(\.\d{1,2})?", re.ASCII)
 _DECIMAL: Final = re.compile(r"-?\d{1,30}(\.\d{1,30})?", re.ASCII)
 _INSTANT: Final = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+ -]\d\d:[0-5]\d)", re.ASCII | re.IGNORECASE
@@ -206,8 +205,8 @@ class TextField(ColumnField):
         return fold(self.column)
 
     def match(self, operator: str, operands: Sequence[Any]) -> ColumnElement[bool]:
-        # What matches exactly also matches folded (folding goes character by character). Asking for both lets
-        # one index, on the folded text, serve the case-sensitive operators too.
+        # What matches exactly also matches folded, because folding goes character by character. Asking for both
+        # lets one index, on the folded text, serve the case-sensitive operators too.
         ignores_case = operator[1:] in _PATTERNS
         if template := _PATTERNS.get(operator[ignores_case:]):
             pattern = template.format(_escaped(operands[0]))
@@ -327,6 +326,24 @@ class InstantField(ColumnField):
 
     def dump(self, value: datetime) -> str:
         return value.isoformat()
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ChoiceField(ColumnField):
+    """One of a closed set of words."""
+
+    choices: Sequence[str]
+
+    sql_type: ClassVar[TypeEngine[Any]] = sa.Text()
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "enum": [*self.choices], "examples": [self.example or self.choices[0]]}
+
+    def parse(self, text: str) -> str:
+        if text not in self.choices:
+            raise ValueError(f"is not one of {', '.join(self.choices)}")
+        return text
 
 
 @dataclass(frozen=True, eq=False)

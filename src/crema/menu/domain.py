@@ -1,0 +1,132 @@
+"""Rules of the menu: what a modifier group must allow, and what a product looks like to those who price it. Pure."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final, Literal
+from uuid import UUID
+
+from crema.core.errors import InvalidError
+
+Allergen = Literal[
+    "celery",
+    "crustaceans",
+    "eggs",
+    "fish",
+    "gluten",
+    "lupin",
+    "milk",
+    "molluscs",
+    "mustard",
+    "nuts",
+    "peanuts",
+    "sesame",
+    "soy",
+    "sulphites",
+]
+"""The fourteen that EU law (regulation 1169/2011, annex II) has named on every menu."""
+
+MAX_IMAGES: Final = 10
+IMAGE_WIDTHS: Final = (320, 640, 1280)
+MEDIA_NAME: Final = re.compile(r"(?P<key>[0-9a-f]{32})-[0-9]{1,4}\.webp", re.ASCII)
+"""The only names we give to files, and so the only ones we look up."""
+
+
+class InvalidModifierGroupError(InvalidError):
+    """A group nobody could choose from. `group` names it."""
+
+    code = "invalid_modifier_group"
+    title = "This modifier group can't be satisfied."
+
+    def __init__(self, group: str, reason: str) -> None:
+        super().__init__(f"{group}: {reason}.", group=group)
+
+
+@dataclass(frozen=True, slots=True)
+class PricedSize:
+    """A size; its price is the product's plus `price_delta`."""
+
+    id: UUID
+    name: str
+    volume_ml: int | None
+    price_delta: Decimal
+    is_default: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PricedOption:
+    """An option; `price_delta` is for each piece beyond the group's free quantity."""
+
+    id: UUID
+    name: str
+    price_delta: Decimal
+    max_quantity: int
+    is_default: bool
+    is_active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PricedGroup:
+    """A modifier group with the limits it has for one product: the product's own, else the group's."""
+
+    id: UUID
+    name: str
+    min_choices: int
+    max_choices: int
+    free_quantity: int
+    options: tuple[PricedOption, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PricedProduct:
+    """What pricing has to know of a product. Archived ones are here too: a cart still shows their names.
+
+    `is_available` means that it is on the menu: active, and not archived.
+    """
+
+    id: UUID
+    name: str
+    price: Decimal
+    is_available: bool
+    is_archived: bool
+    preparation_seconds: int
+    sizes: tuple[PricedSize, ...]
+    groups: tuple[PricedGroup, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OptionRule:
+    """What the rules of a group have to know of one of its options."""
+
+    max_quantity: int
+    is_default: bool
+    is_active: bool
+
+
+def check_group(name: str, *, min_choices: int, max_choices: int, options: Iterable[OptionRule]) -> None:
+    """Refuse limits that no choice among the active options can keep, or that the defaults already break."""
+    active = [option for option in options if option.is_active]
+    if min_choices > max_choices:
+        raise InvalidModifierGroupError(name, f"min_choices {min_choices} is more than max_choices {max_choices}")
+    if (pieces := sum(option.max_quantity for option in active)) < min_choices:
+        raise InvalidModifierGroupError(name, f"its active options give {pieces} pieces, fewer than {min_choices}")
+    if (defaults := sum(option.is_default for option in active)) > max_choices:
+        raise InvalidModifierGroupError(name, f"it has {defaults} defaults, more than {max_choices}")
+
+
+def default_size(marked: Sequence[bool]) -> int | None:
+    """Tell which size is the default: the marked one, else the first. None where there are no sizes."""
+    if not marked:
+        return None
+    return marked.index(True) if True in marked else 0
+
+
+def widths_for(width: int) -> list[int]:
+    """Choose the widths a picture is kept in: ours, never wider than the picture itself."""
+    return sorted({min(width, ours) for ours in IMAGE_WIDTHS})
+
+
+def media_name(key: str, width: int) -> str:
+    """Name the file of a picture in one width."""
+    return f"{key}-{width}.webp"

@@ -1,0 +1,176 @@
+"""Headings, modifier groups and ingredients: what products are put together from."""
+
+from collections.abc import Collection
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import Select, exists, or_, select, true
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import selectinload
+
+from crema.core.errors import NotFoundError
+from crema.core.page import Page
+from crema.db.listing import (
+    BooleanField,
+    InstantField,
+    IntegerField,
+    Listing,
+    ListQuery,
+    TextField,
+    UuidField,
+    paginate,
+)
+from crema.menu.models import (
+    Category,
+    Ingredient,
+    ModifierGroup,
+    Option,
+    OptionIngredient,
+    Product,
+    ProductCategory,
+    ProductModifierGroup,
+)
+
+CATEGORIES: Final = Listing(
+    fields={
+        "id": UuidField(Category.id),
+        "name": TextField(Category.name, example="Кофе"),
+        "slug": TextField(Category.slug, example="coffee"),
+        "parent_id": UuidField(Category.parent_id, nullable=True),
+        "position": IntegerField(Category.position),
+        "is_active": BooleanField(Category.is_active, permission="menu:write"),
+        "created_at": InstantField(Category.created_at),
+        "updated_at": InstantField(Category.updated_at),
+    },
+    sort=("name", "position", "created_at", "updated_at"),
+    default_sort="position,name",
+    search={"name": Category.name, "description": Category.description},
+    id_column=Category.id,
+)
+MODIFIER_GROUPS: Final = Listing(
+    fields={
+        "id": UuidField(ModifierGroup.id),
+        "name": TextField(ModifierGroup.name, example="Молоко"),
+        "created_at": InstantField(ModifierGroup.created_at),
+        "updated_at": InstantField(ModifierGroup.updated_at),
+    },
+    sort=("name", "created_at", "updated_at"),
+    default_sort="name",
+    search={"name": ModifierGroup.name},
+    id_column=ModifierGroup.id,
+)
+INGREDIENTS: Final = Listing(
+    fields={"id": UuidField(Ingredient.id), "name": TextField(Ingredient.name, example="молоко")},
+    sort=("name",),
+    default_sort="name",
+    search={"name": Ingredient.name},
+    id_column=Ingredient.id,
+)
+
+
+async def list_categories(session: AsyncSession, *, query: ListQuery, sees_hidden: bool) -> Page[Category]:
+    """List headings; the public doesn't see inactive ones."""
+    return await paginate(session, _categories(sees_hidden=sees_hidden), query)
+
+
+async def get_category(session: AsyncSession, *, category_id: UUID, sees_hidden: bool = True) -> Category:
+    """Load a heading; for the public an inactive one is not there."""
+    category = await session.scalar(_categories(sees_hidden=sees_hidden).where(Category.id == category_id))
+    if category is None:
+        raise NotFoundError
+    return category
+
+
+def _categories(*, sees_hidden: bool) -> Select[Category]:
+    return select(Category).where(true() if sees_hidden else Category.is_active)
+
+
+async def get_category_for_update(session: AsyncSession, category_id: UUID) -> Category:
+    """Lock a heading: until the transaction ends nothing can be put under it."""
+    category = await session.scalar(
+        select(Category).where(Category.id == category_id).with_for_update(),
+        execution_options={"populate_existing": True},
+    )
+    if category is None:
+        raise NotFoundError
+    return category
+
+
+async def is_under(session: AsyncSession, *, category_id: UUID, above_id: UUID) -> bool:
+    """Tell whether a heading stands somewhere under another, or is it."""
+    line = select(Category.id, Category.parent_id).where(Category.id == category_id).cte("line", recursive=True)
+    line = line.union(select(Category.id, Category.parent_id).where(Category.id == line.c.parent_id))
+    return bool(await session.scalar(select(exists().where(line.c.id == above_id))))
+
+
+async def is_category_in_use(session: AsyncSession, category_id: UUID) -> bool:
+    """Tell whether products or other headings stand directly under it. Archived products don't count."""
+    product = (
+        exists()
+        .where(ProductCategory.category_id == category_id)
+        .where(Product.id == ProductCategory.product_id, Product.archived_at.is_(None))
+    )
+    heading = exists().where(Category.parent_id == category_id)
+    return bool(await session.scalar(select(or_(product, heading))))
+
+
+_WHOLE_OPTION: Final = selectinload(ModifierGroup.options).selectinload(Option.ingredients)
+_GROUPS: Final = select(ModifierGroup).options(_WHOLE_OPTION.joinedload(OptionIngredient.ingredient))
+
+
+async def list_modifier_groups(session: AsyncSession, *, query: ListQuery) -> Page[ModifierGroup]:
+    """List groups with their options."""
+    return await paginate(session, _GROUPS, query)
+
+
+async def get_modifier_group(session: AsyncSession, group_id: UUID) -> ModifierGroup:
+    """Load a group with its options afresh."""
+    group = await session.scalar(
+        _GROUPS.where(ModifierGroup.id == group_id), execution_options={"populate_existing": True}
+    )
+    if group is None:
+        raise NotFoundError
+    return group
+
+
+async def get_modifier_group_for_update(session: AsyncSession, group_id: UUID) -> ModifierGroup:
+    """Lock a group, then load it with its options: until the transaction ends no product can take it up."""
+    await session.execute(select(ModifierGroup.id).where(ModifierGroup.id == group_id).with_for_update(key_share=True))
+    return await get_modifier_group(session, group_id)
+
+
+async def load_modifier_groups_locked(session: AsyncSession, group_ids: Collection[UUID]) -> dict[UUID, ModifierGroup]:
+    """Lock groups against edits, in primary-key order, and load them; unknown ids are absent."""
+    wanted = select(ModifierGroup.id).where(ModifierGroup.id.in_(group_ids)).order_by(ModifierGroup.id)
+    await session.execute(wanted.with_for_update(read=True))
+    groups = await session.scalars(
+        select(ModifierGroup).where(ModifierGroup.id.in_(group_ids)).options(selectinload(ModifierGroup.options)),
+        execution_options={"populate_existing": True},
+    )
+    return {group.id: group for group in groups}
+
+
+async def list_overrides(session: AsyncSession, group_id: UUID) -> list[tuple[int | None, int | None]]:
+    """Give the limits that products set for a group instead of its own."""
+    limits = (ProductModifierGroup.min_choices, ProductModifierGroup.max_choices)
+    rows = await session.execute(
+        select(*limits)
+        .join(Product, Product.id == ProductModifierGroup.product_id)
+        .where(ProductModifierGroup.group_id == group_id, Product.archived_at.is_(None))
+        .where(or_(*(limit.is_not(None) for limit in limits)))
+        .distinct()
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+async def list_ingredients(session: AsyncSession, *, query: ListQuery) -> Page[Ingredient]:
+    """List ingredients."""
+    return await paginate(session, select(Ingredient), query)
+
+
+async def get_ingredient(session: AsyncSession, ingredient_id: UUID) -> Ingredient:
+    """Load an ingredient."""
+    ingredient = await session.scalar(select(Ingredient).where(Ingredient.id == ingredient_id))
+    if ingredient is None:
+        raise NotFoundError
+    return ingredient

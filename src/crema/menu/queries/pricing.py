@@ -1,0 +1,132 @@
+"""Products as plain values, for the cart and orders to price."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
+from itertools import groupby
+from operator import attrgetter
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Row, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crema.menu.domain import PricedGroup, PricedOption, PricedProduct, PricedSize
+from crema.menu.models import ModifierGroup, Option, Product, ProductModifierGroup, Size
+
+_PRODUCTS: Final = (
+    select(
+        Product.id,
+        Product.name,
+        Product.price,
+        Product.is_active,
+        Product.archived_at,
+        Product.preparation_seconds,
+        Size.id.label("size_id"),
+        Size.name.label("size_name"),
+        Size.volume_ml,
+        Size.price_delta,
+        Size.is_default,
+    )
+    .outerjoin(Size, Size.product_id == Product.id)
+    .order_by(Product.id, Size.position, Size.id)
+)
+_GROUPS: Final = (
+    select(
+        ProductModifierGroup.product_id,
+        ModifierGroup.id,
+        ModifierGroup.name,
+        func.coalesce(ProductModifierGroup.min_choices, ModifierGroup.min_choices).label("min_choices"),
+        func.coalesce(ProductModifierGroup.max_choices, ModifierGroup.max_choices).label("max_choices"),
+        ModifierGroup.free_quantity,
+        Option.id.label("option_id"),
+        Option.name.label("option_name"),
+        Option.price_delta,
+        Option.max_quantity,
+        Option.is_default,
+        Option.is_active,
+    )
+    .join(ModifierGroup, ModifierGroup.id == ProductModifierGroup.group_id)
+    .outerjoin(Option, Option.group_id == ModifierGroup.id)
+    .order_by(
+        ProductModifierGroup.product_id,
+        ProductModifierGroup.position,
+        ModifierGroup.id,
+        Option.position,
+        Option.id,
+    )
+)
+
+
+async def load_for_pricing(
+    session: AsyncSession, product_ids: Collection[UUID], *, lock: bool = False
+) -> dict[UUID, PricedProduct]:
+    """Load products with all that pricing needs, archived ones too, in two round trips; unknown ids are absent.
+
+    With `lock` (a third) edits of these products wait until the transaction ends; orders don't wait for each other.
+    """
+    if not product_ids:
+        return {}
+    if lock:
+        # Locking in the reading statement would, after a wait, pair the new product with its old sizes.
+        await session.execute(
+            select(Product.id).where(Product.id.in_(product_ids)).order_by(Product.id).with_for_update(read=True)
+        )
+    rows = (await session.execute(_PRODUCTS.where(Product.id.in_(product_ids)))).all()
+    groups = await _load_groups(session, product_ids)
+    return {
+        product_id: PricedProduct(
+            id=product_id,
+            name=found[0].name,
+            price=found[0].price,
+            is_available=found[0].is_active and found[0].archived_at is None,
+            is_archived=found[0].archived_at is not None,
+            preparation_seconds=found[0].preparation_seconds,
+            sizes=tuple(_size(row) for row in found if row.size_id is not None),
+            groups=tuple(groups[product_id]),
+        )
+        for product_id, found in _grouped(rows, "id")
+    }
+
+
+async def _load_groups(session: AsyncSession, product_ids: Collection[UUID]) -> dict[UUID, list[PricedGroup]]:
+    rows = (await session.execute(_GROUPS.where(ProductModifierGroup.product_id.in_(product_ids)))).all()
+    groups: dict[UUID, list[PricedGroup]] = defaultdict(list)
+    for product_id, of_product in _grouped(rows, "product_id"):
+        for group_id, found in _grouped(of_product, "id"):
+            groups[product_id].append(
+                PricedGroup(
+                    id=group_id,
+                    name=found[0].name,
+                    min_choices=found[0].min_choices,
+                    max_choices=found[0].max_choices,
+                    free_quantity=found[0].free_quantity,
+                    options=tuple(_option(row) for row in found if row.option_id is not None),
+                )
+            )
+    return groups
+
+
+def _size(row: Row[Any]) -> PricedSize:
+    return PricedSize(
+        id=row.size_id,
+        name=row.size_name,
+        volume_ml=row.volume_ml,
+        price_delta=row.price_delta,
+        is_default=row.is_default,
+    )
+
+
+def _option(row: Row[Any]) -> PricedOption:
+    return PricedOption(
+        id=row.option_id,
+        name=row.option_name,
+        price_delta=row.price_delta,
+        max_quantity=row.max_quantity,
+        is_default=row.is_default,
+        is_active=row.is_active,
+    )
+
+
+def _grouped(rows: Iterable[Any], column: str) -> Iterator[tuple[UUID, list[Row[Any]]]]:
+    for key, same in groupby(rows, key=attrgetter(column)):
+        yield key, list(same)

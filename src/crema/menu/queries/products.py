@@ -1,0 +1,138 @@
+"""Products with everything a menu shows of them, and their pictures."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import Select, select, true
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import selectinload
+
+from crema.core.errors import NotFoundError
+from crema.core.page import Page
+from crema.db.listing import (
+    BooleanField,
+    InstantField,
+    IntegerField,
+    LinkField,
+    Listing,
+    ListQuery,
+    MoneyField,
+    TextField,
+    UuidField,
+    paginate,
+)
+from crema.menu.models import (
+    Category,
+    ModifierGroup,
+    Option,
+    OptionIngredient,
+    Product,
+    ProductCategory,
+    ProductImage,
+    ProductIngredient,
+    ProductModifierGroup,
+)
+
+
+def _listing(*, sees_hidden: bool) -> Listing:
+    links = select(ProductCategory.product_id).where(ProductCategory.product_id == Product.id)
+    if not sees_hidden:  # else filtering by a hidden category would tell the public what stands under it
+        links = links.where(ProductCategory.category.has(Category.is_active))
+    return Listing(
+        fields={
+            "id": UuidField(Product.id),
+            "name": TextField(Product.name),
+            "slug": TextField(Product.slug, example="latte"),
+            "price": MoneyField(Product.price),
+            "category_id": LinkField(
+                of=UuidField(ProductCategory.category_id), exists=lambda match: links.where(match).exists()
+            ),
+            "is_active": BooleanField(Product.is_active, permission="menu:write"),
+            "position": IntegerField(Product.position),
+            "created_at": InstantField(Product.created_at),
+            "updated_at": InstantField(Product.updated_at),
+        },
+        sort=("name", "price", "position", "created_at", "updated_at"),
+        default_sort="position,name",
+        search={"name": Product.name, "description": Product.description},
+        id_column=Product.id,
+    )
+
+
+PRODUCTS: Final = _listing(sees_hidden=True)
+PUBLIC_PRODUCTS: Final = _listing(sees_hidden=False)
+
+
+def _whole(*, sees_hidden: bool) -> Select[Product]:
+    """Select products that are not archived, with all their parts: the same number of statements for any number."""
+    shown_category = true() if sees_hidden else ProductCategory.category.has(Category.is_active)
+    shown_option = true() if sees_hidden else Option.is_active
+    statement = (
+        select(Product)
+        .where(Product.archived_at.is_(None))
+        .options(
+            selectinload(Product.categories.and_(shown_category)).joinedload(ProductCategory.category),
+            selectinload(Product.sizes),
+            selectinload(Product.images),
+            selectinload(Product.ingredients).joinedload(ProductIngredient.ingredient),
+            selectinload(Product.modifier_groups)
+            .joinedload(ProductModifierGroup.group)
+            .selectinload(ModifierGroup.options.and_(shown_option))
+            .selectinload(Option.ingredients)
+            .joinedload(OptionIngredient.ingredient),
+        )
+    )
+    return statement if sees_hidden else statement.where(Product.is_active)
+
+
+_ALL: Final = _whole(sees_hidden=True)
+_SHOWN: Final = _whole(sees_hidden=False)
+
+
+async def list_products(session: AsyncSession, *, query: ListQuery, sees_hidden: bool) -> Page[Product]:
+    """List products with their parts. The public sees nothing inactive, neither here nor inside."""
+    return await paginate(session, _ALL if sees_hidden else _SHOWN, query)
+
+
+async def get_product(session: AsyncSession, *, product_id: UUID, sees_hidden: bool = True) -> Product:
+    """Load a product afresh with its parts. The public sees nothing inactive, neither itself nor inside."""
+    product = await session.scalar(
+        (_ALL if sees_hidden else _SHOWN).where(Product.id == product_id),
+        execution_options={"populate_existing": True},
+    )
+    if product is None:
+        raise NotFoundError
+    return product
+
+
+async def get_product_for_update(session: AsyncSession, product_id: UUID) -> Product:
+    """Lock a product, without loading its parts, whose edits take turns on this row too. Carts may still take it."""
+    product = await session.scalar(
+        select(Product).where(Product.id == product_id, Product.archived_at.is_(None)).with_for_update(key_share=True),
+        execution_options={"populate_existing": True},
+    )
+    if product is None:
+        raise NotFoundError
+    return product
+
+
+async def list_images(session: AsyncSession, product_id: UUID) -> Sequence[ProductImage]:
+    """Give a product's pictures in their order."""
+    images = await session.scalars(
+        select(ProductImage)
+        .where(ProductImage.product_id == product_id)
+        .order_by(ProductImage.position, ProductImage.id)
+    )
+    return images.all()
+
+
+async def list_images_before(session: AsyncSession, moment: datetime) -> Sequence[ProductImage]:
+    """Give every picture that was there before a moment."""
+    return (await session.scalars(select(ProductImage).where(ProductImage.created_at < moment))).all()
+
+
+async def find_image_keys(session: AsyncSession, keys: Collection[str]) -> set[str]:
+    """Tell which of these keys belong to pictures."""
+    return set(await session.scalars(select(ProductImage.key).where(ProductImage.key.in_(keys))))

@@ -1,0 +1,383 @@
+"""JSON of the menu. What a reply shows is what the query loaded: hidden things are left out there."""
+
+from decimal import Decimal
+from typing import Annotated, Final, Self
+from uuid import UUID
+
+from pydantic import AfterValidator, AliasPath, ConfigDict, Field, model_validator
+
+from crema.menu.domain import MAX_IMAGES, Allergen, OptionRule
+from crema.schemas import Input, Instant, Line, Money, Name, Output, Position, Slug, Text, partial, unique
+
+_EXAMPLE_ID: Final = "01a2074f-26f7-7216-8892-26d298d63ed0"
+
+Flag = Annotated[bool, Field(strict=True)]
+Description = Annotated[Text, Field(max_length=2000)]
+Alt = Annotated[Text, Field(max_length=300)]
+Allergens = Annotated[list[Allergen], Field(max_length=14), AfterValidator(unique)]
+Ids = Annotated[list[UUID], Field(max_length=50), AfterValidator(unique)]
+Choices = Annotated[int, Field(strict=True, ge=0, le=50)]
+MostChoices = Annotated[int, Field(strict=True, ge=1, le=50)]
+Amount = Annotated[float, Field(strict=True, ge=0, le=100_000, examples=[12.5])]
+
+_SLUG: Final = "Left out or null: made from the name at first, kept afterwards."
+
+
+class CategoryIn(Input):
+    """A heading of the menu."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"name": "Кофе", "slug": "coffee", "description": "На зерне своей обжарки", "position": 10},
+                {"name": "Холодный кофе", "parent_id": _EXAMPLE_ID},
+            ]
+        }
+    )
+
+    name: Name
+    slug: Slug | None = Field(None, description=_SLUG)
+    description: Description = ""
+    parent_id: UUID | None = Field(None, description="The heading this one stands under.")
+    position: Position = 0
+    is_active: Flag = Field(default=True, description="The public doesn't see inactive ones.")
+
+
+@partial
+class CategoryPatch(CategoryIn):
+    """What changes of a category; the rest stays."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"position": 20}]})
+
+
+class IngredientIn(Input):
+    """What products and options are made of."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Овсяное молоко"}]})
+
+    name: Name
+
+
+@partial
+class IngredientPatch(IngredientIn):
+    """What changes of an ingredient."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Молоко 3,2 %"}]})
+
+
+class OptionIn(Input):
+    """One choice of a group. Options whose id is sent are changed, those without are new, the others go."""
+
+    id: UUID | None = None
+    name: Name
+    price_delta: Money = Field(Decimal(0), description="For each piece beyond the group's free quantity.")
+    max_quantity: Annotated[int, Field(strict=True, ge=1, le=20)] = 1
+    is_default: Flag = False
+    is_active: Flag = True
+    allergens: Allergens = Field([])
+    ingredient_ids: Ids = Field([])
+
+    @property
+    def rule(self) -> OptionRule:
+        """What the group's rules have to know of it."""
+        return OptionRule(self.max_quantity, self.is_default, self.is_active)
+
+
+def _unique_names(items: list["OptionIn"] | list["SizeIn"]) -> list["OptionIn"] | list["SizeIn"]:
+    unique(item.name for item in items)
+    unique(item.id for item in items if item.id is not None)
+    return items
+
+
+class ModifierGroupIn(Input):
+    """A reusable set of options. Choices count pieces; the first `free_quantity` of them cost nothing."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "Молоко",
+                    "min_choices": 1,
+                    "max_choices": 1,
+                    "options": [
+                        {"name": "Обычное", "is_default": True, "allergens": ["milk"]},
+                        {"name": "Овсяное", "price_delta": "60.00", "allergens": ["gluten"]},
+                    ],
+                },
+                {
+                    "name": "Сироп",
+                    "max_choices": 4,
+                    "free_quantity": 1,
+                    "options": [{"name": "Ваниль", "price_delta": "40.00", "max_quantity": 4}],
+                },
+            ]
+        }
+    )
+
+    name: Name
+    min_choices: Choices = 0
+    max_choices: MostChoices = 1
+    free_quantity: Choices = 0
+    options: Annotated[list[OptionIn], Field(max_length=50), AfterValidator(_unique_names)] = Field([])
+
+
+@partial
+class ModifierGroupPatch(ModifierGroupIn):
+    """What changes of a group; the rest stays. `options` are replaced as a whole."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"max_choices": 2}]})
+
+
+class SizeIn(Input):
+    """A size. Those whose id is sent are changed, those without are new, the others go."""
+
+    id: UUID | None = None
+    name: Annotated[Line, Field(max_length=40, examples=["M"])]
+    volume_ml: Annotated[int, Field(strict=True, ge=1, le=10_000, examples=[350])] | None = None
+    price_delta: Money = Field(Decimal(0), description="Added to the product's price.")
+    is_default: Flag = Field(default=False, description="If none is marked, the first is the default.")
+
+
+def _at_most_one_default(sizes: list[SizeIn]) -> list[SizeIn]:
+    if sum(size.is_default for size in sizes) > 1:
+        raise ValueError("only one size can be the default")
+    return sizes
+
+
+class GroupLinkIn(Input):
+    """A group as one product offers it; limits left out or null are the group's own."""
+
+    group_id: UUID
+    min_choices: Choices | None = None
+    max_choices: MostChoices | None = None
+
+
+def _unique_groups(links: list[GroupLinkIn]) -> list[GroupLinkIn]:
+    unique(link.group_id for link in links)
+    return links
+
+
+class NutritionIn(Input):
+    """What one portion of the default size contains."""
+
+    energy_kcal: Amount
+    proteins_g: Amount
+    fats_g: Amount
+    carbohydrates_g: Amount
+    caffeine_mg: Amount | None = None
+
+
+class ProductIn(Input):
+    """Something to sell."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "Латте",
+                    "slug": "latte",
+                    "description": "Эспрессо и много молока",
+                    "price": "250.00",
+                    "category_ids": [_EXAMPLE_ID],
+                    "sizes": [
+                        {"name": "S", "volume_ml": 250, "is_default": True},
+                        {"name": "M", "volume_ml": 350, "price_delta": "40.00"},
+                    ],
+                    "modifier_group_ids": [_EXAMPLE_ID],
+                    "allergens": ["milk"],
+                    "nutrition": {"energy_kcal": 150, "proteins_g": 8, "fats_g": 7.5, "carbohydrates_g": 12},
+                    "preparation_seconds": 120,
+                },
+                {"name": "Круассан", "price": 180},
+            ]
+        }
+    )
+
+    name: Name
+    slug: Slug | None = Field(None, description=_SLUG)
+    description: Description = ""
+    price: Money
+    category_ids: Ids = Field([])
+    is_active: Flag = Field(default=True, description="The public doesn't see inactive ones.")
+    position: Position = 0
+    sizes: Annotated[
+        list[SizeIn], Field(max_length=20), AfterValidator(_unique_names), AfterValidator(_at_most_one_default)
+    ] = Field([])
+    modifier_group_ids: Ids = Field([], description="Groups with their own limits, in this order.")
+    modifier_groups: Annotated[list[GroupLinkIn], Field(max_length=50), AfterValidator(_unique_groups)] = Field(
+        [], description="Instead of `modifier_group_ids`, where this product has limits of its own."
+    )
+    allergens: Allergens = Field([])
+    nutrition: NutritionIn | None = None
+    ingredient_ids: Ids = Field([])
+    preparation_seconds: Annotated[int, Field(strict=True, ge=0, le=7200)] = 90
+
+    @model_validator(mode="after")
+    def _groups_once(self) -> Self:
+        if {"modifier_group_ids", "modifier_groups"} <= self.model_fields_set:
+            raise ValueError("send modifier_group_ids or modifier_groups, not both")
+        return self
+
+    @property
+    def group_field(self) -> str:
+        """Which of the two the client named the groups in."""
+        return "modifier_groups" if "modifier_groups" in self.model_fields_set else "modifier_group_ids"
+
+    @property
+    def group_links(self) -> list[GroupLinkIn]:
+        """The groups, in whichever way they were sent."""
+        if self.group_field == "modifier_groups":
+            return self.modifier_groups
+        return [GroupLinkIn(group_id=group_id) for group_id in self.modifier_group_ids]
+
+
+@partial
+class ProductPatch(ProductIn):
+    """What changes of a product; the rest stays. Lists are replaced as a whole."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"price": "270.00"}, {"is_active": False}]})
+
+
+class ImageIn(Input):
+    """How a picture is shown."""
+
+    alt: Alt = ""
+    position: Annotated[int, Field(strict=True, ge=0, lt=MAX_IMAGES)] = Field(
+        0, description="Its place among the product's pictures, from 0."
+    )
+
+
+@partial
+class ImagePatch(ImageIn):
+    """What changes of a picture; the others move over."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"alt": "Латте в стакане", "position": 0}]})
+
+
+class CategoryOut(Output):
+    """A heading of the menu; headings form a tree by `parent_id`."""
+
+    id: UUID
+    slug: str
+    name: str
+    description: str
+    parent_id: UUID | None
+    position: int
+    is_active: bool
+    created_at: Instant
+    updated_at: Instant
+
+
+class IngredientOut(Output):
+    """What products and options are made of."""
+
+    id: UUID
+    name: str
+
+
+class LinkedIngredientOut(Output):
+    """An ingredient of something."""
+
+    id: UUID = Field(validation_alias=AliasPath("ingredient", "id"))
+    name: str = Field(validation_alias=AliasPath("ingredient", "name"))
+
+
+class OptionOut(Output):
+    """One choice of a group."""
+
+    id: UUID
+    name: str
+    price_delta: Money
+    max_quantity: int
+    is_default: bool
+    is_active: bool
+    allergens: list[Allergen]
+    ingredients: list[LinkedIngredientOut]
+
+
+class ModifierGroupOut(Output):
+    """A reusable set of options."""
+
+    id: UUID
+    name: str
+    min_choices: int
+    max_choices: int
+    free_quantity: int
+    options: list[OptionOut]
+    created_at: Instant
+    updated_at: Instant
+
+
+class ProductGroupOut(Output):
+    """A group as this product offers it: the limits are those that count here."""
+
+    id: UUID = Field(validation_alias=AliasPath("group", "id"))
+    name: str = Field(validation_alias=AliasPath("group", "name"))
+    min_choices: int = Field(validation_alias="effective_min_choices")
+    max_choices: int = Field(validation_alias="effective_max_choices")
+    free_quantity: int = Field(validation_alias=AliasPath("group", "free_quantity"))
+    options: list[OptionOut] = Field(validation_alias=AliasPath("group", "options"))
+
+
+class ProductCategoryOut(Output):
+    """A heading this product stands under."""
+
+    id: UUID = Field(validation_alias=AliasPath("category", "id"))
+    slug: str = Field(validation_alias=AliasPath("category", "slug"))
+    name: str = Field(validation_alias=AliasPath("category", "name"))
+
+
+class SizeOut(Output):
+    """A size; its price is the product's plus `price_delta`."""
+
+    id: UUID
+    name: str
+    volume_ml: int | None
+    price_delta: Money
+    is_default: bool
+
+
+class ImageOut(Output):
+    """A picture in WebP; `width` and `height` are those of the largest file."""
+
+    id: UUID
+    alt: str
+    position: int
+    width: int
+    height: int
+    urls: dict[str, str] = Field(
+        description="By width in pixels.",
+        examples=[{"320": "/media/0f1e2d3c4b5a69788796a5b4c3d2e1f0-320.webp"}],
+    )
+
+
+class NutritionOut(Output):
+    """What one portion of the default size contains."""
+
+    energy_kcal: float
+    proteins_g: float
+    fats_g: float
+    carbohydrates_g: float
+    caffeine_mg: float | None = None
+
+
+class ProductOut(Output):
+    """Something to sell, with all that a menu shows of it."""
+
+    id: UUID
+    slug: str
+    name: str
+    description: str
+    price: Money
+    is_active: bool
+    position: int
+    categories: list[ProductCategoryOut]
+    sizes: list[SizeOut]
+    modifier_groups: list[ProductGroupOut]
+    images: list[ImageOut]
+    allergens: list[Allergen]
+    nutrition: NutritionOut | None
+    ingredients: list[LinkedIngredientOut]
+    preparation_seconds: int
+    created_at: Instant
+    updated_at: Instant

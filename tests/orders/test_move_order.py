@@ -1,0 +1,268 @@
+"""Moving orders along: who may, what the history says, who is told."""
+
+from itertools import product
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx2
+import pytest
+from sqlalchemy import select, update
+
+from crema.db.session import Sessions
+from crema.menu.models import Product
+from crema.notifications.models import Mail
+from crema.orders.domain import MOVES, Party, Status
+from crema.orders.models import Order, OrderEvent
+from crema.orders.service import moving
+from factories.orders import make_shop, make_simple_product, place
+from fixtures.people import LogIn
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def shop_id(sessions: Sessions) -> UUID:
+    return await make_shop(sessions)
+
+
+@pytest.fixture
+async def barista(log_in: LogIn, shop_id: UUID) -> httpx2.AsyncClient:
+    return await log_in("barista@example.com", role="barista", shop_ids=(shop_id,))
+
+
+@pytest.fixture
+async def order(customer: httpx2.AsyncClient, sessions: Sessions, shop_id: UUID) -> dict[str, Any]:
+    return await place(customer, await make_simple_product(sessions))
+
+
+async def put_at(sessions: Sessions, order: dict[str, Any], status: Status) -> None:
+    async with sessions.begin() as session:
+        await session.execute(update(Order).values(status=status).where(Order.id == UUID(order["id"])))
+
+
+async def moves_of(sessions: Sessions) -> list[tuple[str | None, str, str]]:
+    async with sessions() as session:
+        events = await session.scalars(select(OrderEvent).order_by(OrderEvent.id))
+        return [(event.from_status, event.status, event.actor_role) for event in events]
+
+
+async def test_a_morning_at_the_bar(
+    barista: httpx2.AsyncClient, customer: httpx2.AsyncClient, order: dict[str, Any], sessions: Sessions
+) -> None:
+    for status in ("accepted", "preparing", "ready", "completed"):
+        response = await barista.patch(f"/order/{order['id']}", json={"status": status})
+        assert (response.status_code, response.json()["status"]) == (200, status)
+
+    done = (await customer.get(f"/order/{order['id']}")).json()
+    assert [event["status"] for event in done["history"]] == ["placed", "accepted", "preparing", "ready", "completed"]
+    assert done["payment"]["status"] == "paid"
+    async with sessions() as session:
+        assert sorted(await session.scalars(select(Mail.template))) == ["order_placed_customer", "order_ready"]
+
+
+@pytest.mark.parametrize(("start", "to"), list(product(Status, Status)))
+async def test_staff_move_only_along_the_table(
+    barista: httpx2.AsyncClient, order: dict[str, Any], sessions: Sessions, start: Status, to: Status
+) -> None:
+    await put_at(sessions, order, start)
+    listed = Party.STAFF in MOVES.get((start, to), frozenset())
+
+    response = await barista.patch(f"/order/{order['id']}", json={"status": to})
+
+    assert response.status_code == (200 if listed else 409)
+    assert len(await moves_of(sessions)) == (2 if listed else 1)
+    if not listed:
+        assert response.json()["code"] == "illegal_transition"
+
+
+@pytest.mark.parametrize("start", list(Status))
+async def test_the_owner_cancels_only_until_it_is_being_prepared(
+    customer: httpx2.AsyncClient, order: dict[str, Any], sessions: Sessions, start: Status
+) -> None:
+    await put_at(sessions, order, start)
+
+    response = await customer.post(f"/order/{order['id']}/cancel", json={"reason": "Не успеваю"})
+
+    if start in {Status.PLACED, Status.ACCEPTED}:
+        assert (response.status_code, response.json()["status"]) == (200, "cancelled")
+        assert response.json()["history"][-1]["reason"] == "Не успеваю"
+    else:
+        assert (response.status_code, response.json()["code"]) == (409, "illegal_transition")
+
+
+async def test_a_cancelled_order_is_told_to_its_customer(
+    barista: httpx2.AsyncClient, order: dict[str, Any], sessions: Sessions
+) -> None:
+    await barista.post(f"/order/{order['id']}/cancel", json={"reason": "Нет молока"})
+
+    async with sessions() as session:
+        mail = (await session.scalars(select(Mail).where(Mail.template == "order_cancelled"))).one()
+    assert (mail.recipient, mail.context["reason"]) == ("anna@example.com", "Нет молока")
+
+
+async def test_the_owner_does_not_set_the_status(
+    customer: httpx2.AsyncClient, order: dict[str, Any], sessions: Sessions
+) -> None:
+    for status in ("accepted", "completed", "cancelled"):
+        response = await customer.patch(f"/order/{order['id']}", json={"status": status})
+        assert response.status_code == 403
+
+    assert await moves_of(sessions) == [(None, "placed", "user")]
+
+
+async def test_staff_do_not_change_what_was_ordered(barista: httpx2.AsyncClient, order: dict[str, Any]) -> None:
+    for body in ({"comment": "x"}, {"items": [{"product_id": order["lines"][0]["product_id"]}]}):
+        assert (await barista.patch(f"/order/{order['id']}", json=body)).status_code == 403
+
+
+async def test_strangers_find_no_such_order(
+    log_in: LogIn, other_customer: httpx2.AsyncClient, order: dict[str, Any], sessions: Sessions
+) -> None:
+    elsewhere = await make_shop(sessions, slug="elsewhere")
+    of_another_shop = await log_in("far@example.com", role="barista", shop_ids=(elsewhere,))
+    of_no_shop = await log_in("none@example.com", role="barista")
+
+    for stranger in (other_customer, of_another_shop, of_no_shop):
+        for method, path, body in (
+            ("GET", "", None),
+            ("GET", "/history", None),
+            ("PATCH", "", {"status": "accepted"}),
+            ("PUT", "", {"status": "accepted"}),
+            ("POST", "/cancel", {}),
+            ("POST", "/reorder", None),
+            ("DELETE", "", None),
+        ):
+            theirs = await stranger.request(method, f"/order/{order['id']}{path}", json=body)
+            nobodys = await stranger.request(method, f"/order/{uuid4()}{path}", json=body)
+            assert theirs.status_code == 404
+            assert theirs.json() | {"request_id": ""} == nobodys.json() | {"request_id": ""}
+
+    assert await moves_of(sessions) == [(None, "placed", "user")]
+
+
+async def test_the_owner_edits_while_it_is_placed(
+    customer: httpx2.AsyncClient, barista: httpx2.AsyncClient, order: dict[str, Any]
+) -> None:
+    item = {"product_id": order["lines"][0]["product_id"], "quantity": 3}
+
+    edited = await customer.patch(
+        f"/order/{order['id']}", json={"items": [item], "comment": "Без крышки", "pickup_at": "2026-11-23T10:00:00Z"}
+    )
+
+    assert edited.status_code == 200
+    assert (edited.json()["total"], edited.json()["comment"], edited.json()["number"]) == (
+        "750.00",
+        "Без крышки",
+        order["number"],
+    )
+    assert edited.json()["pickup_at"] == "2026-11-23T10:00:00Z"
+    assert [line["quantity"] for line in edited.json()["lines"]] == [3]
+
+    await barista.patch(f"/order/{order['id']}", json={"status": "accepted"})
+    refused = await customer.patch(f"/order/{order['id']}", json={"comment": "x"})
+    assert (refused.status_code, refused.json()["code"]) == (409, "order_not_editable")
+
+
+async def test_put_replaces_all_the_owner_may_write(customer: httpx2.AsyncClient, order: dict[str, Any]) -> None:
+    path, item = f"/order/{order['id']}", {"product_id": order["lines"][0]["product_id"], "quantity": 2}
+    await customer.patch(path, json={"comment": "x", "pickup_at": "2026-11-23T10:00:00Z"})
+
+    replaced = await customer.put(path, json={"items": [item]})
+    incomplete = await customer.put(path, json={"comment": "y"})
+
+    assert (replaced.json()["comment"], replaced.json()["pickup_at"], replaced.json()["total"]) == ("", None, "500.00")
+    assert (incomplete.status_code, incomplete.json()["code"]) == (422, "incomplete_replacement")
+    assert (await customer.get(path)).json()["comment"] == ""
+
+
+async def test_put_by_staff_sets_status_and_time(barista: httpx2.AsyncClient, order: dict[str, Any]) -> None:
+    body = {"status": "accepted", "pickup_at": "2026-11-23T09:20:00Z"}
+
+    response = await barista.put(f"/order/{order['id']}", json=body)
+
+    assert (response.json()["status"], response.json()["pickup_at"]) == ("accepted", "2026-11-23T09:20:00Z")
+
+
+async def test_deleting_cancels_and_takes_off_the_lists(
+    customer: httpx2.AsyncClient, barista: httpx2.AsyncClient, admin: httpx2.AsyncClient, order: dict[str, Any]
+) -> None:
+    path = f"/order/{order['id']}"
+    assert (await barista.delete(path)).status_code == 403
+
+    assert (await customer.delete(path)).status_code == 204
+
+    for someone in (customer, barista, admin):
+        assert (await someone.get("/orders")).json()["total"] == 0
+    kept = (await customer.get(path)).json()
+    assert kept["status"] == "cancelled"
+    assert (await customer.delete(path)).status_code == 204
+
+
+@pytest.mark.parametrize("status", [Status.PREPARING, Status.READY, Status.COMPLETED])
+async def test_the_owner_cannot_delete_what_is_past_cancelling(
+    customer: httpx2.AsyncClient, order: dict[str, Any], sessions: Sessions, status: Status
+) -> None:
+    await put_at(sessions, order, status)
+
+    response = await customer.delete(f"/order/{order['id']}")
+
+    assert (response.status_code, response.json()["code"]) == (409, "illegal_transition")
+    assert (await customer.get("/orders")).json()["total"] == 1
+
+
+async def test_an_administrator_hides_what_is_over(
+    admin: httpx2.AsyncClient, order: dict[str, Any], sessions: Sessions
+) -> None:
+    await put_at(sessions, order, Status.COMPLETED)
+
+    assert (await admin.delete(f"/order/{order['id']}")).status_code == 204
+    assert (await admin.get(f"/order/{order['id']}")).json()["status"] == "completed"
+
+
+async def test_reordering_fills_the_cart_with_what_is_still_to_be_had(
+    customer: httpx2.AsyncClient, sessions: Sessions, shop_id: UUID
+) -> None:
+    kept, gone = [await make_simple_product(sessions, name=name) for name in ("Кекс", "Пирог")]
+    items = [{"product_id": str(kept), "quantity": 2}, {"product_id": str(gone)}]
+    order = (await customer.post("/order", json={"items": items})).json()
+    async with sessions.begin() as session:
+        found = await session.get_one(Product, gone)
+        found.is_active = False
+
+    response = await customer.post(f"/order/{order['id']}/reorder")
+
+    assert response.status_code == 201
+    assert [(item["name"], item["quantity"]) for item in response.json()["cart"]["items"]] == [("Кекс", 2)]
+    assert [skipped["name"] for skipped in response.json()["skipped"]] == ["Пирог"]
+
+
+async def test_the_history_is_a_list_like_any_other(
+    customer: httpx2.AsyncClient, barista: httpx2.AsyncClient, order: dict[str, Any]
+) -> None:
+    await barista.patch(f"/order/{order['id']}", json={"status": "accepted"})
+
+    page = (await customer.get(f"/order/{order['id']}/history?size=1&page=2")).json()
+
+    assert (page["total"], page["pages"]) == (2, 2)
+    (event,) = page["items"]
+    assert (event["from_status"], event["status"], event["actor"]["role"]) == ("placed", "accepted", "barista")
+    assert event["actor"]["id"] == str(barista.person.id)
+
+
+async def test_what_nobody_fetches_expires_when_the_shop_closes(
+    customer: httpx2.AsyncClient, sessions: Sessions, clock: Any, log_in: LogIn
+) -> None:
+    shop = await make_shop(sessions, slug="early", hours=(8 * 60, 20 * 60))
+    barista = await log_in("early@example.com", role="barista", shop_ids=(shop,))
+    order = await place(customer, await make_simple_product(sessions), shop_id=str(shop))
+    for status in ("accepted", "preparing", "ready"):
+        await barista.patch(f"/order/{order['id']}", json={"status": status})
+
+    async with sessions.begin() as session:
+        clock.advance(hours=7, minutes=59)  # 19:59 in Moscow
+        assert await moving.expire_unclaimed(session, now=clock.now) == 0
+        clock.advance(minutes=1)
+        assert await moving.expire_unclaimed(session, now=clock.now) == 1
+
+    assert (await moves_of(sessions))[-1] == ("ready", "expired", "system")
+    assert (await customer.get(f"/order/{order['id']}")).json()["history"][-1]["actor"] is None
