@@ -1,24 +1,32 @@
 """The application, put together. The only place where features, settings and the database meet."""
 
+import hashlib
+import hmac
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Final
 
 from fastapi import FastAPI
+from obstore.store import LocalStore, ObjectStore, from_url
 
 from crema import __version__
+from crema.accounts import routes as accounts
+from crema.accounts.service.codes import Codes
+from crema.accounts.service.logins import Logins
+from crema.accounts.service.passwords import Passwords
 from crema.accounts.service.tokens import AccessTokens
 from crema.cart import routes as cart
 from crema.db.session import Sessions, make_engine, make_sessions
+from crema.menu import routes as menu
 from crema.orders import routes as orders
 from crema.orders.service.placing import Rules
 from crema.settings import Settings
+from crema.shops import routes as shops
 from crema.shops.domain import Chain
-from crema.web import docs, openapi, problem, routing
+from crema.web import docs, health, openapi, problem, routing
 from crema.web.context import RequestContext
 
-BODY_LIMIT: Final = 64 * 1024
 TAGS: Final = (
     "Users management",
     "Working with JWT",
@@ -28,7 +36,16 @@ TAGS: Final = (
     "Orders",
     "Operations",
 )
-ROUTERS: Final = (cart.router, orders.router,)
+ROUTERS: Final = (
+    accounts.people,
+    accounts.roles,
+    accounts.tokens,
+    *menu.routers,
+    shops.router,
+    cart.router,
+    orders.router,
+    health.router,
+)
 
 
 def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastAPI:
@@ -51,7 +68,6 @@ def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastA
         openapi_tags=[{"name": tag} for tag in TAGS],
         lifespan=lifespan,
         redirect_slashes=False,
-        max_body_size=BODY_LIMIT,
         docs_url=None,
         redoc_url=None,
         generate_unique_id_function=routing.operation_id,
@@ -72,7 +88,15 @@ def _hand_out(app: FastAPI, settings: Settings, sessions: Sessions | None) -> No
     secret = settings.secret()
     app.state.sessions = sessions
     app.state.clock = lambda: datetime.now(UTC)
-    app.state.access_tokens = AccessTokens(secret, settings.access_ttl)
+    app.state.access_tokens = AccessTokens(_derived(secret, "access tokens"), settings.access_ttl)
+    app.state.passwords = Passwords()
+    app.state.codes = Codes(_derived(secret, "one-time codes"))
+    app.state.logins = Logins(
+        refresh_key=_derived(secret, "refresh tokens"),
+        lifetime=settings.refresh_ttl,
+        access_tokens=app.state.access_tokens,
+        tries_per_network=settings.login_tries_per_network,
+    )
     app.state.chain = Chain(
         name=settings.chain_name,
         description=settings.chain_description,
@@ -87,3 +111,17 @@ def _hand_out(app: FastAPI, settings: Settings, sessions: Sessions | None) -> No
         minimum=settings.minimum_order,
         shop_language=settings.language,
     )
+    app.state.media = _open_media(settings)
+
+
+def _open_media(settings: Settings) -> ObjectStore:
+    if settings.media_url:
+        if settings.media_url.startswith("file:"):
+            return from_url(settings.media_url, mkdir=True)
+        return from_url(settings.media_url)
+    return LocalStore(settings.data_dir / "media", mkdir=True)
+
+
+def _derived(secret: bytes, purpose: str) -> bytes:
+    """Make a key for one purpose, so that no two ever sign with the same."""
+    return hmac.digest(secret, purpose.encode(), hashlib.sha256)

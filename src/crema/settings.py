@@ -76,6 +76,9 @@ class Settings(BaseSettings):
     )
     access_ttl: Duration = Field(timedelta(minutes=10), gt=timedelta(0), description="Life of an access token.")
     refresh_ttl: Duration = Field(timedelta(days=30), gt=timedelta(0), description="Life of a login.")
+    login_tries_per_network: int = Field(
+        100, ge=1, description="Wrong passwords taken from one network in 15 minutes, whomever they are for."
+    )
     language: Literal["ru", "en"] = Field("ru", description="Language of the mails to shops' mailboxes.")
     max_open_orders: int = Field(50, ge=1, description="Orders a person may have in progress.")
     minimum_order: Decimal = Field(Decimal(0), ge=0, description="Smallest total of an order.")

@@ -42,6 +42,7 @@ VALUES_OF = {
 def refuse(*parameters: tuple[str, str], because: type[InvalidError], **kwargs: Any) -> InvalidError:
     with pytest.raises(because) as refusal:
         THINGS.parse(parameters, **kwargs)
+    assert type(refusal.value) is because
     json.dumps([refusal.value.detail, refusal.value.extra], ensure_ascii=False).encode()
     return refusal.value
 
@@ -277,6 +278,10 @@ def test_the_defaults() -> None:
 def test_a_declaration_that_can_not_work_fails_at_once(declare: Callable[[], Listing]) -> None:
     with pytest.raises((TypeError, ValueError, InvalidSortError)):
         declare()
+
+
+def test_letters_in_two_parts_are_read_as_they_are_stored() -> None:
+    assert THINGS.fields["name"].read("in", "и\u0306,е\u0308") == ["й", "ё"]
 
 
 def test_a_plus_sign_that_was_not_encoded_is_one_all_the_same() -> None:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import httpx2
 import pytest
 
-from crema.main import BODY_LIMIT
+from crema.web.routing import BODY_LIMIT
 
 pytestmark = pytest.mark.anyio
 JSON = {"Content-Type": "application/json"}

@@ -1,6 +1,7 @@
 """Who is asking, as types: a route's signature says what it demands."""
 
 from collections.abc import Callable, Coroutine
+from ipaddress import ip_address, ip_network
 from typing import Annotated, Any
 
 import structlog
@@ -9,21 +10,19 @@ from fastapi.security import OAuth2PasswordBearer
 
 from crema.accounts import queries
 from crema.accounts.domain import Actor
+from crema.accounts.service.codes import Codes
+from crema.accounts.service.logins import EmailNotVerifiedError, Logins
+from crema.accounts.service.passwords import Passwords
+from crema.accounts.service.registration import Origin
 from crema.accounts.service.tokens import InvalidTokenError
 from crema.core.errors import ForbiddenError, UnauthenticatedError
 from crema.web.clock import Now
+from crema.web.routing import Language
 from crema.web.transaction import Transaction
 
 _bearer = OAuth2PasswordBearer(
     "access", scheme_name="Password", description="E-mail and password; try the demo accounts.", auto_error=False
 )
-
-
-class EmailNotVerifiedError(ForbiddenError):
-    """The address has to be verified first."""
-
-    code = "email_not_verified"
-    title = "Verify your e-mail address first."
 
 
 async def visitor(
@@ -43,10 +42,18 @@ async def visitor(
 Visitor = Annotated[Actor | None, Depends(visitor)]
 
 
-async def person(actor: Visitor) -> Actor:
-    """Anyone logged in whose address is verified."""
+async def logged_in(actor: Visitor) -> Actor:
+    """Anyone logged in, be their address verified or not: enough to log out."""
     if actor is None:
         raise UnauthenticatedError
+    return actor
+
+
+LoggedIn = Annotated[Actor, Depends(logged_in)]
+
+
+async def person(actor: LoggedIn) -> Actor:
+    """Anyone logged in whose address is verified."""
     if not actor.is_verified:
         raise EmailNotVerifiedError
     return actor
@@ -67,3 +74,40 @@ ShopEditor = Annotated[Actor, Depends(_allowed("shops:write"))]
 OrderStaff = Annotated[Actor, Depends(_allowed("orders:write"))]
 UserEditor = Annotated[Actor, Depends(_allowed("users:write"))]
 RoleEditor = Annotated[Actor, Depends(_allowed("roles:write"))]
+
+
+async def _origin(request: Request, language: Language) -> Origin:
+    """Where the request comes from: the address the server sees, cut to the network a person commands."""
+    host = request.client.host if request.client else ""
+    return Origin(
+        network=_network(host), user_agent=request.headers.get("user-agent", "")[:300], language=language
+    )
+
+
+def _network(host: str) -> str:
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host[:64]
+    return str(ip_network((address, 24 if address.version == 4 else 64), strict=False))  # noqa: PLR2004
+
+
+async def _passwords(request: Request) -> Passwords:
+    passwords: Passwords = request.app.state.passwords
+    return passwords
+
+
+async def _codes(request: Request) -> Codes:
+    codes: Codes = request.app.state.codes
+    return codes
+
+
+async def _logins(request: Request) -> Logins:
+    logins: Logins = request.app.state.logins
+    return logins
+
+
+RequestOrigin = Annotated[Origin, Depends(_origin)]
+PasswordHashing = Annotated[Passwords, Depends(_passwords)]
+OneTimeCodes = Annotated[Codes, Depends(_codes)]
+LoginService = Annotated[Logins, Depends(_logins)]

@@ -9,7 +9,7 @@ from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 from sqlalchemy.sql import ColumnElement
 
-from crema.db.base import Base, Created, Id, Updated
+from crema.db.base import Base, Created, Id, Updated, fold, trigrams
 
 
 class Permission(Base):
@@ -48,6 +48,19 @@ class Role(Base):
     permissions: Mapped[list[Permission]] = relationship(
         secondary="role_permissions", order_by="Permission.code", lazy="raise"
     )
+
+    @property
+    def permission_codes(self) -> list[str]:
+        """What the role allows."""
+        return [permission.code for permission in self.permissions]
+
+
+Index("ix_roles_created_at_id", Role.created_at, Role.id)
+Index("ix_roles_updated_at_id", Role.updated_at, Role.id)
+Index("ix_roles_name_folded", fold(Role.name), Role.id)
+Index("ix_roles_description_folded", fold(Role.description), Role.id)
+trigrams("ix_roles_name_trgm", Role.name)
+trigrams("ix_roles_description_trgm", Role.description)
 
 
 class StaffShop(Base):
@@ -106,9 +119,14 @@ class User(Base):
         return cls.verified_at.is_not(None)
 
     @property
+    def role_name(self) -> str:
+        """What the role is called."""
+        return self.role.name
+
+    @property
     def permissions(self) -> list[str]:
         """Permission codes of the role."""
-        return [permission.code for permission in self.role.permissions]
+        return self.role.permission_codes
 
     @property
     def shop_ids(self) -> list[UUID]:
@@ -118,6 +136,15 @@ class User(Base):
 
 Index("uq_users_email_lower", func.lower(User.email), unique=True)
 Index("ix_users_unverified", User.created_at, postgresql_where=User.verified_at.is_(None))
+Index("ix_users_blocked", User.id, postgresql_where=User.is_active.is_(False))
+Index("ix_users_created_at_id", User.created_at, User.id)
+Index("ix_users_updated_at_id", User.updated_at, User.id)
+Index("ix_users_phone_folded", fold(User.phone))
+Index("ix_users_email_folded", fold(User.email), User.id)
+Index("ix_users_name_folded", fold(User.name), User.id)
+trigrams("ix_users_email_trgm", User.email)
+trigrams("ix_users_name_trgm", User.name)
+trigrams("ix_users_phone_trgm", User.phone)
 
 
 class OneTimeCode(Base):

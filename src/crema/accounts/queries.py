@@ -1,13 +1,76 @@
 """Every SELECT about people."""
 
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import joinedload, selectinload
 
 from crema.accounts.domain import ADMIN, Actor
-from crema.accounts.models import Role, RolePermission, Session, StaffShop, User
+from crema.accounts.models import OneTimeCode, Permission, Role, RolePermission, Session, StaffShop, User
+from crema.core.errors import NotFoundError
+from crema.core.page import Page
+from crema.db.listing import (
+    BooleanField,
+    InstantField,
+    Listing,
+    ListQuery,
+    TextField,
+    UuidField,
+    paginate,
+)
+
+EMAIL_KEY: Final = func.lower(User.email)
+"""What makes an address one person's: its case doesn't."""
+
+USERS: Final = Listing(
+    fields={
+        "id": UuidField(User.id),
+        "email": TextField(User.email, example="anna@example.com"),
+        "name": TextField(User.name, nullable=True, example="Анна"),
+        "phone": TextField(User.phone, nullable=True, example="+79161234567"),
+        "role": TextField(Role.name, example="barista"),
+        "is_verified": BooleanField(User.is_verified),
+        "is_active": BooleanField(User.is_active),
+        "created_at": InstantField(User.created_at),
+        "updated_at": InstantField(User.updated_at),
+    },
+    sort=["created_at", "updated_at", "email"],
+    default_sort="-created_at",
+    search={"email": User.email, "name": User.name, "phone": User.phone},
+    id_column=User.id,
+)
+
+ROLES: Final = Listing(
+    fields={
+        "id": UuidField(Role.id),
+        "name": TextField(Role.name, example="barista"),
+        "description": TextField(Role.description),
+        "is_builtin": BooleanField(Role.is_builtin),
+        "created_at": InstantField(Role.created_at),
+        "updated_at": InstantField(Role.updated_at),
+    },
+    sort=["name", "created_at", "updated_at"],
+    default_sort="name",
+    search={"name": Role.name, "description": Role.description},
+    id_column=Role.id,
+)
+
+SESSIONS: Final = Listing(
+    fields={"created_at": InstantField(Session.created_at), "last_used_at": InstantField(Session.last_used_at)},
+    sort=["created_at", "last_used_at"],
+    default_sort="-last_used_at",
+    id_column=Session.id,
+)
+
+PERMISSIONS: Final = Listing(
+    fields={"code": TextField(Permission.code, example="menu:write")},
+    sort=["code"],
+    default_sort="code",
+    id_column=Permission.code,
+)
 
 
 async def find_actor(session: AsyncSession, *, user_id: UUID, session_id: UUID, now: datetime) -> Actor | None:
@@ -56,3 +119,107 @@ async def list_admin_recipients(session: AsyncSession) -> list[tuple[str, str, s
         .order_by(User.id)
     )
     return [(email, language, name) for email, language, name in rows if email]
+
+
+def _whole(statement: Select[tuple[User]]) -> Select[tuple[User]]:
+    return statement.options(
+        joinedload(User.role).selectinload(Role.permissions), selectinload(User.staff_shops)
+    ).execution_options(populate_existing=True)
+
+
+async def list_users(session: AsyncSession, *, query: ListQuery) -> Page[User]:
+    """Page through people who weren't deleted."""
+    return await paginate(session, _whole(select(User).join(User.role).where(User.deleted_at.is_(None))), query)
+
+
+async def get_user(session: AsyncSession, user_id: UUID) -> User:
+    """Load a person whole; one who was deleted is not there."""
+    user = await session.scalar(_whole(select(User).where(User.id == user_id, User.deleted_at.is_(None))))
+    if user is None:
+        raise NotFoundError
+    return user
+
+
+async def get_user_for_update(session: AsyncSession, user_id: UUID) -> User:
+    """Lock a person until the transaction ends, then load them whole."""
+    await session.execute(select(User.id).where(User.id == user_id).with_for_update())
+    return await get_user(session, user_id)
+
+
+async def find_user_by_email(session: AsyncSession, email: str) -> User | None:
+    """Load the person who has this address, verified or not."""
+    return await session.scalar(_whole(select(User).where(func.lower(email) == EMAIL_KEY)))
+
+
+async def find_user_changing_to(session: AsyncSession, email: str, *, now: datetime) -> User | None:
+    """Load the person to whose wish for this address a code went out last."""
+    user_id = await session.scalar(
+        select(OneTimeCode.user_id)
+        .where(
+            OneTimeCode.purpose == "email_change",
+            func.lower(OneTimeCode.new_email) == func.lower(email),
+            OneTimeCode.used_at.is_(None),
+            OneTimeCode.expires_at > now,
+        )
+        .order_by(OneTimeCode.id.desc())
+        .limit(1)
+    )
+    return await get_user(session, user_id) if user_id else None
+
+
+async def lock_admins(session: AsyncSession) -> list[UUID]:
+    """Lock every administrator who can log in, in primary-key order, and list them."""
+    admins = (
+        select(User.id)
+        .join(Role, Role.id == User.role_id)
+        .where(Role.name == ADMIN, User.is_active, User.verified_at.is_not(None), User.deleted_at.is_(None))
+        .order_by(User.id)
+        .with_for_update(of=User)
+    )
+    return list(await session.scalars(admins))
+
+
+async def get_role_id(session: AsyncSession, name: str) -> UUID:
+    """Find a role by its name."""
+    role_id = await session.scalar(select(Role.id).where(Role.name == name))
+    if role_id is None:
+        raise NotFoundError
+    return role_id
+
+
+async def find_role_by_name(session: AsyncSession, name: str) -> Role | None:
+    """Load a role with its permissions."""
+    return await session.scalar(
+        select(Role).where(Role.name == name).options(selectinload(Role.permissions))
+    )
+
+
+async def get_role(session: AsyncSession, role_id: UUID) -> Role:
+    """Load a role with its permissions."""
+    role = await session.scalar(
+        select(Role).where(Role.id == role_id).options(selectinload(Role.permissions)),
+        execution_options={"populate_existing": True},
+    )
+    if role is None:
+        raise NotFoundError
+    return role
+
+
+async def list_roles(session: AsyncSession, *, query: ListQuery) -> Page[Role]:
+    """Page through roles."""
+    return await paginate(session, select(Role).options(selectinload(Role.permissions)), query)
+
+
+async def list_permissions(session: AsyncSession, *, query: ListQuery) -> Page[Permission]:
+    """Page through what roles may allow."""
+    return await paginate(session, select(Permission), query)
+
+
+async def list_sessions(
+    session: AsyncSession, *, user_id: UUID, now: datetime, query: ListQuery
+) -> Page[Session]:
+    """Page through a person's logins that count."""
+    mine = select(Session).where(
+        Session.user_id == user_id, Session.ended_at.is_(None), Session.expires_at > now
+    )
+    return await paginate(session, mine, query)

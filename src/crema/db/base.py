@@ -6,9 +6,9 @@ from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
 import uuid_utils.compat
-from sqlalchemy import DateTime, MetaData, Numeric, func
+from sqlalchemy import DateTime, Index, MetaData, Numeric, func
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.orm import DeclarativeBase, mapped_column
+from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, mapped_column
 from sqlalchemy.sql import ColumnElement
 
 
@@ -51,3 +51,11 @@ def fold(text: ColumnElement[str] | Any) -> ColumnElement[str]:
     C order puts Ё before А, so an unfolded sort would be wrong in Russian.
     """
     return func.replace(func.lower(text), "ё", "е")
+
+
+def trigrams(name: str, column: InstrumentedAttribute[Any], *, where: ColumnElement[bool] | None = None) -> Index:
+    """Index a text column for every operator of a list's text field, and for the search."""
+    folded = fold(column).label("folded")
+    return Index(
+        name, folded, postgresql_using="gin", postgresql_ops={"folded": "gin_trgm_ops"}, postgresql_where=where
+    )

@@ -8,7 +8,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, String,
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from crema.db.base import Base, Created, Id, Money, Updated, fold
+from crema.db.base import Base, Created, Id, Money, Updated, fold, trigrams
 from crema.orders.domain import Status
 from crema.shops.models import Shop
 
@@ -130,15 +130,6 @@ Index("ix_orders_total_id", Order.total, Order.id)
 Index("ix_orders_status_created_at_id", Order.status, Order.created_at, Order.id)
 Index("ix_orders_payment_status", Order.payment_status)
 Index("ix_orders_number_folded", fold(Order.number))
-Index(
-    "ix_orders_number_trigram",
-    fold(Order.number).label("number_folded"),
-    postgresql_using="gin",
-    postgresql_ops={"number_folded": "gin_trgm_ops"},
-)
-Index(
-    "ix_orders_comment_trigram",
-    fold(Order.comment).label("comment_folded"),
-    postgresql_using="gin",
-    postgresql_ops={"comment_folded": "gin_trgm_ops"},
-)
+trigrams("ix_orders_number_trgm", Order.number)
+Index("ix_orders_comment_folded", fold(Order.comment), Order.id)
+trigrams("ix_orders_comment_trgm", Order.comment)

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from itertools import pairwise
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -13,12 +14,15 @@ from crema.core.errors import InvalidError
 DAY: Final = 1440
 WEEK: Final = 7 * DAY
 MAX_INTERVALS_A_DAY: Final = 10
+EARTH_RADIUS_M: Final = 6_371_008.8
 WEEKDAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 # An interval is at most a day long, so one that reaches today began yesterday, or the day before where the
-# calendar skipped a day. Opening once a week on a day that is skipped makes a fortnight's wait.
+# calendar skipped a day.
 _LOOK_BACK: Final = 2
-_LOOK_AHEAD: Final = 16
+# Through tomorrow, which the clock may already have seen before it went back; there is mostly something. Else
+# far enough for two days of hours that come once a week, although the calendar skipped one.
+_HORIZONS: Final = (2, 23)
 
 
 class OverlappingHoursError(InvalidError):
@@ -52,6 +56,14 @@ class Chain:
     phone: str | None
     social_links: Mapping[str, str]
     currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A place on the map, in degrees."""
+
+    latitude: Decimal
+    longitude: Decimal
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -149,20 +161,26 @@ class OpeningHours:
 
     def is_open(self, at: datetime) -> bool:
         """Whether it is open at this very moment."""
-        return any(begin <= at < end for begin, end in self._stretches(at, days_ahead=2))
+        return any(begin <= at < end for begin, end in self._stretches(at, days_ahead=_HORIZONS[0]))
 
     def next_opening(self, after: datetime) -> datetime | None:
         """Find when it opens next, strictly after this moment; None if it never closes, or never opens."""
-        return next((begin for begin, _ in self._stretches(after) if begin > after), None)
+        for days_ahead in _HORIZONS:
+            for begin, _ in self._stretches(after, days_ahead=days_ahead):
+                if begin > after:
+                    return begin
+        return None
 
     def closing_after(self, at: datetime) -> datetime | None:
         """Find when it closes next, strictly after this moment, be it open then or not.
 
         None if it is open for the whole next week, or never opens.
         """
-        for begin, end in self._stretches(at):
-            if end > at:
-                return None if begin <= at and end - at > timedelta(days=7) else end
+        for days_ahead in _HORIZONS:
+            # The last stretch isn't considered: it may go on past the horizon.
+            for (begin, end), _ in pairwise(self._stretches(at, days_ahead=days_ahead)):
+                if end > at:
+                    return None if begin <= at and end - at > timedelta(days=7) else end
         return None
 
     def state(self, at: datetime) -> OpeningState:
@@ -171,7 +189,7 @@ class OpeningHours:
             return OpeningState(is_open=True, opens_at=None, closes_at=self.closing_after(at))
         return OpeningState(is_open=False, opens_at=self.next_opening(at), closes_at=None)
 
-    def _stretches(self, at: datetime, *, days_ahead: int = _LOOK_AHEAD) -> list[tuple[datetime, datetime]]:
+    def _stretches(self, at: datetime, *, days_ahead: int) -> list[tuple[datetime, datetime]]:
         """List the stretches of opening around `at` in order, those that adjoin or overlap made one."""
         today = self.business_date(at)
         found: list[tuple[datetime, datetime]] = []

@@ -5,9 +5,9 @@ from uuid import UUID
 
 from sqlalchemy import CheckConstraint, Computed, ForeignKey, Index, Numeric, SmallInteger, String
 from sqlalchemy.dialects.postgresql import INT4RANGE, ExcludeConstraint, Range
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, mapped_column, query_expression, relationship
 
-from crema.db.base import Base, Created, Id, Updated, fold
+from crema.db.base import Base, Created, Id, Updated, fold, trigrams
 
 
 class OpeningInterval(Base):
@@ -59,6 +59,8 @@ class Shop(Base):
     created_at: Mapped[Created]
     updated_at: Mapped[Updated]
 
+    # Only where a list is asked for what is near: `queries.list_shops` fills it in.
+    distance_m: Mapped[int | None] = query_expression()
     opening_intervals: Mapped[list[OpeningInterval]] = relationship(
         lazy="raise",
         order_by="OpeningInterval.weekday, OpeningInterval.opens_minute",
@@ -67,4 +69,12 @@ class Shop(Base):
     )
 
 
-Index("ix_shops_name_folded", fold(Shop.name))
+# Every field that lists are filtered or sorted by has its index here; the id that ends every order is in them.
+Index("ix_shops_name_folded", fold(Shop.name), Shop.id)
+Index("ix_shops_is_active", Shop.is_active, Shop.id)
+Index("ix_shops_created_at", Shop.created_at, Shop.id)
+Index("ix_shops_updated_at", Shop.updated_at, Shop.id)
+trigrams("ix_shops_slug_trgm", Shop.slug)
+trigrams("ix_shops_name_trgm", Shop.name)
+trigrams("ix_shops_address_trgm", Shop.address)
+trigrams("ix_shops_timezone_trgm", Shop.timezone)

@@ -3,6 +3,7 @@
 import re
 import time
 import uuid
+from http import HTTPStatus
 from typing import Final
 
 import structlog
@@ -38,11 +39,19 @@ class RequestContext:
         structlog.contextvars.bind_contextvars(request_id=request_id)
         started = time.perf_counter()
         status = 0
+        replaced = False
 
         async def send_marked(message: Message) -> None:
-            nonlocal status
+            nonlocal status, replaced
+            if replaced:
+                return
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and not _is_problem(message):
+                    # Starlette's counter of bytes answers by itself, in plain text.
+                    await problem.too_large(request)(scope, receive, send_marked)
+                    replaced = True
+                    return
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = request_id
                 headers["X-Content-Type-Options"] = "nosniff"
@@ -64,6 +73,10 @@ class RequestContext:
             SECONDS.labels(scope["method"], route).observe(seconds)
             log.info("request", method=scope["method"], path=scope["path"], status=status, ms=round(seconds * 1000, 1))
             structlog.contextvars.unbind_contextvars("request_id")
+
+
+def _is_problem(start: Message) -> bool:
+    return MutableHeaders(scope=start).get("content-type", "").startswith("application/problem+json")
 
 
 def _strip_trailing_slash(scope: Scope) -> None:

@@ -178,6 +178,12 @@ async def _database(request: Request, error: Exception) -> Response:
     raise error
 
 
+def too_large(request: Request) -> Response:
+    """Answer for a body past its route's limit."""
+    kind = errors.TooLargeError
+    return problem(request, status=STATUS_OF[kind], code=kind.code, title=kind.title)
+
+
 def internal(request: Request) -> Response:
     """Answer for a defect of ours: nothing of it shows but the request id to find it by."""
     return problem(

@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Callable, Coroutine
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.routing import APIRoute
@@ -21,8 +21,17 @@ class UnknownParameterError(InvalidError):
     title = "There is no such query parameter here."
 
 
+BODY_LIMIT: Final = 64 * 1024
+"""Bytes of a body, counted as they come. Routes that take files allow more."""
+
+
 class Route(APIRoute):
     """Checks the query string and answers conditional requests; otherwise FastAPI's own route."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        if options.get("max_body_size") is None:
+            options["max_body_size"] = BODY_LIMIT
+        super().__init__(path, endpoint, **options)
 
     def get_route_handler(self) -> Handler:
         """Wrap FastAPI's handler."""

@@ -16,34 +16,35 @@ class UnknownFilterError(InvalidError):
         super().__init__(f"This list has no parameter {name[:80]!a}.", allowed=list(allowed))
 
 
-class _RefusedValueError(InvalidError):
+class InvalidFilterError(InvalidError):
+    """A known parameter whose value is not one of its kind, or that is given twice.
+
+    The others are special cases of it that have codes of their own.
+    """
+
+    code = "invalid_filter"
+    title = "A parameter of this list has a value it can't take."
+
     def __init__(self, faults: Mapping[str, str], **extra: Any) -> None:
         errors = [{"loc": ["query", name], "msg": msg, "type": "value_error"} for name, msg in faults.items()]
         super().__init__("; ".join(f"{name}: {msg}" for name, msg in faults.items()), errors=errors, **extra)
 
 
-class InvalidFilterError(_RefusedValueError):
-    """A known parameter whose value is not one of its kind, or that is given twice."""
-
-    code = "invalid_filter"
-    title = "A parameter of this list has a value it can't take."
-
-
-class InvalidSortError(_RefusedValueError):
+class InvalidSortError(InvalidFilterError):
     """Not a list of up to three different sort fields."""
 
     code = "invalid_sort"
     title = "This list can't be sorted so."
 
 
-class InvalidCursorError(_RefusedValueError):
+class InvalidCursorError(InvalidFilterError):
     """Not a cursor of ours, or one of another order."""
 
     code = "invalid_cursor"
     title = "This cursor does not belong to this list."
 
 
-class PageTooDeepError(_RefusedValueError):
+class PageTooDeepError(InvalidFilterError):
     """Skipping that many rows costs the database too much."""
 
     code = "page_too_deep"

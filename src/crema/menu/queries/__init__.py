@@ -1,5 +1,55 @@
 """Every SELECT about the menu."""
 
+from crema.menu.queries.parts import (
+    CATEGORIES,
+    INGREDIENTS,
+    MODIFIER_GROUPS,
+    get_category,
+    get_category_for_update,
+    get_ingredient,
+    get_modifier_group,
+    get_modifier_group_for_update,
+    is_category_in_use,
+    is_under,
+    list_categories,
+    list_ingredients,
+    list_modifier_groups,
+    list_overrides,
+    load_modifier_groups_locked,
+)
 from crema.menu.queries.pricing import load_for_pricing
+from crema.menu.queries.products import (
+    PRODUCTS,
+    PUBLIC_PRODUCTS,
+    get_product,
+    get_product_for_update,
+    list_all_images,
+    list_images,
+    list_products,
+)
 
-__all__ = ["load_for_pricing"]
+__all__ = [
+    "CATEGORIES",
+    "INGREDIENTS",
+    "MODIFIER_GROUPS",
+    "PRODUCTS",
+    "PUBLIC_PRODUCTS",
+    "get_category",
+    "get_category_for_update",
+    "get_ingredient",
+    "get_modifier_group",
+    "get_modifier_group_for_update",
+    "get_product",
+    "get_product_for_update",
+    "is_category_in_use",
+    "is_under",
+    "list_all_images",
+    "list_categories",
+    "list_images",
+    "list_ingredients",
+    "list_modifier_groups",
+    "list_overrides",
+    "list_products",
+    "load_for_pricing",
+    "load_modifier_groups_locked",
+]

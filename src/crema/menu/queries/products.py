@@ -1,7 +1,6 @@
 """Products with everything a menu shows of them, and their pictures."""
 
-from collections.abc import Collection, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
@@ -128,11 +127,6 @@ async def list_images(session: AsyncSession, product_id: UUID) -> Sequence[Produ
     return images.all()
 
 
-async def list_images_before(session: AsyncSession, moment: datetime) -> Sequence[ProductImage]:
-    """Give every picture that was there before a moment."""
-    return (await session.scalars(select(ProductImage).where(ProductImage.created_at < moment))).all()
-
-
-async def find_image_keys(session: AsyncSession, keys: Collection[str]) -> set[str]:
-    """Tell which of these keys belong to pictures."""
-    return set(await session.scalars(select(ProductImage.key).where(ProductImage.key.in_(keys))))
+async def list_all_images(session: AsyncSession) -> Sequence[ProductImage]:
+    """Give every picture there is."""
+    return (await session.scalars(select(ProductImage))).all()

@@ -244,6 +244,35 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_roles")),
         sa.UniqueConstraint("name", name=op.f("uq_roles_name")),
     )
+    op.create_index("ix_roles_created_at_id", "roles", ["created_at", "id"], unique=False)
+    op.create_index(
+        "ix_roles_description_folded",
+        "roles",
+        [sa.literal_column("replace(lower(description), 'ё', 'е')"), "id"],
+        unique=False,
+    )
+    op.create_index(
+        "ix_roles_description_trgm",
+        "roles",
+        [sa.literal_column("replace(lower(description), 'ё', 'е')").label("folded")],
+        unique=False,
+        postgresql_using="gin",
+        postgresql_ops={"folded": "gin_trgm_ops"},
+        postgresql_where=None,
+    )
+    op.create_index(
+        "ix_roles_name_folded", "roles", [sa.literal_column("replace(lower(name), 'ё', 'е')"), "id"], unique=False
+    )
+    op.create_index(
+        "ix_roles_name_trgm",
+        "roles",
+        [sa.literal_column("replace(lower(name), 'ё', 'е')").label("folded")],
+        unique=False,
+        postgresql_using="gin",
+        postgresql_ops={"folded": "gin_trgm_ops"},
+        postgresql_where=None,
+    )
+    op.create_index("ix_roles_updated_at_id", "roles", ["updated_at", "id"], unique=False)
     op.create_table(
         "shops",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -265,8 +294,47 @@ def upgrade() -> None:
         sa.UniqueConstraint("slug", name=op.f("uq_shops_slug")),
     )
     op.create_index(
-        "ix_shops_name_folded", "shops", [sa.literal_column("replace(lower(name), 'ё', 'е')")], unique=False
+        "ix_shops_address_trgm",
+        "shops",
+        [sa.literal_column("replace(lower(address), 'ё', 'е')").label("folded")],
+        unique=False,
+        postgresql_using="gin",
+        postgresql_ops={"folded": "gin_trgm_ops"},
+        postgresql_where=None,
     )
+    op.create_index("ix_shops_created_at", "shops", ["created_at", "id"], unique=False)
+    op.create_index("ix_shops_is_active", "shops", ["is_active", "id"], unique=False)
+    op.create_index(
+        "ix_shops_name_folded", "shops", [sa.literal_column("replace(lower(name), 'ё', 'е')"), "id"], unique=False
+    )
+    op.create_index(
+        "ix_shops_name_trgm",
+        "shops",
+        [sa.literal_column("replace(lower(name), 'ё', 'е')").label("folded")],
+        unique=False,
+        postgresql_using="gin",
+        postgresql_ops={"folded": "gin_trgm_ops"},
+        postgresql_where=None,
+    )
+    op.create_index(
+        "ix_shops_slug_trgm",
+        "shops",
+        [sa.literal_column("replace(lower(slug), 'ё', 'е')").label("folded")],
+        unique=False,
+        postgresql_using="gin",
+        postgresql_ops={"folded": "gin_trgm_ops"},
+        postgresql_where=None,
+    )
+    op.create_index(
+        "ix_shops_timezone_trgm",
+        "shops",
+        [sa.literal_column("replace(lower(timezone), 'ё', 'е')").label("folded")],
+        unique=False,
+        postgresql_using="gin",
+        postgresql_ops={"folded": "gin_trgm_ops"},
+        postgresql_where=None,
+    )
+    op.create_index("ix_shops_updated_at", "shops", ["updated_at", "id"], unique=False)
     op.create_table(
         "throttles",
         sa.Column("key", sa.String(), nullable=False),
@@ -458,10 +526,49 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["role_id"], ["roles.id"], name=op.f("fk_users_role_id"), ondelete="RESTRICT"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_users")),
     )
+    op.create_index("ix_users_blocked", "users", ["id"], unique=False, postgresql_where=sa.text("is_active IS false"))
+    op.create_index("ix_users_created_at_id", "users", ["created_at", "id"], unique=False)
+    op.create_index(
+        "ix_users_email_folded", "users", [sa.literal_column("replace(lower(email), 'ё', 'е')"), "id"], unique=False
+    )
+    op.create_index(
+        "ix_users_email_trgm",
+        "users",
+        [sa.literal_column("replace(lower(email), 'ё', 'е')").label("folded")],
+        unique=False,
+        postgresql_using="gin",
+        postgresql_ops={"folded": "gin_trgm_ops"},
+        postgresql_where=None,
+    )
+    op.create_index(
+        "ix_users_name_folded", "users", [sa.literal_column("replace(lower(name), 'ё', 'е')"), "id"], unique=False
+    )
+    op.create_index(
+        "ix_users_name_trgm",
+        "users",
+        [sa.literal_column("replace(lower(name), 'ё', 'е')").label("folded")],
+        unique=False,
+        postgresql_using="gin",
+        postgresql_ops={"folded": "gin_trgm_ops"},
+        postgresql_where=None,
+    )
+    op.create_index(
+        "ix_users_phone_folded", "users", [sa.literal_column("replace(lower(phone), 'ё', 'е')")], unique=False
+    )
+    op.create_index(
+        "ix_users_phone_trgm",
+        "users",
+        [sa.literal_column("replace(lower(phone), 'ё', 'е')").label("folded")],
+        unique=False,
+        postgresql_using="gin",
+        postgresql_ops={"folded": "gin_trgm_ops"},
+        postgresql_where=None,
+    )
     op.create_index(op.f("ix_users_role_id"), "users", ["role_id"], unique=False)
     op.create_index(
         "ix_users_unverified", "users", ["created_at"], unique=False, postgresql_where=sa.text("verified_at IS NULL")
     )
+    op.create_index("ix_users_updated_at_id", "users", ["updated_at", "id"], unique=False)
     op.create_index("uq_users_email_lower", "users", [sa.literal_column("lower(email)")], unique=True)
     op.create_table(
         "carts",
@@ -565,24 +672,32 @@ def upgrade() -> None:
         sa.UniqueConstraint("shop_id", "business_date", "number", name=op.f("uq_orders_shop_id_business_date_number")),
     )
     op.create_index(
-        "ix_orders_comment_trigram",
+        "ix_orders_comment_folded",
         "orders",
-        [sa.literal_column("replace(lower(comment), 'ё', 'е')").label("comment_folded")],
+        [sa.literal_column("replace(lower(comment), 'ё', 'е')"), "id"],
+        unique=False,
+    )
+    op.create_index(
+        "ix_orders_comment_trgm",
+        "orders",
+        [sa.literal_column("replace(lower(comment), 'ё', 'е')").label("folded")],
         unique=False,
         postgresql_using="gin",
-        postgresql_ops={"comment_folded": "gin_trgm_ops"},
+        postgresql_ops={"folded": "gin_trgm_ops"},
+        postgresql_where=None,
     )
     op.create_index("ix_orders_created_at_id", "orders", ["created_at", "id"], unique=False)
     op.create_index(
         "ix_orders_number_folded", "orders", [sa.literal_column("replace(lower(number), 'ё', 'е')")], unique=False
     )
     op.create_index(
-        "ix_orders_number_trigram",
+        "ix_orders_number_trgm",
         "orders",
-        [sa.literal_column("replace(lower(number), 'ё', 'е')").label("number_folded")],
+        [sa.literal_column("replace(lower(number), 'ё', 'е')").label("folded")],
         unique=False,
         postgresql_using="gin",
-        postgresql_ops={"number_folded": "gin_trgm_ops"},
+        postgresql_ops={"folded": "gin_trgm_ops"},
+        postgresql_where=None,
     )
     op.create_index("ix_orders_payment_status", "orders", ["payment_status"], unique=False)
     op.create_index(

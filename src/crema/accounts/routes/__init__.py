@@ -1,0 +1,7 @@
+"""People over HTTP: who they are, and how they stay logged in."""
+
+from crema.accounts.routes.people import router as people
+from crema.accounts.routes.roles import router as roles
+from crema.accounts.routes.tokens import router as tokens
+
+__all__ = ["people", "roles", "tokens"]

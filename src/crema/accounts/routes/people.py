@@ -1,0 +1,165 @@
+"""Registration, login and the care of accounts."""
+
+from uuid import UUID
+
+from fastapi import Request, Response
+
+from crema.accounts import queries
+from crema.accounts.deps import (
+    LoginService,
+    OneTimeCodes,
+    PasswordHashing,
+    Person,
+    RequestOrigin,
+    UserEditor,
+)
+from crema.accounts.queries import USERS
+from crema.accounts.schemas import (
+    AcceptedOut,
+    ChangePassword,
+    ChangeUser,
+    LogIn,
+    Mention,
+    Register,
+    ReplaceUser,
+    ResetPassword,
+    TokensOut,
+    UserOut,
+    Verify,
+)
+from crema.accounts.service import people, recovery, registration
+from crema.web.clock import Now
+from crema.web.listing import PageOut, answer, listing_parameters
+from crema.web.problem import refusals
+from crema.web.routing import router as new_router
+from crema.web.transaction import Transaction
+
+router = new_router("Users management")
+ACCEPTED = AcceptedOut(detail="If this address is ours, a mail is on its way.")
+
+
+@router.post("/registration", status_code=201, summary="Register", responses=refusals(401, 409, 422, 429))
+async def register(
+    body: Register,
+    response: Response,
+    tx: Transaction,
+    origin: RequestOrigin,
+    passwords: PasswordHashing,
+    codes: OneTimeCodes,
+    now: Now,
+) -> UserOut:
+    """A six-digit code goes out by mail; each code confirms the attempt it was sent for."""
+    user = await registration.register(
+        tx, wanted=body, origin=origin, passwords=passwords, codes=codes, now=now
+    )
+    response.headers["Location"] = f"/user/{user.id}"
+    return UserOut.model_validate(user)
+
+
+@router.post("/verification", summary="Verify an address", responses=refusals(401, 409, 422))
+async def verify(body: Verify, tx: Transaction, codes: OneTimeCodes, now: Now) -> UserOut:
+    """A code is good for 15 minutes, five tries and one use."""
+    return UserOut.model_validate(await registration.verify(tx, wanted=body, codes=codes, now=now))
+
+
+@router.post(
+    "/verification/resend", status_code=202, summary="Send the code again", responses=refusals(401, 422)
+)
+async def resend(
+    body: Mention, tx: Transaction, origin: RequestOrigin, codes: OneTimeCodes, now: Now
+) -> AcceptedOut:
+    await registration.resend(tx, email=body.email, origin=origin, codes=codes, now=now)
+    return ACCEPTED
+
+
+@router.post("/authentication", summary="Log in", responses=refusals(401, 403, 422, 429))
+async def authenticate(
+    body: LogIn,
+    tx: Transaction,
+    origin: RequestOrigin,
+    passwords: PasswordHashing,
+    logins: LoginService,
+    now: Now,
+) -> TokensOut:
+    tokens = await logins.log_in(
+        tx, email=body.email, password=body.password, origin=origin, passwords=passwords, now=now
+    )
+    return TokensOut.model_validate(tokens)
+
+
+@router.post("/me", summary="Who am I", operation_id="post_me", responses=refusals(401, 403, 422))
+@router.get("/me", summary="Who am I", responses=refusals(401, 403, 422))
+async def see_me(tx: Transaction, actor: Person) -> UserOut:
+    return UserOut.model_validate(await queries.get_user(tx, actor.user_id))
+
+
+@router.get(
+    "/users", summary="List people", openapi_extra=listing_parameters(USERS), responses=refusals(401, 403, 422)
+)
+async def list_users(
+    request: Request, response: Response, tx: Transaction, actor: UserEditor
+) -> PageOut[UserOut]:
+    query = USERS.parse(request.query_params.multi_items(), permissions=actor.permissions)
+    return answer(request, response, await queries.list_users(tx, query=query), UserOut.model_validate)
+
+
+@router.get("/user/{user_id}", summary="See a person", responses=refusals(401, 403, 404, 422))
+async def see_user(user_id: UUID, tx: Transaction, actor: Person) -> UserOut:
+    """Oneself; administrators anyone."""
+    return UserOut.model_validate(await people.get_visible(tx, actor=actor, user_id=user_id))
+
+
+@router.put("/user/{user_id}", summary="Replace a person", responses=refusals(401, 403, 404, 409, 422, 429))
+async def replace_user(
+    user_id: UUID, body: ReplaceUser, tx: Transaction, actor: Person, codes: OneTimeCodes, now: Now
+) -> UserOut:
+    """A new e-mail address counts once the code sent there comes back to `/verification`."""
+    return UserOut.model_validate(
+        await people.replace(tx, actor=actor, user_id=user_id, wanted=body, codes=codes, now=now)
+    )
+
+
+@router.patch("/user/{user_id}", summary="Change a person", responses=refusals(401, 403, 404, 409, 422, 429))
+async def change_user(
+    user_id: UUID, body: ChangeUser, tx: Transaction, actor: Person, codes: OneTimeCodes, now: Now
+) -> UserOut:
+    """As PUT, but only what is sent changes."""
+    return UserOut.model_validate(
+        await people.change(tx, actor=actor, user_id=user_id, wanted=body, codes=codes, now=now)
+    )
+
+
+@router.delete(
+    "/user/{user_id}", status_code=204, summary="Delete a person", responses=refusals(401, 403, 404, 409, 422)
+)
+async def delete_user(user_id: UUID, tx: Transaction, actor: Person, now: Now) -> None:
+    """Personal data is erased; orders stay, nameless."""
+    await people.delete_user(tx, actor=actor, user_id=user_id, now=now)
+
+
+@router.post("/password/forgot", status_code=202, summary="Ask for a new password", responses=refusals(401, 422))
+async def forgot_password(
+    body: Mention, tx: Transaction, origin: RequestOrigin, codes: OneTimeCodes, now: Now
+) -> AcceptedOut:
+    await recovery.forgot(tx, email=body.email, origin=origin, codes=codes, now=now)
+    return ACCEPTED
+
+
+@router.post(
+    "/password/reset", status_code=204, summary="Set a new password by code", responses=refusals(401, 422, 429)
+)
+async def reset_password(
+    body: ResetPassword, tx: Transaction, passwords: PasswordHashing, codes: OneTimeCodes, now: Now
+) -> None:
+    """Every login ends."""
+    await recovery.reset(tx, wanted=body, passwords=passwords, codes=codes, now=now)
+
+
+@router.post(
+    "/password/change", status_code=204, summary="Change the password", responses=refusals(401, 403, 422, 429)
+)
+async def change_password(
+    body: ChangePassword, tx: Transaction, actor: Person, passwords: PasswordHashing, now: Now
+) -> None:
+    """Every other login ends."""
+    await recovery.change(tx, actor=actor, wanted=body, passwords=passwords, now=now)

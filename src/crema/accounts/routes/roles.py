@@ -1,0 +1,71 @@
+"""Roles and permissions."""
+
+from uuid import UUID
+
+from fastapi import Request, Response
+
+from crema.accounts import queries
+from crema.accounts.deps import RoleEditor
+from crema.accounts.queries import PERMISSIONS, ROLES
+from crema.accounts.schemas import ChangeRole, PermissionOut, RoleIn, RoleOut
+from crema.accounts.service import roles
+from crema.web.listing import PageOut, answer, listing_parameters
+from crema.web.problem import refusals
+from crema.web.routing import router as new_router
+from crema.web.transaction import Transaction
+
+router = new_router("Users management")
+
+
+@router.get(
+    "/roles", summary="List roles", openapi_extra=listing_parameters(ROLES), responses=refusals(401, 403, 422)
+)
+async def list_roles(
+    request: Request, response: Response, tx: Transaction, actor: RoleEditor
+) -> PageOut[RoleOut]:
+    query = ROLES.parse(request.query_params.multi_items(), permissions=actor.permissions)
+    return answer(request, response, await queries.list_roles(tx, query=query), RoleOut.model_validate)
+
+
+@router.post("/role", status_code=201, summary="Create a role", responses=refusals(401, 403, 409, 422))
+async def create_role(body: RoleIn, response: Response, tx: Transaction, actor: RoleEditor) -> RoleOut:
+    role = await roles.create(tx, actor=actor, wanted=body)
+    response.headers["Location"] = f"/role/{role.id}"
+    return RoleOut.model_validate(role)
+
+
+@router.get("/role/{role_id}", summary="See a role", responses=refusals(401, 403, 404, 422))
+async def see_role(role_id: UUID, tx: Transaction, _: RoleEditor) -> RoleOut:
+    return RoleOut.model_validate(await queries.get_role(tx, role_id))
+
+
+@router.put("/role/{role_id}", summary="Replace a role", responses=refusals(401, 403, 404, 409, 422))
+async def replace_role(role_id: UUID, body: RoleIn, tx: Transaction, actor: RoleEditor) -> RoleOut:
+    return RoleOut.model_validate(await roles.replace(tx, actor=actor, role_id=role_id, wanted=body))
+
+
+@router.patch("/role/{role_id}", summary="Change a role", responses=refusals(401, 403, 404, 409, 422))
+async def change_role(role_id: UUID, body: ChangeRole, tx: Transaction, actor: RoleEditor) -> RoleOut:
+    return RoleOut.model_validate(await roles.change(tx, actor=actor, role_id=role_id, wanted=body))
+
+
+@router.delete(
+    "/role/{role_id}", status_code=204, summary="Delete a role", responses=refusals(401, 403, 404, 409, 422)
+)
+async def delete_role(role_id: UUID, tx: Transaction, actor: RoleEditor) -> None:
+    await roles.remove(tx, actor=actor, role_id=role_id)
+
+
+@router.get(
+    "/permissions",
+    summary="List permissions",
+    openapi_extra=listing_parameters(PERMISSIONS),
+    responses=refusals(401, 403, 422),
+)
+async def list_permissions(
+    request: Request, response: Response, tx: Transaction, actor: RoleEditor
+) -> PageOut[PermissionOut]:
+    query = PERMISSIONS.parse(request.query_params.multi_items(), permissions=actor.permissions)
+    return answer(
+        request, response, await queries.list_permissions(tx, query=query), PermissionOut.model_validate
+    )

@@ -1,0 +1,70 @@
+"""Access and refresh tokens, and the sessions behind them."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Request, Response
+from fastapi.security import OAuth2PasswordRequestForm
+
+from crema.accounts import queries
+from crema.accounts.deps import LoggedIn, LoginService, PasswordHashing, Person, RequestOrigin
+from crema.accounts.queries import SESSIONS
+from crema.accounts.schemas import LogIn, Refresh, SessionOut, TokensOut
+from crema.accounts.service import logins as sessions
+from crema.web.clock import Now
+from crema.web.listing import PageOut, answer, listing_parameters
+from crema.web.problem import refusals
+from crema.web.routing import router as new_router
+from crema.web.transaction import Transaction
+
+router = new_router("Working with JWT")
+
+
+@router.post("/access", summary="Log in with a form (OAuth2)", responses=refusals(401, 403, 422, 429))
+async def access(
+    form: Annotated[OAuth2PasswordRequestForm, Depends()],
+    tx: Transaction,
+    origin: RequestOrigin,
+    passwords: PasswordHashing,
+    logins: LoginService,
+    now: Now,
+) -> TokensOut:
+    """The same answer as `/authentication`; Swagger's *Authorize* uses it."""
+    wanted = LogIn(email=form.username, password=form.password)
+    tokens = await logins.log_in(
+        tx, email=wanted.email, password=wanted.password, origin=origin, passwords=passwords, now=now
+    )
+    return TokensOut.model_validate(tokens)
+
+
+@router.post("/refresh", summary="Get the next pair of tokens", responses=refusals(401, 422))
+async def refresh(body: Refresh, tx: Transaction, logins: LoginService, now: Now) -> TokensOut:
+    """The old refresh token is spent; used again later than 10 seconds, it ends the whole session."""
+    return TokensOut.model_validate(await logins.refresh(tx, refresh_token=body.refresh_token, now=now))
+
+
+@router.post("/logout", status_code=204, summary="Log out", responses=refusals(401, 422))
+async def log_out(tx: Transaction, actor: LoggedIn, now: Now) -> None:
+    """The access and the refresh token stop working at once."""
+    await sessions.log_out(tx, actor=actor, now=now)
+
+
+@router.get(
+    "/sessions",
+    summary="List my logins",
+    openapi_extra=listing_parameters(SESSIONS),
+    responses=refusals(401, 403, 422),
+)
+async def list_sessions(
+    request: Request, response: Response, tx: Transaction, actor: Person, now: Now
+) -> PageOut[SessionOut]:
+    query = SESSIONS.parse(request.query_params.multi_items(), permissions=actor.permissions)
+    page = await queries.list_sessions(tx, user_id=actor.user_id, now=now, query=query)
+    return answer(request, response, page, lambda login: SessionOut.of(login, current=actor.session_id))
+
+
+@router.delete(
+    "/session/{session_id}", status_code=204, summary="End a login", responses=refusals(401, 403, 404, 422)
+)
+async def end_session(session_id: UUID, tx: Transaction, actor: Person, now: Now) -> None:
+    await sessions.end_one(tx, actor=actor, session_id=session_id, now=now)

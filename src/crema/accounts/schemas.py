@@ -1,0 +1,224 @@
+"""JSON of people, sessions and roles."""
+
+from typing import Annotated, Self
+from uuid import UUID
+
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
+
+from crema.accounts.domain import PERMISSIONS
+from crema.accounts.models import Session
+from crema.schemas import Email, Input, Instant, Name, Output, Phone, Text, partial, unique
+
+Password = Annotated[
+    str,
+    StringConstraints(min_length=8, max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$"),
+    Field(examples=["oat milk please"]),
+]
+Code = Annotated[str, StringConstraints(pattern=r"^[0-9]{6}$"), Field(examples=["042137"])]
+Address = Annotated[Email, Field(examples=["anna@example.com"])]
+
+
+def _known(codes: list[str]) -> list[str]:
+    if wrong := sorted(set(codes) - PERMISSIONS.keys()):
+        raise ValueError(f"no such permission: {', '.join(wrong)}; there are {', '.join(PERMISSIONS)}")
+    return codes
+
+
+Permissions = Annotated[
+    list[str], AfterValidator(unique), AfterValidator(_known), Field(max_length=50, examples=[["orders:read"]])
+]
+
+
+class Register(Input):
+    """Who one is. Roles are given, not taken."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"email": "anna@example.com", "password": "oat milk please", "name": "Анна"}]
+        }
+    )
+
+    email: Address
+    password: Password
+    name: Name | None = None
+    phone: Phone | None = None
+
+
+class Verify(Input):
+    """The code that came by mail."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"email": "anna@example.com", "code": "042137"}]})
+
+    email: Address
+    code: Code
+
+
+class Mention(Input):
+    """An address, to send something to."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"email": "anna@example.com"}]})
+
+    email: Address
+
+
+class LogIn(Input):
+    """What one logs in with."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"email": "anna@example.com", "password": "oat milk please"}]}
+    )
+
+    email: Address
+    password: Annotated[str, Field(max_length=128)]
+
+
+class Refresh(Input):
+    """The refresh token of the last answer."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"refresh_token": "kq0m2Zr9c7o3b1y8t5h4w6e2n0a9s8d7f6g5j4k3l2z"}]}
+    )
+
+    refresh_token: Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class ResetPassword(Input):
+    """The code that came by mail, and the password to be."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"email": "anna@example.com", "code": "042137", "new_password": "flat white please"}]
+        }
+    )
+
+    email: Address
+    code: Code
+    new_password: Password
+
+
+class ChangePassword(Input):
+    """The old password, and the new one."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"old_password": "oat milk please", "new_password": "flat white please"}]}
+    )
+
+    old_password: Annotated[str, Field(max_length=128)]
+    new_password: Password
+
+
+class ReplaceUser(Input):
+    """What may be written of a person. The last three only by an administrator."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Анна", "phone": "+79161234567"}]})
+
+    name: Name | None = None
+    phone: Phone | None = None
+    email: Address | None = Field(None, description="Counts once it is verified; null leaves it.")
+    role: Annotated[str, Field(max_length=60, examples=["barista"])] | None = None
+    is_active: bool | None = Field(None, strict=True)
+    shop_ids: Annotated[list[UUID], Field(max_length=200), AfterValidator(unique)] | None = None
+
+
+@partial
+class ChangeUser(ReplaceUser):
+    """Only what is sent changes."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Анна"}, {"role": "barista"}]})
+
+
+class UserOut(Output):
+    """A person."""
+
+    id: UUID
+    email: str
+    name: str | None
+    phone: str | None
+    role: str = Field(validation_alias="role_name", examples=["user"])
+    permissions: list[str]
+    shop_ids: list[UUID]
+    is_verified: bool
+    is_active: bool
+    created_at: Instant
+    updated_at: Instant
+
+
+class TokensOut(Output):
+    """A login. The refresh token is spent by `POST /refresh`, which gives the next."""
+
+    access_token: str
+    refresh_token: str
+    token_type: str = "bearer"
+    expires_in: int = Field(description="Seconds the access token is good for.", examples=[600])
+    user: UserOut
+
+
+class AcceptedOut(Output):
+    """The same answer for every address, known or not."""
+
+    detail: str = Field(examples=["If this address is ours, a mail is on its way."])
+
+
+class SessionOut(Output):
+    """A login on one device."""
+
+    id: UUID
+    user_agent: str
+    network: str
+    created_at: Instant
+    last_used_at: Instant
+    expires_at: Instant
+    is_current: bool
+
+    @classmethod
+    def of(cls, login: Session, *, current: UUID) -> Self:
+        """Render a login, and whether it is the one that asks."""
+        return cls(
+            id=login.id,
+            user_agent=login.user_agent,
+            network=login.network,
+            created_at=login.created_at,
+            last_used_at=login.last_used_at,
+            expires_at=login.expires_at,
+            is_current=login.id == current,
+        )
+
+
+class PermissionOut(Output):
+    """Something a role may allow."""
+
+    code: str
+    description: str
+
+
+class RoleIn(Input):
+    """A named set of permissions."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"name": "trainee", "description": "Looks, doesn't touch.", "permissions": ["orders:read"]}]
+        }
+    )
+
+    name: Annotated[Name, Field(max_length=60)]
+    description: Annotated[Text, Field(max_length=300)] = ""
+    permissions: Permissions = []
+
+
+@partial
+class ChangeRole(RoleIn):
+    """Only what is sent changes."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"permissions": ["orders:read", "orders:write"]}]})
+
+
+class RoleOut(Output):
+    """A role and what it allows."""
+
+    id: UUID
+    name: str
+    description: str
+    is_builtin: bool
+    permissions: list[str] = Field(validation_alias="permission_codes")
+    created_at: Instant
+    updated_at: Instant

@@ -1,0 +1,64 @@
+"""Forgetting: unverified people who never came back, and what nobody needs any more."""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+from prometheus_client import Counter
+from sqlalchemy import ColumnElement, column, delete, exists, func, select, table
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crema.accounts.models import OneTimeCode, Session, Throttle, User
+
+log = structlog.get_logger(__name__)
+
+BATCH: Final = 500
+DELETED: Final = Counter("crema_unverified_deleted_total", "Unverified people deleted because they were too old.")
+_ORDERS: Final = table("orders", column("user_id"))  # a feature above us: known by name only, as foreign keys are
+
+
+def _forgotten(older_than: timedelta, now: datetime) -> tuple[ColumnElement[bool], ...]:
+    return (
+        User.verified_at.is_(None),
+        User.deleted_at.is_(None),
+        User.created_at < now - older_than,
+        ~exists().where(_ORDERS.c.user_id == User.id),
+    )
+
+
+async def count_unverified(session: AsyncSession, *, older_than: timedelta, now: datetime) -> int:
+    """Count whom `delete_unverified` would delete."""
+    return await session.scalar(select(func.count()).select_from(User).where(*_forgotten(older_than, now))) or 0
+
+
+async def delete_unverified(
+    session: AsyncSession, *, older_than: timedelta, now: datetime, batch: int = BATCH
+) -> int:
+    """Delete up to `batch` people who did not verify in time; return how many. Their addresses are free again.
+
+    One statement decides and deletes: the rows are locked and judged at once, those someone is busy with, such as
+    a verification, are skipped.
+    """
+    due = (
+        select(User.id)
+        .where(*_forgotten(older_than, now))
+        .order_by(User.id)
+        .limit(batch)
+        .with_for_update(of=User, skip_locked=True)
+    )
+    deleted = await session.scalars(
+        delete(User).where(User.id.in_(due), *_forgotten(older_than, now)).returning(User.id)
+    )
+    count = len(deleted.all())
+    if count:
+        DELETED.inc(count)
+        log.info("unverified_deleted", count=count)
+    return count
+
+
+async def prune(session: AsyncSession, *, now: datetime) -> None:
+    """Delete codes, counters and logins that are of no use to anyone."""
+    month_ago = now - timedelta(days=30)
+    await session.execute(delete(OneTimeCode).where(OneTimeCode.expires_at < now - timedelta(days=1)))
+    await session.execute(delete(Throttle).where(Throttle.window_ends_at < now))
+    await session.execute(delete(Session).where((Session.ended_at < month_ago) | (Session.expires_at < month_ago)))

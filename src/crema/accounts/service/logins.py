@@ -1,0 +1,215 @@
+"""Logging in and staying logged in: sessions, access tokens, and a chain of refresh tokens for each session."""
+
+import base64
+import hashlib
+import hmac
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crema.accounts import queries
+from crema.accounts.domain import Actor
+from crema.accounts.models import RefreshToken, Session, User
+from crema.accounts.service import throttle
+from crema.accounts.service.passwords import Passwords
+from crema.accounts.service.registration import Origin
+from crema.accounts.service.tokens import AccessTokens, InvalidTokenError
+from crema.core.errors import ForbiddenError, NotFoundError, UnauthenticatedError
+from crema.db.session import keep
+from crema.notifications import service as notifications
+from crema.notifications.service import Letter
+
+GRACE: Final = timedelta(seconds=10)
+"""How long a spent refresh token still gets its successor: the answer may have been lost on the way."""
+TRY_WINDOW: Final = timedelta(minutes=15)
+TRIES: Final = 5
+"""Wrong passwords for one address from one network. Another network may still log in: no lock-out at will."""
+
+
+class InvalidCredentialsError(UnauthenticatedError):
+    """Unknown address, wrong password, or blocked: the answer doesn't tell which."""
+
+    code = "invalid_credentials"
+    title = "The e-mail address or the password is wrong."
+
+
+class EmailNotVerifiedError(ForbiddenError):
+    """The address has to be verified first."""
+
+    code = "email_not_verified"
+    title = "Verify your e-mail address first."
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What a login gives. `expires_in` is in seconds."""
+
+    access_token: str
+    refresh_token: str
+    expires_in: int
+    user: User
+
+
+@dataclass(frozen=True, slots=True)
+class Logins:
+    """Issues tokens. A refresh token's successor is derived from it, so that the same one can be given again
+    although only hashes are stored.
+    """
+
+    refresh_key: bytes
+    lifetime: timedelta
+    access_tokens: AccessTokens
+    tries_per_network: int
+
+    async def log_in(
+        self,
+        session: AsyncSession,
+        *,
+        email: str,
+        password: str,
+        origin: Origin,
+        passwords: Passwords,
+        now: datetime,
+    ) -> Tokens:
+        """Check the password and start a session. The try is counted, and kept, before anything is compared."""
+        network, account = f"login:{origin.network}", f"login:{origin.network}:{email.lower()}"
+        await throttle.count(session, key=network, limit=self.tries_per_network, window=TRY_WINDOW, now=now)
+        await throttle.count(session, key=account, limit=TRIES, window=TRY_WINDOW, now=now)
+        user = await queries.find_user_by_email(session, email)
+        await keep(session)
+
+        if not await passwords.verify(user.password_hash if user else None, password):
+            raise InvalidCredentialsError
+        assert user is not None
+        if not user.is_active:
+            raise InvalidCredentialsError
+        if not user.is_verified:
+            raise EmailNotVerifiedError
+
+        await throttle.forgive(session, key=network)
+        await throttle.forget(session, key=account)
+        # While the password was being hashed it may have been changed, or its owner blocked.
+        current = await queries.get_user_for_update(session, user.id)
+        if current.password_hash != user.password_hash or not current.is_active:
+            raise InvalidCredentialsError
+        return await self.start(session, user=current, origin=origin, now=now)
+
+    async def start(self, session: AsyncSession, *, user: User, origin: Origin, now: datetime) -> Tokens:
+        """Start a session without asking for a password."""
+        login = Session(
+            user_id=user.id,
+            user_agent=origin.user_agent,
+            network=origin.network,
+            created_at=now,
+            last_used_at=now,
+            expires_at=now + self.lifetime,
+        )
+        session.add(login)
+        await session.flush()
+        refresh_token = secrets.token_urlsafe(32)
+        session.add(RefreshToken(token_hash=_hash(refresh_token), session_id=login.id, created_at=now))
+        await session.flush()
+        return self._tokens(user, login.id, refresh_token, now)
+
+    async def refresh(self, session: AsyncSession, *, refresh_token: str, now: datetime) -> Tokens:
+        """Spend a refresh token for the next pair.
+
+        One guarded statement spends it, so that of parallel callers one makes the successor and the others get
+        the same. Shown again after the grace it is taken for stolen: the whole session ends.
+        """
+        live = select(Session.id).where(Session.ended_at.is_(None), Session.expires_at > now)
+        session_id = await session.scalar(
+            update(RefreshToken)
+            .where(
+                RefreshToken.token_hash == _hash(refresh_token),
+                RefreshToken.used_at.is_(None),
+                RefreshToken.session_id.in_(live),
+            )
+            .values(used_at=now)
+            .returning(RefreshToken.session_id)
+        )
+        successor = self._successor(refresh_token)
+        if session_id is not None:
+            session.add(RefreshToken(token_hash=_hash(successor), session_id=session_id, created_at=now))
+            await session.execute(update(Session).where(Session.id == session_id).values(last_used_at=now))
+        else:
+            session_id = await self._session_of_spent(session, refresh_token=refresh_token, now=now)
+        user_id = await session.scalar(
+            select(User.id)
+            .join(Session, Session.user_id == User.id)
+            .where(Session.id == session_id, User.is_active, User.deleted_at.is_(None))
+        )
+        if user_id is None or session_id is None:
+            raise InvalidTokenError
+        user = await queries.get_user(session, user_id)
+        return self._tokens(user, session_id, successor, now)
+
+    async def _session_of_spent(self, session: AsyncSession, *, refresh_token: str, now: datetime) -> UUID:
+        """Tell whose spent token this is, if the grace still covers it; else end that session, and keep that."""
+        spent = await session.get(RefreshToken, _hash(refresh_token))
+        login = await session.get(Session, spent.session_id) if spent else None
+        if spent is None or login is None or login.ended_at or login.expires_at <= now:
+            raise InvalidTokenError
+        if spent.used_at is not None and now - spent.used_at <= GRACE:
+            return login.id
+        await end_sessions(session, user_id=login.user_id, only=[login.id], reason="reuse", now=now)
+        user = await queries.get_user(session, login.user_id)
+        if user.email:
+            await notifications.send(
+                session, [Letter(user.email, "session_revoked", user.language, {"name": user.name})]
+            )
+        await keep(session)
+        raise InvalidTokenError
+
+    def _tokens(self, user: User, session_id: UUID, refresh_token: str, now: datetime) -> Tokens:
+        return Tokens(
+            access_token=self.access_tokens.sign(user_id=user.id, session_id=session_id, now=now),
+            refresh_token=refresh_token,
+            expires_in=int(self.access_tokens.lifetime.total_seconds()),
+            user=user,
+        )
+
+    def _successor(self, refresh_token: str) -> str:
+        digest = hmac.digest(self.refresh_key, refresh_token.encode("utf-8", "surrogatepass"), hashlib.sha256)
+        return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def _hash(token: str) -> bytes:
+    """Hash a token that is random enough to need no salt."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+async def end_sessions(  # noqa: PLR0913 - which, and why
+    session: AsyncSession,
+    *,
+    user_id: UUID,
+    reason: str,
+    now: datetime,
+    only: Sequence[UUID] | None = None,
+    but: UUID | None = None,
+) -> int:
+    """End a person's logins: all, only some, or all but one. It counts at their next request."""
+    ending = update(Session).where(Session.user_id == user_id, Session.ended_at.is_(None))
+    if only is not None:
+        ending = ending.where(Session.id.in_(only))
+    if but is not None:
+        ending = ending.where(Session.id != but)
+    ended = await session.scalars(ending.values(ended_at=now, end_reason=reason).returning(Session.id))
+    return len(ended.all())
+
+
+async def log_out(session: AsyncSession, *, actor: Actor, now: datetime) -> None:
+    """End the login that asks."""
+    await end_sessions(session, user_id=actor.user_id, only=[actor.session_id], reason="logout", now=now)
+
+
+async def end_one(session: AsyncSession, *, actor: Actor, session_id: UUID, now: datetime) -> None:
+    """End one of one's own logins."""
+    if not await end_sessions(session, user_id=actor.user_id, only=[session_id], reason="logout", now=now):
+        raise NotFoundError

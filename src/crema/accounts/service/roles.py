@@ -1,0 +1,103 @@
+"""Making and changing roles. What a role allows counts at the next request of everyone who has it."""
+
+from collections.abc import Collection
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crema.accounts import queries
+from crema.accounts.domain import Actor
+from crema.accounts.models import Role, RolePermission
+from crema.accounts.schemas import ChangeRole, RoleIn
+from crema.core.errors import ConflictError, ForbiddenError
+
+
+class RoleExistsError(ConflictError):
+    """The name is taken."""
+
+    code = "role_exists"
+    title = "There is a role of this name."
+
+
+class BuiltinRoleError(ConflictError):
+    """A role the system itself relies on."""
+
+    code = "builtin_role"
+    title = "A built-in role can't be renamed or deleted, and the administrator's permissions are fixed."
+
+
+class RoleInUseError(ConflictError):
+    """Somebody has it."""
+
+    code = "role_in_use"
+    title = "People have this role; give them another first."
+
+
+async def create(session: AsyncSession, *, actor: Actor, wanted: RoleIn) -> Role:
+    """Make a role of permissions one has oneself."""
+    _check_reach(actor, wanted.permissions)
+    role = Role(name=wanted.name, description=wanted.description)
+    await _save(session, role)
+    await _grant(session, role_id=role.id, permissions=wanted.permissions)
+    return await queries.get_role(session, role.id)
+
+
+async def replace(session: AsyncSession, *, actor: Actor, role_id: UUID, wanted: RoleIn) -> Role:
+    """PUT: everything."""
+    return await _update(session, actor=actor, role_id=role_id, sent=dict(wanted))
+
+
+async def change(session: AsyncSession, *, actor: Actor, role_id: UUID, wanted: ChangeRole) -> Role:
+    """PATCH: only what was sent."""
+    return await _update(session, actor=actor, role_id=role_id, sent=wanted.changes())
+
+
+async def _update(session: AsyncSession, *, actor: Actor, role_id: UUID, sent: dict[str, Any]) -> Role:
+    role = await queries.get_role(session, role_id)
+    permissions = set(sent.get("permissions", role.permission_codes))
+    renamed = sent.get("name", role.name) != role.name
+    if role.is_builtin and (renamed or (role.name == "admin" and permissions != set(role.permission_codes))):
+        raise BuiltinRoleError
+    _check_reach(actor, permissions | set(role.permission_codes))
+
+    role.name = sent.get("name", role.name)
+    role.description = sent.get("description", role.description)
+    await _save(session, role)
+    await session.execute(delete(RolePermission).where(RolePermission.role_id == role.id))
+    await _grant(session, role_id=role.id, permissions=permissions)
+    return await queries.get_role(session, role.id)
+
+
+async def remove(session: AsyncSession, *, actor: Actor, role_id: UUID) -> None:
+    """Delete a role nobody has."""
+    role = await queries.get_role(session, role_id)
+    if role.is_builtin:
+        raise BuiltinRoleError
+    _check_reach(actor, role.permission_codes)
+    try:
+        async with session.begin_nested():
+            await session.execute(delete(Role).where(Role.id == role.id))
+    except IntegrityError as error:
+        raise RoleInUseError from error
+
+
+def _check_reach(actor: Actor, permissions: Collection[str]) -> None:
+    """Nobody gives or takes what they don't have."""
+    if beyond := sorted(set(permissions) - actor.permissions):
+        raise ForbiddenError(f"You don't have {', '.join(beyond)} yourself.")
+
+
+async def _save(session: AsyncSession, role: Role) -> None:
+    try:
+        async with session.begin_nested():
+            session.add(role)
+    except IntegrityError as error:
+        raise RoleExistsError from error
+
+
+async def _grant(session: AsyncSession, *, role_id: UUID, permissions: Collection[str]) -> None:
+    session.add_all(RolePermission(role_id=role_id, permission_code=code) for code in sorted(permissions))
+    await session.flush()

@@ -1,0 +1,58 @@
+"""What the menu's routes take from the application and from who is asking."""
+
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from obstore.store import ObjectStore
+
+from crema.accounts.deps import MenuEditor, Visitor
+from crema.db.listing import Listing, ListQuery
+from crema.menu import queries
+
+
+async def _permissions(visitor: Visitor) -> frozenset[str]:
+    return visitor.permissions if visitor and visitor.is_verified else frozenset()
+
+
+Permissions = Annotated[frozenset[str], Depends(_permissions)]
+
+
+async def _sees_hidden(permissions: Permissions) -> bool:
+    return "menu:write" in permissions
+
+
+SeesHidden = Annotated[bool, Depends(_sees_hidden)]
+"""Whether inactive categories, products and options show."""
+
+
+def _query(listing: Listing) -> Callable[..., Coroutine[Any, Any, ListQuery]]:
+    async def parse(request: Request, permissions: Permissions) -> ListQuery:
+        return listing.parse(request.query_params.multi_items(), permissions=permissions)
+
+    return parse
+
+
+async def _products_query(request: Request, permissions: Permissions, *, sees_hidden: SeesHidden) -> ListQuery:
+    listing = queries.PRODUCTS if sees_hidden else queries.PUBLIC_PRODUCTS
+    return listing.parse(request.query_params.multi_items(), permissions=permissions)
+
+
+CategoriesQuery = Annotated[ListQuery, Depends(_query(queries.CATEGORIES))]
+ProductsQuery = Annotated[ListQuery, Depends(_products_query)]
+IngredientsQuery = Annotated[ListQuery, Depends(_query(queries.INGREDIENTS))]
+
+
+async def _modifier_groups_query(request: Request, editor: MenuEditor) -> ListQuery:
+    return queries.MODIFIER_GROUPS.parse(request.query_params.multi_items(), permissions=editor.permissions)
+
+
+ModifierGroupsQuery = Annotated[ListQuery, Depends(_modifier_groups_query)]
+
+
+async def _media(request: Request) -> ObjectStore:
+    store: ObjectStore = request.app.state.media
+    return store
+
+
+Media = Annotated[ObjectStore, Depends(_media)]

@@ -1,0 +1,80 @@
+"""Headings of the menu over HTTP."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Query, Request, Response
+
+from crema.accounts.deps import MenuEditor
+from crema.menu import queries
+from crema.menu.deps import CategoriesQuery, SeesHidden
+from crema.menu.schemas import CategoryIn, CategoryOut, CategoryPatch
+from crema.menu.service import categories
+from crema.web.clock import Now
+from crema.web.listing import PageOut, answer, listing_parameters
+from crema.web.problem import refusals
+from crema.web.routing import Public
+from crema.web.routing import router as new_router
+from crema.web.transaction import Transaction
+
+router = new_router("Menu")
+
+Force = Annotated[bool, Query(description="Products lose the category, categories under it move up.")]
+
+
+@router.get(
+    "/categories",
+    summary="List categories",
+    dependencies=[Public],
+    openapi_extra=listing_parameters(queries.CATEGORIES),
+    responses=refusals(401, 422),
+)
+async def list_categories(
+    request: Request, response: Response, tx: Transaction, query: CategoriesQuery, *, sees_hidden: SeesHidden
+) -> PageOut[CategoryOut]:
+    page = await queries.list_categories(tx, query=query, sees_hidden=sees_hidden)
+    return answer(request, response, page, CategoryOut.model_validate)
+
+
+@router.post("/category", status_code=201, summary="Add a category", responses=refusals(401, 403, 409, 422))
+async def create_category(
+    body: CategoryIn, response: Response, tx: Transaction, _: MenuEditor, now: Now
+) -> CategoryOut:
+    category = await categories.create_category(tx, wanted=body, now=now)
+    response.headers["Location"] = f"/category/{category.id}"
+    return CategoryOut.model_validate(category)
+
+
+@router.get(
+    "/category/{category_id}", summary="See a category", dependencies=[Public], responses=refusals(401, 404, 422)
+)
+async def see_category(category_id: UUID, tx: Transaction, *, sees_hidden: SeesHidden) -> CategoryOut:
+    category = await queries.get_category(tx, category_id=category_id, sees_hidden=sees_hidden)
+    return CategoryOut.model_validate(category)
+
+
+@router.put("/category/{category_id}", summary="Replace a category", responses=refusals(401, 403, 404, 409, 422))
+async def replace_category(
+    category_id: UUID, body: CategoryIn, tx: Transaction, _: MenuEditor, now: Now
+) -> CategoryOut:
+    category = await categories.edit_category(tx, category_id=category_id, fields=dict(body), now=now)
+    return CategoryOut.model_validate(category)
+
+
+@router.patch("/category/{category_id}", summary="Change a category", responses=refusals(401, 403, 404, 409, 422))
+async def change_category(
+    category_id: UUID, body: CategoryPatch, tx: Transaction, _: MenuEditor, now: Now
+) -> CategoryOut:
+    category = await categories.edit_category(tx, category_id=category_id, fields=body.changes(), now=now)
+    return CategoryOut.model_validate(category)
+
+
+@router.delete(
+    "/category/{category_id}",
+    status_code=204,
+    summary="Delete a category",
+    responses=refusals(401, 403, 404, 409, 422),
+)
+async def delete_category(category_id: UUID, tx: Transaction, _: MenuEditor, now: Now, *, force: Force = False) -> None:
+    """Its products stay. One that isn't empty goes only with `force`."""
+    await categories.delete_category(tx, category_id=category_id, force=force, now=now)

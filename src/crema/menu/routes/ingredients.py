@@ -1,0 +1,82 @@
+"""Ingredients over HTTP."""
+
+from uuid import UUID
+
+from fastapi import Request, Response
+
+from crema.accounts.deps import MenuEditor, Visitor
+from crema.menu import queries
+from crema.menu.deps import IngredientsQuery
+from crema.menu.schemas import IngredientIn, IngredientOut, IngredientPatch
+from crema.menu.service import ingredients
+from crema.web.listing import PageOut, answer, listing_parameters
+from crema.web.problem import refusals
+from crema.web.routing import Public
+from crema.web.routing import router as new_router
+from crema.web.transaction import Transaction
+
+router = new_router("Menu")
+
+
+@router.get(
+    "/ingredients",
+    summary="List ingredients",
+    dependencies=[Public],
+    openapi_extra=listing_parameters(queries.INGREDIENTS),
+    responses=refusals(401, 422),
+)
+async def list_ingredients(
+    request: Request, response: Response, tx: Transaction, query: IngredientsQuery
+) -> PageOut[IngredientOut]:
+    page = await queries.list_ingredients(tx, query=query)
+    return answer(request, response, page, IngredientOut.model_validate)
+
+
+@router.post("/ingredients", status_code=201, summary="Add an ingredient", responses=refusals(401, 403, 409, 422))
+async def create_ingredient(body: IngredientIn, response: Response, tx: Transaction, _: MenuEditor) -> IngredientOut:
+    ingredient = await ingredients.create_ingredient(tx, wanted=body)
+    response.headers["Location"] = f"/ingredient/{ingredient.id}"
+    return IngredientOut.model_validate(ingredient)
+
+
+@router.get(
+    "/ingredient/{ingredient_id}",
+    summary="See an ingredient",
+    dependencies=[Public],
+    responses=refusals(401, 404, 422),
+)
+async def see_ingredient(ingredient_id: UUID, tx: Transaction, _: Visitor) -> IngredientOut:
+    return IngredientOut.model_validate(await queries.get_ingredient(tx, ingredient_id))
+
+
+@router.put(
+    "/ingredient/{ingredient_id}",
+    summary="Replace an ingredient",
+    responses=refusals(401, 403, 404, 409, 422),
+)
+async def replace_ingredient(ingredient_id: UUID, body: IngredientIn, tx: Transaction, _: MenuEditor) -> IngredientOut:
+    ingredient = await ingredients.edit_ingredient(tx, ingredient_id=ingredient_id, fields=dict(body))
+    return IngredientOut.model_validate(ingredient)
+
+
+@router.patch(
+    "/ingredient/{ingredient_id}",
+    summary="Change an ingredient",
+    responses=refusals(401, 403, 404, 409, 422),
+)
+async def change_ingredient(
+    ingredient_id: UUID, body: IngredientPatch, tx: Transaction, _: MenuEditor
+) -> IngredientOut:
+    ingredient = await ingredients.edit_ingredient(tx, ingredient_id=ingredient_id, fields=body.changes())
+    return IngredientOut.model_validate(ingredient)
+
+
+@router.delete(
+    "/ingredient/{ingredient_id}",
+    status_code=204,
+    summary="Delete an ingredient",
+    responses=refusals(401, 403, 404, 409, 422),
+)
+async def delete_ingredient(ingredient_id: UUID, tx: Transaction, _: MenuEditor) -> None:
+    """One that something on the menu contains stays."""
+    await ingredients.delete_ingredient(tx, ingredient_id=ingredient_id)

@@ -1,0 +1,73 @@
+"""Modifier groups over HTTP. Customers see them inside products."""
+
+from uuid import UUID
+
+from fastapi import Request, Response
+
+from crema.accounts.deps import MenuEditor
+from crema.menu import queries
+from crema.menu.deps import ModifierGroupsQuery
+from crema.menu.schemas import ModifierGroupIn, ModifierGroupOut, ModifierGroupPatch
+from crema.menu.service import modifier_groups
+from crema.web.clock import Now
+from crema.web.listing import PageOut, answer, listing_parameters
+from crema.web.problem import refusals
+from crema.web.routing import router as new_router
+from crema.web.transaction import Transaction
+
+router = new_router("Menu")
+
+
+@router.get(
+    "/modifier-groups",
+    summary="List modifier groups",
+    openapi_extra=listing_parameters(queries.MODIFIER_GROUPS),
+    responses=refusals(401, 403, 422),
+)
+async def list_modifier_groups(
+    request: Request, response: Response, tx: Transaction, query: ModifierGroupsQuery
+) -> PageOut[ModifierGroupOut]:
+    page = await queries.list_modifier_groups(tx, query=query)
+    return answer(request, response, page, ModifierGroupOut.model_validate)
+
+
+@router.post("/modifier-group", status_code=201, summary="Add a modifier group", responses=refusals(401, 403, 422))
+async def create_modifier_group(
+    body: ModifierGroupIn, response: Response, tx: Transaction, _: MenuEditor, now: Now
+) -> ModifierGroupOut:
+    group = await modifier_groups.create_modifier_group(tx, wanted=body, now=now)
+    response.headers["Location"] = f"/modifier-group/{group.id}"
+    return ModifierGroupOut.model_validate(group)
+
+
+@router.get("/modifier-group/{group_id}", summary="See a modifier group", responses=refusals(401, 403, 404, 422))
+async def see_modifier_group(group_id: UUID, tx: Transaction, _: MenuEditor) -> ModifierGroupOut:
+    return ModifierGroupOut.model_validate(await queries.get_modifier_group(tx, group_id))
+
+
+@router.put("/modifier-group/{group_id}", summary="Replace a modifier group", responses=refusals(401, 403, 404, 422))
+async def replace_modifier_group(
+    group_id: UUID, body: ModifierGroupIn, tx: Transaction, _: MenuEditor, now: Now
+) -> ModifierGroupOut:
+    """Options whose id is sent are changed, those without one are new, the others go."""
+    group = await modifier_groups.edit_modifier_group(tx, group_id=group_id, fields=dict(body), now=now)
+    return ModifierGroupOut.model_validate(group)
+
+
+@router.patch("/modifier-group/{group_id}", summary="Change a modifier group", responses=refusals(401, 403, 404, 422))
+async def change_modifier_group(
+    group_id: UUID, body: ModifierGroupPatch, tx: Transaction, _: MenuEditor, now: Now
+) -> ModifierGroupOut:
+    group = await modifier_groups.edit_modifier_group(tx, group_id=group_id, fields=body.changes(), now=now)
+    return ModifierGroupOut.model_validate(group)
+
+
+@router.delete(
+    "/modifier-group/{group_id}",
+    status_code=204,
+    summary="Delete a modifier group",
+    responses=refusals(401, 403, 404, 422),
+)
+async def delete_modifier_group(group_id: UUID, tx: Transaction, _: MenuEditor) -> None:
+    """Products stop offering it."""
+    await modifier_groups.delete_modifier_group(tx, group_id=group_id)

@@ -1,0 +1,67 @@
+"""Products over HTTP."""
+
+from uuid import UUID
+
+from fastapi import Request, Response
+
+from crema.accounts.deps import MenuEditor
+from crema.menu import queries
+from crema.menu.deps import ProductsQuery, SeesHidden
+from crema.menu.schemas import ProductIn, ProductOut, ProductPatch
+from crema.menu.service import products
+from crema.web.clock import Now
+from crema.web.listing import PageOut, answer, listing_parameters
+from crema.web.problem import refusals
+from crema.web.routing import Public
+from crema.web.routing import router as new_router
+from crema.web.transaction import Transaction
+
+router = new_router("Menu")
+
+
+@router.get(
+    "/products",
+    summary="List products",
+    dependencies=[Public],
+    openapi_extra=listing_parameters(queries.PRODUCTS),
+    responses=refusals(401, 422),
+)
+async def list_products(
+    request: Request, response: Response, tx: Transaction, query: ProductsQuery, *, sees_hidden: SeesHidden
+) -> PageOut[ProductOut]:
+    page = await queries.list_products(tx, query=query, sees_hidden=sees_hidden)
+    return answer(request, response, page, ProductOut.model_validate)
+
+
+@router.post("/product", status_code=201, summary="Add a product", responses=refusals(401, 403, 409, 422))
+async def create_product(body: ProductIn, response: Response, tx: Transaction, _: MenuEditor, now: Now) -> ProductOut:
+    product = await products.create_product(tx, wanted=body, now=now)
+    response.headers["Location"] = f"/product/{product.id}"
+    return ProductOut.model_validate(product)
+
+
+@router.get("/product/{product_id}", summary="See a product", dependencies=[Public], responses=refusals(401, 404, 422))
+async def see_product(product_id: UUID, tx: Transaction, *, sees_hidden: SeesHidden) -> ProductOut:
+    product = await queries.get_product(tx, product_id=product_id, sees_hidden=sees_hidden)
+    return ProductOut.model_validate(product)
+
+
+@router.put("/product/{product_id}", summary="Replace a product", responses=refusals(401, 403, 404, 409, 422))
+async def replace_product(product_id: UUID, body: ProductIn, tx: Transaction, _: MenuEditor, now: Now) -> ProductOut:
+    """Sizes whose id is sent are changed, those without one are new, the others go. Pictures stay."""
+    product = await products.edit_product(tx, product_id=product_id, fields=dict(body), now=now)
+    return ProductOut.model_validate(product)
+
+
+@router.patch("/product/{product_id}", summary="Change a product", responses=refusals(401, 403, 404, 409, 422))
+async def change_product(product_id: UUID, body: ProductPatch, tx: Transaction, _: MenuEditor, now: Now) -> ProductOut:
+    product = await products.edit_product(tx, product_id=product_id, fields=body.changes(), now=now)
+    return ProductOut.model_validate(product)
+
+
+@router.delete(
+    "/product/{product_id}", status_code=204, summary="Delete a product", responses=refusals(401, 403, 404, 422)
+)
+async def delete_product(product_id: UUID, tx: Transaction, _: MenuEditor, now: Now) -> None:
+    """Past orders keep it; in carts it is marked."""
+    await products.archive_product(tx, product_id=product_id, now=now)

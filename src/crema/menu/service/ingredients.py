@@ -1,0 +1,65 @@
+"""Every change to the ingredients."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crema.core.errors import ConflictError
+from crema.menu import queries
+from crema.menu.models import Ingredient, Product, ProductIngredient
+from crema.menu.schemas import IngredientIn
+from crema.menu.service.integrity import when_violated
+
+
+class IngredientTakenError(ConflictError):
+    """An ingredient of this name exists; case and ё don't make another."""
+
+    code = "ingredient_taken"
+    title = "There is an ingredient of this name."
+
+
+class IngredientInUseError(ConflictError):
+    """A product or an option contains it."""
+
+    code = "ingredient_in_use"
+    title = "Products or options contain this ingredient."
+
+
+async def create_ingredient(session: AsyncSession, *, wanted: IngredientIn) -> Ingredient:
+    """Add an ingredient."""
+    ingredient = Ingredient(name=wanted.name)
+    session.add(ingredient)
+    with when_violated("uq_ingredients_name_folded", IngredientTakenError()):
+        await session.flush()
+    return ingredient
+
+
+async def edit_ingredient(session: AsyncSession, *, ingredient_id: UUID, fields: Mapping[str, Any]) -> Ingredient:
+    """Set fields of an ingredient, named as in `IngredientIn`."""
+    ingredient = await queries.get_ingredient(session, ingredient_id)
+
+    ingredient.name = fields.get("name", ingredient.name)
+    with when_violated("uq_ingredients_name_folded", IngredientTakenError()):
+        await session.flush()
+    return ingredient
+
+
+async def delete_ingredient(session: AsyncSession, *, ingredient_id: UUID) -> None:
+    """Drop an ingredient nothing on the menu contains. Archived products forget it."""
+    await queries.get_ingredient(session, ingredient_id)
+
+    archived = select(Product.id).where(Product.archived_at.is_not(None))
+    await session.execute(
+        delete(ProductIngredient).where(
+            ProductIngredient.ingredient_id == ingredient_id, ProductIngredient.product_id.in_(archived)
+        )
+    )
+    refusal = IngredientInUseError()
+    with (
+        when_violated("fk_product_ingredients_ingredient_id", refusal),
+        when_violated("fk_option_ingredients_ingredient_id", refusal),
+    ):
+        await session.execute(delete(Ingredient).where(Ingredient.id == ingredient_id))

@@ -1,0 +1,89 @@
+"""What every change of the menu keeps: unique addresses, and references that lead somewhere."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import count
+from typing import Final, TypeAlias
+from uuid import UUID
+
+from sqlalchemy import func, or_, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crema.core.errors import ConflictError, CremaError, InvalidError
+from crema.core.slug import slugify
+from crema.menu.models import Category, Ingredient, Product
+
+_ROOM: Final = 75  # leaves five characters for "-1234"
+
+Loc: TypeAlias = tuple[str | int, ...]
+
+
+class SlugTakenError(ConflictError):
+    """Another one has this slug."""
+
+    code = "slug_taken"
+    title = "This slug is taken."
+
+
+class UnknownReferenceError(InvalidError):
+    """The body names something that does not exist. `errors` says where."""
+
+    code = "unknown_reference"
+    title = "Something named here does not exist."
+
+    def __init__(self, places: Sequence[Loc]) -> None:
+        errors = [{"loc": ["body", *loc], "msg": "does not exist", "type": "unknown_reference"} for loc in places]
+        where = "; ".join(".".join(map(str, loc)) for loc in places)
+        super().__init__(f"Unknown: {where}.", errors=errors)
+
+
+@contextmanager
+def when_violated(constraint: str, refusal: CremaError) -> Iterator[None]:
+    """Turn the violation of a constraint into a refusal. The transaction is lost either way."""
+    try:
+        yield
+    except IntegrityError as error:
+        cause = error.orig.__cause__ if error.orig else None
+        if getattr(cause, "constraint_name", None) == constraint:
+            raise refusal from None
+        raise
+
+
+async def free_slug(session: AsyncSession, model: type[Category | Product], name: str) -> str:
+    """Make a slug of a name, with a number if another has it already.
+
+    Slugs are made one at a time until the end of the transaction, so that two of one name don't collide.
+    """
+    await session.execute(select(func.pg_advisory_xact_lock(func.hashtext("crema.menu.slugs"))))
+    base = slugify(name, max_length=_ROOM) or "item"
+    alike = select(model.slug).where(or_(model.slug == base, model.slug.startswith(f"{base}-", autoescape=True)))
+    if issubclass(model, Product):
+        alike = alike.where(Product.archived_at.is_(None))
+    taken = set(await session.scalars(alike))
+    numbered = (f"{base}-{number}" for number in count(2))
+    return base if base not in taken else next(slug for slug in numbered if slug not in taken)
+
+
+async def check_known(session: AsyncSession, model: type[Category | Ingredient], wanted: Mapping[Loc, UUID]) -> None:
+    """Refuse ids of things that don't exist, each at its place; those that do can't go before the transaction ends."""
+    if not wanted:
+        return
+    ids = set(wanted.values())
+    known = set(
+        await session.scalars(
+            select(model.id).where(model.id.in_(ids)).order_by(model.id).with_for_update(read=True, key_share=True)
+        )
+    )
+    refuse_unknown({loc: id_ for loc, id_ in wanted.items() if id_ not in known})
+
+
+def refuse_unknown(unknown: Mapping[Loc, UUID]) -> None:
+    """Refuse if anything is in it."""
+    if unknown:
+        raise UnknownReferenceError(list(unknown))
+
+
+def placed(field: str, ids: Sequence[UUID]) -> dict[Loc, UUID]:
+    """Note where in the body each id of a list stands."""
+    return {(field, place): id_ for place, id_ in enumerate(ids)}

@@ -1,0 +1,136 @@
+"""Every change to modifier groups and their options."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crema.core.errors import NotFoundError
+from crema.db.base import new_id
+from crema.menu import domain, queries
+from crema.menu.domain import OptionRule
+from crema.menu.models import Ingredient, ModifierGroup, Option, OptionIngredient
+from crema.menu.schemas import ModifierGroupIn, OptionIn
+from crema.menu.service.integrity import Loc, check_known, refuse_unknown
+
+
+async def create_modifier_group(session: AsyncSession, *, wanted: ModifierGroupIn, now: datetime) -> ModifierGroup:
+    """Add a group with its options."""
+    await _check_references(session, wanted.options, known=())
+
+    domain.check_group(
+        wanted.name,
+        min_choices=wanted.min_choices,
+        max_choices=wanted.max_choices,
+        options=[option.rule for option in wanted.options],
+    )
+
+    group = ModifierGroup(
+        name=wanted.name,
+        min_choices=wanted.min_choices,
+        max_choices=wanted.max_choices,
+        free_quantity=wanted.free_quantity,
+        created_at=now,
+        updated_at=now,
+    )
+    session.add(group)
+    await session.flush()
+    await _write_options(session, group_id=group.id, options=wanted.options)
+    return await queries.get_modifier_group(session, group.id)
+
+
+async def edit_modifier_group(
+    session: AsyncSession, *, group_id: UUID, fields: Mapping[str, Any], now: datetime
+) -> ModifierGroup:
+    """Set fields of a group, named as in `ModifierGroupIn`. It must stay satisfiable wherever products use it."""
+    group = await queries.get_modifier_group_for_update(session, group_id)
+    options: Sequence[OptionIn] | None = fields.get("options")
+    overrides = await queries.list_overrides(session, group_id)
+    if options is not None:
+        await _check_references(session, options, known=[option.id for option in group.options])
+
+    plain = {name: value for name, value in fields.items() if name != "options"}
+    for name, value in plain.items():
+        setattr(group, name, value)
+    rules = rules_of(group) if options is None else [option.rule for option in options]
+    for least, most in [(None, None), *overrides]:
+        domain.check_group(
+            group.name,
+            min_choices=group.min_choices if least is None else least,
+            max_choices=group.max_choices if most is None else most,
+            options=rules,
+        )
+
+    group.updated_at = now
+    await session.flush()
+    if options is not None:
+        await _write_options(session, group_id=group_id, options=options)
+    return await queries.get_modifier_group(session, group_id)
+
+
+async def delete_modifier_group(session: AsyncSession, *, group_id: UUID) -> None:
+    """Drop a group; products stop offering it."""
+    deleted = await session.scalar(
+        delete(ModifierGroup).where(ModifierGroup.id == group_id).returning(ModifierGroup.id)
+    )
+    if deleted is None:
+        raise NotFoundError
+
+
+def rules_of(group: ModifierGroup) -> list[OptionRule]:
+    """Give what the rules have to know of a loaded group's options."""
+    return [OptionRule(option.max_quantity, option.is_default, option.is_active) for option in group.options]
+
+
+async def _check_references(session: AsyncSession, options: Sequence[OptionIn], *, known: Sequence[UUID]) -> None:
+    refuse_unknown(
+        {
+            ("options", place, "id"): option.id
+            for place, option in enumerate(options)
+            if option.id is not None and option.id not in known
+        }
+    )
+    ingredients: dict[Loc, UUID] = {
+        ("options", place, "ingredient_ids", nth): ingredient_id
+        for place, option in enumerate(options)
+        for nth, ingredient_id in enumerate(option.ingredient_ids)
+    }
+    await check_known(session, Ingredient, ingredients)
+
+
+async def _write_options(session: AsyncSession, *, group_id: UUID, options: Sequence[OptionIn]) -> None:
+    """Keep the options whose id is given, add those without one, drop the others."""
+    ids = [option.id or new_id() for option in options]
+    await session.execute(delete(Option).where(Option.group_id == group_id, Option.id.not_in(ids)))
+    if not options:
+        return
+    rows = [
+        {
+            "id": id_,
+            "group_id": group_id,
+            "name": option.name,
+            "price_delta": option.price_delta,
+            "max_quantity": option.max_quantity,
+            "is_default": option.is_default,
+            "is_active": option.is_active,
+            "allergens": option.allergens,
+            "position": place,
+        }
+        for place, (id_, option) in enumerate(zip(ids, options, strict=True))
+    ]
+    written = insert(Option).values(rows)
+    changed = {name: written.excluded[name] for name in rows[0] if name not in ("id", "group_id")}
+    await session.execute(written.on_conflict_do_update(index_elements=["id"], set_=changed))
+
+    links = [
+        {"option_id": id_, "ingredient_id": ingredient_id, "position": place}
+        for id_, option in zip(ids, options, strict=True)
+        for place, ingredient_id in enumerate(option.ingredient_ids)
+    ]
+    await session.execute(delete(OptionIngredient).where(OptionIngredient.option_id.in_(ids)))
+    if links:
+        await session.execute(insert(OptionIngredient).values(links))

@@ -1,0 +1,200 @@
+"""Every change to products."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import String, cast, delete, func, literal, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
+
+from crema.db.base import new_id
+from crema.menu import domain, queries
+from crema.menu.models import (
+    Category,
+    Ingredient,
+    Product,
+    ProductCategory,
+    ProductIngredient,
+    ProductModifierGroup,
+    Size,
+)
+from crema.menu.schemas import GroupLinkIn, ProductIn, SizeIn
+from crema.menu.service.integrity import (
+    Loc,
+    SlugTakenError,
+    check_known,
+    free_slug,
+    placed,
+    refuse_unknown,
+    when_violated,
+)
+from crema.menu.service.modifier_groups import rules_of
+
+_COLUMNS: Final = (
+    "name",
+    "slug",
+    "description",
+    "price",
+    "is_active",
+    "position",
+    "allergens",
+    "nutrition",
+    "preparation_seconds",
+)
+
+
+async def create_product(session: AsyncSession, *, wanted: ProductIn, now: datetime) -> Product:
+    """Add a product with its parts."""
+    fields = dict(wanted)
+    await _check_references(session, fields, known_sizes=())
+
+    product = Product(**_columns(fields), created_at=now, updated_at=now)
+    product.slug = wanted.slug or await free_slug(session, Product, wanted.name)
+    session.add(product)
+    with when_violated("uq_products_slug", SlugTakenError()):
+        await session.flush()
+    await _write_parts(session, product.id, fields)
+    return await queries.get_product(session, product_id=product.id)
+
+
+async def edit_product(session: AsyncSession, *, product_id: UUID, fields: Mapping[str, Any], now: datetime) -> Product:
+    """Set fields of a product, named as in `ProductIn`. Lists are replaced; a slug of None is kept."""
+    product = await queries.get_product_for_update(session, product_id)
+    known_sizes = await session.scalars(select(Size.id).where(Size.product_id == product_id))
+    await _check_references(session, fields, known_sizes=known_sizes.all())
+
+    for name, value in _columns(fields).items():
+        setattr(product, name, value)
+    product.updated_at = now
+    with when_violated("uq_products_slug", SlugTakenError()):
+        await session.flush()
+    await _write_parts(session, product_id, fields)
+    return await queries.get_product(session, product_id=product_id)
+
+
+async def archive_product(session: AsyncSession, *, product_id: UUID, now: datetime) -> None:
+    """Take a product off the menu for good. Its row stays for the carts and orders that name it."""
+    product = await queries.get_product_for_update(session, product_id)
+    product.archived_at = now
+    await session.flush()
+
+
+def _columns(fields: Mapping[str, Any]) -> dict[str, Any]:
+    values = {name: fields[name] for name in _COLUMNS if name in fields}
+    if values.get("slug") is None:
+        values.pop("slug", None)
+    if values.get("nutrition") is not None:
+        values["nutrition"] = values["nutrition"].model_dump()
+    return values
+
+
+def _links(fields: Mapping[str, Any]) -> dict[Loc, GroupLinkIn] | None:
+    """Tell the groups and their places in the body, in whichever of the two ways they came; None: not at all."""
+    if not {"modifier_groups", "modifier_group_ids"} & fields.keys():
+        return None
+    own: dict[Loc, GroupLinkIn] = {
+        ("modifier_groups", place, "group_id"): link for place, link in enumerate(fields.get("modifier_groups", ()))
+    }
+    plain: dict[Loc, GroupLinkIn] = {
+        ("modifier_group_ids", place): GroupLinkIn(group_id=group_id)
+        for place, group_id in enumerate(fields.get("modifier_group_ids", ()))
+    }
+    return {**own, **plain}
+
+
+async def _check_references(session: AsyncSession, fields: Mapping[str, Any], *, known_sizes: Sequence[UUID]) -> None:
+    """Refuse what does not exist, and groups nobody could choose from; what does exist stays until the end."""
+    refuse_unknown(
+        {
+            ("sizes", place, "id"): size.id
+            for place, size in enumerate(fields.get("sizes", ()))
+            if size.id is not None and size.id not in known_sizes
+        }
+    )
+    await check_known(session, Category, placed("category_ids", fields.get("category_ids", ())))
+    await check_known(session, Ingredient, placed("ingredient_ids", fields.get("ingredient_ids", ())))
+    if links := _links(fields):
+        groups = await queries.load_modifier_groups_locked(session, {link.group_id for link in links.values()})
+        refuse_unknown({loc: link.group_id for loc, link in links.items() if link.group_id not in groups})
+        for link in links.values():
+            group = groups[link.group_id]
+            domain.check_group(
+                group.name,
+                min_choices=group.min_choices if link.min_choices is None else link.min_choices,
+                max_choices=group.max_choices if link.max_choices is None else link.max_choices,
+                options=rules_of(group),
+            )
+
+
+async def _write_parts(session: AsyncSession, product_id: UUID, fields: Mapping[str, Any]) -> None:
+    if "category_ids" in fields:
+        await _file_under(session, product_id=product_id, category_ids=fields["category_ids"])
+    if "sizes" in fields:
+        await _write_sizes(session, product_id=product_id, sizes=fields["sizes"])
+    if (links := _links(fields)) is not None:
+        offered = [link.model_dump() for link in links.values()]
+        await _replace_links(session, ProductModifierGroup, product_id=product_id, rows=offered)
+    if "ingredient_ids" in fields:
+        contained = [{"ingredient_id": ingredient_id} for ingredient_id in fields["ingredient_ids"]]
+        await _replace_links(session, ProductIngredient, product_id=product_id, rows=contained)
+
+
+async def _file_under(session: AsyncSession, *, product_id: UUID, category_ids: Sequence[UUID]) -> None:
+    """Put a product under these headings only: where it stood already it keeps its place, else it goes last."""
+    await session.execute(
+        delete(ProductCategory).where(
+            ProductCategory.product_id == product_id, ProductCategory.category_id.not_in(category_ids)
+        )
+    )
+    others = aliased(ProductCategory)
+    last = select(func.coalesce(func.max(others.position) + 1, 0)).where(others.category_id == Category.id)
+    rows = select(literal(product_id), Category.id, last.scalar_subquery()).where(Category.id.in_(category_ids))
+    await session.execute(
+        insert(ProductCategory).from_select(["product_id", "category_id", "position"], rows).on_conflict_do_nothing()
+    )
+
+
+async def _write_sizes(session: AsyncSession, *, product_id: UUID, sizes: Sequence[SizeIn]) -> None:
+    """Keep the sizes whose id is given, add those without one, drop the others. The product's row is locked."""
+    ids = [size.id or new_id() for size in sizes]
+    mine = Size.product_id == product_id
+    await session.execute(delete(Size).where(mine, Size.id.not_in(ids)))
+    if not sizes:
+        return
+    # Out of each other's way first: two that swap names would collide half-way.
+    parked = cast(Size.id, String)
+    await session.execute(
+        update(Size).where(mine).values(name=parked, is_default=False), execution_options={"synchronize_session": False}
+    )
+    default = domain.default_size([size.is_default for size in sizes])
+    rows = [
+        {
+            "id": id_,
+            "product_id": product_id,
+            "name": size.name,
+            "volume_ml": size.volume_ml,
+            "price_delta": size.price_delta,
+            "is_default": place == default,
+            "position": place,
+        }
+        for place, (id_, size) in enumerate(zip(ids, sizes, strict=True))
+    ]
+    written = insert(Size).values(rows)
+    changed = {name: written.excluded[name] for name in rows[0] if name not in ("id", "product_id")}
+    await session.execute(written.on_conflict_do_update(index_elements=["id"], set_=changed))
+
+
+async def _replace_links(
+    session: AsyncSession,
+    model: type[ProductModifierGroup | ProductIngredient],
+    *,
+    product_id: UUID,
+    rows: Sequence[dict[str, Any]],
+) -> None:
+    await session.execute(delete(model).where(model.product_id == product_id))
+    if rows:
+        placed_rows = [{**row, "product_id": product_id, "position": place} for place, row in enumerate(rows)]
+        await session.execute(insert(model).values(placed_rows))

@@ -1,0 +1,42 @@
+"""What the shops' routes take from the request and the application."""
+
+from decimal import Decimal
+from typing import Annotated
+
+from fastapi import Depends, Query, Request
+
+from crema.accounts.deps import Visitor
+from crema.shops.domain import Chain, Point
+
+
+async def _chain(request: Request) -> Chain:
+    chain: Chain = request.app.state.chain
+    return chain
+
+
+async def _granted(actor: Visitor) -> frozenset[str]:
+    """Tell what the visitor may do: nobody, and the unverified, may do nothing."""
+    return actor.permissions if actor and actor.is_verified else frozenset()
+
+
+async def _near(
+    near: Annotated[
+        str | None,
+        Query(
+            # Latitude to 90, longitude to 180.
+            pattern=r"^-?([0-8]?\d(\.\d{1,15})?|90(\.0{1,15})?),-?((1[0-7]\d|\d{1,2})(\.\d{1,15})?|180(\.0{1,15})?)$",
+            description="`latitude,longitude`: adds `distance_m` and the order `distance`, which is then the default.",
+            examples=["55.7512,37.6184"],
+        ),
+    ] = None,
+) -> Point | None:
+    if near is None:
+        return None
+    latitude, longitude = map(Decimal, near.split(","))
+    return Point(latitude, longitude)
+
+
+TheChain = Annotated[Chain, Depends(_chain)]
+Granted = Annotated[frozenset[str], Depends(_granted)]
+Near = Annotated[Point | None, Depends(_near)]
+OpenNow = Annotated[bool | None, Query(description="Only shops that are open (or closed) at this moment.")]

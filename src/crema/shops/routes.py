@@ -1,0 +1,104 @@
+"""Shops and the chain's public information over HTTP."""
+
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from fastapi import Request, Response
+
+from crema.accounts.deps import ShopEditor
+from crema.shops import queries, service
+from crema.shops.deps import Granted, Near, OpenNow, TheChain
+from crema.shops.domain import Point
+from crema.shops.models import Shop
+from crema.shops.schemas import ContactsOut, HoursIn, InfoOut, ListedShopOut, ShopIn, ShopOut, ShopPatch
+from crema.web.clock import Now
+from crema.web.listing import PageOut, answer, listing_parameters
+from crema.web.problem import refusals
+from crema.web.routing import Public
+from crema.web.routing import router as new_router
+from crema.web.transaction import Transaction
+
+router = new_router("Shops and static information")
+
+_ANYWHERE = Point(Decimal(0), Decimal(0))  # the documentation names the order "distance" without a place
+
+
+def _shown(shop: Shop, now: datetime) -> ShopOut:
+    return ShopOut.at(now, shop=shop, hours=queries.hours_of(shop))
+
+
+@router.get("/info", summary="Read about the chain", dependencies=[Public], responses=refusals(422))
+async def read_info(tx: Transaction, chain: TheChain, now: Now) -> InfoOut:
+    """Who the chain is, how to reach it, and every shop with its hours and whether it is open."""
+    return InfoOut(
+        name=chain.name,
+        description=chain.description,
+        contacts=ContactsOut.model_validate(chain),
+        currency=chain.currency,
+        social_links=dict(chain.social_links),
+        shops=[_shown(shop, now) for shop in await queries.list_all_active(tx)],
+    )
+
+
+@router.get(
+    "/shops",
+    summary="List shops",
+    dependencies=[Public],
+    openapi_extra=listing_parameters(queries.shops_near(_ANYWHERE, default_sort="name")),
+    responses=refusals(401, 422),
+)
+async def list_shops(
+    request: Request,
+    response: Response,
+    tx: Transaction,
+    granted: Granted,
+    now: Now,
+    near: Near,
+    open_now: OpenNow = None,
+) -> PageOut[ListedShopOut]:
+    """Active ones; those who edit shops see all."""
+    query = queries.shops_near(near).parse(
+        request.query_params.multi_items(), permissions=granted, also=("near", "open_now")
+    )
+    page = await queries.list_shops(tx, query=query, permissions=granted, near=near, open_now=open_now, now=now)
+    return answer(request, response, page, lambda shop: ListedShopOut.at(now, shop=shop, hours=queries.hours_of(shop)))
+
+
+@router.get("/shop/{shop_id}", summary="See a shop", dependencies=[Public], responses=refusals(401, 404, 422))
+async def see_shop(shop_id: UUID, tx: Transaction, granted: Granted, now: Now) -> ShopOut:
+    """With its week, and whether it is open."""
+    return _shown(await queries.get_visible_shop(tx, shop_id, permissions=granted), now)
+
+
+@router.post("/shop", status_code=201, summary="Add a shop", responses=refusals(401, 403, 409, 422))
+async def open_shop(body: ShopIn, response: Response, tx: Transaction, actor: ShopEditor, now: Now) -> ShopOut:
+    """For administrators. It opens once it has hours."""
+    shop = await service.open_shop(tx, actor=actor, wanted=body, now=now)
+    response.headers["Location"] = f"/shop/{shop.id}"
+    return _shown(shop, now)
+
+
+@router.put("/shop/{shop_id}", summary="Replace a shop", responses=refusals(401, 403, 404, 409, 422))
+async def replace_shop(shop_id: UUID, body: ShopIn, tx: Transaction, actor: ShopEditor, now: Now) -> ShopOut:
+    """For administrators, and the shop's own managers. Its hours stay."""
+    return _shown(await service.replace_shop(tx, actor=actor, shop_id=shop_id, wanted=body, now=now), now)
+
+
+@router.patch("/shop/{shop_id}", summary="Change a shop", responses=refusals(401, 403, 404, 409, 422))
+async def change_shop(shop_id: UUID, body: ShopPatch, tx: Transaction, actor: ShopEditor, now: Now) -> ShopOut:
+    """For administrators, and the shop's own managers."""
+    return _shown(await service.change_shop(tx, actor=actor, shop_id=shop_id, wanted=body, now=now), now)
+
+
+@router.delete("/shop/{shop_id}", status_code=204, summary="Delete a shop", responses=refusals(401, 403, 404, 409, 422))
+async def delete_shop(shop_id: UUID, tx: Transaction, actor: ShopEditor) -> None:
+    """For administrators. One that has taken orders can only be deactivated."""
+    await service.delete_shop(tx, actor=actor, shop_id=shop_id)
+
+
+@router.put("/shop/{shop_id}/hours", summary="Set a shop's week", responses=refusals(401, 403, 404, 422))
+async def set_hours(shop_id: UUID, body: HoursIn, tx: Transaction, actor: ShopEditor, now: Now) -> ShopOut:
+    """Replaces the whole week. For administrators, and the shop's own managers."""
+    intervals = [each.interval() for each in body.hours]
+    return _shown(await service.set_hours(tx, actor=actor, shop_id=shop_id, intervals=intervals, now=now), now)

@@ -1,0 +1,217 @@
+"""JSON of shops and of the chain."""
+
+from datetime import datetime
+from decimal import Decimal
+from importlib.resources import files
+from typing import Annotated, Any, Final, Self
+from uuid import UUID
+
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic.config import JsonDict
+
+from crema.schemas import Email, Input, Instant, Line, Name, Output, Phone, Slug, partial
+from crema.shops import domain
+from crema.shops.domain import MAX_INTERVALS_A_DAY, OpeningHours
+
+# Of the package, not of the machine: wherever a server runs it knows the same zones.
+ZONES: Final = frozenset((files("tzdata") / "zones").read_text().split())
+
+_WALL_TIME: Final = r"([01]\d|2[0-3]):[0-5]\d"
+_TOLD: Final = {"hours", "special_days", "is_open", "opens_at", "closes_at"}
+_ARBAT: Final[JsonDict] = {
+    "name": "Арбат",
+    "slug": "arbat",
+    "address": "Москва, Арбат, 10",
+    "timezone": "Europe/Moscow",
+    "latitude": 55.751244,
+    "longitude": 37.598306,
+    "phone": "+74951234567",
+    "email": "arbat@crema.example.com",
+    "is_active": True,
+}
+
+
+def _known_zone(name: str) -> str:
+    if name not in ZONES:
+        raise ValueError("is not a time zone of the IANA database, such as Europe/Moscow")
+    return name
+
+
+def _number(value: object) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("degrees are a number")  # noqa: TRY004 - pydantic wants ValueError
+    return Decimal(str(value))
+
+
+def _to_six_decimals(degrees: Decimal) -> Decimal:
+    return round(degrees, 6)  # a tenth of a metre
+
+
+Latitude = Annotated[
+    Decimal,
+    BeforeValidator(_number),
+    Field(ge=-90, le=90),
+    AfterValidator(_to_six_decimals),
+    WithJsonSchema({"type": "number", "minimum": -90, "maximum": 90, "examples": [55.751244]}),
+]
+Longitude = Annotated[
+    Decimal,
+    BeforeValidator(_number),
+    Field(ge=-180, le=180),
+    AfterValidator(_to_six_decimals),
+    WithJsonSchema({"type": "number", "minimum": -180, "maximum": 180, "examples": [37.598306]}),
+]
+Address = Annotated[Line, Field(max_length=300, examples=["Москва, Арбат, 10"])]
+Timezone = Annotated[str, AfterValidator(_known_zone), Field(max_length=60, examples=["Europe/Moscow"])]
+Flag = Annotated[bool, Field(strict=True)]
+
+
+class ShopIn(Input):
+    """A shop as it is written. Its hours have a route of their own."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                _ARBAT,
+                {"name": "Маяк", "address": "Владивосток, ул. Алеутская, 11", "timezone": "Asia/Vladivostok"},
+            ]
+        }
+    )
+
+    name: Name
+    slug: Slug | None = Field(None, description="Left out or null: made from the name at first, kept afterwards.")
+    address: Address
+    timezone: Timezone
+    latitude: Latitude | None = Field(None, description="With `longitude`, or not at all.")
+    longitude: Longitude | None = None
+    phone: Phone | None = None
+    email: Email | None = Field(None, description="Gets a mail for every order placed here.")
+    is_active: Flag = Field(default=True, description="The public doesn't see inactive ones.")
+
+
+@partial
+class ShopPatch(ShopIn):
+    """What changes of a shop; the rest stays."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"phone": "+74957654321"}, {"is_active": False}]})
+
+
+class IntervalIn(Input):
+    """One stretch of opening; several a day are allowed."""
+
+    weekday: int = Field(strict=True, ge=0, le=6, description="Monday is 0.", examples=[0])
+    opens_at: str = Field(pattern=f"^{_WALL_TIME}$", examples=["08:00"])
+    closes_at: str = Field(
+        pattern=f"^({_WALL_TIME}|24:00)$",
+        description="Up to 24:00; before `opens_at` it is the next day's. A whole day is 00:00 to 24:00.",
+        examples=["22:00"],
+    )
+
+    @model_validator(mode="after")
+    def _takes_time(self) -> Self:
+        self.interval()
+        return self
+
+    def interval(self) -> domain.Interval:
+        """Read it as the domain's."""
+        return domain.interval(self.weekday, self.opens_at, self.closes_at)
+
+
+class HoursIn(Input):
+    """The whole week, in the shop's local time."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "hours": [
+                        {"weekday": 0, "opens_at": "08:00", "closes_at": "22:00"},
+                        {"weekday": 4, "opens_at": "08:00", "closes_at": "02:00"},
+                        {"weekday": 5, "opens_at": "10:00", "closes_at": "24:00"},
+                    ]
+                }
+            ]
+        }
+    )
+
+    hours: list[IntervalIn] = Field(
+        max_length=7 * MAX_INTERVALS_A_DAY,
+        description=f"At most {MAX_INTERVALS_A_DAY} a day, none overlapping. Empty: never open.",
+    )
+
+
+class IntervalOut(Output):
+    """One stretch of opening, in the shop's local time."""
+
+    weekday: int = Field(description="Monday is 0.", examples=[0])
+    opens_at: str = Field(examples=["08:00"])
+    closes_at: str = Field(description="Before `opens_at` it is the next day's.", examples=["22:00"])
+
+
+class SpecialDayOut(Output):
+    """A date with hours of its own. None are kept yet."""
+
+
+class ShopOut(Output):
+    """A shop, and how it stands at this moment."""
+
+    id: UUID
+    slug: str = Field(examples=["arbat"])
+    name: str = Field(examples=["Арбат"])
+    address: str = Field(examples=["Москва, Арбат, 10"])
+    latitude: float | None = Field(examples=[55.751244])
+    longitude: float | None = Field(examples=[37.598306])
+    phone: str | None = Field(examples=["+74951234567"])
+    email: str | None = Field(examples=["arbat@crema.example.com"])
+    timezone: str = Field(examples=["Europe/Moscow"])
+    hours: list[IntervalOut]
+    special_days: list[SpecialDayOut]
+    is_open: bool
+    opens_at: Instant | None = Field(description="Next opening of a closed shop; null if there is none.")
+    closes_at: Instant | None = Field(description="Closing of an open shop; null if open for the whole next week.")
+    is_active: bool
+    created_at: Instant
+    updated_at: Instant
+
+    @classmethod
+    def at(cls, now: datetime, *, shop: Any, hours: OpeningHours) -> Self:
+        """Show a shop's row as it stands at this moment."""
+        state = hours.state(now)
+        stored = {name: getattr(shop, name) for name in cls.model_fields.keys() - _TOLD}
+        return cls.model_validate(
+            stored
+            | {
+                "hours": hours.intervals,
+                "special_days": [],
+                "is_open": state.is_open,
+                "opens_at": state.opens_at,
+                "closes_at": state.closes_at,
+            }
+        )
+
+
+class ListedShopOut(ShopOut):
+    """A shop of a list."""
+
+    distance_m: int | None = Field(
+        description="Metres from `near`, as the crow flies; null without it, and for a shop without coordinates.",
+        examples=[420],
+    )
+
+
+class ContactsOut(Output):
+    """How to reach the chain."""
+
+    email: str | None = Field(examples=["hello@crema.example.com"])
+    phone: str | None = Field(examples=["+74951234567"])
+
+
+class InfoOut(Output):
+    """What a front end shows before anybody logs in."""
+
+    name: str = Field(examples=["Crema"])
+    description: str = Field(examples=["Coffee to take away, ordered ahead."])
+    contacts: ContactsOut
+    currency: str = Field(description="Of all amounts; ISO 4217.", examples=["RUB"])
+    social_links: dict[str, str] = Field(examples=[{"telegram": "https://t.me/crema"}])
+    shops: list[ShopOut]

@@ -1,0 +1,121 @@
+"""Every change to shops: administrators open and close them, managers run theirs."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crema.accounts.domain import Actor
+from crema.core.errors import ConflictError, ForbiddenError, NotFoundError
+from crema.core.slug import slugify
+from crema.db.base import new_id
+from crema.shops import domain, queries
+from crema.shops.domain import Interval
+from crema.shops.models import OpeningInterval, Shop
+from crema.shops.schemas import ShopIn, ShopPatch
+
+
+class SlugTakenError(ConflictError):
+    """Another one has this slug."""
+
+    code = "slug_taken"
+    title = "This slug is taken: choose another."
+
+
+class ShopInUseError(ConflictError):
+    """Accounting needs the shop its orders were placed at."""
+
+    code = "shop_in_use"
+    title = "Orders were placed at this shop: deactivate it instead."
+
+
+async def open_shop(session: AsyncSession, *, actor: Actor, wanted: ShopIn, now: datetime) -> Shop:
+    """Add a shop to the chain; it keeps no hours yet."""
+    _check_opens_and_closes(actor)
+    domain.check_coordinates(wanted.latitude, wanted.longitude)
+
+    shop_id = new_id()
+    values = wanted.model_dump()
+    values["slug"] = wanted.slug or slugify(wanted.name) or str(shop_id)
+    shop = Shop(id=shop_id, **values, created_at=now, updated_at=now, opening_intervals=[])
+    session.add(shop)
+    await _flush(session)
+    return shop
+
+
+async def replace_shop(session: AsyncSession, *, actor: Actor, shop_id: UUID, wanted: ShopIn, now: datetime) -> Shop:
+    """PUT: everything that can be written, but its slug, which stays unless another is sent."""
+    return await _update(session, actor=actor, shop_id=shop_id, values=wanted.model_dump(), now=now)
+
+
+async def change_shop(session: AsyncSession, *, actor: Actor, shop_id: UUID, wanted: ShopPatch, now: datetime) -> Shop:
+    """PATCH: only what was sent."""
+    return await _update(session, actor=actor, shop_id=shop_id, values=wanted.changes(), now=now)
+
+
+async def _update(session: AsyncSession, *, actor: Actor, shop_id: UUID, values: dict[str, Any], now: datetime) -> Shop:
+    shop = await queries.get_shop_for_update(session, shop_id)
+    _check_runs(actor, shop)
+    domain.check_coordinates(values.get("latitude", shop.latitude), values.get("longitude", shop.longitude))
+
+    for name, value in values.items():
+        if name != "slug" or value is not None:
+            setattr(shop, name, value)
+    shop.updated_at = now
+    await _flush(session)
+    return shop
+
+
+async def set_hours(
+    session: AsyncSession, *, actor: Actor, shop_id: UUID, intervals: Sequence[Interval], now: datetime
+) -> Shop:
+    """Replace a shop's week. Two at once take turns on the shop, and the later one's week stands."""
+    shop = await queries.get_shop_for_update(session, shop_id)
+    _check_runs(actor, shop)
+    domain.check_week(intervals)
+
+    shop.opening_intervals.clear()
+    await session.flush()  # the old ones go first: new ones may cover their time
+    shop.opening_intervals.extend(
+        OpeningInterval(weekday=each.weekday, opens_minute=each.opens_minute, closes_minute=each.closes_minute)
+        for each in sorted(intervals)
+    )
+    shop.updated_at = now
+    await session.flush()
+    return shop
+
+
+async def delete_shop(session: AsyncSession, *, actor: Actor, shop_id: UUID) -> None:
+    """Remove a shop nothing was ever ordered at."""
+    _check_opens_and_closes(actor)
+
+    try:
+        deleted = await session.scalar(delete(Shop).where(Shop.id == shop_id).returning(Shop.id))
+    except IntegrityError:
+        raise ShopInUseError from None
+    if deleted is None:
+        raise NotFoundError
+
+
+def _check_opens_and_closes(actor: Actor) -> None:
+    if not actor.is_admin:
+        raise ForbiddenError("Only administrators add and delete shops.")
+
+
+def _check_runs(actor: Actor, shop: Shop) -> None:
+    """Refuse those who are tied to other shops, or to none. They see it, so there is nothing to hide."""
+    if not actor.is_admin and shop.id not in actor.shop_ids:
+        raise ForbiddenError("You can change only the shops you work for.")
+
+
+async def _flush(session: AsyncSession) -> None:
+    try:
+        await session.flush()
+    except IntegrityError as error:
+        if "uq_shops_slug" in str(error.orig):
+            raise SlugTakenError from None
+        raise

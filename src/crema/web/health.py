@@ -1,0 +1,79 @@
+"""What orchestrators and Prometheus ask: are you alive, can you serve, how are you doing."""
+
+import asyncio
+import os
+from typing import Final, Literal
+
+import asyncpg
+from fastapi import Request, Response
+from fastapi.responses import PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+from pydantic import BaseModel
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.applications import Starlette
+
+from crema.db.schema import is_current
+from crema.web import problem
+from crema.web.routing import router as new_router
+
+READY_SECONDS: Final = 2.0
+
+router = new_router("Operations")
+
+
+class OutdatedSchemaError(RuntimeError):
+    """The database waits for `crema migrate`, or was migrated by newer code."""
+
+
+class HealthOut(BaseModel):
+    """All is well; otherwise there is a problem document."""
+
+    status: Literal["ok"] = "ok"
+
+
+@router.get("/health/live", summary="Tell whether the process is alive", responses=problem.refusals(422))
+async def live() -> HealthOut:
+    """Doesn't ask the database: a restart would not cure it."""
+    return HealthOut()
+
+
+@router.get(
+    "/health/ready",
+    summary="Tell whether requests can be served",
+    response_model=HealthOut,
+    responses=problem.refusals(422, 503),
+)
+async def ready(request: Request) -> HealthOut | Response:
+    """The database answers within two seconds, and its schema is the one this code knows."""
+    try:
+        async with asyncio.timeout(READY_SECONDS):
+            await _check_database(request.app)
+    except (*problem.DATABASE_AWAY, asyncpg.PostgresError, SQLAlchemyError, OutdatedSchemaError) as error:
+        return await problem.unavailable(request, error)
+    return HealthOut()
+
+
+async def _check_database(app: Starlette) -> None:
+    async with app.state.sessions() as session:
+        await session.execute(text("SELECT 1"))
+        if not getattr(app.state, "schema_is_current", False):
+            connection = await session.connection()
+            if not await connection.run_sync(is_current):
+                raise OutdatedSchemaError
+            app.state.schema_is_current = True  # it doesn't grow old while this code runs
+
+
+@router.get("/metrics", summary="Read the metrics", response_class=PlainTextResponse, responses=problem.refusals(422))
+async def metrics() -> Response:
+    """In Prometheus' text format; those of all server processes where `PROMETHEUS_MULTIPROC_DIR` is set."""
+    return Response(generate_latest(_registry()), media_type=CONTENT_TYPE_LATEST)
+
+
+def _registry() -> CollectorRegistry:
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return REGISTRY
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # it has no annotations
+    return registry

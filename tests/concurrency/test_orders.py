@@ -1,0 +1,241 @@
+"""Rivals at the counter: truly parallel requests that truly commit, and twins whose guard is off."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import delete, func, select
+
+from crema.accounts.models import User
+from crema.cart import queries as cart_queries
+from crema.cart import service as carts
+from crema.cart.models import Cart, CartItem
+from crema.cart.service import TakenItem
+from crema.db.session import Sessions
+from crema.orders import queries, routes
+from crema.orders.models import Order, OrderEvent, OrderLine
+from crema.orders.service import placing
+from crema.web import idempotency
+from factories.orders import make_shop, make_simple_product, place
+from fixtures.app import connect
+from fixtures.people import make_person
+
+pytestmark = pytest.mark.anyio
+RIVALS = 8
+
+
+@pytest.fixture
+async def shop_id(own_sessions: Sessions) -> UUID:
+    return await make_shop(own_sessions)
+
+
+@pytest.fixture
+async def product_id(own_sessions: Sessions, shop_id: UUID) -> UUID:
+    return await make_simple_product(own_sessions)
+
+
+@pytest.fixture
+async def customer(own_app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
+    person = await make_person(own_app, email="anna@example.com")
+    async with connect(own_app, person.token) as client:
+        yield client
+
+
+@pytest.fixture
+async def barista(own_app: FastAPI, shop_id: UUID) -> AsyncIterator[httpx2.AsyncClient]:
+    person = await make_person(own_app, email="barista@example.com", role="barista", shop_ids=(shop_id,))
+    async with connect(own_app, person.token) as client:
+        yield client
+
+
+async def count(sessions: Sessions, table: type[Any]) -> int:
+    async with sessions() as session:
+        return await session.scalar(select(func.count()).select_from(table)) or 0
+
+
+async def together(*requests: Any) -> list[int]:
+    return sorted(response.status_code for response in await asyncio.gather(*requests))
+
+
+async def order_one_cart(client: httpx2.AsyncClient, product_id: UUID) -> list[int]:
+    await client.post("/cart", json={"product_id": str(product_id)})
+    return await together(*(client.post("/order", json={}) for _ in range(RIVALS)))
+
+
+async def test_one_cart_is_one_order_whoever_presses_when(
+    customer: httpx2.AsyncClient, own_sessions: Sessions, product_id: UUID
+) -> None:
+    for round_ in range(1, 6):
+        assert await order_one_cart(customer, product_id) == [201] + [409] * (RIVALS - 1)
+        assert await count(own_sessions, Order) == round_
+
+
+async def test_reading_the_cart_before_emptying_it_would_sell_it_twice(
+    customer: httpx2.AsyncClient, own_sessions: Sessions, product_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The twin: read, then delete, and no lock on the person."""
+
+    async def take_unguarded(session: Any, *, user_id: UUID) -> list[TakenItem]:
+        items = list(await session.scalars(select(CartItem).join(Cart).where(Cart.user_id == user_id)))
+        await asyncio.sleep(0.05)  # what the guard has to withstand
+        await session.execute(delete(CartItem).where(CartItem.id.in_([item.id for item in items])))
+        return [
+            TakenItem(i.product_id, i.size_id, cart_queries.choices_of(i), i.note, i.quantity, None) for i in items
+        ]
+
+    async def no_lock(session: Any, user_id: UUID) -> Any:
+        return await session.get_one(User, user_id)
+
+    monkeypatch.setattr(carts, "take", take_unguarded)
+    monkeypatch.setattr(placing, "_lock_person", no_lock)
+
+    await order_one_cart(customer, product_id)
+
+    assert await count(own_sessions, Order) > 1
+
+
+async def test_an_order_in_flight_does_not_swallow_what_is_added_meanwhile(
+    customer: httpx2.AsyncClient, own_sessions: Sessions, product_id: UUID
+) -> None:
+    for _ in range(10):
+        await customer.post("/cart", json={"product_id": str(product_id)})
+        await asyncio.gather(
+            customer.post("/order", json={}),
+            customer.post("/cart", json={"product_id": str(product_id), "note": "late"}),
+        )
+        await customer.post("/order", json={})
+
+    async with own_sessions() as session:
+        sold = await session.scalar(select(func.sum(OrderLine.quantity)))
+    assert sold == 20
+    assert await count(own_sessions, CartItem) == 0
+
+
+async def test_equal_items_added_side_by_side_add_up(
+    customer: httpx2.AsyncClient, own_sessions: Sessions, product_id: UUID
+) -> None:
+    statuses = await together(
+        *(customer.post("/cart", json={"product_id": str(product_id), "quantity": 7}) for _ in range(RIVALS))
+    )
+
+    assert statuses == [201] * 7 + [422], "7 times 7 is 49, and 50 is the most"
+    assert (await customer.get("/cart")).json()["items"][0]["quantity"] == 49
+    assert await count(own_sessions, Cart) == 1
+
+
+async def same_key(client: httpx2.AsyncClient, product_id: UUID, key: str) -> list[httpx2.Response]:
+    body = {"items": [{"product_id": str(product_id)}]}
+    return list(
+        await asyncio.gather(
+            *(client.post("/order", json=body, headers={"Idempotency-Key": key}) for _ in range(RIVALS))
+        )
+    )
+
+
+async def test_one_key_is_one_order_and_one_answer(
+    customer: httpx2.AsyncClient, own_sessions: Sessions, product_id: UUID
+) -> None:
+    for round_ in range(1, 11):
+        answers = await same_key(customer, product_id, str(round_))
+
+        assert {answer.status_code for answer in answers} <= {201, 409}
+        assert len({answer.content for answer in answers if answer.status_code == 201}) == 1
+        for busy in (answer for answer in answers if answer.status_code == 409):
+            assert (busy.json()["code"], busy.headers["retry-after"]) == ("idempotency_in_progress", "1")
+        assert await count(own_sessions, Order) == round_
+
+
+async def test_without_the_record_one_key_would_be_many_orders(
+    customer: httpx2.AsyncClient, own_sessions: Sessions, product_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The twin: the key is ignored."""
+
+    async def forgetful(*_: Any, create: Any, **__: Any) -> Any:
+        return idempotency._created(*idempotency._rendered(await create()))  # noqa: SLF001
+
+    monkeypatch.setattr(routes, "create_once", forgetful)
+
+    await same_key(customer, product_id, "k")
+
+    assert await count(own_sessions, Order) == RIVALS
+
+
+async def cancel_against_accept(
+    customer: httpx2.AsyncClient, barista: httpx2.AsyncClient, product_id: UUID
+) -> list[int]:
+    order = await place(customer, product_id)
+    path = f"/order/{order['id']}"
+    requests = [customer.post(f"{path}/cancel", json={}) for _ in range(3)]
+    requests.append(barista.patch(path, json={"status": "accepted"}))
+    return await together(*requests)
+
+
+async def test_an_order_is_cancelled_once_and_its_history_has_no_gap(
+    customer: httpx2.AsyncClient, barista: httpx2.AsyncClient, own_sessions: Sessions, product_id: UUID
+) -> None:
+    for _ in range(10):
+        statuses = await cancel_against_accept(customer, barista, product_id)
+        assert statuses.count(200) in {1, 2}  # cancelled, perhaps after it was accepted
+
+    assert await broken_histories(own_sessions) == 0
+    async with own_sessions() as session:
+        cancels = await session.scalar(select(func.count()).where(OrderEvent.status == "cancelled"))
+    assert cancels == 10
+
+
+async def broken_histories(sessions: Sessions) -> int:
+    """Count events whose `from_status` isn't the status of the event before."""
+    before = func.lag(OrderEvent.status).over(partition_by=OrderEvent.order_id, order_by=OrderEvent.id)
+    events = select(OrderEvent.from_status, before.label("before")).subquery()
+    async with sessions() as session:
+        broken = select(func.count()).where(events.c.from_status.is_distinct_from(events.c.before))
+        return await session.scalar(broken) or 0
+
+
+async def test_without_the_row_lock_the_history_would_break(
+    customer: httpx2.AsyncClient,
+    barista: httpx2.AsyncClient,
+    own_sessions: Sessions,
+    product_id: UUID,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The twin: the order is read, not locked."""
+
+    async def unlocked(session: Any, *, order_id: UUID, actor: Any) -> Order:
+        order = await queries.get_order(session, order_id=order_id, actor=actor)
+        await asyncio.sleep(0.05)
+        return order
+
+    monkeypatch.setattr(queries, "get_order_for_update", unlocked)
+
+    await cancel_against_accept(customer, barista, product_id)
+
+    assert await broken_histories(own_sessions) > 0
+
+
+async def test_numbers_of_a_shop_and_day_never_repeat(
+    own_app: FastAPI, own_sessions: Sessions, product_id: UUID
+) -> None:
+    people = [await make_person(own_app, email=f"p{n}@example.com") for n in range(RIVALS)]
+    clients = [connect(own_app, person.token) for person in people]
+
+    orders = await asyncio.gather(*(place(client, product_id) for client in clients for _ in range(3)))
+
+    for client in clients:
+        await client.aclose()
+    assert sorted(order["number"] for order in orders) == [f"A-{n:03d}" for n in range(1, 3 * RIVALS + 1)]
+
+
+async def test_a_person_gets_no_more_open_orders_than_allowed(
+    own_app: FastAPI, customer: httpx2.AsyncClient, own_sessions: Sessions, product_id: UUID
+) -> None:
+    own_app.state.order_rules = placing.Rules("RUB", 3, 0, "ru")
+    body = {"items": [{"product_id": str(product_id)}]}
+
+    statuses = await together(*(customer.post("/order", json=body) for _ in range(RIVALS)))
+
+    assert statuses == [201] * 3 + [409] * (RIVALS - 3)

@@ -1,0 +1,155 @@
+"""A morning at the shop, over real HTTP against a started server, with a real SMTP server at the other end."""
+
+import re
+import signal
+import time
+from collections.abc import Iterator
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from aiosmtpd.controller import Controller
+
+from crema.demo.chain import load
+from journeys.server import Server, free_port, processes_using, running
+
+PASSWORD = "oat milk please"
+
+
+class Mailbox:
+    """Keeps what an SMTP server is handed."""
+
+    def __init__(self) -> None:
+        self.messages: list[EmailMessage] = []
+
+    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
+        message = message_from_bytes(envelope.content, policy=policy.default)
+        assert isinstance(message, EmailMessage)
+        self.messages.append(message)
+        return "250 taken"
+
+    def await_mail(self, to: str, subject: str) -> EmailMessage:
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            for message in self.messages:
+                if to in message["To"] and subject in message["Subject"]:
+                    return message
+            time.sleep(0.05)
+        raise AssertionError([(message["To"], message["Subject"]) for message in self.messages])
+
+
+@pytest.fixture(scope="module")
+def mailbox() -> Iterator[tuple[Mailbox, str]]:
+    mailbox, port = Mailbox(), free_port()
+    controller = Controller(mailbox, hostname="127.0.0.1", port=port)
+    controller.start()
+    yield mailbox, f"smtp://127.0.0.1:{port}"
+    controller.stop()
+
+
+@pytest.fixture(scope="module")
+def server(mailbox: tuple[Mailbox, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running(tmp_path_factory.mktemp("morning") / "data", CREMA_SMTP_URL=mailbox[1]) as server:
+        yield server
+
+
+def text_of(message: EmailMessage) -> str:
+    body = message.get_body(("plain",))
+    assert isinstance(body, EmailMessage)
+    content: str = body.get_content()
+    return content
+
+
+def log_in(server: Server, email: str, password: str) -> httpx2.Client:
+    answer = httpx2.post(f"{server.url}/authentication", json={"email": email, "password": password})
+    assert answer.status_code == 200, answer.text
+    return httpx2.Client(
+        base_url=server.url, headers={"Authorization": f"Bearer {answer.json()['access_token']}"}, timeout=10
+    )
+
+
+def test_from_registration_to_the_handed_over_order(server: Server, mailbox: tuple[Mailbox, str]) -> None:
+    chain, inbox = load(), mailbox[0]
+    anna = {"email": "anna@example.com", "password": PASSWORD, "name": "Анна"}
+
+    with httpx2.Client(base_url=server.url, headers={"Accept-Language": "ru"}, timeout=10) as browser:
+        registered = browser.post("/registration", json=anna)
+        assert (registered.status_code, registered.json()["is_verified"]) == (201, False)
+        assert browser.post("/authentication", json=anna | {"name": None}).status_code == 422
+        login = {"email": anna["email"], "password": PASSWORD}
+        assert browser.post("/authentication", json=login).json()["code"] == "email_not_verified"
+
+        letter = text_of(inbox.await_mail("anna@example.com", ""))
+        assert re.search("[а-я]", letter)
+        code = re.search(r"\b\d{6}\b", letter)
+        assert code
+        assert browser.post("/verification", json={"email": anna["email"], "code": code[0]}).json()["is_verified"]
+
+        menu = browser.get("/products", params={"search": "латте", "sort": "price"}).json()
+        assert menu["total"] >= 1
+        latte = menu["items"][0]
+        assert latte["images"]
+        picture = browser.get(next(iter(latte["images"][0]["urls"].values())))
+        assert picture.headers["content-type"] == "image/webp"
+        shop = browser.get("/shops", params={"open_now": "true"}).json()["items"][0]
+
+    with log_in(server, anna["email"], PASSWORD) as customer:
+        cart = customer.post("/cart", json={"product_id": latte["id"], "quantity": 2}).json()
+        assert float(cart["total"]) == 2 * float(cart["items"][0]["unit_price"]) > 0
+        placed = customer.post(
+            "/order",
+            json={"shop_id": shop["id"], "expected_total": cart["total"]},
+            headers={"Idempotency-Key": "morning"},
+        )
+        assert placed.status_code == 201, placed.text
+        order = placed.json()
+        again = customer.post(
+            "/order",
+            json={"shop_id": shop["id"], "expected_total": cart["total"]},
+            headers={"Idempotency-Key": "morning"},
+        )
+        assert (again.content, again.headers["idempotency-replayed"]) == (placed.content, "true")
+
+        admins = [account.email for account in chain.accounts if account.role == "admin"]
+        for recipient in (*admins, anna["email"]):
+            assert order["number"] in text_of(inbox.await_mail(recipient, order["number"]))
+
+        staff = next(a for a in chain.accounts if a.role == "admin")
+        with log_in(server, staff.email, chain.demo_password) as bar:
+            for status in ("accepted", "preparing", "ready", "completed"):
+                assert bar.patch(f"/order/{order['id']}", json={"status": status}).json()["status"] == status
+
+        done = customer.get(f"/order/{order['id']}").json()
+        assert [event["status"] for event in done["history"]] == [
+            "placed",
+            "accepted",
+            "preparing",
+            "ready",
+            "completed",
+        ]
+        assert done["payment"]["status"] == "paid"
+        inbox.await_mail(anna["email"], order["number"])
+        assert customer.post("/logout").status_code == 204
+        assert customer.get("/me").status_code == 401
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_it_stops_clean_and_starts_again_on_the_same_data(tmp_path: Path, how: signal.Signals) -> None:
+    data_dir = tmp_path / "data"
+    with running(data_dir) as server:
+        products = httpx2.get(f"{server.url}/products").json()["total"]
+        code = server.stop(how)
+        assert code in {0, -how, 128 + how}, server.log.read_text()
+    assert processes_using(data_dir) == []
+
+    with running(data_dir) as server:
+        assert httpx2.get(f"{server.url}/products").json()["total"] == products > 30
+        server.process.kill()
+        server.process.wait(10)
+    deadline = time.monotonic() + 15
+    while processes_using(data_dir) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert processes_using(data_dir) == [], "PostgreSQL must not outlive a killed server"
