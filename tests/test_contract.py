@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
+
+from crema.main import create_app
+from crema.settings import Settings
 
 SNAPSHOT = Path(__file__).parents[1] / "docs" / "openapi.json"
 METHODS = {"get", "post", "put", "patch", "delete"}
@@ -21,8 +23,8 @@ TAGS = [
 
 
 @pytest.fixture
-def document(app: FastAPI) -> dict[str, Any]:
-    return app.openapi()
+def document(settings: Settings) -> dict[str, Any]:
+    return create_app(settings).openapi()
 
 
 def operations(document: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:

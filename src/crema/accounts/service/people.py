@@ -163,8 +163,8 @@ async def delete_user(session: AsyncSession, *, actor: Actor, user_id: UUID, now
     await end_sessions(session, user_id=user.id, reason="deleted", now=now)
     for links in (OneTimeCode, StaffShop):
         await session.execute(delete(links).where(links.user_id == user.id))
-    user.email = user.name = user.phone = user.password_hash = None
     user.role_id = await queries.get_role_id(session, CUSTOMER)
+    user.email = user.name = user.phone = user.password_hash = None
     user.deleted_at = user.updated_at = now
     await session.flush()
 

@@ -1,0 +1,63 @@
+"""Managers who write at the same moment."""
+
+import asyncio
+from typing import Any
+from uuid import UUID
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+
+from crema.db.session import Sessions
+from crema.shops import queries
+from factories.shops import add_shop
+from fixtures.app import clients
+from fixtures.people import make_person
+
+pytestmark = pytest.mark.anyio
+
+WEEKS = [{"hours": [{"weekday": n % 7, "opens_at": "08:00", "closes_at": "22:00"}]} for n in range(7)]
+
+
+async def write_weeks_at_once(app: FastAPI, sessions: Sessions) -> tuple[list[httpx2.Response], list[Any]]:
+    async with sessions() as session:
+        shop = await add_shop(session, week=[])
+    admin = await make_person(app, email="admin@example.com", role="admin")
+    async with clients(app, *[admin.token] * len(WEEKS)) as admins:
+        answers = await asyncio.gather(
+            *(one.put(f"/shop/{shop.id}/hours", json=week) for one, week in zip(admins, WEEKS, strict=True))
+        )
+        left = (await admins[0].get(f"/shop/{shop.id}")).json()["hours"]
+    return answers, left
+
+
+async def test_one_whole_week_stands(own_app: FastAPI, own_sessions: Sessions) -> None:
+    answers, left = await write_weeks_at_once(own_app, own_sessions)
+
+    assert [answer.status_code for answer in answers] == [200] * len(WEEKS)
+    assert {"hours": left} in WEEKS
+
+
+async def test_without_the_lock_weeks_would_mix(
+    own_app: FastAPI, own_sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The twin."""
+
+    async def unlocked(session: Any, shop_id: UUID) -> Any:
+        return await queries.get_shop(session, shop_id)
+
+    monkeypatch.setattr(queries, "get_shop_for_update", unlocked)
+
+    _, left = await write_weeks_at_once(own_app, own_sessions)
+
+    assert len(left) > 1
+
+
+async def test_one_of_many_gets_a_slug(own_app: FastAPI, own_sessions: Sessions) -> None:
+    admin = await make_person(own_app, email="admin@example.com", role="admin")
+    body = {"name": "Арбат", "address": "Арбат, 10", "timezone": "Europe/Moscow"}
+
+    async with clients(own_app, *[admin.token] * 8) as admins:
+        answers = await asyncio.gather(*(one.post("/shop", json=body) for one in admins))
+
+    assert sorted(answer.status_code for answer in answers) == [201] + [409] * 7

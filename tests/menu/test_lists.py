@@ -1,0 +1,178 @@
+"""Lists of the menu: what each may be asked, in what order it comes, and what that costs."""
+
+from typing import Any
+
+import httpx2
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from factories.menu import (
+    Json,
+    add_image,
+    make_category,
+    make_group,
+    make_ingredient,
+    make_product,
+)
+from fixtures.app import Clock
+from fixtures.statements import recorded
+
+pytestmark = pytest.mark.anyio
+
+
+async def names(client: httpx2.AsyncClient, path: str, **parameters: Any) -> list[str]:
+    response = await client.get(path, params=parameters)
+    assert response.status_code == 200, response.text
+    return [item["name"] for item in response.json()["items"]]
+
+
+@pytest.fixture
+async def menu(manager: httpx2.AsyncClient, clock: Clock) -> Json:
+    """Make two headings and, a minute apart, four products."""
+    coffee = await make_category(manager, "Кофе")
+    tea = await make_category(manager, "Чай", parent_id=coffee["id"], description="Чёрный и зелёный")
+    for fields in (
+        {"name": "Латте", "price": "250.00", "position": 1, "description": "С молоком"},
+        {"name": "Ёжик", "price": "90.50", "position": 2, "category_ids": [coffee["id"], tea["id"]]},
+        {"name": "Жасмин", "price": "200.00", "position": 1, "category_ids": [tea["id"]]},
+        {"name": "Еловый", "price": "300.00", "position": 0, "is_active": False},
+    ):
+        await make_product(manager, **fields)
+        clock.advance(minutes=1)
+    return {"coffee": coffee["id"], "tea": tea["id"]}
+
+
+async def test_products_come_by_position_and_name(menu: Json, client: httpx2.AsyncClient) -> None:
+    assert await names(client, "/products") == ["Жасмин", "Латте", "Ёжик"]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ({"name": "Латте"}, ["Латте"]),
+        ({"name__icontains": "ЕЖ"}, ["Ёжик"]),
+        ({"name__istartswith": "ё"}, ["Ёжик"]),
+        ({"slug": "latte"}, ["Латте"]),
+        ({"price__gte": "200", "price__lt": "250"}, ["Жасмин"]),
+        ({"price__between": "90.5,200"}, ["Жасмин", "Ёжик"]),
+        ({"position": "1"}, ["Жасмин", "Латте"]),
+        ({"position__in": "0,2"}, ["Ёжик"]),
+        ({"created_at__gt": "2026-11-23T09:00:30Z"}, ["Жасмин", "Ёжик"]),
+        ({"updated_at__lte": "2026-11-23T09:00:00Z"}, ["Латте"]),
+        ({"search": "молок"}, ["Латте"]),
+        ({"search": "молок", "search_fields": "name"}, []),
+        ({"sort": "-price"}, ["Латте", "Жасмин", "Ёжик"]),
+        ({"sort": "name"}, ["Ёжик", "Жасмин", "Латте"]),
+        ({"sort": "-position,-created_at"}, ["Ёжик", "Жасмин", "Латте"]),
+        ({"sort": "updated_at", "size": "1", "page": "2"}, ["Ёжик"]),
+    ],
+)
+async def test_products_are_found_by_what_they_show(
+    menu: Json, client: httpx2.AsyncClient, parameters: dict[str, str], expected: list[str]
+) -> None:
+    assert await names(client, "/products", **parameters) == expected
+
+
+async def test_products_are_found_by_category(menu: Json, client: httpx2.AsyncClient) -> None:
+    both = f"{menu['coffee']},{menu['tea']}"
+
+    assert await names(client, "/products", category_id=menu["coffee"]) == ["Ёжик"]
+    assert await names(client, "/products", category_id__in=both) == ["Жасмин", "Ёжик"]
+    assert await names(client, "/products", category_id__ne=menu["coffee"]) == ["Жасмин", "Латте"]
+    assert await names(client, "/products", category_id__not_in=both) == ["Латте"]
+
+
+async def test_editors_filter_by_what_only_they_see(menu: Json, manager: httpx2.AsyncClient) -> None:
+    assert await names(manager, "/products", is_active="false") == ["Еловый"]
+    assert await names(manager, "/products", sort="name") == ["Еловый", "Ёжик", "Жасмин", "Латте"]
+
+
+@pytest.mark.parametrize("path", ["/products", "/categories"])
+async def test_for_the_public_there_is_no_such_filter(
+    client: httpx2.AsyncClient, customer: httpx2.AsyncClient, path: str
+) -> None:
+    answers = [await someone.get(path, params={"is_active": "false"}) for someone in (client, customer)]
+
+    assert {answer.json()["code"] for answer in answers} == {"unknown_filter"}
+    assert all("is_active" not in answer.json()["allowed"] for answer in answers)
+
+
+@pytest.mark.parametrize("parameter", ["archived_at", "category_id__gt", "key", "description", "price__icontains"])
+async def test_what_is_not_declared_does_not_exist(client: httpx2.AsyncClient, parameter: str) -> None:
+    response = await client.get("/products", params={parameter: "1"})
+
+    assert (response.status_code, response.json()["code"]) == (422, "unknown_filter")
+
+
+async def test_a_cursor_walks_all_products(menu: Json, client: httpx2.AsyncClient) -> None:
+    found, cursor = [], ""
+    while cursor is not None:
+        page = (await client.get("/products", params={"cursor": cursor, "size": 1})).json()
+        found += [item["name"] for item in page["items"]]
+        cursor = page["next_cursor"]
+
+    assert found == ["Жасмин", "Латте", "Ёжик"]
+
+
+async def test_categories_are_found_by_what_they_show(menu: Json, client: httpx2.AsyncClient) -> None:
+    assert await names(client, "/categories") == ["Кофе", "Чай"]
+    assert await names(client, "/categories", parent_id=menu["coffee"]) == ["Чай"]
+    assert await names(client, "/categories", parent_id__isnull="true") == ["Кофе"]
+    assert await names(client, "/categories", slug__contains="ha") == ["Чай"]
+    assert await names(client, "/categories", search="ЧЕРНЫЙ") == ["Чай"]
+    assert await names(client, "/categories", sort="-name") == ["Чай", "Кофе"]
+
+
+async def test_ingredients_are_found_by_name(client: httpx2.AsyncClient, manager: httpx2.AsyncClient) -> None:
+    for name in ("Мёд", "Молоко", "Лёд"):
+        await make_ingredient(manager, name)
+
+    assert await names(client, "/ingredients") == ["Лёд", "Мёд", "Молоко"]
+    assert await names(client, "/ingredients", name__iendswith="ед") == ["Лёд", "Мёд"]
+    assert await names(client, "/ingredients", search="моло", sort="-name") == ["Молоко"]
+
+
+async def test_modifier_groups_are_found_by_name(manager: httpx2.AsyncClient) -> None:
+    for name in ("Сироп", "Молоко"):
+        await make_group(manager, name)
+
+    assert await names(manager, "/modifier-groups") == ["Молоко", "Сироп"]
+    assert await names(manager, "/modifier-groups", search="сир") == ["Сироп"]
+
+
+async def fill(manager: httpx2.AsyncClient, count: int) -> None:
+    """Make things that have something in every part."""
+    for number in range(count):
+        category = await make_category(manager, f"Кофе {number}")
+        ingredient = await make_ingredient(manager, f"Молоко {number}")
+        options = [{"name": f"Овсяное {part}", "ingredient_ids": [ingredient["id"]]} for part in range(number + 1)]
+        group = await make_group(manager, f"Группа {number}", options=options)
+        product = await make_product(
+            manager,
+            f"Латте {number}",
+            category_ids=[category["id"]],
+            ingredient_ids=[ingredient["id"]],
+            modifier_group_ids=[group["id"]],
+            sizes=[{"name": "S"}, {"name": "M"}],
+        )
+        await add_image(manager, product)
+
+
+async def test_a_page_costs_the_same_whatever_is_on_it(manager: httpx2.AsyncClient, engine: AsyncEngine) -> None:
+    await fill(manager, 4)
+    costs: dict[str, list[int]] = {}
+
+    for path in ("/products", "/categories", "/modifier-groups", "/ingredients"):
+        for size in (1, 3):
+            with recorded(engine) as statements:
+                page = (await manager.get(path, params={"size": size})).json()
+            costs.setdefault(path, []).append(sum(statement.startswith("SELECT") for statement in statements))
+            assert len(page["items"]) == size
+
+    # One of each is to know who asks, two are the page and the total.
+    assert costs == {
+        "/products": [10, 10],
+        "/categories": [3, 3],
+        "/modifier-groups": [5, 5],
+        "/ingredients": [3, 3],
+    }
