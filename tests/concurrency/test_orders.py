@@ -83,9 +83,7 @@ async def test_reading_the_cart_before_emptying_it_would_sell_it_twice(
         items = list(await session.scalars(select(CartItem).join(Cart).where(Cart.user_id == user_id)))
         await asyncio.sleep(0.05)  # what the guard has to withstand
         await session.execute(delete(CartItem).where(CartItem.id.in_([item.id for item in items])))
-        return [
-            TakenItem(i.product_id, i.size_id, cart_queries.choices_of(i), i.note, i.quantity, None) for i in items
-        ]
+        return [TakenItem(i.product_id, i.size_id, cart_queries.choices_of(i), i.note, i.quantity, None) for i in items]
 
     async def no_lock(session: Any, user_id: UUID) -> Any:
         return await session.get_one(User, user_id)
@@ -155,7 +153,7 @@ async def test_without_the_record_one_key_would_be_many_orders(
     """The twin: the key is ignored."""
 
     async def forgetful(*_: Any, create: Any, **__: Any) -> Any:
-        return idempotency._created(*idempotency._rendered(await create()))  # noqa: SLF001
+        return idempotency._created(*idempotency._rendered(await create()))
 
     monkeypatch.setattr(routes, "create_once", forgetful)
 

@@ -2,7 +2,6 @@ from decimal import Decimal
 from uuid import UUID, uuid4
 
 import pytest
-from crema.menu.domain import PricedGroup, PricedOption, PricedProduct, PricedSize
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +15,7 @@ from crema.cart.domain import (
     price_item,
     subtotal,
 )
+from crema.menu.domain import PricedGroup, PricedOption, PricedProduct, PricedSize
 
 
 def option(name: str, price: str = "0", *, most: int = 1, default: bool = False, active: bool = True) -> PricedOption:

@@ -1,6 +1,7 @@
 """Files of pictures: how they are served, and how those nobody names go."""
 
 import os
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -58,35 +59,34 @@ async def test_a_file_is_not_sent_twice(client: httpx2.AsyncClient, manager: htt
     assert again.headers["cache-control"] == first.headers["cache-control"]
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "",
-        "secret_key",
-        "../secret_key",
-        "..%2fsecret_key",
-        "..%2f..%2f..%2f..%2fetc%2fpasswd",
-        "%2e%2e/secret_key",
-        "..%5csecret_key",
-        "%2fetc%2fpasswd",
-        "C:%5cwindows%5cwin.ini",
-        "a" * 32 + "-320.webp",
-        "a" * 32 + "-320.webp%00",
-        "a" * 32 + "-320.webp%0a",
-        "a" * 32 + "-320.webp%2f..%2f..%2fsecret_key",
-        "x/" + "a" * 32 + "-320.webp",
-        "А" * 32 + "-320.webp",
-        "0" * 300,
-        "%ff%fe",
-    ],
-)
-async def test_names_we_never_gave_are_not_looked_up(client: httpx2.AsyncClient, folder: Path, path: str) -> None:
+STRANGE = [
+    "",
+    "secret_key",
+    "../secret_key",
+    "..%2fsecret_key",
+    "..%2f..%2f..%2f..%2fetc%2fpasswd",
+    "%2e%2e/secret_key",
+    "..%5csecret_key",
+    "%2fetc%2fpasswd",
+    "C:%5cwindows%5cwin.ini",
+    "a" * 32 + "-320.webp",
+    "a" * 32 + "-320.webp%00",
+    "a" * 32 + "-320.webp%0a",
+    "a" * 32 + "-320.webp%2f..%2f..%2fsecret_key",
+    "x/" + "a" * 32 + "-320.webp",
+    "А" * 32 + "-320.webp",
+    "0" * 300,
+    "%ff%fe",
+]
+
+
+async def test_names_we_never_gave_are_not_looked_up(client: httpx2.AsyncClient, folder: Path) -> None:
     (folder.parent / "secret_key").write_text("secret")
 
-    response = await client.get(f"/media/{path}")
+    answers = {path: await client.get(f"/media/{path}") for path in STRANGE}
 
-    assert response.status_code == 404
-    assert response.headers["content-type"] == "application/problem+json"
+    assert {path: answer.status_code for path, answer in answers.items()} == dict.fromkeys(STRANGE, 404)
+    assert {answer.headers["content-type"] for answer in answers.values()} == {"application/problem+json"}
 
 
 async def test_a_sweep_removes_files_nobody_names_after_an_hour(
@@ -131,8 +131,7 @@ async def test_a_sweep_tells_which_pictures_lost_their_files(
     app: FastAPI, manager: httpx2.AsyncClient, session: AsyncSession, clock: Clock, folder: Path
 ) -> None:
     image = await add_image(manager, await make_product(manager))
-    for path in folder.iterdir():
-        path.unlink()
+    shutil.rmtree(folder)
     clock.advance(minutes=61)
 
     sweep = await images.sweep_media(session, app.state.media, now=clock())

@@ -68,50 +68,48 @@ async def test_a_new_group_has_all_it_was_given(manager: httpx2.AsyncClient) -> 
     assert await seen(manager, made) == made
 
 
-@pytest.mark.parametrize(
-    "broken",
-    [
-        {"min_choices": 2, "max_choices": 1},
-        {"min_choices": 1, "options": []},
-        {"min_choices": 1, "options": [{"name": "Овсяное", "is_active": False}]},
-        {"min_choices": 3, "max_choices": 3, "options": [{"name": "Овсяное", "max_quantity": 2}]},
-        {"options": [{"name": "Обычное", "is_default": True}, {"name": "Овсяное", "is_default": True}]},
-    ],
-)
-async def test_a_group_nobody_can_choose_from_is_refused_by_its_name(manager: httpx2.AsyncClient, broken: Json) -> None:
-    response = await manager.post("/modifier-group", json={"name": "Молоко"} | broken)
+BROKEN: list[Json] = [
+    {"min_choices": 2, "max_choices": 1},
+    {"min_choices": 1, "options": []},
+    {"min_choices": 1, "options": [{"name": "Овсяное", "is_active": False}]},
+    {"min_choices": 3, "max_choices": 3, "options": [{"name": "Овсяное", "max_quantity": 2}]},
+    {"options": [{"name": "Обычное", "is_default": True}, {"name": "Овсяное", "is_default": True}]},
+]
 
-    assert response.status_code == 422
-    assert response.json()["code"] == "invalid_modifier_group"
-    assert response.json()["group"] == "Молоко"
+
+async def test_a_group_nobody_can_choose_from_is_refused_by_its_name(manager: httpx2.AsyncClient) -> None:
+    answers = [await manager.post("/modifier-group", json={"name": "Молоко"} | broken) for broken in BROKEN]
+
+    assert {answer.status_code for answer in answers} == {422}
+    assert {answer.json()["code"] for answer in answers} == {"invalid_modifier_group"}
+    assert {answer.json()["group"] for answer in answers} == {"Молоко"}
     assert (await manager.get("/modifier-groups")).json()["total"] == 0
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"max_choices": 0},
-        {"max_choices": 51},
-        {"min_choices": -1},
-        {"min_choices": "1"},
-        {"max_choices": True},
-        {"free_quantity": 1.5},
-        {"free_quantity": 51},
-        {"options": [{"name": "Овсяное", "max_quantity": 0}]},
-        {"options": [{"name": "Овсяное", "max_quantity": 21}]},
-        {"options": [{"name": "Овсяное", "max_quantity": 10**9}]},
-        {"options": [{"name": "Овсяное", "price_delta": "-1"}]},
-        {"options": [{"name": "Овсяное", "allergens": ["cats"]}]},
-        {"options": [{"name": "Овсяное"}, {"name": "Овсяное"}]},
-        {"options": [{"name": "Овсяное", "id": str(uuid4())}]},
-        {"options": [{"name": "Овсяное", "ingredient_ids": [str(uuid4())]}]},
-        {"options": [{"name": "Овсяное", "price": 1}]},
-    ],
-)
-async def test_refuses_what_is_not_a_group(manager: httpx2.AsyncClient, wrong: Json) -> None:
-    response = await manager.post("/modifier-group", json={"name": "Молоко"} | wrong)
+WRONG: list[Json] = [
+    {"max_choices": 0},
+    {"max_choices": 51},
+    {"min_choices": -1},
+    {"min_choices": "1"},
+    {"max_choices": True},
+    {"free_quantity": 1.5},
+    {"free_quantity": 51},
+    {"options": [{"name": "Овсяное", "max_quantity": 0}]},
+    {"options": [{"name": "Овсяное", "max_quantity": 21}]},
+    {"options": [{"name": "Овсяное", "max_quantity": 10**9}]},
+    {"options": [{"name": "Овсяное", "price_delta": "-1"}]},
+    {"options": [{"name": "Овсяное", "allergens": ["cats"]}]},
+    {"options": [{"name": "Овсяное"}, {"name": "Овсяное"}]},
+    {"options": [{"name": "Овсяное", "id": str(uuid4())}]},
+    {"options": [{"name": "Овсяное", "ingredient_ids": [str(uuid4())]}]},
+    {"options": [{"name": "Овсяное", "price": 1}]},
+]
 
-    assert response.status_code == 422
+
+async def test_refuses_what_is_not_a_group(manager: httpx2.AsyncClient) -> None:
+    answers = {str(wrong): await manager.post("/modifier-group", json={"name": "Молоко"} | wrong) for wrong in WRONG}
+
+    assert {wrong: answer.status_code for wrong, answer in answers.items()} == dict.fromkeys(answers, 422)
     assert (await manager.get("/modifier-groups")).json()["total"] == 0
 
 

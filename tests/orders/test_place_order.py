@@ -40,7 +40,9 @@ async def count(sessions: Sessions, table: type[Any]) -> int:
         return await session.scalar(select(func.count()).select_from(table)) or 0
 
 
-async def refuse(client: httpx2.AsyncClient, sessions: Sessions, expected: int, code: str, **body: Any) -> dict[str, Any]:
+async def refuse(
+    client: httpx2.AsyncClient, sessions: Sessions, expected: int, code: str, **body: Any
+) -> dict[str, Any]:
     """Expect a refusal that changes nothing."""
     before = (await client.get("/cart")).json()
 
@@ -198,9 +200,7 @@ async def test_refuses_another_price_than_expected(
     assert (await customer.post("/order", json={"expected_total": 620})).status_code == 201
 
 
-async def test_refuses_when_the_shop_is_closed(
-    customer: httpx2.AsyncClient, sessions: Sessions, latte: Latte
-) -> None:
+async def test_refuses_when_the_shop_is_closed(customer: httpx2.AsyncClient, sessions: Sessions, latte: Latte) -> None:
     await make_shop(sessions, hours=(13 * 60, 20 * 60))  # it is noon in Moscow
     await fill_cart(customer, latte)
 

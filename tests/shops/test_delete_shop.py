@@ -42,7 +42,7 @@ async def test_a_cart_forgets_its_shop(
 
 
 async def test_refuses_while_orders_were_placed_there(
-    admin: httpx2.AsyncClient, customer: httpx2.AsyncClient, session: AsyncSession, app: object
+    admin: httpx2.AsyncClient, customer: httpx2.AsyncClient, session: AsyncSession
 ) -> None:
     shop = await add_shop(session)
     now = shop.created_at

@@ -99,6 +99,7 @@ async def test_filters_searches_and_sorts(
         {"near": "55.75"},
         {"near": "55.75,37.61,3"},
         {"near": "nan,nan"},
+        {"near": "٥٥,٣٧"},
         {"near": ""},
         {"open_now": "perhaps"},
     ],

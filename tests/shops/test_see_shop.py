@@ -53,9 +53,7 @@ async def test_anyone_sees_a_shop_whole(client: httpx2.AsyncClient, session: Asy
     }
 
 
-async def test_an_open_shop_tells_when_it_closes(
-    client: httpx2.AsyncClient, session: AsyncSession, clock: Clock
-) -> None:
+async def test_an_open_shop_tells_when_it_closes(client: httpx2.AsyncClient, session: AsyncSession) -> None:
     shop = await add_shop(session)
 
     told = (await client.get(f"/shop/{shop.id}")).json()

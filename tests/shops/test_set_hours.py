@@ -9,7 +9,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.shops.models import OpeningInterval
 from factories.shops import add_shop
-from fixtures.app import Clock
 
 pytestmark = pytest.mark.anyio
 
@@ -23,9 +22,7 @@ async def minutes(session: AsyncSession) -> list[tuple[int, int, int]]:
     return [tuple(row) for row in await session.execute(select(*columns).order_by(*columns))]
 
 
-async def test_replaces_the_week_and_tells_it_in_order(
-    admin: httpx2.AsyncClient, session: AsyncSession, clock: Clock
-) -> None:
+async def test_replaces_the_week_and_tells_it_in_order(admin: httpx2.AsyncClient, session: AsyncSession) -> None:
     shop = await add_shop(session)
     written = week((6, "22:00", "02:00"), (0, "13:00", "24:00"), (0, "08:00", "12:00"), (1, "08:00", "00:00"))
 
@@ -60,45 +57,43 @@ async def test_no_hours_close_the_shop(admin: httpx2.AsyncClient, session: Async
     assert (response.json()["hours"], response.json()["is_open"]) == ([], False)
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        week((0, "08:00", "08:00")),
-        week((0, "8:00", "22:00")),
-        week((0, "08:00", "25:00")),
-        week((0, "08:00", "24:01")),
-        week((0, "24:00", "24:00")),
-        week((0, "08:60", "22:00")),
-        week((0, "08:00:00", "22:00")),
-        week((0, "08:00\n", "22:00")),
-        week((0, "٠٨:٠٠", "22:00")),
-        week((0, "", "22:00")),
-        week((0, None, "22:00")),
-        week((0, 480, 1320)),
-        week((7, "08:00", "22:00")),
-        week((-1, "08:00", "22:00")),
-        week(("0", "08:00", "22:00")),
-        week((True, "08:00", "22:00")),
-        week((0.0, "08:00", "22:00")),
-        week((2**31, "08:00", "22:00")),
-        week(*((0, f"{n // 60:02}:{n % 60:02}", f"{n // 60:02}:{n % 60 + 1:02}") for n in range(11))),
-        week(*((n % 7, "08:00", "22:00") for n in range(71))),
-        {},
-        {"hours": None},
-        {"hours": {}},
-        {"hours": [], "special_days": []},
-        {"hours": [{"weekday": 0, "opens_at": "08:00", "closes_at": "22:00", "note": ""}]},
-        [],
-    ],
-    ids=lambda body: str(body)[:80],
-)
-async def test_refuses_what_is_no_week(admin: httpx2.AsyncClient, session: AsyncSession, body: Any) -> None:
+NO_WEEKS = [
+    week((0, "08:00", "08:00")),
+    week((0, "8:00", "22:00")),
+    week((0, "08:00", "25:00")),
+    week((0, "08:00", "24:01")),
+    week((0, "24:00", "24:00")),
+    week((0, "08:60", "22:00")),
+    week((0, "08:00:00", "22:00")),
+    week((0, "08:00\n", "22:00")),
+    week((0, "0٨:0٠", "22:00")),
+    week((0, "", "22:00")),
+    week((0, None, "22:00")),
+    week((0, 480, 1320)),
+    week((7, "08:00", "22:00")),
+    week((-1, "08:00", "22:00")),
+    week(("0", "08:00", "22:00")),
+    week((True, "08:00", "22:00")),
+    week((0.0, "08:00", "22:00")),
+    week((2**31, "08:00", "22:00")),
+    week(*((0, f"{n // 60:02}:{n % 60:02}", f"{n // 60:02}:{n % 60 + 1:02}") for n in range(11))),
+    week(*((n % 7, "08:00", "22:00") for n in range(71))),
+    {},
+    {"hours": None},
+    {"hours": {}},
+    {"hours": [], "special_days": []},
+    {"hours": [{"weekday": 0, "opens_at": "08:00", "closes_at": "22:00", "note": ""}]},
+    [],
+]
+
+
+async def test_refuses_what_is_no_week(admin: httpx2.AsyncClient, session: AsyncSession) -> None:
     shop = await add_shop(session)
     before = await minutes(session)
 
-    response = await admin.put(f"/shop/{shop.id}/hours", json=body)
+    answers = {str(body): (await admin.put(f"/shop/{shop.id}/hours", json=body)).status_code for body in NO_WEEKS}
 
-    assert response.status_code == 422
+    assert {body: status for body, status in answers.items() if status != 422} == {}
     assert await minutes(session) == before
 
 

@@ -5,14 +5,15 @@ from uuid import uuid4
 
 import httpx2
 import pytest
-from fastapi import Depends, FastAPI
+from fastapi import Depends
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.db.session import Sessions
 from crema.menu.models import Ingredient
+from crema.settings import Settings
 from crema.web.transaction import Transaction, transaction
-from fixtures.app import connect
+from fixtures.app import Clock, connect, make_app
 
 pytestmark = pytest.mark.anyio
 
@@ -31,9 +32,11 @@ async def doom(tx: AsyncSession) -> dict[str, str]:
 
 
 @pytest.fixture
-async def client_of_doom(own_app: FastAPI, own_sessions: Sessions) -> AsyncIterator[httpx2.AsyncClient]:
+async def client_of_doom(settings: Settings, own_sessions: Sessions, clock: Clock) -> AsyncIterator[httpx2.AsyncClient]:
     async with own_sessions.begin() as session:
         await session.execute(text(DEFERRED))
+
+    app = make_app(settings, own_sessions, clock)
 
     async def make(tx: Transaction) -> dict[str, str]:
         return await doom(tx)
@@ -41,9 +44,9 @@ async def client_of_doom(own_app: FastAPI, own_sessions: Sessions) -> AsyncItera
     async def make_late(tx: AsyncSession = Depends(transaction)) -> dict[str, str]:
         return await doom(tx)
 
-    own_app.post("/doomed", status_code=201)(make)
-    own_app.post("/doomed-late", status_code=201)(make_late)
-    async with connect(own_app) as client:
+    app.post("/doomed", status_code=201)(make)
+    app.post("/doomed-late", status_code=201)(make_late)
+    async with connect(app) as client:
         yield client
 
 

@@ -37,7 +37,7 @@ class Base(DeclarativeBase):
         }
     )
     # What the database computes at an UPDATE comes back with it, instead of being read lazily, which async can't.
-    __mapper_args__: ClassVar[dict[str, Any]] = {"eager_defaults": True}
+    __mapper_args__ = {"eager_defaults": True}  # noqa: RUF012 - declared so by SQLAlchemy
     type_annotation_map: ClassVar[dict[Any, Any]] = {
         datetime: DateTime(timezone=True),
         dict[str, Any]: postgresql.JSONB,

@@ -110,7 +110,10 @@ class Option(Base):
     allergens: Mapped[list[str]] = mapped_column(ARRAY(TEXT), server_default="{}")
 
     ingredients: Mapped[list[OptionIngredient]] = relationship(
-        lazy="raise", order_by="OptionIngredient.position", cascade="all, delete-orphan", passive_deletes=True
+        lazy="raise",
+        order_by="OptionIngredient.position, OptionIngredient.ingredient_id",
+        cascade="all, delete-orphan",
+        passive_deletes=True,
     )
 
 
@@ -239,16 +242,22 @@ class Product(Base):
     updated_at: Mapped[Updated]
 
     categories: Mapped[list[ProductCategory]] = relationship(
-        lazy="raise", order_by="ProductCategory.position", cascade="all, delete-orphan", passive_deletes=True
+        lazy="raise", order_by="ProductCategory.category_id", cascade="all, delete-orphan", passive_deletes=True
     )
     sizes: Mapped[list[Size]] = relationship(
         lazy="raise", order_by="Size.position, Size.id", cascade="all, delete-orphan", passive_deletes=True
     )
     modifier_groups: Mapped[list[ProductModifierGroup]] = relationship(
-        lazy="raise", order_by="ProductModifierGroup.position", cascade="all, delete-orphan", passive_deletes=True
+        lazy="raise",
+        order_by="ProductModifierGroup.position, ProductModifierGroup.group_id",
+        cascade="all, delete-orphan",
+        passive_deletes=True,
     )
     ingredients: Mapped[list[ProductIngredient]] = relationship(
-        lazy="raise", order_by="ProductIngredient.position", cascade="all, delete-orphan", passive_deletes=True
+        lazy="raise",
+        order_by="ProductIngredient.position, ProductIngredient.ingredient_id",
+        cascade="all, delete-orphan",
+        passive_deletes=True,
     )
     images: Mapped[list[ProductImage]] = relationship(
         lazy="raise",

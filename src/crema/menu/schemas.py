@@ -218,18 +218,6 @@ class ProductIn(Input):
             raise ValueError("send modifier_group_ids or modifier_groups, not both")
         return self
 
-    @property
-    def group_field(self) -> str:
-        """Which of the two the client named the groups in."""
-        return "modifier_groups" if "modifier_groups" in self.model_fields_set else "modifier_group_ids"
-
-    @property
-    def group_links(self) -> list[GroupLinkIn]:
-        """The groups, in whichever way they were sent."""
-        if self.group_field == "modifier_groups":
-            return self.modifier_groups
-        return [GroupLinkIn(group_id=group_id) for group_id in self.modifier_group_ids]
-
 
 @partial
 class ProductPatch(ProductIn):

@@ -38,7 +38,7 @@ ORDERS: Final = Listing(
         "created_at": InstantField(Order.created_at),
         "updated_at": InstantField(Order.updated_at),
     },
-    sort=["created_at", "updated_at", "ready_estimate_at", "total", "number", "status"],
+    sort=["created_at", "updated_at", "ready_estimate_at", "total", "number"],
     default_sort="-created_at",
     search={"number": Order.number, "comment": Order.comment},
     id_column=Order.id,
@@ -62,7 +62,7 @@ def visible_to(actor: Actor) -> ColumnElement[bool]:
     return or_(own, Order.shop_id.in_(actor.shop_ids))
 
 
-def _whole(statement: Select[tuple[Order]]) -> Select[tuple[Order]]:
+def _whole(statement: Select[Order]) -> Select[Order]:
     return statement.options(joinedload(Order.shop), selectinload(Order.lines), selectinload(Order.history))
 
 

@@ -24,7 +24,10 @@ async def _near(
         str | None,
         Query(
             # Latitude to 90, longitude to 180.
-            pattern=r"^-?([0-8]?\d(\.\d{1,15})?|90(\.0{1,15})?),-?((1[0-7]\d|\d{1,2})(\.\d{1,15})?|180(\.0{1,15})?)$",
+            pattern=(
+                r"^-?([0-8]?[0-9](\.[0-9]{1,15})?|90(\.0{1,15})?)"
+                r",-?((1[0-7][0-9]|[0-9]{1,2})(\.[0-9]{1,15})?|180(\.0{1,15})?)$"
+            ),
             description="`latitude,longitude`: adds `distance_m` and the order `distance`, which is then the default.",
             examples=["55.7512,37.6184"],
         ),

@@ -16,7 +16,7 @@ from crema.shops.domain import MAX_INTERVALS_A_DAY, OpeningHours
 # Of the package, not of the machine: wherever a server runs it knows the same zones.
 ZONES: Final = frozenset((files("tzdata") / "zones").read_text().split())
 
-_WALL_TIME: Final = r"([01]\d|2[0-3]):[0-5]\d"
+_WALL_TIME: Final = "([01][0-9]|2[0-3]):[0-5][0-9]"
 _TOLD: Final = {"hours", "special_days", "is_open", "opens_at", "closes_at"}
 _ARBAT: Final[JsonDict] = {
     "name": "Арбат",

@@ -36,7 +36,8 @@ def describe(app: FastAPI) -> Callable[[], dict[str, Any]]:
             schemas["Problem"] = problem
             for item in document["paths"].values():
                 for method in _METHODS & item.keys():
-                    item[method]["responses"].update(_stringed(refusals(503)))
+                    everywhere = (413, 503) if "requestBody" in item[method] else (503,)
+                    item[method]["responses"].update(_stringed(refusals(*everywhere)))
             app.openapi_schema = document
         return app.openapi_schema
 

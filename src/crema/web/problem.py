@@ -147,6 +147,10 @@ def _printable(text: Any) -> str:
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
+    if status == HTTPStatus.BAD_REQUEST:  # a body FastAPI can't parse is an input like any other we can't take
+        return await _invalid(
+            request, RequestValidationError([{"loc": ("body",), "msg": str(error.detail), "type": "unparsable"}])
+        )
     known = {404: errors.NotFoundError, 413: errors.TooLargeError, 401: errors.UnauthenticatedError}.get(status)
     return problem(
         request,
@@ -174,7 +178,7 @@ async def _database(request: Request, error: Exception) -> Response:
     assert isinstance(error, sqlalchemy.exc.DBAPIError)
     cause = error.orig.__cause__ if error.orig else None
     if error.connection_invalidated or isinstance(cause, DATABASE_AWAY):
-        return await unavailable(request, cause or error)
+        return await unavailable(request, error)
     raise error
 
 

@@ -1,6 +1,6 @@
 """The PostgreSQL that serves when none is configured: our own supervisor around ordinary server binaries."""
 
 from crema.db.embedded.binaries import EmbeddedPostgresError, find_binaries
-from crema.db.embedded.server import EmbeddedPostgres
+from crema.db.embedded.server import EmbeddedPostgres, find_running
 
-__all__ = ["EmbeddedPostgres", "EmbeddedPostgresError", "find_binaries"]
+__all__ = ["EmbeddedPostgres", "EmbeddedPostgresError", "find_binaries", "find_running"]

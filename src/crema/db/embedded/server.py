@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -13,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from crema.db.embedded.binaries import EmbeddedPostgresError, find_binaries, major_version
 from crema.db.embedded.identity import Identity, choose_identity
@@ -24,6 +25,7 @@ _INITDB_SECONDS: Final = 300
 _OLD_SERVER_SECONDS: Final = 30
 _ENDINGS: Final = ((signal.SIGINT, 8), (signal.SIGQUIT, 6), (signal.SIGKILL, 5))  # fast, immediate, by force
 _LOG_BYTES: Final = 5_000_000
+_URL_FILE: Final = "postgres.url"
 _SOCKET_PATH_BYTES: Final = 107
 _PORT: Final = 5432  # names the socket file only
 _BUILTIN_LOCALES_SINCE: Final = 17
@@ -90,7 +92,9 @@ class EmbeddedPostgres:
             except BaseException:
                 self.stop()
                 raise
-        return f"postgresql://crema@/crema?host={quote(str(self._socket_dir), safe='/')}&port={_PORT}"
+        url = f"postgresql://crema@/crema?host={quote(str(self._socket_dir), safe='/')}&port={_PORT}"
+        (self._data_dir / _URL_FILE).write_text(url)
+        return url
 
     def stop(self) -> None:
         """Shut down within seconds: open transactions roll back. Idempotent, leaves no process."""
@@ -105,6 +109,7 @@ class EmbeddedPostgres:
             self._end_orphans()
             self._process = None
         if self._socket_dir is not None:
+            (self._data_dir / _URL_FILE).unlink(missing_ok=True)
             shutil.rmtree(self._socket_dir, ignore_errors=True)
             self._socket_dir = None
         self._lock.release()
@@ -257,6 +262,17 @@ class EmbeddedPostgres:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         wait_until(lambda: not servers_in(self._cluster), _ENDINGS[-1][1])
+
+
+def find_running(data_dir: Path) -> str | None:
+    """Find the URL of the server another process runs on this folder. A killed one may have left its own behind."""
+    with suppress(OSError):
+        url = (data_dir / _URL_FILE).read_text()
+        socket_path = Path(unquote(parse_qs(urlsplit(url).query)["host"][0])) / f".s.PGSQL.{_PORT}"
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.connect(str(socket_path))
+        return url
+    return None
 
 
 def _last_lines(output: bytes) -> str:

@@ -51,11 +51,8 @@ def when_violated(constraint: str, refusal: CremaError) -> Iterator[None]:
 
 
 async def free_slug(session: AsyncSession, model: type[Category | Product], name: str) -> str:
-    """Make a slug of a name, with a number if another has it already.
-
-    Slugs are made one at a time until the end of the transaction, so that two of one name don't collide.
-    """
-    await session.execute(select(func.pg_advisory_xact_lock(func.hashtext("crema.menu.slugs"))))
+    """Make a slug of a name, with a number if another has it already."""
+    await _lock_slugs(session)
     base = slugify(name, max_length=_ROOM) or "item"
     alike = select(model.slug).where(or_(model.slug == base, model.slug.startswith(f"{base}-", autoescape=True)))
     if issubclass(model, Product):
@@ -63,6 +60,11 @@ async def free_slug(session: AsyncSession, model: type[Category | Product], name
     taken = set(await session.scalars(alike))
     numbered = (f"{base}-{number}" for number in count(2))
     return base if base not in taken else next(slug for slug in numbered if slug not in taken)
+
+
+async def _lock_slugs(session: AsyncSession) -> None:
+    """Let those who make slugs take turns until their transactions end: two of one name would collide."""
+    await session.execute(select(func.pg_advisory_xact_lock(func.hashtext("crema.menu.slugs"))))
 
 
 async def check_known(session: AsyncSession, model: type[Category | Ingredient], wanted: Mapping[Loc, UUID]) -> None:

@@ -1,0 +1,135 @@
+"""Editors at once: truly parallel changes that truly commit, and twins whose guard is off."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crema.menu import queries
+from crema.menu.domain import MAX_IMAGES
+from crema.menu.models import Product
+from crema.menu.service import categories, integrity
+from factories.menu import add_image, make_category, make_product, upload
+from fixtures.app import connect
+from fixtures.people import make_person
+
+pytestmark = pytest.mark.anyio
+
+IN_VAIN_SECONDS = 0.3
+
+
+@pytest.fixture
+async def editor(own_app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
+    person = await make_person(own_app, email="manager@example.com", role="manager")
+    async with connect(own_app, person.token) as client:
+        yield client
+
+
+def meeting_a_rival(function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """Make a caller that has its answer wait until another has one too, or in vain where a guard keeps it out."""
+    both = asyncio.Barrier(2)
+
+    async def slow(*args: Any, **kwargs: Any) -> Any:
+        answer = await function(*args, **kwargs)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(both.wait(), IN_VAIN_SECONDS)
+        return answer
+
+    return slow
+
+
+async def nothing(*_: Any, **__: Any) -> None:
+    """Stand where a guard stood."""
+
+
+async def move_under_each_other(editor: httpx2.AsyncClient) -> tuple[list[int], bool]:
+    """Move each of two trees under the other's leaf, at once; tell the answers and whether a circle came of it."""
+    roots = [await make_category(editor, name) for name in ("Кофе", "Чай")]
+    leaves = [await make_category(editor, "Лист", parent_id=root["id"]) for root in roots]
+
+    answers = await asyncio.gather(
+        *(
+            editor.patch(f"/category/{root['id']}", json={"parent_id": leaf["id"]})
+            for root, leaf in zip(roots, reversed(leaves), strict=True)
+        )
+    )
+
+    found = (await editor.get("/categories")).json()["items"]
+    parents = {category["id"]: category["parent_id"] for category in found}
+    return sorted(answer.status_code for answer in answers), _has_circle(parents)
+
+
+def _has_circle(parents: dict[str, str | None]) -> bool:
+    """Climb from everywhere as far as there are headings: whoever has not reached the top goes round."""
+    heights: set[str | None] = set(parents)
+    for _ in parents:
+        heights = {parents[at] for at in heights if at is not None}
+    return heights - {None} != set()
+
+
+async def test_two_moves_never_close_a_circle(editor: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queries, "is_under", meeting_a_rival(queries.is_under))
+
+    assert await move_under_each_other(editor) == ([200, 409], False)
+
+
+async def test_without_turns_two_moves_close_a_circle(
+    editor: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "is_under", meeting_a_rival(queries.is_under))
+    monkeypatch.setattr(categories, "_lock_tree", nothing)
+
+    assert await move_under_each_other(editor) == ([200, 200], True)
+
+
+async def upload_two_for_one_place(
+    editor: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> tuple[list[int], int]:
+    product = await make_product(editor)
+    for _ in range(MAX_IMAGES - 1):
+        await add_image(editor, product)
+    monkeypatch.setattr(queries, "list_images", meeting_a_rival(queries.list_images))
+
+    answers = await asyncio.gather(*(upload(editor, product) for _ in range(2)))
+
+    shown = (await editor.get(f"/product/{product['id']}")).json()["images"]
+    return sorted(answer.status_code for answer in answers), len(shown)
+
+
+async def test_two_uploads_never_exceed_the_limit(editor: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await upload_two_for_one_place(editor, monkeypatch) == ([201, 409], MAX_IMAGES)
+
+
+async def test_without_the_products_lock_two_uploads_exceed_the_limit(
+    editor: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unlocked(session: AsyncSession, product_id: UUID) -> Product:
+        return await queries.get_product(session, product_id=product_id)
+
+    monkeypatch.setattr(queries, "get_product_for_update", unlocked)
+
+    assert await upload_two_for_one_place(editor, monkeypatch) == ([201, 201], MAX_IMAGES + 1)
+
+
+async def make_namesakes(editor: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.setattr(categories, "free_slug", meeting_a_rival(integrity.free_slug))
+    answers = await asyncio.gather(*(editor.post("/category", json={"name": "Кофе"}) for _ in range(2)))
+    return sorted(answer.json().get("slug") or answer.json()["code"] for answer in answers)
+
+
+async def test_namesakes_made_at_once_get_slugs_of_their_own(
+    editor: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await make_namesakes(editor, monkeypatch) == ["kofe", "kofe-2"]
+
+
+async def test_without_turns_namesakes_collide(editor: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(integrity, "_lock_slugs", nothing)
+
+    assert await make_namesakes(editor, monkeypatch) == ["kofe", "slug_taken"]

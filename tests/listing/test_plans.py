@@ -1,0 +1,184 @@
+"""Every field a list declares is backed by an index: found in the plans on 100,000 rows."""
+
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from sqlalchemy import Select, select, text
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
+
+from crema.accounts.domain import PERMISSIONS
+from crema.accounts.models import Role, User
+from crema.accounts.queries import ROLES, USERS
+from crema.db.listing import Listing, paginate
+from crema.menu.models import Category, Ingredient, ModifierGroup, Product
+from crema.menu.queries import CATEGORIES, INGREDIENTS, MODIFIER_GROUPS, PRODUCTS
+from crema.orders.models import Order
+from crema.orders.queries import ORDERS
+from crema.shops.models import Shop
+from crema.shops.queries import SHOPS
+
+pytestmark = pytest.mark.anyio
+
+FILL = (
+    """CREATE TEMPORARY TABLE numbers AS
+       SELECT n, lpad(to_hex(n), 32, '0')::uuid AS id, 'Имя ' || n AS name, 'О ' || n % 1000 AS about,
+              n % 5000 AS few, n % 500 <> 0 AS most, timestamptz '2026-01-01' + n * interval '1 minute' AS moment
+       FROM generate_series(1, 100000) n""",
+    """INSERT INTO products (id, slug, name, description, price, is_active, position, created_at, updated_at)
+       SELECT id, 'slug-' || n, name, about, few, most, few, moment, moment FROM numbers""",
+    """INSERT INTO categories (id, slug, name, description, is_active, position, created_at, updated_at, parent_id)
+       SELECT id, 'slug-' || n, name, about, most, few, moment, moment,
+              CASE WHEN n > 1000 THEN lpad(to_hex(n % 1000 + 1), 32, '0')::uuid END
+       FROM numbers""",
+    "INSERT INTO product_categories (product_id, category_id) SELECT id, id FROM numbers",
+    "INSERT INTO modifier_groups (id, name, created_at, updated_at) SELECT id, name, moment, moment FROM numbers",
+    "INSERT INTO ingredients (id, name) SELECT id, name FROM numbers",
+    """INSERT INTO roles (id, name, description, is_builtin, created_at, updated_at)
+       SELECT id, name, about, NOT most, moment, moment FROM numbers""",
+    """INSERT INTO users (id, email, name, phone, role_id, is_active, verified_at, created_at, updated_at)
+       SELECT id, n || '@example.com', name, '+7' || n, id, most, CASE WHEN most THEN moment END, moment, moment
+       FROM numbers""",
+    """INSERT INTO shops (id, slug, name, address, timezone, is_active, created_at, updated_at)
+       SELECT id, 'slug-' || n, name, about, 'Zone/' || few, most, moment, moment FROM numbers""",
+    """INSERT INTO orders (id, number, business_date, status, shop_id, user_id, pickup_at, ready_estimate_at, comment,
+                           payment_status, subtotal, total, currency, created_at, updated_at)
+       SELECT id, 'A-' || n, moment, CASE WHEN most THEN 'completed' ELSE 'placed' END, id, id, moment, moment, about,
+              CASE WHEN most THEN 'paid' ELSE 'pending' END, few, few, 'RUB', moment, moment FROM numbers""",
+)
+TABLES = "products, categories, product_categories, modifier_groups, ingredients, roles, users, shops, orders"
+LISTS: dict[str, tuple[Listing, Select[Any]]] = {
+    "products": (PRODUCTS, select(Product).where(Product.archived_at.is_(None))),
+    "categories": (CATEGORIES, select(Category)),
+    "modifier_groups": (MODIFIER_GROUPS, select(ModifierGroup)),
+    "ingredients": (INGREDIENTS, select(Ingredient)),
+    "roles": (ROLES, select(Role)),
+    "users": (USERS, select(User).join(User.role).where(User.deleted_at.is_(None))),
+    "shops": (SHOPS, select(Shop)),
+    "orders": (ORDERS, select(Order).where(Order.hidden_at.is_(None))),
+}
+VALUES = {
+    "id": "00000000-0000-0000-0000-000000000007",
+    "category_id": "00000000-0000-0000-0000-000000000007",
+    "parent_id": "00000000-0000-0000-0000-000000000007",
+    "name": "латте",
+    "slug": "slug-7",
+    "price": "7",
+    "position": "7",
+    "is_active": "false",
+    "created_at": "2026-01-01T00:07:00Z",
+    "updated_at": "2026-01-01T00:07:00Z",
+    "description": "О 7",
+    "is_builtin": "true",
+    "email": "7@example.com",
+    "phone": "+77",
+    "role": "Имя 7",
+    "is_verified": "false",
+    "address": "О 7",
+    "timezone": "Zone/7",
+    "number": "A-7",
+    "status": "placed",
+    "shop_id": "00000000-0000-0000-0000-000000000007",
+    "user_id": "00000000-0000-0000-0000-000000000007",
+    "pickup_at": "2026-01-01T00:07:00Z",
+    "ready_estimate_at": "2026-01-01T00:07:00Z",
+    "total": "7",
+    "comment": "О 7",
+    "payment_status": "pending",
+}
+COLUMNS = {"is_verified": "ix_users_unverified", "role": "name"}
+"""What a field is called in the plan, where that is another name: a partial index is its own condition."""
+"""A value of each field that few rows have."""
+SLUGGED = ("products", "categories")
+
+
+INDEXES = """
+    SELECT indexname, indexdef FROM pg_indexes
+    WHERE tablename = ANY (string_to_array(:tables, ', '))
+    AND NOT EXISTS (SELECT FROM pg_constraint WHERE conname = indexname)
+"""
+
+
+@pytest.fixture(scope="module")
+async def crowded(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """Fill the lists, in a transaction that is rolled back. Indexes are built afterwards: that is much faster."""
+    async with engine.connect() as connection, connection.begin() as outer:
+        indexes = (await connection.execute(text(INDEXES), {"tables": TABLES})).all()
+        for statement in (
+            "SET LOCAL statement_timeout = '60s'",
+            f"DROP INDEX {', '.join(name for name, _ in indexes)}",
+            *FILL,
+            *(definition for _, definition in indexes),
+            f"ANALYZE {TABLES}",
+        ):
+            await connection.exec_driver_sql(statement)
+        yield connection
+        await outer.rollback()
+
+
+class Caught(Exception):  # noqa: N818 - it is no error
+    """Carries the statement that a page would run."""
+
+
+async def plan(crowded: AsyncConnection, name: str, parameters: dict[str, str]) -> str:
+    """Explain the statement that a page with these parameters runs."""
+    listing, statement = LISTS[name]
+    query = listing.parse(parameters.items(), permissions=PERMISSIONS)
+
+    class Explaining(AsyncSession):
+        async def execute(self, statement: Any, *_: Any, **__: Any) -> Any:
+            raise Caught(statement)
+
+    with pytest.raises(Caught) as caught:
+        await paginate(Explaining(crowded), statement, query)
+    compiled = caught.value.args[0].compile(
+        dialect=postgresql.dialect(),
+        compile_kwargs={"literal_binds": True},  # type: ignore[no-untyped-call]
+    )
+    rows = await crowded.exec_driver_sql(f"EXPLAIN {str(compiled).replace('%%', '%')}")
+    return "\n".join(row[0] for row in rows)
+
+
+FILTERS = [(name, field) for name, (listing, _) in LISTS.items() for field in listing.fields]
+SORTS = [
+    (name, sort)
+    for name, (listing, _) in LISTS.items()
+    for sort in [*listing.sort, *(f"-{each}" for each in listing.sort), listing.default_sort]
+]
+
+
+def is_looked_up(plan: str, column: str) -> bool:
+    """Tell whether an index found the rows by this column, not merely gave them in some order."""
+    return any(column in line and ("Index Cond" in line or column.startswith("ix_")) for line in plan.splitlines())
+
+
+async def test_every_filter_has_its_index(crowded: AsyncConnection) -> None:
+    plans = {f"{name}.{field}": (field, await plan(crowded, name, {field: VALUES[field]})) for name, field in FILTERS}
+
+    assert {
+        where: found for where, (field, found) in plans.items() if not is_looked_up(found, COLUMNS.get(field, field))
+    } == {}
+
+
+async def test_every_order_has_its_index(crowded: AsyncConnection) -> None:
+    plans = {f"{name} by {sort}": await plan(crowded, name, {"sort": sort}) for name, sort in SORTS}
+
+    unordered = re.compile(r"Seq Scan|(?<!Incremental )Sort  \(")  # an incremental sort only breaks ties
+    assert {order: found for order, found in plans.items() if unordered.search(found)} == {}
+
+
+async def test_every_search_has_its_index(crowded: AsyncConnection) -> None:
+    plans = {
+        (name, column): await plan(crowded, name, {"search": "латте", "search_fields": column})
+        for name, (listing, _) in LISTS.items()
+        for column in listing.search
+    }
+    plans |= {
+        (name, next(iter(listing.search))): await plan(crowded, name, {"search": "латте"})
+        for name, (listing, _) in LISTS.items()
+    }
+    plans |= {(name, "slug"): await plan(crowded, name, {"slug__icontains": "латте"}) for name in SLUGGED}
+
+    assert {where: found for where, found in plans.items() if not is_looked_up(found, where[1])} == {}
