@@ -1,7 +1,6 @@
 """Who is asking, as types: a route's signature says what it demands."""
 
 from collections.abc import Callable, Coroutine
-from ipaddress import ip_address, ip_network
 from typing import Annotated, Any
 
 import structlog
@@ -9,7 +8,7 @@ from fastapi import Depends, Request
 from fastapi.security import OAuth2PasswordBearer
 
 from crema.accounts import queries
-from crema.accounts.domain import Actor
+from crema.accounts.domain import Actor, network_of
 from crema.accounts.service.codes import Codes
 from crema.accounts.service.logins import EmailNotVerifiedError, Logins
 from crema.accounts.service.passwords import Passwords
@@ -79,17 +78,7 @@ RoleEditor = Annotated[Actor, Depends(_allowed("roles:write"))]
 async def _origin(request: Request, language: Language) -> Origin:
     """Where the request comes from: the address the server sees, cut to the network a person commands."""
     host = request.client.host if request.client else ""
-    return Origin(
-        network=_network(host), user_agent=request.headers.get("user-agent", "")[:300], language=language
-    )
-
-
-def _network(host: str) -> str:
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return host[:64]
-    return str(ip_network((address, 24 if address.version == 4 else 64), strict=False))  # noqa: PLR2004
+    return Origin(network=network_of(host), user_agent=request.headers.get("user-agent", "")[:300], language=language)
 
 
 async def _passwords(request: Request) -> Passwords:

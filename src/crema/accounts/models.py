@@ -57,6 +57,7 @@ class Role(Base):
 
 Index("ix_roles_created_at_id", Role.created_at, Role.id)
 Index("ix_roles_updated_at_id", Role.updated_at, Role.id)
+Index("ix_roles_is_builtin", Role.is_builtin, Role.id)
 Index("ix_roles_name_folded", fold(Role.name), Role.id)
 Index("ix_roles_description_folded", fold(Role.description), Role.id)
 trigrams("ix_roles_name_trgm", Role.name)
@@ -69,9 +70,7 @@ class StaffShop(Base):
     __tablename__ = "staff_shops"
 
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
-    shop_id: Mapped[UUID] = mapped_column(
-        ForeignKey("shops.id", ondelete="CASCADE"), primary_key=True, index=True
-    )
+    shop_id: Mapped[UUID] = mapped_column(ForeignKey("shops.id", ondelete="CASCADE"), primary_key=True, index=True)
 
 
 class User(Base):
@@ -135,20 +134,21 @@ class User(Base):
 
 
 Index("uq_users_email_lower", func.lower(User.email), unique=True)
-Index("ix_users_unverified", User.created_at, postgresql_where=User.verified_at.is_(None))
-Index("ix_users_blocked", User.id, postgresql_where=User.is_active.is_(False))
+Index("ix_users_unverified", User.created_at, User.id, postgresql_where=User.verified_at.is_(None))
+Index("ix_users_is_active", User.is_active, User.created_at, User.id)
 Index("ix_users_created_at_id", User.created_at, User.id)
 Index("ix_users_updated_at_id", User.updated_at, User.id)
 Index("ix_users_phone_folded", fold(User.phone))
 Index("ix_users_email_folded", fold(User.email), User.id)
 Index("ix_users_name_folded", fold(User.name), User.id)
+Index("ix_users_name_sort", fold(func.coalesce(User.name, "")), User.id)
 trigrams("ix_users_email_trgm", User.email)
 trigrams("ix_users_name_trgm", User.name)
 trigrams("ix_users_phone_trgm", User.phone)
 
 
 class OneTimeCode(Base):
-    """A six-digit code sent by mail, and what it will confirm.
+    """A six-digit code sent by mail, and what it will confirm. Once spent it is deleted.
 
     For a registration, `name`, `phone` and `password_hash` are those of that very attempt, so that nobody
     can plant a password on someone else's address.
@@ -168,12 +168,18 @@ class OneTimeCode(Base):
     code_hash: Mapped[bytes] = mapped_column(LargeBinary)
     tries: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     expires_at: Mapped[datetime]
-    used_at: Mapped[datetime | None]
     created_at: Mapped[Created]
     name: Mapped[str | None] = mapped_column(String(120))
     phone: Mapped[str | None] = mapped_column(String(20))
     password_hash: Mapped[str | None]
     new_email: Mapped[str | None] = mapped_column(String(254))
+
+
+Index(
+    "ix_one_time_codes_new_email_lower",
+    func.lower(OneTimeCode.new_email),
+    postgresql_where=OneTimeCode.new_email.is_not(None),
+)
 
 
 class Session(Base):
@@ -203,9 +209,7 @@ class RefreshToken(Base):
     used_at: Mapped[datetime | None]
 
 
-Index(
-    "uq_refresh_tokens_live", RefreshToken.session_id, unique=True, postgresql_where=RefreshToken.used_at.is_(None)
-)
+Index("uq_refresh_tokens_live", RefreshToken.session_id, unique=True, postgresql_where=RefreshToken.used_at.is_(None))
 
 
 class Throttle(Base):

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload, selectinload
 
 from crema.accounts.domain import ADMIN, Actor
-from crema.accounts.models import OneTimeCode, Permission, Role, RolePermission, Session, StaffShop, User
+from crema.accounts.models import Permission, Role, RolePermission, Session, StaffShop, User
 from crema.core.errors import NotFoundError
 from crema.core.page import Page
 from crema.db.listing import (
@@ -37,7 +37,12 @@ USERS: Final = Listing(
         "created_at": InstantField(User.created_at),
         "updated_at": InstantField(User.updated_at),
     },
-    sort=["created_at", "updated_at", "email"],
+    sort={
+        "created_at": InstantField(User.created_at),
+        "updated_at": InstantField(User.updated_at),
+        "email": TextField(User.email),
+        "name": TextField(func.coalesce(User.name, "")),
+    },
     default_sort="-created_at",
     search={"email": User.email, "name": User.name, "phone": User.phone},
     id_column=User.id,
@@ -121,7 +126,7 @@ async def list_admin_recipients(session: AsyncSession) -> list[tuple[str, str, s
     return [(email, language, name) for email, language, name in rows if email]
 
 
-def _whole(statement: Select[tuple[User]]) -> Select[tuple[User]]:
+def _whole(statement: Select[User]) -> Select[User]:
     return statement.options(
         joinedload(User.role).selectinload(Role.permissions), selectinload(User.staff_shops)
     ).execution_options(populate_existing=True)
@@ -132,39 +137,36 @@ async def list_users(session: AsyncSession, *, query: ListQuery) -> Page[User]:
     return await paginate(session, _whole(select(User).join(User.role).where(User.deleted_at.is_(None))), query)
 
 
+async def find_user(session: AsyncSession, user_id: UUID) -> User | None:
+    """Load a person whole; one who was deleted is not there."""
+    return await session.scalar(_whole(select(User).where(User.id == user_id, User.deleted_at.is_(None))))
+
+
 async def get_user(session: AsyncSession, user_id: UUID) -> User:
     """Load a person whole; one who was deleted is not there."""
-    user = await session.scalar(_whole(select(User).where(User.id == user_id, User.deleted_at.is_(None))))
+    user = await find_user(session, user_id)
     if user is None:
         raise NotFoundError
     return user
 
 
-async def get_user_for_update(session: AsyncSession, user_id: UUID) -> User:
-    """Lock a person until the transaction ends, then load them whole."""
+async def find_user_for_update(session: AsyncSession, user_id: UUID) -> User | None:
+    """Lock a person until the transaction ends, then load them whole, over what was loaded before."""
     await session.execute(select(User.id).where(User.id == user_id).with_for_update())
-    return await get_user(session, user_id)
+    return await find_user(session, user_id)
+
+
+async def get_user_for_update(session: AsyncSession, user_id: UUID) -> User:
+    """Lock a person until the transaction ends, then load them whole, over what was loaded before."""
+    user = await find_user_for_update(session, user_id)
+    if user is None:
+        raise NotFoundError
+    return user
 
 
 async def find_user_by_email(session: AsyncSession, email: str) -> User | None:
     """Load the person who has this address, verified or not."""
     return await session.scalar(_whole(select(User).where(func.lower(email) == EMAIL_KEY)))
-
-
-async def find_user_changing_to(session: AsyncSession, email: str, *, now: datetime) -> User | None:
-    """Load the person to whose wish for this address a code went out last."""
-    user_id = await session.scalar(
-        select(OneTimeCode.user_id)
-        .where(
-            OneTimeCode.purpose == "email_change",
-            func.lower(OneTimeCode.new_email) == func.lower(email),
-            OneTimeCode.used_at.is_(None),
-            OneTimeCode.expires_at > now,
-        )
-        .order_by(OneTimeCode.id.desc())
-        .limit(1)
-    )
-    return await get_user(session, user_id) if user_id else None
 
 
 async def lock_admins(session: AsyncSession) -> list[UUID]:
@@ -187,10 +189,13 @@ async def get_role_id(session: AsyncSession, name: str) -> UUID:
     return role_id
 
 
-async def find_role_by_name(session: AsyncSession, name: str) -> Role | None:
-    """Load a role with its permissions."""
+async def find_role_to_give(session: AsyncSession, name: str) -> Role | None:
+    """Load a role with its permissions, and keep it from being deleted meanwhile."""
     return await session.scalar(
-        select(Role).where(Role.name == name).options(selectinload(Role.permissions))
+        select(Role)
+        .where(Role.name == name)
+        .options(selectinload(Role.permissions))
+        .with_for_update(read=True, key_share=True)
     )
 
 
@@ -205,6 +210,12 @@ async def get_role(session: AsyncSession, role_id: UUID) -> Role:
     return role
 
 
+async def get_role_for_update(session: AsyncSession, role_id: UUID) -> Role:
+    """Lock a role until the transaction ends, then load it with its permissions."""
+    await session.execute(select(Role.id).where(Role.id == role_id).with_for_update())
+    return await get_role(session, role_id)
+
+
 async def list_roles(session: AsyncSession, *, query: ListQuery) -> Page[Role]:
     """Page through roles."""
     return await paginate(session, select(Role).options(selectinload(Role.permissions)), query)
@@ -215,11 +226,7 @@ async def list_permissions(session: AsyncSession, *, query: ListQuery) -> Page[P
     return await paginate(session, select(Permission), query)
 
 
-async def list_sessions(
-    session: AsyncSession, *, user_id: UUID, now: datetime, query: ListQuery
-) -> Page[Session]:
+async def list_sessions(session: AsyncSession, *, user_id: UUID, now: datetime, query: ListQuery) -> Page[Session]:
     """Page through a person's logins that count."""
-    mine = select(Session).where(
-        Session.user_id == user_id, Session.ended_at.is_(None), Session.expires_at > now
-    )
+    mine = select(Session).where(Session.user_id == user_id, Session.ended_at.is_(None), Session.expires_at > now)
     return await paginate(session, mine, query)

@@ -1,17 +1,26 @@
 """JSON of people, sessions and roles."""
 
+import unicodedata
 from typing import Annotated, Self
 from uuid import UUID
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
 from crema.accounts.domain import PERMISSIONS
-from crema.accounts.models import Session
 from crema.schemas import Email, Input, Instant, Name, Output, Phone, Text, partial, unique
 
+
+def _composed(password: str) -> str:
+    """Make the letters one typed the same on every keyboard."""
+    return unicodedata.normalize("NFC", password)
+
+
+EnteredPassword = Annotated[str, StringConstraints(max_length=128), AfterValidator(_composed)]
+"""What is compared with a password: rules for new ones must not lock anybody out."""
 Password = Annotated[
     str,
     StringConstraints(min_length=8, max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$"),
+    AfterValidator(_composed),
     Field(examples=["oat milk please"]),
 ]
 Code = Annotated[str, StringConstraints(pattern=r"^[0-9]{6}$"), Field(examples=["042137"])]
@@ -33,9 +42,7 @@ class Register(Input):
     """Who one is. Roles are given, not taken."""
 
     model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"email": "anna@example.com", "password": "oat milk please", "name": "Анна"}]
-        }
+        json_schema_extra={"examples": [{"email": "anna@example.com", "password": "oat milk please", "name": "Анна"}]}
     )
 
     email: Address
@@ -69,7 +76,18 @@ class LogIn(Input):
     )
 
     email: Address
-    password: Annotated[str, Field(max_length=128)]
+    password: EnteredPassword
+
+
+class LogInForm(Input):
+    """The form of the OAuth2 password flow. Clients are not told apart."""
+
+    grant_type: str = Field("password", pattern="^password$")
+    username: Annotated[Email, Field(description="The e-mail address.", examples=["anna@example.com"])]
+    password: EnteredPassword
+    scope: str = ""
+    client_id: str | None = None
+    client_secret: str | None = None
 
 
 class Refresh(Input):
@@ -79,7 +97,7 @@ class Refresh(Input):
         json_schema_extra={"examples": [{"refresh_token": "kq0m2Zr9c7o3b1y8t5h4w6e2n0a9s8d7f6g5j4k3l2z"}]}
     )
 
-    refresh_token: Annotated[str, Field(min_length=1, max_length=200)]
+    refresh_token: Annotated[str, Field(min_length=1, max_length=4096)]
 
 
 class ResetPassword(Input):
@@ -103,21 +121,24 @@ class ChangePassword(Input):
         json_schema_extra={"examples": [{"old_password": "oat milk please", "new_password": "flat white please"}]}
     )
 
-    old_password: Annotated[str, Field(max_length=128)]
+    old_password: EnteredPassword
     new_password: Password
 
 
+@partial
 class ReplaceUser(Input):
-    """What may be written of a person. The last three only by an administrator."""
+    """What may be written of a person. A name or phone left out is emptied; the rest, never empty, stays."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Анна", "phone": "+79161234567"}]})
 
-    name: Name | None = None
-    phone: Phone | None = None
-    email: Address | None = Field(None, description="Counts once it is verified; null leaves it.")
-    role: Annotated[str, Field(max_length=60, examples=["barista"])] | None = None
-    is_active: bool | None = Field(None, strict=True)
-    shop_ids: Annotated[list[UUID], Field(max_length=200), AfterValidator(unique)] | None = None
+    name: Name | None
+    phone: Phone | None
+    email: Annotated[Email, Field(description="Counts once it is verified.", examples=["anna@example.com"])]
+    role: Annotated[str, Field(max_length=60, description="Only by an administrator.", examples=["barista"])]
+    is_active: Annotated[bool, Field(strict=True, description="Only by an administrator.")]
+    shop_ids: Annotated[
+        list[UUID], Field(max_length=200, description="Only by an administrator."), AfterValidator(unique)
+    ]
 
 
 @partial
@@ -148,7 +169,7 @@ class TokensOut(Output):
 
     access_token: str
     refresh_token: str
-    token_type: str = "bearer"
+    token_type: str = "bearer"  # noqa: S105 - a word of OAuth2
     expires_in: int = Field(description="Seconds the access token is good for.", examples=[600])
     user: UserOut
 
@@ -168,20 +189,13 @@ class SessionOut(Output):
     created_at: Instant
     last_used_at: Instant
     expires_at: Instant
-    is_current: bool
+    is_current: bool = False
 
     @classmethod
-    def of(cls, login: Session, *, current: UUID) -> Self:
+    def of(cls, login: object, *, current: UUID) -> Self:
         """Render a login, and whether it is the one that asks."""
-        return cls(
-            id=login.id,
-            user_agent=login.user_agent,
-            network=login.network,
-            created_at=login.created_at,
-            last_used_at=login.last_used_at,
-            expires_at=login.expires_at,
-            is_current=login.id == current,
-        )
+        shown = cls.model_validate(login)
+        return shown.model_copy(update={"is_current": shown.id == current})
 
 
 class PermissionOut(Output):
@@ -202,7 +216,7 @@ class RoleIn(Input):
 
     name: Annotated[Name, Field(max_length=60)]
     description: Annotated[Text, Field(max_length=300)] = ""
-    permissions: Permissions = []
+    permissions: Permissions = Field(default_factory=list)
 
 
 @partial

@@ -38,7 +38,7 @@ router = new_router("Users management")
 ACCEPTED = AcceptedOut(detail="If this address is ours, a mail is on its way.")
 
 
-@router.post("/registration", status_code=201, summary="Register", responses=refusals(401, 409, 422, 429))
+@router.post("/registration", status_code=201, summary="Register", responses=refusals(409, 422, 429))
 async def register(
     body: Register,
     response: Response,
@@ -49,25 +49,19 @@ async def register(
     now: Now,
 ) -> UserOut:
     """A six-digit code goes out by mail; each code confirms the attempt it was sent for."""
-    user = await registration.register(
-        tx, wanted=body, origin=origin, passwords=passwords, codes=codes, now=now
-    )
+    user = await registration.register(tx, wanted=body, origin=origin, passwords=passwords, codes=codes, now=now)
     response.headers["Location"] = f"/user/{user.id}"
     return UserOut.model_validate(user)
 
 
-@router.post("/verification", summary="Verify an address", responses=refusals(401, 409, 422))
-async def verify(body: Verify, tx: Transaction, codes: OneTimeCodes, now: Now) -> UserOut:
-    """A code is good for 15 minutes, five tries and one use."""
-    return UserOut.model_validate(await registration.verify(tx, wanted=body, codes=codes, now=now))
+@router.post("/verification", summary="Verify an address", responses=refusals(409, 422, 429))
+async def verify(body: Verify, tx: Transaction, origin: RequestOrigin, codes: OneTimeCodes, now: Now) -> UserOut:
+    """A code is good for 15 minutes, five tries and one use. It also confirms a new e-mail address."""
+    return UserOut.model_validate(await registration.verify(tx, wanted=body, origin=origin, codes=codes, now=now))
 
 
-@router.post(
-    "/verification/resend", status_code=202, summary="Send the code again", responses=refusals(401, 422)
-)
-async def resend(
-    body: Mention, tx: Transaction, origin: RequestOrigin, codes: OneTimeCodes, now: Now
-) -> AcceptedOut:
+@router.post("/verification/resend", status_code=202, summary="Send the code again", responses=refusals(401, 422))
+async def resend(body: Mention, tx: Transaction, origin: RequestOrigin, codes: OneTimeCodes, now: Now) -> AcceptedOut:
     await registration.resend(tx, email=body.email, origin=origin, codes=codes, now=now)
     return ACCEPTED
 
@@ -93,12 +87,8 @@ async def see_me(tx: Transaction, actor: Person) -> UserOut:
     return UserOut.model_validate(await queries.get_user(tx, actor.user_id))
 
 
-@router.get(
-    "/users", summary="List people", openapi_extra=listing_parameters(USERS), responses=refusals(401, 403, 422)
-)
-async def list_users(
-    request: Request, response: Response, tx: Transaction, actor: UserEditor
-) -> PageOut[UserOut]:
+@router.get("/users", summary="List people", openapi_extra=listing_parameters(USERS), responses=refusals(401, 403, 422))
+async def list_users(request: Request, response: Response, tx: Transaction, actor: UserEditor) -> PageOut[UserOut]:
     query = USERS.parse(request.query_params.multi_items(), permissions=actor.permissions)
     return answer(request, response, await queries.list_users(tx, query=query), UserOut.model_validate)
 
@@ -145,19 +135,20 @@ async def forgot_password(
     return ACCEPTED
 
 
-@router.post(
-    "/password/reset", status_code=204, summary="Set a new password by code", responses=refusals(401, 422, 429)
-)
+@router.post("/password/reset", status_code=204, summary="Set a new password by code", responses=refusals(422, 429))
 async def reset_password(
-    body: ResetPassword, tx: Transaction, passwords: PasswordHashing, codes: OneTimeCodes, now: Now
+    body: ResetPassword,
+    tx: Transaction,
+    origin: RequestOrigin,
+    passwords: PasswordHashing,
+    codes: OneTimeCodes,
+    now: Now,
 ) -> None:
     """Every login ends."""
-    await recovery.reset(tx, wanted=body, passwords=passwords, codes=codes, now=now)
+    await recovery.reset(tx, wanted=body, origin=origin, passwords=passwords, codes=codes, now=now)
 
 
-@router.post(
-    "/password/change", status_code=204, summary="Change the password", responses=refusals(401, 403, 422, 429)
-)
+@router.post("/password/change", status_code=204, summary="Change the password", responses=refusals(401, 403, 422, 429))
 async def change_password(
     body: ChangePassword, tx: Transaction, actor: Person, passwords: PasswordHashing, now: Now
 ) -> None:

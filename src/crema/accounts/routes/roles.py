@@ -17,12 +17,8 @@ from crema.web.transaction import Transaction
 router = new_router("Users management")
 
 
-@router.get(
-    "/roles", summary="List roles", openapi_extra=listing_parameters(ROLES), responses=refusals(401, 403, 422)
-)
-async def list_roles(
-    request: Request, response: Response, tx: Transaction, actor: RoleEditor
-) -> PageOut[RoleOut]:
+@router.get("/roles", summary="List roles", openapi_extra=listing_parameters(ROLES), responses=refusals(401, 403, 422))
+async def list_roles(request: Request, response: Response, tx: Transaction, actor: RoleEditor) -> PageOut[RoleOut]:
     query = ROLES.parse(request.query_params.multi_items(), permissions=actor.permissions)
     return answer(request, response, await queries.list_roles(tx, query=query), RoleOut.model_validate)
 
@@ -49,9 +45,7 @@ async def change_role(role_id: UUID, body: ChangeRole, tx: Transaction, actor: R
     return RoleOut.model_validate(await roles.change(tx, actor=actor, role_id=role_id, wanted=body))
 
 
-@router.delete(
-    "/role/{role_id}", status_code=204, summary="Delete a role", responses=refusals(401, 403, 404, 409, 422)
-)
+@router.delete("/role/{role_id}", status_code=204, summary="Delete a role", responses=refusals(401, 403, 404, 409, 422))
 async def delete_role(role_id: UUID, tx: Transaction, actor: RoleEditor) -> None:
     await roles.remove(tx, actor=actor, role_id=role_id)
 
@@ -66,6 +60,4 @@ async def list_permissions(
     request: Request, response: Response, tx: Transaction, actor: RoleEditor
 ) -> PageOut[PermissionOut]:
     query = PERMISSIONS.parse(request.query_params.multi_items(), permissions=actor.permissions)
-    return answer(
-        request, response, await queries.list_permissions(tx, query=query), PermissionOut.model_validate
-    )
+    return answer(request, response, await queries.list_permissions(tx, query=query), PermissionOut.model_validate)

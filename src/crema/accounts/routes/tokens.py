@@ -3,13 +3,12 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, Request, Response
-from fastapi.security import OAuth2PasswordRequestForm
+from fastapi import Form, Request, Response
 
 from crema.accounts import queries
 from crema.accounts.deps import LoggedIn, LoginService, PasswordHashing, Person, RequestOrigin
 from crema.accounts.queries import SESSIONS
-from crema.accounts.schemas import LogIn, Refresh, SessionOut, TokensOut
+from crema.accounts.schemas import LogInForm, Refresh, SessionOut, TokensOut
 from crema.accounts.service import logins as sessions
 from crema.web.clock import Now
 from crema.web.listing import PageOut, answer, listing_parameters
@@ -22,7 +21,7 @@ router = new_router("Working with JWT")
 
 @router.post("/access", summary="Log in with a form (OAuth2)", responses=refusals(401, 403, 422, 429))
 async def access(
-    form: Annotated[OAuth2PasswordRequestForm, Depends()],
+    form: Annotated[LogInForm, Form()],
     tx: Transaction,
     origin: RequestOrigin,
     passwords: PasswordHashing,
@@ -30,9 +29,8 @@ async def access(
     now: Now,
 ) -> TokensOut:
     """The same answer as `/authentication`; Swagger's *Authorize* uses it."""
-    wanted = LogIn(email=form.username, password=form.password)
     tokens = await logins.log_in(
-        tx, email=wanted.email, password=wanted.password, origin=origin, passwords=passwords, now=now
+        tx, email=form.username, password=form.password, origin=origin, passwords=passwords, now=now
     )
     return TokensOut.model_validate(tokens)
 
@@ -63,8 +61,6 @@ async def list_sessions(
     return answer(request, response, page, lambda login: SessionOut.of(login, current=actor.session_id))
 
 
-@router.delete(
-    "/session/{session_id}", status_code=204, summary="End a login", responses=refusals(401, 403, 404, 422)
-)
+@router.delete("/session/{session_id}", status_code=204, summary="End a login", responses=refusals(401, 403, 404, 422))
 async def end_session(session_id: UUID, tx: Transaction, actor: Person, now: Now) -> None:
     await sessions.end_one(tx, actor=actor, session_id=session_id, now=now)

@@ -8,16 +8,19 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts.models import OneTimeCode, User
+from crema.accounts.service import throttle
 from crema.core.errors import InvalidError
 from crema.db.session import keep
 
 LIFETIME: Final = timedelta(minutes=15)
 MAX_LIVE: Final = 5
 """How many codes of one purpose a person may have at once: with their tries, 25 guesses at a million."""
+TRIES_PER_NETWORK: Final = 100
+TRY_WINDOW: Final = timedelta(minutes=15)
 
 
 class InvalidCodeError(InvalidError):
@@ -47,7 +50,9 @@ class Codes:
         self, session: AsyncSession, *, user_id: UUID, purpose: str, attempt: Attempt, now: datetime
     ) -> str | None:
         """Make a code; None when this person has enough live ones."""
-        live = select(func.count()).where(*_live(user_id, purpose, now))
+        live = select(func.count()).where(
+            OneTimeCode.user_id == user_id, OneTimeCode.purpose == purpose, OneTimeCode.expires_at > now
+        )
         if (await session.scalar(live) or 0) >= MAX_LIVE:
             return None
         code = f"{secrets.randbelow(1_000_000):06d}"
@@ -67,46 +72,58 @@ class Codes:
         await session.flush()
         return code
 
-    async def redeem(
-        self, session: AsyncSession, *, user_id: UUID, purpose: str, code: str, now: datetime
-    ) -> Attempt:
-        """Use a code up and return what it confirms; raise InvalidCodeError.
+    async def match(
+        self, session: AsyncSession, *, among: ColumnElement[bool], code: str, network: str, now: datetime
+    ) -> OneTimeCode:
+        """Find the live code that was entered, `among` those of an address; raise InvalidCodeError.
 
-        The try is counted, on every live code, and kept before anything is compared: parallel guesses get no
-        more than MAX_TRIES comparisons of one code, and a refusal doesn't give the try back.
+        The try is counted, on every one of them, and kept before anything is compared: parallel guesses get no
+        more than MAX_TRIES comparisons of a code, and a refusal doesn't give the try back. Holds no connection
+        when it returns; `spend` what it found.
         """
-        tried = await session.execute(
+        await throttle.count(session, key=_key(network), limit=TRIES_PER_NETWORK, window=TRY_WINDOW, now=now)
+        live = select(OneTimeCode.id).where(
+            among, OneTimeCode.expires_at > now, OneTimeCode.tries < OneTimeCode.MAX_TRIES
+        )
+        locked = (await session.scalars(live.order_by(OneTimeCode.id).with_for_update(of=OneTimeCode))).all()
+        tried = await session.scalars(
             update(OneTimeCode)
-            .where(*_live(user_id, purpose, now), OneTimeCode.tries < OneTimeCode.MAX_TRIES)
+            .where(OneTimeCode.id.in_(locked))
             .values(tries=OneTimeCode.tries + 1)
-            .returning(OneTimeCode.id, OneTimeCode.code_hash)
+            .returning(OneTimeCode)
         )
         candidates = tried.all()
         await keep(session)
 
-        # The person first, as everyone locks: a clean-up that deletes them takes their codes along.
-        await session.execute(select(User.id).where(User.id == user_id).with_for_update())
-        given = self._hash(user_id, purpose, code)
-        matching = [row.id for row in candidates if hmac.compare_digest(row.code_hash, given)]
-
-        used = await session.scalar(
-            update(OneTimeCode)
-            .where(OneTimeCode.id.in_(matching[-1:]), OneTimeCode.used_at.is_(None))
-            .values(used_at=now)
-            .returning(OneTimeCode)
-        )
-        if used is None:
+        found = [
+            candidate
+            for candidate in candidates
+            if hmac.compare_digest(candidate.code_hash, self._hash(candidate.user_id, candidate.purpose, code))
+        ]
+        if not found:
             raise InvalidCodeError
-        return Attempt(used.name, used.phone, used.password_hash, used.new_email)
+        return max(found, key=lambda candidate: candidate.id)
 
     def _hash(self, user_id: UUID, purpose: str, code: str) -> bytes:
         return hmac.digest(self.key, f"{user_id}:{purpose}:{code}".encode(), hashlib.sha256)
 
 
-def _live(user_id: UUID, purpose: str, now: datetime) -> tuple[ColumnElement[bool], ...]:
-    return (
-        OneTimeCode.user_id == user_id,
-        OneTimeCode.purpose == purpose,
-        OneTimeCode.used_at.is_(None),
-        OneTimeCode.expires_at > now,
-    )
+async def spend(session: AsyncSession, *, found: OneTimeCode, network: str) -> None:
+    """Use a code up, with its person locked; raise InvalidCodeError if someone was quicker.
+
+    The person before the code, as everyone locks: a clean-up that deletes them takes their codes along. And before
+    both the counter, as `match` does.
+    """
+    await throttle.forgive(session, key=_key(network))
+    await session.execute(select(User.id).where(User.id == found.user_id).with_for_update())
+    if await session.scalar(delete(OneTimeCode).where(OneTimeCode.id == found.id).returning(OneTimeCode.id)) is None:
+        raise InvalidCodeError
+
+
+async def void(session: AsyncSession, *, user_id: UUID) -> None:
+    """Make all codes of a person worthless: what they would confirm is settled, or was somebody else's wish."""
+    await session.execute(delete(OneTimeCode).where(OneTimeCode.user_id == user_id))
+
+
+def _key(network: str) -> str:
+    return f"code:{network}"

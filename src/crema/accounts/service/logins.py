@@ -58,8 +58,10 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Logins:
-    """Issues tokens. A refresh token's successor is derived from it, so that the same one can be given again
-    although only hashes are stored.
+    """Issues tokens.
+
+    A refresh token's successor is derived from it, so that the same one can be given again although only hashes
+    are stored.
     """
 
     refresh_key: bytes
@@ -82,22 +84,24 @@ class Logins:
         await throttle.count(session, key=network, limit=self.tries_per_network, window=TRY_WINDOW, now=now)
         await throttle.count(session, key=account, limit=TRIES, window=TRY_WINDOW, now=now)
         user = await queries.find_user_by_email(session, email)
+        checked_hash = user.password_hash if user else None
         await keep(session)
 
-        if not await passwords.verify(user.password_hash if user else None, password):
+        is_right = await passwords.verify(checked_hash, password)
+        if user is None or checked_hash is None or not is_right or not user.is_active:
             raise InvalidCredentialsError
-        assert user is not None
-        if not user.is_active:
-            raise InvalidCredentialsError
-        if not user.is_verified:
-            raise EmailNotVerifiedError
+        renewed_hash = await passwords.hash(password) if passwords.is_outdated(checked_hash) else checked_hash
 
         await throttle.forgive(session, key=network)
         await throttle.forget(session, key=account)
+        if not user.is_verified:
+            await keep(session)
+            raise EmailNotVerifiedError
         # While the password was being hashed it may have been changed, or its owner blocked.
-        current = await queries.get_user_for_update(session, user.id)
-        if current.password_hash != user.password_hash or not current.is_active:
+        current = await queries.find_user_for_update(session, user.id)
+        if current is None or current.password_hash != checked_hash or not current.is_active:
             raise InvalidCredentialsError
+        current.password_hash = renewed_hash
         return await self.start(session, user=current, origin=origin, now=now)
 
     async def start(self, session: AsyncSession, *, user: User, origin: Origin, now: datetime) -> Tokens:
@@ -158,9 +162,9 @@ class Logins:
             raise InvalidTokenError
         if spent.used_at is not None and now - spent.used_at <= GRACE:
             return login.id
-        await end_sessions(session, user_id=login.user_id, only=[login.id], reason="reuse", now=now)
+        ended = await end_sessions(session, user_id=login.user_id, only=[login.id], reason="reuse", now=now)
         user = await queries.get_user(session, login.user_id)
-        if user.email:
+        if ended and user.email:
             await notifications.send(
                 session, [Letter(user.email, "session_revoked", user.language, {"name": user.name})]
             )
@@ -185,7 +189,7 @@ def _hash(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
-async def end_sessions(  # noqa: PLR0913 - which, and why
+async def end_sessions(
     session: AsyncSession,
     *,
     user_id: UUID,

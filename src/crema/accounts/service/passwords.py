@@ -1,8 +1,11 @@
 """Hashing passwords, off the event loop and bounded: a flood of logins may slow logins, nothing else."""
 
 import asyncio
+from base64 import b64encode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from secrets import token_bytes
+from threading import BoundedSemaphore
 from typing import Final, TypeVar
 
 from argon2 import PasswordHasher
@@ -33,8 +36,8 @@ class Passwords:
     def __init__(self, hasher: PasswordHasher | None = None) -> None:
         self._hasher = hasher or PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="argon2")
-        self._waiting = 0
-        self._dummy = self._hasher.hash("the work that an unknown address costs too")
+        self._places = BoundedSemaphore(THREADS + QUEUE)
+        self._nobodys = _unmatched_hash(self._hasher)
 
     async def hash(self, password: str) -> str:
         return await self._run(lambda: self._hasher.hash(password))
@@ -44,18 +47,27 @@ class Passwords:
 
         def check() -> bool:
             try:
-                matches = self._hasher.verify(password_hash or self._dummy, password)
+                return self._hasher.verify(password_hash or self._nobodys, password)
             except (VerificationError, InvalidHashError):
                 return False
-            return matches and password_hash is not None
 
         return await self._run(check)
 
+    def is_outdated(self, password_hash: str) -> bool:
+        """Whether it was made at another cost than today's."""
+        return self._hasher.check_needs_rehash(password_hash)
+
     async def _run(self, work: Callable[[], T]) -> T:
-        if self._waiting >= THREADS + QUEUE:
+        if not self._places.acquire(blocking=False):
             raise TooBusyError(retry_after=1)
-        self._waiting += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
-        finally:
-            self._waiting -= 1
+        future = self._pool.submit(work)
+        # Not when we stop waiting: who hangs up leaves the work behind, and it still takes its place.
+        future.add_done_callback(lambda _: self._places.release())
+        return await asyncio.wrap_future(future)
+
+
+def _unmatched_hash(hasher: PasswordHasher) -> str:
+    """Make a hash at the hasher's cost that no password has, without paying that cost now."""
+    cost = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
+    salt, digest = (b64encode(token_bytes(size)).rstrip(b"=").decode() for size in (hasher.salt_len, hasher.hash_len))
+    return f"$argon2id$v=19${cost}${salt}${digest}"

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import update
+from sqlalchemy import and_, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts import queries
@@ -11,7 +11,7 @@ from crema.accounts.domain import Actor
 from crema.accounts.models import OneTimeCode, User
 from crema.accounts.schemas import ChangePassword, ResetPassword
 from crema.accounts.service import throttle
-from crema.accounts.service.codes import Attempt, Codes, InvalidCodeError
+from crema.accounts.service.codes import Attempt, Codes, spend, void
 from crema.accounts.service.logins import TRIES, TRY_WINDOW, InvalidCredentialsError, end_sessions
 from crema.accounts.service.passwords import Passwords
 from crema.accounts.service.registration import MINUTES, Origin, may_mail
@@ -36,21 +36,24 @@ async def forgot(session: AsyncSession, *, email: str, origin: Origin, codes: Co
 
 
 async def reset(
-    session: AsyncSession, *, wanted: ResetPassword, passwords: Passwords, codes: Codes, now: datetime
+    session: AsyncSession,
+    *,
+    wanted: ResetPassword,
+    origin: Origin,
+    passwords: Passwords,
+    codes: Codes,
+    now: datetime,
 ) -> None:
     """Set a new password by the code that was mailed, and end every login."""
-    password_hash = await passwords.hash(wanted.new_password)  # before the first query, which takes a connection
-    user = await queries.find_user_by_email(session, wanted.email)
-    if user is None or not user.is_verified or not user.is_active:
-        raise InvalidCodeError
-    await codes.redeem(session, user_id=user.id, purpose=RESET, code=wanted.code, now=now)
+    owner = select(User.id).where(func.lower(wanted.email) == queries.EMAIL_KEY, User.is_verified, User.is_active)
+    sent = and_(OneTimeCode.purpose == RESET, OneTimeCode.user_id == owner.scalar_subquery())
+    found = await codes.match(session, among=sent, code=wanted.code, network=origin.network, now=now)
+    password_hash = await passwords.hash(wanted.new_password)
+
+    await spend(session, found=found, network=origin.network)
+    user = await queries.get_user(session, found.user_id)
     await _set_password(session, user=user, password_hash=password_hash, now=now)
     await end_sessions(session, user_id=user.id, reason="password", now=now)
-    await session.execute(
-        update(OneTimeCode)
-        .where(OneTimeCode.user_id == user.id, OneTimeCode.purpose == RESET, OneTimeCode.used_at.is_(None))
-        .values(used_at=now)
-    )
 
 
 async def change(
@@ -59,27 +62,26 @@ async def change(
     """Set a new password by the old one, and end every other login."""
     key = f"password:{actor.user_id}"
     await throttle.count(session, key=key, limit=TRIES, window=TRY_WINDOW, now=now)
-    user = await queries.get_user(session, actor.user_id)
+    old_hash = (await queries.get_user(session, actor.user_id)).password_hash
     await keep(session)
-    if not await passwords.verify(user.password_hash, wanted.old_password):
+    if not await passwords.verify(old_hash, wanted.old_password):
         raise InvalidCredentialsError
     password_hash = await passwords.hash(wanted.new_password)
 
     await throttle.forget(session, key=key)
+    user = await queries.find_user_for_update(session, actor.user_id)
+    if user is None or user.password_hash != old_hash:  # replaced while we were hashing
+        raise InvalidCredentialsError
     await _set_password(session, user=user, password_hash=password_hash, now=now)
     await end_sessions(session, user_id=user.id, but=actor.session_id, reason="password", now=now)
 
 
 async def _set_password(session: AsyncSession, *, user: User, password_hash: str, now: datetime) -> None:
-    """Replace the password that was checked, unless somebody replaced it meanwhile."""
-    replaced = await session.scalar(
-        update(User)
-        .where(User.id == user.id, User.password_hash == user.password_hash, User.deleted_at.is_(None))
-        .values(password_hash=password_hash, updated_at=now)
-        .returning(User.id)
-    )
-    if replaced is None:
-        raise InvalidCredentialsError
+    """Replace the password of a locked person. Codes asked for under the old one die with it."""
+    user.password_hash = password_hash
+    user.updated_at = now
+    await session.flush()
+    await void(session, user_id=user.id)
     if user.email:
         letter = Letter(user.email, "password_changed", user.language, {"name": user.name})
         await notifications.send(session, [letter])

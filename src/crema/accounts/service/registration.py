@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import delete, func, update
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -14,8 +14,9 @@ from crema.accounts.domain import CUSTOMER
 from crema.accounts.models import OneTimeCode, User
 from crema.accounts.schemas import Register, Verify
 from crema.accounts.service import throttle
-from crema.accounts.service.codes import LIFETIME, Attempt, Codes, InvalidCodeError
+from crema.accounts.service.codes import LIFETIME, Attempt, Codes, InvalidCodeError, spend, void
 from crema.accounts.service.passwords import Passwords
+from crema.accounts.service.throttle import TooManyAttemptsError
 from crema.core.errors import ConflictError
 from crema.db.base import new_id
 from crema.db.session import keep
@@ -26,8 +27,8 @@ REGISTRATION: Final = "registration"
 EMAIL_CHANGE: Final = "email_change"
 MINUTES: Final = int(LIFETIME.total_seconds() // 60)
 HOUR: Final = timedelta(hours=1)
-MAILS_AN_HOUR: Final = 3
-"""To one address, of one kind."""
+MAILS: Final = {"hour": (3, HOUR), "day": (5, timedelta(days=1))}
+"""To one address, of one kind: nobody's mailbox is flooded, and few codes are there to be guessed."""
 REGISTRATIONS_AN_HOUR: Final = 1000
 """From one network: an office, or a stand with a poster, shares an address."""
 REQUESTS_AN_HOUR: Final = 300
@@ -57,12 +58,11 @@ async def register(
     Until an address is verified anyone may claim it: each claim gets a code of its own, which confirms its
     own name and password and no other's.
     """
-    await throttle.count(
-        session, key=f"register:{origin.network}", limit=REGISTRATIONS_AN_HOUR, window=HOUR, now=now
-    )
+    await throttle.count(session, key=f"register:{origin.network}", limit=REGISTRATIONS_AN_HOUR, window=HOUR, now=now)
     await keep(session)
     password_hash = await passwords.hash(wanted.password)
 
+    await _count_mail(session, purpose=REGISTRATION, email=wanted.email, now=now)
     claim = insert(User).values(
         id=new_id(),
         email=wanted.email,
@@ -82,6 +82,7 @@ async def register(
                 "phone": wanted.phone,
                 "password_hash": password_hash,
                 "language": origin.language,
+                "created_at": now,  # they registered just now: the clean-up waits for them anew
                 "updated_at": now,
             },
             where=User.verified_at.is_(None),
@@ -89,7 +90,6 @@ async def register(
     )
     if user_id is None:
         raise EmailTakenError
-    await throttle.count(session, key=mail_key(REGISTRATION, wanted.email), limit=MAILS_AN_HOUR, window=HOUR, now=now)
     user = await queries.get_user(session, user_id)
     attempt = Attempt(name=wanted.name, phone=wanted.phone, password_hash=password_hash)
     await _send_code(session, user=user, attempt=attempt, codes=codes, now=now)
@@ -100,76 +100,72 @@ async def resend(session: AsyncSession, *, email: str, origin: Origin, codes: Co
     """Promise a new code for the latest attempt. Does nothing, silently, where there is none to verify."""
     if not await may_mail(session, purpose=REGISTRATION, email=email, origin=origin, now=now):
         return
-    user = await queries.find_user_by_email(session, email)
-    if user is None or user.is_verified:
+    claimant = await queries.find_user_by_email(session, email)
+    if claimant is None:
+        return
+    user = await queries.find_user_for_update(session, claimant.id)
+    if user is None or user.is_verified:  # the clean-up, or a verification, was quicker
         return
     attempt = Attempt(name=user.name, phone=user.phone, password_hash=user.password_hash)
     await _send_code(session, user=user, attempt=attempt, codes=codes, now=now)
 
 
-async def verify(session: AsyncSession, *, wanted: Verify, codes: Codes, now: datetime) -> User:
+async def verify(session: AsyncSession, *, wanted: Verify, origin: Origin, codes: Codes, now: datetime) -> User:
     """Confirm the attempt, or the change of address, that the code was sent for."""
-    user = await queries.find_user_by_email(session, wanted.email)
-    if user is not None and not user.is_verified:
-        attempt = await codes.redeem(
-            session, user_id=user.id, purpose=REGISTRATION, code=wanted.code, now=now
-        )
-        return await _confirm_registration(session, user=user, attempt=attempt, now=now)
+    found = await codes.match(session, among=_sent_to(wanted.email), code=wanted.code, network=origin.network, now=now)
 
-    changing = await queries.find_user_changing_to(session, wanted.email, now=now)
-    if changing is None:
-        raise InvalidCodeError
-    attempt = await codes.redeem(
-        session, user_id=changing.id, purpose=EMAIL_CHANGE, code=wanted.code, now=now
+    await spend(session, found=found, network=origin.network)
+    confirm = _confirm_registration if found.purpose == REGISTRATION else _confirm_address
+    await confirm(session, found=found, now=now)
+    await void(session, user_id=found.user_id)
+    return await queries.get_user(session, found.user_id)
+
+
+def _sent_to(email: str) -> ColumnElement[bool]:
+    """Limit to codes that prove this address. Several may claim it: only the code entered tells whose it is."""
+    claimants = select(User.id).where(func.lower(email) == queries.EMAIL_KEY, User.verified_at.is_(None))
+    return or_(
+        and_(OneTimeCode.purpose == REGISTRATION, OneTimeCode.user_id == claimants.scalar_subquery()),
+        and_(OneTimeCode.purpose == EMAIL_CHANGE, func.lower(OneTimeCode.new_email) == func.lower(email)),
     )
-    return await _confirm_address(session, user=changing, new_email=attempt.new_email, now=now)
 
 
-async def _confirm_registration(session: AsyncSession, *, user: User, attempt: Attempt, now: datetime) -> User:
+async def _confirm_registration(session: AsyncSession, *, found: OneTimeCode, now: datetime) -> None:
     confirmed = await session.scalar(
         update(User)
-        .where(User.id == user.id, User.verified_at.is_(None), User.deleted_at.is_(None))
+        .where(User.id == found.user_id, User.verified_at.is_(None), User.deleted_at.is_(None))
         .values(
             verified_at=now,
             updated_at=now,
-            name=attempt.name,
-            phone=attempt.phone,
-            password_hash=attempt.password_hash,
+            name=found.name,
+            phone=found.phone,
+            password_hash=found.password_hash,
         )
         .returning(User.id)
     )
     if confirmed is None:
         raise InvalidCodeError
-    await session.execute(
-        update(OneTimeCode).where(OneTimeCode.user_id == user.id, OneTimeCode.used_at.is_(None)).values(used_at=now)
-    )
-    return await queries.get_user(session, user.id)
 
 
-async def _confirm_address(session: AsyncSession, *, user: User, new_email: str | None, now: datetime) -> User:
-    old_email, name, language = user.email, user.name, user.language
+async def _confirm_address(session: AsyncSession, *, found: OneTimeCode, now: datetime) -> None:
+    user = await queries.get_user(session, found.user_id)
+    old_email = user.email
     # Somebody's unverified claim doesn't stand in the way of who just proved the address theirs.
-    await session.execute(delete(User).where(func.lower(User.email) == func.lower(new_email), User.verified_at.is_(None)))
+    claim = func.lower(found.new_email) == queries.EMAIL_KEY
+    await session.execute(delete(User).where(claim, User.verified_at.is_(None), User.id != user.id))
     try:
         async with session.begin_nested():
-            await session.execute(
-                update(User)
-                .where(User.id == user.id, User.deleted_at.is_(None))
-                .values(email=new_email, updated_at=now)
-            )
+            await session.execute(update(User).where(User.id == user.id).values(email=found.new_email, updated_at=now))
     except IntegrityError as error:
         raise EmailTakenError from error
     if old_email:
-        context = {"name": name, "new_email": new_email}
-        await notifications.send(session, [Letter(old_email, "email_changed", language, context)])
-    return await queries.get_user(session, user.id)
+        context = {"name": user.name, "new_email": found.new_email}
+        await notifications.send(session, [Letter(old_email, "email_changed", user.language, context)])
 
 
-async def propose_address(
-    session: AsyncSession, *, user: User, new_email: str, codes: Codes, now: datetime
-) -> None:
+async def propose_address(session: AsyncSession, *, user: User, new_email: str, codes: Codes, now: datetime) -> None:
     """Send a code to the address someone wants to have; it counts once the code comes back."""
-    await throttle.count(session, key=mail_key(EMAIL_CHANGE, new_email), limit=MAILS_AN_HOUR, window=HOUR, now=now)
+    await _count_mail(session, purpose=EMAIL_CHANGE, email=new_email, now=now)
     code = await codes.issue(
         session, user_id=user.id, purpose=EMAIL_CHANGE, attempt=Attempt(new_email=new_email), now=now
     )
@@ -178,25 +174,23 @@ async def propose_address(
         await notifications.send(session, [Letter(new_email, "email_change_code", user.language, context)])
 
 
-async def may_mail(
-    session: AsyncSession, *, purpose: str, email: str, origin: Origin, now: datetime
-) -> bool:
+async def may_mail(session: AsyncSession, *, purpose: str, email: str, origin: Origin, now: datetime) -> bool:
     """Tell whether one more mail may go there, asked for from here. The answer must not show to the asker."""
-    by_network = await throttle.allows(
-        session, key=f"mail-from:{origin.network}", limit=REQUESTS_AN_HOUR, window=HOUR, now=now
-    )
-    by_address = await throttle.allows(session, key=mail_key(purpose, email), limit=MAILS_AN_HOUR, window=HOUR, now=now)
-    return by_network and by_address
+    try:
+        await throttle.count(session, key=f"mail-from:{origin.network}", limit=REQUESTS_AN_HOUR, window=HOUR, now=now)
+        await _count_mail(session, purpose=purpose, email=email, now=now)
+    except TooManyAttemptsError:
+        return False
+    return True
 
 
-def mail_key(purpose: str, email: str) -> str:
-    """Name the count of mails of one kind to an address."""
-    return f"mail:{purpose}:{email.lower()}"
+async def _count_mail(session: AsyncSession, *, purpose: str, email: str, now: datetime) -> None:
+    for name, (limit, window) in MAILS.items():
+        key = f"mail-a-{name}:{purpose}:{email.lower()}"
+        await throttle.count(session, key=key, limit=limit, window=window, now=now)
 
 
-async def _send_code(
-    session: AsyncSession, *, user: User, attempt: Attempt, codes: Codes, now: datetime
-) -> None:
+async def _send_code(session: AsyncSession, *, user: User, attempt: Attempt, codes: Codes, now: datetime) -> None:
     code = await codes.issue(session, user_id=user.id, purpose=REGISTRATION, attempt=attempt, now=now)
     if code is not None and user.email is not None:
         context = {"code": code, "minutes": MINUTES, "name": attempt.name}

@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts import queries
-from crema.accounts.domain import Actor
+from crema.accounts.domain import ADMIN, Actor
 from crema.accounts.models import Role, RolePermission
 from crema.accounts.schemas import ChangeRole, RoleIn
 from crema.core.errors import ConflictError, ForbiddenError
@@ -56,10 +56,10 @@ async def change(session: AsyncSession, *, actor: Actor, role_id: UUID, wanted: 
 
 
 async def _update(session: AsyncSession, *, actor: Actor, role_id: UUID, sent: dict[str, Any]) -> Role:
-    role = await queries.get_role(session, role_id)
+    role = await queries.get_role_for_update(session, role_id)
     permissions = set(sent.get("permissions", role.permission_codes))
     renamed = sent.get("name", role.name) != role.name
-    if role.is_builtin and (renamed or (role.name == "admin" and permissions != set(role.permission_codes))):
+    if role.is_builtin and (renamed or (role.name == ADMIN and permissions != set(role.permission_codes))):
         raise BuiltinRoleError
     _check_reach(actor, permissions | set(role.permission_codes))
 

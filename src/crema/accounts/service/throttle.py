@@ -1,9 +1,12 @@
-"""Counting tries in the database, where all processes see them and no restart forgets them."""
+"""Counting tries in the database, where all processes see them and no restart forgets them.
+
+Counters are locked before people and their codes, by whoever needs both.
+"""
 
 from datetime import datetime, timedelta
 from math import ceil
 
-from sqlalchemy import case, delete, update
+from sqlalchemy import case, delete, func, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -18,30 +21,11 @@ class TooManyAttemptsError(TooManyError):
     title = "Too many attempts."
 
 
-async def allows(session: AsyncSession, *, key: str, limit: int, window: timedelta, now: datetime) -> bool:
-    """Count one try and tell whether it is within the limit. One statement, so that rivals count too."""
-    hits, _ = await _hit(session, key=key, window=window, now=now)
-    return hits <= limit
-
-
 async def count(session: AsyncSession, *, key: str, limit: int, window: timedelta, now: datetime) -> None:
-    """Count one try; raise TooManyAttemptsError past the limit, until the window ends."""
-    hits, ends_at = await _hit(session, key=key, window=window, now=now)
-    if hits > limit:
-        raise TooManyAttemptsError(retry_after=max(1, ceil((ends_at - now).total_seconds())))
+    """Count one try; raise TooManyAttemptsError past the limit, until the window ends.
 
-
-async def forgive(session: AsyncSession, *, key: str) -> None:
-    """Take one try back: it was a right one."""
-    await session.execute(update(Throttle).where(Throttle.key == key).values(hits=Throttle.hits - 1))
-
-
-async def forget(session: AsyncSession, *, key: str) -> None:
-    """Start counting anew."""
-    await session.execute(delete(Throttle).where(Throttle.key == key))
-
-
-async def _hit(session: AsyncSession, *, key: str, window: timedelta, now: datetime) -> tuple[int, datetime]:
+    One statement, so that rivals count too. A refused try needn't be kept: the count stands at its limit anyway.
+    """
     is_over = Throttle.window_ends_at <= now
     statement = (
         insert(Throttle)
@@ -56,4 +40,15 @@ async def _hit(session: AsyncSession, *, key: str, window: timedelta, now: datet
         .returning(Throttle.hits, Throttle.window_ends_at)
     )
     hits, ends_at = (await session.execute(statement)).one()
-    return hits, ends_at
+    if hits > limit:
+        raise TooManyAttemptsError(retry_after=max(1, ceil((ends_at - now).total_seconds())))
+
+
+async def forgive(session: AsyncSession, *, key: str) -> None:
+    """Take one try back: it was a right one."""
+    await session.execute(update(Throttle).where(Throttle.key == key).values(hits=func.greatest(Throttle.hits - 1, 0)))
+
+
+async def forget(session: AsyncSession, *, key: str) -> None:
+    """Start counting anew."""
+    await session.execute(delete(Throttle).where(Throttle.key == key))

@@ -1,0 +1,106 @@
+"""Hashing passwords: at its cost, off the event loop, bounded."""
+
+import asyncio
+import statistics
+import time
+from collections.abc import Iterator
+from threading import Event
+
+import httpx2
+import pytest
+from argon2 import PasswordHasher
+from fastapi import FastAPI
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crema.accounts.models import User
+from crema.accounts.service.passwords import QUEUE, THREADS, Passwords, TooBusyError
+from factories.people import PASSWORD, authenticate, register
+
+pytestmark = pytest.mark.anyio
+PLACES = THREADS + QUEUE
+
+
+class Held(PasswordHasher):
+    """Hashes nothing until it is let go."""
+
+    def __init__(self, let_go: Event) -> None:
+        super().__init__(time_cost=1, memory_cost=8, parallelism=1)
+        self.let_go = let_go
+
+    def hash(self, password: str | bytes, *, salt: bytes | None = None) -> str:
+        assert self.let_go.wait(10)
+        return super().hash(password, salt=salt)
+
+
+@pytest.fixture
+def let_go() -> Iterator[Event]:
+    event = Event()
+    yield event
+    event.set()
+
+
+async def fill(passwords: Passwords) -> list[asyncio.Task[str]]:
+    tasks = [asyncio.create_task(passwords.hash(PASSWORD)) for _ in range(PLACES)]
+    await asyncio.sleep(0)
+    return tasks
+
+
+async def test_a_flood_is_told_to_come_again(
+    app: FastAPI, client: httpx2.AsyncClient, session: AsyncSession, let_go: Event
+) -> None:
+    app.state.passwords = Passwords(Held(let_go))
+    waiting = await fill(app.state.passwords)
+
+    answers = [await register(client), await authenticate(client)]
+
+    assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(429, "too_busy")] * 2
+    assert {answer.headers["Retry-After"] for answer in answers} == {"1"}
+    assert await session.scalar(select(func.count()).select_from(User)) == 0
+    let_go.set()
+    await asyncio.gather(*waiting)
+    assert (await register(client)).status_code == 201
+
+
+async def test_who_hangs_up_leaves_the_work_they_began(let_go: Event) -> None:
+    passwords = Passwords(Held(let_go))
+    waiting = await fill(passwords)
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+    again = await fill(passwords)
+    let_go.set()
+    results = await asyncio.gather(*again, return_exceptions=True)
+
+    assert [type(result) for result in results].count(TooBusyError) == THREADS
+
+
+async def test_costs_what_owasp_asks() -> None:
+    assert (await Passwords().hash(PASSWORD)).startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+
+
+async def test_an_unknown_address_takes_as_long_as_a_wrong_password() -> None:
+    passwords = Passwords()
+    known = await passwords.hash(PASSWORD)
+    spent: dict[str | None, list[float]] = {known: [], None: []}
+
+    for _ in range(15):
+        for password_hash, times in spent.items():
+            started = time.perf_counter()
+            assert not await passwords.verify(password_hash, "wrong password")
+            times.append(time.perf_counter() - started)
+
+    assert min(spent[None]) == pytest.approx(min(spent[known]), rel=0.25)
+    assert statistics.median(spent[None]) > 0.005
+
+
+async def test_does_not_stop_the_event_loop() -> None:
+    passwords = Passwords()
+    hashing = asyncio.create_task(passwords.hash(PASSWORD))
+    turns = 0
+    while not hashing.done():
+        await asyncio.sleep(0)
+        turns += 1
+
+    assert turns > 20

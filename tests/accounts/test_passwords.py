@@ -1,0 +1,190 @@
+"""Forgotten, reset and changed passwords."""
+
+from typing import Any
+
+import httpx2
+import pytest
+from sqlalchemy import func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crema.accounts.models import OneTimeCode, User
+from factories.people import authenticate, bearer, last_code, mails_to, register, sign_in, sign_up, verify, wrong
+from fixtures.app import Clock
+
+pytestmark = pytest.mark.anyio
+NEW = "flat white please"
+
+
+async def forgot(client: httpx2.AsyncClient, email: str = "anna@example.com") -> httpx2.Response:
+    return await client.post("/password/forgot", json={"email": email})
+
+
+async def reset(
+    client: httpx2.AsyncClient, code: str, email: str = "anna@example.com", password: str = NEW
+) -> httpx2.Response:
+    return await client.post("/password/reset", json={"email": email, "code": code, "new_password": password})
+
+
+async def change(client: httpx2.AsyncClient, tokens: dict[str, Any], old: str, new: str = NEW) -> httpx2.Response:
+    body = {"old_password": old, "new_password": new}
+    return await client.post("/password/change", json=body, headers=bearer(tokens))
+
+
+async def me(client: httpx2.AsyncClient, tokens: dict[str, Any]) -> int:
+    return (await client.get("/me", headers=bearer(tokens))).status_code
+
+
+async def refreshed(client: httpx2.AsyncClient, tokens: dict[str, Any]) -> int:
+    return (await client.post("/refresh", json={"refresh_token": tokens["refresh_token"]})).status_code
+
+
+async def test_forgetting_tells_nothing_about_the_address(client: httpx2.AsyncClient, session: AsyncSession) -> None:
+    await sign_up(client, session, name="Анна")
+    await register(client, "unverified@example.com")
+    await sign_up(client, session, "blocked@example.com")
+    await session.execute(update(User).where(User.email == "blocked@example.com").values(is_active=False))
+    await session.commit()
+
+    answers = [await forgot(client, f"{name}@example.com") for name in ("anna", "unverified", "blocked", "nobody")]
+
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.content for answer in answers}) == 1
+    letters = {
+        name: len(await mails_to(session, f"{name}@example.com", "password_reset"))
+        for name in ("anna", "unverified", "blocked", "nobody")
+    }
+    assert letters == {"anna": 1, "unverified": 0, "blocked": 0, "nobody": 0}
+
+
+async def test_a_code_sets_a_new_password_and_ends_every_login(
+    client: httpx2.AsyncClient, session: AsyncSession
+) -> None:
+    phone = await sign_in(client, session, name="Анна")
+    laptop = (await authenticate(client)).json()
+    await forgot(client, "ANNA@example.com")
+
+    answer = await reset(client, await last_code(session, template="password_reset"))
+
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert [await me(client, tokens) for tokens in (phone, laptop)] == [401, 401]
+    assert [await refreshed(client, tokens) for tokens in (phone, laptop)] == [401, 401]
+    assert (await authenticate(client)).status_code == 401
+    assert (await authenticate(client, password=NEW)).status_code == 200
+    [letter] = await mails_to(session, template="password_changed")
+    assert letter.context == {"name": "Анна"}
+
+
+async def test_a_reset_code_is_good_once(client: httpx2.AsyncClient, session: AsyncSession) -> None:
+    await sign_up(client, session)
+    await forgot(client)
+    code = await last_code(session, template="password_reset")
+    await reset(client, code)
+
+    again = await reset(client, code, password="another password")
+
+    assert (again.status_code, again.json()["code"]) == (422, "invalid_code")
+    assert (await authenticate(client, password=NEW)).status_code == 200
+
+
+async def test_a_reset_code_is_worth_five_guesses(client: httpx2.AsyncClient, session: AsyncSession) -> None:
+    await sign_up(client, session)
+    await forgot(client)
+    code = await last_code(session, template="password_reset")
+    for _ in range(5):
+        await reset(client, wrong(code))
+
+    assert (await reset(client, code)).status_code == 422
+    assert (await authenticate(client)).status_code == 200
+
+
+async def test_a_reset_code_lives_a_quarter_of_an_hour(
+    client: httpx2.AsyncClient, session: AsyncSession, clock: Clock
+) -> None:
+    await sign_up(client, session)
+    await forgot(client)
+    clock.advance(minutes=15)
+
+    assert (await reset(client, await last_code(session, template="password_reset"))).status_code == 422
+
+
+async def test_codes_of_one_kind_are_no_good_for_another(client: httpx2.AsyncClient, session: AsyncSession) -> None:
+    await register(client, "boris@example.com")
+    assert (await reset(client, await last_code(session, "boris@example.com"), "boris@example.com")).status_code == 422
+    tokens = await sign_in(client, session)
+    await forgot(client)
+    code = await last_code(session, template="password_reset")
+
+    assert (await verify(client, code)).status_code == 422
+    assert (await client.post("/refresh", json={"refresh_token": code})).status_code == 401
+    assert await me(client, tokens) == 200
+
+
+async def test_three_letters_an_hour_and_then_silence(
+    client: httpx2.AsyncClient, session: AsyncSession, clock: Clock
+) -> None:
+    await sign_up(client, session)
+
+    statuses = {(await forgot(client)).status_code for _ in range(6)}
+
+    assert statuses == {202}
+    assert len(await mails_to(session, template="password_reset")) == 3
+    clock.advance(hours=1)
+    await forgot(client)
+    assert len(await mails_to(session, template="password_reset")) == 4
+
+
+async def test_the_old_password_sets_a_new_one_and_ends_every_other_login(
+    client: httpx2.AsyncClient, session: AsyncSession
+) -> None:
+    here = await sign_in(client, session)
+    there = (await authenticate(client)).json()
+
+    answer = await change(client, here, "oat milk please")
+
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert (await me(client, here), await me(client, there)) == (200, 401)
+    assert (await refreshed(client, here), await refreshed(client, there)) == (200, 401)
+    assert (await authenticate(client, password=NEW)).status_code == 200
+    assert len(await mails_to(session, template="password_changed")) == 1
+
+
+async def test_a_wrong_old_password_changes_nothing(client: httpx2.AsyncClient, session: AsyncSession) -> None:
+    here = await sign_in(client, session)
+    there = (await authenticate(client)).json()
+
+    answer = await change(client, here, "wrong password")
+
+    assert (answer.status_code, answer.json()["code"]) == (401, "invalid_credentials")
+    assert (await me(client, here), await me(client, there)) == (200, 200)
+    assert (await authenticate(client)).status_code == 200
+    assert await mails_to(session, template="password_changed") == []
+
+
+async def test_a_stolen_login_guesses_the_old_password_five_times(
+    client: httpx2.AsyncClient, session: AsyncSession
+) -> None:
+    tokens = await sign_in(client, session)
+    for _ in range(5):
+        await change(client, tokens, "wrong password")
+
+    assert (await change(client, tokens, "oat milk please")).status_code == 429
+
+
+@pytest.mark.parametrize("way", ["reset", "change"])
+async def test_a_new_password_voids_what_a_thief_had_under_way(
+    client: httpx2.AsyncClient, session: AsyncSession, way: str
+) -> None:
+    """A change of address asked for from a stolen login must not be confirmed after the owner locked it out."""
+    tokens = await sign_in(client, session)
+    owner = tokens["user"]["id"]
+    await client.patch(f"/user/{owner}", json={"email": "thief@example.com"}, headers=bearer(tokens))
+    await forgot(client)
+    if way == "reset":
+        await reset(client, await last_code(session, template="password_reset"))
+    else:
+        await change(client, tokens, "oat milk please")
+
+    code = await last_code(session, "thief@example.com", "email_change_code")
+    assert (await verify(client, code, "thief@example.com")).status_code == 422
+    assert await session.scalar(select(User.email)) == "anna@example.com"
+    assert await session.scalar(select(func.count()).select_from(OneTimeCode)) == 0
