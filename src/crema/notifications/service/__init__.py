@@ -1,4 +1,4 @@
-"""Promising mail. Delivery is `notifications.delivery`'s, run by the worker."""
+"""Promising mail. Delivering it is `service.delivery`'s, run by the worker."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ QUEUE: Final = "mail"
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A mail to be: `template` names a pair of files, `context` is JSON.
+    """A mail to be: `template` names a file for each language, `context` is JSON.
 
     Two letters with one `dedup_key` are one mail, whoever asks and how often.
     """

@@ -1,0 +1,40 @@
+"""/mailbox: the mails a developer without an SMTP server would miss. Not there in production."""
+
+from typing import Final
+
+from fastapi import APIRouter, Request
+from jinja2 import Environment, PackageLoader
+from starlette.responses import HTMLResponse
+
+from crema.notifications import queries
+from crema.notifications.service.rendering import Stationery
+from crema.web.transaction import Transaction
+
+router = APIRouter(include_in_schema=False)
+
+# A letter's HTML has inline styles; scripts, forms and everything else are refused, and the frame is sandboxed.
+_CSP: Final = (
+    "default-src 'none'; style-src 'self' 'unsafe-inline'; img-src 'self'; frame-src 'self'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
+)
+_PAGES: Final = Environment(loader=PackageLoader("crema.notifications"), autoescape=True)
+
+
+@router.get("/mailbox")
+async def mailbox(request: Request, tx: Transaction) -> HTMLResponse:
+    """Show the latest mails, whole."""
+    stationery: Stationery = request.app.state.stationery
+    mails = [
+        {
+            "recipient": mail.recipient,
+            "status": mail.status,
+            "created_at": mail.created_at,
+            "subject": rendered.subject,
+            "text": rendered.text,
+            "html": rendered.html,
+        }
+        for mail in await queries.list_latest(tx)
+        for rendered in [stationery.render(template=mail.template, language=mail.language, context=mail.context)]
+    ]
+    page = _PAGES.get_template("mailbox.html.j2").render(mails=mails, chain=stationery.chain)
+    return HTMLResponse(page, headers={"Content-Security-Policy": _CSP})

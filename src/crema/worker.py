@@ -1,0 +1,170 @@
+"""The second process, or a task of the first: delivers mail and keeps schedules.
+
+As many may run as you like: a job is taken once, a schedule's job is enqueued once a period, and what a killed
+worker left behind is taken up by another.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import structlog
+from obstore.store import ObjectStore
+from procrastinate import App, BaseRetryStrategy, PsycopgConnector, RetryDecision
+from procrastinate.jobs import Job
+from sqlalchemy import delete, make_url
+
+from crema.accounts.service import cleanup
+from crema.db.idempotency import IdempotencyRecord
+from crema.db.session import Sessions
+from crema.demo.chain import load
+from crema.demo.seed import PAINT, paint
+from crema.menu.service.images import sweep_media
+from crema.notifications.service import DELIVER, QUEUE, delivery
+from crema.notifications.service.rendering import Stationery
+from crema.notifications.service.senders import Sender
+from crema.orders.service import moving
+
+log = structlog.get_logger(__name__)
+
+CONCURRENCY: Final = 4
+"""Jobs at a time. It bounds how many mails a crash can send twice."""
+DRAIN_SECONDS: Final = 5
+HOUSEKEEPING: Final = "housekeeping"
+FINISHED_JOBS_HOURS: Final = 24
+IDEMPOTENCY_HOURS: Final = 48
+LONGEST_WAIT: Final = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Duties:
+    """What the worker needs to do its work."""
+
+    database_url: str
+    sessions: Sessions
+    sender: Sender
+    stationery: Stationery
+    media: ObjectStore
+    unverified_ttl: timedelta
+
+
+class BackOff(BaseRetryStrategy):
+    """Wait twice as long after each failure, up to an hour, never in step with others."""
+
+    def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision:
+        del exception
+        seconds = min(2 ** (job.attempts + 1), LONGEST_WAIT.total_seconds())
+        return RetryDecision(retry_in={"seconds": int(seconds * random.uniform(0.75, 1.25))})  # noqa: S311 - not a secret
+
+
+def make_jobs(duties: Duties) -> App:
+    """Register every job on a procrastinate application of its own."""
+    conninfo = make_url(duties.database_url).set(drivername="postgresql").render_as_string(hide_password=False)
+    jobs = App(
+        connector=PsycopgConnector(conninfo=conninfo, min_size=1, max_size=CONCURRENCY + 2, timeout=5),
+        periodic_defaults={"max_delay": 600},
+    )
+
+    _add_errands(jobs, duties)
+    _add_schedules(jobs, duties)
+    return jobs
+
+
+def _add_errands(jobs: App, duties: Duties) -> None:
+    """Add what requests ask for."""
+
+    @jobs.task(name=DELIVER, queue=QUEUE, retry=BackOff())
+    async def deliver(mail_id: str) -> None:
+        await delivery.deliver(
+            duties.sessions, duties.sender, duties.stationery, mail_id=UUID(mail_id), now=datetime.now(UTC)
+        )
+
+    @jobs.task(name=PAINT, queue=HOUSEKEEPING)
+    async def paint_demo() -> None:
+        await paint(duties.sessions, chain=load(), media=duties.media, now=datetime.now(UTC))
+
+
+def _add_schedules(jobs: App, duties: Duties) -> None:
+    """Add what has to be done every so often, by whichever worker is free."""
+
+    @jobs.periodic(cron="*/10 * * * *")
+    @jobs.task(name="accounts.cleanup", queue=HOUSEKEEPING, pass_context=False)
+    async def clean_accounts(timestamp: int) -> None:
+        del timestamp
+        now, deleted = datetime.now(UTC), cleanup.BATCH
+        while deleted == cleanup.BATCH:
+            async with duties.sessions.begin() as session:
+                deleted = await cleanup.delete_unverified(session, older_than=duties.unverified_ttl, now=now)
+        async with duties.sessions.begin() as session:
+            await cleanup.prune(session, now=now)
+
+    @jobs.periodic(cron="*/5 * * * *")
+    @jobs.task(name="orders.expire", queue=HOUSEKEEPING)
+    async def expire_orders(timestamp: int) -> None:
+        del timestamp
+        async with duties.sessions.begin() as session:
+            await moving.expire_unclaimed(session, now=datetime.now(UTC))
+
+    @jobs.periodic(cron="30 * * * *")
+    @jobs.task(name="records.prune", queue=HOUSEKEEPING)
+    async def prune_records(timestamp: int) -> None:
+        del timestamp
+        now = datetime.now(UTC)
+        async with duties.sessions.begin() as session:
+            await delivery.prune(session, now=now)
+            old = IdempotencyRecord.created_at < now - timedelta(hours=IDEMPOTENCY_HOURS)
+            await session.execute(delete(IdempotencyRecord).where(old))
+        await jobs.job_manager.delete_old_jobs(FINISHED_JOBS_HOURS, include_failed=True)
+
+    @jobs.periodic(cron="45 * * * *")
+    @jobs.task(name="media.sweep", queue=HOUSEKEEPING)
+    async def sweep_pictures(timestamp: int) -> None:
+        del timestamp
+        async with duties.sessions.begin() as session:
+            swept = await sweep_media(session, duties.media, now=datetime.now(UTC))
+        if swept.missing:
+            log.error("pictures_without_files", keys=swept.missing)
+
+    @jobs.periodic(cron="* * * * * */20")
+    @jobs.task(name="jobs.rescue", queue=HOUSEKEEPING, queueing_lock="jobs.rescue")
+    async def rescue_stalled(timestamp: int) -> None:
+        del timestamp
+        for job in await jobs.job_manager.get_stalled_jobs():
+            log.warning("job_rescued", job_id=job.id, task=job.task_name)
+            await jobs.job_manager.retry_job(job)
+
+
+async def run(duties: Duties, **options: Any) -> None:
+    """Work until cancelled, through losses of the database; then finish what is under way, for DRAIN_SECONDS."""
+    while True:
+        try:
+            async with make_jobs(duties).open_async() as jobs:
+                await jobs.run_worker_async(
+                    concurrency=CONCURRENCY,
+                    install_signal_handlers=False,
+                    shutdown_graceful_timeout=DRAIN_SECONDS,
+                    delete_jobs="successful",
+                    **options,
+                )
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it was, mail must go on
+            log.warning("worker_interrupted", error=repr(error)[:300])
+        await asyncio.sleep(2)
+
+
+@asynccontextmanager
+async def working(duties: Duties) -> AsyncIterator[None]:
+    """Run the worker beside the body of this context."""
+    task = asyncio.create_task(run(duties), name="worker")
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError, TimeoutError):
+            await asyncio.wait_for(task, DRAIN_SECONDS + 2)

@@ -1,0 +1,155 @@
+"""The worker on a database of its own: what is committed is delivered, whatever happens on the way."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+from obstore.store import LocalStore
+from procrastinate.jobs import Job
+from sqlalchemy import select, text
+
+from crema import worker
+from crema.db.session import Sessions
+from crema.notifications import service as notifications
+from crema.notifications.models import Mail
+from crema.notifications.service import Letter
+from crema.notifications.service.rendering import Stationery
+from crema.notifications.service.senders import SmtpSender
+from crema.worker import Duties
+from fixtures.smtp import Sink
+
+pytestmark = pytest.mark.anyio
+CODE = {"code": "042137", "minutes": 15, "name": None}
+
+
+@pytest.fixture
+def duties(database_url: str, own_sessions: Sessions, sink: Sink, tmp_path: Path) -> Duties:
+    return Duties(
+        database_url=database_url,
+        sessions=own_sessions,
+        sender=SmtpSender(sink.url),
+        stationery=Stationery("Crema <noreply@crema.example.com>", "Crema", "http://127.0.0.1:8000"),
+        media=LocalStore(tmp_path),
+        unverified_ttl=timedelta(hours=48),
+    )
+
+
+@asynccontextmanager
+async def working(duties: Duties) -> AsyncIterator[None]:
+    task = asyncio.create_task(worker.run(duties, fetch_job_polling_interval=0.1))
+    yield
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def promise(sessions: Sessions, recipient: str = "anna@example.com") -> None:
+    async with sessions.begin() as session:
+        await notifications.send(session, [Letter(recipient, "verification_code", "en", CODE)])
+
+
+async def await_statuses(sessions: Sessions, *wanted: str) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            async with sessions() as session:
+                if tuple(await session.scalars(select(Mail.status).order_by(Mail.id))) == wanted:
+                    return
+            await asyncio.sleep(0.05)
+
+
+async def test_a_committed_mail_is_delivered_and_a_rolled_back_one_never_was(
+    duties: Duties, own_sessions: Sessions, sink: Sink
+) -> None:
+    async with own_sessions() as session:
+        await notifications.send(session, [Letter("nobody@example.com", "verification_code", "en", CODE)])
+        await session.rollback()
+
+    async with working(duties):
+        await promise(own_sessions)
+        await await_statuses(own_sessions, "sent")
+
+    assert [message["To"] for message in sink.messages] == ["anna@example.com"]
+
+
+async def test_two_workers_deliver_every_mail_once(duties: Duties, own_sessions: Sessions, sink: Sink) -> None:
+    async with working(duties), working(duties):
+        for number in range(20):
+            await promise(own_sessions, f"p{number}@example.com")
+        await await_statuses(own_sessions, *["sent"] * 20)
+
+    assert len({message["Message-ID"] for message in sink.messages}) == len(sink.messages) == 20
+
+
+async def test_a_busy_mail_server_is_tried_again(duties: Duties, own_sessions: Sessions, sink: Sink) -> None:
+    sink.answers = ["451 later, please"]
+
+    async with working(duties):
+        await promise(own_sessions)
+        await await_statuses(own_sessions, "sent")
+
+    async with own_sessions() as session:
+        assert await session.scalar(select(Mail.tries)) == 2
+
+
+async def test_it_survives_the_loss_of_its_connections(
+    duties: Duties, own_sessions: Sessions, database_url: str
+) -> None:
+    async with working(duties):
+        await promise(own_sessions)
+        await await_statuses(own_sessions, "sent")
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        await promise(own_sessions)
+        await await_statuses(own_sessions, "sent", "sent")
+
+
+async def test_what_a_killed_worker_was_doing_is_taken_up(duties: Duties, own_sessions: Sessions) -> None:
+    await promise(own_sessions)
+    async with own_sessions.begin() as session:
+        await session.execute(
+            text(
+                "INSERT INTO procrastinate_workers (id, last_heartbeat) OVERRIDING SYSTEM VALUE"
+                " VALUES (4242, now() - interval '1 hour')"
+            )
+        )
+        await session.execute(text("UPDATE procrastinate_jobs SET status = 'doing', worker_id = 4242"))
+
+    async with worker.make_jobs(duties).open_async() as jobs:
+        await jobs.tasks["jobs.rescue"].func(0)
+    async with working(duties):
+        await await_statuses(own_sessions, "sent")
+
+
+async def test_unverified_people_are_deleted_on_schedule(duties: Duties, own_sessions: Sessions) -> None:
+    async with own_sessions.begin() as session:
+        await session.execute(
+            text(
+                "INSERT INTO users (id, email, role_id, created_at) SELECT gen_random_uuid(), age || '@example.com',"
+                " roles.id, now() - age * interval '1 hour' FROM roles, generate_series(47, 49, 2) age"
+                " WHERE roles.name = 'user'"
+            )
+        )
+
+    async with worker.make_jobs(duties).open_async() as jobs:
+        await jobs.tasks["accounts.cleanup"].func(0)
+
+    async with own_sessions() as session:
+        assert list(await session.scalars(text("SELECT email FROM users"))) == ["47@example.com"]
+
+
+@pytest.mark.parametrize(("attempts", "least", "most"), [(0, 1, 3), (3, 12, 20), (30, 2700, 4500)])
+def test_retries_wait_twice_as_long_each_time_up_to_an_hour(attempts: int, least: int, most: int) -> None:
+    job = Job(id=1, queue="mail", lock=None, queueing_lock=None, task_name="x", attempts=attempts)
+    now = datetime.now(UTC)
+
+    decision = worker.BackOff().get_retry_decision(exception=OSError(), job=job)
+
+    assert decision.retry_at
+    assert least - 1 <= (decision.retry_at - now).total_seconds() <= most + 1
