@@ -76,6 +76,7 @@ def test_there_is_one_session_dependency() -> None:
     makers = [
         str(path.relative_to(SOURCE))
         for path in modules()
+        if path.parent != SOURCE  # the command line opens transactions too, and has no reply to commit before
         if re.search(r"^async def \w+\(.*\) -> AsyncIterator\[AsyncSession\]", path.read_text(), re.MULTILINE)
     ]
 

@@ -1,7 +1,6 @@
 """Every route × every kind of actor, against the table in authorization.txt; a route that isn't there fails."""
 
 import re
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -166,10 +165,10 @@ async def world(app: FastAPI, sessions: Sessions) -> World:
 
 
 @pytest.fixture
-async def connection(sessions: Sessions) -> AsyncIterator[AsyncConnection]:
+def connection(sessions: Sessions) -> AsyncConnection:
     connection = sessions.kw["bind"]
     assert isinstance(connection, AsyncConnection)
-    yield connection
+    return connection
 
 
 @pytest.mark.parametrize("route", TABLE)
@@ -206,4 +205,3 @@ async def test_no_answer_shape_holds_a_secret(app: FastAPI) -> None:
     ]
 
     assert leaks == []
-

@@ -1,16 +1,18 @@
 """The application, put together. The only place where features, settings and the database meet."""
 
+import asyncio
 import hashlib
 import hmac
+import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Final
 
 from fastapi import FastAPI
 from obstore.store import LocalStore, ObjectStore, from_url
 
-from crema import __version__
+from crema import __version__, logs, worker
 from crema.accounts import routes as accounts
 from crema.accounts.service.codes import Codes
 from crema.accounts.service.logins import Logins
@@ -19,6 +21,9 @@ from crema.accounts.service.tokens import AccessTokens
 from crema.cart import routes as cart
 from crema.db.session import Sessions, make_engine, make_sessions
 from crema.menu import routes as menu
+from crema.notifications import routes as notifications
+from crema.notifications.service.rendering import Stationery
+from crema.notifications.service.senders import ConsoleSender, SmtpSender
 from crema.orders import routes as orders
 from crema.orders.service.placing import Rules
 from crema.settings import Settings
@@ -26,6 +31,7 @@ from crema.shops import routes as shops
 from crema.shops.domain import Chain
 from crema.web import docs, health, openapi, problem, routing
 from crema.web.context import RequestContext
+from crema.worker import Duties
 
 TAGS: Final = (
     "Users management",
@@ -58,8 +64,11 @@ def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastA
             return
         engine = make_engine(settings.database_url or "", pool_size=settings.database_pool)
         app.state.sessions = make_sessions(engine)
-        yield
-        await engine.dispose()
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(engine.dispose)
+            if settings.run_worker:
+                await stack.enter_async_context(worker.working(_duties(settings, app.state.sessions)))
+            yield
 
     app = FastAPI(
         title="Crema",
@@ -72,18 +81,20 @@ def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastA
         redoc_url=None,
         generate_unique_id_function=routing.operation_id,
     )
-    _hand_out(app, settings, sessions)
+    hand_out(app, settings, sessions)
     app.add_middleware(RequestContext)
     problem.add_handlers(app)
     for router in ROUTERS:
         app.include_router(router)
+    if _has_mailbox(settings):
+        app.include_router(notifications.router)
     app.include_router(docs.router)
     docs.mount_assets(app)
     app.openapi = openapi.describe(app)  # type: ignore[method-assign]  # FastAPI's documented way
     return app
 
 
-def _hand_out(app: FastAPI, settings: Settings, sessions: Sessions | None) -> None:
+def hand_out(app: FastAPI, settings: Settings, sessions: Sessions | None) -> None:
     """Give features their values: they read `app.state` in their `deps` and never see the settings."""
     secret = settings.secret()
     app.state.sessions = sessions
@@ -111,10 +122,49 @@ def _hand_out(app: FastAPI, settings: Settings, sessions: Sessions | None) -> No
         minimum=settings.minimum_order,
         shop_language=settings.language,
     )
-    app.state.media = _open_media(settings)
+    app.state.media = open_media(settings)
+    app.state.stationery = _stationery(settings)
 
 
-def _open_media(settings: Settings) -> ObjectStore:
+def _has_mailbox(settings: Settings) -> bool:
+    return not settings.is_production and settings.smtp_url is None
+
+
+def _stationery(settings: Settings) -> Stationery:
+    return Stationery(sender=settings.mail_from, chain=settings.chain_name, link=settings.links_to)
+
+
+def _duties(settings: Settings, sessions: Sessions) -> Duties:
+    return Duties(
+        database_url=settings.database_url or "",
+        sessions=sessions,
+        sender=SmtpSender(settings.smtp_url.get_secret_value()) if settings.smtp_url else ConsoleSender(),
+        stationery=_stationery(settings),
+        media=open_media(settings),
+        unverified_ttl=settings.unverified_ttl,
+    )
+
+
+async def run_worker(settings: Settings) -> None:
+    """Work as a process of its own, until SIGTERM or Ctrl-C."""
+    engine = make_engine(settings.database_url or "", pool_size=worker.CONCURRENCY + 2)
+    task = asyncio.create_task(worker.run(_duties(settings, make_sessions(engine))))
+    for wanted in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(wanted, task.cancel)
+    with suppress(asyncio.CancelledError):
+        await task
+    await engine.dispose()
+
+
+def from_environment() -> FastAPI:
+    """Build the application from CREMA_ variables, as each server process does."""
+    settings = Settings()
+    logs.configure(settings.log_format or ("json" if settings.is_production else "console"))
+    return create_app(settings)
+
+
+def open_media(settings: Settings) -> ObjectStore:
+    """Open the place where pictures are kept."""
     if settings.media_url:
         if settings.media_url.startswith("file:"):
             return from_url(settings.media_url, mkdir=True)

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,15 +12,10 @@ from pathlib import Path
 
 import httpx2
 
+from fixtures.smtp import free_port
+
 START_SECONDS = 60
 STOP_SECONDS = 10
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass
@@ -57,7 +51,7 @@ def running(data_dir: Path, **environment: str) -> Iterator[Server]:
     log = data_dir.with_suffix(".log")
     kept = {name: value for name, value in os.environ.items() if not name.startswith("CREMA_")}
     with log.open("ab") as output:
-        process = subprocess.Popen(  # noqa: S603 - our own command
+        process = subprocess.Popen(
             [sys.executable, "-m", "crema", "serve"],
             env=kept | {"CREMA_DATA_DIR": str(data_dir), "CREMA_PORT": str(port)} | environment,
             stdout=output,

@@ -3,64 +3,45 @@
 import re
 import signal
 import time
-from collections.abc import Iterator
-from email import message_from_bytes, policy
+from collections.abc import Callable, Iterator
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import psycopg
 import pytest
-from aiosmtpd.controller import Controller
 
 from crema.demo.chain import load
-from journeys.server import Server, free_port, processes_using, running
+from fixtures.smtp import Sink, text_of
+from journeys.server import Server, processes_using, running
 
 PASSWORD = "oat milk please"
 
 
-class Mailbox:
-    """Keeps what an SMTP server is handed."""
-
-    def __init__(self) -> None:
-        self.messages: list[EmailMessage] = []
-
-    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
-        message = message_from_bytes(envelope.content, policy=policy.default)
-        assert isinstance(message, EmailMessage)
-        self.messages.append(message)
-        return "250 taken"
-
-    def await_mail(self, to: str, subject: str) -> EmailMessage:
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            for message in self.messages:
-                if to in message["To"] and subject in message["Subject"]:
-                    return message
-            time.sleep(0.05)
-        raise AssertionError([(message["To"], message["Subject"]) for message in self.messages])
+def await_mail(sink: Sink, to: str, subject: str) -> EmailMessage:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        for message in sink.messages:
+            if to in message["To"] and subject in message["Subject"]:
+                return message
+        time.sleep(0.05)
+    raise AssertionError([(message["To"], message["Subject"]) for message in sink.messages])
 
 
 @pytest.fixture(scope="module")
-def mailbox() -> Iterator[tuple[Mailbox, str]]:
-    mailbox, port = Mailbox(), free_port()
-    controller = Controller(mailbox, hostname="127.0.0.1", port=port)
-    controller.start()
-    yield mailbox, f"smtp://127.0.0.1:{port}"
-    controller.stop()
-
-
-@pytest.fixture(scope="module")
-def server(mailbox: tuple[Mailbox, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running(tmp_path_factory.mktemp("morning") / "data", CREMA_SMTP_URL=mailbox[1]) as server:
+def server(smtp_server: Sink, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running(tmp_path_factory.mktemp("morning") / "data", CREMA_SMTP_URL=smtp_server.url) as server:
         yield server
 
 
-def text_of(message: EmailMessage) -> str:
-    body = message.get_body(("plain",))
-    assert isinstance(body, EmailMessage)
-    content: str = body.get_content()
-    return content
+def await_value(look: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if value := look():
+            return value
+        time.sleep(0.1)
+    raise AssertionError("it never came")
 
 
 def log_in(server: Server, email: str, password: str) -> httpx2.Client:
@@ -71,8 +52,8 @@ def log_in(server: Server, email: str, password: str) -> httpx2.Client:
     )
 
 
-def test_from_registration_to_the_handed_over_order(server: Server, mailbox: tuple[Mailbox, str]) -> None:
-    chain, inbox = load(), mailbox[0]
+def test_from_registration_to_the_handed_over_order(server: Server, smtp_server: Sink) -> None:
+    chain = load()
     anna = {"email": "anna@example.com", "password": PASSWORD, "name": "Анна"}
 
     with httpx2.Client(base_url=server.url, headers={"Accept-Language": "ru"}, timeout=10) as browser:
@@ -82,7 +63,7 @@ def test_from_registration_to_the_handed_over_order(server: Server, mailbox: tup
         login = {"email": anna["email"], "password": PASSWORD}
         assert browser.post("/authentication", json=login).json()["code"] == "email_not_verified"
 
-        letter = text_of(inbox.await_mail("anna@example.com", ""))
+        letter = text_of(await_mail(smtp_server, "anna@example.com", ""))
         assert re.search("[а-я]", letter)
         code = re.search(r"\b\d{6}\b", letter)
         assert code
@@ -91,8 +72,8 @@ def test_from_registration_to_the_handed_over_order(server: Server, mailbox: tup
         menu = browser.get("/products", params={"search": "латте", "sort": "price"}).json()
         assert menu["total"] >= 1
         latte = menu["items"][0]
-        assert latte["images"]
-        picture = browser.get(next(iter(latte["images"][0]["urls"].values())))
+        images = await_value(lambda: browser.get(f"/product/{latte['id']}").json()["images"])
+        picture = browser.get(next(iter(images[0]["urls"].values())))
         assert picture.headers["content-type"] == "image/webp"
         shop = browser.get("/shops", params={"open_now": "true"}).json()["items"][0]
 
@@ -115,7 +96,7 @@ def test_from_registration_to_the_handed_over_order(server: Server, mailbox: tup
 
         admins = [account.email for account in chain.accounts if account.role == "admin"]
         for recipient in (*admins, anna["email"]):
-            assert order["number"] in text_of(inbox.await_mail(recipient, order["number"]))
+            assert order["number"] in text_of(await_mail(smtp_server, recipient, order["number"]))
 
         staff = next(a for a in chain.accounts if a.role == "admin")
         with log_in(server, staff.email, chain.demo_password) as bar:
@@ -131,25 +112,41 @@ def test_from_registration_to_the_handed_over_order(server: Server, mailbox: tup
             "completed",
         ]
         assert done["payment"]["status"] == "paid"
-        inbox.await_mail(anna["email"], order["number"])
+        await_mail(smtp_server, anna["email"], order["number"])
         assert customer.post("/logout").status_code == 204
         assert customer.get("/me").status_code == 401
+
+
+OWNER = {"CREMA_ADMIN_EMAIL": "owner@example.com", "CREMA_ADMIN_PASSWORD": PASSWORD}
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_it_stops_clean_and_starts_again_on_the_same_data(tmp_path: Path, how: signal.Signals) -> None:
     data_dir = tmp_path / "data"
-    with running(data_dir) as server:
-        products = httpx2.get(f"{server.url}/products").json()["total"]
+    with running(data_dir, CREMA_DEMO="false", **OWNER) as server:
         code = server.stop(how)
         assert code in {0, -how, 128 + how}, server.log.read_text()
     assert processes_using(data_dir) == []
 
-    with running(data_dir) as server:
-        assert httpx2.get(f"{server.url}/products").json()["total"] == products > 30
+    with running(data_dir, CREMA_DEMO="false") as server:
+        with log_in(server, "owner@example.com", PASSWORD) as owner:
+            assert owner.get("/users").json()["total"] == 1
         server.process.kill()
         server.process.wait(10)
     deadline = time.monotonic() + 15
     while processes_using(data_dir) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert processes_using(data_dir) == [], "PostgreSQL must not outlive a killed server"
+
+
+def test_the_database_going_away_is_told_as_such_and_no_restart_is_needed(tmp_path: Path, database_url: str) -> None:
+    with running(tmp_path / "data", CREMA_DEMO="false", CREMA_DATABASE_URL=database_url) as server:
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        statuses = {httpx2.get(f"{server.url}/products").status_code for _ in range(5)}
+
+        assert statuses <= {200, 503}
+        assert httpx2.get(f"{server.url}/products").status_code == 200

@@ -260,6 +260,7 @@ def upgrade() -> None:
         postgresql_ops={"folded": "gin_trgm_ops"},
         postgresql_where=None,
     )
+    op.create_index("ix_roles_is_builtin", "roles", ["is_builtin", "id"], unique=False)
     op.create_index(
         "ix_roles_name_folded", "roles", [sa.literal_column("replace(lower(name), 'ё', 'е')"), "id"], unique=False
     )
@@ -526,7 +527,6 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["role_id"], ["roles.id"], name=op.f("fk_users_role_id"), ondelete="RESTRICT"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_users")),
     )
-    op.create_index("ix_users_blocked", "users", ["id"], unique=False, postgresql_where=sa.text("is_active IS false"))
     op.create_index("ix_users_created_at_id", "users", ["created_at", "id"], unique=False)
     op.create_index(
         "ix_users_email_folded", "users", [sa.literal_column("replace(lower(email), 'ё', 'е')"), "id"], unique=False
@@ -540,8 +540,15 @@ def upgrade() -> None:
         postgresql_ops={"folded": "gin_trgm_ops"},
         postgresql_where=None,
     )
+    op.create_index("ix_users_is_active", "users", ["is_active", "created_at", "id"], unique=False)
     op.create_index(
         "ix_users_name_folded", "users", [sa.literal_column("replace(lower(name), 'ё', 'е')"), "id"], unique=False
+    )
+    op.create_index(
+        "ix_users_name_sort",
+        "users",
+        [sa.literal_column("replace(lower(coalesce(name, '')), 'ё', 'е')"), "id"],
+        unique=False,
     )
     op.create_index(
         "ix_users_name_trgm",
@@ -566,7 +573,11 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_users_role_id"), "users", ["role_id"], unique=False)
     op.create_index(
-        "ix_users_unverified", "users", ["created_at"], unique=False, postgresql_where=sa.text("verified_at IS NULL")
+        "ix_users_unverified",
+        "users",
+        ["created_at", "id"],
+        unique=False,
+        postgresql_where=sa.text("verified_at IS NULL"),
     )
     op.create_index("ix_users_updated_at_id", "users", ["updated_at", "id"], unique=False)
     op.create_index("uq_users_email_lower", "users", [sa.literal_column("lower(email)")], unique=True)
@@ -607,7 +618,6 @@ def upgrade() -> None:
         sa.Column("code_hash", sa.LargeBinary(), nullable=False),
         sa.Column("tries", sa.SmallInteger(), server_default="0", nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("used_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("name", sa.String(length=120), nullable=True),
         sa.Column("phone", sa.String(length=20), nullable=True),
@@ -619,6 +629,13 @@ def upgrade() -> None:
         sa.CheckConstraint("tries BETWEEN 0 AND 5", name=op.f("ck_one_time_codes_tries")),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_one_time_codes_user_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_one_time_codes")),
+    )
+    op.create_index(
+        "ix_one_time_codes_new_email_lower",
+        "one_time_codes",
+        [sa.literal_column("lower(new_email)")],
+        unique=False,
+        postgresql_where=sa.text("new_email IS NOT NULL"),
     )
     op.create_index("ix_one_time_codes_user_id_purpose", "one_time_codes", ["user_id", "purpose"], unique=False)
     op.create_table(

@@ -1,0 +1,1 @@
+"""The demo chain: its content, pictures, and how it is seeded."""

@@ -1,0 +1,232 @@
+"""The demo chain's content: chain.toml, read and checked before anything is seeded."""
+
+import tomllib
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from functools import cache
+from importlib.resources import files
+from typing import Annotated, Protocol, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from crema.demo.pictures import Picture, draw
+from crema.menu.domain import Allergen, OptionRule, check_group
+
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=80)]
+Name = Annotated[str, Field(min_length=1, max_length=120)]
+Price = Annotated[Decimal, Field(ge=0, decimal_places=2)]
+Amount = Annotated[Decimal, Field(ge=0)]
+
+
+class Content(BaseModel):
+    """A piece of the chain as written in chain.toml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Hours(Content):
+    """One stretch of opening; closing before opening is the next day's."""
+
+    weekday: Annotated[int, Field(ge=0, le=6)]
+    opens_at: str
+    closes_at: str
+
+
+class Shop(Content):
+    """A place that makes and hands over orders."""
+
+    slug: Slug
+    name: Name
+    address: str
+    latitude: float
+    longitude: float
+    phone: Annotated[str, Field(pattern=r"^\+7\d{10}$")]
+    email: str
+    timezone: str
+    hours: tuple[Hours, ...]
+
+
+class Category(Content):
+    """A heading of the menu. A parent stands before its children."""
+
+    slug: Slug
+    name: Name
+    description: str
+    position: int
+    parent: Slug | None = None
+
+
+class Ingredient(Content):
+    """What products and options are made of."""
+
+    slug: Slug
+    name: Name
+
+
+class Option(Content):
+    """One choice of a group."""
+
+    slug: Slug
+    name: Name
+    price_delta: Price
+    max_quantity: Annotated[int, Field(ge=1)]
+    is_default: bool
+    allergens: tuple[Allergen, ...]
+    ingredients: tuple[Slug, ...]
+
+
+class ModifierGroup(Content):
+    """A reusable set of options."""
+
+    slug: Slug
+    name: Name
+    min_choices: int
+    max_choices: int
+    free_quantity: int
+    options: tuple[Option, ...]
+
+    @model_validator(mode="after")
+    def _can_be_satisfied(self) -> Self:
+        _unique(self.slug, self.options)
+        self.check(self.min_choices, self.max_choices)
+        return self
+
+    def check(self, min_choices: int, max_choices: int) -> None:
+        """Refuse limits that no choice can keep, or that what is chosen by default breaks."""
+        rules = [OptionRule(option.max_quantity, option.is_default, is_active=True) for option in self.options]
+        check_group(self.slug, min_choices=min_choices, max_choices=max_choices, options=rules)
+        if sum(option.is_default for option in self.options) < min_choices:
+            raise ValueError(f"{self.slug}: fewer defaults than min_choices {min_choices}")
+
+
+class Size(Content):
+    """A size of a drink."""
+
+    name: Annotated[str, Field(min_length=1, max_length=40)]
+    volume_ml: Annotated[int, Field(ge=1)]
+    price_delta: Price
+    is_default: bool
+
+
+class GroupLink(Content):
+    """A group as one product offers it; limits left out are the group's own."""
+
+    group: Slug
+    min_choices: int | None = None
+    max_choices: int | None = None
+
+
+class Nutrition(Content):
+    """What one portion of the default size contains."""
+
+    energy_kcal: Amount
+    proteins_g: Amount
+    fats_g: Amount
+    carbohydrates_g: Amount
+    caffeine_mg: Amount | None = None
+
+
+class Product(Content):
+    """Something to sell."""
+
+    slug: Slug
+    name: Name
+    description: Annotated[str, Field(min_length=1, max_length=2000)]
+    categories: Annotated[tuple[Slug, ...], Field(min_length=1)]
+    price: Price
+    sizes: tuple[Size, ...] = ()
+    modifier_groups: tuple[GroupLink, ...] = ()
+    allergens: tuple[Allergen, ...]
+    nutrition: Nutrition
+    ingredients: tuple[Slug, ...]
+    preparation_seconds: Annotated[int, Field(ge=0)]
+    position: int
+    picture: Picture
+
+    @model_validator(mode="after")
+    def _has_one_default_size(self) -> Self:
+        if self.sizes and sum(size.is_default for size in self.sizes) != 1:
+            raise ValueError(f"{self.slug}: exactly one size is the default")
+        return self
+
+
+class Account(Content):
+    """Someone to sign in as."""
+
+    name: Name
+    email: Annotated[str, Field(pattern=r"@crema\.example\.com$")]
+    role: str
+    shops: tuple[Slug, ...]
+    language: str
+
+
+class Chain(Content):
+    """The whole of chain.toml."""
+
+    demo_password: Annotated[str, Field(min_length=12, max_length=128)]
+    shops: tuple[Shop, ...]
+    categories: tuple[Category, ...]
+    ingredients: tuple[Ingredient, ...]
+    modifier_groups: tuple[ModifierGroup, ...]
+    products: tuple[Product, ...]
+    accounts: tuple[Account, ...]
+
+    @model_validator(mode="after")
+    def _leads_somewhere(self) -> Self:
+        shops = _unique("shops", self.shops)
+        categories = _unique("categories", self.categories)
+        ingredients = _unique("ingredients", self.ingredients)
+        groups = _unique("modifier_groups", self.modifier_groups)
+        _unique("products", self.products)
+        for number, category in enumerate(self.categories):
+            earlier = {each.slug for each in self.categories[:number]}
+            _known(category.slug, [category.parent] if category.parent else [], earlier)
+        for group in self.modifier_groups:
+            for option in group.options:
+                _known(f"{group.slug}.{option.slug}", option.ingredients, ingredients)
+        for product in self.products:
+            _known(product.slug, product.categories, categories)
+            _known(product.slug, product.ingredients, ingredients)
+            _known(product.slug, [link.group for link in product.modifier_groups], groups)
+        for account in self.accounts:
+            _known(account.email, account.shops, shops)
+        return self
+
+    @model_validator(mode="after")
+    def _products_can_be_ordered(self) -> Self:
+        groups = {group.slug: group for group in self.modifier_groups}
+        for link in (link for product in self.products for link in product.modifier_groups):
+            group = groups[link.group]
+            group.check(
+                group.min_choices if link.min_choices is None else link.min_choices,
+                group.max_choices if link.max_choices is None else link.max_choices,
+            )
+        return self
+
+
+class _Slugged(Protocol):
+    @property
+    def slug(self) -> str: ...
+
+
+def _unique(where: str, items: Sequence[_Slugged]) -> set[str]:
+    slugs = {item.slug for item in items}
+    if len(slugs) != len(items):
+        raise ValueError(f"{where}: a slug comes twice")
+    return slugs
+
+
+def _known(where: str, wanted: Iterable[str], known: set[str]) -> None:
+    if unknown := set(wanted) - known:
+        raise ValueError(f"{where} names what does not exist: {', '.join(sorted(unknown))}")
+
+
+@cache
+def load() -> Chain:
+    """Read the chain, once."""
+    return Chain.model_validate(tomllib.loads(files("crema.demo").joinpath("chain.toml").read_text(encoding="utf-8")))
+
+
+def picture_of(product: Product) -> bytes:
+    """Draw a product's picture, a PNG."""
+    return draw(product.picture)

@@ -1,0 +1,200 @@
+"""Seeding the demo chain through the same services as everybody. What is there already is left as it is."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+from obstore.store import ObjectStore
+from sqlalchemy import exists, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crema.accounts.domain import ADMIN, PERMISSIONS, Actor
+from crema.accounts.service.passwords import Passwords
+from crema.accounts.service.people import make_person
+from crema.db import jobs
+from crema.db.session import Sessions, keep
+from crema.demo.chain import Chain, picture_of
+from crema.demo.chain import Product as DemoProduct
+from crema.menu.models import Category, Ingredient, ModifierGroup, Product, ProductImage
+from crema.menu.schemas import (
+    CategoryIn,
+    GroupLinkIn,
+    IngredientIn,
+    ModifierGroupIn,
+    NutritionIn,
+    OptionIn,
+    ProductIn,
+    SizeIn,
+)
+from crema.menu.service.categories import create_category
+from crema.menu.service.images import add_image
+from crema.menu.service.ingredients import create_ingredient
+from crema.menu.service.modifier_groups import create_modifier_group
+from crema.menu.service.products import create_product
+from crema.shops.domain import interval
+from crema.shops.models import Shop
+from crema.shops.schemas import ShopIn
+from crema.shops.service import open_shop, set_hours
+
+PAINT: Final = "demo.paint"
+SEEDER: Final = Actor(uuid4(), uuid4(), ADMIN, frozenset(PERMISSIONS), frozenset())
+"""Nobody in particular, with every right."""
+
+
+async def seed(session: AsyncSession, *, chain: Chain, passwords: Passwords, now: datetime) -> None:
+    """Add what is missing of the demo chain. Its pictures take a while: the worker paints them afterwards."""
+    shops = await _seed_shops(session, chain, now)
+    categories = await _seed_categories(session, chain, now)
+    ingredients = await _seed_ingredients(session, chain)
+    groups = await _seed_groups(session, chain, ingredients, now)
+    known = await _by(session, Product.slug, Product.id)
+    for product in chain.products:
+        if product.slug not in known:
+            wanted = _product(product, categories, ingredients, groups)
+            await create_product(session, wanted=wanted, now=now)
+    await jobs.enqueue(session, PAINT, [{}], queue="housekeeping")
+    password_hash = await passwords.hash(chain.demo_password)
+    for account in chain.accounts:
+        await make_person(
+            session,
+            email=account.email,
+            password_hash=password_hash,
+            role=account.role,
+            now=now,
+            name=account.name,
+            language=account.language,
+            shop_ids=tuple(shops[slug] for slug in account.shops),
+        )
+
+
+async def paint(sessions: Sessions, *, chain: Chain, media: ObjectStore, now: datetime) -> None:
+    """Draw and add a picture for every demo product that has none, one transaction each."""
+    for product in chain.products:
+        async with sessions() as session:
+            product_id = await session.scalar(
+                select(Product.id).where(
+                    Product.slug == product.slug,
+                    Product.archived_at.is_(None),
+                    ~exists().where(ProductImage.product_id == Product.id),
+                )
+            )
+            if product_id is None:
+                continue
+            await keep(session)  # drawing takes a while too
+            content = await asyncio.to_thread(picture_of, product)
+            await add_image(session, media, product_id=product_id, content=content, alt=product.name, now=now)
+            await keep(session)
+
+
+async def _by(session: AsyncSession, key: Any, value: Any) -> dict[str, UUID]:
+    return {row[0]: row[1] for row in await session.execute(select(key, value))}
+
+
+async def _seed_shops(session: AsyncSession, chain: Chain, now: datetime) -> dict[str, UUID]:
+    known = await _by(session, Shop.slug, Shop.id)
+    for shop in chain.shops:
+        if shop.slug in known:
+            continue
+        wanted = ShopIn(
+            name=shop.name,
+            slug=shop.slug,
+            address=shop.address,
+            timezone=shop.timezone,
+            latitude=shop.latitude,
+            longitude=shop.longitude,
+            phone=shop.phone,
+            email=shop.email,
+        )
+        opened = await open_shop(session, actor=SEEDER, wanted=wanted, now=now)
+        week = [interval(each.weekday, each.opens_at, each.closes_at) for each in shop.hours]
+        await set_hours(session, actor=SEEDER, shop_id=opened.id, intervals=week, now=now)
+        known[shop.slug] = opened.id
+    return known
+
+
+async def _seed_categories(session: AsyncSession, chain: Chain, now: datetime) -> dict[str, UUID]:
+    known = await _by(session, Category.slug, Category.id)
+    for category in chain.categories:
+        if category.slug in known:
+            continue
+        wanted = CategoryIn(
+            name=category.name,
+            slug=category.slug,
+            description=category.description,
+            parent_id=known[category.parent] if category.parent else None,
+            position=category.position,
+        )
+        known[category.slug] = (await create_category(session, wanted=wanted, now=now)).id
+    return known
+
+
+async def _seed_ingredients(session: AsyncSession, chain: Chain) -> dict[str, UUID]:
+    by_name = await _by(session, Ingredient.name, Ingredient.id)
+    for ingredient in chain.ingredients:
+        if ingredient.name not in by_name:
+            created = await create_ingredient(session, wanted=IngredientIn(name=ingredient.name))
+            by_name[ingredient.name] = created.id
+    return {ingredient.slug: by_name[ingredient.name] for ingredient in chain.ingredients}
+
+
+async def _seed_groups(
+    session: AsyncSession, chain: Chain, ingredients: Mapping[str, UUID], now: datetime
+) -> dict[str, UUID]:
+    by_name = await _by(session, ModifierGroup.name, ModifierGroup.id)
+    for group in chain.modifier_groups:
+        if group.name in by_name:
+            continue
+        wanted = ModifierGroupIn(
+            name=group.name,
+            min_choices=group.min_choices,
+            max_choices=group.max_choices,
+            free_quantity=group.free_quantity,
+            options=[
+                OptionIn(
+                    name=option.name,
+                    price_delta=option.price_delta,
+                    max_quantity=option.max_quantity,
+                    is_default=option.is_default,
+                    allergens=list(option.allergens),
+                    ingredient_ids=[ingredients[slug] for slug in option.ingredients],
+                )
+                for option in group.options
+            ],
+        )
+        by_name[group.name] = (await create_modifier_group(session, wanted=wanted, now=now)).id
+    return {group.slug: by_name[group.name] for group in chain.modifier_groups}
+
+
+def _product(
+    product: DemoProduct,
+    categories: Mapping[str, UUID],
+    ingredients: Mapping[str, UUID],
+    groups: Mapping[str, UUID],
+) -> ProductIn:
+    return ProductIn(
+        name=product.name,
+        slug=product.slug,
+        description=product.description,
+        price=product.price,
+        category_ids=[categories[slug] for slug in product.categories],
+        position=product.position,
+        sizes=[
+            SizeIn(
+                name=size.name,
+                volume_ml=size.volume_ml,
+                price_delta=size.price_delta,
+                is_default=size.is_default,
+            )
+            for size in product.sizes
+        ],
+        modifier_groups=[
+            GroupLinkIn(group_id=groups[link.group], min_choices=link.min_choices, max_choices=link.max_choices)
+            for link in product.modifier_groups
+        ],
+        allergens=list(product.allergens),
+        nutrition=NutritionIn(**{name: float(value) for name, value in product.nutrition if value is not None}),
+        ingredient_ids=[ingredients[slug] for slug in product.ingredients],
+        preparation_seconds=product.preparation_seconds,
+    )

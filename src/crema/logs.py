@@ -1,0 +1,60 @@
+"""Structured logs: ours and those of libraries through one renderer, without secrets, one line an event."""
+
+import logging
+import re
+import sys
+from typing import Any, Final, Literal
+
+import structlog
+from structlog.typing import EventDict, Processor
+
+_SECRET: Final = re.compile(r"password|token|secret|authorization|cookie|^code$|smtp_url|database_url", re.IGNORECASE)
+_LINE_BREAKS: Final = str.maketrans({"\r": "\\r", "\n": "\\n", "\u2028": "\\u2028", "\u2029": "\\u2029"})
+
+
+def redact(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Blank what must not be in a log, and keep a value from ending the line."""
+    for name, value in event.items():
+        if _SECRET.search(name):
+            event[name] = "***"
+        elif isinstance(value, str) and name != "exception":
+            event[name] = value.translate(_LINE_BREAKS)
+    return event
+
+
+def configure(log_format: Literal["console", "json"]) -> None:
+    """Set logging up for this process."""
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        redact,
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        cache_logger_on_first_use=True,
+    )
+    renderer: Processor = (
+        structlog.processors.JSONRenderer(ensure_ascii=False)
+        if log_format == "json"
+        else structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
+    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.INFO)
+    # They tell every job and every connection at INFO; our own events say what matters.
+    for chatty in ("procrastinate", "httpx", "psycopg", "alembic"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)

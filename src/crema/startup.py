@@ -1,0 +1,143 @@
+"""What happens before the first request: a database, its schema, the first administrator, the demo chain."""
+
+import os
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime
+from typing import Final
+
+from sqlalchemy import create_engine, make_url, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crema.accounts import queries as accounts
+from crema.accounts.domain import ADMIN
+from crema.accounts.models import User
+from crema.accounts.service.passwords import Passwords
+from crema.accounts.service.people import make_person
+from crema.db import schema
+from crema.db.embedded import EmbeddedPostgres, find_running
+from crema.db.locale import check_locale
+from crema.db.session import keep, make_engine, make_sessions
+from crema.demo.chain import Chain, load
+from crema.demo.seed import seed
+from crema.settings import Settings
+
+DATABASE_URL: Final = "CREMA_DATABASE_URL"
+
+
+class StartupError(RuntimeError):
+    """Crema must not, or can't, start like this. The message says what to do."""
+
+
+@contextmanager
+def database(settings: Settings, *, join: bool = False) -> Iterator[Settings]:
+    """Give settings that name a database: the configured one, or the embedded one, which runs meanwhile.
+
+    `join`: use the server that another Crema runs on the same folder, if there is one.
+    """
+    if settings.database_url:
+        yield settings
+        return
+    if join and (url := find_running(settings.data_dir)):
+        yield settings.model_copy(update={"database_url": url})
+        return
+    with EmbeddedPostgres(settings.data_dir) as server:
+        url = server.start()
+        os.environ[DATABASE_URL] = url  # for the server processes that uvicorn starts
+        yield settings.model_copy(update={"database_url": url})
+
+
+@asynccontextmanager
+async def transaction(settings: Settings) -> AsyncIterator[AsyncSession]:
+    """Open one transaction, for a command."""
+    engine = make_engine(url_of(settings))
+    async with make_sessions(engine)() as session:
+        yield session
+        await keep(session)
+    await engine.dispose()
+
+
+def url_of(settings: Settings) -> str:
+    """Give the database's address, which `database` has found."""
+    assert settings.database_url is not None
+    return settings.database_url
+
+
+def migrate(settings: Settings) -> None:
+    """Bring the schema up to date where that is ours to do; elsewhere refuse to run on an old one."""
+    is_ours = not settings.is_production or settings.embedded
+    if is_ours:
+        schema.upgrade(url_of(settings))
+        return
+    engine = create_engine(make_url(url_of(settings)).set(drivername="postgresql+psycopg"))
+    with engine.connect() as connection:
+        is_current = schema.is_current(connection)
+    engine.dispose()
+    if not is_current:
+        raise StartupError("The database's schema is not this version's. Run `crema migrate` first.")
+
+
+async def prepare(settings: Settings) -> None:
+    """Check the database, make the first administrator, and seed or refuse the demo chain."""
+    engine = make_engine(url_of(settings))
+    async with engine.connect() as connection:
+        await check_locale(connection)
+    await engine.dispose()
+    async with transaction(settings) as session:
+        await _make_first_admin(session, settings)
+    if settings.is_production:
+        await _refuse_demo_accounts(settings)
+    elif settings.has_demo:
+        await seed_demo(settings)
+
+
+async def seed_demo(settings: Settings) -> Chain:
+    """Seed the demo chain; what is there already stays as it is."""
+    if settings.is_production:
+        raise StartupError("The demo chain brings accounts with known passwords: not in production.")
+    chain = load()
+    async with transaction(settings) as session:
+        await seed(session, chain=chain, passwords=Passwords(), now=datetime.now(UTC))
+    return chain
+
+
+async def make_admin(settings: Settings, *, email: str, password: str) -> None:
+    """Make a verified administrator."""
+    password_hash = await Passwords().hash(password)
+    async with transaction(settings) as session:
+        user = await make_person(session, email=email, password_hash=password_hash, role=ADMIN, now=datetime.now(UTC))
+        if user.role_name != ADMIN:
+            raise StartupError(f"{email} belongs to somebody who is not an administrator; change their role instead.")
+
+
+async def _make_first_admin(session: AsyncSession, settings: Settings) -> None:
+    if settings.admin_email is None or settings.admin_password is None or await accounts.lock_admins(session):
+        return
+    password_hash = await Passwords().hash(settings.admin_password.get_secret_value())
+    await make_person(
+        session, email=settings.admin_email, password_hash=password_hash, role=ADMIN, now=datetime.now(UTC)
+    )
+
+
+async def _refuse_demo_accounts(settings: Settings) -> None:
+    emails = [account.email for account in load().accounts]
+    async with transaction(settings) as session:
+        found = (await session.scalars(select(User.email).where(User.email.in_(emails)))).all()
+    if found:
+        raise StartupError(
+            f"Demo accounts have known passwords; delete them before production: {', '.join(filter(None, found))}"
+        )
+
+
+def announce(settings: Settings) -> None:
+    """Tell a person at the terminal where to go and who to be."""
+    address = f"http://{settings.host}:{settings.port}"
+    lines = [f"Crema serves at {address}", f"  Swagger   {address}/docs", f"  ReDoc     {address}/redoc"]
+    if settings.smtp_url is None and not settings.is_production:
+        lines.append(f"  Mailbox   {address}/mailbox")
+    if settings.has_demo:
+        chain = load()
+        lines += ["", f"Demo accounts, all with the password  {chain.demo_password}"]
+        lines += [f"  {account.role:<8}  {account.email}" for account in chain.accounts]
+    print("\n".join(["", *lines, ""]), file=sys.stderr, flush=True)  # noqa: T201 - for the terminal

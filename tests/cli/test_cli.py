@@ -1,0 +1,140 @@
+"""The command line: what it refuses, and what its commands do."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+
+SECRET = "x" * 32
+
+
+def crema(*arguments: str, data_dir: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("CREMA_")}
+    return subprocess.run(  # noqa: S603 - our own command
+        [sys.executable, "-m", "crema", *arguments],
+        env=kept | {"CREMA_DATA_DIR": str(data_dir)} | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("environment", "says"),
+    [
+        ({}, "CREMA_SECRET_KEY is required"),
+        ({"CREMA_SECRET_KEY": "short"}, "at least 32 bytes"),
+        ({"CREMA_SECRET_KEY": SECRET}, "CREMA_DATABASE_URL"),
+        ({"CREMA_SECRET_KEY": SECRET, "CREMA_EMBEDDED": "true", "CREMA_DEMO": "true"}, "CREMA_DEMO"),
+    ],
+)
+def test_production_refuses_what_nobody_chose(tmp_path: Path, environment: dict[str, str], says: str) -> None:
+    done = crema("serve", data_dir=tmp_path / "data", CREMA_ENV="production", **environment)
+
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_wrong_setting_is_named(tmp_path: Path) -> None:
+    done = crema("serve", data_dir=tmp_path / "data", CREMA_PORT="coffee")
+
+    assert done.returncode == 2
+    assert "CREMA_PORT" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_production_refuses_an_old_schema(tmp_path: Path, database_url: str) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '0001_first_tables'")
+
+    done = crema(
+        "serve",
+        data_dir=tmp_path / "data",
+        CREMA_ENV="production",
+        CREMA_SECRET_KEY=SECRET,
+        CREMA_DATABASE_URL=database_url,
+        CREMA_PORT="0",
+    )
+
+    assert done.returncode == 2
+    assert "crema migrate" in done.stderr
+
+
+def test_production_refuses_demo_accounts(tmp_path: Path, database_url: str) -> None:
+    assert crema("seed", data_dir=tmp_path / "data", CREMA_DATABASE_URL=database_url).returncode == 0
+
+    done = crema(
+        "serve",
+        data_dir=tmp_path / "data",
+        CREMA_ENV="production",
+        CREMA_SECRET_KEY=SECRET,
+        CREMA_DATABASE_URL=database_url,
+        CREMA_PORT="0",
+    )
+
+    assert done.returncode == 2
+    assert "admin@crema.example.com" in done.stderr
+
+
+def counts(database_url: str) -> list[int]:
+    tables = ("users", "shops", "products", "sizes", "options", "categories", "product_categories", "staff_shops")
+    with psycopg.connect(database_url) as connection:
+        return [connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables]  # noqa: S608
+
+
+def test_seeding_twice_changes_nothing(tmp_path: Path, database_url: str) -> None:
+    first = crema("seed", data_dir=tmp_path / "data", CREMA_DATABASE_URL=database_url)
+    once = counts(database_url)
+    second = crema("seed", data_dir=tmp_path / "data", CREMA_DATABASE_URL=database_url)
+
+    assert first.returncode == second.returncode == 0, first.stderr + second.stderr
+    assert counts(database_url) == once
+    assert min(once) > 0
+
+
+def test_an_administrator_is_made_once(tmp_path: Path, database_url: str) -> None:
+    def create(email: str, password: str = "oat milk please") -> subprocess.CompletedProcess[str]:
+        return crema(
+            "admin",
+            "create",
+            "--email",
+            email,
+            data_dir=tmp_path / "data",
+            CREMA_DATABASE_URL=database_url,
+            CREMA_ADMIN_PASSWORD=password,
+        )
+
+    assert create("owner@example.com").returncode == create("owner@example.com").returncode == 0
+    assert create("nonsense").returncode == 2
+    assert create("other@example.com", password="short").returncode == 2
+
+    with psycopg.connect(database_url) as connection:
+        rows = connection.execute(
+            "SELECT email, roles.name, verified_at IS NOT NULL FROM users JOIN roles ON roles.id = role_id"
+        ).fetchall()
+    assert rows == [("owner@example.com", "admin", True)]
+
+
+def test_cleanup_tells_before_it_does(tmp_path: Path, database_url: str) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO users (id, email, role_id, created_at) SELECT gen_random_uuid(), 'old@example.com', id,"
+            " now() - interval '3 days' FROM roles WHERE name = 'user'"
+        )
+
+    outputs = [
+        crema("cleanup", *options, data_dir=tmp_path / "data", CREMA_DATABASE_URL=database_url).stdout.strip()
+        for options in (("--dry-run",), (), ())
+    ]
+
+    assert outputs == [
+        "1 unverified people would be deleted.",
+        "1 unverified people were deleted.",
+        "0 unverified people were deleted.",
+    ]
