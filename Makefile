@@ -7,7 +7,7 @@ export UV_NATIVE_TLS := 1
 export UV_PROJECT_ENVIRONMENT := .venv
 PYTHON ?= python3
 
-.PHONY: help run test check format diagram openapi clean
+.PHONY: help run test fuzz check format documents clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -27,6 +27,9 @@ run: .venv/.installed ## Start Crema with a demo chain; Swagger at http://127.0.
 
 test: .venv/.installed ## Run the whole suite
 	@.venv/bin/python -m pytest
+
+fuzz: .venv/.installed ## Schemathesis over every operation, long: as a customer and as an administrator
+	@CREMA_FUZZ_EXAMPLES=20 .venv/bin/python -m pytest tests/test_fuzz.py
 
 check: .venv/.installed ## Format, lint, types, import rules, documents up to date
 	@.venv/bin/ruff format --check --quiet .

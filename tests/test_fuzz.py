@@ -1,1 +1,52 @@
-"""Schemathesis over the whole OpenAPI document, as nobody, as a customer and as an administrator."""
+"""Schemathesis over the whole OpenAPI document: no 5xx, no undocumented status, as a customer and as an administrator.
+
+CREMA_FUZZ_EXAMPLES sets how many requests an operation gets; `make fuzz` asks for many, with every boundary.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from crema.demo.chain import load
+from journeys.server import Server, running
+
+EXAMPLES = os.environ.get("CREMA_FUZZ_EXAMPLES", "3")
+PHASES = "examples,coverage,fuzzing" if "CREMA_FUZZ_EXAMPLES" in os.environ else "examples,fuzzing"
+CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running(tmp_path_factory.mktemp("fuzz") / "data") as server:
+        yield server
+
+
+@pytest.mark.parametrize("role", ["user", "admin"])
+def test_nothing_breaks_and_every_status_is_documented(server: Server, role: str, tmp_path: Path) -> None:
+    chain = load()
+    account = next(account for account in chain.accounts if account.role == role)
+    credentials = {"email": account.email, "password": chain.demo_password}
+    token = httpx2.post(f"{server.url}/authentication", json=credentials).json()["access_token"]
+
+    done = subprocess.run(  # noqa: S603 - our own command line
+        [
+            Path(sys.executable).with_name("schemathesis"),
+            *("run", f"{server.url}/openapi.json", "--header", f"Authorization: Bearer {token}"),
+            *("--checks", CHECKS, "--phases", PHASES, "--max-examples", EXAMPLES, "--seed", "1", "--no-color"),
+            # They end the login that asks, or the account it is of.
+            *("--exclude-path", "/logout", "--exclude-path", "/password/change"),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout[-6000:]
+    assert " generated" in done.stdout

@@ -4,7 +4,7 @@ import asyncio
 import statistics
 import time
 from collections.abc import Iterator
-from threading import Event
+from threading import Event, Semaphore
 
 import httpx2
 import pytest
@@ -27,8 +27,10 @@ class Held(PasswordHasher):
     def __init__(self, let_go: Event) -> None:
         super().__init__(time_cost=1, memory_cost=8, parallelism=1)
         self.let_go = let_go
+        self.begun = Semaphore(0)
 
     def hash(self, password: str | bytes, *, salt: bytes | None = None) -> str:
+        self.begun.release()
         assert self.let_go.wait(10)
         return super().hash(password, salt=salt)
 
@@ -63,8 +65,11 @@ async def test_a_flood_is_told_to_come_again(
 
 
 async def test_who_hangs_up_leaves_the_work_they_began(let_go: Event) -> None:
-    passwords = Passwords(Held(let_go))
+    hasher = Held(let_go)
+    passwords = Passwords(hasher)
     waiting = await fill(passwords)
+    for _ in range(THREADS):
+        assert await asyncio.to_thread(hasher.begun.acquire, timeout=10)
     for task in waiting:
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)

@@ -9,6 +9,7 @@ from crema.accounts.deps import RoleEditor
 from crema.accounts.queries import PERMISSIONS, ROLES
 from crema.accounts.schemas import ChangeRole, PermissionOut, RoleIn, RoleOut
 from crema.accounts.service import roles
+from crema.web.clock import Now
 from crema.web.listing import PageOut, answer, listing_parameters
 from crema.web.problem import refusals
 from crema.web.routing import router as new_router
@@ -24,8 +25,8 @@ async def list_roles(request: Request, response: Response, tx: Transaction, acto
 
 
 @router.post("/role", status_code=201, summary="Create a role", responses=refusals(401, 403, 409, 422))
-async def create_role(body: RoleIn, response: Response, tx: Transaction, actor: RoleEditor) -> RoleOut:
-    role = await roles.create(tx, actor=actor, wanted=body)
+async def create_role(body: RoleIn, response: Response, tx: Transaction, actor: RoleEditor, now: Now) -> RoleOut:
+    role = await roles.create(tx, actor=actor, wanted=body, now=now)
     response.headers["Location"] = f"/role/{role.id}"
     return RoleOut.model_validate(role)
 
@@ -36,13 +37,13 @@ async def see_role(role_id: UUID, tx: Transaction, _: RoleEditor) -> RoleOut:
 
 
 @router.put("/role/{role_id}", summary="Replace a role", responses=refusals(401, 403, 404, 409, 422))
-async def replace_role(role_id: UUID, body: RoleIn, tx: Transaction, actor: RoleEditor) -> RoleOut:
-    return RoleOut.model_validate(await roles.replace(tx, actor=actor, role_id=role_id, wanted=body))
+async def replace_role(role_id: UUID, body: RoleIn, tx: Transaction, actor: RoleEditor, now: Now) -> RoleOut:
+    return RoleOut.model_validate(await roles.replace(tx, actor=actor, role_id=role_id, wanted=body, now=now))
 
 
 @router.patch("/role/{role_id}", summary="Change a role", responses=refusals(401, 403, 404, 409, 422))
-async def change_role(role_id: UUID, body: ChangeRole, tx: Transaction, actor: RoleEditor) -> RoleOut:
-    return RoleOut.model_validate(await roles.change(tx, actor=actor, role_id=role_id, wanted=body))
+async def change_role(role_id: UUID, body: ChangeRole, tx: Transaction, actor: RoleEditor, now: Now) -> RoleOut:
+    return RoleOut.model_validate(await roles.change(tx, actor=actor, role_id=role_id, wanted=body, now=now))
 
 
 @router.delete("/role/{role_id}", status_code=204, summary="Delete a role", responses=refusals(401, 403, 404, 409, 422))

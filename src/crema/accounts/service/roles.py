@@ -1,6 +1,7 @@
 """Making and changing roles. What a role allows counts at the next request of everyone who has it."""
 
 from collections.abc import Collection
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -36,26 +37,26 @@ class RoleInUseError(ConflictError):
     title = "People have this role; give them another first."
 
 
-async def create(session: AsyncSession, *, actor: Actor, wanted: RoleIn) -> Role:
+async def create(session: AsyncSession, *, actor: Actor, wanted: RoleIn, now: datetime) -> Role:
     """Make a role of permissions one has oneself."""
     _check_reach(actor, wanted.permissions)
-    role = Role(name=wanted.name, description=wanted.description)
+    role = Role(name=wanted.name, description=wanted.description, created_at=now, updated_at=now)
     await _save(session, role)
     await _grant(session, role_id=role.id, permissions=wanted.permissions)
     return await queries.get_role(session, role.id)
 
 
-async def replace(session: AsyncSession, *, actor: Actor, role_id: UUID, wanted: RoleIn) -> Role:
+async def replace(session: AsyncSession, *, actor: Actor, role_id: UUID, wanted: RoleIn, now: datetime) -> Role:
     """PUT: everything."""
-    return await _update(session, actor=actor, role_id=role_id, sent=dict(wanted))
+    return await _update(session, actor=actor, role_id=role_id, sent=dict(wanted), now=now)
 
 
-async def change(session: AsyncSession, *, actor: Actor, role_id: UUID, wanted: ChangeRole) -> Role:
+async def change(session: AsyncSession, *, actor: Actor, role_id: UUID, wanted: ChangeRole, now: datetime) -> Role:
     """PATCH: only what was sent."""
-    return await _update(session, actor=actor, role_id=role_id, sent=wanted.changes())
+    return await _update(session, actor=actor, role_id=role_id, sent=wanted.changes(), now=now)
 
 
-async def _update(session: AsyncSession, *, actor: Actor, role_id: UUID, sent: dict[str, Any]) -> Role:
+async def _update(session: AsyncSession, *, actor: Actor, role_id: UUID, sent: dict[str, Any], now: datetime) -> Role:
     role = await queries.get_role_for_update(session, role_id)
     permissions = set(sent.get("permissions", role.permission_codes))
     renamed = sent.get("name", role.name) != role.name
@@ -65,6 +66,7 @@ async def _update(session: AsyncSession, *, actor: Actor, role_id: UUID, sent: d
 
     role.name = sent.get("name", role.name)
     role.description = sent.get("description", role.description)
+    role.updated_at = now
     await _save(session, role)
     await session.execute(delete(RolePermission).where(RolePermission.role_id == role.id))
     await _grant(session, role_id=role.id, permissions=permissions)
