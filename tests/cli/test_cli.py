@@ -4,9 +4,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
+from pydantic import ValidationError
+
+from crema.settings import Settings
 
 SECRET = "x" * 32
 
@@ -24,19 +28,24 @@ def crema(*arguments: str, data_dir: Path, **environment: str) -> subprocess.Com
 
 
 @pytest.mark.parametrize(
-    ("environment", "says"),
+    ("fields", "says"),
     [
         ({}, "CREMA_SECRET_KEY is required"),
-        ({"CREMA_SECRET_KEY": "short"}, "at least 32 bytes"),
-        ({"CREMA_SECRET_KEY": SECRET}, "CREMA_DATABASE_URL"),
-        ({"CREMA_SECRET_KEY": SECRET, "CREMA_EMBEDDED": "true", "CREMA_DEMO": "true"}, "CREMA_DEMO"),
+        ({"secret_key": "short"}, "at least 32 bytes"),
+        ({"secret_key": SECRET}, "CREMA_DATABASE_URL"),
+        ({"secret_key": SECRET, "embedded": True, "demo": True}, "CREMA_DEMO"),
     ],
 )
-def test_production_refuses_what_nobody_chose(tmp_path: Path, environment: dict[str, str], says: str) -> None:
-    done = crema("serve", data_dir=tmp_path / "data", CREMA_ENV="production", **environment)
+def test_production_refuses_what_nobody_chose(fields: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        Settings(_env_file=None, env="production", **fields)
+
+
+def test_a_refused_setting_stops_the_start_with_a_sentence(tmp_path: Path) -> None:
+    done = crema("serve", data_dir=tmp_path / "data", CREMA_ENV="production")
 
     assert done.returncode == 2
-    assert says in done.stderr
+    assert "CREMA_SECRET_KEY is required" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "data").exists()
 
@@ -111,7 +120,6 @@ def test_an_administrator_is_made_once(tmp_path: Path, database_url: str) -> Non
         )
 
     assert create("owner@example.com").returncode == create("owner@example.com").returncode == 0
-    assert create("nonsense").returncode == 2
     assert create("other@example.com", password="short").returncode == 2
 
     with psycopg.connect(database_url) as connection:
@@ -130,11 +138,10 @@ def test_cleanup_tells_before_it_does(tmp_path: Path, database_url: str) -> None
 
     outputs = [
         crema("cleanup", *options, data_dir=tmp_path / "data", CREMA_DATABASE_URL=database_url).stdout.strip()
-        for options in (("--dry-run",), (), ())
+        for options in (("--dry-run",), ())
     ]
 
     assert outputs == [
         "1 unverified people would be deleted.",
         "1 unverified people were deleted.",
-        "0 unverified people were deleted.",
     ]

@@ -45,6 +45,18 @@ DATABASE_AWAY: Final = (
     sqlalchemy.exc.InterfaceError,
 )
 RETRY_SECONDS: Final = 2
+DESCRIPTIONS: Final = {
+    401: "Not authenticated",
+    403: "Forbidden",
+    404: "Not found",
+    409: "Conflict",
+    413: "Too large",
+    415: "Unsupported type of content",
+    422: "Not valid",
+    429: "Too many requests",
+    503: "Come again soon",
+}
+"""Our own words: Python's phrases for statuses change with its version."""
 
 
 class FieldError(BaseModel):
@@ -212,7 +224,7 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Declare a route's problem answers for OpenAPI."""
     return {
         status: {
-            "description": HTTPStatus(status).phrase,
+            "description": DESCRIPTIONS[status],
             # `web.openapi` adds the schema; naming it as a model would promise application/json.
             "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
