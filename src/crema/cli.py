@@ -91,7 +91,7 @@ def _run_uvicorn(settings: Settings) -> None:
         factory=True,
         ws="websockets-sansio",
         ws_max_size=16 * 1024,
-        timeout_graceful_shutdown=5,
+        timeout_graceful_shutdown=3,
         timeout_keep_alive=5,
         server_header=False,
         access_log=False,  # web.context writes one that holds no query strings

@@ -7,7 +7,7 @@ worker left behind is taken up by another.
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -34,7 +34,8 @@ log = structlog.get_logger(__name__)
 
 CONCURRENCY: Final = 4
 """Jobs at a time. It bounds how many mails a crash can send twice."""
-DRAIN_SECONDS: Final = 5
+DRAIN_SECONDS: Final = 3
+"""Jobs under way get so long to finish; what is cut off is taken up by the next worker."""
 HOUSEKEEPING: Final = "housekeeping"
 FINISHED_JOBS_HOURS: Final = 24
 IDEMPOTENCY_HOURS: Final = 48
@@ -141,7 +142,9 @@ def _add_schedules(jobs: App, duties: Duties) -> None:
 
 async def run(duties: Duties, **options: Any) -> None:
     """Work until cancelled, through losses of the database; then finish what is under way, for DRAIN_SECONDS."""
-    while True:
+    task = asyncio.current_task()
+    assert task is not None
+    while not task.cancelling():  # a cancellation may come out as an error of the database's
         try:
             async with make_jobs(duties).open_async() as jobs:
                 await jobs.run_worker_async(
@@ -166,5 +169,4 @@ async def working(duties: Duties) -> AsyncIterator[None]:
         yield
     finally:
         task.cancel()
-        with suppress(asyncio.CancelledError, TimeoutError):
-            await asyncio.wait_for(task, DRAIN_SECONDS + 2)
+        await asyncio.wait({task}, timeout=DRAIN_SECONDS + 1)  # `wait_for` would wait for a task that can't end

@@ -18,6 +18,7 @@ def make_engine(database_url: str, *, pool_size: int = 10) -> AsyncEngine:
         pool_pre_ping=True,
         connect_args={
             "timeout": 2,
+            "command_timeout": 6,  # for a server that hangs, and so keeps no timeout of its own
             "server_settings": {
                 "application_name": "crema",
                 "timezone": "UTC",

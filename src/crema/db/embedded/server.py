@@ -23,7 +23,7 @@ from crema.db.embedded.lock import FolderLock, servers_in, wait_until
 _START_SECONDS: Final = 600  # crash recovery replays up to max_wal_size, 1 GB
 _INITDB_SECONDS: Final = 300
 _OLD_SERVER_SECONDS: Final = 30
-_ENDINGS: Final = ((signal.SIGINT, 8), (signal.SIGQUIT, 6), (signal.SIGKILL, 5))  # fast, immediate, by force
+_ENDINGS: Final = ((signal.SIGINT, 8), (signal.SIGQUIT, 2), (signal.SIGKILL, 5))  # fast, immediate, by force
 _LOG_BYTES: Final = 5_000_000
 _URL_FILE: Final = "postgres.url"
 _SOCKET_PATH_BYTES: Final = 107
