@@ -14,6 +14,7 @@ from crema.accounts.models import Role
 from crema.cart.models import Cart, CartItem
 from crema.db.session import Sessions
 from crema.menu.models import Category, Ingredient, ProductImage
+from crema.support.models import Conversation
 from factories.orders import make_latte, make_shop, place
 from factories.pictures import png
 from fixtures.app import connect
@@ -111,6 +112,10 @@ class World:
             "PUT /order/{order_id}": {"status": "accepted"},
             "PATCH /order/{order_id}": {"status": "accepted"},
             "POST /order/{order_id}/cancel": {},
+            "POST /chat": {},
+            "PATCH /chat/{conversation_id}": {"status": "pending"},
+            "POST /chat/{conversation_id}/messages": {"text": "Где мой латте?"},
+            "POST /chat/{conversation_id}/read": {"seq": 1},
         }
         if route == "POST /access":
             return {"data": {"username": "new@example.com", "password": "oat milk please"}}
@@ -141,7 +146,8 @@ async def world(app: FastAPI, sessions: Sessions) -> World:
         role = Role(name="cleaner")
         image = ProductImage(product_id=latte.id, key="0" * 32, width=640, height=640, widths=[320, 640])
         cart = Cart(user_id=customer.id)
-        session.add_all([category, ingredient, role, image, cart])
+        conversation = Conversation(customer_id=customer.id, shop_id=near)
+        session.add_all([category, ingredient, role, image, cart, conversation])
         await session.flush()
         item = CartItem(cart_id=cart.id, product_id=latte.id, quantity=1, options=[], configuration="x")
         session.add(item)
@@ -159,6 +165,7 @@ async def world(app: FastAPI, sessions: Sessions) -> World:
         "shop_id": near,
         "item_id": item.id,
         "order_id": order["id"],
+        "conversation_id": conversation.id,
         "name": "0.webp",
     }
     return World(ids, {"nobody": None} | {name: person.token for name, person in people.items()})

@@ -29,6 +29,7 @@ from crema.orders.service.placing import Rules
 from crema.settings import Settings
 from crema.shops import routes as shops
 from crema.shops.domain import Chain
+from crema.support import routes as support
 from crema.web import docs, health, openapi, problem, routing
 from crema.web.context import RequestContext
 from crema.worker import Duties
@@ -40,6 +41,7 @@ TAGS: Final = (
     "Shops and static information",
     "Cart",
     "Orders",
+    "Support chat",
     "Operations",
 )
 ROUTERS: Final = (
@@ -50,6 +52,7 @@ ROUTERS: Final = (
     shops.router,
     cart.router,
     orders.router,
+    support.router,
     health.router,
 )
 

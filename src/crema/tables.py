@@ -8,7 +8,8 @@ from crema.menu import models as menu
 from crema.notifications import models as notifications
 from crema.orders import models as orders
 from crema.shops import models as shops
+from crema.support import models as support
 
-__all__ = ["accounts", "cart", "idempotency", "menu", "metadata", "notifications", "orders", "shops"]
+__all__ = ["accounts", "cart", "idempotency", "menu", "metadata", "notifications", "orders", "shops", "support"]
 
 metadata = Base.metadata

@@ -72,6 +72,7 @@ MenuEditor = Annotated[Actor, Depends(_allowed("menu:write"))]
 ShopEditor = Annotated[Actor, Depends(_allowed("shops:write"))]
 OrderStaff = Annotated[Actor, Depends(_allowed("orders:write"))]
 UserEditor = Annotated[Actor, Depends(_allowed("users:write"))]
+SupportStaff = Annotated[Actor, Depends(_allowed("support:write"))]
 RoleEditor = Annotated[Actor, Depends(_allowed("roles:write"))]
 
 

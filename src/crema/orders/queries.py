@@ -82,6 +82,14 @@ async def get_order(session: AsyncSession, *, order_id: UUID, actor: Actor) -> O
     return order
 
 
+async def get_own(session: AsyncSession, *, order_id: UUID, user_id: UUID) -> Order:
+    """Load one's own order, without its lines."""
+    order = await session.scalar(select(Order).where(Order.id == order_id, Order.user_id == user_id))
+    if order is None:
+        raise NotFoundError
+    return order
+
+
 async def get_order_for_update(session: AsyncSession, *, order_id: UUID, actor: Actor) -> Order:
     """Lock a visible order until the transaction ends, then load it whole."""
     locked = await session.scalar(

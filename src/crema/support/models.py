@@ -1,0 +1,93 @@
+"""Tables of the support chat. Messages are only ever added to."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, func, literal_column
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from crema.accounts.models import User
+from crema.db.base import Base, Created, Id, Updated, trigrams
+from crema.support.domain import MAX_TEXT, Status
+
+_STATUSES = ", ".join(f"'{status}'" for status in Status)
+
+
+class Conversation(Base):
+    """All a customer and the chain have said to each other: one per customer, for good.
+
+    Its row is locked by whoever adds a message or reads, so `last_seq` and the counters are never behind.
+    `waiting_since` is when the customer's oldest unanswered message came.
+    """
+
+    __tablename__ = "conversations"
+    __table_args__ = (
+        CheckConstraint(f"status IN ({_STATUSES})", "status"),
+        CheckConstraint("customer_read_seq <= last_seq AND staff_read_seq <= last_seq", "read"),
+        CheckConstraint("unread_by_customer >= 0 AND unread_by_staff >= 0", "unread"),
+    )
+
+    id: Mapped[Id]
+    customer_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="RESTRICT"), unique=True)
+    shop_id: Mapped[UUID | None] = mapped_column(ForeignKey("shops.id", ondelete="SET NULL"))
+    order_id: Mapped[UUID | None] = mapped_column(ForeignKey("orders.id", ondelete="SET NULL"))
+    status: Mapped[str] = mapped_column(String(20), server_default="open")
+    assigned_to_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
+    last_seq: Mapped[int] = mapped_column(server_default="0")
+    customer_read_seq: Mapped[int] = mapped_column(server_default="0")
+    staff_read_seq: Mapped[int] = mapped_column(server_default="0")
+    unread_by_customer: Mapped[int] = mapped_column(server_default="0")
+    unread_by_staff: Mapped[int] = mapped_column(server_default="0")
+    waiting_since: Mapped[datetime | None]
+    last_message_at: Mapped[Created]
+    created_at: Mapped[Created]
+    updated_at: Mapped[Updated]
+
+    customer: Mapped[User] = relationship(lazy="raise", foreign_keys=customer_id)
+
+
+class Message(Base):
+    """One message. `seq` counts from 1 without gaps; `client_id` is the sender's own name for it."""
+
+    __tablename__ = "messages"
+    __table_args__ = (
+        UniqueConstraint("conversation_id", "seq"),
+        UniqueConstraint("conversation_id", "client_id"),
+        CheckConstraint(f"length(text) BETWEEN 1 AND {MAX_TEXT}", "text"),
+    )
+
+    id: Mapped[Id]
+    conversation_id: Mapped[UUID] = mapped_column(ForeignKey("conversations.id", ondelete="RESTRICT"))
+    seq: Mapped[int]
+    client_id: Mapped[str] = mapped_column(String(64))
+    author_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="RESTRICT"), index=True)
+    author_role: Mapped[str] = mapped_column(String(60))
+    is_from_customer: Mapped[bool]
+    text: Mapped[str]
+    created_at: Mapped[Created]
+
+    writer: Mapped[User] = relationship(lazy="raise")
+
+    @property
+    def author(self) -> dict[str, Any]:
+        """Who wrote it, in the role they had then."""
+        return {"id": self.author_id, "name": self.writer.name, "role": self.author_role}
+
+
+# Those who wait come first, the longest of all at the head; those answered after them.
+WAITING_ORDER = func.coalesce(
+    Conversation.waiting_since, literal_column("'9999-12-31 00:00:00+00'::timestamp with time zone")
+)
+
+Index("ix_conversations_status_last_message_at_id", Conversation.status, Conversation.last_message_at, Conversation.id)
+Index("ix_conversations_shop_id_last_message_at", Conversation.shop_id, Conversation.last_message_at)
+Index("ix_conversations_order_id", Conversation.order_id)
+Index("ix_conversations_assigned_to_id", Conversation.assigned_to_id)
+Index("ix_conversations_waiting_since", Conversation.waiting_since)
+Index("ix_conversations_waiting_order_id", WAITING_ORDER, Conversation.id)
+Index("ix_conversations_last_message_at_id", Conversation.last_message_at, Conversation.id)
+Index("ix_conversations_created_at_id", Conversation.created_at, Conversation.id)
+Index("ix_conversations_updated_at_id", Conversation.updated_at, Conversation.id)
+Index("ix_messages_created_at_id", Message.created_at, Message.id)
+trigrams("ix_messages_text_trgm", Message.text)

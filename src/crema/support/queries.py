@@ -1,0 +1,151 @@
+"""Every SELECT about conversations, and who sees which."""
+
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import joinedload
+
+from crema.accounts.domain import Actor
+from crema.accounts.models import RolePermission, User
+from crema.core.errors import NotFoundError
+from crema.core.page import Page
+from crema.db.listing import (
+    ChoiceField,
+    InstantField,
+    IntegerField,
+    Listing,
+    ListQuery,
+    UuidField,
+    paginate,
+)
+from crema.support.domain import SUPPORT, Status
+from crema.support.models import WAITING_ORDER, Conversation, Message
+
+CONVERSATIONS: Final = Listing(
+    fields={
+        "id": UuidField(Conversation.id),
+        "customer_id": UuidField(Conversation.customer_id, permission=SUPPORT),
+        "shop_id": UuidField(Conversation.shop_id, nullable=True),
+        "order_id": UuidField(Conversation.order_id, nullable=True),
+        "assigned_to": UuidField(Conversation.assigned_to_id, nullable=True),
+        "status": ChoiceField(Conversation.status, choices=[status.value for status in Status]),
+        "waiting_since": InstantField(Conversation.waiting_since, nullable=True),
+        "last_message_at": InstantField(Conversation.last_message_at),
+        "created_at": InstantField(Conversation.created_at),
+        "updated_at": InstantField(Conversation.updated_at),
+    },
+    sort={
+        "last_message_at": InstantField(Conversation.last_message_at),
+        "waiting_since": InstantField(WAITING_ORDER),
+        "created_at": InstantField(Conversation.created_at),
+        "updated_at": InstantField(Conversation.updated_at),
+    },
+    default_sort="-last_message_at",
+    id_column=Conversation.id,
+)
+
+MESSAGES: Final = Listing(
+    fields={
+        "seq": IntegerField(Message.seq),
+        "created_at": InstantField(Message.created_at),
+    },
+    sort=["seq"],
+    default_sort="seq",
+    search={"text": Message.text},
+    id_column=Message.id,
+)
+
+
+def visible_to(actor: Actor) -> ColumnElement[bool]:
+    """Limit to one's own conversation and, for those who answer, those of their shops or assigned to them."""
+    own = Conversation.customer_id == actor.user_id
+    if not actor.may(SUPPORT):
+        return own
+    if actor.serves_all_shops:
+        return Conversation.id.is_not(None)
+    return or_(own, Conversation.assigned_to_id == actor.user_id, Conversation.shop_id.in_(actor.shop_ids))
+
+
+async def list_conversations(session: AsyncSession, *, actor: Actor, query: ListQuery) -> Page[Conversation]:
+    """Page through what the actor may see."""
+    statement = select(Conversation).where(visible_to(actor)).options(joinedload(Conversation.customer))
+    return await paginate(session, statement, query)
+
+
+async def list_messages(session: AsyncSession, *, conversation_id: UUID, query: ListQuery) -> Page[Message]:
+    """Page through a conversation, oldest first."""
+    statement = select(Message).where(Message.conversation_id == conversation_id).options(joinedload(Message.writer))
+    return await paginate(session, statement, query)
+
+
+async def get_conversation(
+    session: AsyncSession, *, conversation_id: UUID, actor: Actor, for_update: bool = False
+) -> Conversation:
+    """Load a visible conversation afresh; someone else's is not found. `for_update` locks its row."""
+    statement = select(Conversation).where(Conversation.id == conversation_id, visible_to(actor))
+    if for_update:
+        statement = statement.with_for_update(of=Conversation)
+    conversation = await session.scalar(
+        statement.options(joinedload(Conversation.customer)), execution_options={"populate_existing": True}
+    )
+    if conversation is None:
+        raise NotFoundError
+    return conversation
+
+
+async def may_answer(session: AsyncSession, *, user_id: UUID) -> bool:
+    """Whether this person's role allows to answer customers."""
+    statement = (
+        select(User.id)
+        .join(RolePermission, RolePermission.role_id == User.role_id)
+        .where(
+            User.id == user_id,
+            User.is_active,
+            User.deleted_at.is_(None),
+            RolePermission.permission_code == SUPPORT,
+        )
+    )
+    return await session.scalar(statement) is not None
+
+
+async def find_own_id(session: AsyncSession, *, customer_id: UUID) -> UUID | None:
+    """Find a customer's conversation."""
+    return await session.scalar(select(Conversation.id).where(Conversation.customer_id == customer_id))
+
+
+async def add_own(session: AsyncSession, *, conversation: Conversation) -> None:
+    """Insert a conversation unless its customer has one, also when two requests do so at once."""
+    values = {
+        name: getattr(conversation, name) for name in ("customer_id", "last_message_at", "created_at", "updated_at")
+    }
+    await session.execute(
+        insert(Conversation).values(**values).on_conflict_do_nothing(index_elements=[Conversation.customer_id])
+    )
+
+
+async def find_message(session: AsyncSession, *, conversation_id: UUID, client_id: str) -> Message | None:
+    """Find what was sent under this name before."""
+    return await session.scalar(
+        select(Message)
+        .where(Message.conversation_id == conversation_id, Message.client_id == client_id)
+        .options(joinedload(Message.writer))
+    )
+
+
+async def get_message(session: AsyncSession, *, message_id: UUID) -> Message:
+    """Load a message with its author."""
+    statement = select(Message).where(Message.id == message_id).options(joinedload(Message.writer))
+    return (await session.scalars(statement, execution_options={"populate_existing": True})).one()
+
+
+async def count_unread(session: AsyncSession, *, conversation_id: UUID, after: int, from_customer: bool) -> int:
+    """Count one side's messages after a number."""
+    statement = select(func.count()).where(
+        Message.conversation_id == conversation_id,
+        Message.seq > after,
+        Message.is_from_customer.is_(from_customer),
+    )
+    return await session.scalar(statement) or 0

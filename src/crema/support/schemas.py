@@ -1,0 +1,103 @@
+"""JSON of the support chat."""
+
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import ConfigDict, Field, StringConstraints
+
+from crema.schemas import Input, Instant, Output, Text, partial
+from crema.support.domain import MAX_TEXT, Status
+
+MessageText = Annotated[Text, Field(min_length=1, max_length=MAX_TEXT, examples=["Где мой латте?"])]
+ClientId = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,64}$"),
+    Field(examples=["01a2074f-26f7"], description="Your name for the message: sending it again stores nothing twice."),
+]
+
+
+class OpenConversation(Input):
+    """What the conversation is about, if anything: an order of one's own, or a shop."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{}, {"order_id": "019aaf5e-7c00-7a3b-8f61-2d9c41e0b7a5"}]}
+    )
+
+    shop_id: UUID | None = None
+    order_id: UUID | None = None
+
+
+class _Change(Input):
+    status: Status
+    assigned_to: UUID | None
+
+
+@partial
+class ChangeConversation(_Change):
+    """`assigned_to` null gives it back to the queue."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "resolved"}]})
+
+
+class SendMessage(Input):
+    """A message to the other side."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"text": "Где мой латте?", "client_id": "phone-1"}]})
+
+    text: MessageText
+    client_id: ClientId | None = None
+
+
+class ReadMessages(Input):
+    """Up to which message one has read."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"seq": 12}]})
+
+    seq: int = Field(strict=True, ge=0, le=2**31 - 1, examples=[12])
+
+
+class CustomerOut(Output):
+    """Whose conversation it is."""
+
+    id: UUID
+    name: str | None
+
+
+class ConversationOut(Output):
+    """A conversation. `last_seq` is its newest message's number."""
+
+    id: UUID
+    customer: CustomerOut
+    shop_id: UUID | None
+    order_id: UUID | None
+    status: Status
+    assigned_to: UUID | None = Field(validation_alias="assigned_to_id")
+    waiting_since: Instant | None = Field(description="When the oldest message without an answer came.")
+    last_seq: int
+    customer_read_seq: int
+    staff_read_seq: int
+    unread_by_customer: int
+    unread_by_staff: int
+    last_message_at: Instant
+    created_at: Instant
+    updated_at: Instant
+
+
+class AuthorOut(Output):
+    """Who wrote it, and in which role then."""
+
+    id: UUID
+    name: str | None
+    role: str
+
+
+class MessageOut(Output):
+    """A message, stored as written."""
+
+    id: UUID
+    seq: int = Field(description="From 1, without gaps.", examples=[12])
+    conversation_id: UUID
+    author: AuthorOut
+    text: str
+    client_id: str
+    created_at: Instant
