@@ -91,6 +91,7 @@ def _run_uvicorn(settings: Settings) -> None:
         factory=True,
         ws="websockets-sansio",
         ws_max_size=16 * 1024,
+        ws_per_message_deflate=False,
         timeout_graceful_shutdown=3,
         timeout_keep_alive=5,
         server_header=False,

@@ -30,6 +30,8 @@ from crema.settings import Settings
 from crema.shops import routes as shops
 from crema.shops.domain import Chain
 from crema.support import routes as support
+from crema.support import socket as support_socket
+from crema.support.hub import Hub
 from crema.web import docs, health, openapi, problem, routing
 from crema.web.context import RequestContext
 from crema.worker import Duties
@@ -53,6 +55,7 @@ ROUTERS: Final = (
     cart.router,
     orders.router,
     support.router,
+    support_socket.router,
     health.router,
 )
 
@@ -69,6 +72,8 @@ def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastA
         app.state.sessions = make_sessions(engine)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(engine.dispose)
+            app.state.hub = Hub(sessions=app.state.sessions, clock=app.state.clock)
+            await stack.enter_async_context(app.state.hub.running(settings.database_url or ""))
             if settings.run_worker:
                 await stack.enter_async_context(worker.working(_duties(settings, app.state.sessions)))
             yield

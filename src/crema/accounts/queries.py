@@ -1,5 +1,6 @@
 """Every SELECT about people."""
 
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -80,39 +81,44 @@ PERMISSIONS: Final = Listing(
 
 async def find_actor(session: AsyncSession, *, user_id: UUID, session_id: UUID, now: datetime) -> Actor | None:
     """Load who is asking, if their login still counts: one indexed statement, at every request."""
+    actor = (await find_actors(session, session_ids={session_id}, now=now)).get(session_id)
+    return actor if actor is not None and actor.user_id == user_id else None
+
+
+async def find_actors(session: AsyncSession, *, session_ids: AbstractSet[UUID], now: datetime) -> dict[UUID, Actor]:
+    """Load the people behind these logins, of those that still count."""
     permissions = select(func.array_agg(RolePermission.permission_code)).where(RolePermission.role_id == Role.id)
     shops = select(func.array_agg(StaffShop.shop_id)).where(StaffShop.user_id == User.id)
-    row = (
-        await session.execute(
-            select(
-                User.is_verified.label("is_verified"),
-                Role.name,
-                permissions.scalar_subquery().label("permissions"),
-                shops.scalar_subquery().label("shops"),
-            )
-            .select_from(Session)
-            .join(User, User.id == Session.user_id)
-            .join(Role, Role.id == User.role_id)
-            .where(
-                Session.id == session_id,
-                Session.user_id == user_id,
-                Session.ended_at.is_(None),
-                Session.expires_at > now,
-                User.is_active,
-                User.deleted_at.is_(None),
-            )
+    rows = await session.execute(
+        select(
+            Session.id,
+            Session.user_id,
+            User.is_verified.label("is_verified"),
+            Role.name,
+            permissions.scalar_subquery().label("permissions"),
+            shops.scalar_subquery().label("shops"),
         )
-    ).one_or_none()
-    if row is None:
-        return None
-    return Actor(
-        user_id=user_id,
-        session_id=session_id,
-        role=row.name,
-        permissions=frozenset(row.permissions or ()),
-        shop_ids=frozenset(row.shops or ()),
-        is_verified=row.is_verified,
+        .join(User, User.id == Session.user_id)
+        .join(Role, Role.id == User.role_id)
+        .where(
+            Session.id.in_(session_ids),
+            Session.ended_at.is_(None),
+            Session.expires_at > now,
+            User.is_active,
+            User.deleted_at.is_(None),
+        )
     )
+    return {
+        row.id: Actor(
+            user_id=row.user_id,
+            session_id=row.id,
+            role=row.name,
+            permissions=frozenset(row.permissions or ()),
+            shop_ids=frozenset(row.shops or ()),
+            is_verified=row.is_verified,
+        )
+        for row in rows
+    }
 
 
 async def list_admin_recipients(session: AsyncSession) -> list[tuple[str, str, str | None]]:

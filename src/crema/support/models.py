@@ -47,6 +47,17 @@ class Conversation(Base):
     customer: Mapped[User] = relationship(lazy="raise", foreign_keys=customer_id)
 
 
+class ChatTicket(Base):
+    """Lets one socket in, once, as the login that asked for it. Only the ticket's SHA-256 is kept."""
+
+    __tablename__ = "chat_tickets"
+
+    digest: Mapped[bytes] = mapped_column(primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    session_id: Mapped[UUID] = mapped_column(ForeignKey("sessions.id", ondelete="CASCADE"), index=True)
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
 class Message(Base):
     """One message. `seq` counts from 1 without gaps; `client_id` is the sender's own name for it."""
 

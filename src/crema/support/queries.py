@@ -141,6 +141,12 @@ async def get_message(session: AsyncSession, *, message_id: UUID) -> Message:
     return (await session.scalars(statement, execution_options={"populate_existing": True})).one()
 
 
+async def list_after(session: AsyncSession, *, conversation_id: UUID, seq: int, limit: int) -> list[Message]:
+    """Give what came after a number, oldest first."""
+    statement = select(Message).where(Message.conversation_id == conversation_id, Message.seq > seq)
+    return list(await session.scalars(statement.options(joinedload(Message.writer)).order_by(Message.seq).limit(limit)))
+
+
 async def count_unread(session: AsyncSession, *, conversation_id: UUID, after: int, from_customer: bool) -> int:
     """Count one side's messages after a number."""
     statement = select(func.count()).where(

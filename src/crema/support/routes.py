@@ -14,6 +14,7 @@ from crema.support.schemas import (
     OpenConversation,
     ReadMessages,
     SendMessage,
+    TicketOut,
 )
 from crema.web.clock import Now
 from crema.web.listing import PageOut, answer, listing_parameters
@@ -29,6 +30,13 @@ async def open_chat(tx: Transaction, actor: Person, now: Now, body: OpenConversa
     """A customer has one conversation for good, made here at the first call. Link it to an order or a shop."""
     conversation = await service.open_own(tx, actor=actor, wanted=body or OpenConversation(), now=now)
     return ConversationOut.model_validate(conversation)
+
+
+@router.post("/chat/ticket", status_code=201, summary="Get a ticket for a WebSocket", responses=refusals(401, 403, 422))
+async def issue_ticket(tx: Transaction, actor: Person, now: Now) -> TicketOut:
+    """For the first frame of a WebSocket, `{"type": "auth", "ticket": "…"}`: good once, for 30 seconds."""
+    ticket = await service.issue_ticket(tx, actor=actor, now=now)
+    return TicketOut(ticket=ticket, expires_in=int(service.TICKET_LIFETIME.total_seconds()))
 
 
 @router.get(

@@ -1,9 +1,9 @@
 """JSON of the support chat."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter
 
 from crema.schemas import Input, Instant, Output, Text, partial
 from crema.support.domain import MAX_TEXT, Status
@@ -101,3 +101,48 @@ class MessageOut(Output):
     text: str
     client_id: str
     created_at: Instant
+
+
+class AuthFrame(Input):
+    """The first frame of who sends no Authorization header: an access token, or a ticket of POST /chat/ticket."""
+
+    type: Literal["auth"]
+    token: str | None = None
+    ticket: str | None = None
+
+
+class MessageFrame(Input):
+    """Says something; answered by `ack`, with an unchanged `seq` when it is sent again."""
+
+    type: Literal["message"]
+    client_id: ClientId
+    text: MessageText
+
+
+class TypingFrame(Input):
+    """Tells the other side that one is writing."""
+
+    type: Literal["typing"]
+
+
+class ReadFrame(ReadMessages):
+    """Everything up to `seq` was read."""
+
+    type: Literal["read"]
+
+
+class PingFrame(Input):
+    """Answered by `pong`, for browsers, which can't send a protocol ping."""
+
+    type: Literal["ping"]
+
+
+ClientFrame = Annotated[MessageFrame | TypingFrame | ReadFrame | PingFrame, Field(discriminator="type")]
+CLIENT_FRAME: TypeAdapter[MessageFrame | TypingFrame | ReadFrame | PingFrame] = TypeAdapter(ClientFrame)
+
+
+class TicketOut(Output):
+    """Good for one connection."""
+
+    ticket: str
+    expires_in: int = Field(description="Seconds.", examples=[30])
