@@ -13,7 +13,7 @@ import httpx2
 import pytest
 
 from crema.demo.chain import load
-from journeys.server import Server, running
+from fixtures.server import Server, running
 
 EXAMPLES = os.environ.get("CREMA_FUZZ_EXAMPLES", "3")
 PHASES = "examples,coverage,fuzzing" if "CREMA_FUZZ_EXAMPLES" in os.environ else "examples,fuzzing"

@@ -22,6 +22,15 @@ def redact(_logger: Any, _method: str, event: EventDict) -> EventDict:
     return event
 
 
+def tame(record: logging.LogRecord) -> bool:
+    """Take from uvicorn's words on WebSockets the query string, and the trace of a client's broken UTF-8."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(part.partition("?")[0] if isinstance(part, str) else part for part in record.args)
+    if record.exc_info and isinstance(record.exc_info[1], UnicodeDecodeError):
+        record.exc_info = None
+    return True
+
+
 def configure(log_format: Literal["console", "json"]) -> None:
     """Set logging up for this process."""
     shared: list[Processor] = [
@@ -55,6 +64,7 @@ def configure(log_format: Literal["console", "json"]) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.INFO)
+    logging.getLogger("uvicorn.error").addFilter(tame)
     # They tell every job and every connection at INFO; our own events say what matters.
     for chatty in ("procrastinate", "httpx", "psycopg", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -19,7 +19,9 @@ from crema.accounts.service.logins import Logins
 from crema.accounts.service.passwords import Passwords
 from crema.accounts.service.tokens import AccessTokens
 from crema.cart import routes as cart
+from crema.db.events import open_bus
 from crema.db.session import Sessions, make_engine, make_sessions
+from crema.live.hub import Hub
 from crema.menu import routes as menu
 from crema.notifications import routes as notifications
 from crema.notifications.service.rendering import Stationery
@@ -31,7 +33,7 @@ from crema.shops import routes as shops
 from crema.shops.domain import Chain
 from crema.support import routes as support
 from crema.support import socket as support_socket
-from crema.support.hub import Hub
+from crema.support.hub import Rooms
 from crema.web import docs, health, openapi, problem, routing
 from crema.web.context import RequestContext
 from crema.worker import Duties
@@ -69,11 +71,13 @@ def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastA
             yield
             return
         engine = make_engine(settings.database_url or "", pool_size=settings.database_pool)
-        app.state.sessions = make_sessions(engine)
+        bus = open_bus(settings.events_url, database_url=settings.database_url or "")
+        app.state.sessions = make_sessions(engine, bus=bus)
+        app.state.hub = Hub(sessions=app.state.sessions, clock=app.state.clock)
+        app.state.rooms = Rooms(sessions=app.state.sessions, hub=app.state.hub)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(engine.dispose)
-            app.state.hub = Hub(sessions=app.state.sessions, clock=app.state.clock)
-            await stack.enter_async_context(app.state.hub.running(settings.database_url or ""))
+            await stack.enter_async_context(app.state.hub.running(bus))
             if settings.run_worker:
                 await stack.enter_async_context(worker.working(_duties(settings, app.state.sessions)))
             yield
@@ -156,11 +160,13 @@ def _duties(settings: Settings, sessions: Sessions) -> Duties:
 async def run_worker(settings: Settings) -> None:
     """Work as a process of its own, until SIGTERM or Ctrl-C."""
     engine = make_engine(settings.database_url or "", pool_size=worker.CONCURRENCY + 2)
-    task = asyncio.create_task(worker.run(_duties(settings, make_sessions(engine))))
+    bus = open_bus(settings.events_url, database_url=settings.database_url or "")
+    task = asyncio.create_task(worker.run(_duties(settings, make_sessions(engine, bus=bus))))
     for wanted in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(wanted, task.cancel)
-    with suppress(asyncio.CancelledError):
-        await task
+    async with bus.listening(lambda _: None):
+        with suppress(asyncio.CancelledError):
+            await task
     await engine.dispose()
 
 

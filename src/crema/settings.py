@@ -44,6 +44,11 @@ class Settings(BaseSettings):
     database_url: str | None = Field(
         None, description="PostgreSQL 15 to 18. Without it an embedded one serves from the data folder."
     )
+    events_url: str | None = Field(
+        None,
+        pattern="^(nats|tls)://",
+        description="`nats://…` carries live events between processes; without it the database does.",
+    )
     embedded: bool = Field(
         default=False, description="Choose the embedded PostgreSQL in production, where it is never the default."
     )
@@ -92,7 +97,9 @@ class Settings(BaseSettings):
         None, description="`json` by default in production, `console` in development."
     )
 
-    @field_validator("database_url", "smtp_url", "media_url", "admin_email", "admin_password", mode="before")
+    @field_validator(
+        "database_url", "events_url", "smtp_url", "media_url", "admin_email", "admin_password", mode="before"
+    )
     @classmethod
     def _empty_is_absent(cls, value: Any) -> Any:
         return None if value == "" else value

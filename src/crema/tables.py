@@ -4,12 +4,13 @@ from crema.accounts import models as accounts
 from crema.cart import models as cart
 from crema.db import idempotency
 from crema.db.base import Base
+from crema.live import models as live
 from crema.menu import models as menu
 from crema.notifications import models as notifications
 from crema.orders import models as orders
 from crema.shops import models as shops
 from crema.support import models as support
 
-__all__ = ["accounts", "cart", "idempotency", "menu", "metadata", "notifications", "orders", "shops", "support"]
+__all__ = ["accounts", "cart", "idempotency", "live", "menu", "metadata", "notifications", "orders", "shops", "support"]
 
 metadata = Base.metadata

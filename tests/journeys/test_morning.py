@@ -13,8 +13,8 @@ import psycopg
 import pytest
 
 from crema.demo.chain import load
+from fixtures.server import Server, processes_using, running
 from fixtures.smtp import Sink, text_of
-from journeys.server import Server, processes_using, running
 
 PASSWORD = "oat milk please"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from journeys.server import Server, running
+from fixtures.server import Server, running
 
 ROOT = Path(__file__).parents[2]
 

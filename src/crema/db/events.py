@@ -1,62 +1,197 @@
-"""Telling other processes that something happened: PostgreSQL's LISTEN and NOTIFY.
+"""Telling other processes that something happened.
 
-A notification is published in the transaction of the change, so it comes after the commit or not at all. It carries
-ids and small frames, never the content: whoever listens reads that itself, and so misses nothing that a lost
-connection swallowed.
+An event names topics and may carry a small frame, never the content: whoever listens reads that from the database.
+It is sent after the commit of its transaction, on a connection of its own, since a NOTIFY inside a transaction makes
+all such transactions commit one after another. A process killed in between, or a broker that is away, loses it:
+listeners look for themselves every so often, and at once when their own connection comes back.
 """
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
-from typing import Any, Final
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
 
 import asyncpg
+import nats
+import nats.errors
 import structlog
-from sqlalchemy import func, make_url, select
+from sqlalchemy import event as orm_events
+from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 log = structlog.get_logger(__name__)
 
 CHANNEL: Final = "crema"
 HEARTBEAT_SECONDS: Final = 5
 RETRY_SECONDS: Final = 0.5
+MAX_WAITING: Final = 10_000
+"""Events kept while the way out is interrupted; older ones are dropped."""
+BATCH: Final = 100
 
-Notice = Callable[[dict[str, Any] | None], None]
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What happened where, up to 8 kB as JSON."""
+
+    topics: tuple[str, ...]
+    frame: dict[str, Any] | None = None
+
+    def dump(self) -> str:
+        """Write it as JSON."""
+        return json.dumps({"topics": self.topics, "frame": self.frame})
+
+    @classmethod
+    def load(cls, text: str | bytes) -> "Event":
+        """Read what `dump` wrote."""
+        fields = json.loads(text)
+        return cls(tuple(fields["topics"]), fields["frame"])
+
+
+Notice = Callable[[Event | None], None]
 """Takes one event, or None after a loss of the connection: anything may have happened meanwhile."""
 
 
-async def publish(session: AsyncSession, event: Mapping[str, Any]) -> None:
-    """Send an event, up to 8 kB of JSON, when the session commits. Publishers commit one after another."""
-    await session.execute(select(func.pg_notify(CHANNEL, json.dumps(event))))
+class Bus(Protocol):
+    """Carries events between processes."""
+
+    def put(self, event: Event) -> None:
+        """Send an event soon; never waits."""
+
+    def listening(self, notice: Notice) -> AbstractAsyncContextManager[None]:
+        """Send what is put, and call `notice` for every process's events, while the body of this context runs."""
 
 
-@asynccontextmanager
-async def listening(database_url: str, notice: Notice) -> AsyncIterator[None]:
-    """Call `notice` for every event while the body of this context runs."""
-    url = make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
-    task = asyncio.create_task(_listen(url, notice), name="events")
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+class EventSession(Session):
+    """A session whose events leave with its commit."""
 
 
-async def _listen(url: str, notice: Notice) -> None:
-    while True:
-        connection = None
+def publish(session: AsyncSession, *, topics: Sequence[str], frame: dict[str, Any] | None = None) -> None:
+    """Send an event when the session commits; a rollback forgets it."""
+    if session.info.get("bus") is not None:
+        session.info.setdefault("events", []).append(Event(tuple(topics), frame))
+
+
+@orm_events.listens_for(EventSession, "after_commit")
+def _send(session: Session) -> None:
+    if not session.in_nested_transaction():
+        for event in session.info.pop("events", ()):
+            session.info["bus"].put(event)
+
+
+@orm_events.listens_for(EventSession, "after_rollback")
+def _forget(session: Session) -> None:
+    session.info.pop("events", None)
+
+
+class _Outbox:
+    """Events that wait to leave this process."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Event] = deque(maxlen=MAX_WAITING)
+        self._some = asyncio.Event()
+
+    def put(self, event: Event) -> None:
+        """Send an event soon; never waits."""
+        self._waiting.append(event)
+        self._some.set()
+
+    async def _batch(self) -> list[str]:
+        """Wait for events, at most until the next heartbeat is due."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(HEARTBEAT_SECONDS):
+                await self._some.wait()
+        return [event.dump() for event in list(self._waiting)[:BATCH]]
+
+    def _sent(self, batch: Sequence[str]) -> None:
+        for _ in range(min(len(batch), len(self._waiting))):
+            self._waiting.popleft()
+        if not self._waiting:
+            self._some.clear()
+
+    @asynccontextmanager
+    async def listening(self, notice: Notice) -> AsyncIterator[None]:
+        """Send what is put, and call `notice` for every process's events, while the body of this context runs."""
+        task = asyncio.create_task(self._keep_connected(notice), name="events")
         try:
-            connection = await asyncpg.connect(url, timeout=2, command_timeout=2)
-            await connection.add_listener(CHANNEL, lambda *event: notice(json.loads(event[-1])))
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _keep_connected(self, notice: Notice) -> None:
+        while True:
+            try:
+                await self._connected(notice)
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, nats.errors.Error) as error:
+                log.warning("events_interrupted", error=type(error).__name__)
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _connected(self, notice: Notice) -> None:
+        raise NotImplementedError
+
+
+class PostgresBus(_Outbox):
+    """LISTEN and NOTIFY: nothing else to run."""
+
+    def __init__(self, database_url: str) -> None:
+        super().__init__()
+        self._url = make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+    async def _connected(self, notice: Notice) -> None:
+        connection = await asyncpg.connect(self._url, timeout=2, command_timeout=2)
+        try:
+            await connection.add_listener(CHANNEL, lambda *heard: notice(Event.load(heard[-1])))
             notice(None)
             while True:
-                await asyncio.sleep(HEARTBEAT_SECONDS)
-                await connection.execute("SELECT 1")
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            log.warning("events_interrupted", error=type(error).__name__)
-            await asyncio.sleep(RETRY_SECONDS)
+                batch = await self._batch()
+                await connection.execute("SELECT pg_notify($1, event) FROM unnest($2::text[]) event", CHANNEL, batch)
+                self._sent(batch)
         finally:
-            if connection is not None:
-                connection.terminate()
+            connection.terminate()
+
+
+class NatsBus(_Outbox):
+    """A NATS server, for more messages than NOTIFY's single queue carries."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self._url = url
+
+    async def _connected(self, notice: Notice) -> None:
+        lost = asyncio.Event()
+
+        async def lose(*_: object) -> None:
+            lost.set()
+
+        connection = await nats.connect(
+            self._url, connect_timeout=2, allow_reconnect=False, error_cb=lose, disconnected_cb=lose, closed_cb=lose
+        )
+
+        async def hear(message: Any) -> None:
+            notice(Event.load(message.data))
+
+        try:
+            await connection.subscribe(CHANNEL, cb=hear)
+            await connection.flush(timeout=2)
+            notice(None)
+            while not lost.is_set():
+                batch = await self._batch()
+                for event in batch:
+                    await connection.publish(CHANNEL, event.encode())
+                await connection.flush(timeout=2)  # the heartbeat, too: it waits for the server's answer
+                self._sent(batch)
+        finally:
+            with suppress(nats.errors.Error, OSError, TimeoutError):
+                await connection.close()
+
+
+def open_bus(events_url: str | None, *, database_url: str) -> Bus:
+    """Choose the carrier: `nats://…` or, without an address, the database."""
+    if events_url is None:
+        return PostgresBus(database_url)
+    return NatsBus(events_url)

@@ -5,6 +5,8 @@ from typing import TypeAlias
 from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
+from crema.db.events import Bus, EventSession
+
 Sessions: TypeAlias = async_sessionmaker[AsyncSession]
 
 
@@ -30,9 +32,9 @@ def make_engine(database_url: str, *, pool_size: int = 10) -> AsyncEngine:
     )
 
 
-def make_sessions(engine: AsyncEngine) -> Sessions:
-    """Objects stay readable after commit: the reply is rendered then."""
-    return async_sessionmaker(engine, expire_on_commit=False)
+def make_sessions(engine: AsyncEngine, *, bus: Bus | None = None) -> Sessions:
+    """Objects stay readable after commit: the reply is rendered then. Without a bus events go nowhere."""
+    return async_sessionmaker(engine, expire_on_commit=False, sync_session_class=EventSession, info={"bus": bus})
 
 
 async def keep(session: AsyncSession) -> None:

@@ -4,7 +4,18 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, String, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    SmallInteger,
+    String,
+    Text,
+    UniqueConstraint,
+    cast,
+    func,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -13,6 +24,9 @@ from crema.orders.domain import Status
 from crema.shops.models import Shop
 
 _STATUSES = ", ".join(f"'{status}'" for status in Status)
+
+
+_TRANSACTION = cast(cast(func.pg_current_xact_id(), Text), BigInteger)
 
 
 class OrderNumberCounter(Base):
@@ -73,7 +87,10 @@ class OrderEvent(Base):
 
 
 class Order(Base):
-    """An order ahead. Never erased; `hidden_at` takes it off the lists."""
+    """An order ahead. Never erased; `hidden_at` takes it off the lists.
+
+    `changed_in` is the id of the transaction that wrote it last: live feeds resume by it.
+    """
 
     __tablename__ = "orders"
     __table_args__ = (
@@ -102,6 +119,7 @@ class Order(Base):
     hidden_at: Mapped[datetime | None]
     created_at: Mapped[Created]
     updated_at: Mapped[Updated]
+    changed_in: Mapped[int] = mapped_column(BigInteger, server_default="0", default=_TRANSACTION, onupdate=_TRANSACTION)
 
     shop: Mapped[Shop] = relationship(lazy="raise")
     lines: Mapped[list[OrderLine]] = relationship(
@@ -124,6 +142,7 @@ Index("ix_orders_user_id_created_at_id", Order.user_id, Order.created_at, Order.
 Index("ix_orders_shop_id_created_at_id", Order.shop_id, Order.created_at, Order.id)
 Index("ix_orders_created_at_id", Order.created_at, Order.id)
 Index("ix_orders_updated_at_id", Order.updated_at, Order.id)
+Index("ix_orders_changed_in", Order.changed_in)
 Index("ix_orders_ready_estimate_at_id", Order.ready_estimate_at, Order.id)
 Index("ix_orders_pickup_at", Order.pickup_at, postgresql_where=Order.pickup_at.is_not(None))
 Index("ix_orders_total_id", Order.total, Order.id)

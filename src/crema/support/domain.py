@@ -1,7 +1,10 @@
 """What a conversation is, as plain values."""
 
 from enum import StrEnum
-from typing import Final
+from typing import Final, Protocol
+from uuid import UUID
+
+from crema.accounts.domain import Actor
 
 MAX_TEXT: Final = 2_000
 """Characters of one message."""
@@ -15,3 +18,33 @@ class Status(StrEnum):
     OPEN = "open"
     PENDING = "pending"
     RESOLVED = "resolved"
+
+
+class Side(StrEnum):
+    """On which side of a conversation someone talks."""
+
+    CUSTOMER = "customer"
+    STAFF = "staff"
+
+
+class Owned(Protocol):
+    """A conversation, as far as access to it goes."""
+
+    customer_id: UUID
+    shop_id: UUID | None
+    assigned_to_id: UUID | None
+
+
+def may_see(actor: Actor, conversation: Owned) -> bool:
+    """Whether an actor may follow a conversation. `queries.visible_to` says the same in SQL."""
+    if conversation.customer_id == actor.user_id:
+        return True
+    if not actor.may(SUPPORT):
+        return False
+    is_theirs = conversation.assigned_to_id == actor.user_id or conversation.shop_id in actor.shop_ids
+    return actor.serves_all_shops or is_theirs
+
+
+def topic_of(conversation_id: UUID) -> str:
+    """Name a conversation as a topic of events."""
+    return f"chat:{conversation_id}"

@@ -18,7 +18,7 @@ class Conversation(Base):
     """All a customer and the chain have said to each other: one per customer, for good.
 
     Its row is locked by whoever adds a message or reads, so `last_seq` and the counters are never behind.
-    `waiting_since` is when the customer's oldest unanswered message came.
+    `waiting_since` is when the customer's oldest unanswered message came; answers up to `mailed_seq` were mailed.
     """
 
     __tablename__ = "conversations"
@@ -40,6 +40,7 @@ class Conversation(Base):
     unread_by_customer: Mapped[int] = mapped_column(server_default="0")
     unread_by_staff: Mapped[int] = mapped_column(server_default="0")
     waiting_since: Mapped[datetime | None]
+    mailed_seq: Mapped[int] = mapped_column(server_default="0")
     last_message_at: Mapped[Created]
     created_at: Mapped[Created]
     updated_at: Mapped[Updated]
@@ -47,15 +48,46 @@ class Conversation(Base):
     customer: Mapped[User] = relationship(lazy="raise", foreign_keys=customer_id)
 
 
-class ChatTicket(Base):
-    """Lets one socket in, once, as the login that asked for it. Only the ticket's SHA-256 is kept."""
+class Attachment(Base):
+    """A picture or PDF someone uploaded to a conversation. The file lies in the media store under `key`."""
 
-    __tablename__ = "chat_tickets"
+    __tablename__ = "attachments"
+    __table_args__ = (CheckConstraint("size > 0", "size"),)
 
-    digest: Mapped[bytes] = mapped_column(primary_key=True)
-    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
-    session_id: Mapped[UUID] = mapped_column(ForeignKey("sessions.id", ondelete="CASCADE"), index=True)
-    expires_at: Mapped[datetime] = mapped_column(index=True)
+    id: Mapped[Id]
+    conversation_id: Mapped[UUID] = mapped_column(ForeignKey("conversations.id", ondelete="RESTRICT"), index=True)
+    uploader_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="RESTRICT"), index=True)
+    key: Mapped[str] = mapped_column(String(60), unique=True)
+    name: Mapped[str] = mapped_column(String(120))
+    content_type: Mapped[str] = mapped_column(String(60))
+    size: Mapped[int]
+    width: Mapped[int | None]
+    height: Mapped[int | None]
+    created_at: Mapped[Created] = mapped_column(index=True)
+
+
+class Note(Base):
+    """What the staff write to each other about a conversation. Its customer never sees it."""
+
+    __tablename__ = "notes"
+    __table_args__ = (
+        CheckConstraint(f"length(text) BETWEEN 1 AND {MAX_TEXT}", "text"),
+        Index("ix_notes_conversation_id_created_at", "conversation_id", "created_at"),
+    )
+
+    id: Mapped[Id]
+    conversation_id: Mapped[UUID] = mapped_column(ForeignKey("conversations.id", ondelete="RESTRICT"))
+    author_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="RESTRICT"), index=True)
+    author_role: Mapped[str] = mapped_column(String(60))
+    text: Mapped[str]
+    created_at: Mapped[Created]
+
+    writer: Mapped[User] = relationship(lazy="raise")
+
+    @property
+    def author(self) -> dict[str, Any]:
+        """Who wrote it, in the role they had then."""
+        return {"id": self.author_id, "name": self.writer.name, "role": self.author_role}
 
 
 class Message(Base):
@@ -65,7 +97,7 @@ class Message(Base):
     __table_args__ = (
         UniqueConstraint("conversation_id", "seq"),
         UniqueConstraint("conversation_id", "client_id"),
-        CheckConstraint(f"length(text) BETWEEN 1 AND {MAX_TEXT}", "text"),
+        CheckConstraint(f"length(text) <= {MAX_TEXT} AND (text <> '' OR attachment_id IS NOT NULL)", "text"),
     )
 
     id: Mapped[Id]
@@ -76,9 +108,11 @@ class Message(Base):
     author_role: Mapped[str] = mapped_column(String(60))
     is_from_customer: Mapped[bool]
     text: Mapped[str]
+    attachment_id: Mapped[UUID | None] = mapped_column(ForeignKey("attachments.id", ondelete="RESTRICT"), unique=True)
     created_at: Mapped[Created]
 
     writer: Mapped[User] = relationship(lazy="raise")
+    attachment: Mapped[Attachment | None] = relationship(lazy="raise")
 
     @property
     def author(self) -> dict[str, Any]:
@@ -91,6 +125,7 @@ WAITING_ORDER = func.coalesce(
     Conversation.waiting_since, literal_column("'9999-12-31 00:00:00+00'::timestamp with time zone")
 )
 
+Index("ix_conversations_unread_by_customer", Conversation.id, postgresql_where=Conversation.unread_by_customer > 0)
 Index("ix_conversations_status_last_message_at_id", Conversation.status, Conversation.last_message_at, Conversation.id)
 Index("ix_conversations_shop_id_last_message_at", Conversation.shop_id, Conversation.last_message_at)
 Index("ix_conversations_order_id", Conversation.order_id)

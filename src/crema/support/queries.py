@@ -60,7 +60,10 @@ MESSAGES: Final = Listing(
 
 
 def visible_to(actor: Actor) -> ColumnElement[bool]:
-    """Limit to one's own conversation and, for those who answer, those of their shops or assigned to them."""
+    """Limit to one's own conversation and, for those who answer, those of their shops or assigned to them.
+
+    `domain.may_see` says the same of one conversation.
+    """
     own = Conversation.customer_id == actor.user_id
     if not actor.may(SUPPORT):
         return own
@@ -94,6 +97,11 @@ async def get_conversation(
     if conversation is None:
         raise NotFoundError
     return conversation
+
+
+async def get_for_room(session: AsyncSession, *, conversation_id: UUID) -> Conversation:
+    """Load a conversation for the sockets that follow it; each minds for itself whether it still may."""
+    return (await session.scalars(select(Conversation).where(Conversation.id == conversation_id))).one()
 
 
 async def may_answer(session: AsyncSession, *, user_id: UUID) -> bool:

@@ -5,6 +5,9 @@ from uuid import UUID
 from fastapi import Request, Response
 
 from crema.accounts.deps import Person, SupportStaff
+from crema.live import service as live
+from crema.live.domain import TICKET_LIFETIME
+from crema.live.schemas import TicketOut
 from crema.support import queries, service
 from crema.support.queries import CONVERSATIONS, MESSAGES
 from crema.support.schemas import (
@@ -14,7 +17,6 @@ from crema.support.schemas import (
     OpenConversation,
     ReadMessages,
     SendMessage,
-    TicketOut,
 )
 from crema.web.clock import Now
 from crema.web.listing import PageOut, answer, listing_parameters
@@ -35,8 +37,8 @@ async def open_chat(tx: Transaction, actor: Person, now: Now, body: OpenConversa
 @router.post("/chat/ticket", status_code=201, summary="Get a ticket for a WebSocket", responses=refusals(401, 403, 422))
 async def issue_ticket(tx: Transaction, actor: Person, now: Now) -> TicketOut:
     """For the first frame of a WebSocket, `{"type": "auth", "ticket": "…"}`: good once, for 30 seconds."""
-    ticket = await service.issue_ticket(tx, actor=actor, now=now)
-    return TicketOut(ticket=ticket, expires_in=int(service.TICKET_LIFETIME.total_seconds()))
+    ticket = await live.issue_ticket(tx, actor=actor, now=now)
+    return TicketOut(ticket=ticket, expires_in=int(TICKET_LIFETIME.total_seconds()))
 
 
 @router.get(

@@ -1,12 +1,13 @@
 """JSON of the support chat."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 from uuid import UUID
 
 from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter
 
+from crema.live.schemas import PingFrame
 from crema.schemas import Input, Instant, Output, Text, partial
-from crema.support.domain import MAX_TEXT, Status
+from crema.support.domain import MAX_TEXT, Side, Status
 
 MessageText = Annotated[Text, Field(min_length=1, max_length=MAX_TEXT, examples=["Где мой латте?"])]
 ClientId = Annotated[
@@ -103,14 +104,6 @@ class MessageOut(Output):
     created_at: Instant
 
 
-class AuthFrame(Input):
-    """The first frame of who sends no Authorization header: an access token, or a ticket of POST /chat/ticket."""
-
-    type: Literal["auth"]
-    token: str | None = None
-    ticket: str | None = None
-
-
 class MessageFrame(Input):
     """Says something; answered by `ack`, with an unchanged `seq` when it is sent again."""
 
@@ -120,7 +113,7 @@ class MessageFrame(Input):
 
 
 class TypingFrame(Input):
-    """Tells the other side that one is writing."""
+    """Tells the others that one is writing."""
 
     type: Literal["typing"]
 
@@ -131,18 +124,61 @@ class ReadFrame(ReadMessages):
     type: Literal["read"]
 
 
-class PingFrame(Input):
-    """Answered by `pong`, for browsers, which can't send a protocol ping."""
-
-    type: Literal["ping"]
+ChatFrame: TypeAlias = MessageFrame | TypingFrame | ReadFrame | PingFrame
+CLIENT_FRAME: TypeAdapter[ChatFrame] = TypeAdapter(Annotated[ChatFrame, Field(discriminator="type")])
 
 
-ClientFrame = Annotated[MessageFrame | TypingFrame | ReadFrame | PingFrame, Field(discriminator="type")]
-CLIENT_FRAME: TypeAdapter[MessageFrame | TypingFrame | ReadFrame | PingFrame] = TypeAdapter(ClientFrame)
+class ReadyFrame(Output):
+    """The first frame: you are in. Messages after `last_seq`, or after the `after` you asked for, follow."""
+
+    type: Literal["ready"] = "ready"
+    conversation: ConversationOut
+    last_seq: int
 
 
-class TicketOut(Output):
-    """Good for one connection."""
+class NewMessageFrame(MessageOut):
+    """A message of either side, one's own included, in the order of `seq`."""
 
-    ticket: str
-    expires_in: int = Field(description="Seconds.", examples=[30])
+    type: Literal["message"] = "message"
+
+
+class AckFrame(Output):
+    """Your message is stored, under this `seq`."""
+
+    type: Literal["ack"] = "ack"
+    client_id: str
+    seq: int
+
+
+class TypingOutFrame(Output):
+    """Someone else is writing."""
+
+    type: Literal["typing"] = "typing"
+    user_id: UUID
+    side: Side
+
+
+class ReceiptFrame(Output):
+    """A side has read everything up to `seq`."""
+
+    type: Literal["read"] = "read"
+    side: Side
+    seq: int
+
+
+class PresenceFrame(Output):
+    """Someone else came to the conversation, or left it with their last socket."""
+
+    type: Literal["presence"] = "presence"
+    user_id: UUID
+    side: Side
+    online: bool
+
+
+class ConversationFrame(Output):
+    """The conversation stands differently now."""
+
+    type: Literal["conversation"] = "conversation"
+    id: UUID
+    status: Status
+    assigned_to: UUID | None

@@ -1,12 +1,8 @@
 """Talking: opening a conversation, saying something, reading, and keeping the queue."""
 
-import hashlib
-import secrets
-from datetime import datetime, timedelta
-from typing import Any, Final
+from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts.domain import Actor
@@ -16,11 +12,9 @@ from crema.db.base import new_id
 from crema.orders import queries as orders
 from crema.shops import queries as shops
 from crema.support import queries
-from crema.support.domain import Status
-from crema.support.models import ChatTicket, Conversation, Message
+from crema.support.domain import Side, Status, topic_of
+from crema.support.models import Conversation, Message
 from crema.support.schemas import ChangeConversation, OpenConversation, SendMessage
-
-TICKET_LIFETIME: Final = timedelta(seconds=30)
 
 
 class ClientIdTakenError(ConflictError):
@@ -77,6 +71,7 @@ async def send(
     if sent is not None:
         if (sent.author_id, sent.text) != (actor.user_id, wanted.text):
             raise ClientIdTakenError
+        events.publish(session, topics=[topic_of(conversation.id)])  # the first time it may not have got so far
         return sent, False
 
     is_from_customer = conversation.customer_id == actor.user_id
@@ -102,7 +97,7 @@ async def send(
         conversation.waiting_since = None
         conversation.unread_by_customer += 1
     await session.flush()
-    await events.publish(session, {"conversation_id": str(conversation.id)})
+    events.publish(session, topics=[topic_of(conversation.id)])
     return await queries.get_message(session, message_id=message.id), True
 
 
@@ -126,9 +121,7 @@ async def read(session: AsyncSession, *, conversation_id: UUID, actor: Actor, se
         conversation.staff_read_seq, conversation.unread_by_staff = seq, unread
     conversation.updated_at = now
     await session.flush()
-    await pass_on(
-        session, conversation_id=conversation.id, frame={"type": "read", "seq": seq, **_side(actor, conversation)}
-    )
+    events.publish(session, topics=[topic_of(conversation.id)])
     return conversation
 
 
@@ -151,62 +144,13 @@ async def change(
             conversation.waiting_since = None
     conversation.updated_at = now
     await session.flush()
-    await pass_on(
-        session,
-        conversation_id=conversation.id,
-        frame={
-            "type": "conversation",
-            "id": str(conversation.id),
-            "status": conversation.status,
-            "assigned_to": str(conversation.assigned_to_id) if conversation.assigned_to_id else None,
-        },
-    )
+    events.publish(session, topics=[topic_of(conversation.id)])
     return conversation
 
 
 async def type_on(session: AsyncSession, *, conversation_id: UUID, actor: Actor) -> None:
-    """Tell the others that the actor is writing."""
+    """Tell the others, now, that the actor is writing."""
     conversation = await queries.get_conversation(session, conversation_id=conversation_id, actor=actor)
-    await pass_on(session, conversation_id=conversation.id, frame={"type": "typing", **_side(actor, conversation)})
-
-
-async def pass_on(session: AsyncSession, *, conversation_id: UUID, frame: dict[str, Any]) -> None:
-    """Send a frame, when the session commits, to every socket of the conversation but those of its `user_id`."""
-    await events.publish(session, {"conversation_id": str(conversation_id), "frame": frame})
-
-
-def _side(actor: Actor, conversation: Conversation) -> dict[str, str]:
-    side = "customer" if conversation.customer_id == actor.user_id else "staff"
-    return {"user_id": str(actor.user_id), "side": side}
-
-
-async def issue_ticket(session: AsyncSession, *, actor: Actor, now: datetime) -> str:
-    """Make a ticket for one connection within TICKET_LIFETIME, and sweep out those nobody used."""
-    ticket = secrets.token_urlsafe(32)
-    await session.execute(delete(ChatTicket).where(ChatTicket.expires_at < now))
-    session.add(
-        ChatTicket(
-            digest=_digest(ticket),
-            user_id=actor.user_id,
-            session_id=actor.session_id,
-            expires_at=now + TICKET_LIFETIME,
-        )
-    )
-    await session.flush()
-    return ticket
-
-
-async def redeem_ticket(session: AsyncSession, *, ticket: str, now: datetime) -> tuple[UUID, UUID] | None:
-    """Use a ticket up and tell whose it was, by person and login; of many at once one succeeds."""
-    row = (
-        await session.execute(
-            delete(ChatTicket)
-            .where(ChatTicket.digest == _digest(ticket), ChatTicket.expires_at > now)
-            .returning(ChatTicket.user_id, ChatTicket.session_id)
-        )
-    ).one_or_none()
-    return (row.user_id, row.session_id) if row else None
-
-
-def _digest(ticket: str) -> bytes:
-    return hashlib.sha256(ticket.encode()).digest()
+    side = Side.CUSTOMER if conversation.customer_id == actor.user_id else Side.STAFF
+    frame = {"user_id": str(actor.user_id), "side": side}
+    events.publish(session, topics=[topic_of(conversation.id)], frame=frame)

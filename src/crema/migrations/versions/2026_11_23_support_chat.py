@@ -11,21 +11,6 @@ depends_on = None
 
 def upgrade() -> None:
     op.create_table(
-        "chat_tickets",
-        sa.Column("digest", sa.LargeBinary(), nullable=False),
-        sa.Column("user_id", sa.Uuid(), nullable=False),
-        sa.Column("session_id", sa.Uuid(), nullable=False),
-        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["session_id"], ["sessions.id"], name=op.f("fk_chat_tickets_session_id"), ondelete="CASCADE"
-        ),
-        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_chat_tickets_user_id"), ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("digest", name=op.f("pk_chat_tickets")),
-    )
-    op.create_index(op.f("ix_chat_tickets_expires_at"), "chat_tickets", ["expires_at"], unique=False)
-    op.create_index(op.f("ix_chat_tickets_session_id"), "chat_tickets", ["session_id"], unique=False)
-    op.create_index(op.f("ix_chat_tickets_user_id"), "chat_tickets", ["user_id"], unique=False)
-    op.create_table(
         "conversations",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("customer_id", sa.Uuid(), nullable=False),

@@ -1,0 +1,101 @@
+"""Getting in and sitting down: tickets, seats, and the sign of life of the process that holds them."""
+
+import hashlib
+import secrets
+from collections.abc import Collection
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import delete, func, literal_column
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crema.accounts.domain import Actor
+from crema.core.errors import TooManyError
+from crema.db import events
+from crema.live import queries
+from crema.live.domain import MAX_SEATS, TICKET_LIFETIME
+from crema.live.models import SeatTaken, ServerProcess, SocketTicket
+
+RETRY_SECONDS: Final = 15
+
+
+class TooManySocketsError(TooManyError):
+    """One person, so many windows."""
+
+    code = "too_many_sockets"
+    title = f"You have {MAX_SEATS} connections open already."
+
+
+async def issue_ticket(session: AsyncSession, *, actor: Actor, now: datetime) -> str:
+    """Make a ticket for one connection within TICKET_LIFETIME, and sweep out those nobody used."""
+    ticket = secrets.token_urlsafe(32)
+    await session.execute(delete(SocketTicket).where(SocketTicket.expires_at < now))
+    session.add(
+        SocketTicket(
+            digest=_digest(ticket),
+            user_id=actor.user_id,
+            session_id=actor.session_id,
+            expires_at=now + TICKET_LIFETIME,
+        )
+    )
+    await session.flush()
+    return ticket
+
+
+async def redeem_ticket(session: AsyncSession, *, ticket: str, now: datetime) -> tuple[UUID, UUID] | None:
+    """Use a ticket up and tell whose it was, by person and login; of many at once one succeeds."""
+    row = (
+        await session.execute(
+            delete(SocketTicket)
+            .where(SocketTicket.digest == _digest(ticket), SocketTicket.expires_at > now)
+            .returning(SocketTicket.user_id, SocketTicket.session_id)
+        )
+    ).one_or_none()
+    return (row.user_id, row.session_id) if row else None
+
+
+def _digest(ticket: str) -> bytes:
+    return hashlib.sha256(ticket.encode()).digest()
+
+
+async def take_seat(session: AsyncSession, *, seat_id: UUID, process_id: UUID, user_id: UUID, topic: str) -> None:
+    """Sit down, and tell those who follow the topic. A person's seats are counted one request after another."""
+    await session.execute(func.pg_advisory_xact_lock(func.hashtextextended(str(user_id), 0)).select())
+    if await queries.count_seats(session, user_id=user_id) >= MAX_SEATS:
+        raise TooManySocketsError(retry_after=RETRY_SECONDS)
+    session.add(SeatTaken(id=seat_id, process_id=process_id, user_id=user_id, topic=topic))
+    await session.flush()
+    events.publish(session, topics=[topic])
+
+
+async def leave_seat(session: AsyncSession, *, seat_id: UUID, topic: str) -> None:
+    """Get up, and tell those who follow the topic."""
+    await session.execute(delete(SeatTaken).where(SeatTaken.id == seat_id))
+    events.publish(session, topics=[topic])
+
+
+async def beat(session: AsyncSession, *, process_id: UUID) -> bool:
+    """Say that this process lives; False when it had been given up for dead, and lost its seats."""
+    statement = insert(ServerProcess).values(id=process_id, seen_at=func.now())
+    was_there = await session.scalar(
+        statement.on_conflict_do_update(index_elements=["id"], set_={"seen_at": func.now()}).returning(
+            literal_column("xmax <> 0")
+        )
+    )
+    return bool(was_there)
+
+
+async def sit_again(session: AsyncSession, *, process_id: UUID, seats: Collection[tuple[UUID, UUID, str]]) -> None:
+    """Write down the seats of a process that had been given up: id, person and topic of each."""
+    session.add_all(
+        SeatTaken(id=seat_id, process_id=process_id, user_id=user_id, topic=topic) for seat_id, user_id, topic in seats
+    )
+    await session.flush()
+
+
+async def bury(session: AsyncSession, *, process_id: UUID | None = None) -> None:
+    """Forget a process that ends, or all that are dead, with their seats."""
+    which = ServerProcess.id == process_id if process_id else ~queries.is_alive()
+    await session.execute(delete(ServerProcess).where(which))

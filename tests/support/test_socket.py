@@ -1,0 +1,427 @@
+"""The support chat over WebSocket, against two real server processes on one database."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx2
+import pytest
+from sqlalchemy import select, update
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from crema.accounts.models import Role, Session, User
+from crema.support.models import Conversation, Message
+from fixtures.live import Town, chatting, open_socket
+from fixtures.people import PersonMade
+
+pytestmark = pytest.mark.anyio
+
+
+async def own_chat(town: Town, person: PersonMade) -> str:
+    async with httpx2.AsyncClient(base_url=town.servers[0].url) as client:
+        answer = await client.post("/chat", headers={"Authorization": f"Bearer {person.token}"})
+    chat_id: str = answer.json()["id"]
+    return chat_id
+
+
+async def ticket_of(town: Town, person: PersonMade) -> str:
+    async with httpx2.AsyncClient(base_url=town.servers[0].url) as client:
+        answer = await client.post("/chat/ticket", headers={"Authorization": f"Bearer {person.token}"})
+    assert answer.status_code == 201
+    ticket: str = answer.json()["ticket"]
+    return ticket
+
+
+async def test_a_message_reaches_the_other_side_through_another_process(town: Town) -> None:
+    anna, support = await town.person(name="Анна"), await town.person("support")
+    chat = await own_chat(town, anna)
+
+    async with chatting(town.servers[0], anna) as customer, chatting(town.servers[1], support, chat) as staff:
+        ack = await customer.say("Где мой <b>латте</b>?", "m-1")
+        heard = await staff.expect("message")
+        await staff.say("Уже готов.")
+        answer = await customer.expect("message", seq=2)
+
+    assert ack == {"type": "ack", "client_id": "m-1", "seq": 1}
+    assert heard["text"] == "Где мой <b>латте</b>?"
+    assert heard["author"] == {"id": str(anna.id), "name": "Анна", "role": "user"}
+    assert (heard["seq"], heard["client_id"], heard["conversation_id"]) == (1, "m-1", chat)
+    assert answer["author"]["role"] == "support"
+
+
+async def test_the_first_frame_may_bring_a_token_or_a_ticket(town: Town) -> None:
+    anna = await town.person()
+    ticket = await ticket_of(town, anna)
+
+    async with open_socket(town.servers[0], "/chat") as socket:
+        await socket.send("auth", token=anna.token)
+        by_token = await socket.next()
+    async with open_socket(town.servers[1], "/chat") as socket:
+        await socket.send("auth", ticket=ticket)
+        by_ticket = await socket.next()
+
+    assert by_token["type"] == by_ticket["type"] == "ready"
+    assert by_token["conversation"]["id"] == by_ticket["conversation"]["id"]
+
+
+async def test_w2_of_twenty_who_bring_one_ticket_one_gets_in(town: Town) -> None:
+    ticket = await ticket_of(town, await town.person())
+
+    async def try_it(number: int) -> int | str | None:
+        async with open_socket(town.servers[number % 2], "/chat") as socket:
+            await socket.send("auth", ticket=ticket)
+            try:
+                return str((await socket.next())["type"])
+            except ConnectionClosed as closed:
+                return closed.rcvd.code if closed.rcvd else None
+
+    answers = await asyncio.gather(*(try_it(number) for number in range(20)))
+
+    assert sorted(map(str, answers)) == ["4401"] * 19 + ["ready"]
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        {"type": "auth", "token": "nonsense"},
+        {"type": "auth", "ticket": "nonsense"},
+        {"type": "auth"},
+        {"type": "message", "text": "hello", "client_id": "1"},
+    ],
+)
+async def test_who_does_not_say_who_they_are_is_closed_with_4401(town: Town, frame: dict[str, Any]) -> None:
+    async with open_socket(town.servers[0], "/chat") as socket:
+        await socket.connection.send(json.dumps(frame))
+
+        assert await socket.closed() == 4401
+
+
+async def test_w3_silence_is_closed_with_4408_after_five_seconds(town: Town) -> None:
+    started = asyncio.get_running_loop().time()
+
+    async def stay_silent() -> int | None:
+        async with open_socket(town.servers[0], "/chat") as socket:
+            return await socket.closed()
+
+    codes = await asyncio.gather(*(stay_silent() for _ in range(50)))
+
+    assert set(codes) == {4408}
+    assert 4.5 < asyncio.get_running_loop().time() - started < 8
+
+
+async def test_somebody_elses_conversation_does_not_exist(town: Town) -> None:
+    anna, boris = await town.person(), await town.person()
+    chat = await own_chat(town, anna)
+
+    async with open_socket(town.servers[0], f"/chat/{chat}", boris) as socket:
+        assert await socket.closed() == 4404
+
+
+async def test_an_unverified_address_does_not_talk(town: Town) -> None:
+    async with open_socket(town.servers[0], "/chat", await town.person(is_verified=False)) as socket:
+        assert await socket.closed() == 4403
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1"])
+async def test_w1_a_page_of_another_origin_is_refused_before_the_socket_opens(town: Town, origin: str) -> None:
+    anna = await town.person()
+
+    with pytest.raises(InvalidStatus) as refused:
+        async with open_socket(town.servers[0], "/chat", anna, origin=origin):
+            pass
+
+    assert refused.value.response.status_code == 403
+
+
+async def test_w1_a_page_of_this_host_is_let_in(town: Town) -> None:
+    async with open_socket(town.servers[0], "/chat", await town.person(), origin=town.servers[0].url) as socket:
+        await socket.expect("ready")
+
+
+async def test_w2_a_token_in_the_address_is_refused_and_not_logged(town: Town) -> None:
+    anna = await town.person()
+
+    with pytest.raises(InvalidStatus) as refused:
+        async with open_socket(town.servers[0], f"/chat?token={anna.token}"):
+            pass
+
+    assert refused.value.response.status_code == 403
+    assert anna.token not in town.servers[0].log.read_text()
+
+
+async def test_what_was_missed_is_replayed_from_after(town: Town) -> None:
+    anna, support = await town.person(), await town.person("support")
+    chat = await own_chat(town, anna)
+    async with chatting(town.servers[0], anna) as customer:
+        for number in range(1, 8):
+            await customer.say(f"message {number}")
+
+    async with chatting(town.servers[1], support, chat, after=3) as staff:
+        frames = [await staff.expect("message") for _ in range(4)]
+    async with chatting(town.servers[1], support, chat) as staff:
+        assert staff.seen[0]["last_seq"] == 7
+        await staff.send("ping")
+        after_ready = await staff.next()
+
+    assert [frame["seq"] for frame in frames] == [4, 5, 6, 7]
+    assert after_ready == {"type": "pong"}
+
+
+async def test_a_long_history_is_replayed_whole_and_in_order(town: Town) -> None:
+    anna = await town.person()
+    chat = await own_chat(town, anna)
+    async with town.sessions.begin() as session:
+        row = (await session.scalars(select(Conversation).where(Conversation.customer_id == anna.id))).one()
+        row.last_seq = 450
+        session.add_all(
+            Message(
+                conversation_id=row.id,
+                seq=seq,
+                client_id=str(seq),
+                author_id=anna.id,
+                author_role="user",
+                is_from_customer=True,
+                text="again",
+            )
+            for seq in range(1, 451)
+        )
+
+    async with chatting(town.servers[0], anna, chat, after=0) as customer:
+        seqs = [(await customer.expect("message"))["seq"] for _ in range(450)]
+
+    assert seqs == list(range(1, 451))
+
+
+async def test_w7_a_message_sent_again_is_stored_once(town: Town) -> None:
+    anna = await town.person()
+
+    async with chatting(town.servers[0], anna) as first, chatting(town.servers[1], anna) as second:
+        acks = [await first.say("once", "same"), await second.say("once", "same"), await first.say("once", "same")]
+        await first.say("another", "other")
+        refused = await _refusal(first, "message", text="changed", client_id="same")
+
+    assert {ack["seq"] for ack in acks} == {1}
+    assert refused["code"] == "client_id_taken"
+    async with town.sessions() as session:
+        stored = list(await session.scalars(select(Message.seq).where(Message.author_id == anna.id)))
+    assert sorted(stored) == [1, 2]
+
+
+async def _refusal(socket: Any, type_: str, **fields: Any) -> dict[str, Any]:
+    await socket.send(type_, **fields)
+    refused: dict[str, Any] = await socket.expect("error")
+    return refused
+
+
+async def test_typing_and_receipts_reach_the_others(town: Town) -> None:
+    anna, support = await town.person(), await town.person("support")
+    chat = await own_chat(town, anna)
+
+    async with chatting(town.servers[0], anna) as customer, chatting(town.servers[1], support, chat) as staff:
+        await customer.say("hello?")
+        await staff.expect("message")
+        await staff.send("typing")
+        typing = await customer.expect("typing")
+        await staff.send("read", seq=1)
+        receipt = await customer.expect("read")
+
+    assert typing == {"type": "typing", "user_id": str(support.id), "side": "staff"}
+    assert receipt == {"type": "read", "side": "staff", "seq": 1}
+    assert not [frame for frame in staff.seen if frame["type"] == "typing"]
+
+
+async def test_presence_counts_people_not_sockets(town: Town) -> None:
+    anna, support = await town.person(), await town.person("support")
+    chat = await own_chat(town, anna)
+
+    async with chatting(town.servers[0], anna) as customer:
+        async with chatting(town.servers[1], support, chat) as staff:
+            came = await customer.expect("presence")
+            there = await staff.expect("presence")
+            async with chatting(town.servers[0], support, chat):
+                pass
+            await staff.send("typing")
+            await customer.expect("typing")
+            assert [frame["type"] for frame in customer.seen].count("presence") == 1
+        left = await customer.expect("presence")
+
+    assert came == {"type": "presence", "user_id": str(support.id), "side": "staff", "online": True}
+    assert there == {"type": "presence", "user_id": str(anna.id), "side": "customer", "online": True}
+    assert left == came | {"online": False}
+
+
+async def test_the_staff_see_who_took_it_and_the_customer_that_it_is_settled(town: Town) -> None:
+    anna, support = await town.person(), await town.person("support")
+    chat = await own_chat(town, anna)
+    url, headers = f"{town.servers[1].url}/chat/{chat}", {"Authorization": f"Bearer {support.token}"}
+
+    async with chatting(town.servers[0], anna) as customer, httpx2.AsyncClient(headers=headers) as client:
+        await client.patch(url, json={"assigned_to": str(support.id), "status": "resolved"})
+        settled = await customer.expect("conversation")
+        await customer.say("one more thing")
+        reopened = await customer.expect("conversation")
+
+    assert settled == {"type": "conversation", "id": chat, "status": "resolved", "assigned_to": str(support.id)}
+    assert reopened["status"] == "open"
+
+
+Revocation = Callable[[Town, PersonMade], Awaitable[None]]
+
+
+async def log_out(town: Town, person: PersonMade) -> None:
+    async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {person.token}"}) as client:
+        assert (await client.post(f"{town.servers[1].url}/logout")).status_code == 204
+
+
+async def block(town: Town, person: PersonMade) -> None:
+    async with town.sessions.begin() as session:
+        await session.execute(update(User).where(User.id == person.id).values(is_active=False))
+
+
+async def end_logins(town: Town, person: PersonMade) -> None:
+    """What changing the password does to the other logins."""
+    async with town.sessions.begin() as session:
+        now = town.app.state.clock()
+        await session.execute(update(Session).where(Session.user_id == person.id).values(ended_at=now))
+
+
+async def change_role(town: Town, person: PersonMade) -> None:
+    async with town.sessions.begin() as session:
+        role_id = (await session.scalars(select(Role.id).where(Role.name == "barista"))).one()
+        await session.execute(update(User).where(User.id == person.id).values(role_id=role_id))
+
+
+@pytest.mark.parametrize(("revoke", "code"), [(log_out, 4401), (block, 4401), (end_logins, 4401), (change_role, 4403)])
+async def test_w4_revoked_access_closes_the_socket_within_a_second(town: Town, revoke: Revocation, code: int) -> None:
+    anna, support = await town.person(), await town.person("support")
+    chat = await own_chat(town, anna)
+
+    async with chatting(town.servers[0], support, chat) as staff:
+        await revoke(town, support)
+        revoked_at = asyncio.get_running_loop().time()
+        closed = await staff.closed()
+        took = asyncio.get_running_loop().time() - revoked_at
+
+    assert closed == code
+    assert took < 1.5  # a second, and what a loaded machine takes
+
+
+async def test_w4_a_message_after_the_revocation_is_not_stored(town: Town) -> None:
+    anna = await town.person()
+
+    async with chatting(town.servers[0], anna) as customer:
+        await end_logins(town, anna)
+        await customer.send("message", text="too late", client_id="late")
+        assert await customer.closed() == 4401
+
+    async with town.sessions() as session:
+        assert not list(await session.scalars(select(Message).where(Message.author_id == anna.id)))
+
+
+async def test_staff_whose_shop_it_is_no_more_are_put_out_at_the_next_message(town: Town) -> None:
+    anna, support = await town.person(), await town.person("support")
+    chat = await own_chat(town, anna)
+    manager = await town.person("manager")
+    async with town.sessions.begin() as session:
+        await session.execute(update(Conversation).values(assigned_to_id=manager.id).where(Conversation.id == chat))
+
+    async with chatting(town.servers[0], manager, chat) as staff, chatting(town.servers[1], support, chat) as other:
+        async with town.sessions.begin() as session:
+            await session.execute(update(Conversation).values(assigned_to_id=None).where(Conversation.id == chat))
+        await other.say("not for you")
+
+        assert await staff.closed() == 4403
+    assert not [frame for frame in staff.seen if frame["type"] == "message"]
+
+
+async def test_w5_a_flood_is_answered_then_cut_off(town: Town) -> None:
+    anna = await town.person()
+
+    async with chatting(town.servers[0], anna) as customer:
+        for number in range(100):
+            await customer.send("message", text="spam", client_id=str(number))
+        assert await customer.closed() == 1008
+
+    errors = [frame["code"] for frame in customer.seen if frame["type"] == "error"]
+    async with town.sessions() as session:
+        stored = list(await session.scalars(select(Message.seq).where(Message.author_id == anna.id)))
+    assert errors == ["rate_limited"] * 3
+    assert 10 <= len(stored) <= 15
+
+
+async def test_w5_a_frame_over_16_kib_is_closed_with_1009(town: Town) -> None:
+    async with chatting(town.servers[0], await town.person()) as customer:
+        await customer.send("message", text="x" * 17_000, client_id="1")
+
+        assert await customer.closed() == 1009
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        "not JSON",
+        "",
+        b"\x00\x01\x02",
+        "[" * 2_000,
+        '{"type": "unknown"}',
+        '{"text": "no type"}',
+        '{"type": "message", "text": "\\u0000", "client_id": "1"}',
+        '{"type": "message", "text": "  ", "client_id": "1"}',
+        '{"type": "message", "text": "hi"}',
+        '{"type": "message", "text": "hi", "client_id": "1", "role": "admin"}',
+        '{"type": "message", "text": "hi", "client_id": "1", "author": {"id": "1"}}',
+        json.dumps({"type": "message", "text": "x" * 2_001, "client_id": "1"}),
+        '{"type": "read", "seq": -1}',
+        '{"type": "read", "seq": 1e400}',
+        '{"type": "read", "seq": true}',
+    ],
+)
+async def test_w6_w8_a_malformed_frame_is_refused_and_the_socket_stays(town: Town, frame: str | bytes) -> None:
+    async with chatting(town.servers[0], await town.person()) as customer:
+        await customer.connection.send(frame)
+        refused = await customer.expect("error")
+        await customer.send("ping")
+        await customer.expect("pong")
+
+    assert refused["code"] == "validation_error"
+    assert "Traceback" not in town.servers[0].log.read_text()
+
+
+async def test_w6_broken_utf8_closes_with_1007_and_leaves_no_traceback(town: Town) -> None:
+    async with chatting(town.servers[0], await town.person()) as customer:
+        await customer.connection.send(b"\xff\xfe", text=True)
+
+        assert await customer.closed() == 1007
+    assert "Traceback" not in town.servers[0].log.read_text()
+
+
+async def test_w5_a_person_has_five_sockets_in_all_processes_together(town: Town) -> None:
+    anna = await town.person()
+
+    async def open_one(number: int) -> str:
+        async with open_socket(town.servers[number % 2], "/chat", anna) as socket:
+            frame = await socket.next()
+            if frame["type"] == "ready":
+                await asyncio.wait_for(full.wait(), 10)
+                return "ready"
+            assert frame["code"] == "too_many_sockets"
+            return str(await socket.closed())
+
+    full = asyncio.Event()
+    tries = [asyncio.create_task(open_one(number)) for number in range(8)]
+    done, waiting = await asyncio.wait(tries, timeout=2)
+    full.set()
+
+    assert sorted(task.result() for task in done) == ["1008"] * 3
+    assert [await task for task in waiting] == ["ready"] * 5
+    async with chatting(town.servers[0], anna):
+        pass
+
+
+async def test_the_position_must_be_a_number(town: Town) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        async with open_socket(town.servers[0], "/chat?after=soon", await town.person()):
+            pass
+
+    assert refused.value.response.status_code == 403
