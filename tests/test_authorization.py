@@ -17,7 +17,7 @@ from crema.menu.models import Category, Ingredient, ProductImage
 from crema.support.models import Conversation
 from factories.orders import make_latte, make_shop, place
 from factories.pictures import png
-from fixtures.app import connect
+from fixtures.app import HangingUp, connect
 from fixtures.people import make_person
 
 pytestmark = pytest.mark.anyio
@@ -30,6 +30,8 @@ TABLE = {
 }
 UNDOCUMENTED = {"GET /", "GET /docs", "GET /redoc", "GET /mailbox"}
 """Pages for people, which are public and hold nothing personal, but for /mailbox, which only development has."""
+
+ENDLESS = {"GET /orders/live"}
 
 
 def routes_of(app: FastAPI) -> set[str]:
@@ -186,7 +188,7 @@ async def test_each_actor_gets_the_status_of_the_table(
     statuses, refusals = {}, set()
 
     for actor in ACTORS:
-        async with connect(app, world.tokens[actor]) as client:
+        async with connect(HangingUp(app) if route in ENDLESS else app, world.tokens[actor]) as client:
             before = await connection.begin_nested()
             response = await client.request(method, world.path(template), **world.request(route))
             await before.rollback()

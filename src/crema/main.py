@@ -27,6 +27,7 @@ from crema.notifications import routes as notifications
 from crema.notifications.service.rendering import Stationery
 from crema.notifications.service.senders import ConsoleSender, SmtpSender
 from crema.orders import routes as orders
+from crema.orders import socket as orders_live
 from crema.orders.service.placing import Rules
 from crema.settings import Settings
 from crema.shops import routes as shops
@@ -56,6 +57,8 @@ ROUTERS: Final = (
     shops.router,
     cart.router,
     orders.router,
+    orders_live.router,
+    orders_live.sockets,
     support.router,
     support_socket.router,
     health.router,
@@ -72,9 +75,7 @@ def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastA
             return
         engine = make_engine(settings.database_url or "", pool_size=settings.database_pool)
         bus = open_bus(settings.events_url, database_url=settings.database_url or "")
-        app.state.sessions = make_sessions(engine, bus=bus)
-        app.state.hub = Hub(sessions=app.state.sessions, clock=app.state.clock)
-        app.state.rooms = Rooms(sessions=app.state.sessions, hub=app.state.hub)
+        connect(app, make_sessions(engine, bus=bus))
         async with AsyncExitStack() as stack:
             stack.push_async_callback(engine.dispose)
             await stack.enter_async_context(app.state.hub.running(bus))
@@ -106,11 +107,19 @@ def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastA
     return app
 
 
+def connect(app: FastAPI, sessions: Sessions) -> None:
+    """Give features the database."""
+    app.state.sessions = sessions
+    app.state.hub = Hub(sessions=sessions, clock=app.state.clock)
+    app.state.rooms = Rooms(sessions=sessions, hub=app.state.hub)
+
+
 def hand_out(app: FastAPI, settings: Settings, sessions: Sessions | None) -> None:
     """Give features their values: they read `app.state` in their `deps` and never see the settings."""
     secret = settings.secret()
-    app.state.sessions = sessions
     app.state.clock = lambda: datetime.now(UTC)
+    if sessions is not None:
+        connect(app, sessions)
     app.state.access_tokens = AccessTokens(_derived(secret, "access tokens"), settings.access_ttl)
     app.state.passwords = Passwords()
     app.state.codes = Codes(_derived(secret, "one-time codes"))

@@ -8,6 +8,7 @@ listeners look for themselves every so often, and at once when their own connect
 
 import asyncio
 import json
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
@@ -124,11 +125,15 @@ class _Outbox:
                 await task
 
     async def _keep_connected(self, notice: Notice) -> None:
+        told = ""
         while True:
+            started = time.monotonic()
             try:
                 await self._connected(notice)
             except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, nats.errors.Error) as error:
-                log.warning("events_interrupted", error=type(error).__name__)
+                if told != repr(error) or time.monotonic() - started > HEARTBEAT_SECONDS:
+                    log.warning("events_interrupted", error=repr(error)[:200])
+                told = repr(error)
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _connected(self, notice: Notice) -> None:

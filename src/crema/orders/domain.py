@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum
 from typing import Final
+from uuid import UUID
 
 from crema.core.errors import ConflictError
 
@@ -46,6 +47,11 @@ HANDLING: Final = timedelta(minutes=2)
 """From the order reaching the counter to the first drink being started."""
 FURTHEST_PICKUP: Final = timedelta(days=7)
 
+LIVE: Final = "orders"
+"""Where who follows orders is seen to be."""
+EVERYWHERE: Final = "orders:everywhere"
+"""The topic of all orders' changes."""
+
 
 class IllegalTransitionError(ConflictError):
     """The order can't move there from where it stands, or not by you."""
@@ -80,3 +86,13 @@ def estimate_ready(*, now: datetime, pickup_at: datetime | None, work_seconds: i
     """Estimate when it will be ready: one pair of hands makes it from now on, and never before it's wanted."""
     soonest = now + HANDLING + timedelta(seconds=work_seconds)
     return max(soonest, pickup_at) if pickup_at else soonest
+
+
+def topic_of_person(user_id: UUID) -> str:
+    """Name a person's own orders as a topic of events."""
+    return f"orders:of:{user_id}"
+
+
+def topic_of_shop(shop_id: UUID) -> str:
+    """Name a shop's orders as a topic of events."""
+    return f"orders:at:{shop_id}"

@@ -1,9 +1,10 @@
 """Every SELECT about orders, and who sees which."""
 
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, func, or_, select
+from sqlalchemy import BigInteger, ColumnElement, Select, Text, cast, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload, selectinload
 
@@ -50,6 +51,9 @@ HISTORY: Final = Listing(
     default_sort="created_at",
     id_column=OrderEvent.id,
 )
+
+BOARD_LIMIT: Final = 500
+RECENT: Final = timedelta(days=1)
 
 
 def visible_to(actor: Actor) -> ColumnElement[bool]:
@@ -122,3 +126,38 @@ async def list_ready_for_update(session: AsyncSession, *, limit: int) -> list[Or
             .with_for_update(of=Order, skip_locked=True)
         )
     )
+
+
+async def get_position(session: AsyncSession) -> tuple[int, datetime]:
+    """Give the oldest transaction that may still commit, and the database's time.
+
+    What was written by those before it can be read from now on; what is yet to appear is of it or later ones.
+    """
+    oldest = func.pg_snapshot_xmin(func.pg_current_snapshot())
+    row = (await session.execute(select(cast(cast(oldest, Text), BigInteger), func.now()))).one()
+    return row[0], row[1]
+
+
+async def list_board(session: AsyncSession, *, actor: Actor, shop_id: UUID | None) -> list[Order]:
+    """Give the orders in progress that the actor may see, oldest first."""
+    statement = select(Order).where(visible_to(actor), Order.status.in_([*OPEN]), Order.hidden_at.is_(None))
+    if shop_id is not None:
+        statement = statement.where(Order.shop_id == shop_id)
+    return list(await session.scalars(_whole(statement.order_by(Order.created_at, Order.id).limit(BOARD_LIMIT))))
+
+
+async def list_changed(
+    session: AsyncSession, *, actor: Actor, shop_id: UUID | None, since: int, limit: int
+) -> list[Order]:
+    """Give the orders that a transaction from `since` on wrote. Ids of a restored database's past don't count."""
+    next_one = func.pg_snapshot_xmax(func.pg_current_snapshot())
+    statement = select(Order).where(
+        visible_to(actor),
+        Order.changed_in >= since,
+        Order.changed_in < cast(cast(next_one, Text), BigInteger),
+        Order.updated_at > func.now() - RECENT,
+    )
+    if shop_id is not None:
+        statement = statement.where(Order.shop_id == shop_id)
+    statement = _whole(statement.order_by(Order.changed_in, Order.id).limit(limit))
+    return list(await session.scalars(statement, execution_options={"populate_existing": True}))

@@ -1,6 +1,6 @@
 """JSON of orders."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import ConfigDict, Field
@@ -181,3 +181,26 @@ class ReorderOut(Output):
 
     cart: CartOut
     skipped: list[SkippedOut]
+
+
+class FollowOrders(Input):
+    """The query of the live WebSocket."""
+
+    shop_id: UUID | None = Field(None, description="Only this shop's.")
+    after: str | None = Field(None, description="A position: go on from there.", examples=["84213-1795428000"])
+
+
+class SnapshotFrame(Output):
+    """The orders in progress, oldest first, at most 500. Forget what you knew."""
+
+    type: Literal["snapshot"] = "snapshot"
+    position: str = Field(description="Where to resume: `?after=`.", examples=["84213-1795428000"])
+    orders: list[OrderOut]
+
+
+class ChangedOrderFrame(Output):
+    """An order that is new or has changed, whole. One that is over leaves the board."""
+
+    type: Literal["order"] = "order"
+    position: str = Field(description="Where to resume: `?after=`.", examples=["84213-1795428000"])
+    order: OrderOut

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts.domain import Actor
 from crema.core.errors import ForbiddenError
+from crema.db import events
 from crema.orders import domain, queries
 from crema.orders.domain import FINAL, Party, Status
 from crema.orders.models import Order, OrderEvent
@@ -23,6 +24,12 @@ def parties_of(actor: Actor, order: Order) -> frozenset[Party]:
     owner = {Party.OWNER} if order.user_id == actor.user_id else set()
     staff = {Party.STAFF} if actor.may("orders:write") and actor.serves(order.shop_id) else set()
     return frozenset(owner | staff)
+
+
+def announce(session: AsyncSession, order: Order) -> None:
+    """Wake those who follow this order live, at the commit."""
+    topics = [domain.topic_of_person(order.user_id), domain.topic_of_shop(order.shop_id), domain.EVERYWHERE]
+    events.publish(session, topics=topics)
 
 
 async def move(
@@ -56,6 +63,7 @@ async def move(
         )
     )
     await session.flush()
+    announce(session, order)
     await letters.moved(session, order=order, reason=reason)
 
 
@@ -81,6 +89,7 @@ async def hide(session: AsyncSession, *, actor: Actor, order_id: UUID, now: date
         await move(session, order=order, to=Status.CANCELLED, actor=actor, now=now)
     order.hidden_at = order.hidden_at or now
     await session.flush()
+    announce(session, order)
 
 
 async def expire_unclaimed(session: AsyncSession, *, now: datetime, limit: int = 200) -> int:

@@ -169,6 +169,7 @@ async def place(session: AsyncSession, *, actor: Actor, wanted: PlaceOrder, rule
     )
     await session.flush()
     order = await queries.get_order(session, order_id=order_id, actor=actor)
+    moving.announce(session, order)
     await letters.placed(session, order=order, customer=person, shop_language=rules.shop_language)
     return order
 
@@ -340,6 +341,7 @@ async def _update(
         await moving.move(session, order=order, to=sent["status"], actor=actor, reason=sent.get("reason"), now=now)
     order.updated_at = now
     await session.flush()
+    moving.announce(session, order)
     return await queries.get_order(session, order_id=order.id, actor=actor)
 
 

@@ -1,0 +1,124 @@
+"""Orders live, over WebSocket and as server-sent events: the same frames, two ways to carry them."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Annotated, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Header, Query, Request, WebSocket
+from fastapi.responses import Response, StreamingResponse
+from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
+from pydantic import TypeAdapter, ValidationError
+from starlette.types import Receive, Scope, Send
+
+from crema.accounts.deps import Person
+from crema.live.domain import Close
+from crema.live.hub import Hub
+from crema.live.schemas import PingFrame, PongFrame
+from crema.live.socket import Connection, Hangup, serve, until_one_ends
+from crema.orders.hub import Feed, InvalidPositionError, Position, seat_for
+from crema.orders.schemas import FollowOrders
+from crema.web.clock import Now
+from crema.web.problem import refusals
+from crema.web.routing import router as new_router
+
+router = new_router("Orders")
+sockets = APIRouter()
+
+CLIENT_FRAME: Final[TypeAdapter[PingFrame]] = TypeAdapter(PingFrame)
+RETRY_MILLISECONDS: Final = 1_000
+
+
+@sockets.websocket("/orders/live")
+async def follow_orders(websocket: WebSocket) -> None:
+    """Follow one's own orders; staff follow their shops'. `?after=` a position, `?shop_id=` one shop."""
+    try:
+        wanted = FollowOrders.model_validate(dict(websocket.query_params))
+        position = Position.parse(wanted.after) if wanted.after else None
+    except (ValidationError, InvalidPositionError):
+        await websocket.close()
+        return
+
+    async def talk(connection: Connection) -> None:
+        actor = await connection.authenticate()
+        seat = seat_for(actor, shop_id=wanted.shop_id)
+        feed = Feed(seat, sessions=connection.sessions, hub=connection.hub, shop_id=wanted.shop_id, position=position)
+        async with connection.hub.seated(seat):
+            await until_one_ends(_answer_pings(connection), _tell(connection, feed))
+
+    await serve(websocket, talk)
+
+
+async def _answer_pings(connection: Connection) -> None:
+    async for _ in connection.frames(CLIENT_FRAME):
+        await connection.send(PongFrame())
+
+
+async def _tell(connection: Connection, feed: Feed) -> None:
+    async for frame in feed.frames(now=connection.now()):
+        if frame is not None:
+            await connection.send(frame)
+    raise Hangup(feed.seat.closing or Close.TRY_LATER)
+
+
+class FeedResponse(StreamingResponse):
+    """A feed as server-sent events. It holds a seat as long as somebody reads."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, feed: Feed, *, hub: Hub, now: datetime) -> None:
+        super().__init__(_events(feed, now=now), headers={"X-Accel-Buffering": "no"})
+        self._feed = feed
+        self._hub = hub
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send until the reader goes away, or may read no more."""
+        del scope
+        async with self._hub.seated(self._feed.seat):
+            await until_one_ends(self.stream_response(send), self.listen_for_disconnect(receive))
+
+
+async def _events(feed: Feed, *, now: datetime) -> AsyncIterator[bytes]:
+    yield format_sse_event(retry=RETRY_MILLISECONDS)
+    async for frame in feed.frames(now=now):
+        if frame is None:
+            yield KEEPALIVE_COMMENT
+        else:
+            yield format_sse_event(event=frame.type, data_str=frame.model_dump_json(), id=frame.position)
+
+
+@router.get(
+    "/orders/live",
+    summary="Follow orders live",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "Events `snapshot` and `order`; their data are the frames of the WebSocket.",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        },
+        **refusals(401, 403, 422, 429),
+    },
+)
+async def stream_orders(
+    request: Request,
+    actor: Person,
+    now: Now,
+    shop_id: Annotated[UUID | None, Query(description="Only this shop's.")] = None,
+    after: Annotated[
+        str | None, Query(description="A position: go on from there.", examples=["84213-1795428000"])
+    ] = None,
+    last_event_id: Annotated[str | None, Header(description="What `after` is; browsers send it by themselves.")] = None,
+) -> FeedResponse:
+    """One's own orders; for staff those of their shops. First a snapshot of those in progress, then each that changes.
+
+    The stream ends when the login does, or its rights change.
+    """
+    state, resumed = request.app.state, last_event_id or after
+    feed = Feed(
+        seat_for(actor, shop_id=shop_id),
+        sessions=state.sessions,
+        hub=state.hub,
+        shop_id=shop_id,
+        position=Position.parse(resumed) if resumed else None,
+    )
+    return FeedResponse(feed, hub=state.hub, now=now)

@@ -1,0 +1,273 @@
+"""Orders live, over WebSocket and as server-sent events, against two server processes on one database."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx2
+import pytest
+from sqlalchemy import update
+from websockets.exceptions import InvalidStatus
+
+from crema.accounts.models import Session
+from crema.orders.models import Order
+from factories.orders import make_shop, make_simple_product, place
+from fixtures.live import WAIT_SECONDS, Town, open_socket
+from fixtures.people import PersonMade
+
+pytestmark = pytest.mark.anyio
+
+
+@asynccontextmanager
+async def client_of(town: Town, person: PersonMade, *, server: int = 0) -> AsyncIterator[httpx2.AsyncClient]:
+    headers = {"Authorization": f"Bearer {person.token}"}
+    async with httpx2.AsyncClient(base_url=town.servers[server].url, headers=headers, timeout=10) as client:
+        yield client
+
+
+class Shop:
+    """A shop with a customer, a barista and something to order."""
+
+    def __init__(self, town: Town, shop_id: UUID, product_id: UUID, anna: PersonMade, barista: PersonMade) -> None:
+        self.town, self.id, self.product_id, self.anna, self.barista = town, shop_id, product_id, anna, barista
+
+    async def order(self) -> dict[str, Any]:
+        async with client_of(self.town, self.anna) as client:
+            return await place(client, self.product_id, shop_id=str(self.id))
+
+    async def move(self, order: dict[str, Any], status: str) -> None:
+        async with client_of(self.town, self.barista, server=1) as client:
+            answer = await client.patch(f"/order/{order['id']}", json={"status": status})
+            assert answer.status_code == 200, answer.text
+
+
+@pytest.fixture
+async def shop(town: Town) -> Shop:
+    shop_id = await make_shop(town.sessions, slug=f"s{uuid4().hex[:12]}")
+    product_id = await make_simple_product(town.sessions)
+    anna = await town.person(name="Анна")
+    return Shop(town, shop_id, product_id, anna, await town.person("barista", shop_ids=(shop_id,)))
+
+
+async def test_the_board_is_a_snapshot_then_each_order_as_it_changes(town: Town, shop: Shop) -> None:
+    first = await shop.order()
+
+    async with open_socket(town.servers[1], "/orders/live", shop.barista) as board:
+        snapshot = await board.next()
+        second = await shop.order()
+        placed = await board.next()
+        await shop.move(first, "accepted")
+        accepted = await board.next()
+
+    assert [order["id"] for order in snapshot["orders"]] == [first["id"]]
+    assert (placed["type"], placed["order"]) == ("order", second)
+    assert (accepted["order"]["id"], accepted["order"]["status"]) == (first["id"], "accepted")
+    assert [event["status"] for event in accepted["order"]["history"]] == ["placed", "accepted"]
+
+
+async def test_the_owner_follows_their_own_and_nobody_elses(town: Town, shop: Shop) -> None:
+    stranger = await town.person()
+
+    async with (
+        open_socket(town.servers[0], "/orders/live", shop.anna) as mine,
+        open_socket(town.servers[0], "/orders/live", stranger) as theirs,
+    ):
+        await mine.expect("snapshot", orders=[])
+        await theirs.expect("snapshot", orders=[])
+        order = await shop.order()
+        await shop.move(order, "accepted")
+        await mine.expect("order")
+        moved = await mine.expect("order")
+        await theirs.send("ping")
+
+        assert moved["order"]["status"] == "accepted"
+        assert (await theirs.next())["type"] == "pong"
+
+
+async def test_a_barista_of_another_shop_hears_nothing_and_shop_id_narrows_the_board(town: Town, shop: Shop) -> None:
+    other_id = await make_shop(town.sessions, slug=f"s{uuid4().hex[:12]}")
+    far, admin = await town.person("barista", shop_ids=(other_id,)), await town.person("admin")
+
+    async with (
+        open_socket(town.servers[0], "/orders/live", far) as board,
+        open_socket(town.servers[0], "/orders/live", admin) as all_of_them,
+        open_socket(town.servers[0], f"/orders/live?shop_id={other_id}", admin) as narrowed,
+    ):
+        for socket in (board, all_of_them, narrowed):
+            await socket.expect("snapshot")
+        order = await shop.order()
+        heard = await all_of_them.expect("order")
+        await board.send("ping")
+        await narrowed.send("ping")
+
+        assert heard["order"]["id"] == order["id"]
+        assert (await board.next())["type"] == (await narrowed.next())["type"] == "pong"
+
+
+async def test_who_comes_back_gets_what_changed_meanwhile_and_no_snapshot(town: Town, shop: Shop) -> None:
+    kept, moved = await shop.order(), await shop.order()
+    async with open_socket(town.servers[0], "/orders/live", shop.barista) as board:
+        position = (await board.expect("snapshot"))["position"]
+
+    await shop.move(moved, "accepted")
+    await shop.move(moved, "preparing")
+    placed = await shop.order()
+    async with open_socket(town.servers[1], f"/orders/live?after={position}", shop.barista) as board:
+        await board.send("ping")
+        await board.expect("pong")
+        frames = [frame for frame in board.seen if frame["type"] != "pong"]
+        while {frame["order"]["id"] for frame in frames} < {moved["id"], placed["id"]}:
+            frames.append(await board.next())
+
+    assert {frame["type"] for frame in frames} == {"order"}
+    statuses = {frame["order"]["id"]: frame["order"]["status"] for frame in frames}
+    assert statuses == {moved["id"]: "preparing", placed["id"]: "placed"} | (
+        {kept["id"]: "placed"} if kept["id"] in statuses else {}
+    )
+
+
+async def test_a_change_that_commits_late_is_not_missed(town: Town, shop: Shop) -> None:
+    """Its transaction began first and committed last: a position by time or by number would have passed it."""
+    slow, quick = await shop.order(), await shop.order()
+    async with open_socket(town.servers[0], "/orders/live", shop.barista) as board:
+        await board.expect("snapshot")
+        async with town.sessions() as session:
+            await session.execute(update(Order).where(Order.id == UUID(slow["id"])).values(comment="late"))
+            await shop.move(quick, "accepted")
+            position = (await board.expect("order"))["position"]
+            await session.commit()
+
+    async with open_socket(town.servers[1], f"/orders/live?after={position}", shop.barista) as board:
+        late = await board.expect("order")
+        while late["order"]["id"] != slow["id"]:
+            late = await board.expect("order")
+
+    assert late["order"]["comment"] == "late"
+
+
+async def test_every_change_reaches_the_board_while_many_order_at_once(town: Town, shop: Shop) -> None:
+    async with open_socket(town.servers[1], "/orders/live", shop.barista) as board:
+        await board.expect("snapshot")
+        async with client_of(town, shop.anna) as client:
+            placed = await asyncio.gather(*(place(client, shop.product_id, shop_id=str(shop.id)) for _ in range(30)))
+        wanted = {order["id"] for order in placed}
+        while wanted:
+            wanted.discard((await board.expect("order"))["order"]["id"])
+
+
+@pytest.mark.parametrize("position", ["0-0", "999999999999999999-9999999999"])
+async def test_a_position_too_old_or_of_another_database_is_answered_with_a_snapshot(
+    town: Town, shop: Shop, position: str
+) -> None:
+    order = await shop.order()
+
+    async with open_socket(town.servers[0], f"/orders/live?after={position}", shop.barista) as board:
+        snapshot = await board.expect("snapshot")
+
+    assert [each["id"] for each in snapshot["orders"]] == [order["id"]]
+
+
+@pytest.mark.parametrize("query", ["after=nonsense", "token=abc", "shop_id=1"])
+async def test_a_bad_query_is_refused_before_the_socket_opens(town: Town, query: str) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        async with open_socket(town.servers[0], f"/orders/live?{query}", await town.person()):
+            pass
+
+    assert refused.value.response.status_code == 403
+
+
+async def events_of(response: httpx2.Response) -> AsyncIterator[dict[str, str]]:
+    event: dict[str, str] = {}
+    async for line in response.aiter_lines():
+        if line:
+            name, _, value = line.partition(": ")
+            event[name] = value
+        elif "data" in event:
+            yield event
+            event = {}
+        else:
+            event = {}
+
+
+async def test_server_sent_events_carry_the_same_frames(town: Town, shop: Shop) -> None:
+    first = await shop.order()
+
+    async with asyncio.timeout(WAIT_SECONDS), client_of(town, shop.barista) as client:
+        async with client.stream("GET", "/orders/live") as response:
+            assert response.headers["content-type"].startswith("text/event-stream")
+            assert response.headers["cache-control"] == "no-store"
+            events = events_of(response)
+            snapshot = await anext(events)
+            second = await shop.order()
+            placed = await anext(events)
+        await shop.move(first, "accepted")
+        async with client.stream("GET", "/orders/live", headers={"Last-Event-ID": placed["id"]}) as response:
+            events = events_of(response)
+            resumed = await anext(events)
+            while json.loads(resumed["data"])["order"]["id"] != first["id"]:
+                resumed = await anext(events)
+
+    assert snapshot["event"] == "snapshot"
+    assert [order["id"] for order in json.loads(snapshot["data"])["orders"]] == [first["id"]]
+    assert (placed["event"], json.loads(placed["data"])["order"]) == ("order", second)
+    assert placed["id"] == json.loads(placed["data"])["position"]
+    assert json.loads(resumed["data"])["order"]["status"] == "accepted"
+
+
+async def test_a_stream_ends_within_a_second_of_its_login(town: Town) -> None:
+    anna = await town.person()
+
+    async with (
+        asyncio.timeout(WAIT_SECONDS),
+        client_of(town, anna) as client,
+        client.stream("GET", "/orders/live") as response,
+    ):
+        lines = response.aiter_lines()
+        await anext(lines)
+        async with town.sessions.begin() as session:
+            ended = update(Session).where(Session.id == anna.session_id)
+            await session.execute(ended.values(ended_at=town.app.state.clock()))
+        started = asyncio.get_running_loop().time()
+        async for _ in lines:
+            pass
+
+    assert asyncio.get_running_loop().time() - started < 1.5
+
+
+async def test_streams_and_sockets_count_together_and_a_closed_one_is_free_at_once(town: Town) -> None:
+    anna = await town.person()
+
+    async def stream(client: httpx2.AsyncClient) -> None:
+        async with client.stream("GET", "/orders/live") as response:
+            events = events_of(response)  # dropped, it would close the connection
+            await anext(events)
+            started.release()
+            await asyncio.wait_for(enough.wait(), WAIT_SECONDS)
+
+    started, enough = asyncio.Semaphore(0), asyncio.Event()
+    async with client_of(town, anna) as client, client_of(town, anna, server=1) as second:
+        streams = [asyncio.create_task(stream(each)) for each in (client, client, client, second, second)]
+        for _ in streams:
+            await started.acquire()
+        refused = await client.get("/orders/live")
+        enough.set()
+        await asyncio.gather(*streams)
+
+        assert refused.status_code == 429
+        assert refused.json()["code"] == "too_many_sockets"
+        assert refused.headers["retry-after"]
+        async with client.stream("GET", "/orders/live") as response:
+            assert response.status_code == 200
+
+
+async def test_nobody_streams_without_a_login_or_with_a_bad_position(town: Town) -> None:
+    async with httpx2.AsyncClient(base_url=town.servers[0].url) as client:
+        nobody = await client.get("/orders/live")
+    async with client_of(town, await town.person()) as client:
+        bad = await client.get("/orders/live", params={"after": "nonsense"})
+
+    assert (nobody.status_code, nobody.json()["code"]) == (401, "not_authenticated")
+    assert (bad.status_code, bad.json()["code"]) == (422, "invalid_position")
