@@ -1,7 +1,9 @@
 """Every route × every kind of actor, against the table in authorization.txt; a route that isn't there fails."""
 
 import re
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -14,10 +16,12 @@ from crema.accounts.models import Role
 from crema.cart.models import Cart, CartItem
 from crema.db.session import Sessions
 from crema.menu.models import Category, Ingredient, ProductImage
+from crema.orders.hub import Feed
+from crema.orders.schemas import SnapshotFrame
 from crema.support.models import Conversation
 from factories.orders import make_latte, make_shop, place
 from factories.pictures import png
-from fixtures.app import HangingUp, connect
+from fixtures.app import connect
 from fixtures.people import make_person
 
 pytestmark = pytest.mark.anyio
@@ -30,8 +34,6 @@ TABLE = {
 }
 UNDOCUMENTED = {"GET /", "GET /docs", "GET /redoc", "GET /mailbox"}
 """Pages for people, which are public and hold nothing personal, but for /mailbox, which only development has."""
-
-ENDLESS = {"GET /orders/live"}
 
 
 def routes_of(app: FastAPI) -> set[str]:
@@ -180,6 +182,17 @@ def connection(sessions: Sessions) -> AsyncConnection:
     return connection
 
 
+@pytest.fixture
+def finite(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the live feed end after its snapshot."""
+
+    async def frames(self: Feed, *, now: datetime) -> AsyncIterator[SnapshotFrame]:
+        yield await self._snapshot()
+
+    monkeypatch.setattr(Feed, "frames", frames)
+
+
+@pytest.mark.usefixtures("finite")
 @pytest.mark.parametrize("route", TABLE)
 async def test_each_actor_gets_the_status_of_the_table(
     app: FastAPI, world: World, connection: AsyncConnection, route: str
@@ -188,7 +201,7 @@ async def test_each_actor_gets_the_status_of_the_table(
     statuses, refusals = {}, set()
 
     for actor in ACTORS:
-        async with connect(HangingUp(app) if route in ENDLESS else app, world.tokens[actor]) as client:
+        async with connect(app, world.tokens[actor]) as client:
             before = await connection.begin_nested()
             response = await client.request(method, world.path(template), **world.request(route))
             await before.rollback()
