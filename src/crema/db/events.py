@@ -148,7 +148,9 @@ class PostgresBus(_Outbox):
         self._url = make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
 
     async def _connected(self, notice: Notice) -> None:
-        connection = await asyncpg.connect(self._url, timeout=2, command_timeout=2)
+        connection = await asyncpg.connect(
+            self._url, timeout=2, command_timeout=2, server_settings={"application_name": "crema events"}
+        )
         try:
             await connection.add_listener(CHANNEL, lambda *heard: notice(Event.load(heard[-1])))
             notice(None)
