@@ -18,7 +18,7 @@ from crema.db.session import Sessions
 from crema.menu.models import Category, Ingredient, ProductImage
 from crema.orders.hub import Feed
 from crema.orders.schemas import SnapshotFrame
-from crema.support.models import Conversation
+from crema.support.models import Attachment, Conversation
 from factories.orders import make_latte, make_shop, place
 from factories.pictures import png
 from fixtures.app import connect
@@ -120,11 +120,14 @@ class World:
             "PATCH /chat/{conversation_id}": {"status": "pending"},
             "POST /chat/{conversation_id}/messages": {"text": "Где мой латте?"},
             "POST /chat/{conversation_id}/read": {"seq": 1},
+            "POST /chat/{conversation_id}/notes": {"text": "Звонила."},
         }
         if route == "POST /access":
             return {"data": {"username": "new@example.com", "password": "oat milk please"}}
         if route == "POST /product/{product_id}/images":
             return {"files": {"file": ("latte.png", png(), "image/png")}}
+        if route == "POST /chat/{conversation_id}/attachments":
+            return {"files": {"file": ("receipt.pdf", b"%PDF-1.7\n", "application/pdf")}}
         return {"json": bodies[route]} if route in bodies else {}
 
 
@@ -153,6 +156,18 @@ async def world(app: FastAPI, sessions: Sessions) -> World:
         conversation = Conversation(customer_id=customer.id, shop_id=near)
         session.add_all([category, ingredient, role, image, cart, conversation])
         await session.flush()
+        attachment = Attachment(
+            conversation_id=conversation.id,
+            uploader_id=customer.id,
+            key="chat/0.pdf",
+            name="receipt.pdf",
+            content_type="application/pdf",
+            size=9,
+        )
+        session.add(attachment)
+        await session.flush()
+    await app.state.media.put_async("chat/0.pdf", b"%PDF-1.7\n")
+    async with sessions.begin() as session:
         item = CartItem(cart_id=cart.id, product_id=latte.id, quantity=1, options=[], configuration="x")
         session.add(item)
         await session.flush()
@@ -170,6 +185,7 @@ async def world(app: FastAPI, sessions: Sessions) -> World:
         "item_id": item.id,
         "order_id": order["id"],
         "conversation_id": conversation.id,
+        "attachment_id": attachment.id,
         "name": "0.webp",
     }
     return World(ids, {"nobody": None} | {name: person.token for name, person in people.items()})

@@ -163,6 +163,7 @@ def _duties(settings: Settings, sessions: Sessions) -> Duties:
         stationery=_stationery(settings),
         media=open_media(settings),
         unverified_ttl=settings.unverified_ttl,
+        chat_url=settings.chat_url or settings.links_to,
     )
 
 

@@ -57,6 +57,10 @@ class Settings(BaseSettings):
         None, description="Where pictures are kept: `file:///…`, `s3://…`; the data folder by default."
     )
     public_url: str | None = Field(None, description="Our address as people see it, for links in mails.")
+    chat_url: str | None = Field(
+        None,
+        description="Where your front end shows the support chat, for mails about answers; `public_url` by default.",
+    )
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
     workers: int = Field(1, ge=1, le=64, description="Server processes.")
@@ -98,7 +102,14 @@ class Settings(BaseSettings):
     )
 
     @field_validator(
-        "database_url", "events_url", "smtp_url", "media_url", "admin_email", "admin_password", mode="before"
+        "chat_url",
+        "database_url",
+        "events_url",
+        "smtp_url",
+        "media_url",
+        "admin_email",
+        "admin_password",
+        mode="before",
     )
     @classmethod
     def _empty_is_absent(cls, value: Any) -> Any:

@@ -29,6 +29,7 @@ from crema.notifications.service import DELIVER, QUEUE, delivery
 from crema.notifications.service.rendering import Stationery
 from crema.notifications.service.senders import Sender
 from crema.orders.service import moving
+from crema.support.service import attachments, letters
 
 log = structlog.get_logger(__name__)
 
@@ -52,6 +53,7 @@ class Duties:
     stationery: Stationery
     media: ObjectStore
     unverified_ttl: timedelta
+    chat_url: str
 
 
 class BackOff(BaseRetryStrategy):
@@ -111,6 +113,13 @@ def _add_schedules(jobs: App, duties: Duties) -> None:
         async with duties.sessions.begin() as session:
             await moving.expire_unclaimed(session, now=datetime.now(UTC))
 
+    @jobs.periodic(cron="* * * * * */20")
+    @jobs.task(name="support.mail_unread", queue=HOUSEKEEPING, queueing_lock="support.mail_unread")
+    async def mail_unread(timestamp: int) -> None:
+        del timestamp
+        async with duties.sessions.begin() as session:
+            await letters.mail_unread(session, chat_url=duties.chat_url, now=datetime.now(UTC))
+
     @jobs.periodic(cron="30 * * * *")
     @jobs.task(name="records.prune", queue=HOUSEKEEPING)
     async def prune_records(timestamp: int) -> None:
@@ -128,6 +137,8 @@ def _add_schedules(jobs: App, duties: Duties) -> None:
         del timestamp
         async with duties.sessions.begin() as session:
             swept = await sweep_media(session, duties.media, now=datetime.now(UTC))
+        async with duties.sessions.begin() as session:
+            await attachments.sweep(session, duties.media, now=datetime.now(UTC))
         if swept.missing:
             log.error("pictures_without_files", keys=swept.missing)
 

@@ -34,6 +34,7 @@ class State:
     status: str
     assigned_to: UUID | None
     read_seq: Mapping[Side, int]
+    note_count: int
     present: frozenset[UUID]
 
     @classmethod
@@ -45,6 +46,7 @@ class State:
             status=conversation.status,
             assigned_to=conversation.assigned_to_id,
             read_seq={Side.CUSTOMER: conversation.customer_read_seq, Side.STAFF: conversation.staff_read_seq},
+            note_count=conversation.note_count,
             present=present,
         )
 

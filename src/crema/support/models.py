@@ -41,6 +41,7 @@ class Conversation(Base):
     unread_by_staff: Mapped[int] = mapped_column(server_default="0")
     waiting_since: Mapped[datetime | None]
     mailed_seq: Mapped[int] = mapped_column(server_default="0")
+    note_count: Mapped[int] = mapped_column(server_default="0")
     last_message_at: Mapped[Created]
     created_at: Mapped[Created]
     updated_at: Mapped[Updated]
@@ -64,6 +65,11 @@ class Attachment(Base):
     width: Mapped[int | None]
     height: Mapped[int | None]
     created_at: Mapped[Created] = mapped_column(index=True)
+
+    @property
+    def url(self) -> str:
+        """Where to fetch it, with the same login."""
+        return f"/chat/{self.conversation_id}/attachment/{self.id}"
 
 
 class Note(Base):

@@ -1,9 +1,10 @@
 """Every SELECT about conversations, and who sees which."""
 
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, Select, exists, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload
@@ -22,7 +23,7 @@ from crema.db.listing import (
     paginate,
 )
 from crema.support.domain import SUPPORT, Status
-from crema.support.models import WAITING_ORDER, Conversation, Message
+from crema.support.models import WAITING_ORDER, Attachment, Conversation, Message, Note
 
 CONVERSATIONS: Final = Listing(
     fields={
@@ -58,6 +59,15 @@ MESSAGES: Final = Listing(
     id_column=Message.id,
 )
 
+NOTES: Final = Listing(
+    fields={"created_at": InstantField(Note.created_at)},
+    sort=["created_at"],
+    default_sort="created_at",
+    search={"text": Note.text},
+    id_column=Note.id,
+)
+_WITH_AUTHOR: Final = (joinedload(Message.writer), joinedload(Message.attachment))
+
 
 def visible_to(actor: Actor) -> ColumnElement[bool]:
     """Limit to one's own conversation and, for those who answer, those of their shops or assigned to them.
@@ -80,7 +90,7 @@ async def list_conversations(session: AsyncSession, *, actor: Actor, query: List
 
 async def list_messages(session: AsyncSession, *, conversation_id: UUID, query: ListQuery) -> Page[Message]:
     """Page through a conversation, oldest first."""
-    statement = select(Message).where(Message.conversation_id == conversation_id).options(joinedload(Message.writer))
+    statement = select(Message).where(Message.conversation_id == conversation_id).options(*_WITH_AUTHOR)
     return await paginate(session, statement, query)
 
 
@@ -139,20 +149,20 @@ async def find_message(session: AsyncSession, *, conversation_id: UUID, client_i
     return await session.scalar(
         select(Message)
         .where(Message.conversation_id == conversation_id, Message.client_id == client_id)
-        .options(joinedload(Message.writer))
+        .options(*_WITH_AUTHOR)
     )
 
 
 async def get_message(session: AsyncSession, *, message_id: UUID) -> Message:
     """Load a message with its author."""
-    statement = select(Message).where(Message.id == message_id).options(joinedload(Message.writer))
+    statement = select(Message).where(Message.id == message_id).options(*_WITH_AUTHOR)
     return (await session.scalars(statement, execution_options={"populate_existing": True})).one()
 
 
 async def list_after(session: AsyncSession, *, conversation_id: UUID, seq: int, limit: int) -> list[Message]:
     """Give what came after a number, oldest first."""
     statement = select(Message).where(Message.conversation_id == conversation_id, Message.seq > seq)
-    return list(await session.scalars(statement.options(joinedload(Message.writer)).order_by(Message.seq).limit(limit)))
+    return list(await session.scalars(statement.options(*_WITH_AUTHOR).order_by(Message.seq).limit(limit)))
 
 
 async def count_unread(session: AsyncSession, *, conversation_id: UUID, after: int, from_customer: bool) -> int:
@@ -163,3 +173,93 @@ async def count_unread(session: AsyncSession, *, conversation_id: UUID, after: i
         Message.is_from_customer.is_(from_customer),
     )
     return await session.scalar(statement) or 0
+
+
+async def list_notes(session: AsyncSession, *, conversation_id: UUID, query: ListQuery) -> Page[Note]:
+    """Page through the staff's notes on a conversation, oldest first."""
+    statement = select(Note).where(Note.conversation_id == conversation_id).options(joinedload(Note.writer))
+    return await paginate(session, statement, query)
+
+
+async def get_note(session: AsyncSession, *, note_id: UUID) -> Note:
+    """Load a note with its author."""
+    return (await session.scalars(select(Note).where(Note.id == note_id).options(joinedload(Note.writer)))).one()
+
+
+def unsent() -> Select[Attachment]:
+    """Select uploads that no message has sent."""
+    return select(Attachment).where(~exists().where(Message.attachment_id == Attachment.id))
+
+
+async def count_unsent(session: AsyncSession, *, uploader_id: UUID) -> int:
+    """Count a person's uploads that wait to be sent."""
+    waiting = unsent().where(Attachment.uploader_id == uploader_id).subquery()
+    return await session.scalar(select(func.count()).select_from(waiting)) or 0
+
+
+async def find_unsent(
+    session: AsyncSession, *, attachment_id: UUID, conversation_id: UUID, uploader_id: UUID
+) -> Attachment | None:
+    """Find an upload of this person's to this conversation that waits to be sent."""
+    return await session.scalar(
+        unsent().where(
+            Attachment.id == attachment_id,
+            Attachment.conversation_id == conversation_id,
+            Attachment.uploader_id == uploader_id,
+        )
+    )
+
+
+async def get_attachment(
+    session: AsyncSession, *, attachment_id: UUID, conversation_id: UUID, user_id: UUID
+) -> Attachment:
+    """Load a sent attachment of a conversation, or an unsent one of this person's own."""
+    is_sent = exists().where(Message.attachment_id == Attachment.id)
+    attachment = await session.scalar(
+        select(Attachment).where(
+            Attachment.id == attachment_id,
+            Attachment.conversation_id == conversation_id,
+            or_(is_sent, Attachment.uploader_id == user_id),
+        )
+    )
+    if attachment is None:
+        raise NotFoundError
+    return attachment
+
+
+async def list_attachment_keys(session: AsyncSession) -> set[str]:
+    """Tell which files have a row."""
+    return set(await session.scalars(select(Attachment.key)))
+
+
+def _unmailed() -> ColumnElement[bool]:
+    return (
+        (Message.conversation_id == Conversation.id)
+        & Message.is_from_customer.is_(False)
+        & (Message.seq > func.greatest(Conversation.customer_read_seq, Conversation.mailed_seq))
+    )
+
+
+async def list_unread_for_update(session: AsyncSession, *, before: datetime, limit: int) -> list[Conversation]:
+    """Lock conversations with an answer older than `before` that was neither read nor mailed."""
+    statement = (
+        select(Conversation)
+        .where(Conversation.unread_by_customer > 0, exists().where(_unmailed(), Message.created_at <= before))
+        .options(joinedload(Conversation.customer))
+        .order_by(Conversation.id)
+        .limit(limit)
+        .with_for_update(of=Conversation, skip_locked=True)
+    )
+    return list(await session.scalars(statement))
+
+
+async def list_unmailed(session: AsyncSession, *, conversation: Conversation) -> list[Message]:
+    """Give a conversation's answers that were neither read nor mailed, oldest first."""
+    statement = (
+        select(Message)
+        .join(Conversation, Conversation.id == Message.conversation_id)
+        .where(_unmailed(), Conversation.id == conversation.id)
+        .options(joinedload(Message.attachment))
+        .order_by(Message.seq)
+    )
+    return list(await session.scalars(statement))

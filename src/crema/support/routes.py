@@ -1,23 +1,32 @@
 """The support chat over HTTP, for the customer and for those who answer."""
 
+from typing import Annotated, Final
+from urllib.parse import quote
 from uuid import UUID
 
-from fastapi import Request, Response
+from fastapi import Form, Request, Response, UploadFile
+from pydantic import Field
 
 from crema.accounts.deps import Person, SupportStaff
 from crema.live import service as live
 from crema.live.domain import TICKET_LIFETIME
 from crema.live.schemas import TicketOut
-from crema.support import queries, service
-from crema.support.queries import CONVERSATIONS, MESSAGES
+from crema.menu.deps import Media
+from crema.schemas import Input
+from crema.support import queries
+from crema.support.queries import CONVERSATIONS, MESSAGES, NOTES
 from crema.support.schemas import (
+    AttachmentOut,
     ChangeConversation,
     ConversationOut,
     MessageOut,
+    NoteOut,
     OpenConversation,
     ReadMessages,
     SendMessage,
+    WriteNote,
 )
+from crema.support.service import attachments, talking
 from crema.web.clock import Now
 from crema.web.listing import PageOut, answer, listing_parameters
 from crema.web.problem import refusals
@@ -26,11 +35,19 @@ from crema.web.transaction import Transaction
 
 router = new_router("Support chat")
 
+UPLOAD_LIMIT: Final = attachments.MAX_BYTES + 64 * 1024
+
+
+class UploadAttachment(Input):
+    """A file as a form."""
+
+    file: UploadFile = Field(description="JPEG, PNG, WebP or PDF; up to 5 MiB, pictures up to 16 megapixels.")
+
 
 @router.post("/chat", summary="Open one's conversation", responses=refusals(401, 403, 404, 422))
 async def open_chat(tx: Transaction, actor: Person, now: Now, body: OpenConversation | None = None) -> ConversationOut:
     """A customer has one conversation for good, made here at the first call. Link it to an order or a shop."""
-    conversation = await service.open_own(tx, actor=actor, wanted=body or OpenConversation(), now=now)
+    conversation = await talking.open_own(tx, actor=actor, wanted=body or OpenConversation(), now=now)
     return ConversationOut.model_validate(conversation)
 
 
@@ -67,7 +84,7 @@ async def change_chat(
     conversation_id: UUID, body: ChangeConversation, tx: Transaction, actor: SupportStaff, now: Now
 ) -> ConversationOut:
     """A new message of the customer opens it again."""
-    conversation = await service.change(tx, conversation_id=conversation_id, actor=actor, wanted=body, now=now)
+    conversation = await talking.change(tx, conversation_id=conversation_id, actor=actor, wanted=body, now=now)
     return ConversationOut.model_validate(conversation)
 
 
@@ -98,7 +115,7 @@ async def send_message(
     conversation_id: UUID, body: SendMessage, response: Response, tx: Transaction, actor: Person, now: Now
 ) -> MessageOut:
     """Send a `client_id` to repeat safely: the message is stored once."""
-    message, is_new = await service.send(tx, conversation_id=conversation_id, actor=actor, wanted=body, now=now)
+    message, is_new = await talking.send(tx, conversation_id=conversation_id, actor=actor, wanted=body, now=now)
     response.status_code = 201 if is_new else 200
     return MessageOut.model_validate(message)
 
@@ -108,5 +125,78 @@ async def read_messages(
     conversation_id: UUID, body: ReadMessages, tx: Transaction, actor: Person, now: Now
 ) -> ConversationOut:
     """Everything up to `seq`, for one's side: the customer, or the staff together."""
-    conversation = await service.read(tx, conversation_id=conversation_id, actor=actor, seq=body.seq, now=now)
+    conversation = await talking.read(tx, conversation_id=conversation_id, actor=actor, seq=body.seq, now=now)
     return ConversationOut.model_validate(conversation)
+
+
+@router.post(
+    "/chat/{conversation_id}/attachments",
+    status_code=201,
+    summary="Upload an attachment",
+    max_body_size=UPLOAD_LIMIT,
+    responses=refusals(401, 403, 404, 409, 413, 415, 422),
+)
+async def upload_attachment(
+    conversation_id: UUID,
+    body: Annotated[UploadAttachment, Form(media_type="multipart/form-data")],
+    tx: Transaction,
+    media: Media,
+    actor: Person,
+    now: Now,
+) -> AttachmentOut:
+    """Send its id as `attachment_id` of a message within a day. A picture is kept as WebP, without metadata."""
+    content, name = await body.file.read(), body.file.filename or ""
+    attachment = await attachments.upload(
+        tx, media, conversation_id=conversation_id, actor=actor, name=name, content=content, now=now
+    )
+    return AttachmentOut.model_validate(attachment)
+
+
+@router.get(
+    "/chat/{conversation_id}/attachment/{attachment_id}",
+    summary="Fetch an attachment",
+    response_class=Response,
+    responses={
+        200: {"description": "The file.", "content": {attachments.WEBP: {}, attachments.PDF: {}}},
+        **refusals(401, 403, 404, 422),
+    },
+)
+async def fetch_attachment(
+    conversation_id: UUID, attachment_id: UUID, tx: Transaction, media: Media, actor: Person
+) -> Response:
+    """Browsers save it rather than show it."""
+    attachment, content = await attachments.fetch(
+        tx, media, conversation_id=conversation_id, attachment_id=attachment_id, actor=actor
+    )
+    headers = {
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(attachment.name, safe='')}",
+        "Content-Security-Policy": "sandbox; default-src 'none'",
+    }
+    return Response(content, media_type=attachment.content_type, headers=headers)
+
+
+@router.post(
+    "/chat/{conversation_id}/notes",
+    status_code=201,
+    summary="Write a note for the staff",
+    responses=refusals(401, 403, 404, 422),
+)
+async def write_note(conversation_id: UUID, body: WriteNote, tx: Transaction, actor: SupportStaff, now: Now) -> NoteOut:
+    """The customer never sees it."""
+    note = await talking.add_note(tx, conversation_id=conversation_id, actor=actor, text=body.text, now=now)
+    return NoteOut.model_validate(note)
+
+
+@router.get(
+    "/chat/{conversation_id}/notes",
+    summary="List the staff's notes",
+    openapi_extra=listing_parameters(NOTES),
+    responses=refusals(401, 403, 404, 422),
+)
+async def list_notes(
+    conversation_id: UUID, request: Request, response: Response, tx: Transaction, actor: SupportStaff
+) -> PageOut[NoteOut]:
+    query = NOTES.parse(request.query_params.multi_items(), permissions=actor.permissions)
+    await queries.get_conversation(tx, conversation_id=conversation_id, actor=actor)
+    page = await queries.list_notes(tx, conversation_id=conversation_id, query=query)
+    return answer(request, response, page, NoteOut.model_validate)

@@ -1,15 +1,15 @@
 """JSON of the support chat."""
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter
+from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, model_validator
 
 from crema.live.schemas import PingFrame
 from crema.schemas import Input, Instant, Output, Text, partial
 from crema.support.domain import MAX_TEXT, Side, Status
 
-MessageText = Annotated[Text, Field(min_length=1, max_length=MAX_TEXT, examples=["Где мой латте?"])]
+MessageText = Annotated[Text, Field(max_length=MAX_TEXT, examples=["Где мой латте?"])]
 ClientId = Annotated[
     str,
     StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,64}$"),
@@ -40,12 +40,22 @@ class ChangeConversation(_Change):
     model_config = ConfigDict(json_schema_extra={"examples": [{"status": "resolved"}]})
 
 
-class SendMessage(Input):
-    """A message to the other side."""
+class _Content(Input):
+    text: MessageText = ""
+    attachment_id: UUID | None = Field(None, description="An upload of yours to this conversation, sent once.")
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not self.text and self.attachment_id is None:
+            raise ValueError("send a text or an attachment")
+        return self
+
+
+class SendMessage(_Content):
+    """A message to the other side: a text, an attachment, or both."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"text": "Где мой латте?", "client_id": "phone-1"}]})
 
-    text: MessageText
     client_id: ClientId | None = None
 
 
@@ -92,6 +102,36 @@ class AuthorOut(Output):
     role: str
 
 
+class AttachmentOut(Output):
+    """A picture, as WebP, or a PDF."""
+
+    id: UUID
+    name: str = Field(examples=["receipt.pdf"])
+    content_type: str = Field(examples=["application/pdf"])
+    size: int = Field(description="Bytes.", examples=[48213])
+    width: int | None = Field(description="Of a picture.")
+    height: int | None
+    url: str = Field(description="Fetch it with the same login.")
+
+
+class NoteOut(Output):
+    """What the staff tell each other."""
+
+    id: UUID
+    conversation_id: UUID
+    author: AuthorOut
+    text: str
+    created_at: Instant
+
+
+class WriteNote(Input):
+    """A note for the staff."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"text": "Звонила, ждёт возврата."}]})
+
+    text: MessageText = Field(min_length=1)
+
+
 class MessageOut(Output):
     """A message, stored as written."""
 
@@ -100,16 +140,16 @@ class MessageOut(Output):
     conversation_id: UUID
     author: AuthorOut
     text: str
+    attachment: AttachmentOut | None
     client_id: str
     created_at: Instant
 
 
-class MessageFrame(Input):
+class MessageFrame(_Content):
     """Says something; answered by `ack`, with an unchanged `seq` when it is sent again."""
 
     type: Literal["message"]
     client_id: ClientId
-    text: MessageText
 
 
 class TypingFrame(Input):
@@ -173,6 +213,14 @@ class PresenceFrame(Output):
     user_id: UUID
     side: Side
     online: bool
+
+
+class NoteFrame(Output):
+    """To the staff: notes were written. `GET /chat/{conversation_id}/notes` has them."""
+
+    type: Literal["note"] = "note"
+    conversation_id: UUID
+    count: int
 
 
 class ConversationFrame(Output):

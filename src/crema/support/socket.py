@@ -12,7 +12,7 @@ from crema.live.domain import Close
 from crema.live.hub import Seat
 from crema.live.schemas import PingFrame, PongFrame
 from crema.live.socket import Connection, Hangup, serve, until_one_ends
-from crema.support import queries, service
+from crema.support import queries
 from crema.support.domain import Side, Status
 from crema.support.hub import Room, Rooms, State
 from crema.support.models import Conversation
@@ -23,6 +23,7 @@ from crema.support.schemas import (
     ConversationFrame,
     ConversationOut,
     MessageFrame,
+    NoteFrame,
     OpenConversation,
     PresenceFrame,
     ReadFrame,
@@ -32,6 +33,7 @@ from crema.support.schemas import (
     TypingFrame,
     TypingOutFrame,
 )
+from crema.support.service import talking
 
 router = APIRouter()
 
@@ -84,7 +86,7 @@ class Talk:
             try:
                 if conversation_id is None:
                     wanted, now = OpenConversation(), self._connection.now()
-                    conversation = await service.open_own(session, actor=actor, wanted=wanted, now=now)
+                    conversation = await talking.open_own(session, actor=actor, wanted=wanted, now=now)
                 else:
                     conversation = await queries.get_conversation(session, conversation_id=conversation_id, actor=actor)
             except NotFoundError as error:
@@ -119,13 +121,13 @@ class Talk:
                 raise Hangup(seat.closing)
             match frame:
                 case MessageFrame():
-                    wanted = SendMessage(text=frame.text, client_id=frame.client_id)
-                    sent, _ = await service.send(session, conversation_id=chat, actor=actor, wanted=wanted, now=now)
+                    wanted = SendMessage(**frame.model_dump(exclude={"type"}))
+                    sent, _ = await talking.send(session, conversation_id=chat, actor=actor, wanted=wanted, now=now)
                     reply = AckFrame(client_id=sent.client_id, seq=sent.seq)
                 case ReadFrame():
-                    await service.read(session, conversation_id=chat, actor=actor, seq=frame.seq, now=now)
+                    await talking.read(session, conversation_id=chat, actor=actor, seq=frame.seq, now=now)
                 case TypingFrame():
-                    await service.type_on(session, conversation_id=chat, actor=actor)
+                    await talking.type_on(session, conversation_id=chat, actor=actor)
                 case PingFrame():
                     reply = PongFrame()
         if reply is not None:
@@ -143,19 +145,21 @@ class Talk:
             while seat.frames:
                 await self._connection.send(TypingOutFrame(**seat.frames.popleft()))
             state = room.state
-            for news in _news(told, state, but=seat.actor.user_id):
+            for news in _news(told, state, to=seat.actor.user_id):
                 await self._connection.send(news)
             told = state
             if position < room.last_seq:
                 seat.rouse()
 
 
-def _news(before: State, after: State, *, but: UUID) -> Iterator[BaseModel]:
+def _news(before: State, after: State, *, to: UUID) -> Iterator[BaseModel]:
     """Tell what changed about a conversation; nobody is told of their own presence."""
     if (before.status, before.assigned_to) != (after.status, after.assigned_to):
         yield ConversationFrame(id=after.id, status=Status(after.status), assigned_to=after.assigned_to)
     for side in Side:
         if before.read_seq[side] != after.read_seq[side]:
             yield ReceiptFrame(side=side, seq=after.read_seq[side])
-    for user_id in sorted((before.present ^ after.present) - {but}):
+    if before.note_count != after.note_count and after.side_of(to) == Side.STAFF:
+        yield NoteFrame(conversation_id=after.id, count=after.note_count)
+    for user_id in sorted((before.present ^ after.present) - {to}):
         yield PresenceFrame(user_id=user_id, side=after.side_of(user_id), online=user_id in after.present)

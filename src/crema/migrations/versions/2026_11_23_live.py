@@ -89,6 +89,7 @@ def upgrade() -> None:
     op.create_index(op.f("ix_notes_author_id"), "notes", ["author_id"], unique=False)
     op.create_index("ix_notes_conversation_id_created_at", "notes", ["conversation_id", "created_at"], unique=False)
     op.add_column("conversations", sa.Column("mailed_seq", sa.Integer(), server_default="0", nullable=False))
+    op.add_column("conversations", sa.Column("note_count", sa.Integer(), server_default="0", nullable=False))
     op.create_index(
         "ix_conversations_unread_by_customer",
         "conversations",

@@ -77,6 +77,7 @@ class Stationery:
                 "subject": subject,
                 "paragraphs": [block.split("\n") for block in text.split("\n\n")],
                 "code": context.get("code"),
+                "action": context.get("chat_url"),
             }
         )
         return Rendered(subject, text, html)

@@ -4,6 +4,7 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm.attributes import flag_modified
 
 from crema.accounts.domain import Actor
 from crema.core.errors import ConflictError, InvalidError
@@ -13,7 +14,7 @@ from crema.orders import queries as orders
 from crema.shops import queries as shops
 from crema.support import queries
 from crema.support.domain import Side, Status, topic_of
-from crema.support.models import Conversation, Message
+from crema.support.models import Conversation, Message, Note
 from crema.support.schemas import ChangeConversation, OpenConversation, SendMessage
 
 
@@ -29,6 +30,13 @@ class UnfitAssigneeError(InvalidError):
 
     code = "unfit_assignee"
     title = "This person can't answer customers."
+
+
+class UnknownAttachmentError(InvalidError):
+    """`attachment_id` is no upload of yours to this conversation, or was sent already."""
+
+    code = "unknown_attachment"
+    title = "There is no such upload of yours waiting to be sent."
 
 
 async def open_own(session: AsyncSession, *, actor: Actor, wanted: OpenConversation, now: datetime) -> Conversation:
@@ -69,11 +77,13 @@ async def send(
     client_id = wanted.client_id or new_id().hex
     sent = await queries.find_message(session, conversation_id=conversation.id, client_id=client_id)
     if sent is not None:
-        if (sent.author_id, sent.text) != (actor.user_id, wanted.text):
+        if (sent.author_id, sent.text, sent.attachment_id) != (actor.user_id, wanted.text, wanted.attachment_id):
             raise ClientIdTakenError
         events.publish(session, topics=[topic_of(conversation.id)])  # the first time it may not have got so far
         return sent, False
 
+    if wanted.attachment_id is not None:
+        await _check_attachment(session, conversation=conversation, actor=actor, attachment_id=wanted.attachment_id)
     is_from_customer = conversation.customer_id == actor.user_id
     conversation.last_seq += 1
     conversation.last_message_at = conversation.updated_at = now
@@ -86,6 +96,7 @@ async def send(
         author_role=actor.role,
         is_from_customer=is_from_customer,
         text=wanted.text,
+        attachment_id=wanted.attachment_id,
         created_at=now,
     )
     session.add(message)
@@ -99,6 +110,16 @@ async def send(
     await session.flush()
     events.publish(session, topics=[topic_of(conversation.id)])
     return await queries.get_message(session, message_id=message.id), True
+
+
+async def _check_attachment(
+    session: AsyncSession, *, conversation: Conversation, actor: Actor, attachment_id: UUID
+) -> None:
+    found = await queries.find_unsent(
+        session, attachment_id=attachment_id, conversation_id=conversation.id, uploader_id=actor.user_id
+    )
+    if found is None:
+        raise UnknownAttachmentError
 
 
 async def read(session: AsyncSession, *, conversation_id: UUID, actor: Actor, seq: int, now: datetime) -> Conversation:
@@ -154,3 +175,19 @@ async def type_on(session: AsyncSession, *, conversation_id: UUID, actor: Actor)
     side = Side.CUSTOMER if conversation.customer_id == actor.user_id else Side.STAFF
     frame = {"user_id": str(actor.user_id), "side": side}
     events.publish(session, topics=[topic_of(conversation.id)], frame=frame)
+
+
+async def add_note(session: AsyncSession, *, conversation_id: UUID, actor: Actor, text: str, now: datetime) -> Note:
+    """Write a note for the staff. Neither the queue nor the customer's side of the conversation changes."""
+    conversation = await queries.get_conversation(
+        session, conversation_id=conversation_id, actor=actor, for_update=True
+    )
+    note = Note(
+        conversation_id=conversation.id, author_id=actor.user_id, author_role=actor.role, text=text, created_at=now
+    )
+    session.add(note)
+    conversation.note_count += 1
+    flag_modified(conversation, "updated_at")  # kept as it is: the customer sees it
+    await session.flush()
+    events.publish(session, topics=[topic_of(conversation.id)])
+    return await queries.get_note(session, note_id=note.id)
