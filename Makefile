@@ -6,8 +6,10 @@ export UV_SYSTEM_CERTS := 1
 export UV_NATIVE_TLS := 1
 export UV_PROJECT_ENVIRONMENT := .venv
 PYTHON ?= python3
+# Without bytecode every start of a server compiles the libraries anew, for seconds.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test fuzz check format documents clean
+.PHONY: help run test fuzz kills check format documents clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -30,6 +32,9 @@ test: .venv/.installed ## Run the whole suite
 
 fuzz: .venv/.installed ## Schemathesis over every operation, long: as a customer and as an administrator
 	@CREMA_FUZZ_EXAMPLES=20 .venv/bin/python -m pytest tests/test_fuzz.py
+
+kills: .venv/.installed ## 5,000 chat messages through 4 processes, 6 of which are killed
+	@CREMA_KILLS_MESSAGES=5000 .venv/bin/python -m pytest tests/live/test_kills.py
 
 check: .venv/.installed ## Format, lint, types, import rules, documents up to date
 	@.venv/bin/ruff format --check --quiet .
