@@ -1,6 +1,6 @@
 """Writes what documents copy from the code; with --check, fails when a copy is out of date.
 
-The OpenAPI snapshot, the diagram of the database, and the tables of settings and errors.
+The OpenAPI and AsyncAPI snapshots, the diagram of the database, and the tables of settings and errors.
 """
 
 import inspect
@@ -25,10 +25,14 @@ from crema.web.problem import STATUS_OF
 ROOT = Path(__file__).parents[1]
 
 
-def openapi() -> str:
-    """The whole contract, as served at /openapi.json."""
+def contracts() -> tuple[str, str]:
+    """The whole contract, as served at /openapi.json and /asyncapi.json."""
     app = create_app(Settings(secret_key=SecretStr("x" * 32), _env_file=None))
-    return json.dumps(app.openapi(), ensure_ascii=False, indent=1, sort_keys=True) + "\n"
+    openapi, asyncapi = (
+        json.dumps(document, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
+        for document in (app.openapi(), app.state.asyncapi)
+    )
+    return openapi, asyncapi
 
 
 def diagram() -> str:
@@ -94,8 +98,10 @@ def inserted(path: Path, **blocks: str) -> str:
 
 def main() -> int:
     """Write, or compare."""
+    openapi, asyncapi = contracts()
     documents = {
-        ROOT / "docs" / "openapi.json": openapi(),
+        ROOT / "docs" / "openapi.json": openapi,
+        ROOT / "docs" / "asyncapi.json": asyncapi,
         ROOT / "docs" / "errors.md": inserted(ROOT / "docs" / "errors.md", errors=errors_table()),
     }
     for name in ("README.md", "README.ru.md"):

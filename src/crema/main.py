@@ -35,7 +35,7 @@ from crema.shops.domain import Chain
 from crema.support import routes as support
 from crema.support import socket as support_socket
 from crema.support.hub import Rooms
-from crema.web import docs, health, openapi, problem, routing
+from crema.web import asyncapi, docs, health, openapi, problem, routing
 from crema.web.context import RequestContext
 from crema.worker import Duties
 
@@ -63,6 +63,17 @@ ROUTERS: Final = (
     support_socket.router,
     health.router,
 )
+
+CHANNELS: Final = (*support_socket.CHANNELS, *orders_live.CHANNELS)
+SOCKETS: Final = """\
+Say who you are by the header `Authorization: Bearer …` or, within 5 seconds, by a first frame `auth` with an access
+token or with a ticket of `POST /chat/ticket`; never in the address. A page of another origin is answered with 403.
+
+Frames are JSON texts of up to 16 KiB, five a second; the third excess closes the socket. A person holds at most five
+sockets. Close codes: 1008 too fast or too many, 1009 too large, 1012 the server restarts and 1013 it can't reach its
+database (come back with a back-off), 4401 the login doesn't count (any more), 4403 it may not do this (any more), 4404
+no such conversation, 4408 no `auth` in time.
+"""
 
 
 def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastAPI:
@@ -142,6 +153,9 @@ def hand_out(app: FastAPI, settings: Settings, sessions: Sessions | None) -> Non
         max_open_orders=settings.max_open_orders,
         minimum=settings.minimum_order,
         shop_language=settings.language,
+    )
+    app.state.asyncapi = asyncapi.describe(
+        CHANNELS, title="Crema", version=__version__, description=SOCKETS, url=settings.links_to
     )
     app.state.media = open_media(settings)
     app.state.stationery = _stationery(settings)

@@ -14,10 +14,11 @@ from starlette.types import Receive, Scope, Send
 from crema.accounts.deps import Person
 from crema.live.domain import Close
 from crema.live.hub import Hub
-from crema.live.schemas import PingFrame, PongFrame
+from crema.live.schemas import AuthFrame, ErrorFrame, PingFrame, PongFrame
 from crema.live.socket import Connection, Hangup, serve, until_one_ends
 from crema.orders.hub import Feed, InvalidPositionError, Position, seat_for
-from crema.orders.schemas import FollowOrders
+from crema.orders.schemas import ChangedOrderFrame, FollowOrders, SnapshotFrame
+from crema.web.asyncapi import Channel
 from crema.web.clock import Now
 from crema.web.problem import refusals
 from crema.web.routing import router as new_router
@@ -27,6 +28,17 @@ sockets = APIRouter()
 
 CLIENT_FRAME: Final[TypeAdapter[PingFrame]] = TypeAdapter(PingFrame)
 RETRY_MILLISECONDS: Final = 1_000
+CHANNELS: Final = (
+    Channel(
+        name="orders",
+        address="/orders/live",
+        summary="Orders live",
+        description="One's own orders; for staff those of their shops. First a snapshot, then each that changes.",
+        receives=(AuthFrame, PingFrame),
+        sends=(SnapshotFrame, ChangedOrderFrame, ErrorFrame, PongFrame),
+        query=FollowOrders.model_json_schema()["properties"],
+    ),
+)
 
 
 @sockets.websocket("/orders/live")

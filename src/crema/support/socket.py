@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from crema.core.errors import CremaError, NotFoundError
 from crema.live.domain import Close
 from crema.live.hub import Seat
-from crema.live.schemas import PingFrame, PongFrame
+from crema.live.schemas import AuthFrame, ErrorFrame, PingFrame, PongFrame
 from crema.live.socket import Connection, Hangup, serve, until_one_ends
 from crema.support import queries
 from crema.support.domain import Side, Status
@@ -23,6 +23,7 @@ from crema.support.schemas import (
     ConversationFrame,
     ConversationOut,
     MessageFrame,
+    NewMessageFrame,
     NoteFrame,
     OpenConversation,
     PresenceFrame,
@@ -34,10 +35,45 @@ from crema.support.schemas import (
     TypingOutFrame,
 )
 from crema.support.service import talking
+from crema.web.asyncapi import Channel
 
 router = APIRouter()
 
 MAX_SEQ: Final = 2**31 - 1
+_QUERY: Final = {
+    "after": {
+        "type": "integer",
+        "minimum": 0,
+        "maximum": MAX_SEQ,
+        "description": "Replay the messages after this `seq`; without it only new ones come.",
+    }
+}
+_RECEIVES: Final = (AuthFrame, MessageFrame, TypingFrame, ReadFrame, PingFrame)
+_SENDS: Final = (
+    *(ReadyFrame, NewMessageFrame, AckFrame, TypingOutFrame, ReceiptFrame, PresenceFrame, ConversationFrame, NoteFrame),
+    *(ErrorFrame, PongFrame),
+)
+CHANNELS: Final = (
+    Channel(
+        name="chat",
+        address="/chat",
+        summary="A customer's own conversation",
+        description="Opened at the first visit. A message is stored once it is acknowledged; sent again, once.",
+        receives=_RECEIVES,
+        sends=_SENDS,
+        query=_QUERY,
+    ),
+    Channel(
+        name="chatOf",
+        address="/chat/{conversation_id}",
+        summary="A conversation, for those who answer",
+        description="Needs support:write, and the conversation to be of one's shops or assigned to one.",
+        receives=_RECEIVES,
+        sends=_SENDS,
+        query=_QUERY,
+        parameters={"conversation_id": "The conversation's id, from GET /chats."},
+    ),
+)
 
 
 @router.websocket("/chat")

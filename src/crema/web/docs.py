@@ -6,7 +6,8 @@ from typing import Final
 import fastapi_offline
 from fastapi import APIRouter
 from starlette.applications import Starlette
-from starlette.responses import HTMLResponse, RedirectResponse
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
 
 VENDOR: Final = Path(fastapi_offline.__file__).parent / "static"
@@ -69,6 +70,18 @@ async def swagger() -> HTMLResponse:
 async def redoc() -> HTMLResponse:
     """Serve ReDoc."""
     return HTMLResponse(_REDOC, headers={"Content-Security-Policy": _CSP})
+
+
+@router.get("/asyncapi.json")
+async def asyncapi(request: Request) -> JSONResponse:
+    """Serve the document of our WebSockets."""
+    return JSONResponse(request.app.state.asyncapi)
+
+
+@router.get("/docs/live")
+async def live() -> HTMLResponse:
+    """Tell how to connect to the sockets, and let people try."""
+    return HTMLResponse((ASSETS / "live.html").read_text(), headers={"Content-Security-Policy": _CSP})
 
 
 def mount_assets(app: Starlette) -> None:

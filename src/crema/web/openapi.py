@@ -14,6 +14,8 @@ The backend of a chain of take-away coffee shops: browse the menu, fill a cart, 
 *Authorize* takes an e-mail address and a password. Amounts are decimal strings, times are RFC 3339 in UTC, ids are
 UUIDs, errors are RFC 9457 problem details with a stable `code`. Unknown fields and parameters are refused. Every list
 understands the same filters, search, order and pages.
+
+Chat and live orders also come over WebSocket: [how to connect](/docs/live), [their frames](/asyncapi.json).
 """
 _METHODS: Final = frozenset({"get", "post", "put", "patch", "delete"})
 
