@@ -113,8 +113,8 @@ class Hub:
                 await service.leave_seat(session, seat_id=seat.id, topic=seat.topic)
 
     def at(self, topic: str) -> Collection[Seat]:
-        """Who hears a topic here."""
-        return self._seats.get(topic, ())
+        """Who hears a topic here, at this moment."""
+        return tuple(self._seats.get(topic, ()))
 
     def notice(self, event: Event | None) -> None:
         """Wake those it concerns; None, after a lost connection, concerns everybody."""

@@ -1,0 +1,62 @@
+"""The hub, where timing matters."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import pytest
+from fastapi import FastAPI
+
+from crema.accounts import queries as accounts
+from crema.accounts.domain import Actor
+from crema.live import hub as hub_module
+from crema.live.hub import Hub, Seat
+from fixtures.people import make_person
+
+pytestmark = pytest.mark.anyio
+TOPIC = "chat:1"
+
+
+async def seat_of(app: FastAPI, email: str) -> Seat:
+    person = await make_person(app, email=email)
+    async with app.state.sessions() as session:
+        actor = await accounts.find_actor(
+            session, user_id=person.id, session_id=person.session_id, now=app.state.clock()
+        )
+    assert actor is not None
+    return Seat(actor, TOPIC, frozenset({TOPIC}))
+
+
+@pytest.fixture
+async def stack() -> AsyncIterator[AsyncExitStack]:
+    async with AsyncExitStack() as stack:
+        yield stack
+
+
+async def test_who_sits_down_while_logins_are_looked_up_is_not_put_out(
+    own_app: FastAPI, stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub: Hub = own_app.state.hub
+    first = await stack.enter_async_context(hub.seated(await seat_of(own_app, "anna@example.com")))
+    second = await seat_of(own_app, "boris@example.com")
+
+    async def find_and_let_in(*args: object, **names: object) -> dict[object, Actor]:
+        found = await accounts.find_actors(*args, **names)
+        await stack.enter_async_context(hub.seated(second))
+        return found
+
+    monkeypatch.setattr(hub_module.accounts, "find_actors", _once(find_and_let_in, accounts.find_actors))
+    async with own_app.state.sessions() as session:
+        await hub.check(session, hub.at(TOPIC))
+
+    assert first.closing is None
+    assert second.closing is None
+
+
+def _once(first: object, later: object) -> object:
+    """Call `first` at the first call, `later` afterwards."""
+    calls = iter([first])
+
+    async def call(*args: object, **names: object) -> object:
+        return await next(calls, later)(*args, **names)
+
+    return call
