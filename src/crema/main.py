@@ -122,7 +122,7 @@ def connect(app: FastAPI, sessions: Sessions) -> None:
     """Give features the database."""
     app.state.sessions = sessions
     app.state.hub = Hub(sessions=sessions, clock=app.state.clock)
-    app.state.rooms = Rooms(sessions=sessions, hub=app.state.hub)
+    app.state.rooms = Rooms(hub=app.state.hub)
 
 
 def hand_out(app: FastAPI, settings: Settings, sessions: Sessions | None) -> None:

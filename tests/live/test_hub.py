@@ -23,7 +23,7 @@ async def seat_of(app: FastAPI, email: str) -> Seat:
             session, user_id=person.id, session_id=person.session_id, now=app.state.clock()
         )
     assert actor is not None
-    return Seat(actor, TOPIC, frozenset({TOPIC}))
+    return Seat(actor, TOPIC)
 
 
 @pytest.fixture
@@ -36,7 +36,8 @@ async def test_who_sits_down_while_logins_are_looked_up_is_not_put_out(
     own_app: FastAPI, stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub: Hub = own_app.state.hub
-    first = await stack.enter_async_context(hub.seated(await seat_of(own_app, "anna@example.com")))
+    first = await seat_of(own_app, "anna@example.com")
+    await stack.enter_async_context(hub.seated(first))
     second = await seat_of(own_app, "boris@example.com")
 
     async def find_and_let_in(*args: object, **names: object) -> dict[object, Actor]:
@@ -46,7 +47,7 @@ async def test_who_sits_down_while_logins_are_looked_up_is_not_put_out(
 
     monkeypatch.setattr(hub_module.accounts, "find_actors", _once(find_and_let_in, accounts.find_actors))
     async with own_app.state.sessions() as session:
-        await hub.check(session, hub.at(TOPIC))
+        await hub.check(session, hub._seats)
 
     assert first.closing is None
     assert second.closing is None

@@ -17,17 +17,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crema.accounts import queries as accounts
 from crema.accounts.domain import Actor
 from crema.core.errors import UnauthenticatedError
-from crema.db.session import Sessions
 from crema.live import service
 from crema.live.domain import AUTH_SECONDS, FRAMES_PER_SECOND, STRIKES, Bucket, Close
-from crema.live.hub import GONE, Hub
+from crema.live.hub import GONE, Hub, Seat
 from crema.live.schemas import AuthFrame, ErrorFrame
 from crema.live.service import TooManySocketsError
 
 log = structlog.get_logger(__name__)
 
-SEND_SECONDS: Final = 20
-"""A reader that takes nothing for so long is cut off."""
 CLOSE_SECONDS: Final = 2
 
 FrameT = TypeVar("FrameT", bound=BaseModel)
@@ -48,7 +45,7 @@ class Connection:
         self._websocket = websocket
         self._bucket = Bucket(at=time.monotonic())
         self._strikes = 0
-        self.sessions: Sessions = websocket.app.state.sessions
+        self._seat: Seat | None = None
         self.hub: Hub = websocket.app.state.hub
 
     def now(self) -> datetime:
@@ -63,7 +60,7 @@ class Connection:
         if scheme.lower() != "bearer":
             frame = await self._first_frame()
             token, ticket = frame.token or "", frame.ticket
-        async with self.sessions.begin() as session:
+        async with self.hub.transaction() as session:
             actor = await self._actor_of(session, token=token, ticket=ticket)
         if actor is None:
             raise Hangup(Close.UNAUTHENTICATED)
@@ -120,8 +117,22 @@ class Connection:
     async def send(self, frame: BaseModel | str) -> None:
         """Send a frame, or the JSON of one."""
         text = frame if isinstance(frame, str) else frame.model_dump_json()
-        async with asyncio.timeout(SEND_SECONDS):
+        if self._seat is None:
             await self._websocket.send_text(text)
+            return
+        self._seat.busy_since = time.monotonic()  # a timeout of asyncio's would cost as much as the sending
+        await self._websocket.send_text(text)
+        self._seat.busy_since = None
+
+    async def hold(self, seat: Seat, *activities: Coroutine[Any, Any, None]) -> None:
+        """Do things side by side until the first ends, or the client has read nothing for too long."""
+        self._seat = seat
+        await until_one_ends(self._hung(seat), *activities)
+
+    @staticmethod
+    async def _hung(seat: Seat) -> None:
+        await seat.hung.wait()
+        raise Hangup(Close.TRY_LATER)
 
     async def _receive(self) -> str:
         message = await self._websocket.receive()

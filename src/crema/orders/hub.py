@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Self
@@ -9,7 +10,6 @@ from uuid import UUID
 
 from crema.accounts.domain import Actor
 from crema.core.errors import InvalidError
-from crema.db.session import Sessions
 from crema.live.hub import Hub, Seat
 from crema.orders import domain, queries
 from crema.orders.models import Order
@@ -19,7 +19,6 @@ RESUMABLE: Final = timedelta(hours=12)
 """Whoever was away for longer gets a snapshot."""
 MAX_CHANGES: Final = 500
 """So many changes are a snapshot too."""
-HEARTBEAT_SECONDS: Final = 15
 
 
 class InvalidPositionError(InvalidError):
@@ -48,42 +47,47 @@ class Position:
         return f"{self.transaction}-{int(self.at.timestamp())}"
 
 
-def seat_for(actor: Actor, *, shop_id: UUID | None) -> Seat:
-    """Make a seat that hears of the actor's own orders and, for staff, of their shops', or of one of them."""
+def topics_for(actor: Actor, *, shop_id: UUID | None) -> set[str]:
+    """Name what an actor hears of: their own orders and, for staff, those of their shops, or of one of them."""
     topics = {domain.topic_of_person(actor.user_id)}
     if actor.may("orders:read"):
         shops = {shop_id} if shop_id else actor.shop_ids
         everywhere = actor.serves_all_shops and shop_id is None
         topics |= {domain.EVERYWHERE} if everywhere else {domain.topic_of_shop(shop) for shop in shops}
-    return Seat(actor, domain.LIVE, frozenset(topics))
+    return topics
 
 
 class Feed:
     """One reader's feed. Each order comes whole, so a frame that comes twice does no harm."""
 
-    def __init__(
-        self, seat: Seat, *, sessions: Sessions, hub: Hub, shop_id: UUID | None, position: Position | None
-    ) -> None:
-        self.seat = seat
-        self._sessions = sessions
+    def __init__(self, actor: Actor, *, hub: Hub, shop_id: UUID | None, position: Position | None) -> None:
+        self.seat = Seat(actor, domain.LIVE)
         self._hub = hub
         self._shop_id = shop_id
         self._position = position
         self._told: dict[UUID, int] = {}
 
+    @asynccontextmanager
+    async def seated(self) -> AsyncIterator[None]:
+        """Hear, and hold a seat, while the body of this context runs. Raises TooManySocketsError."""
+        with self._hub.hearing(self.seat, topics_for(self.seat.actor, shop_id=self._shop_id)):
+            async with self._hub.seated(self.seat):
+                self.seat.rouse()  # something may have come before
+                yield
+
     async def frames(self, *, now: datetime) -> AsyncIterator[SnapshotFrame | ChangedOrderFrame | None]:
-        """Give frames as they come, and None every HEARTBEAT_SECONDS without one. Ends when the seat is closing."""
+        """Give frames as they come, and None every LOOK_SECONDS without one. Ends when the seat is closing."""
         if self._position is None or self._position.at < now - RESUMABLE:
             yield await self._snapshot()
         while self.seat.closing is None:
-            has_news = await self.seat.woken(within=HEARTBEAT_SECONDS)
+            has_news = await self.seat.woken()
             for frame in await self._changes():
                 yield frame
             if not has_news:
                 yield None
 
     async def _snapshot(self) -> SnapshotFrame:
-        async with self._sessions() as session:
+        async with self._hub.transaction() as session:
             self._position = Position(*await queries.get_position(session))
             orders = await queries.list_board(session, actor=self.seat.actor, shop_id=self._shop_id)
             return SnapshotFrame(
@@ -92,7 +96,7 @@ class Feed:
 
     async def _changes(self) -> Sequence[SnapshotFrame | ChangedOrderFrame]:
         assert self._position is not None
-        async with self._sessions() as session:
+        async with self._hub.transaction() as session:
             await self._hub.check(session, [self.seat])
             if self.seat.closing is not None:
                 return []

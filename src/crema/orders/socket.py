@@ -13,10 +13,9 @@ from starlette.types import Receive, Scope, Send
 
 from crema.accounts.deps import Person
 from crema.live.domain import Close
-from crema.live.hub import Hub
 from crema.live.schemas import AuthFrame, ErrorFrame, PingFrame, PongFrame
 from crema.live.socket import Connection, Hangup, serve, until_one_ends
-from crema.orders.hub import Feed, InvalidPositionError, Position, seat_for
+from crema.orders.hub import Feed, InvalidPositionError, Position
 from crema.orders.schemas import ChangedOrderFrame, FollowOrders, SnapshotFrame
 from crema.web.asyncapi import Channel
 from crema.web.clock import Now
@@ -53,10 +52,9 @@ async def follow_orders(websocket: WebSocket) -> None:
 
     async def talk(connection: Connection) -> None:
         actor = await connection.authenticate()
-        seat = seat_for(actor, shop_id=wanted.shop_id)
-        feed = Feed(seat, sessions=connection.sessions, hub=connection.hub, shop_id=wanted.shop_id, position=position)
-        async with connection.hub.seated(seat):
-            await until_one_ends(_answer_pings(connection), _tell(connection, feed))
+        feed = Feed(actor, hub=connection.hub, shop_id=wanted.shop_id, position=position)
+        async with feed.seated():
+            await connection.hold(feed.seat, _answer_pings(connection), _tell(connection, feed))
 
     await serve(websocket, talk)
 
@@ -78,15 +76,14 @@ class FeedResponse(StreamingResponse):
 
     media_type = "text/event-stream"
 
-    def __init__(self, feed: Feed, *, hub: Hub, now: datetime) -> None:
+    def __init__(self, feed: Feed, *, now: datetime) -> None:
         super().__init__(_events(feed, now=now), headers={"X-Accel-Buffering": "no"})
         self._feed = feed
-        self._hub = hub
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until the reader goes away, or may read no more."""
         del scope
-        async with self._hub.seated(self._feed.seat):
+        async with self._feed.seated():
             await until_one_ends(self.stream_response(send), self.listen_for_disconnect(receive))
 
 
@@ -125,12 +122,11 @@ async def stream_orders(
 
     The stream ends when the login does, or its rights change.
     """
-    state, resumed = request.app.state, last_event_id or after
+    resumed = last_event_id or after
     feed = Feed(
-        seat_for(actor, shop_id=shop_id),
-        sessions=state.sessions,
-        hub=state.hub,
+        actor,
+        hub=request.app.state.hub,
         shop_id=shop_id,
         position=Position.parse(resumed) if resumed else None,
     )
-    return FeedResponse(feed, hub=state.hub, now=now)
+    return FeedResponse(feed, now=now)

@@ -3,22 +3,25 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
-from weakref import WeakValueDictionary
 
+import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crema.db.session import Sessions
+from crema.db.events import Event
 from crema.live import queries as live
 from crema.live.domain import Close
-from crema.live.hub import Hub, Seat
+from crema.live.hub import GONE, Hub, Seat
 from crema.support import domain, queries
 from crema.support.domain import Side
 from crema.support.models import Conversation
 from crema.support.schemas import MessageOut, NewMessageFrame
+
+log = structlog.get_logger(__name__)
 
 TAIL: Final = 200
 """Newest messages kept for those who are up to date; others read further back from the database."""
@@ -56,48 +59,70 @@ class State:
 
 
 class Room:
-    """A conversation, as followed here. Messages are kept as the frames they become."""
+    """A conversation, as followed here: one reading of the database, of logins and of access for all its seats.
 
-    def __init__(self, *, sessions: Sessions, hub: Hub, conversation: Conversation) -> None:
-        self._sessions = sessions
+    Messages are kept as the frames they become.
+    """
+
+    def __init__(self, *, hub: Hub, conversation: Conversation) -> None:
         self._hub = hub
-        self._lock = asyncio.Lock()
-        self._read_at = 0.0
-        self._tail: deque[tuple[int, str]] = deque(maxlen=TAIL)
-        self.last_seq = conversation.last_seq
         self._conversation = conversation
-        self.topic = domain.topic_of(conversation.id)
+        self._tail: deque[tuple[int, str]] = deque(maxlen=TAIL)
+        self._wake = asyncio.Event()
+        self.last_seq = conversation.last_seq
+        self.looked_at = time.monotonic()
+        self.seats: set[Seat] = set()
         self.state = State.of(conversation)
 
-    async def catch_up(self, seat: Seat, *, position: int) -> list[tuple[int, str]]:
-        """Give the next messages after `position`, by number, at least as fresh as the seat's wake; mind who may read.
+    def notice(self, event: Event | None) -> None:
+        """Read what is new, or pass a frame on, which needs no reading."""
+        if event is None or event.frame is None:
+            self.look()
+            return
+        for seat in self.seats:
+            seat.notice(event)
 
-        All seats one event woke share one reading of the database, of their logins, and of the conversation.
-        """
-        async with self._lock:
-            if self._read_at < seat.woken_at:
-                await self._read()
-        if seat.closing is None and not domain.may_see(seat.actor, self._conversation):
-            seat.closing = Close.FORBIDDEN
-        if seat.closing is not None or position >= self.last_seq:
-            return []
-        if self._tail and self._tail[0][0] <= position + 1:
-            return [frame for frame in self._tail if frame[0] > position]
-        async with self._sessions() as session:
-            return await self._page(session, after=position)
+    def look(self) -> None:
+        """Read what is new, soon."""
+        self._wake.set()
+
+    async def follow(self) -> None:
+        """Read whenever there is something to, and rouse the seats."""
+        with self._hub.hearing(self, [domain.topic_of(self._conversation.id)]):
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                self.looked_at = time.monotonic()
+                try:
+                    await self._read()
+                except GONE as error:
+                    log.warning("chat_interrupted", error=type(error).__name__)
+                    for seat in self.seats:
+                        seat.close(Close.TRY_LATER)
 
     async def _read(self) -> None:
-        started = time.monotonic()
-        async with self._sessions() as session:
-            await self._hub.check(session, self._hub.at(self.topic))
+        async with self._hub.transaction() as session:
+            await self._hub.check(session, self.seats)
             self._conversation = await queries.get_for_room(session, conversation_id=self._conversation.id)
-            present = await live.list_present(session, topic=self.topic)
+            present = await live.list_present(session, topic=domain.topic_of(self._conversation.id))
             while self.last_seq < self._conversation.last_seq:
                 frames = await self._page(session, after=self.last_seq)
                 self._tail.extend(frames)
                 self.last_seq = frames[-1][0]
-        self.state = State.of(self._conversation, present=frozenset(present))
-        self._read_at = started
+        state = State.of(self._conversation, present=frozenset(present))
+        if state != self.state:
+            self.state = state
+        for seat in self.seats:
+            if not domain.may_see(seat.actor, self._conversation):
+                seat.close(Close.FORBIDDEN)
+            seat.rouse()
+
+    async def after(self, position: int) -> list[tuple[int, str]]:
+        """Give the next messages after `position`, by number."""
+        if self._tail and self._tail[0][0] <= position + 1:
+            return [frame for frame in self._tail if frame[0] > position]
+        async with self._hub.transaction() as session:
+            return await self._page(session, after=position)
 
     async def _page(self, session: AsyncSession, *, after: int) -> list[tuple[int, str]]:
         messages = await queries.list_after(session, conversation_id=self._conversation.id, seq=after, limit=PAGE)
@@ -110,15 +135,22 @@ class Room:
 class Rooms:
     """The conversations followed in this process, each for as long as someone does."""
 
-    def __init__(self, *, sessions: Sessions, hub: Hub) -> None:
-        self._sessions = sessions
+    def __init__(self, *, hub: Hub) -> None:
         self._hub = hub
-        self._rooms: WeakValueDictionary[UUID, Room] = WeakValueDictionary()
+        self._rooms: dict[UUID, tuple[Room, asyncio.Task[None]]] = {}
 
-    def enter(self, conversation: Conversation) -> Room:
-        """Give the room of a conversation, made if nobody is in it."""
-        room = self._rooms.get(conversation.id)
-        if room is None:
-            room = Room(sessions=self._sessions, hub=self._hub, conversation=conversation)
-            self._rooms[conversation.id] = room
-        return room
+    @contextmanager
+    def entered(self, conversation: Conversation, seat: Seat) -> Iterator[Room]:
+        """Be in the room of a conversation while the body of this context runs."""
+        if conversation.id not in self._rooms:
+            room = Room(hub=self._hub, conversation=conversation)
+            self._rooms[conversation.id] = room, asyncio.create_task(room.follow(), name=f"room {conversation.id}")
+        room, following = self._rooms[conversation.id]
+        room.seats.add(seat)
+        try:
+            yield room
+        finally:
+            room.seats.discard(seat)
+            if not room.seats:
+                del self._rooms[conversation.id]
+                following.cancel()

@@ -11,9 +11,9 @@ from crema.core.errors import CremaError, NotFoundError
 from crema.live.domain import Close
 from crema.live.hub import Seat
 from crema.live.schemas import AuthFrame, ErrorFrame, PingFrame, PongFrame
-from crema.live.socket import Connection, Hangup, serve, until_one_ends
+from crema.live.socket import Connection, Hangup, serve
 from crema.support import queries
-from crema.support.domain import Side, Status
+from crema.support.domain import Side, Status, topic_of
 from crema.support.hub import Room, Rooms, State
 from crema.support.models import Conversation
 from crema.support.schemas import (
@@ -118,7 +118,7 @@ class Talk:
     async def run(self, *, conversation_id: UUID | None, after: int) -> None:
         """Authenticate, sit down, then talk until either side hangs up."""
         actor = await self._connection.authenticate()
-        async with self._connection.sessions.begin() as session:
+        async with self._connection.hub.transaction() as session:
             try:
                 if conversation_id is None:
                     wanted, now = OpenConversation(), self._connection.now()
@@ -128,15 +128,18 @@ class Talk:
             except NotFoundError as error:
                 raise Hangup(Close.NOT_FOUND) from error
 
-        room = self._rooms.enter(conversation)
-        async with self._connection.hub.seated(Seat(actor, room.topic, frozenset({room.topic}))) as seat:
-            ready = ConversationOut.model_validate(conversation)
-            await self._connection.send(ReadyFrame(conversation=ready, last_seq=ready.last_seq))
-            position = ready.last_seq if after < 0 else after
-            await until_one_ends(
-                self._read(seat, conversation),
-                self._pump(seat, room, told=State.of(conversation), position=position),
-            )
+        seat = Seat(actor, topic_of(conversation.id))
+        with self._rooms.entered(conversation, seat) as room:
+            async with self._connection.hub.seated(seat):
+                ready = ConversationOut.model_validate(conversation)
+                await self._connection.send(ReadyFrame(conversation=ready, last_seq=ready.last_seq))
+                room.look()  # something may have come before the seat was taken
+                position = ready.last_seq if after < 0 else after
+                await self._connection.hold(
+                    seat,
+                    self._read(seat, conversation),
+                    self._pump(seat, room, told=State.of(conversation), position=position),
+                )
 
     async def _read(self, seat: Seat, conversation: Conversation) -> None:
         async for frame in self._connection.frames(CLIENT_FRAME):
@@ -151,7 +154,7 @@ class Talk:
         """Do what a frame asks, in a transaction of its own; tell the sender after the commit."""
         reply: BaseModel | None = None
         actor, chat, now = seat.actor, conversation.id, self._connection.now()
-        async with self._connection.sessions.begin() as session:
+        async with self._connection.hub.transaction() as session:
             await self._connection.hub.check(session, [seat])
             if seat.closing is not None:
                 raise Hangup(seat.closing)
@@ -172,20 +175,18 @@ class Talk:
     async def _pump(self, seat: Seat, room: Room, *, told: State, position: int) -> None:
         while True:
             await seat.woken()
-            messages = await room.catch_up(seat, position=position)
+            while position < room.last_seq and seat.closing is None:
+                for seq, message in await room.after(position):
+                    await self._connection.send(message)
+                    position = seq
             if seat.closing is not None:
                 raise Hangup(seat.closing)
-            for seq, message in messages:
-                await self._connection.send(message)
-                position = seq
             while seat.frames:
                 await self._connection.send(TypingOutFrame(**seat.frames.popleft()))
-            state = room.state
-            for news in _news(told, state, to=seat.actor.user_id):
-                await self._connection.send(news)
-            told = state
-            if position < room.last_seq:
-                seat.rouse()
+            if told is not room.state:
+                before, told = told, room.state
+                for news in _news(before, told, to=seat.actor.user_id):
+                    await self._connection.send(news)
 
 
 def _news(before: State, after: State, *, to: UUID) -> Iterator[BaseModel]:
