@@ -9,7 +9,7 @@ PYTHON ?= python3
 # Without bytecode every start of a server compiles the libraries anew, for seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test fuzz kills check format documents clean
+.PHONY: help run test fuzz kills bench check format documents clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -35,6 +35,9 @@ fuzz: .venv/.installed ## Schemathesis over every operation, long: as a customer
 
 kills: .venv/.installed ## 5,000 chat messages through 4 processes, 6 of which are killed
 	@CREMA_KILLS_MESSAGES=5000 .venv/bin/python -m pytest tests/live/test_kills.py
+
+bench: .venv/.installed ## What the sockets cost, beside peers; QUICK=1 for a first look
+	@PYTHONPATH=tests .venv/bin/python benchmarks/live.py
 
 check: .venv/.installed ## Format, lint, types, import rules, documents up to date
 	@.venv/bin/ruff format --check --quiet .

@@ -32,6 +32,7 @@ from fixtures.smtp import free_port
 QUICK = os.environ.get("QUICK") == "1"
 SOCKETS = 500
 MESSAGES = 20 if QUICK else 60
+AT_ONCE = 10
 ROUNDS = 2 if QUICK else 5
 TO_TEN = 100 if QUICK else 400
 IDLE = 1_000
@@ -97,12 +98,12 @@ class Crowd:
         self._missing = 0
         self._all = asyncio.get_running_loop().create_future()
 
-    def expect(self, wanted: bytes) -> "asyncio.Future[None]":
-        """Give what is done once each has got a frame with these bytes."""
-        self._missing = len(self._readers)
+    def expect(self, wanted: bytes, *, count: int = 1) -> "asyncio.Future[None]":
+        """Give what is done once each has got so many frames with these bytes."""
+        self._missing = len(self._readers) * count
         self._all = asyncio.get_running_loop().create_future()
         for reader in self._readers:
-            reader.crowd, reader.wanted = self, wanted
+            reader.crowd, reader.wanted, reader.missing = self, wanted, count
         return self._all
 
     def one_more(self) -> None:
@@ -128,6 +129,7 @@ class Reader(asyncio.Protocol):
         self.crowd = Crowd([])
         self.came_at = 0.0
         self.wanted = b""
+        self.missing = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport: Any = transport
@@ -146,9 +148,9 @@ class Reader(asyncio.Protocol):
         while (frame := self._frame()) is not None:
             if not self.opened.done() and self._greeting in frame:
                 self.opened.set_result(None)
-            if self.wanted and self.wanted in frame:
+            if self.missing and self.wanted in frame:
                 self.came_at = time.perf_counter()
-                self.wanted = b""
+                self.missing -= 1
                 self.crowd.one_more()
 
     def _frame(self) -> bytes | None:
@@ -209,14 +211,14 @@ class FanOut:
 
 
 async def fan_out(result: FanOut, joined: list[Reader], pid: int, say: Any) -> None:
-    """Say MESSAGES one after another, each as soon as the last has reached everybody."""
+    """Say MESSAGES in bursts, each as soon as the last has reached everybody."""
     text = '"text":"' + "x" * 100
     delays: list[float] = []
     cpu, began = cpu_seconds(pid), time.perf_counter()
-    for _ in range(MESSAGES):
-        arrived = Crowd(joined).expect(b"xxxxxxxxxx")
+    for _ in range(MESSAGES // AT_ONCE):
+        arrived = Crowd(joined).expect(b"xxxxxxxxxx", count=AT_ONCE)
         started = time.perf_counter()
-        await say("x" * 100, text)
+        await asyncio.gather(*(say("x" * 100, text) for _ in range(AT_ONCE)))
         await arrived
         delays += [reader.came_at - started for reader in joined]
     seconds = time.perf_counter() - began
@@ -230,7 +232,7 @@ async def fan_out(result: FanOut, joined: list[Reader], pid: int, say: Any) -> N
 def peer(source: str) -> Iterator[tuple[int, int]]:
     """Run a peer's program; give its process id and port."""
     port = free_port()
-    process = subprocess.Popen([sys.executable, "-c", source, str(port)])
+    process = subprocess.Popen([sys.executable, "-c", source, str(port)], stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 15
         while time.monotonic() < deadline:
@@ -280,13 +282,14 @@ async def compare_fan_out(town: Town) -> list[str]:
     return [
         f"### Fan-out to {SOCKETS} sockets",
         "",
-        "| server | deliveries/s | server CPU per delivery, µs | p99, ms |",
+        "| server | deliveries/s | server CPU per delivery, µs | p99 until a burst is whole, ms |",
         "|---|---|---|---|",
         crema.row("Crema: stored, numbered, access checked, then told"),
         default.row("uvicorn's default, a loop over `send_text`"),
         bare.row("`websockets` alone, its `broadcast`"),
         "",
-        f"Crema over uvicorn's default: {ratio:.2f}, the median of {ROUNDS} interleaved rounds of {MESSAGES} messages.",
+        f"Crema over uvicorn's default: {ratio:.2f}, the median of {ROUNDS} interleaved rounds;"
+        f" {MESSAGES} messages each, in bursts of {AT_ONCE}. The goal of 1.5 is {'' if ratio >= 1.5 else 'not '}reached.",
     ]
 
 
@@ -334,8 +337,9 @@ async def idle(town: Town) -> list[str]:
     return [
         "### 1,000 idle sockets",
         "",
-        f"{grown / 2**20:.1f} MiB of memory, {cpu * 100:.0f} % of a core: logins looked at twice a second,"
-        " each conversation every 20 s.",
+        f"{grown / 2**20:.1f} MiB of memory, {cpu * 100:.0f} % of a core.",
+        "",
+        "Logins are looked at twice a second, each conversation every 15 s.",
     ]
 
 
