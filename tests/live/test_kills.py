@@ -26,9 +26,9 @@ from fixtures.smtp import free_port
 
 pytestmark = pytest.mark.anyio
 
-MESSAGES = int(os.environ.get("CREMA_KILLS_MESSAGES", "400"))
+MESSAGES = int(os.environ.get("CREMA_KILLS_MESSAGES", "300"))
 KILLS = 6 if MESSAGES >= 5000 else 2
-PROCESSES = 4
+PROCESSES = 4 if MESSAGES >= 5000 else 2
 CHATS = 4
 PEOPLE_PER_CHAT = 5
 WINDOW = 10

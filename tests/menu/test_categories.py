@@ -84,7 +84,7 @@ WRONG: list[Json] = [
     {"is_active": None},
     {"parent_id": "root"},
     {"description": "x" * 2001},
-    {"id": str(uuid4())},
+    {"id": "00000000-0000-7000-8000-000000000000"},
 ]
 
 

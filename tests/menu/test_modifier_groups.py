@@ -9,6 +9,7 @@ from factories.menu import Json, make_group, make_ingredient, make_product
 from fixtures.app import Clock
 
 pytestmark = pytest.mark.anyio
+NOTHING = "00000000-0000-7000-8000-000000000000"
 
 
 async def seen(manager: httpx2.AsyncClient, group: Json) -> Json:
@@ -100,8 +101,8 @@ WRONG: list[Json] = [
     {"options": [{"name": "Овсяное", "price_delta": "-1"}]},
     {"options": [{"name": "Овсяное", "allergens": ["cats"]}]},
     {"options": [{"name": "Овсяное"}, {"name": "Овсяное"}]},
-    {"options": [{"name": "Овсяное", "id": str(uuid4())}]},
-    {"options": [{"name": "Овсяное", "ingredient_ids": [str(uuid4())]}]},
+    {"options": [{"name": "Овсяное", "id": NOTHING}]},
+    {"options": [{"name": "Овсяное", "ingredient_ids": [NOTHING]}]},
     {"options": [{"name": "Овсяное", "price": 1}]},
 ]
 
@@ -146,7 +147,11 @@ async def test_changing_leaves_the_rest(manager: httpx2.AsyncClient, clock: Cloc
 
 @pytest.mark.parametrize(
     "change",
-    [{"min_choices": 3}, {"options": [], "min_choices": 1}, {"options": [{"id": str(uuid4()), "name": "x"}]}],
+    [
+        {"min_choices": 3},
+        {"options": [], "min_choices": 1},
+        {"options": [{"id": NOTHING, "name": "x"}]},
+    ],
 )
 async def test_a_refused_change_changes_nothing(manager: httpx2.AsyncClient, change: Json) -> None:
     made = await make_group(manager)

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import httpx2
 import pytest
@@ -18,6 +18,7 @@ from crema.shops.models import Shop
 from factories.orders import Latte, make_latte, make_shop, make_simple_product, place
 
 pytestmark = pytest.mark.anyio
+NOTHING = "00000000-0000-7000-8000-000000000000"
 
 
 @pytest.fixture
@@ -250,7 +251,13 @@ async def test_the_shop_may_be_left_out_when_it_is_clear(
     assert (await place(customer, latte.id))["shop"]["id"] == str(arbat)
 
 
-@pytest.mark.parametrize("body", [{"shop_id": str(uuid4())}, {"items": [{"product_id": str(uuid4())}]}])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"shop_id": NOTHING},
+        {"items": [{"product_id": NOTHING}]},
+    ],
+)
 async def test_an_unknown_shop_or_product_is_not_found(
     customer: httpx2.AsyncClient, sessions: Sessions, shop_id: UUID, latte: Latte, body: dict[str, Any]
 ) -> None:

@@ -1,7 +1,7 @@
 """A support chat that loses nothing: it comes back after every loss of the connection, asks for what it missed, and
 sends again what was not acknowledged.
 
-    pip install httpx websockets
+    pip install websockets
     python chat.py http://127.0.0.1:8000 anna@crema.example.com "oat milk and a double shot"
 
 Then type; what the support says is printed.
@@ -12,6 +12,7 @@ import json
 import random
 import sys
 from collections.abc import Awaitable, Callable
+from urllib.request import Request, urlopen
 from uuid import uuid4
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -82,14 +83,19 @@ class Chat:
             pass  # it stays unacknowledged, and goes out with the next connection
 
 
+def log_in(url: str, email: str, password: str) -> str:
+    """Get an access token."""
+    credentials = json.dumps({"email": email, "password": password}).encode()
+    request = Request(f"{url}/authentication", credentials, {"Content-Type": "application/json"})
+    with urlopen(request) as answer:
+        return json.load(answer)["access_token"]
+
+
 async def main(url: str, email: str, password: str) -> None:
     """Talk as this person: what is typed is said."""
-    import httpx
 
     async def token() -> str:
-        async with httpx.AsyncClient(base_url=url) as client:
-            answer = await client.post("/authentication", json={"email": email, "password": password})
-            return answer.raise_for_status().json()["access_token"]
+        return await asyncio.to_thread(log_in, url, email, password)
 
     chat = Chat(url, token=token, heard=lambda message: print(f"{message['author']['role']}: {message['text']}"))
     talking = asyncio.create_task(chat.run())
