@@ -11,6 +11,7 @@ from typing import Final
 
 from fastapi import FastAPI
 from obstore.store import LocalStore, ObjectStore, from_url
+from starlette.middleware.cors import CORSMiddleware
 
 from crema import __version__, logs, worker
 from crema.accounts import routes as accounts
@@ -35,7 +36,7 @@ from crema.shops.domain import Chain
 from crema.support import routes as support
 from crema.support import socket as support_socket
 from crema.support.hub import Rooms
-from crema.web import asyncapi, docs, health, openapi, problem, routing
+from crema.web import asyncapi, browser, docs, health, openapi, problem, routing
 from crema.web.context import RequestContext
 from crema.worker import Duties
 
@@ -53,6 +54,7 @@ ROUTERS: Final = (
     accounts.people,
     accounts.roles,
     accounts.tokens,
+    browser.router,
     *menu.routers,
     shops.router,
     cart.router,
@@ -106,7 +108,18 @@ def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastA
         generate_unique_id_function=routing.operation_id,
     )
     hand_out(app, settings, sessions)
-    app.add_middleware(RequestContext)
+    app.add_middleware(browser.Guard, origins=settings.allowed_origins, hosts=settings.allowed_hosts)
+    if settings.allowed_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.allowed_origins,
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", browser.HEADER, "Last-Event-ID"],
+            expose_headers=["ETag", "Idempotency-Replayed", "Link", "Location", "Retry-After", "X-Request-ID"],
+            allow_credentials=True,
+            max_age=600,
+        )
+    app.add_middleware(RequestContext, headers=browser.headers_of(is_production=settings.is_production))
     problem.add_handlers(app)
     for router in ROUTERS:
         app.include_router(router)
@@ -140,6 +153,11 @@ def hand_out(app: FastAPI, settings: Settings, sessions: Sessions | None) -> Non
         access_tokens=app.state.access_tokens,
         tries_per_network=settings.login_tries_per_network,
     )
+    app.state.cookies = browser.Cookies(
+        key=_derived(secret, "csrf tokens"),
+        is_secure=settings.is_production or settings.links_to.startswith("https:"),
+    )
+    app.state.origins = frozenset(settings.allowed_origins)
     app.state.chain = Chain(
         name=settings.chain_name,
         description=settings.chain_description,

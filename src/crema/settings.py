@@ -71,6 +71,14 @@ class Settings(BaseSettings):
     trusted_proxies: CommaList = Field(
         [], description="Addresses whose `X-Forwarded-For` is believed, separated by commas."
     )
+    allowed_origins: CommaList = Field(
+        [],
+        description="Where else front ends are served, `https://app.example.com`, separated by commas:"
+        " for CORS, cookies, WebSockets.",
+    )
+    allowed_hosts: CommaList = Field(
+        [], description="Names we answer to, `api.example.com` or `*.example.com`; any by default."
+    )
     smtp_url: SecretStr | None = Field(
         None, description="`smtp://user:password@host:587`, `smtps://…`. Without it mails go to the console."
     )

@@ -85,7 +85,7 @@ async def test_swagger_asks_the_form_for_its_token(client: httpx2.AsyncClient) -
     assert flow["tokenUrl"] == "access"
 
 
-@pytest.mark.parametrize("path", ["/authentication?mode=cookie", "/registration?mode=cookie"])
+@pytest.mark.parametrize("path", ["/authentication?next=/", "/registration?mode=x"])
 async def test_refuses_parameters_it_does_not_know(client: httpx2.AsyncClient, path: str) -> None:
     answer = await client.post(path, json={"email": "anna@example.com", "password": PASSWORD})
 

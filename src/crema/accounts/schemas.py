@@ -1,7 +1,7 @@
 """JSON of people, sessions and roles."""
 
 import unicodedata
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
@@ -100,6 +100,10 @@ class Refresh(Input):
     refresh_token: Annotated[str, Field(min_length=1, max_length=4096)]
 
 
+Mode = Literal["token", "cookie"]
+"""Where a login's tokens go: into the answer, or into cookies."""
+
+
 class ResetPassword(Input):
     """The code that came by mail, and the password to be."""
 
@@ -171,6 +175,12 @@ class TokensOut(Output):
     refresh_token: str
     token_type: str = "bearer"  # noqa: S105 - a word of OAuth2
     expires_in: int = Field(description="Seconds the access token is good for.", examples=[600])
+    user: UserOut
+
+
+class SignedInOut(Output):
+    """A login whose tokens are in cookies."""
+
     user: UserOut
 
 

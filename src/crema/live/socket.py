@@ -2,11 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import structlog
@@ -22,6 +21,7 @@ from crema.live.domain import AUTH_SECONDS, FRAMES_PER_SECOND, STRIKES, Bucket, 
 from crema.live.hub import GONE, Hub, Seat
 from crema.live.schemas import AuthFrame, ErrorFrame
 from crema.live.service import TooManySocketsError
+from crema.web.browser import is_page_of_ours
 
 log = structlog.get_logger(__name__)
 
@@ -147,7 +147,7 @@ def _complaint(error: Any) -> str:
 
 async def serve(websocket: WebSocket, talk: Callable[[Connection], Awaitable[None]]) -> None:
     """Refuse pages of other hosts with 403, accept, then talk until either side hangs up."""
-    if not _is_ours(websocket.headers):
+    if not _is_ours(websocket):
         await websocket.close()  # before accept: the handshake is answered with 403
         return
     await websocket.accept()
@@ -171,10 +171,9 @@ async def _close(websocket: WebSocket, code: Close) -> None:
             await websocket.close(code)
 
 
-def _is_ours(headers: Mapping[str, str]) -> bool:
-    """Whether a page of this very host asks, or no page at all: browsers always send Origin."""
-    origin = headers.get("origin")
-    return origin is None or (urlsplit(origin).netloc != "" and urlsplit(origin).netloc == headers.get("host"))
+def _is_ours(websocket: WebSocket) -> bool:
+    """Whether a page of ours asks, or no page at all: browsers always send Origin."""
+    return "origin" not in websocket.headers or is_page_of_ours(websocket.headers, origins=websocket.app.state.origins)
 
 
 async def until_one_ends(*activities: Coroutine[Any, Any, None]) -> None:

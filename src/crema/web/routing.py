@@ -2,10 +2,11 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.status import HTTP_200_OK, HTTP_304_NOT_MODIFIED
 
@@ -36,7 +37,7 @@ class Route(APIRoute):
     def get_route_handler(self) -> Handler:
         """Wrap FastAPI's handler."""
         handle = super().get_route_handler()
-        known = frozenset(field.alias for field in self.dependant.query_params)
+        known = frozenset(_query_names(self.dependant))
         checks_itself = bool(self.openapi_extra and "parameters" in self.openapi_extra)  # a list route
 
         async def checked(request: Request) -> Response:
@@ -46,6 +47,13 @@ class Route(APIRoute):
             return _conditional(request, response)
 
         return checked
+
+
+def _query_names(dependant: Dependant) -> Iterator[str]:
+    """Give the names a route takes, and those its dependencies take."""
+    yield from (field.alias for field in dependant.query_params)
+    for below in dependant.dependencies:
+        yield from _query_names(below)
 
 
 def router(tag: str) -> APIRouter:

@@ -6,6 +6,7 @@ from fastapi import Request, Response
 
 from crema.accounts import queries
 from crema.accounts.deps import (
+    Hand,
     LoginService,
     OneTimeCodes,
     PasswordHashing,
@@ -23,6 +24,7 @@ from crema.accounts.schemas import (
     Register,
     ReplaceUser,
     ResetPassword,
+    SignedInOut,
     TokensOut,
     UserOut,
     Verify,
@@ -74,11 +76,12 @@ async def authenticate(
     passwords: PasswordHashing,
     logins: LoginService,
     now: Now,
-) -> TokensOut:
+    hand: Hand,
+) -> TokensOut | SignedInOut:
     tokens = await logins.log_in(
         tx, email=body.email, password=body.password, origin=origin, passwords=passwords, now=now
     )
-    return TokensOut.model_validate(tokens)
+    return hand.over(tokens)
 
 
 @router.post("/me", summary="Who am I", operation_id="post_me", responses=refusals(401, 403, 422))

@@ -6,9 +6,9 @@ from uuid import UUID
 from fastapi import Form, Request, Response
 
 from crema.accounts import queries
-from crema.accounts.deps import LoggedIn, LoginService, PasswordHashing, Person, RequestOrigin
+from crema.accounts.deps import Hand, LoggedIn, LoginService, PasswordHashing, Person, RequestOrigin
 from crema.accounts.queries import SESSIONS
-from crema.accounts.schemas import LogInForm, Refresh, SessionOut, TokensOut
+from crema.accounts.schemas import LogInForm, Refresh, SessionOut, SignedInOut, TokensOut
 from crema.accounts.service import logins as sessions
 from crema.web.clock import Now
 from crema.web.listing import PageOut, answer, listing_parameters
@@ -27,24 +27,28 @@ async def access(
     passwords: PasswordHashing,
     logins: LoginService,
     now: Now,
-) -> TokensOut:
+    hand: Hand,
+) -> TokensOut | SignedInOut:
     """The same answer as `/authentication`; Swagger's *Authorize* uses it."""
     tokens = await logins.log_in(
         tx, email=form.username, password=form.password, origin=origin, passwords=passwords, now=now
     )
-    return TokensOut.model_validate(tokens)
+    return hand.over(tokens)
 
 
 @router.post("/refresh", summary="Get the next pair of tokens", responses=refusals(401, 422))
-async def refresh(body: Refresh, tx: Transaction, logins: LoginService, now: Now) -> TokensOut:
+async def refresh(
+    tx: Transaction, logins: LoginService, now: Now, hand: Hand, body: Refresh | None = None
+) -> TokensOut | SignedInOut:
     """The old refresh token is spent; used again later than 10 seconds, it ends the whole session."""
-    return TokensOut.model_validate(await logins.refresh(tx, refresh_token=body.refresh_token, now=now))
+    return hand.over(await logins.refresh(tx, refresh_token=hand.back(body), now=now))
 
 
 @router.post("/logout", status_code=204, summary="Log out", responses=refusals(401, 422))
-async def log_out(tx: Transaction, actor: LoggedIn, now: Now) -> None:
-    """The access and the refresh token stop working at once."""
+async def log_out(request: Request, response: Response, tx: Transaction, actor: LoggedIn, now: Now) -> None:
+    """The access and the refresh token stop working at once; cookies are taken away."""
     await sessions.log_out(tx, actor=actor, now=now)
+    request.app.state.cookies.drop(response)
 
 
 @router.get(

@@ -23,6 +23,7 @@ MEDIA_HEADERS: Final = {
     "Cache-Control": "public, max-age=31536000, immutable",  # a name never gets other content
     "Content-Disposition": "inline",
     "Content-Security-Policy": "sandbox; default-src 'none'",
+    "Cross-Origin-Resource-Policy": "cross-origin",  # front ends elsewhere show them
 }
 
 

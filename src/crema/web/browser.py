@@ -1,0 +1,166 @@
+"""What protects people in browsers: our cookies, where a page may come from, CSRF, and the headers of every answer.
+
+Browsers that ask for it (`?mode=cookie`) keep their tokens in cookies no script can read. A cookie is sent by itself,
+also when another site's page asks, so whatever changes something must then prove that a page of ours asks: by its
+Origin, or the browser's own word that it is the same, and by a token that only a page of ours can read.
+"""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final, Literal
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, Request, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from crema.core.errors import ForbiddenError, InvalidError
+from crema.schemas import Output
+from crema.web import problem
+from crema.web.routing import router as new_router
+
+SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+YEAR: Final = 365 * 24 * 3600
+HEADER: Final = "X-CSRF-Token"
+What = Literal["access", "refresh", "csrf"]
+
+
+class CsrfFailedError(ForbiddenError):
+    """A request with our cookies that no page of ours made, or without the token of GET /csrf."""
+
+    code = "csrf_failed"
+    title = "This request does not come from a page of ours."
+
+
+class UnknownHostError(InvalidError):
+    """The Host header is none of CREMA_ALLOWED_HOSTS."""
+
+    code = "unknown_host"
+    title = "There is no such host here."
+
+
+def headers_of(*, is_production: bool) -> Mapping[str, str]:
+    """Give the headers of every answer, whatever its status; a route may set its own instead."""
+    headers = {
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "no-store",
+        "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+        "Referrer-Policy": "no-referrer",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "same-origin",
+    }
+    return headers | ({"Strict-Transport-Security": f"max-age={YEAR}"} if is_production else {})
+
+
+@dataclass(frozen=True, slots=True)
+class Cookies:
+    """Our cookies. Behind TLS their names begin with `__Host-`: no other host, and no plain HTTP, can set those."""
+
+    key: bytes
+    is_secure: bool
+
+    def name(self, what: What) -> str:
+        """Give a cookie's name."""
+        return f"__Host-{what}" if self.is_secure else f"crema_{what}"
+
+    def get(self, request: Request, what: What) -> str | None:
+        """Read a cookie of a request."""
+        return request.cookies.get(self.name(what))
+
+    def put(self, response: Response, what: What, value: str, *, lifetime: timedelta) -> None:
+        """Give a browser a cookie that no script reads and no other site's request carries."""
+        response.set_cookie(
+            self.name(what),
+            value,
+            max_age=int(lifetime.total_seconds()),
+            path="/",
+            secure=self.is_secure,
+            httponly=True,
+            samesite="strict",
+        )
+
+    def drop(self, response: Response) -> None:
+        """Take a login's cookies away."""
+        for what in ("access", "refresh"):
+            response.delete_cookie(self.name(what), path="/", secure=self.is_secure, httponly=True, samesite="strict")
+
+    def token_for(self, secret: str) -> str:
+        """Give the token that goes with a `csrf` cookie: only we can make it, only a page of ours can read it."""
+        return hmac.new(self.key, secret.encode(), hashlib.sha256).hexdigest()
+
+
+def is_page_of_ours(headers: Mapping[str, str], *, origins: Collection[str]) -> bool:
+    """Whether `Origin` names this very host, or one of `origins`."""
+    origin = headers.get("origin", "")
+    return origin in origins or (urlsplit(origin).netloc != "" and urlsplit(origin).netloc == headers.get("host"))
+
+
+class Guard:
+    """Pure ASGI: refuses unknown hosts, and changes with our cookies that no page of ours asked for."""
+
+    def __init__(self, app: ASGIApp, *, origins: Collection[str], hosts: Collection[str]) -> None:
+        self.app = app
+        self._origins = origins
+        self._hosts = hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        refused: type[UnknownHostError | CsrfFailedError] | None = None
+        if self._hosts and not scope["path"].startswith("/health/") and not self._knows(request):
+            refused = UnknownHostError
+        elif self._needs_proof(request) and not self._has_proof(request):
+            refused = CsrfFailedError
+        if refused is None:
+            await self.app(scope, receive, send)
+            return
+        status = problem.STATUS_OF[refused.__mro__[1]]
+        answer = problem.problem(request, status=status, code=refused.code, title=refused.title)
+        await answer(scope, receive, send)
+
+    def _knows(self, request: Request) -> bool:
+        host = request.headers.get("host", "").lower().rpartition(":")
+        name = host[0] if host[0] and host[2].isdecimal() else "".join(host)
+        return any(name == known or (known[:2] == "*." and name.endswith(known[1:])) for known in self._hosts)
+
+    @staticmethod
+    def _needs_proof(request: Request) -> bool:
+        if request.method in SAFE or "authorization" in request.headers:
+            return False
+        cookies: Cookies = request.app.state.cookies
+        has_login = any(cookies.get(request, what) for what in ("access", "refresh"))
+        return has_login or request.query_params.get("mode") == "cookie"
+
+    def _has_proof(self, request: Request) -> bool:
+        if "origin" in request.headers:
+            if not is_page_of_ours(request.headers, origins=self._origins):
+                return False
+        elif request.headers.get("sec-fetch-site") != "same-origin":
+            return False
+        cookies: Cookies = request.app.state.cookies
+        secret, token = cookies.get(request, "csrf"), request.headers.get(HEADER, "")
+        return secret is not None and hmac.compare_digest(cookies.token_for(secret).encode(), token.encode())
+
+
+class CsrfOut(Output):
+    """Send it as `X-CSRF-Token` with whatever changes something."""
+
+    csrf_token: str
+
+
+router: APIRouter = new_router("Working with JWT")
+CSRF_LIFETIME: Final = timedelta(days=30)
+
+
+@router.get("/csrf", summary="Get a CSRF token")
+async def csrf(request: Request, response: Response) -> CsrfOut:
+    """For browsers that keep their login in cookies (`?mode=cookie`), before they log in and as often as they like."""
+    cookies: Cookies = request.app.state.cookies
+    secret = cookies.get(request, "csrf") or secrets.token_urlsafe(32)
+    cookies.put(response, "csrf", secret, lifetime=CSRF_LIFETIME)
+    return CsrfOut(csrf_token=cookies.token_for(secret))

@@ -1,0 +1,120 @@
+"""C3, C7, C9, F9: what every answer tells a browser, who may read it elsewhere, and which hosts we answer to."""
+
+from pathlib import Path
+
+import httpx2
+import pytest
+from fastapi import APIRouter
+
+from crema.db.session import Sessions
+from crema.settings import Settings
+from fixtures.app import Clock, connect, make_app
+
+pytestmark = pytest.mark.anyio
+
+PROMISED = {
+    "x-content-type-options": "nosniff",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+}
+
+
+def broken() -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/broken")
+    async def broken() -> None:
+        raise RuntimeError("secret")
+
+    return router
+
+
+@pytest.mark.parametrize("env", ["development", "production"])
+async def test_c9_the_headers_are_on_every_status(env: str, sessions: Sessions, clock: Clock, tmp_path: Path) -> None:
+    settings = Settings(
+        _env_file=None, env=env, secret_key="x" * 32, data_dir=tmp_path, embedded=True, allowed_hosts=["crema"]
+    )
+    app = make_app(settings, sessions, clock)
+    app.include_router(broken())
+    async with connect(app) as client:
+        answers = {
+            200: await client.get("/products"),
+            401: await client.get("/me"),
+            404: await client.get("/nothing"),
+            405: await client.request("DELETE", "/products"),
+            422: await client.get("/products?nothing=1"),
+            500: await client.get("/broken"),
+            403: await client.post("/logout", params={"mode": "cookie"}),
+        }
+        hostile = await client.get("/products", headers={"Host": "evil.example"})
+        alive = await client.get("/health/live", headers={"Host": "10.0.0.7"})
+
+    for status, answer in answers.items():
+        assert answer.status_code == status
+        assert PROMISED.items() <= dict(answer.headers).items(), status
+        assert ("strict-transport-security" in answer.headers) is (env == "production")
+    assert (hostile.status_code, hostile.json()["code"]) == (422, "unknown_host")
+    assert PROMISED.items() <= dict(hostile.headers).items()
+    assert alive.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "is_known"),
+    [
+        ("api.example.com", True),
+        ("API.example.com:8000", True),
+        ("shop.crema.example", True),
+        ("example.com", False),
+        ("api.example.com.evil.example", False),
+        ("evil.example/?api.example.com", False),
+        ("crema.example", False),
+        ("", False),
+    ],
+)
+async def test_f9_we_answer_to_our_names_only(
+    host: str, is_known: object, sessions: Sessions, clock: Clock, tmp_path: Path
+) -> None:
+    hosts = ["api.example.com", "*.crema.example"]
+    settings = Settings(_env_file=None, secret_key="x" * 32, data_dir=tmp_path, allowed_hosts=hosts)
+    async with connect(make_app(settings, sessions, clock)) as client:
+        answer = await client.get("/shops", headers={"Host": host})
+
+    assert (answer.status_code == 200) is is_known
+
+
+@pytest.mark.parametrize(
+    ("origin", "is_allowed"),
+    [
+        ("https://app.example.com", True),
+        ("https://app.example.com.evil.example", False),
+        ("http://app.example.com", False),
+        ("null", False),
+    ],
+)
+async def test_c3_other_origins_read_us_by_an_explicit_list(
+    origin: str, is_allowed: object, sessions: Sessions, clock: Clock, tmp_path: Path
+) -> None:
+    settings = Settings(
+        _env_file=None, secret_key="x" * 32, data_dir=tmp_path, allowed_origins=["https://app.example.com"]
+    )
+    asked = {
+        "Origin": origin,
+        "Access-Control-Request-Method": "PATCH",
+        "Access-Control-Request-Headers": "x-csrf-token",
+    }
+    async with connect(make_app(settings, sessions, clock)) as client:
+        read = await client.get("/products", headers={"Origin": origin})
+        preflight = await client.options("/cart", headers=asked)
+
+    for answer in (read, preflight):
+        assert answer.headers.get("access-control-allow-origin") == (origin if is_allowed else None)
+    assert "Origin" in read.headers["vary"]
+    assert (preflight.status_code == 200) is is_allowed
+
+
+async def test_c3_nobody_else_reads_us_by_default(client: httpx2.AsyncClient) -> None:
+    answer = await client.get("/products", headers={"Origin": "https://app.example.com"})
+
+    assert not [name for name in answer.headers if name.startswith("access-control")]
