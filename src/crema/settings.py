@@ -93,6 +93,14 @@ class Settings(BaseSettings):
     )
     access_ttl: Duration = Field(timedelta(minutes=10), gt=timedelta(0), description="Life of an access token.")
     refresh_ttl: Duration = Field(timedelta(days=30), gt=timedelta(0), description="Life of a login.")
+    rate_limit: str | None = Field(
+        "6000/minute", description="Requests a client may make, all together; empty: as many as they like."
+    )
+    limits_url: str = Field(
+        "memory://",
+        pattern="^(memory|redis|rediss|valkey|valkeys)://",
+        description="Where they are counted: `memory://` counts in each process, `redis://…` and `valkey://…` for all.",
+    )
     login_tries_per_network: int = Field(
         100, ge=1, description="Wrong passwords taken from one network in 15 minutes, whomever they are for."
     )

@@ -1,11 +1,19 @@
-"""Bodies are counted, not believed."""
+"""Bodies are counted, not believed; requests are counted, too."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx2
 import pytest
+from fastapi import FastAPI
+from limits.aio.strategies import SlidingWindowCounterRateLimiter
+from limits.errors import StorageError
 
+from crema.db.session import Sessions
+from crema.settings import Settings
+from crema.web.limits import client_of
 from crema.web.routing import BODY_LIMIT
+from fixtures.app import Clock, connect, make_app
 
 pytestmark = pytest.mark.anyio
 JSON = {"Content-Type": "application/json"}
@@ -47,3 +55,56 @@ async def test_json_under_another_name_is_refused(client: httpx2.AsyncClient, co
     )
 
     assert response.status_code == 422
+
+
+@pytest.fixture
+async def limited(sessions: Sessions, clock: Clock, tmp_path: Path) -> FastAPI:
+    settings = Settings(_env_file=None, secret_key="x" * 32, data_dir=tmp_path, rate_limit="5/minute")
+    return make_app(settings, sessions, clock)
+
+
+async def test_s1_a_client_has_so_many_requests_and_others_have_theirs(limited: FastAPI) -> None:
+    async with connect(limited) as anna, connect(limited, address="192.0.2.7") as boris:
+        answers = [await anna.get("/shops") for _ in range(6)]
+        other = await boris.get("/shops")
+        alive = await anna.get("/health/live")
+
+    assert [answer.status_code for answer in answers] == [200] * 5 + [429]
+    assert answers[5].json()["code"] == "too_many_requests"
+    assert 1 <= int(answers[5].headers["retry-after"]) <= 60
+    assert (other.status_code, alive.status_code) == (200, 200)
+
+
+async def test_s1_headers_dodge_no_limit(limited: FastAPI) -> None:
+    async with connect(limited) as client:
+        statuses = [
+            (await client.get("/shops", headers={"X-Forwarded-For": f"192.0.2.{number}"})).status_code
+            for number in range(6)
+        ]
+
+    assert statuses == [200] * 5 + [429]
+
+
+async def test_s1_a_store_that_is_away_lets_requests_through(
+    sessions: Sessions, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> bool:
+        raise StorageError(OSError())
+
+    settings = Settings(_env_file=None, secret_key="x" * 32, data_dir=tmp_path, rate_limit="1/minute")
+    monkeypatch.setattr(SlidingWindowCounterRateLimiter, "hit", fail)
+    async with connect(make_app(settings, sessions, clock)) as client:
+        assert [(await client.get("/shops")).status_code for _ in range(3)] == [200] * 3
+
+
+@pytest.mark.parametrize(
+    ("host", "client"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("", ""),
+    ],
+)
+def test_a_client_is_an_address_or_what_one_person_commands(host: str, client: str) -> None:
+    assert client_of(host) == client
