@@ -98,8 +98,8 @@ class Settings(BaseSettings):
     )
     limits_url: str = Field(
         "memory://",
-        pattern="^(memory|redis|rediss|valkey|valkeys)://",
-        description="Where they are counted: `memory://` counts in each process, `redis://…` and `valkey://…` for all.",
+        pattern="^(memory|redis|rediss)://",
+        description="Where they are counted: `memory://` counts in each process, `redis://…`, a Redis or Valkey, for all.",
     )
     login_tries_per_network: int = Field(
         100, ge=1, description="Wrong passwords taken from one network in 15 minutes, whomever they are for."
