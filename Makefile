@@ -9,10 +9,10 @@ PYTHON ?= python3
 # Without bytecode every start of a server compiles the libraries anew, for seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test fuzz kills bench check format documents clean
+.PHONY: help run test fuzz kills bench docker-test check format documents clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 # uv from PATH, or one of our own in .uv; asked for again only when the lock changes.
 .venv/.installed: uv.lock pyproject.toml
@@ -38,6 +38,9 @@ kills: .venv/.installed ## 5,000 chat messages through 4 processes, 6 of which a
 
 bench: .venv/.installed ## What the sockets cost, beside peers; QUICK=1 for a first look
 	@PYTHONPATH=tests .venv/bin/python benchmarks/live.py
+
+docker-test: .venv/.installed ## The stack of compose.yaml on a Docker engine; CREMA_TEST_IMAGES=crema-test without a registry
+	@.venv/bin/python -m pytest -p no:randomly deploy/test_compose.py
 
 check: .venv/.installed ## Format, lint, types, import rules, documents up to date
 	@.venv/bin/ruff format --check --quiet .

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MIN_SECRET_BYTES: Final = 32
+_SECRETS: Final = "/run/secrets"
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -32,7 +33,10 @@ CommaList = Annotated[list[str], NoDecode, BeforeValidator(_split)]
 class Settings(BaseSettings):
     """Every setting, with its default and what it means: the README's table is made of this."""
 
-    model_config = SettingsConfigDict(env_prefix="CREMA_", frozen=True, extra="ignore")
+    # A file of Docker's or Kubernetes', /run/secrets/crema_secret_key, does as well as a variable.
+    model_config = SettingsConfigDict(
+        env_prefix="CREMA_", frozen=True, extra="ignore", secrets_dir=_SECRETS if Path(_SECRETS).is_dir() else None
+    )
 
     env: Literal["development", "production"] = Field(
         "development", description="`production` refuses to start on missing or weak settings."
@@ -99,7 +103,7 @@ class Settings(BaseSettings):
     limits_url: str = Field(
         "memory://",
         pattern="^(memory|redis|rediss)://",
-        description="Where they are counted: `memory://` counts in each process, `redis://…`, a Redis or Valkey, for all.",
+        description="Where they are counted: `memory://` in each process, `redis://…` (or Valkey) for all together.",
     )
     login_tries_per_network: int = Field(
         100, ge=1, description="Wrong passwords taken from one network in 15 minutes, whomever they are for."
