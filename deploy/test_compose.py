@@ -12,6 +12,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
@@ -79,10 +80,13 @@ def stack() -> Iterator[None]:
     compose("down", "-v")
 
 
-def log_in(email: str) -> httpx2.Client:
+@contextmanager
+def log_in(email: str) -> Iterator[httpx2.Client]:
     answer = httpx2.post(f"{URL}/authentication", json={"email": email, "password": PASSWORD})
     assert answer.status_code == 200, answer.text
-    return httpx2.Client(base_url=URL, headers={"Authorization": f"Bearer {answer.json()['access_token']}"}, timeout=15)
+    headers = {"Authorization": f"Bearer {answer.json()['access_token']}"}
+    with httpx2.Client(base_url=URL, headers=headers, timeout=15) as client:
+        yield client
 
 
 def order(client: httpx2.Client) -> dict[str, Any]:
@@ -112,23 +116,26 @@ def test_swagger_and_the_demo_chain_are_there() -> None:
 
 
 def test_an_order_survives_down_and_up() -> None:
-    placed = order(log_in("anna@crema.example.com"))
+    with log_in("anna@crema.example.com") as anna:
+        placed = order(anna)
 
     compose("down")
     compose("up", "-d", "--scale", "server=2")
     await_ready()
 
-    again = log_in("anna@crema.example.com").get(f"/order/{placed['id']}").json()
+    with log_in("anna@crema.example.com") as anna:
+        again = anna.get(f"/order/{placed['id']}").json()
     assert (again["number"], again["total"]) == (placed["number"], placed["total"])
 
 
 async def test_a_chat_goes_on_when_its_server_is_killed() -> None:
-    anna, support = log_in("anna@crema.example.com"), log_in("support@crema.example.com")
-    chat_id = anna.post("/chat").json()["id"]
+    with log_in("anna@crema.example.com") as anna, log_in("support@crema.example.com") as support:
+        chat_id = anna.post("/chat").json()["id"]
+        token_of_anna, token_of_support = (each.headers["Authorization"] for each in (anna, support))
     heard: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
 
     async def token() -> str:
-        return str(anna.headers["Authorization"]).removeprefix("Bearer ")
+        return str(token_of_anna).removeprefix("Bearer ")
 
     chat = load_example().Chat(URL, token=token, heard=heard.put_nowait)
     talking = asyncio.create_task(chat.run())
@@ -141,7 +148,7 @@ async def test_a_chat_goes_on_when_its_server_is_killed() -> None:
             assert (await heard.get())["text"] == f"after {victim[:6]}"
             subprocess.run(["docker", "start", victim], check=True, capture_output=True)
             await asyncio.to_thread(await_healthy, victim)
-        headers = {"Authorization": support.headers["Authorization"]}
+        headers = {"Authorization": token_of_support}
         async with connect(f"{URL.replace('http', 'ws')}/chat/{chat_id}?after=0", additional_headers=headers) as staff:
             texts: list[str] = []
             while len(texts) < 3:
@@ -219,7 +226,8 @@ def test_an_administrator_is_made_by_a_command() -> None:
     password = f"CREMA_ADMIN_PASSWORD={PASSWORD}"
     compose("run", "--rm", "-T", "-e", password, "server", "crema", "admin", "create", "--email", "owner@example.com")
 
-    assert log_in("owner@example.com").get("/users").status_code == 200
+    with log_in("owner@example.com") as owner:
+        assert owner.get("/users").status_code == 200
 
 
 def test_the_containers_are_nobody_s_root_and_stop_clean() -> None:
