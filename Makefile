@@ -9,7 +9,7 @@ PYTHON ?= python3
 # Without bytecode every start of a server compiles the libraries anew, for seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test fuzz kills bench docker-test check format documents clean
+.PHONY: help run test fuzz kills bench attack docker-test check format documents clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ kills: .venv/.installed ## 5,000 chat messages through 4 processes, 6 of which a
 
 bench: .venv/.installed ## What the sockets cost, beside peers; QUICK=1 for a first look
 	@PYTHONPATH=tests .venv/bin/python benchmarks/live.py
+
+attack: .venv/.installed ## sqlmap over every parameter and JSON field, long; needs sqlmap. SMOKE=--smoke for three routes
+	@PYTHONPATH=tests .venv/bin/python tools/attack.py $(SMOKE)
 
 docker-test: .venv/.installed ## The stack of compose.yaml on a Docker engine; CREMA_TEST_IMAGES=crema-test without a registry
 	@.venv/bin/python -m pytest -p no:randomly deploy/test_compose.py

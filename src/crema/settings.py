@@ -98,7 +98,9 @@ class Settings(BaseSettings):
     access_ttl: Duration = Field(timedelta(minutes=10), gt=timedelta(0), description="Life of an access token.")
     refresh_ttl: Duration = Field(timedelta(days=30), gt=timedelta(0), description="Life of a login.")
     rate_limit: str | None = Field(
-        "6000/minute", description="Requests a client may make, all together; empty: as many as they like."
+        "6000/minute",
+        pattern=r"^[1-9]\d{0,8} ?/ ?(second|minute|hour)$",
+        description="Requests a client may make, all together; empty: as many as they like.",
     )
     limits_url: str = Field(
         "memory://",
@@ -122,13 +124,16 @@ class Settings(BaseSettings):
     )
 
     @field_validator(
-        "chat_url",
-        "database_url",
-        "events_url",
-        "smtp_url",
-        "media_url",
-        "admin_email",
-        "admin_password",
+        *(
+            "admin_email",
+            "admin_password",
+            "chat_url",
+            "database_url",
+            "events_url",
+            "media_url",
+            "rate_limit",
+            "smtp_url",
+        ),
         mode="before",
     )
     @classmethod

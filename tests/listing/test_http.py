@@ -40,7 +40,7 @@ def make_app(session: AsyncSession | None) -> FastAPI:
         return answer(request, response, await paginate(session, select(Thing), query), ThingOut.model_validate)
 
     app.include_router(router)
-    app.add_middleware(RequestContext)
+    app.add_middleware(RequestContext, headers={})
     problem.add_handlers(app)
     return app
 

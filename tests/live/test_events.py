@@ -82,8 +82,10 @@ async def test_an_event_comes_after_its_commit_to_every_process_and_a_rollback_s
             await asyncio.sleep(0)
             assert ears[1].topics == []
         for ear in ears:
-            await ear.until(lambda heard: len(heard) == 3)
-            assert ear.heard[1:] == [Event(("a", "b"), {"say": "Привет"}), Event(("nested",))]
+            await ear.until(lambda heard: Event(("nested",)) in heard)
+            # A slow machine may lose a connection on the way: then they come once more, after a None.
+            assert list(dict.fromkeys(ear.topics)) == ["a", "b", "nested"]
+            assert Event(("a", "b"), {"say": "Привет"}) in ear.heard
     await engine.dispose()
 
 
