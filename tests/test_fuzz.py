@@ -15,7 +15,7 @@ import pytest
 from crema.demo.chain import load
 from fixtures.server import Server, running
 
-EXAMPLES = os.environ.get("CREMA_FUZZ_EXAMPLES", "3")
+EXAMPLES = os.environ.get("CREMA_FUZZ_EXAMPLES", "1")
 PHASES = "examples,coverage,fuzzing" if "CREMA_FUZZ_EXAMPLES" in os.environ else "examples,fuzzing"
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 

@@ -120,13 +120,13 @@ def test_from_registration_to_the_handed_over_order(server: Server, smtp_server:
 OWNER = {"CREMA_ADMIN_EMAIL": "owner@example.com", "CREMA_ADMIN_PASSWORD": PASSWORD}
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_it_stops_clean_and_starts_again_on_the_same_data(tmp_path: Path, how: signal.Signals) -> None:
+def test_it_stops_clean_and_starts_again_on_the_same_data(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
-    with running(data_dir, CREMA_DEMO="false", **OWNER) as server:
-        code = server.stop(how)
-        assert code in {0, -how, 128 + how}, server.log.read_text()
-    assert processes_using(data_dir) == []
+    for how in (signal.SIGTERM, signal.SIGINT):
+        with running(data_dir, CREMA_DEMO="false", **OWNER) as server:
+            code = server.stop(how)
+            assert code in {0, -how, 128 + how}, server.log.read_text()
+        assert processes_using(data_dir) == []
 
     with running(data_dir, CREMA_DEMO="false") as server:
         with log_in(server, "owner@example.com", PASSWORD) as owner:
