@@ -151,8 +151,7 @@ async def test_c5_every_mail_shows_every_payload_as_text(language: str) -> None:
 
 @needs_chromium
 async def test_c4_twin_unescaped_text_is_noticed() -> None:
-    async with asyncio.timeout(30), watched_page() as watched:
-        async with watched.page.expect_event("dialog"):
-            await watched.page.set_content("<p><img src=x onerror=alert(1)></p>")
+    async with asyncio.timeout(30), watched_page() as watched, watched.page.expect_event("dialog"):
+        await watched.page.set_content("<p><img src=x onerror=alert(1)></p>")
 
     assert "dialog 1" in watched.alarms
