@@ -22,7 +22,7 @@ CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,re
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running(tmp_path_factory.mktemp("fuzz") / "data", CREMA_RATE_LIMIT="") as server:
+    with running(tmp_path_factory.mktemp("fuzz") / "data", CREMA_RATE_LIMIT="", CREMA_RUN_WORKER="false") as server:
         yield server
 
 

@@ -17,7 +17,6 @@ from pydantic import TypeAdapter, ValidationError
 from crema import logs, startup
 from crema.accounts.schemas import Address, Password
 from crema.accounts.service import cleanup as accounts_cleanup
-from crema.db import schema
 from crema.db.embedded import EmbeddedPostgresError
 from crema.db.locale import UnfitDatabaseError
 from crema.main import run_worker
@@ -112,7 +111,7 @@ def worker() -> None:
 def migrate() -> None:
     """Bring the database to this version's schema."""
     with _plain_errors(), startup.database(_settings(), join=True) as settings:
-        schema.upgrade(startup.url_of(settings))
+        startup.upgrade(settings)
         typer.echo("The schema is current.")
 
 

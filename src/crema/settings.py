@@ -48,6 +48,11 @@ class Settings(BaseSettings):
     database_url: str | None = Field(
         None, description="PostgreSQL 15 to 18. Without it an embedded one serves from the data folder."
     )
+    migration_url: str | None = Field(
+        None,
+        description="The same database for `crema migrate`, as the role that owns the tables, where"
+        " `database_url` is of the role `crema_app`, which alters nothing.",
+    )
     events_url: str | None = Field(
         None,
         pattern="^(nats|tls)://",
@@ -131,6 +136,7 @@ class Settings(BaseSettings):
             "database_url",
             "events_url",
             "media_url",
+            "migration_url",
             "rate_limit",
             "smtp_url",
         ),

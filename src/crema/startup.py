@@ -15,7 +15,7 @@ from crema.accounts.domain import ADMIN
 from crema.accounts.models import User
 from crema.accounts.service.passwords import Passwords
 from crema.accounts.service.people import make_person
-from crema.db import schema
+from crema.db import roles, schema
 from crema.db.embedded import EmbeddedPostgres, find_running
 from crema.db.locale import check_locale
 from crema.db.session import keep, make_engine, make_sessions
@@ -40,12 +40,13 @@ def database(settings: Settings, *, join: bool = False) -> Iterator[Settings]:
         yield settings
         return
     if join and (url := find_running(settings.data_dir)):
-        yield settings.model_copy(update={"database_url": url})
+        yield settings.model_copy(update={"database_url": roles.as_app(url), "migration_url": url})
         return
     with EmbeddedPostgres(settings.data_dir) as server:
-        url = server.start()
+        owner_url = server.start()
+        url = roles.make_app_role(owner_url)
         os.environ[DATABASE_URL] = url  # for the server processes that uvicorn starts
-        yield settings.model_copy(update={"database_url": url})
+        yield settings.model_copy(update={"database_url": url, "migration_url": owner_url})
 
 
 @asynccontextmanager
@@ -64,11 +65,16 @@ def url_of(settings: Settings) -> str:
     return settings.database_url
 
 
+def upgrade(settings: Settings) -> None:
+    """Bring the schema up to date, as the role that owns it."""
+    schema.upgrade(settings.migration_url or url_of(settings))
+
+
 def migrate(settings: Settings) -> None:
     """Bring the schema up to date where that is ours to do; elsewhere refuse to run on an old one."""
     is_ours = not settings.is_production or settings.embedded
     if is_ours:
-        schema.upgrade(url_of(settings))
+        upgrade(settings)
         return
     engine = create_engine(make_url(url_of(settings)).set(drivername="postgresql+psycopg"))
     with engine.connect() as connection:

@@ -9,6 +9,8 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, make_url, text
 
+from crema.db import roles
+
 SCRIPTS: Final = Path(__file__).parents[1] / "migrations"
 _LOCK: Final = 0x63_72_65_6D_61  # "crema": one migration at a time, whoever starts it
 
@@ -22,7 +24,10 @@ def alembic_config() -> Config:
 
 
 def upgrade(database_url: str) -> None:
-    """Run what is missing. Starting it twice at once is safe: the second waits and finds nothing to do."""
+    """Run what is missing, then let the application's role at the rows.
+
+    Starting it twice at once is safe: the second waits and finds nothing to do.
+    """
     engine = create_engine(make_url(database_url).set(drivername="postgresql+psycopg"))
     with engine.connect() as connection:
         connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _LOCK})
@@ -30,6 +35,7 @@ def upgrade(database_url: str) -> None:
         config = alembic_config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+        roles.grant(connection)
         connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": _LOCK})
         connection.commit()
     engine.dispose()
