@@ -183,7 +183,7 @@ async def test_editors_who_don_t_wait_would_fail(own_app: FastAPI, monkeypatch: 
 
 # The clean-up against a verification
 
-PAIRS = 300
+PAIRS = 200
 AT_ONCE = 20
 SPARED = 10
 """How many more verify than are cleaned up after, so that some are left however slow the machine."""
