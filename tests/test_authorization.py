@@ -52,7 +52,7 @@ def routes_of(app: FastAPI) -> set[str]:
     return documented | (hidden - {"GET /openapi.json"})
 
 
-async def test_the_table_names_every_route_and_no_other(app: FastAPI) -> None:
+async def test_a1_the_table_names_every_route_and_no_other(app: FastAPI) -> None:
     assert routes_of(app) - UNDOCUMENTED == set(TABLE)
 
 
@@ -210,7 +210,7 @@ def finite(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("finite")
 @pytest.mark.parametrize("route", TABLE)
-async def test_each_actor_gets_the_status_of_the_table(
+async def test_a1_each_actor_gets_the_status_of_the_table(
     app: FastAPI, world: World, connection: AsyncConnection, route: str
 ) -> None:
     method, template = route.split()
@@ -229,7 +229,7 @@ async def test_each_actor_gets_the_status_of_the_table(
     assert len(refusals) <= 1, "someone else's must read like what doesn't exist"
 
 
-async def test_no_answer_shape_holds_a_secret(app: FastAPI) -> None:
+async def test_a11_no_answer_shape_holds_a_secret(app: FastAPI) -> None:
     schemas: dict[str, Any] = app.openapi()["components"]["schemas"]
     secret = re.compile(r"hash|secret|^code$|^password$", re.IGNORECASE)
     inputs = {name for name in schemas if not name.endswith("Out")}

@@ -27,7 +27,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.mark.parametrize("role", ["user", "admin"])
-def test_nothing_breaks_and_every_status_is_documented(server: Server, role: str, tmp_path: Path) -> None:
+def test_c8_nothing_breaks_and_every_status_is_documented(server: Server, role: str, tmp_path: Path) -> None:
     chain = load()
     account = next(account for account in chain.accounts if account.role == role)
     credentials = {"email": account.email, "password": chain.demo_password}

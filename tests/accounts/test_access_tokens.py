@@ -61,7 +61,7 @@ async def test_is_good_for_ten_minutes(app: FastAPI, good: str, clock: Clock) ->
 
 
 @pytest.mark.parametrize("claim", ["exp", "iat", "sub", "sid", "iss", "aud", "jti"])
-async def test_refuses_a_token_without_a_claim(app: FastAPI, good: str, claim: str) -> None:
+async def test_t2_refuses_a_token_without_a_claim(app: FastAPI, good: str, claim: str) -> None:
     claims = claims_of(good)
     del claims[claim]
 
@@ -86,7 +86,7 @@ async def test_refuses_a_token_without_a_claim(app: FastAPI, good: str, claim: s
     ],
     ids=str,
 )
-async def test_refuses_claims_of_another_kind(app: FastAPI, good: str, change: dict[str, Any]) -> None:
+async def test_t2_refuses_claims_of_another_kind(app: FastAPI, good: str, change: dict[str, Any]) -> None:
     """Even when the key is ours."""
     forged = jwt.api_jws.encode(
         json.dumps(claims_of(good) | change).encode(), app.state.access_tokens.key, "HS256", headers=TYPED
@@ -138,7 +138,7 @@ def signed_by_hand(header: dict[str, Any], claims: dict[str, Any], key: bytes) -
 
 
 @pytest.mark.filterwarnings("ignore:The HMAC key is")
-async def test_refuses_every_forgery_alike(app: FastAPI, good: str) -> None:
+async def test_t1_refuses_every_forgery_alike(app: FastAPI, good: str) -> None:
     answers = {}
     for name, token in forgeries(good, app.state.access_tokens.key).items():
         async with connect(app) as client:
@@ -149,7 +149,7 @@ async def test_refuses_every_forgery_alike(app: FastAPI, good: str) -> None:
     assert len(answers) >= 25
 
 
-async def test_the_good_one_is_good(app: FastAPI, good: str) -> None:
+async def test_t1_the_good_one_is_good(app: FastAPI, good: str) -> None:
     """What keeps the tests above honest."""
     claims = claims_of(good)
 
@@ -164,7 +164,7 @@ async def test_refuses_other_schemes(client: httpx2.AsyncClient, header: str) ->
     assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
 
 
-async def test_a_token_is_good_for_one_thing_only(
+async def test_t3_a_token_is_good_for_one_thing_only(
     app: FastAPI, client: httpx2.AsyncClient, session: AsyncSession
 ) -> None:
     tokens = await sign_in(client, session)
@@ -174,12 +174,12 @@ async def test_a_token_is_good_for_one_thing_only(
     assert refreshed.status_code == 401
 
 
-def test_refuses_to_start_with_a_short_key() -> None:
+def test_t1_refuses_to_start_with_a_short_key() -> None:
     with pytest.raises(ValueError, match="at least 32 bytes"):
         Settings(_env_file=None, secret_key="x" * 31)
 
 
-async def test_every_purpose_has_a_key_of_its_own(app: FastAPI) -> None:
+async def test_t3_every_purpose_has_a_key_of_its_own(app: FastAPI) -> None:
     keys = {app.state.access_tokens.key, app.state.codes.key, app.state.logins.refresh_key, SECRET.encode()}
 
     assert len(keys) == 4

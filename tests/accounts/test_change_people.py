@@ -81,7 +81,7 @@ async def test_a_put_with_what_one_was_shown_changes_nothing(admin: httpx2.Async
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
 @pytest.mark.parametrize("role", ["user", "manager"])
 @pytest.mark.parametrize("field", [{"role": "admin"}, {"role": "same"}, {"is_active": True}, {"shop_ids": []}], ids=str)
-async def test_nobody_promotes_themselves(
+async def test_a6_nobody_promotes_themselves(
     log_in: LogIn, session: AsyncSession, method: str, role: str, field: dict[str, Any]
 ) -> None:
     """Not even to what they are."""
@@ -114,7 +114,7 @@ async def test_refuses_what_can_t_be_written(
     assert await row(session, customer.person.id) == ("anna@example.com", "Анна", None, "user", True)
 
 
-async def test_a_new_role_counts_at_the_next_request(
+async def test_a12_a_new_role_counts_at_the_next_request(
     admin: httpx2.AsyncClient, customer: httpx2.AsyncClient, manager: httpx2.AsyncClient
 ) -> None:
     assert (await customer.post("/category", json={"name": "Чай"})).status_code == 403
@@ -135,7 +135,7 @@ async def test_an_unknown_role_is_refused(admin: httpx2.AsyncClient, customer: h
     assert (await customer.get("/me")).json()["role"] == "user"
 
 
-async def test_blocking_counts_at_the_next_request_and_for_good(
+async def test_a12_blocking_counts_at_the_next_request_and_for_good(
     client: httpx2.AsyncClient, admin: httpx2.AsyncClient, session: AsyncSession
 ) -> None:
     tokens = await sign_in(client, session)
@@ -184,7 +184,7 @@ async def test_refuses_unknown_and_repeated_shops(
 
 
 @pytest.mark.parametrize("change", [{"role": "user"}, {"is_active": False}])
-async def test_the_last_administrator_stays(
+async def test_a7_the_last_administrator_stays(
     admin: httpx2.AsyncClient, log_in: LogIn, session: AsyncSession, change: dict[str, Any]
 ) -> None:
     await log_in("unverified@example.com", role="admin", is_verified=False)
@@ -205,7 +205,7 @@ async def test_the_last_but_one_administrator_may_go(admin: httpx2.AsyncClient, 
     assert (await patch(other, other.person.id, role="user")).status_code == 409
 
 
-async def test_a_people_editor_raises_nobody_above_themselves(log_in: LogIn, session: AsyncSession) -> None:
+async def test_a6_a_people_editor_raises_nobody_above_themselves(log_in: LogIn, session: AsyncSession) -> None:
     await make_role(session, "personnel", "users:write")
     editor = await log_in("editor@example.com", role="personnel")
     customer = await log_in("anna@example.com")
@@ -243,7 +243,7 @@ async def test_a_people_editor_does_not_touch_who_may_do_more(log_in: LogIn, ses
     assert await mails_to(session, "editor2@example.com") == []
 
 
-async def test_not_even_who_may_do_everything_touches_administrators(
+async def test_a6_not_even_who_may_do_everything_touches_administrators(
     log_in: LogIn, admin: httpx2.AsyncClient, session: AsyncSession
 ) -> None:
     await make_role(session, "deputy", *list(await session.scalars(select(Permission.code))))
@@ -255,7 +255,7 @@ async def test_not_even_who_may_do_everything_touches_administrators(
     assert (await admin.get("/me")).status_code == 200
 
 
-async def test_a_role_that_grows_counts_at_the_next_request(log_in: LogIn, session: AsyncSession) -> None:
+async def test_a12_a_role_that_grows_counts_at_the_next_request(log_in: LogIn, session: AsyncSession) -> None:
     await make_role(session, "trainee")
     trainee = await log_in("trainee@example.com", role="trainee")
     assert (await trainee.get("/users")).status_code == 403
@@ -267,7 +267,7 @@ async def test_a_role_that_grows_counts_at_the_next_request(log_in: LogIn, sessi
     assert (await trainee.get("/users")).status_code == 200
 
 
-async def test_a_new_address_counts_once_it_is_verified(client: httpx2.AsyncClient, session: AsyncSession) -> None:
+async def test_t12_a_new_address_counts_once_it_is_verified(client: httpx2.AsyncClient, session: AsyncSession) -> None:
     tokens = await sign_in(client, session, name="Анна")
     client.headers |= bearer(tokens)
 
@@ -360,14 +360,14 @@ async def test_the_old_address_resets_nothing_any_more(client: httpx2.AsyncClien
         assert (await client.post("/password/reset", json=body | {"email": email})).status_code == 422
 
 
-async def test_letters_to_a_new_address_are_counted(customer: httpx2.AsyncClient, session: AsyncSession) -> None:
+async def test_m2_letters_to_a_new_address_are_counted(customer: httpx2.AsyncClient, session: AsyncSession) -> None:
     statuses = [(await patch(customer, customer.person.id, email="victim@example.com")).status_code for _ in range(4)]
 
     assert statuses == [200, 200, 200, 429]
     assert len(await mails_to(session, "victim@example.com")) == 3
 
 
-async def test_an_administrator_s_change_of_address_needs_the_code_too(
+async def test_t12_an_administrator_s_change_of_address_needs_the_code_too(
     admin: httpx2.AsyncClient, client: httpx2.AsyncClient, session: AsyncSession
 ) -> None:
     user = await sign_up(client, session)

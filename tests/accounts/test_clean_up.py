@@ -29,7 +29,7 @@ async def emails(session: AsyncSession) -> list[str | None]:
     return list(await session.scalars(select(User.email).order_by(User.email)))
 
 
-async def test_two_days_to_the_second(client: httpx2.AsyncClient, session: AsyncSession, clock: Clock) -> None:
+async def test_r5_two_days_to_the_second(client: httpx2.AsyncClient, session: AsyncSession, clock: Clock) -> None:
     await register(client)
     clock.advance(hours=47, minutes=59, seconds=59)
     assert await clean(session, clock) == 0

@@ -51,7 +51,7 @@ async def test_erases_what_is_personal_and_keeps_the_orders(
     assert order["user_id"] == user_id
 
 
-async def test_who_was_deleted_is_nowhere(
+async def test_a12_who_was_deleted_is_nowhere(
     client: httpx2.AsyncClient, session: AsyncSession, admin: httpx2.AsyncClient
 ) -> None:
     tokens = await sign_in(client, session)
@@ -119,7 +119,7 @@ async def test_staff_leave_their_shops_and_their_role(
     assert (await admin.delete(f"/role/{role['id']}")).status_code == 204
 
 
-async def test_the_last_administrator_stays(admin: httpx2.AsyncClient, log_in: LogIn) -> None:
+async def test_a7_the_last_administrator_stays(admin: httpx2.AsyncClient, log_in: LogIn) -> None:
     refused = await admin.delete(f"/user/{admin.person.id}")
 
     assert (refused.status_code, refused.json()["code"]) == (409, "last_admin")

@@ -48,7 +48,7 @@ async def fill(passwords: Passwords) -> list[asyncio.Task[str]]:
     return tasks
 
 
-async def test_a_flood_is_told_to_come_again(
+async def test_t10_a_flood_is_told_to_come_again(
     app: FastAPI, client: httpx2.AsyncClient, session: AsyncSession, let_go: Event
 ) -> None:
     app.state.passwords = Passwords(Held(let_go))
@@ -64,7 +64,7 @@ async def test_a_flood_is_told_to_come_again(
     assert (await register(client)).status_code == 201
 
 
-async def test_who_hangs_up_leaves_the_work_they_began(let_go: Event) -> None:
+async def test_r10_who_hangs_up_leaves_the_work_they_began(let_go: Event) -> None:
     hasher = Held(let_go)
     passwords = Passwords(hasher)
     waiting = await fill(passwords)
@@ -81,11 +81,11 @@ async def test_who_hangs_up_leaves_the_work_they_began(let_go: Event) -> None:
     assert [type(result) for result in results].count(TooBusyError) == THREADS
 
 
-async def test_costs_what_owasp_asks() -> None:
+async def test_t10_costs_what_owasp_asks() -> None:
     assert (await Passwords().hash(PASSWORD)).startswith("$argon2id$v=19$m=19456,t=2,p=1$")
 
 
-async def test_an_unknown_address_takes_as_long_as_a_wrong_password() -> None:
+async def test_t8_an_unknown_address_takes_as_long_as_a_wrong_password() -> None:
     passwords = Passwords()
     known = await passwords.hash(PASSWORD)
     spent: dict[str | None, list[float]] = {known: [], None: []}
@@ -100,7 +100,7 @@ async def test_an_unknown_address_takes_as_long_as_a_wrong_password() -> None:
     assert statistics.median(spent[None]) > 0.005
 
 
-async def test_does_not_stop_the_event_loop() -> None:
+async def test_t10_does_not_stop_the_event_loop() -> None:
     passwords = Passwords()
     hashing = asyncio.create_task(passwords.hash(PASSWORD))
     turns = 0

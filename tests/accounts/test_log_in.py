@@ -92,7 +92,7 @@ async def test_refuses_parameters_it_does_not_know(client: httpx2.AsyncClient, p
     assert (answer.status_code, answer.json()["code"]) == (422, "unknown_parameter")
 
 
-async def test_wrong_unknown_and_blocked_look_the_same(client: httpx2.AsyncClient, session: AsyncSession) -> None:
+async def test_t8_wrong_unknown_and_blocked_look_the_same(client: httpx2.AsyncClient, session: AsyncSession) -> None:
     await sign_up(client, session)
     await sign_up(client, session, "blocked@example.com")
     await session.execute(update(User).where(User.email == "blocked@example.com").values(is_active=False))
@@ -131,7 +131,7 @@ async def test_right_passwords_of_an_unverified_address_are_no_wrong_tries(clien
     assert [(await authenticate(client)).status_code for _ in range(7)] == [403] * 7
 
 
-async def test_five_wrong_passwords_and_then_a_quarter_of_an_hour_s_rest(
+async def test_t9_five_wrong_passwords_and_then_a_quarter_of_an_hour_s_rest(
     client: httpx2.AsyncClient, session: AsyncSession, clock: Clock
 ) -> None:
     await sign_up(client, session)
@@ -154,7 +154,7 @@ async def test_an_unknown_address_is_throttled_like_a_known_one(client: httpx2.A
     assert statuses == [401] * 5 + [429]
 
 
-async def test_nothing_the_client_says_resets_the_count(client: httpx2.AsyncClient, session: AsyncSession) -> None:
+async def test_t9_nothing_the_client_says_resets_the_count(client: httpx2.AsyncClient, session: AsyncSession) -> None:
     """Neither the address's case, nor headers that claim another network, nor the other login route."""
     await sign_up(client, session, "änna@example.com")
     for number, email in enumerate(["änna@example.com", "ÄNNA@Example.com", "änna@EXAMPLE.com", "Ännа@example.com"]):
@@ -176,7 +176,7 @@ async def test_a_right_password_gives_the_count_back(client: httpx2.AsyncClient,
         assert (await authenticate(client)).status_code == 200
 
 
-async def test_nobody_is_locked_out_of_another_network(app: FastAPI, session: AsyncSession) -> None:
+async def test_t9_nobody_is_locked_out_of_another_network(app: FastAPI, session: AsyncSession) -> None:
     async with from_address(app, "203.0.113.7") as guesser, from_address(app, "198.51.100.9") as owner:
         await sign_up(owner, session)
         for _ in range(6):
@@ -186,7 +186,7 @@ async def test_nobody_is_locked_out_of_another_network(app: FastAPI, session: As
         assert (await authenticate(owner)).status_code == 200
 
 
-async def test_a_network_is_throttled_as_one(app: FastAPI, session: AsyncSession) -> None:
+async def test_t9_a_network_is_throttled_as_one(app: FastAPI, session: AsyncSession) -> None:
     app.state.logins = replace(app.state.logins, tries_per_network=3)
     for number in range(3):
         async with from_address(app, f"203.0.113.{number}") as guesser:
@@ -229,11 +229,11 @@ async def test_a_password_hashed_at_another_cost_is_hashed_anew(
     assert (await authenticate(client)).status_code == 200
 
 
-async def test_hashing_costs_what_owasp_asks(app: FastAPI) -> None:
+async def test_t10_hashing_costs_what_owasp_asks(app: FastAPI) -> None:
     assert (await Passwords().hash(PASSWORD)).startswith("$argon2id$v=19$m=19456,t=2,p=1$")
 
 
-async def test_an_unknown_address_takes_as_long_as_a_wrong_password() -> None:
+async def test_t8_an_unknown_address_takes_as_long_as_a_wrong_password() -> None:
     passwords = Passwords()
     known = await passwords.hash(PASSWORD)
     spent: dict[str | None, list[float]] = {known: [], None: []}
@@ -248,7 +248,7 @@ async def test_an_unknown_address_takes_as_long_as_a_wrong_password() -> None:
     assert statistics.median(spent[None]) > 0.005
 
 
-async def test_hashing_does_not_stop_the_event_loop() -> None:
+async def test_t10_hashing_does_not_stop_the_event_loop() -> None:
     passwords = Passwords()
     hashing = asyncio.create_task(passwords.hash(PASSWORD))
     turns = 0

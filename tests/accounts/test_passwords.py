@@ -38,7 +38,7 @@ async def refreshed(client: httpx2.AsyncClient, tokens: dict[str, Any]) -> int:
     return (await client.post("/refresh", json={"refresh_token": tokens["refresh_token"]})).status_code
 
 
-async def test_forgetting_tells_nothing_about_the_address(client: httpx2.AsyncClient, session: AsyncSession) -> None:
+async def test_t8_forgetting_tells_nothing_about_the_address(client: httpx2.AsyncClient, session: AsyncSession) -> None:
     await sign_up(client, session, name="Анна")
     await register(client, "unverified@example.com")
     await sign_up(client, session, "blocked@example.com")
@@ -56,7 +56,7 @@ async def test_forgetting_tells_nothing_about_the_address(client: httpx2.AsyncCl
     assert letters == {"anna": 1, "unverified": 0, "blocked": 0, "nobody": 0}
 
 
-async def test_a_code_sets_a_new_password_and_ends_every_login(
+async def test_t6_a_code_sets_a_new_password_and_ends_every_login(
     client: httpx2.AsyncClient, session: AsyncSession
 ) -> None:
     phone = await sign_in(client, session, name="Анна")
@@ -86,7 +86,7 @@ async def test_a_reset_code_is_good_once(client: httpx2.AsyncClient, session: As
     assert (await authenticate(client, password=NEW)).status_code == 200
 
 
-async def test_a_reset_code_is_worth_five_guesses(client: httpx2.AsyncClient, session: AsyncSession) -> None:
+async def test_t7_a_reset_code_is_worth_five_guesses(client: httpx2.AsyncClient, session: AsyncSession) -> None:
     await sign_up(client, session)
     await forgot(client)
     code = await last_code(session, template="password_reset")
@@ -107,7 +107,7 @@ async def test_a_reset_code_lives_a_quarter_of_an_hour(
     assert (await reset(client, await last_code(session, template="password_reset"))).status_code == 422
 
 
-async def test_codes_of_one_kind_are_no_good_for_another(client: httpx2.AsyncClient, session: AsyncSession) -> None:
+async def test_t3_codes_of_one_kind_are_no_good_for_another(client: httpx2.AsyncClient, session: AsyncSession) -> None:
     await register(client, "boris@example.com")
     assert (await reset(client, await last_code(session, "boris@example.com"), "boris@example.com")).status_code == 422
     tokens = await sign_in(client, session)
@@ -119,7 +119,7 @@ async def test_codes_of_one_kind_are_no_good_for_another(client: httpx2.AsyncCli
     assert await me(client, tokens) == 200
 
 
-async def test_three_letters_an_hour_and_then_silence(
+async def test_m2_three_letters_an_hour_and_then_silence(
     client: httpx2.AsyncClient, session: AsyncSession, clock: Clock
 ) -> None:
     await sign_up(client, session)
@@ -133,7 +133,7 @@ async def test_three_letters_an_hour_and_then_silence(
     assert len(await mails_to(session, template="password_reset")) == 4
 
 
-async def test_the_old_password_sets_a_new_one_and_ends_every_other_login(
+async def test_t6_the_old_password_sets_a_new_one_and_ends_every_other_login(
     client: httpx2.AsyncClient, session: AsyncSession
 ) -> None:
     here = await sign_in(client, session)
@@ -148,7 +148,7 @@ async def test_the_old_password_sets_a_new_one_and_ends_every_other_login(
     assert len(await mails_to(session, template="password_changed")) == 1
 
 
-async def test_a_wrong_old_password_changes_nothing(client: httpx2.AsyncClient, session: AsyncSession) -> None:
+async def test_t12_a_wrong_old_password_changes_nothing(client: httpx2.AsyncClient, session: AsyncSession) -> None:
     here = await sign_in(client, session)
     there = (await authenticate(client)).json()
 
@@ -160,7 +160,7 @@ async def test_a_wrong_old_password_changes_nothing(client: httpx2.AsyncClient, 
     assert await mails_to(session, template="password_changed") == []
 
 
-async def test_a_stolen_login_guesses_the_old_password_five_times(
+async def test_t12_a_stolen_login_guesses_the_old_password_five_times(
     client: httpx2.AsyncClient, session: AsyncSession
 ) -> None:
     tokens = await sign_in(client, session)
@@ -171,7 +171,7 @@ async def test_a_stolen_login_guesses_the_old_password_five_times(
 
 
 @pytest.mark.parametrize("way", ["reset", "change"])
-async def test_a_new_password_voids_what_a_thief_had_under_way(
+async def test_t6_a_new_password_voids_what_a_thief_had_under_way(
     client: httpx2.AsyncClient, session: AsyncSession, way: str
 ) -> None:
     """A change of address asked for from a stolen login must not be confirmed after the owner locked it out."""

@@ -36,7 +36,7 @@ async def test_gives_the_next_pair(client: httpx2.AsyncClient, session: AsyncSes
     assert (await me(client, first), await me(client, second)) == (401, 200)
 
 
-async def test_keeps_only_hashes(client: httpx2.AsyncClient, session: AsyncSession) -> None:
+async def test_t4_keeps_only_hashes(client: httpx2.AsyncClient, session: AsyncSession) -> None:
     tokens = await sign_in(client, session)
 
     kept = await session.scalar(select(RefreshToken.token_hash))
@@ -56,7 +56,7 @@ async def test_the_chain_goes_on(client: httpx2.AsyncClient, session: AsyncSessi
     assert await session.scalar(live) == 1
 
 
-async def test_an_answer_lost_on_the_way_can_be_had_again(
+async def test_t4_an_answer_lost_on_the_way_can_be_had_again(
     client: httpx2.AsyncClient, session: AsyncSession, clock: Clock
 ) -> None:
     first = await sign_in(client, session)
@@ -70,7 +70,7 @@ async def test_an_answer_lost_on_the_way_can_be_had_again(
     assert await session.scalar(select(func.count()).select_from(RefreshToken)) == 2
 
 
-async def test_a_stolen_token_ends_the_session_and_a_letter_says_so(
+async def test_t4_a_stolen_token_ends_the_session_and_a_letter_says_so(
     client: httpx2.AsyncClient, session: AsyncSession, clock: Clock
 ) -> None:
     stolen = await sign_in(client, session, name="Анна")
@@ -122,7 +122,7 @@ async def test_a_login_lives_thirty_days(client: httpx2.AsyncClient, session: As
 
 
 @pytest.mark.parametrize("change", [{"is_active": False}])
-async def test_a_blocked_person_gets_nothing(
+async def test_a12_a_blocked_person_gets_nothing(
     client: httpx2.AsyncClient, session: AsyncSession, change: dict[str, Any]
 ) -> None:
     tokens = await sign_in(client, session)

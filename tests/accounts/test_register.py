@@ -70,7 +70,7 @@ async def test_keeps_neither_the_code_nor_the_password(client: httpx2.AsyncClien
 
 
 @pytest.mark.parametrize("email", ["anna@example.com", "Anna@Example.COM"])
-async def test_refuses_a_verified_address_in_any_case(
+async def test_t11_refuses_a_verified_address_in_any_case(
     client: httpx2.AsyncClient, session: AsyncSession, email: str
 ) -> None:
     await sign_up(client, session)
@@ -129,7 +129,7 @@ async def test_each_code_confirms_the_attempt_it_was_sent_for(
     ],
     ids=lambda extra: next(iter(extra)),
 )
-async def test_refuses_what_is_given_and_not_taken(
+async def test_a6_refuses_what_is_given_and_not_taken(
     client: httpx2.AsyncClient, session: AsyncSession, extra: dict[str, Any]
 ) -> None:
     answer = await register(client, **extra)
@@ -160,7 +160,7 @@ async def test_refuses_odd_bodies(client: httpx2.AsyncClient, session: AsyncSess
 @pytest.mark.parametrize(
     "email", ["anna", "a@x.org\n", "a@x.org\r\nBcc: b@x.org", "a\x00@x.org", "a@x", f"{'a' * 250}@x.org", "a@b@x.org"]
 )
-async def test_refuses_what_is_no_address(client: httpx2.AsyncClient, session: AsyncSession, email: str) -> None:
+async def test_t11_refuses_what_is_no_address(client: httpx2.AsyncClient, session: AsyncSession, email: str) -> None:
     answer = await register(client, email)
 
     assert answer.status_code == 422
@@ -168,7 +168,7 @@ async def test_refuses_what_is_no_address(client: httpx2.AsyncClient, session: A
 
 
 @pytest.mark.parametrize("password", ["seven77", "x" * 129])
-async def test_refuses_short_and_long_passwords(
+async def test_t10_refuses_short_and_long_passwords(
     client: httpx2.AsyncClient, session: AsyncSession, password: str
 ) -> None:
     answer = await register(client, password=password)
@@ -196,7 +196,7 @@ async def test_a_password_is_the_same_from_every_keyboard(client: httpx2.AsyncCl
     assert answer.status_code == 200
 
 
-async def test_sends_three_codes_an_hour_to_an_address_and_then_says_so(
+async def test_m2_sends_three_codes_an_hour_to_an_address_and_then_says_so(
     client: httpx2.AsyncClient, session: AsyncSession, clock: Clock
 ) -> None:
     for name in "абв":
@@ -212,7 +212,7 @@ async def test_sends_three_codes_an_hour_to_an_address_and_then_says_so(
     assert (await register(client)).status_code == 201
 
 
-async def test_sends_five_codes_a_day_to_an_address(client: httpx2.AsyncClient, clock: Clock) -> None:
+async def test_m2_sends_five_codes_a_day_to_an_address(client: httpx2.AsyncClient, clock: Clock) -> None:
     statuses = []
     for _ in range(6):
         clock.advance(hours=1, minutes=1)
@@ -221,7 +221,9 @@ async def test_sends_five_codes_a_day_to_an_address(client: httpx2.AsyncClient, 
     assert statuses == [201] * 5 + [429]
 
 
-async def test_one_network_registers_only_so_many(client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_m2_one_network_registers_only_so_many(
+    client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(registration, "REGISTRATIONS_AN_HOUR", 2)
 
     statuses = [(await register(client, f"{name}@example.com")).status_code for name in "abc"]
@@ -229,7 +231,9 @@ async def test_one_network_registers_only_so_many(client: httpx2.AsyncClient, mo
     assert statuses == [201, 201, 429]
 
 
-async def test_a_flood_is_told_to_come_again(app: FastAPI, client: httpx2.AsyncClient, session: AsyncSession) -> None:
+async def test_t10_a_flood_is_told_to_come_again(
+    app: FastAPI, client: httpx2.AsyncClient, session: AsyncSession
+) -> None:
     places = app.state.passwords._places
     taken = 0
     while places.acquire(blocking=False):
@@ -246,7 +250,7 @@ async def test_a_flood_is_told_to_come_again(app: FastAPI, client: httpx2.AsyncC
     assert await count_users(session) == 0
 
 
-async def test_who_hangs_up_leaves_no_place_taken(app: FastAPI) -> None:
+async def test_r10_who_hangs_up_leaves_no_place_taken(app: FastAPI) -> None:
     passwords = app.state.passwords
     before = passwords._places._value
 

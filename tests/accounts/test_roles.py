@@ -124,7 +124,7 @@ async def test_changes_only_what_is_sent(admin: httpx2.AsyncClient, clock: Clock
     assert answer.json() == role | {"permissions": ["menu:write"], "updated_at": "2026-11-23T09:01:00Z"}
 
 
-async def test_what_a_role_allows_counts_at_the_next_request(admin: httpx2.AsyncClient, log_in: LogIn) -> None:
+async def test_a12_what_a_role_allows_counts_at_the_next_request(admin: httpx2.AsyncClient, log_in: LogIn) -> None:
     role = await make(admin)
     trainee = await log_in("trainee@example.com", role="trainee")
     assert (await trainee.post("/category", json={"name": "Чай"})).status_code == 403
@@ -195,7 +195,7 @@ async def test_an_unknown_role_is_not_there(admin: httpx2.AsyncClient) -> None:
     assert [answer.status_code for answer in answers] == [404] * 4
 
 
-async def test_nobody_grants_what_they_don_t_have(
+async def test_a6_nobody_grants_what_they_don_t_have(
     admin: httpx2.AsyncClient, log_in: LogIn, session: AsyncSession
 ) -> None:
     own = await make(admin, name="clerk", permissions=["roles:write", "orders:read"])

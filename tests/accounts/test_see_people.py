@@ -46,7 +46,7 @@ async def test_tells_role_permissions_and_shops(log_in: LogIn, session: AsyncSes
     assert (user["role"], user["permissions"], user["shop_ids"]) == ("barista", ["orders:read", "orders:write"], [])
 
 
-async def test_the_unverified_have_to_verify_first(log_in: LogIn) -> None:
+async def test_t13_the_unverified_have_to_verify_first(log_in: LogIn) -> None:
     unverified = await log_in("new@example.com", is_verified=False)
 
     answers = [await unverified.get(path) for path in ("/me", f"/user/{unverified.person.id}", "/sessions")]
@@ -54,7 +54,7 @@ async def test_the_unverified_have_to_verify_first(log_in: LogIn) -> None:
     assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {(403, "email_not_verified")}
 
 
-async def test_one_sees_oneself(customer: httpx2.AsyncClient) -> None:
+async def test_a2_one_sees_oneself(customer: httpx2.AsyncClient) -> None:
     answer = await customer.get(f"/user/{customer.person.id}")
 
     assert answer.json() == (await customer.get("/me")).json()
@@ -62,7 +62,7 @@ async def test_one_sees_oneself(customer: httpx2.AsyncClient) -> None:
 
 @pytest.mark.parametrize("role", ["user", "barista", "manager", "support"])
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
-async def test_others_look_as_if_they_weren_t_there(
+async def test_a2_others_look_as_if_they_weren_t_there(
     log_in: LogIn, customer: httpx2.AsyncClient, method: str, role: str
 ) -> None:
     other = await log_in("other@example.com", role=role)
@@ -77,7 +77,7 @@ async def test_others_look_as_if_they_weren_t_there(
     assert (await customer.get("/me")).json()["name"] == "Анна"
 
 
-async def test_an_administrator_sees_anyone(admin: httpx2.AsyncClient, customer: httpx2.AsyncClient) -> None:
+async def test_a2_an_administrator_sees_anyone(admin: httpx2.AsyncClient, customer: httpx2.AsyncClient) -> None:
     answer = await admin.get(f"/user/{customer.person.id}")
 
     assert answer.json() == (await customer.get("/me")).json()
@@ -140,7 +140,7 @@ async def test_a_cursor_walks_all_of_them(admin: httpx2.AsyncClient, session: As
     assert len(seen) == len(set(seen)) == 8
 
 
-async def test_no_undeclared_column_is_asked_about(admin: httpx2.AsyncClient) -> None:
+async def test_f1_no_undeclared_column_is_asked_about(admin: httpx2.AsyncClient) -> None:
     """Neither by its values nor by totals, also not a column that is added one day."""
     declared = {"id", "email", "name", "phone", "is_active", "created_at", "updated_at"}
     asked = [
@@ -185,7 +185,7 @@ async def test_a_page_costs_the_same_however_long(
     assert costs[0] == costs[1] <= 4
 
 
-async def test_an_answer_holds_no_secret(
+async def test_a11_an_answer_holds_no_secret(
     admin: httpx2.AsyncClient, client: httpx2.AsyncClient, session: AsyncSession
 ) -> None:
     await sign_up(client, session, "boris@example.com")

@@ -22,7 +22,7 @@ async def sessions_of(client: httpx2.AsyncClient, tokens: dict[str, Any]) -> lis
     return items
 
 
-async def test_logging_out_ends_both_tokens_at_once(client: httpx2.AsyncClient, session: AsyncSession) -> None:
+async def test_t5_logging_out_ends_both_tokens_at_once(client: httpx2.AsyncClient, session: AsyncSession) -> None:
     tokens = await sign_in(client, session)
     other = (await authenticate(client)).json()
 
@@ -65,7 +65,7 @@ async def test_pages_through_logins(client: httpx2.AsyncClient, session: AsyncSe
     assert (len(page["items"]), page["total"], page["pages"]) == (1, 3, 2)
 
 
-async def test_ends_another_login(client: httpx2.AsyncClient, session: AsyncSession) -> None:
+async def test_t5_ends_another_login(client: httpx2.AsyncClient, session: AsyncSession) -> None:
     here = await sign_in(client, session)
     there = (await authenticate(client)).json()
     other = next(login for login in await sessions_of(client, here) if not login["is_current"])
@@ -76,7 +76,7 @@ async def test_ends_another_login(client: httpx2.AsyncClient, session: AsyncSess
     assert (await me(client, here), await me(client, there)) == (200, 401)
 
 
-async def test_someone_else_s_login_is_not_there(client: httpx2.AsyncClient, session: AsyncSession) -> None:
+async def test_a4_someone_else_s_login_is_not_there(client: httpx2.AsyncClient, session: AsyncSession) -> None:
     anna = await sign_in(client, session)
     boris = await sign_in(client, session, "boris@example.com")
     [his] = await sessions_of(client, boris)

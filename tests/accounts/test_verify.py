@@ -36,7 +36,7 @@ async def test_the_code_verifies_the_person(client: httpx2.AsyncClient, session:
     assert (await authenticate(client)).status_code == 200
 
 
-async def test_a_code_is_good_once_and_leaves_nothing(client: httpx2.AsyncClient, session: AsyncSession) -> None:
+async def test_t7_a_code_is_good_once_and_leaves_nothing(client: httpx2.AsyncClient, session: AsyncSession) -> None:
     await register(client)
     code = await last_code(session)
     await verify(client, code)
@@ -47,7 +47,7 @@ async def test_a_code_is_good_once_and_leaves_nothing(client: httpx2.AsyncClient
     assert await session.scalar(select(func.count()).select_from(OneTimeCode)) == 0
 
 
-async def test_a_code_lives_a_quarter_of_an_hour(
+async def test_t7_a_code_lives_a_quarter_of_an_hour(
     client: httpx2.AsyncClient, session: AsyncSession, clock: Clock
 ) -> None:
     await register(client)
@@ -59,7 +59,7 @@ async def test_a_code_lives_a_quarter_of_an_hour(
     assert not await is_verified(session)
 
 
-async def test_the_sixth_guess_is_wrong_even_when_it_is_right(
+async def test_t7_the_sixth_guess_is_wrong_even_when_it_is_right(
     client: httpx2.AsyncClient, session: AsyncSession
 ) -> None:
     await register(client)
@@ -93,7 +93,7 @@ async def test_a_guess_counts_on_every_live_code(client: httpx2.AsyncClient, ses
     assert [(await verify(client, code)).status_code for code in live] == [422] * 3
 
 
-async def test_all_refusals_look_the_same(client: httpx2.AsyncClient, session: AsyncSession, clock: Clock) -> None:
+async def test_t8_all_refusals_look_the_same(client: httpx2.AsyncClient, session: AsyncSession, clock: Clock) -> None:
     await sign_up(client, session, "verified@example.com")
     used = await last_code(session, "verified@example.com")
     await register(client, "expired@example.com")
@@ -170,7 +170,7 @@ async def test_resends_a_code_for_the_latest_attempt(client: httpx2.AsyncClient,
     assert (await verify(client, first)).status_code == 422
 
 
-async def test_resending_tells_nothing_about_the_address(client: httpx2.AsyncClient, session: AsyncSession) -> None:
+async def test_t8_resending_tells_nothing_about_the_address(client: httpx2.AsyncClient, session: AsyncSession) -> None:
     await sign_up(client, session, "verified@example.com")
     await register(client)
 

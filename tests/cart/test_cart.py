@@ -108,7 +108,7 @@ async def test_another_configuration_is_another_line(
 
 
 @pytest.mark.parametrize("quantity", [0, -1, 51, 10**9, 1.5, "1", True, None])
-async def test_refuses_what_is_no_quantity(
+async def test_a9_refuses_what_is_no_quantity(
     customer: httpx2.AsyncClient, latte: Latte, sessions: Sessions, quantity: object
 ) -> None:
     response = await customer.post("/cart", json={"product_id": str(latte.id), "quantity": quantity})
@@ -117,7 +117,7 @@ async def test_refuses_what_is_no_quantity(
     assert await count_items(sessions) == 0
 
 
-async def test_refuses_to_grow_past_fifty(customer: httpx2.AsyncClient, latte: Latte) -> None:
+async def test_a9_refuses_to_grow_past_fifty(customer: httpx2.AsyncClient, latte: Latte) -> None:
     await add(customer, latte.id, quantity=30)
 
     response = await customer.post("/cart", json={"product_id": str(latte.id), "quantity": 21})
@@ -148,7 +148,7 @@ async def test_a_broken_group_rule_names_the_group(customer: httpx2.AsyncClient,
 
 
 @pytest.mark.parametrize("field", ["price", "total", "unit_price", "discount", "cart_id", "user_id"])
-async def test_refuses_fields_that_are_ours(customer: httpx2.AsyncClient, latte: Latte, field: str) -> None:
+async def test_a8_refuses_fields_that_are_ours(customer: httpx2.AsyncClient, latte: Latte, field: str) -> None:
     response = await customer.post("/cart", json={"product_id": str(latte.id), field: "1.00"})
 
     assert response.status_code == 422
@@ -221,7 +221,7 @@ async def test_an_item_that_becomes_equal_to_another_joins_it(customer: httpx2.A
     assert [item["quantity"] for item in changed.json()["items"]] == [3]
 
 
-async def test_someone_else_s_item_is_not_there(
+async def test_a4_someone_else_s_item_is_not_there(
     customer: httpx2.AsyncClient, other_customer: httpx2.AsyncClient, latte: Latte
 ) -> None:
     item_id = (await add(customer, latte.id))["items"][0]["id"]
@@ -261,7 +261,7 @@ async def test_the_shop_is_chosen_and_left_open_again(customer: httpx2.AsyncClie
     assert (await customer.put("/cart/shop", json={"shop_id": None})).json()["shop_id"] is None
 
 
-async def test_there_is_one_cart_a_person(customer: httpx2.AsyncClient, latte: Latte, sessions: Sessions) -> None:
+async def test_a4_there_is_one_cart_a_person(customer: httpx2.AsyncClient, latte: Latte, sessions: Sessions) -> None:
     await add(customer, latte.id)
     await customer.get("/cart")
 

@@ -51,7 +51,7 @@ async def count(session: AsyncSession, table: type[Any]) -> int:
 # One address, many registrations
 
 
-async def test_one_address_is_one_row_however_many_register_it(
+async def test_t11_one_address_is_one_row_however_many_register_it(
     client: httpx2.AsyncClient, session: AsyncSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(registration, "MAILS", {})
@@ -62,7 +62,7 @@ async def test_one_address_is_one_row_however_many_register_it(
     assert await count(session, User) == 1
 
 
-async def test_looking_before_inserting_would_make_many_rows(
+async def test_t11_looking_before_inserting_would_make_many_rows(
     client: httpx2.AsyncClient, session: AsyncSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The twin: look, then insert, and no index to stop it."""
@@ -100,7 +100,7 @@ class Comparing:
         return hmac.compare_digest(one, other)
 
 
-async def test_parallel_guesses_are_five_comparisons(
+async def test_t7_parallel_guesses_are_five_comparisons(
     client: httpx2.AsyncClient, session: AsyncSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     comparing = Comparing()
@@ -115,7 +115,7 @@ async def test_parallel_guesses_are_five_comparisons(
     assert (await verify(client, code)).status_code == 422
 
 
-async def test_counting_after_comparing_would_compare_every_guess(
+async def test_t7_counting_after_comparing_would_compare_every_guess(
     client: httpx2.AsyncClient, session: AsyncSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The twin: read the tries, compare, then count."""
@@ -154,7 +154,7 @@ def reset(client: httpx2.AsyncClient, code: str, number: int) -> Any:
     return client.post("/password/reset", json=body)
 
 
-async def test_a_right_code_is_good_once_for_many_at_once(client: httpx2.AsyncClient, session: AsyncSession) -> None:
+async def test_t7_a_right_code_is_good_once_for_many_at_once(client: httpx2.AsyncClient, session: AsyncSession) -> None:
     await register(client)
     code = await last_code(session)
 
@@ -167,7 +167,7 @@ async def test_one_reset_code_is_one_new_password(client: httpx2.AsyncClient, re
     assert statuses == {204: 1, 422: RIVALS - 1}
 
 
-async def test_a_code_that_is_not_spent_would_be_good_for_many(
+async def test_t7_a_code_that_is_not_spent_would_be_good_for_many(
     client: httpx2.AsyncClient, reset_code: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The twin: nobody takes the code away."""
@@ -182,7 +182,7 @@ async def test_a_code_that_is_not_spent_would_be_good_for_many(
     assert statuses[204] > 1
 
 
-async def test_one_address_goes_to_one_of_many_who_prove_it(
+async def test_t12_one_address_goes_to_one_of_many_who_prove_it(
     client: httpx2.AsyncClient, session: AsyncSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(registration, "MAILS", {})
@@ -218,7 +218,7 @@ def verified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return compared
 
 
-async def test_parallel_logins_are_five_comparisons(
+async def test_t9_parallel_logins_are_five_comparisons(
     client: httpx2.AsyncClient, session: AsyncSession, verified: list[str]
 ) -> None:
     await sign_up(client, session)
@@ -229,7 +229,7 @@ async def test_parallel_logins_are_five_comparisons(
     assert len(verified) == 5
 
 
-async def test_counting_by_reading_first_would_compare_them_all(
+async def test_t9_counting_by_reading_first_would_compare_them_all(
     client: httpx2.AsyncClient, session: AsyncSession, verified: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The twin: read the count, then write it."""
@@ -257,7 +257,7 @@ async def test_counting_by_reading_first_would_compare_them_all(
 
 
 @pytest.mark.parametrize("act", ["changes the password", "is blocked", "is deleted"])
-async def test_a_login_under_way_does_not_outlive_what_its_owner_does(
+async def test_t6_a_login_under_way_does_not_outlive_what_its_owner_does(
     client: httpx2.AsyncClient, session: AsyncSession, monkeypatch: pytest.MonkeyPatch, act: str
 ) -> None:
     await sign_up(client, session)

@@ -62,7 +62,7 @@ async def live_tokens(session: AsyncSession) -> int:
     return await session.scalar(live) or 0
 
 
-async def test_one_token_has_one_successor(client: httpx2.AsyncClient, session: AsyncSession) -> None:
+async def test_t4_one_token_has_one_successor(client: httpx2.AsyncClient, session: AsyncSession) -> None:
     tokens = await sign_in(client, session)
 
     answers = await refresh_at_once(client, tokens)
@@ -72,7 +72,7 @@ async def test_one_token_has_one_successor(client: httpx2.AsyncClient, session: 
     assert await live_tokens(session) == 1
 
 
-async def test_spending_without_a_guard_would_make_many_successors(
+async def test_t4_spending_without_a_guard_would_make_many_successors(
     client: httpx2.AsyncClient, session: AsyncSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The twin: look whether it is spent, then spend it, and no index to stop it."""
@@ -97,7 +97,7 @@ async def test_spending_without_a_guard_would_make_many_successors(
     assert await live_tokens(session) > 1
 
 
-async def test_a_thief_s_many_tries_are_one_letter(
+async def test_t4_a_thief_s_many_tries_are_one_letter(
     client: httpx2.AsyncClient, session: AsyncSession, clock: Clock
 ) -> None:
     tokens = await sign_in(client, session)
@@ -130,7 +130,7 @@ async def demote_each_other(app: FastAPI, session: AsyncSession, *, how: str) ->
 
 
 @pytest.mark.parametrize("how", ["demote", "block", "delete"])
-async def test_somebody_keeps_the_keys(own_app: FastAPI, session: AsyncSession, how: str) -> None:
+async def test_a7_somebody_keeps_the_keys(own_app: FastAPI, session: AsyncSession, how: str) -> None:
     for _ in range(5):
         statuses, left = await demote_each_other(own_app, session, how=how)
 
@@ -139,7 +139,7 @@ async def test_somebody_keeps_the_keys(own_app: FastAPI, session: AsyncSession, 
         assert left == 1
 
 
-async def test_counting_without_a_lock_would_lose_the_keys(
+async def test_a7_counting_without_a_lock_would_lose_the_keys(
     own_app: FastAPI, session: AsyncSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The twin: count the administrators and hope."""
@@ -232,7 +232,7 @@ async def make_forgotten(app: FastAPI, emails: list[str], clock: Clock) -> dict[
     return claims
 
 
-async def test_nobody_is_deleted_who_was_told_they_are_verified(
+async def test_r5_nobody_is_deleted_who_was_told_they_are_verified(
     own_app: FastAPI, session: AsyncSession, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(codes, "TRIES_PER_NETWORK", PAIRS * 10)
@@ -243,7 +243,7 @@ async def test_nobody_is_deleted_who_was_told_they_are_verified(
     assert min(ends["200 verified"], ends["422 gone"]) >= PAIRS // AT_ONCE, "the two hardly met"
 
 
-async def test_looking_before_deleting_would_delete_the_verified(
+async def test_r5_looking_before_deleting_would_delete_the_verified(
     own_app: FastAPI, session: AsyncSession, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The twin: look who is due, then delete them."""

@@ -102,11 +102,13 @@ async def upload_two_for_one_place(
     return sorted(answer.status_code for answer in answers), len(shown)
 
 
-async def test_two_uploads_never_exceed_the_limit(editor: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_u4_two_uploads_never_exceed_the_limit(
+    editor: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert await upload_two_for_one_place(editor, monkeypatch) == ([201, 409], MAX_IMAGES)
 
 
-async def test_without_the_products_lock_two_uploads_exceed_the_limit(
+async def test_u4_without_the_products_lock_two_uploads_exceed_the_limit(
     editor: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def unlocked(session: AsyncSession, product_id: UUID) -> Product:

@@ -66,7 +66,7 @@ async def order_one_cart(client: httpx2.AsyncClient, product_id: UUID) -> list[i
     return await together(*(client.post("/order", json={}) for _ in range(RIVALS)))
 
 
-async def test_one_cart_is_one_order_whoever_presses_when(
+async def test_r1_one_cart_is_one_order_whoever_presses_when(
     customer: httpx2.AsyncClient, own_sessions: Sessions, product_id: UUID
 ) -> None:
     for round_ in range(1, 6):
@@ -74,7 +74,7 @@ async def test_one_cart_is_one_order_whoever_presses_when(
         assert await count(own_sessions, Order) == round_
 
 
-async def test_reading_the_cart_before_emptying_it_would_sell_it_twice(
+async def test_r1_reading_the_cart_before_emptying_it_would_sell_it_twice(
     customer: httpx2.AsyncClient, own_sessions: Sessions, product_id: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The twin: read, then delete, and no lock on the person."""
@@ -134,7 +134,7 @@ async def same_key(client: httpx2.AsyncClient, product_id: UUID, key: str) -> li
     )
 
 
-async def test_one_key_is_one_order_and_one_answer(
+async def test_r8_one_key_is_one_order_and_one_answer(
     customer: httpx2.AsyncClient, own_sessions: Sessions, product_id: UUID
 ) -> None:
     for round_ in range(1, 11):
@@ -147,7 +147,7 @@ async def test_one_key_is_one_order_and_one_answer(
         assert await count(own_sessions, Order) == round_
 
 
-async def test_without_the_record_one_key_would_be_many_orders(
+async def test_r8_without_the_record_one_key_would_be_many_orders(
     customer: httpx2.AsyncClient, own_sessions: Sessions, product_id: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The twin: the key is ignored."""
@@ -172,7 +172,7 @@ async def cancel_against_accept(
     return await together(*requests)
 
 
-async def test_an_order_is_cancelled_once_and_its_history_has_no_gap(
+async def test_r4_an_order_is_cancelled_once_and_its_history_has_no_gap(
     customer: httpx2.AsyncClient, barista: httpx2.AsyncClient, own_sessions: Sessions, product_id: UUID
 ) -> None:
     for _ in range(10):
@@ -194,7 +194,7 @@ async def broken_histories(sessions: Sessions) -> int:
         return await session.scalar(broken) or 0
 
 
-async def test_without_the_row_lock_the_history_would_break(
+async def test_r4_without_the_row_lock_the_history_would_break(
     customer: httpx2.AsyncClient,
     barista: httpx2.AsyncClient,
     own_sessions: Sessions,

@@ -40,7 +40,9 @@ async def stored(sessions: Sessions) -> list[tuple[int, str]]:
         return [(seq, client_id) for seq, client_id in rows]
 
 
-async def test_each_message_is_stored_once_and_numbered_without_gaps(own_app: FastAPI, own_sessions: Sessions) -> None:
+async def test_w7_each_message_is_stored_once_and_numbered_without_gaps(
+    own_app: FastAPI, own_sessions: Sessions
+) -> None:
     statuses = await send_side_by_side(own_app, messages=20, tries=3)
 
     rows = await stored(own_sessions)
@@ -50,7 +52,7 @@ async def test_each_message_is_stored_once_and_numbered_without_gaps(own_app: Fa
     assert len({client_id for _, client_id in rows}) == 20
 
 
-async def test_without_lock_and_key_the_same_messages_are_stored_twice(
+async def test_w7_without_lock_and_key_the_same_messages_are_stored_twice(
     own_app: FastAPI, own_sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     locked = queries.get_conversation

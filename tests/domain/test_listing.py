@@ -101,7 +101,7 @@ def test_money_and_instants_survive_a_cursor_to_the_last_digit() -> None:
 
 
 @given(STORED_TEXT | st.binary().map(lambda content: urlsafe_b64encode(content).decode()))
-def test_a_forged_cursor_is_refused(cursor: str) -> None:
+def test_f6_a_forged_cursor_is_refused(cursor: str) -> None:
     if cursor:
         assert refuse(("cursor", cursor), because=InvalidCursorError).extra["errors"][0]["loc"] == ["query", "cursor"]
 
@@ -127,13 +127,13 @@ GOOD_CURSOR = ["-made_at", "2026-11-23T09:30:00+00:00", "00000000-0000-0000-0000
         [["-made_at"], *GOOD_CURSOR[1:]],
     ],
 )
-def test_a_cursor_of_another_shape_is_refused(content: object) -> None:
+def test_f6_a_cursor_of_another_shape_is_refused(content: object) -> None:
     assert THINGS.parse([("cursor", forge(GOOD_CURSOR))]).after
     refuse(("cursor", forge(content)), because=InvalidCursorError)
 
 
 @pytest.mark.parametrize("text", ["\0", "\ud800"])
-def test_a_cursor_can_not_smuggle_what_text_can_not_hold(text: str) -> None:
+def test_f6_a_cursor_can_not_smuggle_what_text_can_not_hold(text: str) -> None:
     cursor = forge(["name", text, GOOD_CURSOR[2]])
     refuse(("sort", "name"), ("cursor", cursor), because=InvalidCursorError)
 
@@ -206,13 +206,13 @@ def test_every_bad_value_is_named_at_once() -> None:
 
 
 @pytest.mark.parametrize("name", ["price", "search", "search_fields", "sort", "page", "size", "cursor", "near"])
-def test_nothing_is_given_twice(name: str) -> None:
+def test_f8_nothing_is_given_twice(name: str) -> None:
     refusal = refuse((name, "1"), (name, "1"), because=InvalidFilterError, also=("near",))
 
     assert refusal.extra["errors"][0]["loc"] == ["query", name]
 
 
-def test_there_are_at_most_ten_filters() -> None:
+def test_f7_there_are_at_most_ten_filters() -> None:
     names = [name for name in THINGS.filters if name.startswith("price")] + ["rank__in", "stock__in", "rank__ne"]
     filters = [(name, "1,2" if name.endswith("between") else "1") for name in names]
 
@@ -226,7 +226,7 @@ def test_there_are_at_most_ten_filters() -> None:
     ["", "-", "--name", "+name", "name,", "name,name", "name,-name", "stock", "secret", "Name", " name", "(select 1)",
      "name,price,rank,id", ",".join(["name"] * 1000)],
 )  # fmt: skip
-def test_a_bad_sort_is_refused_with_those_that_are_known(sort: str) -> None:
+def test_f3_a_bad_sort_is_refused_with_those_that_are_known(sort: str) -> None:
     refusal = refuse(("sort", sort), because=InvalidSortError)
 
     assert refusal.code == "invalid_sort"
@@ -245,7 +245,7 @@ def test_a_permission_opens_its_fields() -> None:
 @pytest.mark.parametrize(
     ("page", "size", "fine"), [(101, 100, True), (102, 100, False), (501, 20, True), (502, 20, False)]
 )
-def test_pages_have_a_depth(page: int, size: int, fine: bool) -> None:  # noqa: FBT001
+def test_f6_pages_have_a_depth(page: int, size: int, fine: bool) -> None:  # noqa: FBT001
     parameters = [("page", str(page)), ("size", str(size))]
     if fine:
         assert THINGS.parse(parameters).offset == (page - 1) * size

@@ -52,7 +52,7 @@ ORDINARY = [
 
 
 @pytest.mark.parametrize(("zone", "opens", "closes"), ORDINARY)
-def test_a_day_in_each_zone(zone: str, opens: str, closes: str) -> None:
+def test_s7_a_day_in_each_zone(zone: str, opens: str, closes: str) -> None:
     shop = hours(zone, (MONDAY, "08:00", "22:00"))
 
     assert shop.state(utc(opens) - MINUTE) == OpeningState(is_open=False, opens_at=utc(opens), closes_at=None)
@@ -88,7 +88,7 @@ CHANGES = [
 
 
 @pytest.mark.parametrize(("zone", "opens_at", "closes_at", "opens", "closes"), CHANGES)
-def test_a_night_when_the_clock_changes(zone: str, opens_at: str, closes_at: str, opens: str, closes: str) -> None:
+def test_s7_a_night_when_the_clock_changes(zone: str, opens_at: str, closes_at: str, opens: str, closes: str) -> None:
     shop = hours(zone, (SATURDAY, opens_at, closes_at))
 
     assert shop.next_opening(utc(opens) - MINUTE) == utc(opens)
@@ -105,7 +105,7 @@ def test_it_does_not_open_again_when_the_hour_repeats() -> None:
     assert not shop.is_open(second_time_at_02_10)
 
 
-def test_an_opening_that_is_skipped_comes_an_hour_later_by_the_clock() -> None:
+def test_s7_an_opening_that_is_skipped_comes_an_hour_later_by_the_clock() -> None:
     shop = hours("Europe/Berlin", (SUNDAY, "02:30", "10:00"))
 
     opening = shop.next_opening(utc("2027-03-28T00:00"))
@@ -215,7 +215,7 @@ def server_zone(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("server_zone", ["UTC", "America/New_York", "Pacific/Apia"], indirect=True)
-def test_the_server_s_zone_does_not_matter(server_zone: str) -> None:
+def test_s7_the_server_s_zone_does_not_matter(server_zone: str) -> None:
     shop = hours("Europe/Berlin", (SATURDAY, "22:00", "02:30"))
 
     assert shop.next_opening(utc("2027-10-29T12:00")) == utc("2027-10-30T20:00")

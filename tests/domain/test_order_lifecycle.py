@@ -21,7 +21,7 @@ NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(("start", "to", "party"), list(product(Status, Status, Party)))
-def test_only_the_moves_of_the_table_are_possible(start: Status, to: Status, party: Party) -> None:
+def test_a10_only_the_moves_of_the_table_are_possible(start: Status, to: Status, party: Party) -> None:
     listed = party in MOVES.get((start, to), frozenset())
 
     if listed:
@@ -31,7 +31,7 @@ def test_only_the_moves_of_the_table_are_possible(start: Status, to: Status, par
             check_move(start, to, {party})
 
 
-def test_nothing_leaves_a_final_status() -> None:
+def test_a10_nothing_leaves_a_final_status() -> None:
     assert not [move for move in MOVES if move[0] in FINAL]
 
 

@@ -120,7 +120,7 @@ def test_from_registration_to_the_handed_over_order(server: Server, smtp_server:
 OWNER = {"CREMA_ADMIN_EMAIL": "owner@example.com", "CREMA_ADMIN_PASSWORD": PASSWORD}
 
 
-def test_it_stops_clean_and_starts_again_on_the_same_data(tmp_path: Path) -> None:
+def test_s5_it_stops_clean_and_starts_again_on_the_same_data(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     for how in (signal.SIGTERM, signal.SIGINT):
         with running(data_dir, CREMA_DEMO="false", **OWNER) as server:
@@ -139,7 +139,7 @@ def test_it_stops_clean_and_starts_again_on_the_same_data(tmp_path: Path) -> Non
     assert processes_using(data_dir) == [], "PostgreSQL must not outlive a killed server"
 
 
-def test_the_database_going_away_is_told_as_such_and_no_restart_is_needed(tmp_path: Path, database_url: str) -> None:
+def test_s4_the_database_going_away_is_told_as_such_and_no_restart_is_needed(tmp_path: Path, database_url: str) -> None:
     with running(tmp_path / "data", CREMA_DEMO="false", CREMA_DATABASE_URL=database_url) as server:
         with psycopg.connect(database_url, autocommit=True) as connection:
             connection.execute(

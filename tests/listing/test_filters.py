@@ -103,7 +103,9 @@ async def test_agrees_with_python(session: AsyncSession, things: list[Thing], na
         assert page.total == len(wanted)
 
 
-async def test_filters_narrow_together_and_within_what_is_visible(session: AsyncSession, things: list[Thing]) -> None:
+async def test_f2_filters_narrow_together_and_within_what_is_visible(
+    session: AsyncSession, things: list[Thing]
+) -> None:
     query = THINGS.parse([("rank__gte", "0"), ("is_active", "true"), ("size", "100")])
     page = await paginate(session, select(Thing).where(Thing.kind == "food"), query)
 
@@ -117,7 +119,7 @@ async def test_filters_narrow_together_and_within_what_is_visible(session: Async
     ["ёлка", "ЕЛ 00", "латте МАКИАТО", "a%", "_b", "\\b", "b\\", "100% ел", "нет такого", "й\u043e", "и\u0306о"],
 )
 @pytest.mark.parametrize("fields", [["name"], ["note"], ["name", "note"]])
-async def test_every_word_is_found_somewhere(
+async def test_f5_every_word_is_found_somewhere(
     session: AsyncSession, things: list[Thing], words: str, fields: list[str]
 ) -> None:
     query = THINGS.parse([("search", words), ("search_fields", ",".join(fields)), ("size", "100")])
@@ -130,7 +132,7 @@ async def test_every_word_is_found_somewhere(
     assert page.total == len(wanted)
 
 
-async def test_a_field_for_others_is_unknown_and_never_searched(session: AsyncSession, things: list[Thing]) -> None:
+async def test_f1_a_field_for_others_is_unknown_and_never_searched(session: AsyncSession, things: list[Thing]) -> None:
     for name in ("secret", "secret__startswith", "secret__in"):
         with pytest.raises(UnknownFilterError) as refusal:
             THINGS.parse([(name, "alpha")])

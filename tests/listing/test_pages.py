@@ -103,7 +103,7 @@ async def test_a_list_may_sort_by_what_it_does_not_filter_by(session: AsyncSessi
 
 
 @pytest.mark.parametrize("sort", ["name", "-made_at", "price,-name"])
-async def test_a_walk_during_inserts_repeats_and_loses_nothing(own_sessions: Sessions, sort: str) -> None:
+async def test_f6_a_walk_during_inserts_repeats_and_loses_nothing(own_sessions: Sessions, sort: str) -> None:
     async with own_sessions.begin() as session:
         await create_table(await session.connection())
         old = make_things(300)

@@ -194,7 +194,7 @@ async def test_every_order_has_its_index(crowded: AsyncConnection) -> None:
     assert {order: found for order, found in plans.items() if unordered.search(found)} == {}
 
 
-async def test_every_search_has_its_index(crowded: AsyncConnection) -> None:
+async def test_f5_every_search_has_its_index(crowded: AsyncConnection) -> None:
     plans = {
         (name, column): await plan(crowded, name, {"search": "латте", "search_fields": column})
         for name, (listing, _) in LISTS.items()

@@ -84,7 +84,7 @@ async def test_w5_a_reader_that_stops_reading_costs_little_and_delays_nobody(tow
     assert sorted(delays)[-3] < 1, "nobody waited for the deaf"
 
 
-async def test_a_restart_closes_sockets_with_1012_and_leaves_no_seat(database_url: str, tmp_path: Path) -> None:
+async def test_s5_a_restart_closes_sockets_with_1012_and_leaves_no_seat(database_url: str, tmp_path: Path) -> None:
     with running(tmp_path / "data", **environment(database_url)) as server:
         async with open_town([server], database_url, tmp_path) as town:
             people = [await town.person() for _ in range(5)]

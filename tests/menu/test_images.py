@@ -93,7 +93,7 @@ async def test_transparency_stays(client: httpx2.AsyncClient, manager: httpx2.As
     assert served.getpixel((5, 5))[3] == 0
 
 
-async def test_a_picture_is_turned_upright_and_forgets_where_it_was_taken(
+async def test_u2_a_picture_is_turned_upright_and_forgets_where_it_was_taken(
     client: httpx2.AsyncClient, manager: httpx2.AsyncClient
 ) -> None:
     photo = Image.new("RGB", (600, 400), "blue")
@@ -113,7 +113,9 @@ async def test_a_picture_is_turned_upright_and_forgets_where_it_was_taken(
     assert shown.getpixel((200, 100))[0] > 200
 
 
-async def test_nothing_appended_to_a_picture_is_served(client: httpx2.AsyncClient, manager: httpx2.AsyncClient) -> None:
+async def test_u2_nothing_appended_to_a_picture_is_served(
+    client: httpx2.AsyncClient, manager: httpx2.AsyncClient
+) -> None:
     content = encode(Image.new("RGB", (400, 300)), "JPEG") + b"<script>alert(document.domain)</script>"
 
     image = await add_image(manager, await make_product(manager), content)
@@ -132,7 +134,7 @@ NAMED = (
 )
 
 
-async def test_names_and_types_that_people_send_mean_nothing(app: FastAPI, manager: httpx2.AsyncClient) -> None:
+async def test_u3_names_and_types_that_people_send_mean_nothing(app: FastAPI, manager: httpx2.AsyncClient) -> None:
     product = await make_product(manager)
 
     answers = [await upload(manager, product, name=name, content_type=kind) for name, kind in NAMED]
@@ -170,7 +172,7 @@ REFUSED = {
 }
 
 
-async def test_what_is_no_safe_picture_is_refused(app: FastAPI, manager: httpx2.AsyncClient) -> None:
+async def test_u2_what_is_no_safe_picture_is_refused(app: FastAPI, manager: httpx2.AsyncClient) -> None:
     product = await make_product(manager)
 
     answers = {case: await upload(manager, product, content) for case, (content, _, _) in REFUSED.items()}
@@ -181,7 +183,7 @@ async def test_what_is_no_safe_picture_is_refused(app: FastAPI, manager: httpx2.
     assert await images_of(manager, product) == []
 
 
-async def test_a_small_file_that_unpacks_to_eighty_megapixels_is_refused_undecoded(
+async def test_u1_a_small_file_that_unpacks_to_eighty_megapixels_is_refused_undecoded(
     app: FastAPI, manager: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bomb = encode(Image.new("1", (9000, 9000)), "PNG")
@@ -196,7 +198,7 @@ async def test_a_small_file_that_unpacks_to_eighty_megapixels_is_refused_undecod
     assert files_of(app) == []
 
 
-async def test_a_webp_canvas_beyond_the_limit_is_refused(manager: httpx2.AsyncClient) -> None:
+async def test_u1_a_webp_canvas_beyond_the_limit_is_refused(manager: httpx2.AsyncClient) -> None:
     bomb = bytearray(animated("WEBP"))
     bomb[24:30] = (16_000).to_bytes(3, "little") * 2  # the canvas in the VP8X header
 
@@ -205,7 +207,7 @@ async def test_a_webp_canvas_beyond_the_limit_is_refused(manager: httpx2.AsyncCl
     assert response.json()["code"] == "image_too_large"
 
 
-async def test_a_file_of_five_mebibytes_is_taken_and_one_byte_more_is_not(
+async def test_u1_a_file_of_five_mebibytes_is_taken_and_one_byte_more_is_not(
     app: FastAPI, manager: httpx2.AsyncClient
 ) -> None:
     product = await make_product(manager)
@@ -219,7 +221,7 @@ async def test_a_file_of_five_mebibytes_is_taken_and_one_byte_more_is_not(
     assert exact.status_code == 201
 
 
-async def test_a_body_beyond_six_mebibytes_is_not_read(manager: httpx2.AsyncClient) -> None:
+async def test_s1_a_body_beyond_six_mebibytes_is_not_read(manager: httpx2.AsyncClient) -> None:
     product = await make_product(manager)
 
     response = await upload(manager, product, b"\0" * (6 * 1024 * 1024))
@@ -248,7 +250,7 @@ async def test_refuses_a_form_of_another_kind(app: FastAPI, manager: httpx2.Asyn
     assert files_of(app) == []
 
 
-async def test_a_product_has_ten_pictures_at_most(app: FastAPI, manager: httpx2.AsyncClient) -> None:
+async def test_u4_a_product_has_ten_pictures_at_most(app: FastAPI, manager: httpx2.AsyncClient) -> None:
     product = await make_product(manager)
     for _ in range(MAX_IMAGES):
         await add_image(manager, product)
@@ -316,7 +318,7 @@ async def test_a_deleted_picture_leaves_its_product(manager: httpx2.AsyncClient,
     assert left["updated_at"] == "2026-11-23T09:01:00Z"
 
 
-async def test_a_picture_belongs_to_its_product_only(manager: httpx2.AsyncClient) -> None:
+async def test_a4_a_picture_belongs_to_its_product_only(manager: httpx2.AsyncClient) -> None:
     product, other = await make_product(manager), await make_product(manager)
     image = await add_image(manager, product)
     path = f"/product/{other['id']}/image/{image['id']}"

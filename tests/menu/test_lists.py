@@ -87,7 +87,7 @@ async def test_editors_filter_by_what_only_they_see(menu: Json, manager: httpx2.
 
 
 @pytest.mark.parametrize("path", ["/products", "/categories"])
-async def test_for_the_public_there_is_no_such_filter(
+async def test_f1_for_the_public_there_is_no_such_filter(
     client: httpx2.AsyncClient, customer: httpx2.AsyncClient, path: str
 ) -> None:
     answers = [await someone.get(path, params={"is_active": "false"}) for someone in (client, customer)]

@@ -80,7 +80,7 @@ STRANGE = [
 ]
 
 
-async def test_names_we_never_gave_are_not_looked_up(client: httpx2.AsyncClient, folder: Path) -> None:
+async def test_u3_names_we_never_gave_are_not_looked_up(client: httpx2.AsyncClient, folder: Path) -> None:
     (folder.parent / "secret_key").write_text("secret")
 
     answers = {path: await client.get(f"/media/{path}") for path in STRANGE}
@@ -89,7 +89,7 @@ async def test_names_we_never_gave_are_not_looked_up(client: httpx2.AsyncClient,
     assert {answer.headers["content-type"] for answer in answers.values()} == {"application/problem+json"}
 
 
-async def test_a_sweep_removes_files_nobody_names_after_an_hour(
+async def test_u4_a_sweep_removes_files_nobody_names_after_an_hour(
     app: FastAPI, manager: httpx2.AsyncClient, session: AsyncSession, clock: Clock, folder: Path
 ) -> None:
     product = await make_product(manager)
@@ -104,7 +104,7 @@ async def test_a_sweep_removes_files_nobody_names_after_an_hour(
     assert sweep.missing == []
 
 
-async def test_a_sweep_leaves_files_that_may_belong_to_an_open_request(
+async def test_u4_a_sweep_leaves_files_that_may_belong_to_an_open_request(
     app: FastAPI, session: AsyncSession, clock: Clock, folder: Path
 ) -> None:
     (folder / ("a" * 32 + "-320.webp")).write_bytes(b"")
@@ -139,7 +139,7 @@ async def test_a_sweep_tells_which_pictures_lost_their_files(
     assert [str(id_) for id_ in sweep.missing] == [image["id"]]
 
 
-async def test_a_failed_upload_leaves_no_row_and_its_files_to_the_sweep(
+async def test_u4_a_failed_upload_leaves_no_row_and_its_files_to_the_sweep(
     app: FastAPI,
     manager: httpx2.AsyncClient,
     session: AsyncSession,

@@ -162,7 +162,7 @@ async def test_a_refused_change_changes_nothing(manager: httpx2.AsyncClient, cha
     assert await seen(manager, made) == made
 
 
-async def test_an_option_of_another_group_is_unknown(manager: httpx2.AsyncClient) -> None:
+async def test_a4_an_option_of_another_group_is_unknown(manager: httpx2.AsyncClient) -> None:
     made, other = await make_group(manager), await make_group(manager, "Сироп")
 
     response = await manager.patch(

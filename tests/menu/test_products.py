@@ -224,7 +224,7 @@ async def test_nothing_is_named_twice(manager: httpx2.AsyncClient, field: str) -
     assert [error["loc"] for error in response.json()["errors"]] == [["body", field]]
 
 
-async def test_a_size_of_another_product_is_unknown(manager: httpx2.AsyncClient) -> None:
+async def test_a4_a_size_of_another_product_is_unknown(manager: httpx2.AsyncClient) -> None:
     other = await make_product(manager, sizes=[{"name": "S"}])
     made = await make_product(manager, sizes=[{"name": "S"}])
 
@@ -431,7 +431,7 @@ async def test_inside_a_product_the_public_sees_nothing_inactive(
     assert len((await seen(manager, made))["modifier_groups"][0]["options"]) == 2
 
 
-async def test_the_public_can_not_ask_what_stands_in_a_hidden_category(
+async def test_f1_the_public_can_not_ask_what_stands_in_a_hidden_category(
     client: httpx2.AsyncClient, manager: httpx2.AsyncClient
 ) -> None:
     hidden = await make_category(manager, is_active=False)
@@ -459,7 +459,7 @@ async def test_only_editors_write(
     assert (await client.get("/products")).json()["items"] == [made]
 
 
-async def test_an_unverified_editor_is_like_the_public(log_in: Any, manager: httpx2.AsyncClient) -> None:
+async def test_t13_an_unverified_editor_is_like_the_public(log_in: Any, manager: httpx2.AsyncClient) -> None:
     unverified = await log_in("new@example.com", role="manager", is_verified=False)
     hidden = await make_product(manager, is_active=False)
 
@@ -483,7 +483,7 @@ async def test_what_did_not_change_is_not_sent_again(
     assert other.status_code == 200
 
 
-async def test_what_editors_see_is_not_for_shared_caches(
+async def test_c7_what_editors_see_is_not_for_shared_caches(
     client: httpx2.AsyncClient, manager: httpx2.AsyncClient
 ) -> None:
     made = await make_product(manager)

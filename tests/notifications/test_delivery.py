@@ -76,7 +76,7 @@ async def test_a_server_that_is_busy_gets_the_same_message_later(sessions: Sessi
     assert [message["Message-ID"] for message in sink.messages] == [f"<{mail_id}@crema.example.com>"]
 
 
-async def test_a_final_no_parks_the_mail(sessions: Sessions, sink: Sink) -> None:
+async def test_r9_a_final_no_parks_the_mail(sessions: Sessions, sink: Sink) -> None:
     mail_id = await promise(sessions, context=CODE)
     sink.answers = ["550 no such person"]
 
@@ -97,7 +97,7 @@ async def test_a_server_that_stays_away_is_given_up_after_ten_tries(sessions: Se
     assert (await deliver(sessions, nowhere, mail_id)).status == "failed"
 
 
-async def test_one_dedup_key_is_one_mail_and_one_job(sessions: Sessions) -> None:
+async def test_r9_one_dedup_key_is_one_mail_and_one_job(sessions: Sessions) -> None:
     for _ in range(3):
         await promise(sessions, context=CODE, dedup_key="order:1")
 
@@ -123,7 +123,7 @@ async def test_the_console_shows_the_mail_and_keeps_it(sessions: Sessions, capsy
     assert "042137" in capsys.readouterr().out
 
 
-async def test_line_breaks_never_become_headers(sessions: Sessions, sink: Sink) -> None:
+async def test_m1_line_breaks_never_become_headers(sessions: Sessions, sink: Sink) -> None:
     mail_id = await promise(
         sessions,
         template="order_cancelled",

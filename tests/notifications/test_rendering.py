@@ -49,7 +49,7 @@ def test_every_template_is_in_every_language_and_in_this_table(language: str) ->
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("template", CONTEXTS)
-def test_it_renders_with_its_text_escaped_in_html_only(template: str, language: str) -> None:
+def test_c5_it_renders_with_its_text_escaped_in_html_only(template: str, language: str) -> None:
     rendered = STATIONERY.render(template=template, language=language, context=CONTEXTS[template])
 
     assert rendered.subject
@@ -78,7 +78,7 @@ def test_times_and_money_are_the_reader_s() -> None:
     assert "810.00 RUB" in english
 
 
-def test_links_come_from_configuration() -> None:
+def test_c5_links_come_from_configuration() -> None:
     rendered = STATIONERY.render(template="password_changed", language="en", context={"name": None})
 
     assert "https://crema.example.com" in rendered.text

@@ -29,7 +29,7 @@ async def order(client: httpx2.AsyncClient, body: dict[str, Any], key: str) -> h
     return await client.post("/order", json=body, headers={"Idempotency-Key": key})
 
 
-async def test_the_same_request_is_answered_again_byte_for_byte(
+async def test_r8_the_same_request_is_answered_again_byte_for_byte(
     customer: httpx2.AsyncClient, sessions: Sessions, body: dict[str, Any], clock: Any
 ) -> None:
     first = await order(customer, body, "k")
@@ -44,7 +44,7 @@ async def test_the_same_request_is_answered_again_byte_for_byte(
     assert await orders_in(sessions) == 1
 
 
-async def test_the_key_with_another_body_is_refused(
+async def test_r8_the_key_with_another_body_is_refused(
     customer: httpx2.AsyncClient, sessions: Sessions, body: dict[str, Any]
 ) -> None:
     await order(customer, body, "k")
@@ -55,7 +55,7 @@ async def test_the_key_with_another_body_is_refused(
     assert await orders_in(sessions) == 1
 
 
-async def test_another_person_s_key_is_another_key(
+async def test_r8_another_person_s_key_is_another_key(
     customer: httpx2.AsyncClient, other_customer: httpx2.AsyncClient, body: dict[str, Any]
 ) -> None:
     mine = await order(customer, body, "k")
@@ -65,7 +65,7 @@ async def test_another_person_s_key_is_another_key(
     assert theirs.json()["id"] != mine.json()["id"]
 
 
-async def test_a_refusal_leaves_the_key_free(
+async def test_r8_a_refusal_leaves_the_key_free(
     customer: httpx2.AsyncClient, sessions: Sessions, body: dict[str, Any]
 ) -> None:
     refused = await order(customer, body | {"expected_total": "1.00"}, "k")

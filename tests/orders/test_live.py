@@ -68,7 +68,7 @@ async def test_the_board_is_a_snapshot_then_each_order_as_it_changes(town: Town,
     assert [event["status"] for event in accepted["order"]["history"]] == ["placed", "accepted"]
 
 
-async def test_the_owner_follows_their_own_and_nobody_elses(town: Town, shop: Shop) -> None:
+async def test_a3_the_owner_follows_their_own_and_nobody_elses(town: Town, shop: Shop) -> None:
     stranger = await town.person()
 
     async with (
@@ -87,7 +87,7 @@ async def test_the_owner_follows_their_own_and_nobody_elses(town: Town, shop: Sh
         assert (await theirs.next())["type"] == "pong"
 
 
-async def test_a_barista_of_another_shop_hears_nothing_and_shop_id_narrows_the_board(town: Town, shop: Shop) -> None:
+async def test_a3_a_barista_of_another_shop_hears_nothing_and_shop_id_narrows_the_board(town: Town, shop: Shop) -> None:
     other_id = await make_shop(town.sessions, slug=f"s{uuid4().hex[:12]}")
     far, admin = await town.person("barista", shop_ids=(other_id,)), await town.person("admin")
 

@@ -61,7 +61,7 @@ async def test_a_morning_at_the_bar(
 
 
 @pytest.mark.parametrize(("start", "to"), list(product(Status, Status)))
-async def test_staff_move_only_along_the_table(
+async def test_a10_staff_move_only_along_the_table(
     barista: httpx2.AsyncClient, order: dict[str, Any], sessions: Sessions, start: Status, to: Status
 ) -> None:
     await put_at(sessions, order, start)
@@ -76,7 +76,7 @@ async def test_staff_move_only_along_the_table(
 
 
 @pytest.mark.parametrize("start", list(Status))
-async def test_the_owner_cancels_only_until_it_is_being_prepared(
+async def test_a10_the_owner_cancels_only_until_it_is_being_prepared(
     customer: httpx2.AsyncClient, order: dict[str, Any], sessions: Sessions, start: Status
 ) -> None:
     await put_at(sessions, order, start)
@@ -100,7 +100,7 @@ async def test_a_cancelled_order_is_told_to_its_customer(
     assert (mail.recipient, mail.context["reason"]) == ("anna@example.com", "Нет молока")
 
 
-async def test_the_owner_does_not_set_the_status(
+async def test_a3_the_owner_does_not_set_the_status(
     customer: httpx2.AsyncClient, order: dict[str, Any], sessions: Sessions
 ) -> None:
     for status in ("accepted", "completed", "cancelled"):
@@ -115,7 +115,7 @@ async def test_staff_do_not_change_what_was_ordered(barista: httpx2.AsyncClient,
         assert (await barista.patch(f"/order/{order['id']}", json=body)).status_code == 403
 
 
-async def test_strangers_find_no_such_order(
+async def test_a3_strangers_find_no_such_order(
     log_in: LogIn, other_customer: httpx2.AsyncClient, order: dict[str, Any], sessions: Sessions
 ) -> None:
     elsewhere = await make_shop(sessions, slug="elsewhere")

@@ -130,7 +130,7 @@ async def test_numbers_count_up_per_shop_and_local_day(
     assert await number_at(arbat) == "A-001"
 
 
-async def test_later_edits_of_the_menu_do_not_touch_it(
+async def test_r6_later_edits_of_the_menu_do_not_touch_it(
     customer: httpx2.AsyncClient, sessions: Sessions, shop_id: UUID, latte: Latte, clock: Any
 ) -> None:
     order = await place(customer, latte.id)
@@ -164,7 +164,7 @@ async def test_mails_go_to_customer_administrators_and_shop(
 @pytest.mark.parametrize(
     "field", ["total", "subtotal", "discount", "status", "number", "user_id", "paid_at", "cart_id", "quote_id"]
 )
-async def test_refuses_fields_that_are_ours(
+async def test_a8_refuses_fields_that_are_ours(
     customer: httpx2.AsyncClient, sessions: Sessions, shop_id: UUID, latte: Latte, field: str
 ) -> None:
     await fill_cart(customer, latte)
@@ -190,7 +190,7 @@ async def test_refuses_what_went_off_the_menu(
     assert problem["product_id"] == str(latte.id)
 
 
-async def test_refuses_another_price_than_expected(
+async def test_a8_refuses_another_price_than_expected(
     customer: httpx2.AsyncClient, sessions: Sessions, shop_id: UUID, latte: Latte
 ) -> None:
     await fill_cart(customer, latte)
@@ -201,7 +201,9 @@ async def test_refuses_another_price_than_expected(
     assert (await customer.post("/order", json={"expected_total": 620})).status_code == 201
 
 
-async def test_refuses_when_the_shop_is_closed(customer: httpx2.AsyncClient, sessions: Sessions, latte: Latte) -> None:
+async def test_s7_refuses_when_the_shop_is_closed(
+    customer: httpx2.AsyncClient, sessions: Sessions, latte: Latte
+) -> None:
     await make_shop(sessions, hours=(13 * 60, 20 * 60))  # it is noon in Moscow
     await fill_cart(customer, latte)
 
@@ -221,7 +223,7 @@ async def test_refuses_when_the_shop_is_closed(customer: httpx2.AsyncClient, ses
         ("tomorrow", 422, "validation_error"),
     ],
 )
-async def test_a_pickup_time_must_be_one_at_which_the_shop_is_open(
+async def test_s7_a_pickup_time_must_be_one_at_which_the_shop_is_open(
     customer: httpx2.AsyncClient, sessions: Sessions, latte: Latte, pickup_at: str, status: int, code: str | None
 ) -> None:
     await make_shop(sessions, hours=(8 * 60, 23 * 60))
@@ -267,7 +269,7 @@ async def test_an_unknown_shop_or_product_is_not_found(
 
 
 @pytest.mark.parametrize("items", [[], [{}], [{"product_id": "x"}], "all", [{"quantity": 1}]])
-async def test_refuses_items_that_are_none(
+async def test_a9_refuses_items_that_are_none(
     customer: httpx2.AsyncClient, sessions: Sessions, shop_id: UUID, items: Any
 ) -> None:
     await refuse(customer, sessions, 422, "validation_error", items=items)
@@ -296,7 +298,7 @@ async def test_refuses_more_open_orders_than_a_morning_needs(
     assert (await customer.post("/order", json=body)).status_code == 201
 
 
-async def test_the_total_is_the_sum_of_its_lines(
+async def test_a8_the_total_is_the_sum_of_its_lines(
     customer: httpx2.AsyncClient, sessions: Sessions, shop_id: UUID, latte: Latte
 ) -> None:
     croissant = await make_simple_product(sessions, price="129.99")

@@ -104,7 +104,7 @@ async def test_filters_searches_and_sorts(
         {"open_now": "perhaps"},
     ],
 )
-async def test_refuses_what_the_public_can_t_ask(client: httpx2.AsyncClient, parameters: dict[str, Any]) -> None:
+async def test_f1_refuses_what_the_public_can_t_ask(client: httpx2.AsyncClient, parameters: dict[str, Any]) -> None:
     assert (await client.get("/shops", params=parameters)).status_code == 422
 
 

@@ -337,7 +337,7 @@ async def test_others_write_nothing(
     assert await stored(session, shop.id) == before
 
 
-async def test_an_unverified_manager_writes_nothing(session: AsyncSession, log_in: LogIn) -> None:
+async def test_t13_an_unverified_manager_writes_nothing(session: AsyncSession, log_in: LogIn) -> None:
     shop = await add_shop(session)
     unverified = await log_in(role="manager", shop_ids=(shop.id,), is_verified=False)
 

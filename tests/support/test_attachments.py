@@ -40,7 +40,7 @@ async def sent(client: httpx2.AsyncClient, chat: str, attachment: dict[str, Any]
     return await client.post(f"/chat/{chat}/messages", json={"attachment_id": attachment["id"]} | fields)
 
 
-async def test_a_picture_is_encoded_anew_and_a_pdf_kept(
+async def test_u2_a_picture_is_encoded_anew_and_a_pdf_kept(
     customer: httpx2.AsyncClient, support: httpx2.AsyncClient, chat: str
 ) -> None:
     picture = await upload(customer, chat, png(1600, 1200) + b"<script>", "Чек.png")
@@ -69,7 +69,7 @@ async def test_a_picture_is_encoded_anew_and_a_pdf_kept(
         assert response.headers["content-disposition"].startswith("attachment; filename*=UTF-8''")
 
 
-async def test_nobody_else_fetches_it_and_the_other_side_only_once_it_is_sent(
+async def test_a5_nobody_else_fetches_it_and_the_other_side_only_once_it_is_sent(
     customer: httpx2.AsyncClient,
     other_customer: httpx2.AsyncClient,
     support: httpx2.AsyncClient,
@@ -113,7 +113,7 @@ async def test_an_upload_is_sent_once_by_whoever_made_it(
         (b"%PDF-" + b"x" * attachments.MAX_BYTES, 413, "too_large"),
     ],
 )
-async def test_what_is_no_picture_and_no_pdf_is_refused(
+async def test_u2_what_is_no_picture_and_no_pdf_is_refused(
     customer: httpx2.AsyncClient, sessions: Sessions, chat: str, content: bytes, status: int, code: str
 ) -> None:
     refused = await upload(customer, chat, content, "a.pdf")

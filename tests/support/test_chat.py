@@ -93,7 +93,7 @@ async def test_a_new_message_of_the_customer_reopens(customer: httpx2.AsyncClien
     assert (await look(support, chat))["status"] == "open"
 
 
-async def test_what_is_sent_again_is_stored_once(customer: httpx2.AsyncClient, sessions: Sessions) -> None:
+async def test_w7_what_is_sent_again_is_stored_once(customer: httpx2.AsyncClient, sessions: Sessions) -> None:
     chat = await open_chat(customer)
     body = {"text": "Привет", "client_id": "phone-1"}
 
@@ -163,7 +163,7 @@ async def test_history_goes_on_after_the_last_one_seen(customer: httpx2.AsyncCli
     assert [each["seq"] for each in found["items"]] == [2]
 
 
-async def test_it_can_be_about_one_s_own_order_only(
+async def test_a4_it_can_be_about_one_s_own_order_only(
     customer: httpx2.AsyncClient, other_customer: httpx2.AsyncClient, sessions: Sessions
 ) -> None:
     shop = str(await make_shop(sessions))
@@ -178,7 +178,7 @@ async def test_it_can_be_about_one_s_own_order_only(
     assert (await other_customer.get("/chats")).json()["total"] == 0, "a refusal changes nothing"
 
 
-async def test_staff_see_their_shops_and_what_is_assigned_to_them(
+async def test_a5_staff_see_their_shops_and_what_is_assigned_to_them(
     customer: httpx2.AsyncClient, admin: httpx2.AsyncClient, log_in: LogIn, sessions: Sessions
 ) -> None:
     near, far = await make_shop(sessions), await make_shop(sessions, slug="far")
@@ -231,5 +231,5 @@ async def test_bad_messages_are_refused_and_change_nothing(customer: httpx2.Asyn
     assert (await look(customer, chat))["last_seq"] == 0
 
 
-async def test_a_customer_can_t_filter_by_customer(customer: httpx2.AsyncClient) -> None:
+async def test_f1_a_customer_can_t_filter_by_customer(customer: httpx2.AsyncClient) -> None:
     assert (await customer.get("/chats", params={"customer_id": str(customer.person.id)})).status_code == 422

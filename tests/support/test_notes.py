@@ -10,7 +10,7 @@ from fixtures.people import LogIn
 pytestmark = pytest.mark.anyio
 
 
-async def test_staff_write_and_search_notes_and_the_customer_sees_nothing_of_them(
+async def test_a5_staff_write_and_search_notes_and_the_customer_sees_nothing_of_them(
     customer: httpx2.AsyncClient, log_in: LogIn, sessions: Sessions
 ) -> None:
     support = await log_in("support@example.com", role="support", name="Софья")

@@ -110,7 +110,7 @@ async def test_w3_silence_is_closed_with_4408_after_five_seconds(town: Town) -> 
     assert 4.5 < asyncio.get_running_loop().time() - started < 8
 
 
-async def test_somebody_elses_conversation_does_not_exist(town: Town) -> None:
+async def test_a5_somebody_elses_conversation_does_not_exist(town: Town) -> None:
     anna, boris = await town.person(), await town.person()
     chat = await own_chat(town, anna)
 
@@ -118,7 +118,7 @@ async def test_somebody_elses_conversation_does_not_exist(town: Town) -> None:
         assert await socket.closed() == 4404
 
 
-async def test_an_unverified_address_does_not_talk(town: Town) -> None:
+async def test_t13_an_unverified_address_does_not_talk(town: Town) -> None:
     async with open_socket(town.servers[0], "/chat", await town.person(is_verified=False)) as socket:
         assert await socket.closed() == 4403
 
@@ -150,7 +150,7 @@ async def test_w2_a_token_in_the_address_is_refused_and_not_logged(town: Town) -
     assert anna.token not in town.servers[0].log.read_text()
 
 
-async def test_what_was_missed_is_replayed_from_after(town: Town) -> None:
+async def test_w7_what_was_missed_is_replayed_from_after(town: Town) -> None:
     anna, support = await town.person(), await town.person("support")
     chat = await own_chat(town, anna)
     async with chatting(town.servers[0], anna) as customer:
@@ -319,7 +319,7 @@ async def test_w4_a_message_after_the_revocation_is_not_stored(town: Town) -> No
         assert not list(await session.scalars(select(Message).where(Message.author_id == anna.id)))
 
 
-async def test_staff_whose_shop_it_is_no_more_are_put_out_at_the_next_message(town: Town) -> None:
+async def test_a5_staff_whose_shop_it_is_no_more_are_put_out_at_the_next_message(town: Town) -> None:
     anna, support = await town.person(), await town.person("support")
     chat = await own_chat(town, anna)
     manager = await town.person("manager")

@@ -17,7 +17,7 @@ from crema.web import health
 pytestmark = pytest.mark.anyio
 
 
-async def test_it_is_alive_without_a_database(client: httpx2.AsyncClient, app: FastAPI) -> None:
+async def test_s4_it_is_alive_without_a_database(client: httpx2.AsyncClient, app: FastAPI) -> None:
     app.state.sessions = None
 
     response = await client.get("/health/live")
@@ -73,7 +73,9 @@ async def test_it_is_not_ready_without_a_server(client: httpx2.AsyncClient, app:
     assert_not_ready(response)
 
 
-async def test_it_is_not_ready_without_its_database(client: httpx2.AsyncClient, app: FastAPI, server_url: str) -> None:
+async def test_s4_it_is_not_ready_without_its_database(
+    client: httpx2.AsyncClient, app: FastAPI, server_url: str
+) -> None:
     engine = make_engine(f"{server_url.replace('/crema?', '/no_such_database?')}")
     app.state.sessions = make_sessions(engine)
 
@@ -83,7 +85,7 @@ async def test_it_is_not_ready_without_its_database(client: httpx2.AsyncClient, 
     assert_not_ready(response)
 
 
-async def test_it_does_not_wait_for_a_database_that_hangs(
+async def test_s4_it_does_not_wait_for_a_database_that_hangs(
     client: httpx2.AsyncClient, app: FastAPI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     @asynccontextmanager

@@ -24,14 +24,14 @@ async def chunks(size: int) -> AsyncIterator[bytes]:
         yield b" " * 1024
 
 
-async def test_refuses_a_body_over_the_limit(client: httpx2.AsyncClient) -> None:
+async def test_s1_refuses_a_body_over_the_limit(client: httpx2.AsyncClient) -> None:
     response = await client.post("/registration", content=b" " * (BODY_LIMIT + 1), headers=JSON)
 
     assert response.status_code == 413
     assert response.json()["code"] == "too_large"
 
 
-async def test_refuses_a_chunked_body_that_grows_over_the_limit(client: httpx2.AsyncClient) -> None:
+async def test_s1_refuses_a_chunked_body_that_grows_over_the_limit(client: httpx2.AsyncClient) -> None:
     response = await client.post("/registration", content=chunks(BODY_LIMIT), headers=JSON)
 
     assert response.status_code == 413

@@ -57,7 +57,7 @@ def own_routes(settings: Settings, sessions: Sessions, clock: Clock) -> FastAPI:
     return make_app(settings, sessions, clock)
 
 
-async def test_a_defect_shows_nothing_of_itself(own_routes: FastAPI) -> None:
+async def test_c8_a_defect_shows_nothing_of_itself(own_routes: FastAPI) -> None:
     async def fail() -> None:
         raise RuntimeError("the secret is swordfish")
 
@@ -70,7 +70,7 @@ async def test_a_defect_shows_nothing_of_itself(own_routes: FastAPI) -> None:
     assert "swordfish" not in response.text
 
 
-async def test_a_slow_statement_is_unavailable_not_a_defect(own_routes: FastAPI) -> None:
+async def test_f7_a_slow_statement_is_unavailable_not_a_defect(own_routes: FastAPI) -> None:
     async def sleep(tx: Transaction) -> None:
         await tx.execute(text("SET LOCAL statement_timeout = '20ms'"))
         await tx.execute(text("SELECT pg_sleep(5)"))
@@ -106,7 +106,7 @@ SIX_INPUTS = {
 
 
 @pytest.mark.parametrize("case", SIX_INPUTS)
-async def test_what_breaks_naive_routes_is_an_ordinary_refusal(admin: httpx2.AsyncClient, case: str) -> None:
+async def test_f4_what_breaks_naive_routes_is_an_ordinary_refusal(admin: httpx2.AsyncClient, case: str) -> None:
     method, path, body = SIX_INPUTS[case]
 
     response = await admin.request(
@@ -117,7 +117,7 @@ async def test_what_breaks_naive_routes_is_an_ordinary_refusal(admin: httpx2.Asy
     assert "Traceback" not in response.text
 
 
-async def test_unknown_and_repeated_parameters_are_refused(client: httpx2.AsyncClient) -> None:
+async def test_f8_unknown_and_repeated_parameters_are_refused(client: httpx2.AsyncClient) -> None:
     unknown = await client.get("/info?colour=red")
     repeated = await client.get("/products?page=1&page=2")
 

@@ -72,7 +72,7 @@ async def await_rest(sessions: Sessions) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_a_committed_mail_is_delivered_and_a_rolled_back_one_never_was(
+async def test_r9_a_committed_mail_is_delivered_and_a_rolled_back_one_never_was(
     duties: Duties, own_sessions: Sessions, sink: Sink
 ) -> None:
     async with own_sessions() as session:
@@ -86,7 +86,7 @@ async def test_a_committed_mail_is_delivered_and_a_rolled_back_one_never_was(
     assert [message["To"] for message in sink.messages] == ["anna@example.com"]
 
 
-async def test_two_workers_deliver_every_mail_once(duties: Duties, own_sessions: Sessions, sink: Sink) -> None:
+async def test_r9_two_workers_deliver_every_mail_once(duties: Duties, own_sessions: Sessions, sink: Sink) -> None:
     async with working(duties), working(duties):
         for number in range(20):
             await promise(own_sessions, f"p{number}@example.com")
@@ -122,7 +122,7 @@ async def test_it_survives_the_loss_of_its_connections(
         await await_statuses(own_sessions, "sent", "sent")
 
 
-async def test_what_a_killed_worker_was_doing_is_taken_up(duties: Duties, own_sessions: Sessions) -> None:
+async def test_r9_what_a_killed_worker_was_doing_is_taken_up(duties: Duties, own_sessions: Sessions) -> None:
     await promise(own_sessions)
     async with own_sessions.begin() as session:
         await session.execute(
