@@ -1,7 +1,6 @@
 """The command `crema`."""
 
 import asyncio
-import os
 import signal
 import socket
 import sys
@@ -15,7 +14,7 @@ import uvicorn
 from pydantic import TypeAdapter, ValidationError
 
 from crema import logs, startup
-from crema.accounts.schemas import Address, Password
+from crema.accounts.schemas import Address
 from crema.accounts.service import cleanup as accounts_cleanup
 from crema.db.embedded import EmbeddedPostgresError
 from crema.db.locale import UnfitDatabaseError
@@ -148,11 +147,11 @@ def cleanup(*, dry_run: Annotated[bool, typer.Option(help="Only tell what would 
 def create(email: Annotated[str, typer.Option(help="Their e-mail address.")]) -> None:
     """Make an administrator. The password comes from CREMA_ADMIN_PASSWORD, or is asked for."""
     with _plain_errors(), startup.database(_settings(), join=True) as settings:
-        password = os.environ.get("CREMA_ADMIN_PASSWORD") or typer.prompt(
-            "Password", hide_input=True, confirmation_prompt=True
+        given = settings.admin_password
+        password = (
+            given.get_secret_value() if given else typer.prompt("Password", hide_input=True, confirmation_prompt=True)
         )
         try:
-            TypeAdapter(Password).validate_python(password)
             address = TypeAdapter(Address).validate_python(email)
         except ValidationError as error:
             raise StartupError(error.errors()[0]["msg"]) from error

@@ -7,12 +7,14 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from typing import Final
 
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import create_engine, make_url, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts import queries as accounts
 from crema.accounts.domain import ADMIN
 from crema.accounts.models import User
+from crema.accounts.schemas import Password
 from crema.accounts.service.passwords import Passwords
 from crema.accounts.service.people import make_person
 from crema.db import roles, schema
@@ -109,7 +111,8 @@ async def seed_demo(settings: Settings) -> Chain:
 
 
 async def make_admin(settings: Settings, *, email: str, password: str) -> None:
-    """Make a verified administrator."""
+    """Make a verified administrator, whose password is held to what everybody's is."""
+    _check(password)
     password_hash = await Passwords().hash(password)
     async with transaction(settings) as session:
         user = await make_person(session, email=email, password_hash=password_hash, role=ADMIN, now=datetime.now(UTC))
@@ -117,10 +120,19 @@ async def make_admin(settings: Settings, *, email: str, password: str) -> None:
             raise StartupError(f"{email} belongs to somebody who is not an administrator; change their role instead.")
 
 
+def _check(password: str) -> None:
+    try:
+        TypeAdapter(Password).validate_python(password)
+    except ValidationError as error:
+        raise StartupError(f"The administrator's password: {error.errors()[0]['msg']}") from error
+
+
 async def _make_first_admin(session: AsyncSession, settings: Settings) -> None:
     if settings.admin_email is None or settings.admin_password is None or await accounts.lock_admins(session):
         return
-    password_hash = await Passwords().hash(settings.admin_password.get_secret_value())
+    password = settings.admin_password.get_secret_value()
+    _check(password)
+    password_hash = await Passwords().hash(password)
     await make_person(
         session, email=settings.admin_email, password_hash=password_hash, role=ADMIN, now=datetime.now(UTC)
     )

@@ -167,8 +167,8 @@ async def test_t11_refuses_what_is_no_address(client: httpx2.AsyncClient, sessio
     assert await session.scalar(select(func.count()).select_from(Mail)) == 0
 
 
-@pytest.mark.parametrize("password", ["seven77", "x" * 129])
-async def test_t10_refuses_short_and_long_passwords(
+@pytest.mark.parametrize("password", ["seven77", "x" * 129, "password1", "QwertyUIOP"])
+async def test_t10_refuses_short_long_and_common_passwords(
     client: httpx2.AsyncClient, session: AsyncSession, password: str
 ) -> None:
     answer = await register(client, password=password)

@@ -126,13 +126,28 @@ def test_an_administrator_is_made_once(database_url: str) -> None:
         return invoke(*arguments, database_url=database_url, CREMA_ADMIN_PASSWORD=password).exit_code
 
     assert create("owner@example.com") == create("owner@example.com") == 0
-    assert create("other@example.com", password="short") == 2
+    assert create("other@example.com", password="short") == create("other@example.com", password="Password1") == 2
 
     with psycopg.connect(database_url) as connection:
         rows = connection.execute(
             "SELECT email, roles.name, verified_at IS NOT NULL FROM users JOIN roles ON roles.id = role_id"
         ).fetchall()
     assert rows == [("owner@example.com", "admin", True)]
+
+
+def test_t10_the_first_administrator_has_a_password_worth_the_name(database_url: str, tmp_path: Path) -> None:
+    done = crema(
+        "serve",
+        data_dir=tmp_path / "data",
+        CREMA_DATABASE_URL=database_url,
+        CREMA_ADMIN_EMAIL="owner@example.com",
+        CREMA_ADMIN_PASSWORD="iloveyou1",
+        CREMA_PORT="0",
+    )
+
+    assert done.returncode == 2
+    assert "tried first" in done.stderr
+    assert "iloveyou1" not in done.stderr
 
 
 def test_cleanup_tells_before_it_does(database_url: str) -> None:

@@ -5,6 +5,8 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
 from uuid import UUID
 
+from zxcvbn.frequency_lists import FREQUENCY_LISTS
+
 PERMISSIONS: Final = {
     "menu:write": "Change categories, products, sizes, modifier groups and pictures.",
     "orders:read": "See the orders of one's shops.",
@@ -29,6 +31,9 @@ BUILTIN_ROLES: Final[dict[str, tuple[str, frozenset[str]]]] = {
     ),
     ADMIN: ("May do everything, in every shop.", frozenset(PERMISSIONS)),
 }
+
+COMMON_PASSWORDS: Final = frozenset(FREQUENCY_LISTS["passwords"])
+"""What attackers try first, in lower case: the 30,000 most used of leaked passwords, as zxcvbn counts them."""
 
 
 @dataclass(frozen=True, slots=True)

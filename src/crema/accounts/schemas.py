@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
-from crema.accounts.domain import PERMISSIONS
+from crema.accounts.domain import COMMON_PASSWORDS, PERMISSIONS
 from crema.schemas import Email, Input, Instant, Name, Output, Phone, Text, partial, unique
 
 
@@ -15,12 +15,19 @@ def _composed(password: str) -> str:
     return unicodedata.normalize("NFC", password)
 
 
+def _uncommon(password: str) -> str:
+    if password.lower() in COMMON_PASSWORDS:
+        raise ValueError("this is one of the passwords that are tried first")
+    return password
+
+
 EnteredPassword = Annotated[str, StringConstraints(max_length=128), AfterValidator(_composed)]
 """What is compared with a password: rules for new ones must not lock anybody out."""
 Password = Annotated[
     str,
     StringConstraints(min_length=8, max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$"),
     AfterValidator(_composed),
+    AfterValidator(_uncommon),
     Field(examples=["oat milk please"]),
 ]
 Code = Annotated[str, StringConstraints(pattern=r"^[0-9]{6}$"), Field(examples=["042137"])]
