@@ -3,6 +3,7 @@
 import ast
 import inspect
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -151,3 +152,61 @@ def test_the_clock_is_read_only_at_the_edge() -> None:
     }
 
     assert readers <= {"main.py", "worker.py", "cli.py", "startup.py"}
+
+
+TAKES_SQL = {"text", "literal_column", "DDL", "SQL", "exec_driver_sql"}
+RUNS_SQL = {"execute", "executemany", "scalar", "scalars", "stream", "fetch", "fetchrow", "fetchval"}
+
+
+def built_statements(source: str) -> list[int]:
+    """Give the lines where SQL is anything but a constant, or a statement of SQLAlchemy's that binds its values."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if not (isinstance(node, ast.Call) and node.args):
+            continue
+        name = getattr(node.func, "attr", None) or getattr(node.func, "id", None)
+        statement = node.args[0]
+        is_built = isinstance(statement, ast.JoinedStr | ast.BinOp) or (
+            isinstance(statement, ast.Call) and getattr(statement.func, "attr", None) in {"format", "join", "replace"}
+        )
+        if (name in TAKES_SQL and not isinstance(statement, ast.Constant)) or (name in RUNS_SQL and is_built):
+            found.append(node.lineno)
+    return found
+
+
+def test_f4_no_statement_is_built_of_text() -> None:
+    assert {path: lines for path in modules() if (lines := built_statements(path.read_text()))} == {}
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        'text(f"SELECT * FROM users WHERE name = {name}")',
+        "sqlalchemy.text(statement)",
+        'literal_column("name || " + suffix)',
+        'session.execute("SELECT {}".format(name))',
+        'connection.exec_driver_sql("SELECT %s" % name)',
+        "await connection.fetch(f'SELECT {name}')",
+    ],
+)
+def test_f4_a_statement_built_of_text_would_be_found(planted: str) -> None:
+    assert built_statements(planted) == [1]
+
+
+def test_s6_nothing_that_matters_waits_in_memory() -> None:
+    """A background task of the framework dies with its process; what must happen goes through the outbox."""
+    assert [path for path in modules() if "BackgroundTask" in path.read_text()] == []
+
+
+def test_s10_every_dependency_is_locked_by_its_hash() -> None:
+    lock = tomllib.loads((ROOT / "uv.lock").read_text())
+    unhashed = [
+        package["name"]
+        for package in lock["package"]
+        if package["name"] != "crema"
+        for file in [*package.get("wheels", []), package.get("sdist", {"hash": "sha256:"})]
+        if not file.get("hash", "").startswith("sha256:")
+    ]
+
+    assert len(lock["package"]) > 1
+    assert unhashed == []
