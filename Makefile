@@ -39,7 +39,7 @@ kills: .venv/.installed ## 5,000 chat messages through 4 processes, 6 of which a
 bench: .venv/.installed ## What the sockets cost, beside peers; QUICK=1 for a first look
 	@PYTHONPATH=tests .venv/bin/python benchmarks/live.py
 
-attack: .venv/.installed ## sqlmap over every parameter and JSON field, long; needs sqlmap. SMOKE=--smoke for three routes
+attack: .venv/.installed ## sqlmap over every parameter and JSON field, long; needs sqlmap. SMOKE=--smoke for one list
 	@PYTHONPATH=tests .venv/bin/python tools/attack.py $(SMOKE)
 
 docker-test: .venv/.installed ## The stack of compose.yaml on a Docker engine; CREMA_TEST_IMAGES=crema-test without a registry
