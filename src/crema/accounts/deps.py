@@ -1,6 +1,6 @@
 """Who is asking, as types: a route's signature says what it demands."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Annotated, Any, Final
 
 import structlog
@@ -91,9 +91,10 @@ async def _origin(request: Request, language: Language) -> Origin:
     return Origin(network=network_of(host), user_agent=request.headers.get("user-agent", "")[:300], language=language)
 
 
-async def _passwords(request: Request) -> Passwords:
+async def _passwords(request: Request) -> AsyncIterator[Passwords]:
     passwords: Passwords = request.app.state.passwords
-    return passwords
+    with passwords.turn():
+        yield passwords
 
 
 async def _codes(request: Request) -> Codes:
@@ -107,7 +108,7 @@ async def _logins(request: Request) -> Logins:
 
 
 RequestOrigin = Annotated[Origin, Depends(_origin)]
-PasswordHashing = Annotated[Passwords, Depends(_passwords)]
+PasswordHashing = Annotated[Passwords, Depends(_passwords, scope="function")]
 OneTimeCodes = Annotated[Codes, Depends(_codes)]
 LoginService = Annotated[Logins, Depends(_logins)]
 

@@ -2,10 +2,10 @@
 
 import asyncio
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from secrets import token_bytes
-from threading import BoundedSemaphore
 from typing import Final, TypeVar
 
 from argon2 import PasswordHasher
@@ -36,8 +36,22 @@ class Passwords:
     def __init__(self, hasher: PasswordHasher | None = None) -> None:
         self._hasher = hasher or PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="argon2")
-        self._places = BoundedSemaphore(THREADS + QUEUE)
+        self._turns = 0
         self._nobodys = _unmatched_hash(self._hasher)
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Admit a request that will hash, before it costs anything else; refuse it when there are many already.
+
+        Who hangs up gives their turn back; a hash that a thread has begun is then still finished.
+        """
+        if self._turns == THREADS + QUEUE:
+            raise TooBusyError(retry_after=1)
+        self._turns += 1
+        try:
+            yield
+        finally:
+            self._turns -= 1
 
     async def hash(self, password: str) -> str:
         return await self._run(lambda: self._hasher.hash(password))
@@ -58,12 +72,7 @@ class Passwords:
         return self._hasher.check_needs_rehash(password_hash)
 
     async def _run(self, work: Callable[[], T]) -> T:
-        if not self._places.acquire(blocking=False):
-            raise TooBusyError(retry_after=1)
-        future = self._pool.submit(work)
-        # Not when we stop waiting: who hangs up leaves the work behind, and it still takes its place.
-        future.add_done_callback(lambda _: self._places.release())
-        return await asyncio.wrap_future(future)
+        return await asyncio.wrap_future(self._pool.submit(work))
 
 
 def _unmatched_hash(hasher: PasswordHasher) -> str:
