@@ -1,6 +1,7 @@
 """The application, put together. The only place where features, settings and the database meet."""
 
 import asyncio
+import gc
 import hashlib
 import hmac
 import signal
@@ -218,7 +219,12 @@ def from_environment() -> FastAPI:
     """Build the application from CREMA_ variables, as each server process does."""
     settings = Settings()
     logs.configure(settings.log_format or ("json" if settings.is_production else "console"))
-    return create_app(settings)
+    app = create_app(settings)
+    # What is here now stays for good. Left in the collector's sight, it cost 150 ms at each full collection: measured
+    # as every fifteenth `GET /products`.
+    gc.collect()
+    gc.freeze()
+    return app
 
 
 def open_media(settings: Settings) -> ObjectStore:
