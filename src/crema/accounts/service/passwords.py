@@ -1,11 +1,14 @@
 """Hashing passwords, off the event loop and bounded: a flood of logins may slow logins, nothing else."""
 
 import asyncio
+import os
+import sys
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from secrets import token_bytes
+from threading import get_native_id
 from typing import Final, TypeVar
 
 from argon2 import PasswordHasher
@@ -35,7 +38,7 @@ class Passwords:
 
     def __init__(self, hasher: PasswordHasher | None = None) -> None:
         self._hasher = hasher or PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="argon2")
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="argon2", initializer=_yield_to_others)
         self._turns = 0
         self._nobodys = _unmatched_hash(self._hasher)
 
@@ -73,6 +76,12 @@ class Passwords:
 
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.wrap_future(self._pool.submit(work))
+
+
+def _yield_to_others() -> None:
+    """Let the event loop go first where threads have priorities of their own, as on Linux."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, get_native_id(), 10)
 
 
 def _unmatched_hash(hasher: PasswordHasher) -> str:
