@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from fixtures.live import Town, chatting, environment, open_socket, open_town
 from fixtures.people import PersonMade
-from fixtures.server import Server, running
+from fixtures.server import Server, resident, running
 
 pytestmark = pytest.mark.anyio
 
@@ -30,12 +30,6 @@ HANDSHAKE = (
     "GET /chat?after=0 HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nAuthorization: Bearer {token}\r\n\r\n"
 )
-
-
-def resident(server: Server) -> int:
-    """Bytes of memory the server's process holds."""
-    status = Path(f"/proc/{server.process.pid}/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0]) * 1024
 
 
 def connect_and_read_nothing(server: Server, person: PersonMade) -> sockets.socket:

@@ -18,6 +18,8 @@ from crema.web import problem
 log = structlog.get_logger("crema.access")
 
 REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+LONG_BODY_DIGITS: Final = 8
+"""From ten megabytes on a refused body is cut off; a shorter one is let in and dropped, so that browsers show why."""
 REQUESTS: Final = Counter("crema_http_requests_total", "Requests answered.", ["method", "route", "status"])
 SECONDS: Final = Histogram("crema_http_request_seconds", "Time until the answer began.", ["method", "route"])
 
@@ -58,6 +60,8 @@ class RequestContext:
                 headers["X-Request-ID"] = request_id
                 for name, value in self._headers.items():
                     headers.setdefault(name, value)
+                if status >= HTTPStatus.BAD_REQUEST and _has_long_body(request):
+                    headers["Connection"] = "close"  # rather than read on what nobody wants
             await send(message)
 
         try:
@@ -75,6 +79,10 @@ class RequestContext:
             SECONDS.labels(scope["method"], route).observe(seconds)
             log.info("request", method=scope["method"], path=scope["path"], status=status, ms=round(seconds * 1000, 1))
             structlog.contextvars.unbind_contextvars("request_id")
+
+
+def _has_long_body(request: Request) -> bool:
+    return "transfer-encoding" in request.headers or len(request.headers.get("content-length", "")) >= LONG_BODY_DIGITS
 
 
 def _is_problem(start: Message) -> bool:
