@@ -1,7 +1,10 @@
 """Bodies are counted, not believed; requests are counted, too."""
 
-from collections.abc import AsyncIterator
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -11,9 +14,11 @@ from limits.errors import StorageError
 
 from crema.db.session import Sessions
 from crema.settings import Settings
-from crema.web.limits import client_of
+from crema.web.limits import Throttle, client_of
 from crema.web.routing import BODY_LIMIT
 from fixtures.app import Clock, connect, make_app
+from fixtures.nats import await_port
+from fixtures.smtp import free_port
 
 pytestmark = pytest.mark.anyio
 JSON = {"Content-Type": "application/json"}
@@ -73,6 +78,46 @@ async def test_s1_a_client_has_so_many_requests_and_others_have_theirs(limited: 
     assert answers[5].json()["code"] == "too_many_requests"
     assert 1 <= int(answers[5].headers["retry-after"]) <= 60
     assert (other.status_code, alive.status_code) == (200, 200)
+
+
+@pytest.fixture
+def redis_url() -> Iterator[str]:
+    command = shutil.which("redis-server") or shutil.which("valkey-server")
+    if command is None:
+        pytest.skip("neither redis-server nor valkey-server is installed")
+    port = free_port()
+    process = subprocess.Popen(  # noqa: S603 - a server of ours
+        [command, "--port", str(port), "--bind", "127.0.0.1", "--save", ""], stdout=subprocess.DEVNULL
+    )
+    await_port(port)
+    yield f"redis://127.0.0.1:{port}"
+    process.kill()
+    process.wait(5)
+
+
+async def test_s1_processes_count_together_in_redis(
+    sessions: Sessions, clock: Clock, tmp_path: Path, redis_url: str
+) -> None:
+    settings = Settings(
+        _env_file=None, secret_key="x" * 32, data_dir=tmp_path, rate_limit="5/minute", limits_url=redis_url
+    )
+    apps = [make_app(settings, sessions, clock) for _ in range(2)]
+    statuses = []
+    for number in range(8):
+        async with connect(apps[number % 2]) as client:
+            statuses.append((await client.get("/shops")).status_code)
+    for app in apps:
+        await hang_up(app)
+
+    assert statuses == [200] * 5 + [429] * 3
+
+
+async def hang_up(app: FastAPI) -> None:
+    """Close the limiter's connections, which the end of the process closes otherwise."""
+    layer: Any = app.middleware_stack
+    while not isinstance(layer, Throttle):
+        layer = layer.app
+    await layer._limiter.storage.bridge.storage.aclose()
 
 
 async def test_s1_headers_dodge_no_limit(limited: FastAPI) -> None:
