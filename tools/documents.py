@@ -1,6 +1,7 @@
 """Writes what documents copy from the code; with --check, fails when a copy is out of date.
 
-The OpenAPI and AsyncAPI snapshots, the diagram of the database, and the tables of settings and errors.
+The OpenAPI and AsyncAPI snapshots, the diagram of the database, the tables of settings and errors, and the tests of
+each threat.
 """
 
 import inspect
@@ -23,6 +24,7 @@ from crema.tables import metadata
 from crema.web.problem import STATUS_OF
 
 ROOT = Path(__file__).parents[1]
+TEST = re.compile(r"def test_((?:[acfmprstuw]\d+_)+)(\w+)\(")
 
 
 def contracts() -> tuple[str, str]:
@@ -85,6 +87,18 @@ def _below(kind: type[CremaError]) -> Iterator[type[CremaError]]:
         yield from _below(child)
 
 
+def with_tests(path: Path) -> str:
+    """The tables of threats, each row with the tests that carry its id: `test_t4_t5_…` are T4's and T5's."""
+    found: dict[str, list[str]] = {}
+    for test in sorted([*(ROOT / "tests").rglob("test_*.py"), *(ROOT / "deploy").glob("test_*.py")]):
+        for ids, name in TEST.findall(test.read_text()):
+            for threat in ids.rstrip("_").upper().split("_"):
+                link = f"[{name.replace('_', ' ')}](../{test.relative_to(ROOT)})"
+                found.setdefault(threat, []).append(link)
+    row = re.compile(r"^(\| ([ACFMRSTUW]\d+) \|.*\|).*\|$", re.MULTILINE)
+    return row.sub(lambda match: f"{match[1]} {'; '.join(found.get(match[2], ['—']))} |", path.read_text())
+
+
 def inserted(path: Path, **blocks: str) -> str:
     """The file's text with each `<!-- name -->…<!-- /name -->` block renewed."""
     text = path.read_text()
@@ -102,6 +116,7 @@ def main() -> int:
     documents = {
         ROOT / "docs" / "openapi.json": openapi,
         ROOT / "docs" / "asyncapi.json": asyncapi,
+        ROOT / "docs" / "security.md": with_tests(ROOT / "docs" / "security.md"),
         ROOT / "docs" / "errors.md": inserted(ROOT / "docs" / "errors.md", errors=errors_table()),
     }
     for name in ("README.md", "README.ru.md"):
