@@ -20,7 +20,11 @@ from typing import Any
 
 import httpx2
 import pytest
+from aiosmtpd.controller import Controller
 from websockets.asyncio.client import connect
+
+from fixtures.smtp import Sink, free_port
+from journeys.morning import a_morning
 
 ROOT = Path(__file__).parents[1]
 PORT = 8642
@@ -39,6 +43,9 @@ if given := os.environ.get("CREMA_TEST_IMAGES"):
         "CADDY_IMAGE": f"{given}/caddy",
         "CREMA_BUILD_NETWORK": "host",
     }
+
+GATEWAY = "172.30.86.1"
+"""This machine, as the containers see it."""
 
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(shutil.which("docker") is None, reason="no Docker here")]
 
@@ -71,8 +78,21 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.fixture(scope="module")
+def sink() -> Iterator[Sink]:
+    """Take the stack's mails."""
+    sink = Sink()
+    port = free_port()
+    controller = Controller(sink, hostname="0.0.0.0", port=port)  # noqa: S104 - containers come by the bridge
+    controller.start()
+    sink.url = f"smtp://{GATEWAY}:{port}"
+    yield sink
+    controller.stop()
+
+
 @pytest.fixture(scope="module", autouse=True)
-def stack() -> Iterator[None]:
+def stack(sink: Sink) -> Iterator[None]:
+    ENVIRONMENT["CREMA_SMTP_URL"] = sink.url
     compose("down", "-v", check=False)
     compose("up", "-d", "--build", "--scale", "server=2")
     await_ready()
@@ -113,6 +133,10 @@ def load_example() -> ModuleType:
 def test_swagger_and_the_demo_chain_are_there() -> None:
     assert "swagger-ui" in httpx2.get(f"{URL}/docs").text
     assert httpx2.get(f"{URL}/products").json()["total"] > 20
+
+
+def test_a_morning_through_the_proxy(sink: Sink) -> None:
+    a_morning(URL, sink)
 
 
 def test_an_order_survives_down_and_up() -> None:
@@ -162,8 +186,7 @@ async def test_a_chat_goes_on_when_its_server_is_killed() -> None:
 
 def await_healthy(container: str) -> None:
     deadline = time.monotonic() + 60
-    command = ["docker", "inspect", "--format", "{{.State.Health.Status}}", container]
-    while subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() != "healthy":
+    while inspect(container, ".State.Health.Status") != "healthy":
         assert time.monotonic() < deadline
         time.sleep(0.2)
 
@@ -198,20 +221,8 @@ def test_s2_half_sent_requests_are_cut_off_while_the_menu_stays_quick() -> None:
 def test_f4_the_application_s_role_alters_no_table() -> None:
     (database,) = containers("db")
     statement = "ALTER TABLE orders ADD COLUMN evil text"
-    command = [
-        "docker",
-        "exec",
-        "-e",
-        "PGPASSWORD=look",
-        database,
-        "psql",
-        "-h",
-        "127.0.0.1",
-        "-U",
-        "crema_app",
-        "crema",
-        "-c",
-    ]
+    login = ["-h", "127.0.0.1", "-U", "crema_app", "crema", "-c"]
+    command = ["docker", "exec", "-e", "PGPASSWORD=look", database, "psql", *login]
 
     altered = subprocess.run([*command, statement], capture_output=True, text=True, check=False)
     made = subprocess.run([*command, "CREATE TABLE evil ()"], capture_output=True, text=True, check=False)
@@ -230,6 +241,82 @@ def test_an_administrator_is_made_by_a_command() -> None:
         assert owner.get("/users").status_code == 200
 
 
+def test_a_backup_is_restored() -> None:
+    """By the commands of docs/docker.md."""
+    with log_in("anna@crema.example.com") as anna:
+        kept = order(anna)
+        dump = exec_in("db", "pg_dump", "--username=crema", "--format=custom", "crema")
+        lost = order(anna)
+
+    compose("stop", "server", "worker")
+    restore = ("pg_restore", "--username=crema", "--dbname=crema", "--clean", "--if-exists", "--single-transaction")
+    exec_in("db", *restore, content=dump)
+    compose("up", "-d", "--scale", "server=2")
+    await_ready()
+
+    with log_in("anna@crema.example.com") as anna:
+        statuses = [anna.get(f"/order/{each['id']}").status_code for each in (kept, lost)]
+        order(anna)
+    assert statuses == [200, 404]
+
+
+def exec_in(service: str, *command: str, content: bytes | None = None) -> bytes:
+    done = subprocess.run(
+        ["docker", "exec", "-i", containers(service)[0], *command], input=content, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def inspect(container: str, field: str) -> str:
+    command = ["docker", "inspect", "--format", "{{" + field + "}}", container]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def address_of(container: str) -> str:
+    return f"http://{inspect(container, 'range .NetworkSettings.Networks}}{{.IPAddress}}{{end')}:8000"
+
+
+def test_the_image_is_small_and_starts_in_three_seconds() -> None:
+    server = containers("server")[0]
+    starts = []
+    for _ in range(3):
+        subprocess.run(["docker", "stop", server], check=True, capture_output=True)
+        subprocess.run(["docker", "start", server], check=True, capture_output=True)
+        started = time.monotonic()
+        url = address_of(server)
+        while True:
+            assert time.monotonic() - started < 30
+            try:
+                if httpx2.get(f"{url}/health/ready", timeout=1).status_code == 200:
+                    break
+            except httpx2.TransportError:
+                time.sleep(0.02)
+        starts.append(time.monotonic() - started)
+    size = int(inspect(inspect(server, ".Image"), ".Size"))
+    print(f"image {size / 1e6:.0f} MB; ready after {', '.join(f'{each:.1f}' for each in starts)} s")  # noqa: T201
+
+    assert size < 250e6
+    assert min(starts) < 3
+
+
+async def test_s5_what_is_under_way_is_answered_before_a_server_stops() -> None:
+    server = containers("server")[0]
+    body = {"email": "anna@crema.example.com", "password": "none of hers"}
+    async with httpx2.AsyncClient(base_url=address_of(server), timeout=20) as client:
+        await client.get("/health/live")
+        answers = [asyncio.create_task(client.post("/authentication", json=body)) for _ in range(20)]
+        await asyncio.sleep(0.1)  # they are in the queue of the hashing
+        under_way = sum(not each.done() for each in answers)
+        await asyncio.to_thread(subprocess.run, ["docker", "stop", server], check=True, capture_output=True)
+        statuses = {(await each).status_code for each in answers}
+    subprocess.run(["docker", "start", server], check=True, capture_output=True)
+    await asyncio.to_thread(await_healthy, server)
+
+    assert under_way
+    assert statuses <= {401, 429}
+
+
 def test_the_containers_are_nobody_s_root_and_stop_clean() -> None:
     server = containers("server")[0]
     inside = subprocess.run(
@@ -239,9 +326,7 @@ def test_the_containers_are_nobody_s_root_and_stop_clean() -> None:
         check=True,
     ).stdout
     subprocess.run(["docker", "stop", "-t", "12", server], check=True, capture_output=True)
-    status = subprocess.run(
-        ["docker", "inspect", "--format", "{{.State.ExitCode}}", server], capture_output=True, text=True, check=True
-    ).stdout.strip()
+    status = inspect(server, ".State.ExitCode")
 
     assert inside.splitlines()[0] == "10001"
     assert "Read-only file system" in inside
