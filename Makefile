@@ -43,7 +43,7 @@ attack: .venv/.installed ## sqlmap over every parameter and JSON field, long; ne
 	@PYTHONPATH=tests .venv/bin/python tools/attack.py $(SMOKE)
 
 docker-test: .venv/.installed ## The stack of compose.yaml on a Docker engine; CREMA_TEST_IMAGES=crema-test without a registry
-	@.venv/bin/python -m pytest -p no:randomly deploy/test_compose.py
+	@.venv/bin/python -m pytest -v -rP -p no:randomly deploy/test_compose.py
 
 check: .venv/.installed ## Format, lint, types, import rules, documents up to date
 	@.venv/bin/ruff format --check --quiet .
