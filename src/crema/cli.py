@@ -25,6 +25,8 @@ from crema.startup import StartupError
 app = typer.Typer(help="Crema: the backend of a chain of take-away coffee shops.", no_args_is_help=True)
 admin = typer.Typer(help="Administrators.", no_args_is_help=True)
 app.add_typer(admin, name="admin")
+menu = typer.Typer(help="The menu.", no_args_is_help=True)
+app.add_typer(menu, name="menu")
 
 
 @contextmanager
@@ -157,6 +159,13 @@ def create(email: Annotated[str, typer.Option(help="Their e-mail address.")]) ->
             raise StartupError(error.errors()[0]["msg"]) from error
         asyncio.run(startup.make_admin(settings, email=address, password=password))
         typer.echo(f"{address} is an administrator.")
+
+
+@menu.command()
+def rebuild() -> None:
+    """Write every product's stored document anew from the tables."""
+    with _plain_errors(), startup.database(_settings(), join=True) as settings:
+        typer.echo(f"{asyncio.run(startup.rebuild_menu(settings))} documents were written.")
 
 
 def main() -> None:

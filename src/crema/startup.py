@@ -1,5 +1,6 @@
 """What happens before the first request: a database, its schema, the first administrator, the demo chain."""
 
+import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -23,6 +24,7 @@ from crema.db.locale import check_locale
 from crema.db.session import keep, make_engine, make_sessions
 from crema.demo.chain import Chain, load
 from crema.demo.seed import seed
+from crema.menu.service import documents
 from crema.settings import Settings
 
 DATABASE_URL: Final = "CREMA_DATABASE_URL"
@@ -68,8 +70,16 @@ def url_of(settings: Settings) -> str:
 
 
 def upgrade(settings: Settings) -> None:
-    """Bring the schema up to date, as the role that owns it."""
-    schema.upgrade(settings.migration_url or url_of(settings))
+    """Bring the schema and the stored documents up to date, as the role that owns them."""
+    url = settings.migration_url or url_of(settings)
+    schema.upgrade(url)
+    asyncio.run(rebuild_menu(settings.model_copy(update={"database_url": url}), only_outdated=True))
+
+
+async def rebuild_menu(settings: Settings, *, only_outdated: bool = False) -> int:
+    """Write the products' documents anew from the tables, or those that another version wrote; tell how many."""
+    async with transaction(settings) as session:
+        return await documents.rebuild(session, only_outdated=only_outdated)
 
 
 def migrate(settings: Settings) -> None:

@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crema.menu import queries
 from crema.menu.domain import MAX_IMAGES
 from crema.menu.models import Product
-from crema.menu.service import categories, integrity
-from factories.menu import add_image, make_category, make_product, upload
+from crema.menu.service import categories, documents, integrity
+from factories.menu import add_image, make_category, make_group, make_product, upload
 from fixtures.app import connect
 from fixtures.people import make_person
 
@@ -112,11 +112,41 @@ async def test_u4_without_the_products_lock_two_uploads_exceed_the_limit(
     editor: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def unlocked(session: AsyncSession, product_id: UUID) -> Product:
-        return await queries.get_product(session, product_id=product_id)
+        return await queries.get_product(session, product_id)
 
     monkeypatch.setattr(queries, "get_product_for_update", unlocked)
 
     assert await upload_two_for_one_place(editor, monkeypatch) == ([201, 201], MAX_IMAGES + 1)
+
+
+async def change_what_one_document_shows(editor: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Rename a group and price a product that offers it, at once; tell what the product's document then shows."""
+    group = await make_group(editor, "Milk")
+    product = await make_product(editor, price="250.00", modifier_group_ids=[group["id"]])
+    monkeypatch.setattr(queries, "load_products", meeting_a_rival(queries.load_products))
+
+    answers = await asyncio.gather(
+        editor.patch(f"/modifier-group/{group['id']}", json={"name": "Oats"}),
+        editor.patch(f"/product/{product['id']}", json={"price": "260.00"}),
+    )
+
+    assert [answer.status_code for answer in answers] == [200, 200]
+    shown = (await editor.get(f"/product/{product['id']}")).json()
+    return [shown["modifier_groups"][0]["name"], shown["price"]]
+
+
+async def test_a_document_shows_both_of_two_changes_at_once(
+    editor: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await change_what_one_document_shows(editor, monkeypatch) == ["Oats", "260.00"]
+
+
+async def test_without_its_lock_a_document_shows_one_of_two_changes(
+    editor: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(documents, "_lock", nothing)
+
+    assert await change_what_one_document_shows(editor, monkeypatch) != ["Oats", "260.00"]
 
 
 async def make_namesakes(editor: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> list[str]:

@@ -171,7 +171,7 @@ async def test_a_page_costs_the_same_whatever_is_on_it(manager: httpx2.AsyncClie
 
     # One of each is to know who asks, two are the page and the total.
     assert costs == {
-        "/products": [10, 10],
+        "/products": [3, 3],
         "/categories": [3, 3],
         "/modifier-groups": [5, 5],
         "/ingredients": [3, 3],

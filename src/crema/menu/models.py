@@ -267,6 +267,20 @@ class Product(Base):
     )
 
 
+class ProductDocument(Base):
+    """A product as `GET /product/{id}` shows it, ready to be sent; `public` is None while the public doesn't see it.
+
+    Written by `menu.service.documents`, and by nothing else.
+    """
+
+    __tablename__ = "product_documents"
+
+    product_id: Mapped[UUID] = mapped_column(ForeignKey("products.id", ondelete="CASCADE"), primary_key=True)
+    shape: Mapped[str] = mapped_column(String(16))
+    full: Mapped[str]
+    public: Mapped[str | None]
+
+
 def _trigrams(name: str, column: InstrumentedAttribute[str], *, where: ColumnElement[bool] | None = None) -> Index:
     """Serve every operator of a text field, and the search."""
     folded = fold(column).label("folded")

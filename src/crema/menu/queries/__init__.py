@@ -21,11 +21,13 @@ from crema.menu.queries.pricing import load_for_pricing
 from crema.menu.queries.products import (
     PRODUCTS,
     PUBLIC_PRODUCTS,
+    get_document,
     get_product,
     get_product_for_update,
     list_all_images,
     list_images,
     list_products,
+    load_products,
 )
 
 __all__ = [
@@ -36,6 +38,7 @@ __all__ = [
     "PUBLIC_PRODUCTS",
     "get_category",
     "get_category_for_update",
+    "get_document",
     "get_ingredient",
     "get_modifier_group",
     "get_modifier_group_for_update",
@@ -52,4 +55,5 @@ __all__ = [
     "list_products",
     "load_for_pricing",
     "load_modifier_groups_locked",
+    "load_products",
 ]

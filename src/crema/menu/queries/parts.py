@@ -168,9 +168,10 @@ async def list_ingredients(session: AsyncSession, *, query: ListQuery) -> Page[I
     return await paginate(session, select(Ingredient), query)
 
 
-async def get_ingredient(session: AsyncSession, ingredient_id: UUID) -> Ingredient:
-    """Load an ingredient."""
-    ingredient = await session.scalar(select(Ingredient).where(Ingredient.id == ingredient_id))
+async def get_ingredient(session: AsyncSession, ingredient_id: UUID, *, lock: bool = False) -> Ingredient:
+    """Load an ingredient; with `lock` nothing can take it up until the transaction ends."""
+    wanted = select(Ingredient).where(Ingredient.id == ingredient_id)
+    ingredient = await session.scalar(wanted.with_for_update() if lock else wanted)
     if ingredient is None:
         raise NotFoundError
     return ingredient

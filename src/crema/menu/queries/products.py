@@ -1,10 +1,10 @@
 """Products with everything a menu shows of them, and their pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Select, select, true
+from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
@@ -29,6 +29,7 @@ from crema.menu.models import (
     OptionIngredient,
     Product,
     ProductCategory,
+    ProductDocument,
     ProductImage,
     ProductIngredient,
     ProductModifierGroup,
@@ -64,46 +65,73 @@ PRODUCTS: Final = _listing(sees_hidden=True)
 PUBLIC_PRODUCTS: Final = _listing(sees_hidden=False)
 
 
-def _whole(*, sees_hidden: bool) -> Select[Product]:
-    """Select products that are not archived, with all their parts: the same number of statements for any number."""
-    shown_category = true() if sees_hidden else ProductCategory.category.has(Category.is_active)
-    shown_option = true() if sees_hidden else Option.is_active
+_WHOLE: Final = (
+    select(Product)
+    .where(Product.archived_at.is_(None))
+    .options(
+        selectinload(Product.categories).joinedload(ProductCategory.category),
+        selectinload(Product.sizes),
+        selectinload(Product.images),
+        selectinload(Product.ingredients).joinedload(ProductIngredient.ingredient),
+        selectinload(Product.modifier_groups)
+        .joinedload(ProductModifierGroup.group)
+        .selectinload(ModifierGroup.options)
+        .selectinload(Option.ingredients)
+        .joinedload(OptionIngredient.ingredient),
+    )
+)
+"""Products that are not archived, with all their parts: the same number of statements for any number."""
+
+
+def _documents(*, sees_hidden: bool) -> Select[str | None]:
+    document = ProductDocument.full if sees_hidden else ProductDocument.public
+    # Outer, so that counting needs no join. Whoever adds a product adds its document.
     statement = (
-        select(Product)
+        select(document)
+        .select_from(Product)
+        .outerjoin(ProductDocument, ProductDocument.product_id == Product.id)
         .where(Product.archived_at.is_(None))
-        .options(
-            selectinload(Product.categories.and_(shown_category)).joinedload(ProductCategory.category),
-            selectinload(Product.sizes),
-            selectinload(Product.images),
-            selectinload(Product.ingredients).joinedload(ProductIngredient.ingredient),
-            selectinload(Product.modifier_groups)
-            .joinedload(ProductModifierGroup.group)
-            .selectinload(ModifierGroup.options.and_(shown_option))
-            .selectinload(Option.ingredients)
-            .joinedload(OptionIngredient.ingredient),
-        )
     )
     return statement if sees_hidden else statement.where(Product.is_active)
 
 
-_ALL: Final = _whole(sees_hidden=True)
-_SHOWN: Final = _whole(sees_hidden=False)
+_ALL: Final = _documents(sees_hidden=True)
+_SHOWN: Final = _documents(sees_hidden=False)
 
 
-async def list_products(session: AsyncSession, *, query: ListQuery, sees_hidden: bool) -> Page[Product]:
-    """List products with their parts. The public sees nothing inactive, neither here nor inside."""
-    return await paginate(session, _ALL if sees_hidden else _SHOWN, query)
+async def list_products(session: AsyncSession, *, query: ListQuery, sees_hidden: bool) -> Page[str]:
+    """List products as JSON documents. The public sees nothing inactive, neither here nor inside."""
+    page = await paginate(session, _ALL if sees_hidden else _SHOWN, query)
+    return Page(
+        items=[document for document in page.items if document is not None],
+        size=page.size,
+        page=page.page,
+        total=page.total,
+        next_cursor=page.next_cursor,
+    )
 
 
-async def get_product(session: AsyncSession, *, product_id: UUID, sees_hidden: bool = True) -> Product:
-    """Load a product afresh with its parts. The public sees nothing inactive, neither itself nor inside."""
+async def get_document(session: AsyncSession, *, product_id: UUID, sees_hidden: bool) -> str:
+    """Give a product as a JSON document. The public sees nothing inactive, neither itself nor inside."""
+    document = await session.scalar((_ALL if sees_hidden else _SHOWN).where(Product.id == product_id))
+    if document is None:
+        raise NotFoundError
+    return document
+
+
+async def get_product(session: AsyncSession, product_id: UUID) -> Product:
+    """Load a product afresh with its parts."""
     product = await session.scalar(
-        (_ALL if sees_hidden else _SHOWN).where(Product.id == product_id),
-        execution_options={"populate_existing": True},
+        _WHOLE.where(Product.id == product_id), execution_options={"populate_existing": True}
     )
     if product is None:
         raise NotFoundError
     return product
+
+
+async def load_products(session: AsyncSession, product_ids: Collection[UUID]) -> Sequence[Product]:
+    """Load products with their parts; archived and unknown ones are absent."""
+    return (await session.scalars(_WHOLE.where(Product.id.in_(product_ids)).order_by(Product.id))).all()
 
 
 async def get_product_for_update(session: AsyncSession, product_id: UUID) -> Product:

@@ -10,7 +10,7 @@ from crema.menu.deps import ProductsQuery, SeesHidden
 from crema.menu.schemas import ProductIn, ProductOut, ProductPatch
 from crema.menu.service import products
 from crema.web.clock import Now
-from crema.web.listing import PageOut, answer, listing_parameters
+from crema.web.listing import PageOut, document, documents, listing_parameters
 from crema.web.problem import refusals
 from crema.web.routing import Public
 from crema.web.routing import router as new_router
@@ -24,13 +24,14 @@ router = new_router("Menu")
     summary="List products",
     dependencies=[Public],
     openapi_extra=listing_parameters(queries.PRODUCTS),
+    response_model=PageOut[ProductOut],
     responses=refusals(401, 422),
 )
 async def list_products(
     request: Request, response: Response, tx: Transaction, query: ProductsQuery, *, sees_hidden: SeesHidden
-) -> PageOut[ProductOut]:
+) -> Response:
     page = await queries.list_products(tx, query=query, sees_hidden=sees_hidden)
-    return answer(request, response, page, ProductOut.model_validate)
+    return documents(request, response, page)
 
 
 @router.post("/product", status_code=201, summary="Add a product", responses=refusals(401, 403, 409, 422))
@@ -40,10 +41,15 @@ async def create_product(body: ProductIn, response: Response, tx: Transaction, _
     return ProductOut.model_validate(product)
 
 
-@router.get("/product/{product_id}", summary="See a product", dependencies=[Public], responses=refusals(401, 404, 422))
-async def see_product(product_id: UUID, tx: Transaction, *, sees_hidden: SeesHidden) -> ProductOut:
-    product = await queries.get_product(tx, product_id=product_id, sees_hidden=sees_hidden)
-    return ProductOut.model_validate(product)
+@router.get(
+    "/product/{product_id}",
+    summary="See a product",
+    dependencies=[Public],
+    response_model=ProductOut,
+    responses=refusals(401, 404, 422),
+)
+async def see_product(product_id: UUID, response: Response, tx: Transaction, *, sees_hidden: SeesHidden) -> Response:
+    return document(response, await queries.get_document(tx, product_id=product_id, sees_hidden=sees_hidden))
 
 
 @router.put("/product/{product_id}", summary="Replace a product", responses=refusals(401, 403, 404, 409, 422))

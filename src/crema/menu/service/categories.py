@@ -12,6 +12,7 @@ from crema.core.errors import ConflictError
 from crema.menu import queries
 from crema.menu.models import Category
 from crema.menu.schemas import CategoryIn
+from crema.menu.service import documents
 from crema.menu.service.integrity import SlugTakenError, check_known, free_slug, when_violated
 
 
@@ -69,6 +70,7 @@ async def edit_category(
     category.updated_at = now
     with when_violated("uq_categories_slug", SlugTakenError()):
         await session.flush()
+    await documents.refresh(session, documents.of_category(category_id))
     return category
 
 
@@ -79,11 +81,13 @@ async def delete_category(session: AsyncSession, *, category_id: UUID, force: bo
 
     if not force and await queries.is_category_in_use(session, category_id):
         raise CategoryNotEmptyError
+    showing = await documents.find(session, documents.of_category(category_id))
 
     await session.execute(
         update(Category).where(Category.parent_id == category_id).values(parent_id=category.parent_id, updated_at=now)
     )
     await session.execute(delete(Category).where(Category.id == category_id))
+    await documents.refresh(session, showing)
 
 
 async def _lock_tree(session: AsyncSession) -> None:

@@ -19,7 +19,7 @@ from crema.db.session import keep
 from crema.menu import domain, queries
 from crema.menu.domain import MAX_IMAGES, MEDIA_NAME
 from crema.menu.models import ProductImage
-from crema.menu.service import pictures
+from crema.menu.service import documents, pictures
 
 MAX_BYTES: Final = 5 * 1024 * 1024
 SWEEP_AFTER: Final = timedelta(hours=1)
@@ -70,7 +70,7 @@ async def add_image(
     )
     session.add(image)
     product.updated_at = now
-    await session.flush()
+    await documents.refresh(session, [product_id])
     return image
 
 
@@ -93,7 +93,7 @@ async def edit_image(
         images.insert(fields["position"], image)
     _number(images)
     product.updated_at = now
-    await session.flush()
+    await documents.refresh(session, [product_id])
     return image
 
 
@@ -107,7 +107,7 @@ async def delete_image(session: AsyncSession, *, product_id: UUID, image_id: UUI
     _number(images)
     await session.delete(image)
     product.updated_at = now
-    await session.flush()
+    await documents.refresh(session, [product_id])
 
 
 def _find(images: Sequence[ProductImage], image_id: UUID) -> ProductImage:

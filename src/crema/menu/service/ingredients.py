@@ -11,6 +11,7 @@ from crema.core.errors import ConflictError
 from crema.menu import queries
 from crema.menu.models import Ingredient, Product, ProductIngredient
 from crema.menu.schemas import IngredientIn
+from crema.menu.service import documents
 from crema.menu.service.integrity import when_violated
 
 
@@ -39,11 +40,12 @@ async def create_ingredient(session: AsyncSession, *, wanted: IngredientIn) -> I
 
 async def edit_ingredient(session: AsyncSession, *, ingredient_id: UUID, fields: Mapping[str, Any]) -> Ingredient:
     """Set fields of an ingredient, named as in `IngredientIn`."""
-    ingredient = await queries.get_ingredient(session, ingredient_id)
+    ingredient = await queries.get_ingredient(session, ingredient_id, lock=True)
 
     ingredient.name = fields.get("name", ingredient.name)
     with when_violated("uq_ingredients_name_folded", IngredientTakenError()):
         await session.flush()
+    await documents.refresh(session, documents.of_ingredient(ingredient_id))
     return ingredient
 
 

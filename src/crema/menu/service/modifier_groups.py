@@ -9,12 +9,12 @@ from sqlalchemy import delete
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crema.core.errors import NotFoundError
 from crema.db.base import new_id
 from crema.menu import domain, queries
 from crema.menu.domain import OptionRule
 from crema.menu.models import Ingredient, ModifierGroup, Option, OptionIngredient
 from crema.menu.schemas import ModifierGroupIn, OptionIn
+from crema.menu.service import documents
 from crema.menu.service.integrity import Loc, check_known, refuse_unknown
 
 
@@ -69,16 +69,17 @@ async def edit_modifier_group(
     await session.flush()
     if options is not None:
         await _write_options(session, group_id=group_id, options=options)
+    await documents.refresh(session, documents.of_group(group_id))
     return await queries.get_modifier_group(session, group_id)
 
 
 async def delete_modifier_group(session: AsyncSession, *, group_id: UUID) -> None:
     """Drop a group; products stop offering it."""
-    deleted = await session.scalar(
-        delete(ModifierGroup).where(ModifierGroup.id == group_id).returning(ModifierGroup.id)
-    )
-    if deleted is None:
-        raise NotFoundError
+    await queries.get_modifier_group_for_update(session, group_id)
+    showing = await documents.find(session, documents.of_group(group_id))
+
+    await session.execute(delete(ModifierGroup).where(ModifierGroup.id == group_id))
+    await documents.refresh(session, showing)
 
 
 def rules_of(group: ModifierGroup) -> list[OptionRule]:

@@ -22,6 +22,7 @@ from crema.menu.models import (
     Size,
 )
 from crema.menu.schemas import GroupLinkIn, ProductIn, SizeIn
+from crema.menu.service import documents
 from crema.menu.service.integrity import (
     Loc,
     SlugTakenError,
@@ -57,7 +58,8 @@ async def create_product(session: AsyncSession, *, wanted: ProductIn, now: datet
     with when_violated("uq_products_slug", SlugTakenError()):
         await session.flush()
     await _write_parts(session, product.id, fields)
-    return await queries.get_product(session, product_id=product.id)
+    await documents.refresh(session, [product.id])
+    return await queries.get_product(session, product.id)
 
 
 async def edit_product(session: AsyncSession, *, product_id: UUID, fields: Mapping[str, Any], now: datetime) -> Product:
@@ -72,14 +74,15 @@ async def edit_product(session: AsyncSession, *, product_id: UUID, fields: Mappi
     with when_violated("uq_products_slug", SlugTakenError()):
         await session.flush()
     await _write_parts(session, product_id, fields)
-    return await queries.get_product(session, product_id=product_id)
+    await documents.refresh(session, [product_id])
+    return await queries.get_product(session, product_id)
 
 
 async def archive_product(session: AsyncSession, *, product_id: UUID, now: datetime) -> None:
     """Take a product off the menu for good. Its row stays for the carts and orders that name it."""
     product = await queries.get_product_for_update(session, product_id)
     product.archived_at = now
-    await session.flush()
+    await documents.refresh(session, [product_id])
 
 
 def _columns(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,136 @@
+"""Products as they are read: stored JSON, written in the transaction of whatever changes what it shows.
+
+Reading the menu so costs one statement and no rendering. The tables stay the truth: `rebuild` makes every document of
+them again.
+"""
+
+import hashlib
+import json
+from collections.abc import Collection, Sequence
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import Select, delete, or_, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm.attributes import set_committed_value
+
+from crema.menu import queries
+from crema.menu.models import (
+    Option,
+    OptionIngredient,
+    Product,
+    ProductCategory,
+    ProductDocument,
+    ProductIngredient,
+    ProductModifierGroup,
+)
+from crema.menu.schemas import ProductOut
+
+BATCH: Final = 500
+SHAPE: Final = hashlib.sha256(json.dumps(ProductOut.model_json_schema(mode="serialization")).encode()).hexdigest()[:16]
+"""What a document looks like: another version's documents are another shape's, and are rebuilt by `crema migrate`."""
+
+
+def of_product(product_id: UUID) -> Select[UUID]:
+    return select(Product.id).where(Product.id == product_id)
+
+
+def of_category(category_id: UUID) -> Select[UUID]:
+    return select(ProductCategory.product_id).where(ProductCategory.category_id == category_id)
+
+
+def of_group(group_id: UUID) -> Select[UUID]:
+    return select(ProductModifierGroup.product_id).where(ProductModifierGroup.group_id == group_id)
+
+
+def of_ingredient(ingredient_id: UUID) -> Select[UUID]:
+    contained = select(ProductIngredient.product_id).where(ProductIngredient.ingredient_id == ingredient_id)
+    added = (
+        select(ProductModifierGroup.product_id)
+        .join(Option, Option.group_id == ProductModifierGroup.group_id)
+        .join(OptionIngredient, OptionIngredient.option_id == Option.id)
+        .where(OptionIngredient.ingredient_id == ingredient_id)
+    )
+    return select(Product.id).where(or_(Product.id.in_(contained), Product.id.in_(added)))
+
+
+async def find(session: AsyncSession, products: Select[UUID]) -> Sequence[UUID]:
+    """Tell which products show something, before it goes."""
+    return (await session.scalars(products)).all()
+
+
+async def refresh(session: AsyncSession, products: Select[UUID] | Sequence[UUID]) -> None:
+    """Write these products' documents anew. The last thing a change does.
+
+    Locks the documents, by id: of two changes that show in one document the second waits here, and then reads what
+    the first committed. What a product can newly show — a group, an ingredient, a heading — is locked against edits by
+    whoever links it.
+    """
+    await session.flush()
+    ids = products if isinstance(products, Sequence) else await find(session, products)
+    ids = sorted(ids)
+    for start in range(0, len(ids), BATCH):
+        some = ids[start : start + BATCH]
+        await _lock(session, some)
+        await _write(session, some)
+
+
+async def rebuild(session: AsyncSession, *, only_outdated: bool = False) -> int:
+    """Write every document anew, or those of another shape and those that are missing; tell how many."""
+    products = select(Product.id).where(Product.archived_at.is_(None))
+    if only_outdated:
+        current = select(ProductDocument.product_id).where(ProductDocument.shape == SHAPE)
+        products = products.where(Product.id.not_in(current))
+    ids = await find(session, products)
+    await refresh(session, ids)
+    return len(ids)
+
+
+async def render(session: AsyncSession, product_ids: Collection[UUID]) -> list[dict[str, object]]:
+    """Make the documents of the tables, as rows; products that are archived have none."""
+    # A session of its own, on the same transaction: what is hidden below must not hide from the caller.
+    async with AsyncSession(await session.connection()) as reading:
+        products = await queries.load_products(reading, product_ids)
+        everything = {product.id: _json(product) for product in products}
+        for product in products:
+            _hide(product)
+        return [
+            {
+                "product_id": product.id,
+                "shape": SHAPE,
+                "full": everything[product.id],
+                "public": _json(product) if product.is_active else None,
+            }
+            for product in products
+        ]
+
+
+async def _lock(session: AsyncSession, product_ids: Collection[UUID]) -> None:
+    wanted = select(ProductDocument.product_id).where(ProductDocument.product_id.in_(product_ids))
+    await session.scalars(wanted.order_by(ProductDocument.product_id).with_for_update())
+
+
+async def _write(session: AsyncSession, product_ids: Collection[UUID]) -> None:
+    rows = await render(session, product_ids)
+    rendered = [row["product_id"] for row in rows]
+    await session.execute(
+        delete(ProductDocument).where(
+            ProductDocument.product_id.in_(product_ids), ProductDocument.product_id.not_in(rendered)
+        )
+    )
+    if rows:
+        written = insert(ProductDocument).values(rows)
+        changed = {name: written.excluded[name] for name in ("shape", "full", "public")}
+        await session.execute(written.on_conflict_do_update(index_elements=["product_id"], set_=changed))
+
+
+def _json(product: Product) -> str:
+    return ProductOut.model_validate(product).model_dump_json()
+
+
+def _hide(product: Product) -> None:
+    """Take from a loaded product what the public doesn't see inside it."""
+    set_committed_value(product, "categories", [link for link in product.categories if link.category.is_active])
+    for link in product.modifier_groups:
+        set_committed_value(link.group, "options", [option for option in link.group.options if option.is_active])
