@@ -22,7 +22,7 @@ from crema.accounts.service.passwords import Passwords
 from crema.accounts.service.tokens import AccessTokens
 from crema.cart import routes as cart
 from crema.db.events import open_bus
-from crema.db.session import Sessions, make_engine, make_sessions
+from crema.db.session import Sessions, make_engine, make_readings, make_sessions
 from crema.live.hub import Hub
 from crema.menu import routes as menu
 from crema.notifications import routes as notifications
@@ -137,6 +137,7 @@ def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastA
 def connect(app: FastAPI, sessions: Sessions) -> None:
     """Give features the database."""
     app.state.sessions = sessions
+    app.state.readings = make_readings(sessions)
     app.state.hub = Hub(sessions=sessions, clock=app.state.clock)
     app.state.rooms = Rooms(hub=app.state.hub)
 

@@ -9,6 +9,7 @@ import httpx2
 
 from crema.db.session import Sessions
 from crema.menu.models import ModifierGroup, Option, Product, ProductModifierGroup, Size
+from crema.menu.service import documents
 from crema.shops.models import OpeningInterval, Shop
 
 
@@ -38,6 +39,7 @@ async def make_simple_product(sessions: Sessions, *, price: str = "250.00", **fi
         product = Product(**{"slug": f"p-{uuid4().hex}", "name": "Круассан", "price": Decimal(price)} | fields)
         session.add(product)
         await session.flush()
+        await documents.refresh(session, [product.id])
         return product.id
 
 
@@ -76,6 +78,7 @@ async def make_latte(sessions: Sessions) -> Latte:
         )
         session.add(latte)
         await session.flush()
+        await documents.refresh(session, [latte.id])
         return Latte(latte.id, small.id, large.id, cow.id, oat.id, vanilla.id, milk.id)
 
 

@@ -118,6 +118,7 @@ async def test_it_survives_the_loss_of_its_connections(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
+        await own_sessions.kw["bind"].dispose()  # the test's own connections are lost, too
         await promise(own_sessions)
         await await_statuses(own_sessions, "sent", "sent")
 

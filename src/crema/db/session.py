@@ -1,8 +1,9 @@
 """Engine and sessions. Timeouts live in server settings: a SET made at connect is lost at the first reset."""
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from sqlalchemy import make_url
+from sqlalchemy import event, make_url
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from crema.db.events import Bus, EventSession
@@ -12,12 +13,11 @@ Sessions: TypeAlias = async_sessionmaker[AsyncSession]
 
 def make_engine(database_url: str, *, pool_size: int = 10) -> AsyncEngine:
     """Open no connection yet. A caller waits 2 s at most for one of the pool."""
-    return create_async_engine(
+    engine = create_async_engine(
         make_url(database_url).set(drivername="postgresql+asyncpg"),
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=2,
-        pool_pre_ping=True,
         connect_args={
             "timeout": 2,
             "command_timeout": 6,  # for a server that hangs, and so keeps no timeout of its own
@@ -30,11 +30,27 @@ def make_engine(database_url: str, *, pool_size: int = 10) -> AsyncEngine:
             },
         },
     )
+    event.listen(engine.sync_engine, "checkout", _refuse_closed)
+    return engine
+
+
+def _refuse_closed(connection: Any, _record: object, _proxy: object) -> None:
+    """Have the pool open another in place of one that the server has ended: a ping without the round trip."""
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError
 
 
 def make_sessions(engine: AsyncEngine, *, bus: Bus | None = None) -> Sessions:
     """Objects stay readable after commit: the reply is rendered then. Without a bus events go nowhere."""
     return async_sessionmaker(engine, expire_on_commit=False, sync_session_class=EventSession, info={"bus": bus})
+
+
+def make_readings(sessions: Sessions) -> Sessions:
+    """Open the same without BEGIN and COMMIT: under READ COMMITTED each statement sees its own moment either way."""
+    engine = sessions.kw["bind"]
+    if not isinstance(engine, AsyncEngine):  # one connection, whose owner has begun a transaction on it
+        return sessions
+    return async_sessionmaker(**sessions.kw | {"bind": engine.execution_options(isolation_level="AUTOCOMMIT")})
 
 
 async def keep(session: AsyncSession) -> None:

@@ -48,6 +48,9 @@ class PageOut(BaseModel, Generic[T]):
     )
 
 
+_Envelope: Final = PageOut[None]
+
+
 def answer(request: Request, response: Response, page: Page[T], render: Callable[[T], OutT]) -> PageOut[OutT]:
     """Put a page into its envelope and its neighbours into the Link header."""
     response.headers.update(page_headers(request, page))
@@ -69,7 +72,7 @@ def document(response: Response, content: str) -> Response:
 def documents(request: Request, response: Response, page: Page[str]) -> Response:
     """Do what `answer` does, with items that are JSON already."""
     response.headers.update(page_headers(request, page))
-    empty = PageOut[None](
+    envelope = _Envelope(
         items=[],
         page=page.page,
         size=page.size,
@@ -77,7 +80,7 @@ def documents(request: Request, response: Response, page: Page[str]) -> Response
         pages=page.pages,
         next_cursor=page.next_cursor,
     )
-    head, tail = empty.model_dump_json().split("[]", 1)
+    head, tail = envelope.model_dump_json().split("[]", 1)
     return document(response, f"{head}[{','.join(page.items)}]{tail}")
 
 

@@ -1,4 +1,4 @@
-"""One request, one transaction, committed before the reply leaves."""
+"""One request, one transaction, committed before the reply leaves. A GET writes nothing, and so needs none."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated
@@ -9,7 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 async def transaction(request: Request) -> AsyncIterator[AsyncSession]:
     """Commit when the route returns; roll back when it raises."""
-    async with request.app.state.sessions() as session:
+    state = request.app.state
+    async with (state.readings if request.method == "GET" else state.sessions)() as session:
         yield session
         await session.commit()
 

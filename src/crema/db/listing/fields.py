@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
@@ -115,7 +116,7 @@ class ColumnField(Field):
     def operators(self) -> tuple[str, ...]:
         return (*self.kind_operators, "isnull") if self.nullable else self.kind_operators
 
-    @property
+    @cached_property
     def sort_key(self) -> Column:
         """What rows are ordered by."""
         return self.column
@@ -200,7 +201,7 @@ class TextField(ColumnField):
     def load(self, text: str) -> str:
         return storable(text)
 
-    @property
+    @cached_property
     def sort_key(self) -> Column:
         return fold(self.column)
 
