@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
+from results import keep
 from websockets.asyncio.client import connect
 
 from crema.db import schema
@@ -38,7 +39,6 @@ ROUNDS = 2 if QUICK else 5
 TO_TEN = 100 if QUICK else 400
 IDLE = 1_000
 PING = 9
-RESULTS = Path(__file__).with_name("RESULTS.md")
 
 PEER = """
 import sys
@@ -384,10 +384,10 @@ def main() -> None:
             url = postgres.start()
             schema.upgrade(url)
             lines = asyncio.run(measure(url, folder))
-    text = "\n".join(["## Live: chat", "", *lines, ""])
+    text = "\n".join(lines)
     print(text)
     if not QUICK:
-        RESULTS.write_text("# Results of `make bench`\n\n" + text)
+        keep("Live: chat", text)
 
 
 if __name__ == "__main__":
