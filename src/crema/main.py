@@ -51,15 +51,16 @@ TAGS: Final = (
     "Support chat",
     "Operations",
 )
+# Routes are tried one after another: what is asked most comes first. (Swagger goes by TAGS.)
 ROUTERS: Final = (
-    accounts.people,
-    accounts.roles,
-    accounts.tokens,
-    browser.router,
     *menu.routers,
-    shops.router,
     cart.router,
     orders.router,
+    shops.router,
+    accounts.tokens,
+    accounts.people,
+    accounts.roles,
+    browser.router,
     orders_live.router,
     orders_live.sockets,
     support.router,

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import ARRAY, Select, Uuid, any_, bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload, selectinload
 
@@ -79,6 +79,31 @@ PERMISSIONS: Final = Listing(
 )
 
 
+# Built once: it runs at every request.
+_ACTORS: Final = (
+    select(
+        Session.id,
+        Session.user_id,
+        User.is_verified.label("is_verified"),
+        Role.name,
+        select(func.array_agg(RolePermission.permission_code))
+        .where(RolePermission.role_id == Role.id)
+        .scalar_subquery()
+        .label("permissions"),
+        select(func.array_agg(StaffShop.shop_id)).where(StaffShop.user_id == User.id).scalar_subquery().label("shops"),
+    )
+    .join(User, User.id == Session.user_id)
+    .join(Role, Role.id == User.role_id)
+    .where(
+        Session.id == any_(bindparam("session_ids", type_=ARRAY(Uuid))),
+        Session.ended_at.is_(None),
+        Session.expires_at > bindparam("now"),
+        User.is_active,
+        User.deleted_at.is_(None),
+    )
+)
+
+
 async def find_actor(session: AsyncSession, *, user_id: UUID, session_id: UUID, now: datetime) -> Actor | None:
     """Load who is asking, if their login still counts: one indexed statement, at every request."""
     actor = (await find_actors(session, session_ids={session_id}, now=now)).get(session_id)
@@ -87,27 +112,7 @@ async def find_actor(session: AsyncSession, *, user_id: UUID, session_id: UUID, 
 
 async def find_actors(session: AsyncSession, *, session_ids: AbstractSet[UUID], now: datetime) -> dict[UUID, Actor]:
     """Load the people behind these logins, of those that still count."""
-    permissions = select(func.array_agg(RolePermission.permission_code)).where(RolePermission.role_id == Role.id)
-    shops = select(func.array_agg(StaffShop.shop_id)).where(StaffShop.user_id == User.id)
-    rows = await session.execute(
-        select(
-            Session.id,
-            Session.user_id,
-            User.is_verified.label("is_verified"),
-            Role.name,
-            permissions.scalar_subquery().label("permissions"),
-            shops.scalar_subquery().label("shops"),
-        )
-        .join(User, User.id == Session.user_id)
-        .join(Role, Role.id == User.role_id)
-        .where(
-            Session.id.in_(session_ids),
-            Session.ended_at.is_(None),
-            Session.expires_at > now,
-            User.is_active,
-            User.deleted_at.is_(None),
-        )
-    )
+    rows = await session.execute(_ACTORS, {"session_ids": list(session_ids), "now": now})
     return {
         row.id: Actor(
             user_id=row.user_id,

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import ColumnElement, Double, Integer, Select, case, cast, func, literal, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import selectinload, with_expression
+from sqlalchemy.orm import joinedload, selectinload, with_expression
 
 from crema.core.errors import NotFoundError
 from crema.core.page import Page
@@ -110,7 +110,8 @@ async def get_shop(session: AsyncSession, shop_id: UUID) -> Shop:
 
 async def get_visible_shop(session: AsyncSession, shop_id: UUID, *, permissions: AbstractSet[str]) -> Shop:
     """Load a shop with its week; an inactive one is not there for the public."""
-    shop = await session.scalar(_whole(select(Shop).where(Shop.id == shop_id, visible_to(permissions))))
+    wanted = select(Shop).where(Shop.id == shop_id, visible_to(permissions))
+    shop = (await session.scalars(wanted.options(joinedload(Shop.opening_intervals)))).unique().one_or_none()
     if shop is None:
         raise NotFoundError
     return shop

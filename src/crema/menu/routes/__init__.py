@@ -2,4 +2,4 @@
 
 from crema.menu.routes import categories, images, ingredients, modifier_groups, products
 
-routers = (categories.router, products.router, images.router, modifier_groups.router, ingredients.router)
+routers = (products.router, categories.router, images.router, modifier_groups.router, ingredients.router)

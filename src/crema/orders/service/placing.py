@@ -142,14 +142,13 @@ async def place(session: AsyncSession, *, actor: Actor, wanted: PlaceOrder, rule
     lines = await _configure(session, items)
     total = _check_total(lines, expected=wanted.expected_total, minimum=rules.minimum)
 
-    order_id = new_id()
     number, business_date = await _next_number(session, shop=shop, now=now)
     order = Order(
-        id=order_id,
+        id=new_id(),
         number=number,
         business_date=business_date,
         status=Status.PLACED,
-        shop_id=shop.id,
+        shop=shop,
         user_id=actor.user_id,
         pickup_at=wanted.pickup_at,
         ready_estimate_at=_ready(lines, pickup_at=wanted.pickup_at, now=now),
@@ -160,15 +159,13 @@ async def place(session: AsyncSession, *, actor: Actor, wanted: PlaceOrder, rule
         currency=rules.currency,
         created_at=now,
         updated_at=now,
+        lines=_line_rows(lines),
+        history=[
+            OrderEvent(status=Status.PLACED, actor_id=actor.user_id, actor_role=actor.role, created_at=now),
+        ],
     )
-    session.add_all([order, *_line_rows(order_id, lines)])
-    session.add(
-        OrderEvent(
-            order_id=order_id, status=Status.PLACED, actor_id=actor.user_id, actor_role=actor.role, created_at=now
-        )
-    )
+    session.add(order)
     await session.flush()
-    order = await queries.get_order(session, order_id=order_id, actor=actor)
     moving.announce(session, order)
     await letters.placed(session, order=order, customer=person, shop_language=rules.shop_language)
     return order
@@ -261,10 +258,9 @@ async def _next_number(session: AsyncSession, *, shop: Shop, now: datetime) -> t
     return domain.number_of(last), business_date
 
 
-def _line_rows(order_id: UUID, lines: Sequence[Wanted]) -> list[OrderLine]:
+def _line_rows(lines: Sequence[Wanted]) -> list[OrderLine]:
     return [
         OrderLine(
-            order_id=order_id,
             position=position,
             product_id=line.made.product.id,
             name=line.made.product.name,
@@ -336,7 +332,9 @@ async def _update(
         order.subtotal = order.total = _check_total(lines, expected=None, minimum=rules.minimum)
         order.ready_estimate_at = _ready(lines, pickup_at=order.pickup_at, now=now)
         await session.execute(delete(OrderLine).where(OrderLine.order_id == order.id))
-        session.add_all(_line_rows(order.id, lines))
+        for row in _line_rows(lines):
+            row.order_id = order.id
+            session.add(row)
     if "status" in sent:
         await moving.move(session, order=order, to=sent["status"], actor=actor, reason=sent.get("reason"), now=now)
     order.updated_at = now
