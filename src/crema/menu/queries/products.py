@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
@@ -97,6 +97,9 @@ def _documents(*, sees_hidden: bool) -> Select[str | None]:
 
 _ALL: Final = _documents(sees_hidden=True)
 _SHOWN: Final = _documents(sees_hidden=False)
+_THIS: Final = Product.id == bindparam("product_id")
+_ONE_OF_ALL: Final = _ALL.where(_THIS)
+_ONE_SHOWN: Final = _SHOWN.where(_THIS)
 
 
 async def list_products(session: AsyncSession, *, query: ListQuery, sees_hidden: bool) -> Page[str]:
@@ -113,7 +116,8 @@ async def list_products(session: AsyncSession, *, query: ListQuery, sees_hidden:
 
 async def get_document(session: AsyncSession, *, product_id: UUID, sees_hidden: bool) -> str:
     """Give a product as a JSON document. The public sees nothing inactive, neither itself nor inside."""
-    document = await session.scalar((_ALL if sees_hidden else _SHOWN).where(Product.id == product_id))
+    wanted = _ONE_OF_ALL if sees_hidden else _ONE_SHOWN
+    document = await session.scalar(wanted, {"product_id": product_id})
     if document is None:
         raise NotFoundError
     return document
