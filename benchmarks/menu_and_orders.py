@@ -209,7 +209,7 @@ def table(title: str, rows: dict[str, Measured]) -> list[str]:
     lines = [
         f"### {title}",
         "",
-        "| | server CPU, µs | ± | PostgreSQL CPU, µs | requests/s | p50, ms | p99, ms | Crema's server CPU is |",
+        "| | server CPU, µs | ± | PostgreSQL CPU, µs | requests/s | p50, ms | p99, ms | server CPU over Crema's |",
         "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     ours = rows[OURS].median("server_us")
@@ -217,7 +217,7 @@ def table(title: str, rows: dict[str, Measured]) -> list[str]:
         ratio = row.median("server_us") / ours
         lines.append(
             f"| {name} | {row.median('server_us'):,.0f} | {row.spread:.0%} | {row.median('database_us'):,.0f} |"
-            f" {row.median('rate'):,.0f} | {row.median('p50'):.1f} | {row.median('p99'):.1f} | {ratio:.2f}x less |"
+            f" {row.median('rate'):,.0f} | {row.median('p50'):.1f} | {row.median('p99'):.1f} | {ratio:.2f} |"
         )
     return [*lines, ""]
 
