@@ -4,7 +4,6 @@ import asyncio
 import statistics
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from threading import Event, Semaphore
 
 import httpx2
@@ -15,11 +14,11 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts.models import Throttle, User
-from crema.accounts.service.passwords import QUEUE, THREADS, Passwords
+from crema.accounts.service.passwords import QUEUE, REFUSE_AFTER, THREADS, WORKING, Passwords
 from factories.people import PASSWORD, authenticate, register
 
 pytestmark = pytest.mark.anyio
-PLACES = THREADS + QUEUE
+PLACES = WORKING + QUEUE
 
 
 class Held(PasswordHasher):
@@ -47,15 +46,25 @@ async def test_t10_a_flood_is_told_to_come_again(
     app: FastAPI, client: httpx2.AsyncClient, session: AsyncSession
 ) -> None:
     passwords = app.state.passwords
-    with ExitStack() as everyone:
-        for _ in range(PLACES):
-            everyone.enter_context(passwords.turn())
-        answers = [await register(client), await authenticate(client)]
-        counted = await session.scalar(select(func.count()).select_from(Throttle))
+
+    async def take_a_turn() -> None:
+        async with passwords.turn():
+            await let_go.wait()
+
+    let_go = asyncio.Event()
+    everyone = [asyncio.create_task(take_a_turn()) for _ in range(PLACES)]
+    await asyncio.sleep(0)
+    started = time.monotonic()
+    answers = await asyncio.gather(register(client), authenticate(client))
+    took = time.monotonic() - started
+    counted = await session.scalar(select(func.count()).select_from(Throttle))
+    let_go.set()
+    await asyncio.gather(*everyone)
 
     assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(429, "too_busy")] * 2
     assert {answer.headers["Retry-After"] for answer in answers} == {"1"}
     assert await session.scalar(select(func.count()).select_from(User)) == 0
+    assert took >= REFUSE_AFTER, "nobody gains by trying again at once"
     assert counted == 0, "a refused try costs no statement"
     assert (await register(client)).status_code == 201
 

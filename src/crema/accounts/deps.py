@@ -93,7 +93,7 @@ async def _origin(request: Request, language: Language) -> Origin:
 
 async def _passwords(request: Request) -> AsyncIterator[Passwords]:
     passwords: Passwords = request.app.state.passwords
-    with passwords.turn():
+    async with passwords.turn():
         yield passwords
 
 

@@ -4,9 +4,9 @@ import asyncio
 import os
 import sys
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager
 from secrets import token_bytes
 from threading import get_native_id
 from typing import Final, TypeVar
@@ -20,7 +20,11 @@ T = TypeVar("T")
 
 THREADS: Final = 2
 """Measured beforehand (performance.md of the design): 2 threads give 93 logins a second on two cores, 8 give 52."""
+WORKING: Final = 2 * THREADS
+"""Requests under way at once: what keeps the threads busy, and fewer than there are database connections."""
 QUEUE: Final = 32
+REFUSE_AFTER: Final = 1.0
+"""Seconds. Refused at once, whoever tries again at once would keep the event loop busy with refusals alone."""
 
 
 class TooBusyError(TooManyError):
@@ -39,22 +43,30 @@ class Passwords:
     def __init__(self, hasher: PasswordHasher | None = None) -> None:
         self._hasher = hasher or PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="argon2", initializer=_yield_to_others)
-        self._turns = 0
+        self._working = asyncio.Semaphore(WORKING)
+        self._waiting = 0
         self._nobodys = _unmatched_hash(self._hasher)
 
-    @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Admit a request that will hash, before it costs anything else; refuse it when there are many already.
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Let a request in that will hash, when it is its turn; refuse it when many wait already.
 
-        Who hangs up gives their turn back; a hash that a thread has begun is then still finished.
+        Around the whole request, before its first statement: those who wait hold no database connection, of which a
+        flood would otherwise leave none to others. Who hangs up gives their turn back; a hash that a thread has begun
+        is then still finished.
         """
-        if self._turns == THREADS + QUEUE:
+        if self._waiting == QUEUE:
+            await asyncio.sleep(REFUSE_AFTER)
             raise TooBusyError(retry_after=1)
-        self._turns += 1
+        self._waiting += 1
+        try:
+            await self._working.acquire()
+        finally:
+            self._waiting -= 1
         try:
             yield
         finally:
-            self._turns -= 1
+            self._working.release()
 
     async def hash(self, password: str) -> str:
         return await self._run(lambda: self._hasher.hash(password))
