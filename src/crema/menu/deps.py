@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
+from uuid import UUID
 
-from fastapi import Depends, Request
+from fastapi import Depends, Query, Request
 from obstore.store import ObjectStore
 
 from crema.accounts.deps import MenuEditor, Visitor
 from crema.db.listing import Listing, ListQuery
 from crema.menu import queries
+from crema.shops import queries as shops
+from crema.web.transaction import Transaction
 
 
 async def _permissions(visitor: Visitor) -> frozenset[str]:
@@ -48,6 +51,16 @@ async def _modifier_groups_query(request: Request, editor: MenuEditor) -> ListQu
 
 
 ModifierGroupsQuery = Annotated[ListQuery, Depends(_modifier_groups_query)]
+
+
+async def _menu_of_shop(
+    tx: Transaction, shop_id: Annotated[UUID | None, Query(description="A shop where one can order.")] = None
+) -> UUID | None:
+    return None if shop_id is None else (await shops.get_active_shop(tx, shop_id)).id
+
+
+MenuOfShop = Annotated[UUID | None, Depends(_menu_of_shop)]
+"""The shop whose menu is wanted, which is one that takes orders; None is the chain's."""
 
 
 async def _media(request: Request) -> ObjectStore:

@@ -1,5 +1,6 @@
 """JSON of the menu. What a reply shows is what the query loaded: hidden things are left out there."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Annotated, Final, Self
 from uuid import UUID
@@ -369,3 +370,47 @@ class ProductOut(Output):
     preparation_seconds: int
     created_at: Instant
     updated_at: Instant
+
+
+class MenuHeadingOut(Output):
+    """A heading, without its products."""
+
+    id: UUID
+    slug: str
+    name: str
+    description: str
+    parent_id: UUID | None
+    position: int
+
+
+class MenuCategoryOut(MenuHeadingOut):
+    """A heading with its products; one that stands under several headings is under each."""
+
+    products: list[ProductOut]
+
+
+class MenuOut(Output):
+    """All there is, for one shop or for the chain."""
+
+    shop_id: UUID | None
+    currency: str = Field(examples=["RUB"])
+    categories: list[MenuCategoryOut]
+    products: list[ProductOut] = Field(description="Those under no heading.")
+
+    @staticmethod
+    def write(
+        *,
+        headings: Iterable[object],
+        products: Mapping[UUID | None, Sequence[str]],
+        shop_id: UUID | None,
+        currency: str,
+    ) -> str:
+        """Write it around the products' documents, which come by heading."""
+        shown = [MenuHeadingOut.model_validate(heading) for heading in headings]
+        categories = ",".join(
+            f'{heading.model_dump_json()[:-1]},"products":[{",".join(products.get(heading.id, ()))}]}}'
+            for heading in shown
+        )
+        shop = "null" if shop_id is None else f'"{shop_id}"'
+        loose = ",".join(products.get(None, ()))
+        return f'{{"shop_id":{shop},"currency":"{currency}","categories":[{categories}],"products":[{loose}]}}'

@@ -1,5 +1,6 @@
 """Every SELECT about the menu."""
 
+from crema.menu.queries.menu import Menu, load_menu
 from crema.menu.queries.parts import (
     CATEGORIES,
     INGREDIENTS,
@@ -36,6 +37,7 @@ __all__ = [
     "MODIFIER_GROUPS",
     "PRODUCTS",
     "PUBLIC_PRODUCTS",
+    "Menu",
     "get_category",
     "get_category_for_update",
     "get_document",
@@ -54,6 +56,7 @@ __all__ = [
     "list_overrides",
     "list_products",
     "load_for_pricing",
+    "load_menu",
     "load_modifier_groups_locked",
     "load_products",
 ]

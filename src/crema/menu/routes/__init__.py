@@ -1,5 +1,5 @@
 """The menu over HTTP."""
 
-from crema.menu.routes import categories, images, ingredients, modifier_groups, products
+from crema.menu.routes import categories, images, ingredients, menu, modifier_groups, products
 
-routers = (products.router, categories.router, images.router, modifier_groups.router, ingredients.router)
+routers = (products.router, menu.router, categories.router, images.router, modifier_groups.router, ingredients.router)

@@ -1,0 +1,45 @@
+"""The whole menu at once."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import and_, join, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crema.db.base import fold
+from crema.menu.models import Category, Product, ProductCategory, ProductDocument
+
+_HEADINGS: Final = (
+    select(Category).where(Category.is_active).order_by(Category.position, fold(Category.name), Category.id)
+)
+_SHOWN_LINKS: Final = join(
+    ProductCategory, Category, and_(Category.id == ProductCategory.category_id, Category.is_active)
+)
+_PRODUCTS: Final = (
+    select(ProductCategory.category_id, ProductDocument.public)
+    .select_from(Product)
+    .join(ProductDocument, ProductDocument.product_id == Product.id)
+    .outerjoin(_SHOWN_LINKS, ProductCategory.product_id == Product.id)
+    .where(Product.archived_at.is_(None), Product.is_active)
+    .order_by(ProductCategory.position, Product.position, fold(Product.name), Product.id)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Menu:
+    """Headings in their order, and the JSON documents of the products under each; None: under no heading shown."""
+
+    headings: list[Category]
+    products: dict[UUID | None, list[str]]
+
+
+async def load_menu(session: AsyncSession) -> Menu:
+    """Load all that the public sees, in two statements."""
+    headings = (await session.scalars(_HEADINGS)).all()
+    products: dict[UUID | None, list[str]] = defaultdict(list)
+    for category_id, document in await session.execute(_PRODUCTS):
+        if document is not None:
+            products[category_id].append(document)
+    return Menu(list(headings), products)
