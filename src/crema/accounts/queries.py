@@ -126,15 +126,23 @@ async def find_actors(session: AsyncSession, *, session_ids: AbstractSet[UUID], 
     }
 
 
+_ADMIN_RECIPIENTS: Final = (
+    select(User.email, User.language, User.name)
+    .where(
+        User.role_id == bindparam("role_id"),
+        User.is_active,
+        User.verified_at.is_not(None),
+        User.deleted_at.is_(None),
+    )
+    .order_by(User.id)
+)
+
+
 async def list_admin_recipients(session: AsyncSession) -> list[tuple[str, str, str | None]]:
     """List (address, language, name) of every administrator who can log in."""
     # The role by its id, whose rarity the planner knows: joined by name it would read every person.
     role_id = await get_role_id(session, ADMIN)
-    rows = await session.execute(
-        select(User.email, User.language, User.name)
-        .where(User.role_id == role_id, User.is_active, User.verified_at.is_not(None), User.deleted_at.is_(None))
-        .order_by(User.id)
-    )
+    rows = await session.execute(_ADMIN_RECIPIENTS, {"role_id": role_id})
     return [(email, language, name) for email, language, name in rows if email]
 
 

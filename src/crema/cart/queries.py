@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Final
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.cart import domain
@@ -41,9 +42,12 @@ class PricedCart:
         return self.subtotal - self.discount
 
 
+_ITEMS: Final = select(CartItem).where(CartItem.cart_id == bindparam("cart_id")).order_by(CartItem.id)
+
+
 async def price_cart(session: AsyncSession, *, cart: Cart, currency: str) -> PricedCart:
     """Read the cart's lines and price them against today's menu."""
-    items = (await session.scalars(select(CartItem).where(CartItem.cart_id == cart.id).order_by(CartItem.id))).all()
+    items = (await session.scalars(_ITEMS, {"cart_id": cart.id})).all()
     products = await menu.load_for_pricing(session, {item.product_id for item in items})
     return PricedCart(
         id=cart.id,

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ColumnElement, Select, Text, cast, func, or_, select
+from sqlalchemy import BigInteger, ColumnElement, Select, Text, bindparam, cast, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload, selectinload
 
@@ -109,9 +109,12 @@ async def list_history(session: AsyncSession, *, order_id: UUID, query: ListQuer
     return await paginate(session, select(OrderEvent).where(OrderEvent.order_id == order_id), query)
 
 
+_COUNT_OPEN: Final = select(func.count()).where(Order.user_id == bindparam("user_id"), Order.status.in_([*OPEN]))
+
+
 async def count_open(session: AsyncSession, *, user_id: UUID) -> int:
     """Count a person's orders in progress."""
-    return await session.scalar(select(func.count()).where(Order.user_id == user_id, Order.status.in_([*OPEN]))) or 0
+    return await session.scalar(_COUNT_OPEN, {"user_id": user_id}) or 0
 
 
 async def list_ready_for_update(session: AsyncSession, *, limit: int) -> list[Order]:

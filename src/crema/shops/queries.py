@@ -6,7 +6,7 @@ from typing import Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Double, Integer, Select, case, cast, func, literal, select, true
+from sqlalchemy import ColumnElement, Double, Integer, Select, bindparam, case, cast, func, literal, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload, selectinload, with_expression
 
@@ -110,16 +110,23 @@ async def get_shop(session: AsyncSession, shop_id: UUID) -> Shop:
 
 async def get_visible_shop(session: AsyncSession, shop_id: UUID, *, permissions: AbstractSet[str]) -> Shop:
     """Load a shop with its week; an inactive one is not there for the public."""
-    wanted = select(Shop).where(Shop.id == shop_id, visible_to(permissions))
-    shop = (await session.scalars(wanted.options(joinedload(Shop.opening_intervals)))).unique().one_or_none()
+    shop = await session.scalar(_whole(select(Shop).where(Shop.id == shop_id, visible_to(permissions))))
     if shop is None:
         raise NotFoundError
     return shop
 
 
+_ACTIVE_SHOP: Final = (
+    select(Shop).where(Shop.id == bindparam("shop_id"), Shop.is_active).options(joinedload(Shop.opening_intervals))
+)
+
+
 async def get_active_shop(session: AsyncSession, shop_id: UUID) -> Shop:
     """Load a shop one can order at, with its week."""
-    return await get_visible_shop(session, shop_id, permissions=frozenset())
+    shop = (await session.scalars(_ACTIVE_SHOP, {"shop_id": shop_id})).unique().one_or_none()
+    if shop is None:
+        raise NotFoundError
+    return shop
 
 
 async def get_shop_for_update(session: AsyncSession, shop_id: UUID) -> Shop:

@@ -7,12 +7,15 @@ from operator import attrgetter
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import ARRAY, Row, Uuid, any_, bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.menu.domain import PricedGroup, PricedOption, PricedProduct, PricedSize
 from crema.menu.models import ModifierGroup, Option, Product, ProductModifierGroup, Size
 
+# Built once: every cart and every order runs them.
+_WANTED: Final = any_(bindparam("product_ids", type_=ARRAY(Uuid)))
+_LOCKED: Final = select(Product.id).where(Product.id == _WANTED).order_by(Product.id).with_for_update(read=True)
 _PRODUCTS: Final = (
     select(
         Product.id,
@@ -28,6 +31,7 @@ _PRODUCTS: Final = (
         Size.is_default,
     )
     .outerjoin(Size, Size.product_id == Product.id)
+    .where(Product.id == _WANTED)
     .order_by(Product.id, Size.position, Size.id)
 )
 _GROUPS: Final = (
@@ -47,6 +51,7 @@ _GROUPS: Final = (
     )
     .join(ModifierGroup, ModifierGroup.id == ProductModifierGroup.group_id)
     .outerjoin(Option, Option.group_id == ModifierGroup.id)
+    .where(ProductModifierGroup.product_id == _WANTED)
     .order_by(
         ProductModifierGroup.product_id,
         ProductModifierGroup.position,
@@ -68,10 +73,8 @@ async def load_for_pricing(
         return {}
     if lock:
         # Locking in the reading statement would, after a wait, pair the new product with its old sizes.
-        await session.execute(
-            select(Product.id).where(Product.id.in_(product_ids)).order_by(Product.id).with_for_update(read=True)
-        )
-    rows = (await session.execute(_PRODUCTS.where(Product.id.in_(product_ids)))).all()
+        await session.execute(_LOCKED, {"product_ids": list(product_ids)})
+    rows = (await session.execute(_PRODUCTS, {"product_ids": list(product_ids)})).all()
     groups = await _load_groups(session, product_ids)
     return {
         product_id: PricedProduct(
@@ -89,7 +92,7 @@ async def load_for_pricing(
 
 
 async def _load_groups(session: AsyncSession, product_ids: Collection[UUID]) -> dict[UUID, list[PricedGroup]]:
-    rows = (await session.execute(_GROUPS.where(ProductModifierGroup.product_id.in_(product_ids)))).all()
+    rows = (await session.execute(_GROUPS, {"product_ids": list(product_ids)})).all()
     groups: dict[UUID, list[PricedGroup]] = defaultdict(list)
     for product_id, of_product in _grouped(rows, "product_id"):
         for group_id, found in _grouped(of_product, "id"):

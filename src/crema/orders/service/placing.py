@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 from uuid import UUID
 
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -171,8 +171,11 @@ async def place(session: AsyncSession, *, actor: Actor, wanted: PlaceOrder, rule
     return order
 
 
+_LOCKED_PERSON: Final = select(User).where(User.id == bindparam("user_id")).with_for_update(key_share=True)
+
+
 async def _lock_person(session: AsyncSession, user_id: UUID) -> User:
-    return (await session.scalars(select(User).where(User.id == user_id).with_for_update(key_share=True))).one()
+    return (await session.scalars(_LOCKED_PERSON, {"user_id": user_id})).one()
 
 
 async def _items_of(
