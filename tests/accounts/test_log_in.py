@@ -240,9 +240,9 @@ async def test_t8_an_unknown_address_takes_as_long_as_a_wrong_password() -> None
 
     for _ in range(15):
         for password_hash, times in spent.items():
-            started = time.perf_counter()
+            started = time.process_time()
             assert not await passwords.verify(password_hash, "wrong password")
-            times.append(time.perf_counter() - started)
+            times.append(time.process_time() - started)
 
     assert min(spent[None]) == pytest.approx(min(spent[known]), rel=0.25)
     assert statistics.median(spent[None]) > 0.005
