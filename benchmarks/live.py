@@ -27,8 +27,8 @@ from crema.db.embedded import EmbeddedPostgres
 from fixtures.live import Town, chatting, environment, open_town
 from fixtures.nats import nats_server
 from fixtures.people import PersonMade
+from fixtures.ports import free_port
 from fixtures.server import Server, running
-from fixtures.smtp import free_port
 
 QUICK = os.environ.get("QUICK") == "1"
 SOCKETS = 500

@@ -30,8 +30,8 @@ from crema.db.embedded import EmbeddedPostgres
 from crema.db.session import make_engine, make_sessions
 from crema.menu.service import documents
 from fixtures.live import environment, open_town
+from fixtures.ports import free_port
 from fixtures.server import Server, running
-from fixtures.smtp import free_port
 
 QUICK: Final = os.environ.get("QUICK") == "1"
 PROFILE: Final = LARGE if os.environ.get("PROFILE") == "large" else SMALL

@@ -34,10 +34,13 @@ class Ear:
         self._news.set()
 
     async def until(self, arrived: Callable[[list[Event | None]], bool]) -> None:
-        async with asyncio.timeout(WAIT_SECONDS):
-            while not arrived(self.heard):
-                self._news.clear()
-                await self._news.wait()
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                while not arrived(self.heard):
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            pytest.fail(f"heard only {self.heard}")
 
     @property
     def topics(self) -> list[str]:

@@ -21,8 +21,8 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from crema.support.models import Conversation, Message
 from fixtures.live import Socket, Town, environment, open_socket, open_town
 from fixtures.people import PersonMade
+from fixtures.ports import free_port
 from fixtures.server import Server, running
-from fixtures.smtp import free_port
 
 pytestmark = pytest.mark.anyio
 

@@ -14,7 +14,8 @@ from crema.notifications.models import Mail
 from crema.notifications.service import Letter, delivery
 from crema.notifications.service.rendering import Stationery
 from crema.notifications.service.senders import ConsoleSender, Sender, SmtpSender
-from fixtures.smtp import Sink, free_port, text_of
+from fixtures.ports import free_port
+from fixtures.smtp import Sink, text_of
 
 pytestmark = pytest.mark.anyio
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)

@@ -17,8 +17,7 @@ from crema.settings import Settings
 from crema.web.limits import Throttle, client_of
 from crema.web.routing import BODY_LIMIT
 from fixtures.app import Clock, connect, make_app
-from fixtures.nats import await_port
-from fixtures.smtp import free_port
+from fixtures.ports import await_port, free_port
 
 pytestmark = pytest.mark.anyio
 JSON = {"Content-Type": "application/json"}
