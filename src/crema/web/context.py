@@ -9,7 +9,7 @@ from typing import Final
 
 import structlog
 from prometheus_client import Counter, Histogram
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -29,7 +29,7 @@ class RequestContext:
 
     def __init__(self, app: ASGIApp, *, headers: Mapping[str, str]) -> None:
         self.app = app
-        self._headers = headers
+        self._headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -56,12 +56,15 @@ class RequestContext:
                     await problem.too_large(request)(scope, receive, send_marked)
                     replaced = True
                     return
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-ID"] = request_id
-                for name, value in self._headers.items():
-                    headers.setdefault(name, value)
+                own = {name for name, _ in message["headers"]}
+                message["headers"] = [
+                    *message["headers"],
+                    (b"x-request-id", request_id.encode()),
+                    *(header for header in self._headers if header[0] not in own),
+                ]
                 if status >= HTTPStatus.BAD_REQUEST and _has_long_body(request):
-                    headers["Connection"] = "close"  # rather than read on what nobody wants
+                    # rather than read on what nobody wants
+                    MutableHeaders(scope=message)["Connection"] = "close"
             await send(message)
 
         try:
@@ -86,7 +89,7 @@ def _has_long_body(request: Request) -> bool:
 
 
 def _is_problem(start: Message) -> bool:
-    return MutableHeaders(scope=start).get("content-type", "").startswith("application/problem+json")
+    return Headers(scope=start).get("content-type", "").startswith("application/problem+json")
 
 
 def _strip_trailing_slash(scope: Scope) -> None:

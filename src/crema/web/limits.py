@@ -6,6 +6,7 @@ requests through: it must not take the shop down with it.
 
 import math
 import time
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
 
@@ -25,6 +26,7 @@ log = structlog.get_logger(__name__)
 MEMORY: Final = "memory://"
 
 
+@lru_cache(10_000)
 def client_of(host: str) -> str:
     """Name who is asking: an IPv4 address, or the /64 of an IPv6 one, which one person commands whole."""
     try:
