@@ -73,7 +73,7 @@ def test_anything_is_understood_or_refused(parameters: list[tuple[str, str]]) ->
     except InvalidError as refusal:
         json.dumps([refusal.detail, refusal.extra], ensure_ascii=False).encode()
     else:
-        select(Thing).where(*query.conditions).compile()
+        query.window(select(Thing)).compile()
 
 
 @given(st.data(), st.lists(st.sampled_from(list(VALUES_OF)), min_size=1, max_size=3, unique=True))

@@ -150,8 +150,8 @@ async def plan(crowded: AsyncConnection, name: str, parameters: dict[str, str]) 
     query = listing.parse(parameters.items(), permissions=PERMISSIONS)
 
     class Explaining(AsyncSession):
-        async def execute(self, statement: Any, *_: Any, **__: Any) -> Any:
-            raise Caught(statement)
+        async def execute(self, statement: Any, values: Any = None, **_: Any) -> Any:
+            raise Caught(statement.params(values))
 
     with pytest.raises(Caught) as caught:
         await paginate(Explaining(crowded), statement, query)

@@ -2,10 +2,10 @@
 
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Final, NamedTuple
+from functools import partial
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy import ColumnElement
 
 from crema.db.listing.errors import (
     InvalidCursorError,
@@ -14,8 +14,18 @@ from crema.db.listing.errors import (
     PageTooDeepError,
     UnknownFilterError,
 )
-from crema.db.listing.fields import Column, ColumnField, Field, UuidField, contains, integer, storable
-from crema.db.listing.query import ListQuery, SortKey, read_cursor
+from crema.db.listing.fields import (
+    Bound,
+    Column,
+    ColumnField,
+    Field,
+    UuidField,
+    containing,
+    integer,
+    like,
+    storable,
+)
+from crema.db.listing.query import Condition, ListQuery, SortKey, read_cursor
 
 MAX_FILTERS: Final = 10
 MAX_SORT: Final = 3
@@ -118,20 +128,20 @@ class Listing:
             raise InvalidFilterError(twice)
         return {name: text for name, text in given.items() if name not in also}
 
-    def _filtered(self, given: Mapping[str, str], faults: dict[str, str]) -> Iterable[ColumnElement[bool]]:
+    def _filtered(self, given: Mapping[str, str], faults: dict[str, str]) -> Iterable[Condition]:
         wanted = [(name, self.filters[name]) for name in given if name in self.filters]
         if len(wanted) > MAX_FILTERS:
             excess = f"is one filter too many: {MAX_FILTERS} are allowed"
             raise InvalidFilterError({name: excess for name, _ in wanted[MAX_FILTERS:]})
         for name, (field, operator) in wanted:
             try:
-                yield field.condition(operator, field.read(operator, given[name]))
+                yield _condition(name, field, operator, field.read(operator, given[name]))
             except ValueError as fault:
                 faults[name] = str(fault)
 
     def _searched(
         self, given: Mapping[str, str], permissions: Collection[str], faults: dict[str, str]
-    ) -> Iterable[ColumnElement[bool]]:
+    ) -> Iterable[Condition]:
         columns = self.search_columns(permissions)
         if "search_fields" in given:
             narrowed = given["search_fields"].split(",")
@@ -145,8 +155,14 @@ class Listing:
             except ValueError as fault:
                 faults["search"] = str(fault)
                 return
+            found = tuple(columns.values())
             for word in words:
-                yield sa.or_(*(contains(column, word) for column in columns.values()))
+                yield Condition(
+                    shape=("search", tuple(columns)),
+                    bound=[containing(word)],
+                    bind=_text,
+                    build=lambda bound: sa.or_(*(like(column, bound[0]) for column in found)),
+                )
 
     def search_columns(self, permissions: Collection[str]) -> Mapping[str, Column]:
         """Give what those with these permissions search in."""
@@ -165,6 +181,17 @@ class Listing:
             raise InvalidSortError({"sort": fault}, allowed=list(allowed))
         keys = [SortKey(allowed[name], part != name) for part, name in zip(parts, names, strict=True)]
         return [*keys, SortKey(self.id, keys[-1].descending)]
+
+
+def _condition(name: str, field: Field, operator: str, operands: Sequence[Any]) -> Condition:
+    build = partial(field.condition, operator)
+    if operator == "isnull":
+        return Condition((name, operands[0]), [], field.bind, lambda _: build(operands))
+    return Condition(name, operands, field.bind, build)
+
+
+def _text(name: str) -> Bound:
+    return sa.bindparam(name, type_=sa.Text())
 
 
 def _named(sort: Mapping[str, ColumnField] | Sequence[str], fields: Mapping[str, Field]) -> Mapping[str, Field]:

@@ -41,6 +41,8 @@ _INSTANT: Final = re.compile(
 )
 
 Column = SQLColumnExpression[Any]
+Bound = ColumnElement[Any]
+"""A parameter of a statement, whose value comes when it runs."""
 
 
 def storable(text: str) -> str:
@@ -57,17 +59,23 @@ def integer(text: str, minimum: int, maximum: int) -> int:
     return int(text)
 
 
-def contains(column: Column, word: str) -> ColumnElement[bool]:
-    """Find a word regardless of case and ё."""
-    return _like(column, f"%{_escaped(word)}%")
+def containing(word: str) -> str:
+    """Make the LIKE pattern that finds a word anywhere."""
+    return f"%{_escaped(word)}%"
 
 
-def _like(column: Column, pattern: str) -> ColumnElement[bool]:
-    return fold(column).like(fold(sa.literal(pattern, sa.Text())))
+def like(column: Column, pattern: Bound) -> ColumnElement[bool]:
+    """Compare with a pattern regardless of case and ё."""
+    return fold(column).like(fold(pattern))
 
 
 def _escaped(text: str) -> str:
     return re.sub(r"([\\%_])", r"\\\1", text)  # the backslash is LIKE's own default escape
+
+
+def _sensitive(operator: str) -> str:
+    """Name the operator on text that is the same but for minding the case."""
+    return operator.removeprefix("i") if operator.removeprefix("i") in _PATTERNS else operator
 
 
 def _boolean(text: str) -> bool:
@@ -99,8 +107,15 @@ class Field(ABC):
         """Read the operands of an operator; ValueError says what is wrong without repeating it."""
 
     @abstractmethod
-    def condition(self, operator: str, operands: Sequence[Any]) -> ColumnElement[bool]:
-        """Build the predicate. A missing value differs from every value: `ne` is all that `eq` is not."""
+    def bind(self, name: str) -> Bound:
+        """Make the parameter that an operand is given for."""
+
+    @abstractmethod
+    def condition(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:
+        """Build the predicate. A missing value differs from every value: `ne` is all that `eq` is not.
+
+        The operand of `isnull` is no parameter but true or false itself.
+        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,9 +148,8 @@ class ColumnField(Field):
         """Read what `dump` wrote; ValueError if it can't have been written so."""
         return self.parse(text)
 
-    def bind(self, value: Any) -> ColumnElement[Any]:
-        """Make a bound parameter."""
-        return sa.literal(value, self.sql_type)
+    def bind(self, name: str) -> Bound:
+        return sa.bindparam(name, type_=self.sql_type)
 
     def read(self, operator: str, text: str) -> Sequence[Any]:
         match operator:
@@ -153,28 +167,27 @@ class ColumnField(Field):
                 return [self.parse(low), self.parse(high)]
         return [self.parse(text)]
 
-    def condition(self, operator: str, operands: Sequence[Any]) -> ColumnElement[bool]:
+    def condition(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:
         if operator in _COMPLEMENTS:
             return self.match(_COMPLEMENTS[operator], operands).is_not(sa.true())
         if operator == "isnull":
             return self.column.is_(None) if operands[0] else self.column.is_not(None)
         return self.match(operator, operands)
 
-    def match(self, operator: str, operands: Sequence[Any]) -> ColumnElement[bool]:
+    def match(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:
         """Build the predicate of one of the kind's positive operators."""
-        bound = [self.bind(operand) for operand in operands]
         match operator:
             case "lt":
-                return self.column < bound[0]
+                return self.column < operands[0]
             case "lte":
-                return self.column <= bound[0]
+                return self.column <= operands[0]
             case "gt":
-                return self.column > bound[0]
+                return self.column > operands[0]
             case "gte":
-                return self.column >= bound[0]
+                return self.column >= operands[0]
             case "between":
-                return self.column.between(bound[0], bound[1])
-        return self.column.in_(bound)  # eq is an IN of one, which PostgreSQL makes an = again
+                return self.column.between(operands[0], operands[1])
+        return self.column.in_(operands)  # eq is an IN of one, which PostgreSQL makes an = again
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -205,16 +218,18 @@ class TextField(ColumnField):
     def sort_key(self) -> Column:
         return fold(self.column)
 
-    def match(self, operator: str, operands: Sequence[Any]) -> ColumnElement[bool]:
+    def read(self, operator: str, text: str) -> Sequence[Any]:
+        if template := _PATTERNS.get(_sensitive(operator)):
+            return [template.format(_escaped(self.parse(text)))]
+        return super().read(operator, text)
+
+    def match(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:
         # What matches exactly also matches folded, because folding goes character by character. Asking for both
         # lets one index, on the folded text, serve the case-sensitive operators too.
-        ignores_case = operator[1:] in _PATTERNS
-        if template := _PATTERNS.get(operator[ignores_case:]):
-            pattern = template.format(_escaped(operands[0]))
-            found = _like(self.column, pattern)
-            return found if ignores_case else found & self.column.like(self.bind(pattern))
-        bound = [self.bind(operand) for operand in operands]
-        return fold(self.column).in_([fold(value) for value in bound]) & self.column.in_(bound)
+        if (sensitive := _sensitive(operator)) in _PATTERNS:
+            found = like(self.column, operands[0])
+            return found & self.column.like(operands[0]) if sensitive == operator else found
+        return fold(self.column).in_([fold(operand) for operand in operands]) & self.column.in_(operands)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -369,7 +384,10 @@ class LinkField(Field):
     def read(self, operator: str, text: str) -> Sequence[Any]:
         return self.of.read(operator, text)
 
-    def condition(self, operator: str, operands: Sequence[Any]) -> ColumnElement[bool]:
+    def bind(self, name: str) -> Bound:
+        return self.of.bind(name)
+
+    def condition(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:
         if operator in _COMPLEMENTS:
             return sa.not_(self.exists(self.of.match(_COMPLEMENTS[operator], operands)))
         if operator == "isnull":

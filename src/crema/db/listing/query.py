@@ -1,8 +1,12 @@
-"""A list request that has been understood, and the page it gets."""
+"""A list request that has been understood, and the page it gets.
+
+Requests of the same shape — the same parameters with other values — get the same statement: SQLAlchemy builds and
+compiles it for the first of them.
+"""
 
 import json
 from base64 import b64decode, urlsafe_b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
@@ -11,7 +15,7 @@ from sqlalchemy import ColumnElement, Select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.core.page import Page
-from crema.db.listing.fields import Column, ColumnField
+from crema.db.listing.fields import Bound, Column, ColumnField
 
 T = TypeVar("T")
 
@@ -24,13 +28,26 @@ class SortKey(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Condition:
+    """What one parameter of the request demands.
+
+    `bound` are the values of the parameters of SQL that `build` is given; `shape` tells apart what it builds of them.
+    """
+
+    shape: Hashable
+    bound: Sequence[Any]
+    bind: Callable[[str], Bound]
+    build: Callable[[Sequence[Bound]], ColumnElement[bool]]
+
+
+@dataclass(frozen=True, slots=True)
 class ListQuery:
     """What to list: `page` is None when walking by cursor, `after` then holds the last row's keys, if any.
 
     `sort` is the order as asked for, `keys` the same with the id as the last.
     """
 
-    conditions: Sequence[ColumnElement[bool]]
+    conditions: Sequence[Condition]
     sort: str
     keys: Sequence[SortKey]
     size: int
@@ -42,59 +59,93 @@ class ListQuery:
         """How many rows the page skips."""
         return 0 if self.page is None else (self.page - 1) * self.size
 
+    @property
+    def shape(self) -> Hashable:
+        """The same for all requests that the same statement answers."""
+        conditions = tuple((condition.shape, len(condition.bound)) for condition in self.conditions)
+        return conditions, self.sort, self.page is None, self.after is None
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The values of this request for that statement."""
+        values = {name: value for n, each in enumerate(self.conditions) for name, value in _named(n, each.bound)}
+        values.update(_named("after", self.after or ()))
+        # One row more, to know whether the list goes on.
+        return values | {"skipped": self.offset, "wanted": self.size + 1}
+
+    def filter(self, statement: Select[T]) -> Select[T]:
+        """Keep the rows that are asked for. The statement wants `values`."""
+        for n, each in enumerate(self.conditions):
+            statement = statement.where(each.build([each.bind(name) for name, _ in _named(n, each.bound)]))
+        return statement
+
+    def window(self, statement: Select[T]) -> Select[T]:
+        """Keep the rows of the page, in their order and with their keys behind."""
+        return (
+            self.filter(statement)
+            .where(*self._later())
+            .add_columns(*(key.field.sort_key for key in self.keys))
+            .order_by(None)
+            .order_by(*(sa.desc(key.field.sort_key) if key.descending else key.field.sort_key for key in self.keys))
+            .offset(sa.bindparam("skipped", type_=sa.Integer()))
+            .limit(sa.bindparam("wanted", type_=sa.Integer()))
+        )
+
+    def _later(self) -> Iterable[ColumnElement[bool]]:
+        """Keep the rows that the order puts behind `after`."""
+        if self.after is None:
+            return []
+        columns: list[Column] = [key.field.sort_key for key in self.keys]
+        names = [name for name, _ in _named("after", self.after)]
+        seen = [key.field.bind(name) for key, name in zip(self.keys, names, strict=True)]
+        directions = {key.descending for key in self.keys}
+        if len(directions) == 1:
+            row, last = sa.tuple_(*columns), sa.tuple_(*seen)
+            return [row < last if directions.pop() else row > last]
+
+        def beyond(place: int) -> ColumnElement[bool]:
+            ties = [columns[n] == seen[n] for n in range(place)]
+            column, value = columns[place], seen[place]
+            return sa.and_(*ties, column < value if self.keys[place].descending else column > value)
+
+        # The first condition follows from the second, but it is the one that an index can start from.
+        first = columns[0] <= seen[0] if self.keys[0].descending else columns[0] >= seen[0]
+        return [first, sa.or_(*map(beyond, range(len(columns))))]
+
+    def page_of(self, rows: Sequence[Any], *, total: int | None) -> Page[Any]:
+        """Make the page of the rows that `window` selected, which begin with the item."""
+        last = rows[self.size - 1] if len(rows) > self.size else None
+        return Page(
+            items=[row[0] for row in rows[: self.size]],
+            size=self.size,
+            page=self.page,
+            total=total,
+            next_cursor=None if last is None else write_cursor(self.sort, self.keys, last[-len(self.keys) :]),
+        )
+
+    def known_total(self, rows: Sequence[Any]) -> int | None:
+        """Tell how many rows there are if this page shows their end."""
+        if self.page is not None and len(rows) <= self.size and (rows or self.page == 1):
+            return self.offset + len(rows)
+        return None
+
+
+def _named(group: object, values: Iterable[T]) -> Iterable[tuple[str, T]]:
+    return ((f"list_{group}_{n}", value) for n, value in enumerate(values))
+
 
 async def paginate(session: AsyncSession, statement: Select[T], query: ListQuery) -> Page[T]:
     """Read one page of what the statement selects. It already carries what the actor may see.
 
     Costs one statement, and a second to count when `page` doesn't happen to show the end.
     """
-    filtered = statement.where(*query.conditions)
-    columns = [key.field.sort_key for key in query.keys]
-    window = (
-        filtered.where(*_after(query))
-        .add_columns(*columns)
-        .order_by(None)
-        .order_by(*(sa.desc(key.field.sort_key) if key.descending else key.field.sort_key for key in query.keys))
-        .offset(query.offset)
-        .limit(query.size + 1)  # one more, to know whether the list goes on
-    )
-    rows: Sequence[Any] = (await session.execute(window)).unique().all()
-    shown = rows[: query.size]
-    more = len(rows) > query.size
-    if query.page is None:
-        total = None
-    elif not more and (rows or query.page == 1):
-        total = query.offset + len(rows)
-    else:
-        total = await session.scalar(sa.select(sa.func.count()).select_from(filtered.order_by(None).subquery()))
-    return Page(
-        items=[row[0] for row in shown],
-        size=query.size,
-        page=query.page,
-        total=total,
-        next_cursor=write_cursor(query.sort, query.keys, shown[-1][-len(columns) :]) if more else None,
-    )
-
-
-def _after(query: ListQuery) -> Iterable[ColumnElement[bool]]:
-    """Keep the rows that the order puts behind `after`."""
-    if query.after is None:
-        return []
-    columns: list[Column] = [key.field.sort_key for key in query.keys]
-    seen = [key.field.bind(value) for key, value in zip(query.keys, query.after, strict=True)]
-    directions = {key.descending for key in query.keys}
-    if len(directions) == 1:
-        row, last = sa.tuple_(*columns), sa.tuple_(*seen)
-        return [row < last if directions.pop() else row > last]
-
-    def beyond(place: int) -> ColumnElement[bool]:
-        ties = [columns[n] == seen[n] for n in range(place)]
-        column, value = columns[place], seen[place]
-        return sa.and_(*ties, column < value if query.keys[place].descending else column > value)
-
-    # The first condition follows from the second, but it is the one that an index can start from.
-    first = columns[0] <= seen[0] if query.keys[0].descending else columns[0] >= seen[0]
-    return [first, sa.or_(*map(beyond, range(len(columns))))]
+    values = query.values
+    rows: Sequence[Any] = (await session.execute(query.window(statement), values)).unique().all()
+    total = query.known_total(rows)
+    if total is None and query.page is not None:
+        counted = query.filter(statement).order_by(None).subquery()
+        total = await session.scalar(sa.select(sa.func.count()).select_from(counted), values)
+    return query.page_of(rows, total=total)
 
 
 def write_cursor(sort: str, keys: Iterable[SortKey], values: Iterable[Any]) -> str:
