@@ -293,7 +293,11 @@ def main() -> None:
             category = str(ask(connection, "SELECT md5('category0')::uuid"))
             product = str(ask(connection, "SELECT md5('product21')::uuid"))
             shop = str(ask(connection, f"SELECT {SHOP}"))
-        settings = environment(url) | {"CREMA_RATE_LIMIT": "1000000/second", "CREMA_MAX_OPEN_ORDERS": "100000000"}
+        settings = environment(url) | {
+            "CREMA_RATE_LIMIT": "1000000/second",
+            "CREMA_MAX_OPEN_ORDERS": "100000000",
+            "CREMA_LOG_FORMAT": "json",  # production's
+        }
         server = stack.enter_context(running(folder / "crema", **settings))
         people = asyncio.run(buyers(server, url, folder))
         targets = [Target(OURS, server.url, server.process.pid)]

@@ -22,7 +22,8 @@ from crema.accounts.service.passwords import Passwords
 from crema.accounts.service.tokens import AccessTokens
 from crema.cart import routes as cart
 from crema.db.events import open_bus
-from crema.db.session import Sessions, make_engine, make_readings, make_sessions
+from crema.db.session import Sessions, make_engine, make_readings, make_sessions, open_pool
+from crema.db.statement import PoolReader, Reader, SessionReader
 from crema.live.hub import Hub
 from crema.menu import routes as menu
 from crema.notifications import routes as notifications
@@ -90,9 +91,10 @@ def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastA
             return
         engine = make_engine(settings.database_url or "", pool_size=settings.database_pool)
         bus = open_bus(settings.events_url, database_url=settings.database_url or "")
-        connect(app, make_sessions(engine, bus=bus))
         async with AsyncExitStack() as stack:
             stack.push_async_callback(engine.dispose)
+            pool = open_pool(settings.database_url or "", size=max(2, settings.database_pool // 2))
+            connect(app, make_sessions(engine, bus=bus), PoolReader(await stack.enter_async_context(pool)))
             await stack.enter_async_context(app.state.hub.running(bus))
             if settings.run_worker:
                 await stack.enter_async_context(worker.working(_duties(settings, app.state.sessions)))
@@ -135,9 +137,10 @@ def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastA
     return app
 
 
-def connect(app: FastAPI, sessions: Sessions) -> None:
+def connect(app: FastAPI, sessions: Sessions, reader: Reader) -> None:
     """Give features the database."""
     app.state.sessions = sessions
+    app.state.reader = reader
     app.state.readings = make_readings(sessions)
     app.state.hub = Hub(sessions=sessions, clock=app.state.clock)
     app.state.rooms = Rooms(hub=app.state.hub)
@@ -148,7 +151,7 @@ def hand_out(app: FastAPI, settings: Settings, sessions: Sessions | None) -> Non
     secret = settings.secret()
     app.state.clock = lambda: datetime.now(UTC)
     if sessions is not None:
-        connect(app, sessions)
+        connect(app, sessions, SessionReader(sessions))
     app.state.access_tokens = AccessTokens(_derived(secret, "access tokens"), settings.access_ttl)
     app.state.passwords = Passwords()
     app.state.codes = Codes(_derived(secret, "one-time codes"))

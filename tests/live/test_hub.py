@@ -18,10 +18,9 @@ TOPIC = "chat:1"
 
 async def seat_of(app: FastAPI, email: str) -> Seat:
     person = await make_person(app, email=email)
-    async with app.state.sessions() as session:
-        actor = await accounts.find_actor(
-            session, user_id=person.id, session_id=person.session_id, now=app.state.clock()
-        )
+    actor = await accounts.find_actor(
+        app.state.reader, user_id=person.id, session_id=person.session_id, now=app.state.clock()
+    )
     assert actor is not None
     return Seat(actor, TOPIC)
 

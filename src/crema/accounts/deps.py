@@ -19,7 +19,7 @@ from crema.core.errors import ForbiddenError, UnauthenticatedError
 from crema.web.browser import Cookies
 from crema.web.clock import Now
 from crema.web.routing import Language
-from crema.web.transaction import Transaction
+from crema.web.transaction import Reads
 
 _bearer = OAuth2PasswordBearer(
     "access", scheme_name="Password", description="E-mail and password; try the demo accounts.", auto_error=False
@@ -27,7 +27,7 @@ _bearer = OAuth2PasswordBearer(
 
 
 async def visitor(
-    request: Request, tx: Transaction, now: Now, token: Annotated[str | None, Depends(_bearer)]
+    request: Request, reads: Reads, now: Now, token: Annotated[str | None, Depends(_bearer)]
 ) -> Actor | None:
     """Tell who is asking, or None for nobody. A token that isn't good is refused even where none is needed.
 
@@ -37,7 +37,7 @@ async def visitor(
     if token is None:
         return None
     user_id, session_id = request.app.state.access_tokens.read(token, now=now)
-    actor = await queries.find_actor(tx, user_id=user_id, session_id=session_id, now=now)
+    actor = await queries.find_actor(reads, user_id=user_id, session_id=session_id, now=now)
     if actor is None:
         raise InvalidTokenError
     structlog.contextvars.bind_contextvars(user_id=str(user_id))

@@ -1,10 +1,11 @@
 """One page of a list, as every list route answers it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,10 @@ class Page(Generic[T]):
     page: int | None
     total: int | None
     next_cursor: str | None
+
+    def map(self, change: Callable[[T], U]) -> "Page[U]":
+        """Give the same page of other items."""
+        return Page([change(item) for item in self.items], self.size, self.page, self.total, self.next_cursor)
 
     @property
     def pages(self) -> int | None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
 import uuid_utils.compat
-from sqlalchemy import DateTime, Index, MetaData, Numeric, func
+from sqlalchemy import DateTime, Index, MetaData, Numeric, func, literal_column
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, mapped_column
 from sqlalchemy.sql import ColumnElement
@@ -50,7 +50,7 @@ def fold(text: ColumnElement[str] | Any) -> ColumnElement[str]:
 
     C order puts Ё before А, so an unfolded sort would be wrong in Russian.
     """
-    return func.replace(func.lower(text), "ё", "е")
+    return func.replace(func.lower(text), literal_column("'ё'"), literal_column("'е'"))
 
 
 def trigrams(name: str, column: InstrumentedAttribute[Any], *, where: ColumnElement[bool] | None = None) -> Index:

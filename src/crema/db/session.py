@@ -1,7 +1,10 @@
 """Engine and sessions. Timeouts live in server settings: a SET made at connect is lost at the first reset."""
 
-from typing import Any, TypeAlias
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypeAlias
 
+import asyncpg
 from sqlalchemy import event, make_url
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
@@ -9,6 +12,18 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from crema.db.events import Bus, EventSession
 
 Sessions: TypeAlias = async_sessionmaker[AsyncSession]
+
+_SETTINGS: Final[dict[str, Any]] = {
+    "timeout": 2,
+    "command_timeout": 6,  # for a server that hangs, and so keeps no timeout of its own
+    "server_settings": {
+        "application_name": "crema",
+        "timezone": "UTC",
+        "statement_timeout": "5s",
+        "lock_timeout": "3s",
+        "idle_in_transaction_session_timeout": "10s",
+    },
+}
 
 
 def make_engine(database_url: str, *, pool_size: int = 10) -> AsyncEngine:
@@ -18,20 +33,23 @@ def make_engine(database_url: str, *, pool_size: int = 10) -> AsyncEngine:
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=2,
-        connect_args={
-            "timeout": 2,
-            "command_timeout": 6,  # for a server that hangs, and so keeps no timeout of its own
-            "server_settings": {
-                "application_name": "crema",
-                "timezone": "UTC",
-                "statement_timeout": "5s",
-                "lock_timeout": "3s",
-                "idle_in_transaction_session_timeout": "10s",
-            },
-        },
+        connect_args=_SETTINGS,
     )
     event.listen(engine.sync_engine, "checkout", _refuse_closed)
     return engine
+
+
+@asynccontextmanager
+async def open_pool(database_url: str, *, size: int = 5) -> AsyncIterator[asyncpg.Pool]:
+    """Hold connections for single SELECTs, opened as they are needed, without SQLAlchemy around them."""
+    url = make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
+    # Nothing that runs here leaves state in a session, so nothing needs to be reset.
+    async with asyncpg.create_pool(url, min_size=0, max_size=size, reset=_leave, **_SETTINGS) as pool:
+        yield pool
+
+
+async def _leave(_: object) -> None:
+    return None
 
 
 def _refuse_closed(connection: Any, _record: object, _proxy: object) -> None:

@@ -8,10 +8,11 @@ from fastapi import Depends, Query, Request
 from obstore.store import ObjectStore
 
 from crema.accounts.deps import MenuEditor, Visitor
+from crema.core.errors import NotFoundError
 from crema.db.listing import Listing, ListQuery
 from crema.menu import queries
 from crema.shops import queries as shops
-from crema.web.transaction import Transaction
+from crema.web.transaction import Reads
 
 
 async def _permissions(visitor: Visitor) -> frozenset[str]:
@@ -54,9 +55,11 @@ ModifierGroupsQuery = Annotated[ListQuery, Depends(_modifier_groups_query)]
 
 
 async def _menu_of_shop(
-    tx: Transaction, shop_id: Annotated[UUID | None, Query(description="A shop where one can order.")] = None
+    reader: Reads, shop_id: Annotated[UUID | None, Query(description="A shop where one can order.")] = None
 ) -> UUID | None:
-    return None if shop_id is None else (await shops.get_active_shop(tx, shop_id)).id
+    if shop_id is not None and not await shops.takes_orders(reader, shop_id):
+        raise NotFoundError
+    return shop_id
 
 
 MenuOfShop = Annotated[UUID | None, Depends(_menu_of_shop)]

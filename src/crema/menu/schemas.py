@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Annotated, Final, Self
+from typing import Annotated, Any, Final, Self
 from uuid import UUID
 
 from pydantic import AfterValidator, AliasPath, ConfigDict, Field, model_validator
@@ -400,13 +400,13 @@ class MenuOut(Output):
     @staticmethod
     def write(
         *,
-        headings: Iterable[object],
+        headings: Iterable[Mapping[str, Any]],
         products: Mapping[UUID | None, Sequence[str]],
         shop_id: UUID | None,
         currency: str,
     ) -> str:
         """Write it around the products' documents, which come by heading."""
-        shown = [MenuHeadingOut.model_validate(heading) for heading in headings]
+        shown = [MenuHeadingOut.model_validate(dict(heading)) for heading in headings]
         categories = ",".join(
             f'{heading.model_dump_json()[:-1]},"products":[{",".join(products.get(heading.id, ()))}]}}'
             for heading in shown

@@ -23,6 +23,7 @@ from crema.db.listing import (
     UuidField,
     paginate,
 )
+from crema.db.statement import Reader, Statement
 from crema.shops.domain import EARTH_RADIUS_M, Interval, OpeningHours, Point
 from crema.shops.models import Shop
 
@@ -127,6 +128,14 @@ async def get_active_shop(session: AsyncSession, shop_id: UUID) -> Shop:
     if shop is None:
         raise NotFoundError
     return shop
+
+
+_TAKES_ORDERS: Final = Statement(select(Shop.id).where(Shop.id == bindparam("shop_id"), Shop.is_active))
+
+
+async def takes_orders(reader: Reader, shop_id: UUID) -> bool:
+    """Tell whether one can order there."""
+    return await _TAKES_ORDERS.row(reader, shop_id=shop_id) is not None
 
 
 async def get_shop_for_update(session: AsyncSession, shop_id: UUID) -> Shop:

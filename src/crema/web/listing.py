@@ -64,14 +64,13 @@ def answer(request: Request, response: Response, page: Page[T], render: Callable
     )
 
 
-def document(response: Response, content: str) -> Response:
-    """Send JSON that is ready, with the headers that dependencies have set."""
-    return Response(content, media_type="application/json", headers=dict(response.headers))
+def document(content: str) -> Response:
+    """Send JSON that is ready."""
+    return Response(content, media_type="application/json")
 
 
-def documents(request: Request, response: Response, page: Page[str]) -> Response:
+def documents(request: Request, page: Page[str]) -> Response:
     """Do what `answer` does, with items that are JSON already."""
-    response.headers.update(page_headers(request, page))
     envelope = _Envelope(
         items=[],
         page=page.page,
@@ -81,7 +80,9 @@ def documents(request: Request, response: Response, page: Page[str]) -> Response
         next_cursor=page.next_cursor,
     )
     head, tail = envelope.model_dump_json().split("[]", 1)
-    return document(response, f"{head}[{','.join(page.items)}]{tail}")
+    response = document(f"{head}[{','.join(page.items)}]{tail}")
+    response.headers.update(page_headers(request, page))
+    return response
 
 
 def page_headers(request: Request, page: Page[Any]) -> dict[str, str]:

@@ -6,6 +6,13 @@ from typing import Annotated
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from crema.db.statement import Reader
+
+
+async def _reader(request: Request) -> Reader:
+    reader: Reader = request.app.state.reader
+    return reader
+
 
 async def transaction(request: Request) -> AsyncIterator[AsyncSession]:
     """Commit when the route returns; roll back when it raises."""
@@ -14,6 +21,9 @@ async def transaction(request: Request) -> AsyncIterator[AsyncSession]:
         yield session
         await session.commit()
 
+
+Reads = Annotated[Reader, Depends(_reader)]
+"""For single SELECTs, without a transaction."""
 
 # The default scope runs the exit code after the reply: a failing COMMIT would then answer 201 and keep no row.
 Transaction = Annotated[AsyncSession, Depends(transaction, scope="function")]

@@ -34,7 +34,7 @@ from crema.db.listing.fields import (
     TextField,
     UuidField,
 )
-from crema.db.listing.query import ListQuery, paginate
+from crema.db.listing.query import ListQuery, ListStatement, paginate
 
 __all__ = [
     "DEFAULT_SIZE",
@@ -57,6 +57,7 @@ __all__ = [
     "InvalidSortError",
     "LinkField",
     "ListQuery",
+    "ListStatement",
     "Listing",
     "MoneyField",
     "PageTooDeepError",

@@ -8,16 +8,22 @@ import json
 from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from functools import partial
+from typing import Any, Final, NamedTuple, TypeVar
 
+import asyncpg
 import sqlalchemy as sa
 from sqlalchemy import ColumnElement, Select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.core.page import Page
 from crema.db.listing.fields import Bound, Column, ColumnField
+from crema.db.statement import Reader, Statement
 
 T = TypeVar("T")
+
+KEPT_SHAPES: Final = 500
+"""Of a list's shapes this many are kept compiled, about 20 kB each."""
 
 
 class SortKey(NamedTuple):
@@ -112,15 +118,18 @@ class ListQuery:
         first = columns[0] <= seen[0] if self.keys[0].descending else columns[0] >= seen[0]
         return [first, sa.or_(*map(beyond, range(len(columns))))]
 
-    def page_of(self, rows: Sequence[Any], *, total: int | None) -> Page[Any]:
-        """Make the page of the rows that `window` selected, which begin with the item."""
-        last = rows[self.size - 1] if len(rows) > self.size else None
+    def count(self, statement: Select[Any]) -> Select[int]:
+        """Count what is asked for."""
+        return sa.select(sa.func.count()).select_from(self.filter(statement).order_by(None).subquery())
+
+    def page_of(self, items: Sequence[T], *, keys: Sequence[Any], total: int | None) -> Page[T]:
+        """Make the page of what `window` selected; `keys` are the last shown row's if another follows."""
         return Page(
-            items=[row[0] for row in rows[: self.size]],
+            items=items[: self.size],
             size=self.size,
             page=self.page,
             total=total,
-            next_cursor=None if last is None else write_cursor(self.sort, self.keys, last[-len(self.keys) :]),
+            next_cursor=write_cursor(self.sort, self.keys, keys) if keys else None,
         )
 
     def known_total(self, rows: Sequence[Any]) -> int | None:
@@ -143,9 +152,52 @@ async def paginate(session: AsyncSession, statement: Select[T], query: ListQuery
     rows: Sequence[Any] = (await session.execute(query.window(statement), values)).unique().all()
     total = query.known_total(rows)
     if total is None and query.page is not None:
-        counted = query.filter(statement).order_by(None).subquery()
-        total = await session.scalar(sa.select(sa.func.count()).select_from(counted), values)
-    return query.page_of(rows, total=total)
+        total = await session.scalar(query.count(statement), values)
+    return query.page_of([row[0] for row in rows], keys=_keys(query, rows), total=total)
+
+
+class ListStatement:
+    """A list read all the time: its statement is compiled once for each shape of request, and run by the driver."""
+
+    def __init__(self, statement: Select[Any]) -> None:
+        self._statement = statement
+        self._compiled: dict[Hashable, Statement] = {}
+
+    async def page(self, reader: Reader, query: ListQuery) -> Page[asyncpg.Record]:
+        """Read one page of rows, which begin with the selected columns, in one statement.
+
+        Past the end, where no row can tell how many there are, a second counts.
+        """
+        values = query.values
+        rows = await self._prepared(query.shape, partial(self._window, query)).rows(reader, **values)
+        total = None if query.page is None else 0
+        if query.page is not None and rows:
+            total = rows[0]["list_total"]
+        elif query.page is not None and query.page > 1:
+            counting = self._prepared((query.shape, "count"), partial(query.count, self._statement))
+            total = (await counting.rows(reader, **values))[0][0]
+        return query.page_of(rows, keys=_keys(query, rows), total=total)
+
+    def _prepared(self, shape: Hashable, build: Callable[[], Select[Any]]) -> Statement:
+        found = self._compiled.get(shape)
+        if found is None:
+            if len(self._compiled) >= KEPT_SHAPES:
+                self._compiled.clear()
+            found = self._compiled[shape] = Statement(build())
+        return found
+
+    def _window(self, query: ListQuery) -> Select[Any]:
+        if query.page is None:
+            return query.window(self._statement)
+        # Counting the matches while reading them costs little, but has them all read: without a filter that would be
+        # the whole table, where an index gives the page and counts.
+        counted = sa.func.count().over() if query.conditions else query.count(self._statement).scalar_subquery()
+        return query.window(self._statement.add_columns(counted.label("list_total")))
+
+
+def _keys(query: ListQuery, rows: Sequence[Any]) -> Sequence[Any]:
+    """Give the keys of the page's last row."""
+    return rows[query.size - 1][-len(query.keys) :] if len(rows) > query.size else ()
 
 
 def write_cursor(sort: str, keys: Iterable[SortKey], values: Iterable[Any]) -> str:

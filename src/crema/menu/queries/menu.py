@@ -1,23 +1,25 @@
 """The whole menu at once."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import and_, join, select
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.db.base import fold
+from crema.db.statement import Reader, Statement
 from crema.menu.models import Category, Product, ProductCategory, ProductDocument
 
-_HEADINGS: Final = (
+_HEADINGS: Final = Statement(
     select(Category).where(Category.is_active).order_by(Category.position, fold(Category.name), Category.id)
 )
 _SHOWN_LINKS: Final = join(
     ProductCategory, Category, and_(Category.id == ProductCategory.category_id, Category.is_active)
 )
-_PRODUCTS: Final = (
+_PRODUCTS: Final = Statement(
     select(ProductCategory.category_id, ProductDocument.public)
     .select_from(Product)
     .join(ProductDocument, ProductDocument.product_id == Product.id)
@@ -31,15 +33,14 @@ _PRODUCTS: Final = (
 class Menu:
     """Headings in their order, and the JSON documents of the products under each; None: under no heading shown."""
 
-    headings: list[Category]
+    headings: Sequence[asyncpg.Record]
     products: dict[UUID | None, list[str]]
 
 
-async def load_menu(session: AsyncSession) -> Menu:
+async def load_menu(reader: Reader) -> Menu:
     """Load all that the public sees, in two statements."""
-    headings = (await session.scalars(_HEADINGS)).all()
+    headings = await _HEADINGS.rows(reader)
     products: dict[UUID | None, list[str]] = defaultdict(list)
-    for category_id, document in await session.execute(_PRODUCTS):
-        if document is not None:
-            products[category_id].append(document)
-    return Menu(list(headings), products)
+    for category_id, document in await _PRODUCTS.rows(reader):
+        products[category_id].append(document)
+    return Menu(headings, products)

@@ -1,6 +1,7 @@
 """Products with everything a menu shows of them, and their pictures."""
 
 from collections.abc import Collection, Sequence
+from operator import itemgetter
 from typing import Final
 from uuid import UUID
 
@@ -17,11 +18,12 @@ from crema.db.listing import (
     LinkField,
     Listing,
     ListQuery,
+    ListStatement,
     MoneyField,
     TextField,
     UuidField,
-    paginate,
 )
+from crema.db.statement import Reader, Statement
 from crema.menu.models import (
     Category,
     ModifierGroup,
@@ -85,11 +87,10 @@ _WHOLE: Final = (
 
 def _documents(*, sees_hidden: bool) -> Select[str | None]:
     document = ProductDocument.full if sees_hidden else ProductDocument.public
-    # Outer, so that counting needs no join. Whoever adds a product adds its document.
     statement = (
         select(document)
         .select_from(Product)
-        .outerjoin(ProductDocument, ProductDocument.product_id == Product.id)
+        .join(ProductDocument, ProductDocument.product_id == Product.id)
         .where(Product.archived_at.is_(None))
     )
     return statement if sees_hidden else statement.where(Product.is_active)
@@ -97,29 +98,25 @@ def _documents(*, sees_hidden: bool) -> Select[str | None]:
 
 _ALL: Final = _documents(sees_hidden=True)
 _SHOWN: Final = _documents(sees_hidden=False)
+_LIST_OF_ALL: Final = ListStatement(_ALL)
+_LIST_SHOWN: Final = ListStatement(_SHOWN)
 _THIS: Final = Product.id == bindparam("product_id")
-_ONE_OF_ALL: Final = _ALL.where(_THIS)
-_ONE_SHOWN: Final = _SHOWN.where(_THIS)
+_ONE_OF_ALL: Final = Statement(_ALL.where(_THIS))
+_ONE_SHOWN: Final = Statement(_SHOWN.where(_THIS))
 
 
-async def list_products(session: AsyncSession, *, query: ListQuery, sees_hidden: bool) -> Page[str]:
+async def list_products(reader: Reader, *, query: ListQuery, sees_hidden: bool) -> Page[str]:
     """List products as JSON documents. The public sees nothing inactive, neither here nor inside."""
-    page = await paginate(session, _ALL if sees_hidden else _SHOWN, query)
-    return Page(
-        items=[document for document in page.items if document is not None],
-        size=page.size,
-        page=page.page,
-        total=page.total,
-        next_cursor=page.next_cursor,
-    )
+    page = await (_LIST_OF_ALL if sees_hidden else _LIST_SHOWN).page(reader, query)
+    return page.map(itemgetter(0))
 
 
-async def get_document(session: AsyncSession, *, product_id: UUID, sees_hidden: bool) -> str:
+async def get_document(reader: Reader, *, product_id: UUID, sees_hidden: bool) -> str:
     """Give a product as a JSON document. The public sees nothing inactive, neither itself nor inside."""
-    wanted = _ONE_OF_ALL if sees_hidden else _ONE_SHOWN
-    document = await session.scalar(wanted, {"product_id": product_id})
-    if document is None:
+    row = await (_ONE_OF_ALL if sees_hidden else _ONE_SHOWN).row(reader, product_id=product_id)
+    if row is None:
         raise NotFoundError
+    document: str = row[0]
     return document
 
 

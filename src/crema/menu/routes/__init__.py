@@ -2,4 +2,12 @@
 
 from crema.menu.routes import categories, images, ingredients, menu, modifier_groups, products
 
-routers = (products.router, menu.router, categories.router, images.router, modifier_groups.router, ingredients.router)
+routers = (
+    products.reads,
+    products.router,
+    menu.reads,
+    categories.router,
+    images.router,
+    modifier_groups.router,
+    ingredients.router,
+)

@@ -8,22 +8,20 @@ from crema.menu.schemas import MenuOut
 from crema.shops.deps import TheChain
 from crema.web.listing import document
 from crema.web.problem import refusals
-from crema.web.routing import Public
-from crema.web.routing import router as new_router
-from crema.web.transaction import Transaction
+from crema.web.routing import reads as new_reads
+from crema.web.transaction import Reads
 
-router = new_router("Menu")
+reads = new_reads("Menu")
 
 
-@router.get(
+@reads.get(
     "/menu",
     summary="See the whole menu",
-    dependencies=[Public],
     response_model=MenuOut,
     responses=refusals(401, 404, 422),
 )
-async def see_menu(response: Response, tx: Transaction, chain: TheChain, shop_id: MenuOfShop) -> Response:
+async def see_menu(reader: Reads, chain: TheChain, shop_id: MenuOfShop) -> Response:
     """Headings in their order, each with its products, as one document to keep: ask again with `If-None-Match`."""
-    menu = await queries.load_menu(tx)
+    menu = await queries.load_menu(reader)
     written = MenuOut.write(headings=menu.headings, products=menu.products, shop_id=shop_id, currency=chain.currency)
-    return document(response, written)
+    return document(written)

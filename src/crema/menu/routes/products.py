@@ -12,26 +12,23 @@ from crema.menu.service import products
 from crema.web.clock import Now
 from crema.web.listing import PageOut, document, documents, listing_parameters
 from crema.web.problem import refusals
-from crema.web.routing import Public
+from crema.web.routing import reads as new_reads
 from crema.web.routing import router as new_router
-from crema.web.transaction import Transaction
+from crema.web.transaction import Reads, Transaction
 
 router = new_router("Menu")
+reads = new_reads("Menu")
 
 
-@router.get(
+@reads.get(
     "/products",
     summary="List products",
-    dependencies=[Public],
     openapi_extra=listing_parameters(queries.PRODUCTS),
     response_model=PageOut[ProductOut],
     responses=refusals(401, 422),
 )
-async def list_products(
-    request: Request, response: Response, tx: Transaction, query: ProductsQuery, *, sees_hidden: SeesHidden
-) -> Response:
-    page = await queries.list_products(tx, query=query, sees_hidden=sees_hidden)
-    return documents(request, response, page)
+async def list_products(request: Request, reader: Reads, query: ProductsQuery, *, sees_hidden: SeesHidden) -> Response:
+    return documents(request, await queries.list_products(reader, query=query, sees_hidden=sees_hidden))
 
 
 @router.post("/product", status_code=201, summary="Add a product", responses=refusals(401, 403, 409, 422))
@@ -41,15 +38,14 @@ async def create_product(body: ProductIn, response: Response, tx: Transaction, _
     return ProductOut.model_validate(product)
 
 
-@router.get(
+@reads.get(
     "/product/{product_id}",
     summary="See a product",
-    dependencies=[Public],
     response_model=ProductOut,
     responses=refusals(401, 404, 422),
 )
-async def see_product(product_id: UUID, response: Response, tx: Transaction, *, sees_hidden: SeesHidden) -> Response:
-    return document(response, await queries.get_document(tx, product_id=product_id, sees_hidden=sees_hidden))
+async def see_product(product_id: UUID, reader: Reads, *, sees_hidden: SeesHidden) -> Response:
+    return document(await queries.get_document(reader, product_id=product_id, sees_hidden=sees_hidden))
 
 
 @router.put("/product/{product_id}", summary="Replace a product", responses=refusals(401, 403, 404, 409, 422))
