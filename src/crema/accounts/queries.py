@@ -23,7 +23,7 @@ from crema.db.listing import (
     UuidField,
     paginate,
 )
-from crema.db.statement import Reader, Statement
+from crema.db.statement import Statement, Where
 
 EMAIL_KEY: Final = func.lower(User.email)
 """What makes an address one person's: its case doesn't."""
@@ -109,15 +109,15 @@ _ACTOR: Final = Statement(_LOGINS.where(Session.id == bindparam("session_id")))
 _ACTORS: Final = Statement(_LOGINS.where(Session.id == any_(bindparam("session_ids", type_=ARRAY(Uuid)))))
 
 
-async def find_actor(reader: Reader, *, user_id: UUID, session_id: UUID, now: datetime) -> Actor | None:
+async def find_actor(where: Where, *, user_id: UUID, session_id: UUID, now: datetime) -> Actor | None:
     """Load who is asking, if their login still counts: one indexed statement, at every request."""
-    row = await _ACTOR.row(reader, session_id=session_id, now=now)
+    row = await _ACTOR.row(where, session_id=session_id, now=now)
     return _actor(row) if row is not None and row["user_id"] == user_id else None
 
 
-async def find_actors(reader: Reader, *, session_ids: AbstractSet[UUID], now: datetime) -> dict[UUID, Actor]:
+async def find_actors(where: Where, *, session_ids: AbstractSet[UUID], now: datetime) -> dict[UUID, Actor]:
     """Load the people behind these logins, of those that still count."""
-    rows = await _ACTORS.rows(reader, session_ids=list(session_ids), now=now)
+    rows = await _ACTORS.rows(where, session_ids=list(session_ids), now=now)
     return {row["id"]: _actor(row) for row in rows}
 
 
@@ -132,10 +132,11 @@ def _actor(row: asyncpg.Record) -> Actor:
     )
 
 
-_ADMIN_RECIPIENTS: Final = (
-    select(User.email, User.language, User.name)
+_ADMIN_RECIPIENTS: Final = Statement(
+    select(User.email, User.language)
     .where(
         User.role_id == bindparam("role_id"),
+        User.email.is_not(None),
         User.is_active,
         User.verified_at.is_not(None),
         User.deleted_at.is_(None),
@@ -144,12 +145,11 @@ _ADMIN_RECIPIENTS: Final = (
 )
 
 
-async def list_admin_recipients(session: AsyncSession) -> list[tuple[str, str, str | None]]:
-    """List (address, language, name) of every administrator who can log in."""
+async def list_admin_recipients(session: AsyncSession) -> list[tuple[str, str]]:
+    """List (address, language) of every administrator who can log in."""
     # The role by its id, whose rarity the planner knows: joined by name it would read every person.
     role_id = await get_role_id(session, ADMIN)
-    rows = await session.execute(_ADMIN_RECIPIENTS, {"role_id": role_id})
-    return [(email, language, name) for email, language, name in rows if email]
+    return [(email, language) for email, language in await _ADMIN_RECIPIENTS.rows(session, role_id=role_id)]
 
 
 def _whole(statement: Select[User]) -> Select[User]:
@@ -207,11 +207,15 @@ async def lock_admins(session: AsyncSession) -> list[UUID]:
     return list(await session.scalars(admins))
 
 
+_ROLE_ID: Final = Statement(select(Role.id).where(Role.name == bindparam("name")))
+
+
 async def get_role_id(session: AsyncSession, name: str) -> UUID:
     """Find a role by its name."""
-    role_id = await session.scalar(select(Role.id).where(Role.name == name))
-    if role_id is None:
+    row = await _ROLE_ID.row(session, name=name)
+    if row is None:
         raise NotFoundError
+    role_id: UUID = row[0]
     return role_id
 
 

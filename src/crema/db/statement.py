@@ -1,16 +1,18 @@
-"""SELECTs that run all the time: built and compiled once, executed by the driver itself.
+"""Statements that run all the time: built and compiled once, executed by the driver itself.
 
 Measured on one row: 72 µs of CPU on the driver, 232 µs through a session for a statement that SQLAlchemy has compiled
 before, 354 µs for one built anew.
 """
 
-from typing import Any, Final, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, Protocol, TypeAlias
 
 import asyncpg
-from sqlalchemy import Select
+from sqlalchemy import Delete, Insert, Select, Update, bindparam, insert, inspect
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from crema.db.base import Base
 from crema.db.session import Sessions
 
 _DIALECT: Final = dialect()  # type: ignore[no-untyped-call]
@@ -24,24 +26,64 @@ class Reader(Protocol):
         """Run a statement and give all its rows."""
 
 
-class Statement:
-    """A compiled SELECT. What it gives is as the driver gives it: JSON, for one, as text."""
+Where: TypeAlias = Reader | AsyncSession
+"""In a session a statement is part of its transaction, but doesn't see what waits there for its flush."""
 
-    def __init__(self, select: Select[*tuple[Any, ...]]) -> None:
-        compiled = select.compile(dialect=_DIALECT)
+
+class Statement:
+    """A compiled statement. Its values are its bound parameters; JSON among the results comes as text."""
+
+    def __init__(self, statement: Select[*tuple[Any, ...]] | Insert | Update | Delete) -> None:
+        compiled = statement.compile(dialect=_DIALECT)
         self.sql = compiled.string
         self._given = compiled.params
         self._names = compiled.positiontup or []
+        types = {name: bind.type.dialect_impl(_DIALECT) for name, bind in compiled.binds.items()}
+        processors = {name: type_.bind_processor(_DIALECT) for name, type_ in types.items()}
+        self._processors = {name: process for name, process in processors.items() if process is not None}
 
-    async def rows(self, reader: Reader, **values: Any) -> list[asyncpg.Record]:
-        """Run it; `values` are those of its bound parameters."""
-        given = self._given | values
-        return await reader.fetch(self.sql, *[given[name] for name in self._names])
+    async def rows(self, where: Where, **values: Any) -> list[asyncpg.Record]:
+        """Run it and give all its rows."""
+        reader = await _driver_of(where) if isinstance(where, AsyncSession) else where
+        rows: list[asyncpg.Record] = await reader.fetch(self.sql, *self._arguments(values))
+        return rows
 
-    async def row(self, reader: Reader, **values: Any) -> asyncpg.Record | None:
+    async def row(self, where: Where, **values: Any) -> asyncpg.Record | None:
         """Run it and give the first row."""
-        rows = await self.rows(reader, **values)
+        rows = await self.rows(where, **values)
         return rows[0] if rows else None
+
+    async def many(self, session: AsyncSession, values: Iterable[Mapping[str, Any]]) -> None:
+        """Run it once for each of `values`, in one round trip; all or none."""
+        driver = await _driver_of(session)
+        await driver.executemany(self.sql, [self._arguments(each) for each in values])
+
+    def _arguments(self, values: Mapping[str, Any]) -> list[Any]:
+        given = self._given | values
+        for name, process in self._processors.items():
+            given[name] = process(given[name])
+        return [given[name] for name in self._names]
+
+
+class Insertion:
+    """An INSERT of objects of one model that no session knows. What the database computes they don't learn."""
+
+    def __init__(self, model: type[Base]) -> None:
+        columns = inspect(model).columns.items()
+        self._names = [name for name, column in columns if not getattr(column.default, "is_clause_element", False)]
+        self._statement = Statement(insert(model).values({name: bindparam(name) for name in self._names}))
+
+    async def of(self, session: AsyncSession, objects: Sequence[Base]) -> None:
+        """Insert them in one round trip; all or none."""
+        await self._statement.many(session, [{name: getattr(each, name) for name in self._names} for each in objects])
+
+
+async def _driver_of(session: AsyncSession) -> Any:
+    connection = await session.connection()
+    driver: Any = (await connection.get_raw_connection()).driver_connection
+    if not driver.is_in_transaction():  # SQLAlchemy begins it with a first statement of its own
+        await connection.exec_driver_sql("SELECT 1")
+    return driver
 
 
 class PoolReader:
@@ -68,14 +110,5 @@ class SessionReader:
     async def fetch(self, sql: str, *values: Any) -> list[asyncpg.Record]:
         """Run a statement and give all its rows."""
         async with self._sessions() as session:
-            return await (await within(session)).fetch(sql, *values)
-
-
-async def within(session: AsyncSession) -> Reader:
-    """Read inside a session's transaction. What waits in the session for its flush is not there yet."""
-    connection = await session.connection()
-    driver: Any = (await connection.get_raw_connection()).driver_connection
-    if not driver.is_in_transaction():  # SQLAlchemy begins with its first own statement
-        await connection.exec_driver_sql("SELECT 1")
-    reader: Reader = driver
-    return reader
+            rows: list[asyncpg.Record] = await (await _driver_of(session)).fetch(sql, *values)
+            return rows

@@ -24,7 +24,6 @@ from crema.accounts.domain import Actor
 from crema.db.base import new_id
 from crema.db.events import Bus, Event
 from crema.db.session import Sessions
-from crema.db.statement import within
 from crema.live import service
 from crema.live.domain import Close
 
@@ -170,7 +169,7 @@ class Hub:
         """Compare each login and its rights with what they were; those that changed are told to close."""
         seats = tuple(seats)  # others may sit down meanwhile
         ids = {seat.actor.session_id for seat in seats}
-        actors = await accounts.find_actors(await within(session), session_ids=ids, now=self._clock())
+        actors = await accounts.find_actors(session, session_ids=ids, now=self._clock())
         for seat in seats:
             actor = actors.get(seat.actor.session_id)
             if actor != seat.actor:

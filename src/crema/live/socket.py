@@ -16,7 +16,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crema.accounts import queries as accounts
 from crema.accounts.domain import Actor
 from crema.core.errors import UnauthenticatedError
-from crema.db.statement import within
 from crema.live import service
 from crema.live.domain import AUTH_SECONDS, FRAMES_PER_SECOND, STRIKES, Bucket, Close
 from crema.live.hub import GONE, Hub, Seat
@@ -89,7 +88,7 @@ class Connection:
                 login = None
         if login is None:
             return None
-        return await accounts.find_actor(await within(session), user_id=login[0], session_id=login[1], now=self.now())
+        return await accounts.find_actor(session, user_id=login[0], session_id=login[1], now=self.now())
 
     async def frames(self, adapter: TypeAdapter[FrameT]) -> AsyncIterator[FrameT]:
         """Give the client's frames one by one, answering those that come too fast or are malformed."""

@@ -21,6 +21,7 @@ from crema.db.listing import (
     UuidField,
     paginate,
 )
+from crema.db.statement import Statement
 from crema.orders.domain import OPEN, Status
 from crema.orders.models import Order, OrderEvent
 
@@ -109,12 +110,15 @@ async def list_history(session: AsyncSession, *, order_id: UUID, query: ListQuer
     return await paginate(session, select(OrderEvent).where(OrderEvent.order_id == order_id), query)
 
 
-_COUNT_OPEN: Final = select(func.count()).where(Order.user_id == bindparam("user_id"), Order.status.in_([*OPEN]))
+_COUNT_OPEN: Final = Statement(
+    select(func.count()).where(Order.user_id == bindparam("user_id"), or_(*(Order.status == status for status in OPEN)))
+)
 
 
 async def count_open(session: AsyncSession, *, user_id: UUID) -> int:
     """Count a person's orders in progress."""
-    return await session.scalar(_COUNT_OPEN, {"user_id": user_id}) or 0
+    number: int = (await _COUNT_OPEN.rows(session, user_id=user_id))[0][0]
+    return number
 
 
 async def list_ready_for_update(session: AsyncSession, *, limit: int) -> list[Order]:

@@ -171,7 +171,7 @@ def _conditional(request: Request, response: Response) -> Response:
     cacheable = "max-age" in response.headers.get("cache-control", "")
     if request.method != "GET" or response.status_code != HTTP_200_OK or not cacheable:
         return response
-    etag = response.headers.get("etag") or f'"{hashlib.blake2b(bytes(response.body), digest_size=16).hexdigest()}"'
+    etag = response.headers.get("etag") or f'"{hashlib.sha256(bytes(response.body)).hexdigest()[:32]}"'
     response.headers["ETag"] = etag
     if etag not in _tags(request.headers.get("if-none-match", "")) and request.headers.get("if-none-match") != "*":
         return response

@@ -3,20 +3,24 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from itertools import groupby
-from operator import attrgetter
+from operator import itemgetter
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Row, Uuid, any_, bindparam, func, select
+import asyncpg
+from sqlalchemy import ARRAY, Uuid, any_, bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from crema.db.statement import Statement
 from crema.menu.domain import PricedGroup, PricedOption, PricedProduct, PricedSize
 from crema.menu.models import ModifierGroup, Option, Product, ProductModifierGroup, Size
 
 # Built once: every cart and every order runs them.
 _WANTED: Final = any_(bindparam("product_ids", type_=ARRAY(Uuid)))
-_LOCKED: Final = select(Product.id).where(Product.id == _WANTED).order_by(Product.id).with_for_update(read=True)
-_PRODUCTS: Final = (
+_LOCKED: Final = Statement(
+    select(Product.id).where(Product.id == _WANTED).order_by(Product.id).with_for_update(read=True)
+)
+_PRODUCTS: Final = Statement(
     select(
         Product.id,
         Product.name,
@@ -34,7 +38,7 @@ _PRODUCTS: Final = (
     .where(Product.id == _WANTED)
     .order_by(Product.id, Size.position, Size.id)
 )
-_GROUPS: Final = (
+_GROUPS: Final = Statement(
     select(
         ProductModifierGroup.product_id,
         ModifierGroup.id,
@@ -73,18 +77,18 @@ async def load_for_pricing(
         return {}
     if lock:
         # Locking in the reading statement would, after a wait, pair the new product with its old sizes.
-        await session.execute(_LOCKED, {"product_ids": list(product_ids)})
-    rows = (await session.execute(_PRODUCTS, {"product_ids": list(product_ids)})).all()
+        await _LOCKED.rows(session, product_ids=list(product_ids))
+    rows = await _PRODUCTS.rows(session, product_ids=list(product_ids))
     groups = await _load_groups(session, product_ids)
     return {
         product_id: PricedProduct(
             id=product_id,
-            name=found[0].name,
-            price=found[0].price,
-            is_available=found[0].is_active and found[0].archived_at is None,
-            is_archived=found[0].archived_at is not None,
-            preparation_seconds=found[0].preparation_seconds,
-            sizes=tuple(_size(row) for row in found if row.size_id is not None),
+            name=found[0]["name"],
+            price=found[0]["price"],
+            is_available=found[0]["is_active"] and found[0]["archived_at"] is None,
+            is_archived=found[0]["archived_at"] is not None,
+            preparation_seconds=found[0]["preparation_seconds"],
+            sizes=tuple(_size(row) for row in found if row["size_id"] is not None),
             groups=tuple(groups[product_id]),
         )
         for product_id, found in _grouped(rows, "id")
@@ -92,44 +96,44 @@ async def load_for_pricing(
 
 
 async def _load_groups(session: AsyncSession, product_ids: Collection[UUID]) -> dict[UUID, list[PricedGroup]]:
-    rows = (await session.execute(_GROUPS, {"product_ids": list(product_ids)})).all()
+    rows = await _GROUPS.rows(session, product_ids=list(product_ids))
     groups: dict[UUID, list[PricedGroup]] = defaultdict(list)
     for product_id, of_product in _grouped(rows, "product_id"):
         for group_id, found in _grouped(of_product, "id"):
             groups[product_id].append(
                 PricedGroup(
                     id=group_id,
-                    name=found[0].name,
-                    min_choices=found[0].min_choices,
-                    max_choices=found[0].max_choices,
-                    free_quantity=found[0].free_quantity,
-                    options=tuple(_option(row) for row in found if row.option_id is not None),
+                    name=found[0]["name"],
+                    min_choices=found[0]["min_choices"],
+                    max_choices=found[0]["max_choices"],
+                    free_quantity=found[0]["free_quantity"],
+                    options=tuple(_option(row) for row in found if row["option_id"] is not None),
                 )
             )
     return groups
 
 
-def _size(row: Row[Any]) -> PricedSize:
+def _size(row: asyncpg.Record) -> PricedSize:
     return PricedSize(
-        id=row.size_id,
-        name=row.size_name,
-        volume_ml=row.volume_ml,
-        price_delta=row.price_delta,
-        is_default=row.is_default,
+        id=row["size_id"],
+        name=row["size_name"],
+        volume_ml=row["volume_ml"],
+        price_delta=row["price_delta"],
+        is_default=row["is_default"],
     )
 
 
-def _option(row: Row[Any]) -> PricedOption:
+def _option(row: asyncpg.Record) -> PricedOption:
     return PricedOption(
-        id=row.option_id,
-        name=row.option_name,
-        price_delta=row.price_delta,
-        max_quantity=row.max_quantity,
-        is_default=row.is_default,
-        is_active=row.is_active,
+        id=row["option_id"],
+        name=row["option_name"],
+        price_delta=row["price_delta"],
+        max_quantity=row["max_quantity"],
+        is_default=row["is_default"],
+        is_active=row["is_active"],
     )
 
 
-def _grouped(rows: Iterable[Any], column: str) -> Iterator[tuple[UUID, list[Row[Any]]]]:
-    for key, same in groupby(rows, key=attrgetter(column)):
+def _grouped(rows: Iterable[Any], column: str) -> Iterator[tuple[UUID, list[asyncpg.Record]]]:
+    for key, same in groupby(rows, key=itemgetter(column)):
         yield key, list(same)

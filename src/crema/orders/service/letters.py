@@ -21,7 +21,7 @@ async def placed(session: AsyncSession, *, order: Order, customer: User, shop_la
     for_staff = context | {"customer_name": customer.name}
     letters = [
         Letter(email, "order_placed_staff", language, for_staff, f"order-placed:{order.id}:staff:{email}")
-        for email, language, _ in await accounts.list_admin_recipients(session)
+        for email, language in await accounts.list_admin_recipients(session)
     ]
     if order.shop.email:
         letters.append(

@@ -19,6 +19,7 @@ from crema.cart.domain import Configured, InvalidConfigurationError, ItemUnavail
 from crema.cart.schemas import AddToCart, ChoiceIn
 from crema.core.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from crema.db.base import new_id
+from crema.db.statement import Insertion, Statement
 from crema.menu import queries as menu
 from crema.orders import domain, queries
 from crema.orders.domain import Party, Status
@@ -143,32 +144,54 @@ async def place(session: AsyncSession, *, actor: Actor, wanted: PlaceOrder, rule
     total = _check_total(lines, expected=wanted.expected_total, minimum=rules.minimum)
 
     number, business_date = await _next_number(session, shop=shop, now=now)
+    order_id = new_id()
     order = Order(
-        id=new_id(),
+        id=order_id,
         number=number,
         business_date=business_date,
         status=Status.PLACED,
+        shop_id=shop.id,
         shop=shop,
         user_id=actor.user_id,
         pickup_at=wanted.pickup_at,
         ready_estimate_at=_ready(lines, pickup_at=wanted.pickup_at, now=now),
         comment=wanted.comment,
         payment_method=wanted.payment_method,
+        payment_status="pending",
         subtotal=total,
+        discount=Decimal(0),
         total=total,
         currency=rules.currency,
         created_at=now,
         updated_at=now,
-        lines=_line_rows(lines),
+        lines=_line_rows(lines, order_id=order_id),
         history=[
-            OrderEvent(status=Status.PLACED, actor_id=actor.user_id, actor_role=actor.role, created_at=now),
+            OrderEvent(
+                id=new_id(),
+                order_id=order_id,
+                status=Status.PLACED,
+                actor_id=actor.user_id,
+                actor_role=actor.role,
+                created_at=now,
+            ),
         ],
     )
-    session.add(order)
-    await session.flush()
+    await _insert(session, order)
     moving.announce(session, order)
     await letters.placed(session, order=order, customer=person, shop_language=rules.shop_language)
     return order
+
+
+_INSERT_ORDER: Final = Insertion(Order)
+_INSERT_LINES: Final = Insertion(OrderLine)
+_INSERT_EVENTS: Final = Insertion(OrderEvent)
+
+
+async def _insert(session: AsyncSession, order: Order) -> None:
+    """Write a new order. It stays unknown to the session, whose unit of work would cost as much as all the rest."""
+    await _INSERT_ORDER.of(session, [order])
+    await _INSERT_LINES.of(session, order.lines)
+    await _INSERT_EVENTS.of(session, order.history)
 
 
 _LOCKED_PERSON: Final = select(User).where(User.id == bindparam("user_id")).with_for_update(key_share=True)
@@ -249,21 +272,25 @@ def _ready(lines: Sequence[Wanted], *, pickup_at: datetime | None, now: datetime
     return domain.estimate_ready(now=now, pickup_at=pickup_at, work_seconds=work)
 
 
+_COUNT_UP: Final = Statement(
+    insert(OrderNumberCounter)
+    .values(shop_id=bindparam("shop_id"), business_date=bindparam("business_date"), last=1)
+    .on_conflict_do_update(index_elements=["shop_id", "business_date"], set_={"last": OrderNumberCounter.last + 1})
+    .returning(OrderNumberCounter.last)
+)
+
+
 async def _next_number(session: AsyncSession, *, shop: Shop, now: datetime) -> tuple[str, Any]:
     business_date = shops.hours_of(shop).business_date(now)
-    statement = insert(OrderNumberCounter).values(shop_id=shop.id, business_date=business_date, last=1)
-    last = await session.scalar(
-        statement.on_conflict_do_update(
-            index_elements=["shop_id", "business_date"], set_={"last": OrderNumberCounter.last + 1}
-        ).returning(OrderNumberCounter.last)
-    )
-    assert last is not None
+    ((last,),) = await _COUNT_UP.rows(session, shop_id=shop.id, business_date=business_date)
     return domain.number_of(last), business_date
 
 
-def _line_rows(lines: Sequence[Wanted]) -> list[OrderLine]:
+def _line_rows(lines: Sequence[Wanted], *, order_id: UUID) -> list[OrderLine]:
     return [
         OrderLine(
+            id=new_id(),
+            order_id=order_id,
             position=position,
             product_id=line.made.product.id,
             name=line.made.product.name,
@@ -335,9 +362,7 @@ async def _update(
         order.subtotal = order.total = _check_total(lines, expected=None, minimum=rules.minimum)
         order.ready_estimate_at = _ready(lines, pickup_at=order.pickup_at, now=now)
         await session.execute(delete(OrderLine).where(OrderLine.order_id == order.id))
-        for row in _line_rows(lines):
-            row.order_id = order.id
-            session.add(row)
+        session.add_all(_line_rows(lines, order_id=order.id))
     if "status" in sent:
         await moving.move(session, order=order, to=sent["status"], actor=actor, reason=sent.get("reason"), now=now)
     order.updated_at = now
