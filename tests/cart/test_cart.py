@@ -10,6 +10,7 @@ from sqlalchemy import func, select, update
 from crema.cart.models import Cart, CartItem
 from crema.db.session import Sessions
 from crema.menu.models import Option, Product, Size
+from crema.menu.service import documents
 from factories.orders import Latte, make_latte, make_shop, make_simple_product
 
 pytestmark = pytest.mark.anyio
@@ -173,6 +174,7 @@ async def test_an_edited_price_shows_at_the_next_look(
     await add(customer, latte.id)
     async with sessions.begin() as session:
         await session.execute(update(Product).values(price=300).where(Product.id == latte.id))
+        await documents.refresh(session, [latte.id])
 
     assert (await customer.get("/cart")).json()["total"] == "300.00"
 
@@ -192,6 +194,7 @@ async def test_what_went_off_the_menu_is_marked_not_dropped(
             await session.delete(await session.get_one(Size, latte.large))
         else:
             await session.execute(update(Option).values(is_active=False).where(Option.id == latte.oat))
+        await documents.refresh(session, [latte.id])
 
     cart = (await customer.get("/cart")).json()
 

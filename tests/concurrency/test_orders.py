@@ -11,10 +11,9 @@ from fastapi import FastAPI
 from sqlalchemy import delete, func, select
 
 from crema.accounts.models import User
-from crema.cart import queries as cart_queries
 from crema.cart import service as carts
 from crema.cart.models import Cart, CartItem
-from crema.cart.service import TakenItem
+from crema.cart.queries import StoredItem
 from crema.db.session import Sessions
 from crema.orders import queries, routes
 from crema.orders.models import Order, OrderEvent, OrderLine
@@ -79,11 +78,11 @@ async def test_r1_reading_the_cart_before_emptying_it_would_sell_it_twice(
 ) -> None:
     """The twin: read, then delete, and no lock on the person."""
 
-    async def take_unguarded(session: Any, *, user_id: UUID) -> list[TakenItem]:
+    async def take_unguarded(session: Any, *, user_id: UUID) -> tuple[list[StoredItem], None]:
         items = list(await session.scalars(select(CartItem).join(Cart).where(Cart.user_id == user_id)))
         await asyncio.sleep(0.05)  # what the guard has to withstand
         await session.execute(delete(CartItem).where(CartItem.id.in_([item.id for item in items])))
-        return [TakenItem(i.product_id, i.size_id, cart_queries.choices_of(i), i.note, i.quantity, None) for i in items]
+        return [StoredItem(i.id, i.product_id, i.size_id, (), i.note, i.quantity) for i in items], None
 
     async def no_lock(session: Any, user_id: UUID) -> Any:
         return await session.get_one(User, user_id)

@@ -38,11 +38,10 @@ def product(*groups: PricedGroup, sizes: tuple[PricedSize, ...] = (), price: str
         id=uuid4(),
         name="Латте",
         price=Decimal(price),
-        is_available=True,
-        is_archived=False,
+        is_active=True,
         preparation_seconds=90,
         sizes=sizes,
-        groups=groups,
+        modifier_groups=groups,
     )
 
 
@@ -147,7 +146,7 @@ def test_the_price_does_not_depend_on_the_order_of_choices(
 @given(configured())
 def test_free_pieces_only_ever_lower_the_price(made: tuple[PricedProduct, list[Choice]]) -> None:
     latte, choices = made
-    (of_group,) = latte.groups
+    (of_group,) = latte.modifier_groups
     full = sum(o.price_delta * c.quantity for o in of_group.options for c in choices if c.option_id == o.id)
 
     price = configure(latte, size_id=None, choices=choices).unit_price - latte.price
@@ -168,7 +167,7 @@ def test_equal_configurations_have_one_digest_whatever_their_order() -> None:
 
 
 def test_what_cannot_be_sold_is_marked_and_not_counted() -> None:
-    gone = PricedProduct(**{**_fields(product()), "is_available": False})
+    gone = PricedProduct(**{**_fields(product()), "is_active": False})
     kept = product(price="100")
 
     items = [price_item(p, item_id=uuid4(), size_id=None, choices=(), note="", quantity=2) for p in (gone, kept)]

@@ -48,14 +48,13 @@ async def test_a_product_comes_with_all_its_price_depends_on(
         id=UUID(product["id"]),
         name="Латте",
         price=Decimal(250),
-        is_available=True,
-        is_archived=False,
+        is_active=True,
         preparation_seconds=120,
         sizes=(
             PricedSize(UUID(small["id"]), "S", 250, Decimal(0), is_default=False),
             PricedSize(UUID(medium["id"]), "M", None, Decimal(40), is_default=True),
         ),
-        groups=(
+        modifier_groups=(
             PricedGroup(UUID(empty["id"]), "Пусто", 0, 1, 0, ()),
             PricedGroup(
                 UUID(milk["id"]),
@@ -78,7 +77,7 @@ async def test_what_is_off_the_menu_comes_marked(manager: httpx2.AsyncClient, se
 
     found = [await load(session, product) for product in (inactive, deleted)]
 
-    assert [(product.is_available, product.is_archived) for product in found] == [(False, False), (False, True)]
+    assert [(product.is_active, product.is_archived) for product in found] == [(False, False), (False, True)]
     assert [product.name for product in found] == ["Латте", "Латте"]
 
 
@@ -87,7 +86,7 @@ async def test_unknown_products_are_absent(session: AsyncSession) -> None:
     assert await queries.load_for_pricing(session, set()) == {}
 
 
-@pytest.mark.parametrize(("lock", "cost"), [(False, 2), (True, 3)])
+@pytest.mark.parametrize(("lock", "cost"), [(False, 1), (True, 2)])
 async def test_any_number_of_products_costs_the_same(
     manager: httpx2.AsyncClient, session: AsyncSession, engine: AsyncEngine, *, lock: bool, cost: int
 ) -> None:

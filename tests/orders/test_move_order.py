@@ -10,6 +10,7 @@ from sqlalchemy import select, update
 
 from crema.db.session import Sessions
 from crema.menu.models import Product
+from crema.menu.service import documents
 from crema.notifications.models import Mail
 from crema.orders.domain import MOVES, Party, Status
 from crema.orders.models import Order, OrderEvent
@@ -228,6 +229,7 @@ async def test_reordering_fills_the_cart_with_what_is_still_to_be_had(
     async with sessions.begin() as session:
         found = await session.get_one(Product, gone)
         found.is_active = False
+        await documents.refresh(session, [gone])
 
     response = await customer.post(f"/order/{order['id']}/reorder")
 

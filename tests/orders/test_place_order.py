@@ -12,6 +12,7 @@ from sqlalchemy import func, select, update
 from crema.accounts.models import User
 from crema.db.session import Sessions
 from crema.menu.models import Option, Product
+from crema.menu.service import documents
 from crema.notifications.models import Mail
 from crema.orders.models import Order, OrderLine
 from crema.shops.models import Shop
@@ -140,6 +141,7 @@ async def test_r6_later_edits_of_the_menu_do_not_touch_it(
             update(Product).values(name="Другое", price=1, archived_at=clock.now).where(Product.id == latte.id)
         )
         await session.execute(update(Option).values(name="Другое", price_delta=1))
+        await documents.refresh(session, [latte.id])
 
     assert (await customer.get(f"/order/{order['id']}")).json() == order
 
@@ -184,6 +186,7 @@ async def test_refuses_what_went_off_the_menu(
     await fill_cart(customer, latte)
     async with sessions.begin() as session:
         await session.execute(update(Product).values(is_active=False).where(Product.id == latte.id))
+        await documents.refresh(session, [latte.id])
 
     problem = await refuse(customer, sessions, 409, "item_unavailable")
 

@@ -73,7 +73,7 @@ def complete(product: PricedProduct, choices: Sequence[Choice] | None) -> tuple[
     chosen = {choice.option_id for choice in given}
     added = [
         Choice(option.id)
-        for group in product.groups
+        for group in product.modifier_groups
         if (choices is None or group.min_choices > 0) and not any(option.id in chosen for option in group.options)
         for option in group.options
         if option.is_default and option.is_active
@@ -88,7 +88,7 @@ def configure(product: PricedProduct, *, size_id: UUID | None, choices: Sequence
     if len(quantities) != len(choices):
         raise InvalidConfigurationError("An option stands here twice; use its quantity.")
 
-    chosen = tuple(option for group in product.groups for option in _choose(group, quantities))
+    chosen = tuple(option for group in product.modifier_groups for option in _choose(group, quantities))
 
     if unknown := quantities.keys() - {option.option_id for option in chosen}:
         raise InvalidConfigurationError(
@@ -195,7 +195,7 @@ def price_item(
         configured = configure(product, size_id=size_id, choices=choices)
     except (InvalidConfigurationError, ItemUnavailableError) as error:
         reason = error.detail
-    if not product.is_available:
+    if not product.is_active:
         reason = f"{product.name} is off the menu."
     return PricedItem(
         id=item_id,

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Final
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -13,7 +14,29 @@ from crema.cart import domain
 from crema.cart.domain import Choice, PricedItem
 from crema.cart.models import Cart, CartItem
 from crema.core.errors import NotFoundError
+from crema.db.statement import Statement
 from crema.menu import queries as menu
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCart:
+    """A cart without what is in it."""
+
+    id: UUID
+    shop_id: UUID | None
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StoredItem:
+    """A line as it was chosen, without prices."""
+
+    id: UUID
+    product_id: UUID
+    size_id: UUID | None
+    choices: tuple[Choice, ...]
+    note: str
+    quantity: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +65,29 @@ class PricedCart:
         return self.subtotal - self.discount
 
 
-_ITEMS: Final = select(CartItem).where(CartItem.cart_id == bindparam("cart_id")).order_by(CartItem.id)
+ITEM_COLUMNS: Final = (
+    CartItem.id,
+    CartItem.product_id,
+    CartItem.size_id,
+    CartItem.options,
+    CartItem.note,
+    CartItem.quantity,
+)
+_ITEMS_OF_CART: Final = select(*ITEM_COLUMNS).where(CartItem.cart_id == bindparam("cart_id"))
+_ITEMS: Final = Statement(_ITEMS_OF_CART.order_by(CartItem.id))
+_ITEM: Final = Statement(_ITEMS_OF_CART.where(CartItem.id == bindparam("item_id")))
+_CART: Final = Statement(select(Cart.id, Cart.shop_id, Cart.updated_at).where(Cart.user_id == bindparam("user_id")))
 
 
-async def price_cart(session: AsyncSession, *, cart: Cart, currency: str) -> PricedCart:
+async def find_cart(session: AsyncSession, user_id: UUID) -> OpenCart | None:
+    """Find a person's cart, if they have one already."""
+    row = await _CART.row(session, user_id=user_id)
+    return None if row is None else OpenCart(*row)
+
+
+async def price_cart(session: AsyncSession, *, cart: OpenCart, currency: str) -> PricedCart:
     """Read the cart's lines and price them against today's menu."""
-    items = (await session.scalars(_ITEMS, {"cart_id": cart.id})).all()
+    items = [stored_item(row) for row in await _ITEMS.rows(session, cart_id=cart.id)]
     products = await menu.load_for_pricing(session, {item.product_id for item in items})
     return PricedCart(
         id=cart.id,
@@ -57,7 +97,7 @@ async def price_cart(session: AsyncSession, *, cart: Cart, currency: str) -> Pri
                 products[item.product_id],
                 item_id=item.id,
                 size_id=item.size_id,
-                choices=choices_of(item),
+                choices=item.choices,
                 note=item.note,
                 quantity=item.quantity,
             )
@@ -68,14 +108,16 @@ async def price_cart(session: AsyncSession, *, cart: Cart, currency: str) -> Pri
     )
 
 
-async def get_item(session: AsyncSession, *, cart_id: UUID, item_id: UUID) -> CartItem:
+async def get_item(session: AsyncSession, *, cart_id: UUID, item_id: UUID) -> StoredItem:
     """Find a line of this cart, and of no other."""
-    item = await session.scalar(select(CartItem).where(CartItem.id == item_id, CartItem.cart_id == cart_id))
-    if item is None:
+    row = await _ITEM.row(session, cart_id=cart_id, item_id=item_id)
+    if row is None:
         raise NotFoundError
-    return item
+    return stored_item(row)
 
 
-def choices_of(item: CartItem) -> tuple[Choice, ...]:
-    """Read the stored choices."""
-    return tuple(Choice(UUID(choice["option_id"]), choice["quantity"]) for choice in item.options)
+def stored_item(row: asyncpg.Record) -> StoredItem:
+    """Read a row that begins with `ITEM_COLUMNS`."""
+    id_, product_id, size_id, options, note, quantity, *_ = row
+    choices = tuple(Choice(UUID(choice["option_id"]), choice["quantity"]) for choice in options)
+    return StoredItem(id_, product_id, size_id, choices, note, quantity)

@@ -1,21 +1,24 @@
 """Every change to a cart. Writers of one cart take turns on its row."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from operator import attrgetter
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import bindparam, delete, func, inspect, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.cart import domain, queries
 from crema.cart.domain import MAX_LINES, MAX_QUANTITY, Choice, ItemUnavailableError
 from crema.cart.models import Cart, CartItem
+from crema.cart.queries import OpenCart, StoredItem
 from crema.cart.schemas import AddToCart, ChangeItem
 from crema.core.errors import ConflictError, InvalidError, NotFoundError
 from crema.db.base import new_id
+from crema.db.statement import Statement
 from crema.menu import queries as menu
 from crema.menu.domain import PricedProduct
 from crema.shops import queries as shops
@@ -35,36 +38,31 @@ class CartFullError(ConflictError):
     title = f"A cart takes at most {MAX_LINES} different items."
 
 
-@dataclass(frozen=True, slots=True)
-class TakenItem:
-    """A line that has left its cart to become an order's."""
-
-    product_id: UUID
-    size_id: UUID | None
-    choices: tuple[Choice, ...]
-    note: str
-    quantity: int
-    cart_shop_id: UUID | None
-
-
-async def open_cart(session: AsyncSession, *, user_id: UUID, now: datetime) -> Cart:
+async def open_cart(session: AsyncSession, *, user_id: UUID, now: datetime) -> OpenCart:
     """Give the person's cart, made at first use."""
-    cart = await session.scalar(select(Cart).where(Cart.user_id == user_id))
-    return cart or await _lock_cart(session, user_id=user_id, now=now)
+    return await queries.find_cart(session, user_id) or await _lock_cart(session, user_id=user_id, now=now)
 
 
-async def _lock_cart(session: AsyncSession, *, user_id: UUID, now: datetime) -> Cart:
-    """Give the person's cart, made at need, its row locked until the transaction ends."""
-    statement = (
-        insert(Cart)
-        .values(id=new_id(), user_id=user_id, created_at=now, updated_at=now)
-        .on_conflict_do_update(index_elements=["user_id"], set_={"updated_at": now})
-        .returning(Cart)
+_LOCK: Final = Statement(
+    insert(Cart)
+    .values(
+        id=bindparam("new_id"),
+        user_id=bindparam("owner_id"),
+        created_at=bindparam("now"),
+        updated_at=bindparam("now"),
     )
-    return (await session.scalars(statement, execution_options={"populate_existing": True})).one()
+    .on_conflict_do_update(index_elements=["user_id"], set_={"updated_at": bindparam("now")})
+    .returning(Cart.id, Cart.shop_id, Cart.updated_at)
+)
 
 
-async def add(session: AsyncSession, *, user_id: UUID, wanted: AddToCart, now: datetime) -> Cart:
+async def _lock_cart(session: AsyncSession, *, user_id: UUID, now: datetime) -> OpenCart:
+    """Give the person's cart, made at need, its row locked until the transaction ends."""
+    (row,) = await _LOCK.rows(session, new_id=new_id(), owner_id=user_id, now=now)
+    return OpenCart(*row)
+
+
+async def add(session: AsyncSession, *, user_id: UUID, wanted: AddToCart, now: datetime) -> OpenCart:
     """Put a configured product into the cart; an equal one that is there already grows."""
     product = await _orderable(session, wanted.product_id)
     choices = domain.complete(product, wanted.choices())
@@ -84,19 +82,20 @@ async def add(session: AsyncSession, *, user_id: UUID, wanted: AddToCart, now: d
     return cart
 
 
-async def change(session: AsyncSession, *, user_id: UUID, item_id: UUID, changes: ChangeItem, now: datetime) -> Cart:
+async def change(
+    session: AsyncSession, *, user_id: UUID, item_id: UUID, changes: ChangeItem, now: datetime
+) -> OpenCart:
     """Change one item; when it becomes equal to another, the two merge."""
     cart = await _lock_cart(session, user_id=user_id, now=now)
     item = await queries.get_item(session, cart_id=cart.id, item_id=item_id)
     product = await _orderable(session, item.product_id)
 
     sent = changes.changes()
-    choices = domain.complete(product, changes.choices()) if "options" in sent else queries.choices_of(item)
+    choices = domain.complete(product, changes.choices()) if "options" in sent else item.choices
     size_id = sent.get("size_id", item.size_id)
     configured = domain.configure(product, size_id=size_id, choices=choices)
 
-    await session.delete(item)
-    await session.flush()
+    await _DELETE.rows(session, item_id=item.id)
     await _put(
         session,
         cart=cart,
@@ -115,15 +114,26 @@ async def _orderable(session: AsyncSession, product_id: UUID) -> PricedProduct:
     product = (await menu.load_for_pricing(session, {product_id})).get(product_id)
     if product is None or product.is_archived:
         raise NotFoundError
-    if not product.is_available:
+    if not product.is_active:
         raise ItemUnavailableError(f"{product.name} is off the menu.")
     return product
+
+
+_ROW: Final = insert(CartItem).values({name: bindparam(name) for name, _ in inspect(CartItem).columns.items()})
+_GROWN: Final = CartItem.quantity + _ROW.excluded.quantity
+_PUT: Final = Statement(
+    _ROW.on_conflict_do_update(
+        index_elements=["cart_id", "configuration"], set_={"quantity": _GROWN}, where=_GROWN <= MAX_QUANTITY
+    ).returning(CartItem.id)
+)
+_COUNT: Final = Statement(select(func.count()).where(CartItem.cart_id == bindparam("cart_id")))
+_DELETE: Final = Statement(delete(CartItem).where(CartItem.id == bindparam("item_id")))
 
 
 async def _put(  # noqa: PLR0913 - a line of a cart has this many parts
     session: AsyncSession,
     *,
-    cart: Cart,
+    cart: OpenCart,
     product_id: UUID,
     size_id: UUID | None,
     choices: Sequence[Choice],
@@ -132,7 +142,8 @@ async def _put(  # noqa: PLR0913 - a line of a cart has this many parts
     now: datetime,
     item_id: UUID | None = None,
 ) -> None:
-    row = insert(CartItem).values(
+    placed = await _PUT.row(
+        session,
         id=item_id or new_id(),
         cart_id=cart.id,
         product_id=product_id,
@@ -143,16 +154,10 @@ async def _put(  # noqa: PLR0913 - a line of a cart has this many parts
         configuration=domain.digest(product_id=product_id, size_id=size_id, choices=choices, note=note),
         created_at=now,
     )
-    grown = CartItem.quantity + row.excluded.quantity
-    placed = await session.scalar(
-        row.on_conflict_do_update(
-            index_elements=["cart_id", "configuration"], set_={"quantity": grown}, where=grown <= MAX_QUANTITY
-        ).returning(CartItem.id)
-    )
     if placed is None:
         raise QuantityLimitError
-    lines = await session.scalar(select(func.count()).where(CartItem.cart_id == cart.id))
-    if lines is not None and lines > MAX_LINES:
+    ((lines,),) = await _COUNT.rows(session, cart_id=cart.id)
+    if lines > MAX_LINES:
         raise CartFullError
 
 
@@ -164,8 +169,8 @@ def stored(choices: Sequence[Choice]) -> list[dict[str, Any]]:
 async def remove(session: AsyncSession, *, user_id: UUID, item_id: UUID, now: datetime) -> None:
     """Take one item out."""
     cart = await _lock_cart(session, user_id=user_id, now=now)
-    await session.delete(await queries.get_item(session, cart_id=cart.id, item_id=item_id))
-    await session.flush()
+    item = await queries.get_item(session, cart_id=cart.id, item_id=item_id)
+    await _DELETE.rows(session, item_id=item.id)
 
 
 async def clear(session: AsyncSession, *, user_id: UUID, now: datetime) -> None:
@@ -174,33 +179,27 @@ async def clear(session: AsyncSession, *, user_id: UUID, now: datetime) -> None:
     await session.execute(delete(CartItem).where(CartItem.cart_id == cart.id))
 
 
-async def choose_shop(session: AsyncSession, *, user_id: UUID, shop_id: UUID | None, now: datetime) -> Cart:
+async def choose_shop(session: AsyncSession, *, user_id: UUID, shop_id: UUID | None, now: datetime) -> OpenCart:
     """Say where the order is to be picked up."""
     if shop_id is not None:
         await shops.get_active_shop(session, shop_id)
     cart = await _lock_cart(session, user_id=user_id, now=now)
-    cart.shop_id = shop_id
-    await session.flush()
-    return cart
+    await session.execute(update(Cart).where(Cart.id == cart.id).values(shop_id=shop_id))
+    return replace(cart, shop_id=shop_id)
 
 
-async def take(session: AsyncSession, *, user_id: UUID) -> list[TakenItem]:
-    """Empty the cart and give what was in it: one statement, so that two orders never take the same item.
+_MINE: Final = select(Cart.id, Cart.shop_id).where(Cart.user_id == bindparam("user_id")).with_for_update().cte("mine")
+_TAKE: Final = Statement(
+    delete(CartItem).where(CartItem.cart_id == _MINE.c.id).returning(*queries.ITEM_COLUMNS, _MINE.c.shop_id)
+)
 
-    A rival waits on the cart's row, then finds the lines gone and gets none. Should the caller's transaction
-    fail, everything is back.
+
+async def take(session: AsyncSession, *, user_id: UUID) -> tuple[list[StoredItem], UUID | None]:
+    """Empty the cart and give what was in it, and its shop.
+
+    One statement, so that two orders never take the same item: a rival waits on the cart's row, then finds the lines
+    gone and gets none. Should the caller's transaction fail, everything is back.
     """
-    mine = select(Cart.id, Cart.shop_id).where(Cart.user_id == user_id).with_for_update().cte("mine")
-    taken = delete(CartItem).where(CartItem.cart_id == mine.c.id).returning(CartItem, mine.c.shop_id)
-    rows = (await session.execute(taken)).all()
-    return [
-        TakenItem(
-            product_id=item.product_id,
-            size_id=item.size_id,
-            choices=queries.choices_of(item),
-            note=item.note,
-            quantity=item.quantity,
-            cart_shop_id=shop_id,
-        )
-        for item, shop_id in sorted(rows, key=lambda row: row[0].id)
-    ]
+    rows = await _TAKE.rows(session, user_id=user_id)
+    items = sorted(map(queries.stored_item, rows), key=attrgetter("id"))
+    return items, rows[0]["shop_id"] if rows else None

@@ -1,5 +1,6 @@
 """Engine and sessions. Timeouts live in server settings: a SET made at connect is lost at the first reset."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeAlias
@@ -44,8 +45,15 @@ async def open_pool(database_url: str, *, size: int = 5) -> AsyncIterator[asyncp
     """Hold connections for single SELECTs, opened as they are needed, without SQLAlchemy around them."""
     url = make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
     # Nothing that runs here leaves state in a session, so nothing needs to be reset.
-    async with asyncpg.create_pool(url, min_size=0, max_size=size, reset=_leave, **_SETTINGS) as pool:
+    async with asyncpg.create_pool(
+        url, min_size=0, max_size=size, init=_decode_json, reset=_leave, **_SETTINGS
+    ) as pool:
         yield pool
+
+
+async def _decode_json(connection: asyncpg.Connection) -> None:
+    """Give JSON as SQLAlchemy's connections give it."""
+    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
 
 
 async def _leave(_: object) -> None:

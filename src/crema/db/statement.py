@@ -31,7 +31,7 @@ Where: TypeAlias = Reader | AsyncSession
 
 
 class Statement:
-    """A compiled statement. Its values are its bound parameters; JSON among the results comes as text."""
+    """A compiled statement. Its values are its bound parameters; its rows are the driver's."""
 
     def __init__(self, statement: Select[*tuple[Any, ...]] | Insert | Update | Delete) -> None:
         compiled = statement.compile(dialect=_DIALECT)

@@ -80,19 +80,19 @@ class PricedGroup:
 
 @dataclass(frozen=True, slots=True)
 class PricedProduct:
-    """What pricing has to know of a product. Archived ones are here too: a cart still shows their names.
+    """What pricing has to know of a product, by the names of its document.
 
-    `is_available` means that it is on the menu: active, and not archived.
+    Archived ones are here too, without parts: a cart still shows their names.
     """
 
     id: UUID
     name: str
     price: Decimal
-    is_available: bool
-    is_archived: bool
+    is_active: bool
     preparation_seconds: int
     sizes: tuple[PricedSize, ...]
-    groups: tuple[PricedGroup, ...]
+    modifier_groups: tuple[PricedGroup, ...]
+    is_archived: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from crema.orders.schemas import (
     ReorderOut,
     ReplaceOrder,
 )
-from crema.orders.service import moving, placing
+from crema.orders.service import editing, moving, placing
 from crema.web.clock import Now
 from crema.web.idempotency import IdempotencyKey, create_once
 from crema.web.listing import PageOut, answer, listing_parameters
@@ -78,7 +78,7 @@ async def replace_order(
     order_id: UUID, body: ReplaceOrder, tx: Transaction, actor: Person, now: Now, rules: OrderRules
 ) -> OrderOut:
     """The owner sends `items`, `pickup_at`, `comment` while it is placed; staff send `status`, `pickup_at`."""
-    order = await placing.replace(tx, actor=actor, order_id=order_id, wanted=body, rules=rules, now=now)
+    order = await editing.replace(tx, actor=actor, order_id=order_id, wanted=body, rules=rules, now=now)
     return OrderOut.model_validate(order)
 
 
@@ -87,7 +87,7 @@ async def change_order(
     order_id: UUID, body: ChangeOrder, tx: Transaction, actor: Person, now: Now, rules: OrderRules
 ) -> OrderOut:
     """As PUT, but only what is sent changes."""
-    order = await placing.change(tx, actor=actor, order_id=order_id, wanted=body, rules=rules, now=now)
+    order = await editing.change(tx, actor=actor, order_id=order_id, wanted=body, rules=rules, now=now)
     return OrderOut.model_validate(order)
 
 
@@ -120,7 +120,7 @@ async def reorder(
     order_id: UUID, response: Response, tx: Transaction, actor: Person, now: Now, rules: OrderRules
 ) -> ReorderOut:
     """Today's prices apply; `skipped` tells what is no longer to be had."""
-    skipped = await placing.reorder(tx, actor=actor, order_id=order_id, now=now)
+    skipped = await editing.reorder(tx, actor=actor, order_id=order_id, now=now)
     cart = await cart_service.open_cart(tx, user_id=actor.user_id, now=now)
     response.headers["Location"] = "/cart"
     priced = await carts.price_cart(tx, cart=cart, currency=rules.currency)

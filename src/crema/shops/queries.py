@@ -6,9 +6,21 @@ from typing import Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Double, Integer, Select, bindparam, case, cast, func, literal, select, true
+from sqlalchemy import (
+    ColumnElement,
+    Double,
+    Integer,
+    Select,
+    bindparam,
+    case,
+    cast,
+    func,
+    literal,
+    select,
+    true,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import joinedload, selectinload, with_expression
+from sqlalchemy.orm import selectinload, with_expression
 
 from crema.core.errors import NotFoundError
 from crema.core.page import Page
@@ -25,7 +37,7 @@ from crema.db.listing import (
 )
 from crema.db.statement import Reader, Statement
 from crema.shops.domain import EARTH_RADIUS_M, Interval, OpeningHours, Point
-from crema.shops.models import Shop
+from crema.shops.models import OpeningInterval, Shop
 
 EDIT: Final = "shops:write"
 _FARTHEST_M: Final = 40_000_000  # farther than any two places: where shops without coordinates stand in the order
@@ -117,16 +129,27 @@ async def get_visible_shop(session: AsyncSession, shop_id: UUID, *, permissions:
     return shop
 
 
-_ACTIVE_SHOP: Final = (
-    select(Shop).where(Shop.id == bindparam("shop_id"), Shop.is_active).options(joinedload(Shop.opening_intervals))
+_WEEK: Final = (OpeningInterval.weekday, OpeningInterval.opens_minute, OpeningInterval.closes_minute)
+_ACTIVE_SHOP: Final = Statement(
+    select(*_WEEK, *Shop.__table__.columns)
+    .select_from(Shop)
+    .outerjoin(OpeningInterval)
+    .where(Shop.id == bindparam("shop_id"), Shop.is_active)
+    .order_by(*_WEEK)
 )
 
 
 async def get_active_shop(session: AsyncSession, shop_id: UUID) -> Shop:
-    """Load a shop one can order at, with its week."""
-    shop = (await session.scalars(_ACTIVE_SHOP, {"shop_id": shop_id})).unique().one_or_none()
-    if shop is None:
+    """Load a shop one can order at, with its week; the session doesn't know it."""
+    rows = await _ACTIVE_SHOP.rows(session, shop_id=shop_id)
+    if not rows:
         raise NotFoundError
+    shop = Shop(**{column.name: rows[0][column.name] for column in Shop.__table__.columns})
+    shop.opening_intervals = [
+        OpeningInterval(**{column.name: row[column.name] for column in _WEEK})
+        for row in rows
+        if row["weekday"] is not None  # a shop without hours
+    ]
     return shop
 
 

@@ -1,11 +1,12 @@
 """The mails an order promises, written in its transaction."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crema.accounts import queries as accounts
 from crema.accounts.models import User
 from crema.notifications import service as notifications
 from crema.notifications.service import Letter
@@ -15,13 +16,29 @@ from crema.orders.models import Order, OrderLine
 _TEMPLATE_OF = {Status.READY: "order_ready", Status.CANCELLED: "order_cancelled"}
 
 
-async def placed(session: AsyncSession, *, order: Order, customer: User, shop_language: str) -> None:
-    """Tell the customer, every administrator and the shop's mailbox. `order` is whole."""
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """Whom to write to; an address is None for a person who was deleted."""
+
+    email: str | None
+    language: str
+    name: str | None
+
+
+async def placed(
+    session: AsyncSession,
+    *,
+    order: Order,
+    customer: Customer,
+    admins: Sequence[tuple[str, str]],
+    shop_language: str,
+) -> None:
+    """Tell the customer, the administrators, as (address, language), and the shop's mailbox. `order` is whole."""
     context = _summary(order)
     for_staff = context | {"customer_name": customer.name}
     letters = [
         Letter(email, "order_placed_staff", language, for_staff, f"order-placed:{order.id}:staff:{email}")
-        for email, language in await accounts.list_admin_recipients(session)
+        for email, language in admins
     ]
     if order.shop.email:
         letters.append(

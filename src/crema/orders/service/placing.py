@@ -1,4 +1,4 @@
-"""Placing, editing and repeating orders."""
+"""Placing orders."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,25 +7,27 @@ from decimal import Decimal
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, select
+from sqlalchemy import bindparam, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from crema.accounts import queries as accounts
 from crema.accounts.domain import Actor
 from crema.accounts.models import User
 from crema.cart import domain as cart_domain
 from crema.cart import service as carts
-from crema.cart.domain import Configured, InvalidConfigurationError, ItemUnavailableError
+from crema.cart.domain import Configured, ItemUnavailableError
 from crema.cart.schemas import AddToCart, ChoiceIn
-from crema.core.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
+from crema.core.errors import ConflictError, InvalidError, NotFoundError
 from crema.db.base import new_id
 from crema.db.statement import Insertion, Statement
 from crema.menu import queries as menu
 from crema.orders import domain, queries
-from crema.orders.domain import Party, Status
+from crema.orders.domain import Status
 from crema.orders.models import Order, OrderEvent, OrderLine, OrderNumberCounter
-from crema.orders.schemas import ChangeOrder, PlaceOrder, ReplaceOrder
+from crema.orders.schemas import PlaceOrder
 from crema.orders.service import letters, moving
+from crema.orders.service.letters import Customer
 from crema.shops import queries as shops
 from crema.shops.domain import OpeningHours
 from crema.shops.models import Shop
@@ -73,13 +75,6 @@ class TooManyOpenOrdersError(ConflictError):
     title = "You have too many orders in progress."
 
 
-class OrderNotEditableError(ConflictError):
-    """The bar has it already."""
-
-    code = "order_not_editable"
-    title = "The order can't be changed any more."
-
-
 class ShopRequiredError(InvalidError):
     """Neither the request nor the cart names a shop, and the chain has several."""
 
@@ -92,13 +87,6 @@ class InvalidPickupTimeError(InvalidError):
 
     code = "invalid_pickup_time"
     title = f"Pick-up is possible from now to {domain.FURTHEST_PICKUP.days} days ahead."
-
-
-class IncompleteReplacementError(InvalidError):
-    """A PUT that doesn't say everything it replaces."""
-
-    code = "incomplete_replacement"
-    title = "PUT needs `items` from the owner, or `status` from staff."
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +127,10 @@ async def place(session: AsyncSession, *, actor: Actor, wanted: PlaceOrder, rule
     items, cart_shop_id = await _items_of(session, actor=actor, wanted=wanted)
     shop = await _shop_of(session, shop_id=wanted.shop_id or cart_shop_id)
 
-    _check_time(shops.hours_of(shop), pickup_at=wanted.pickup_at, now=now)
-    lines = await _configure(session, items)
-    total = _check_total(lines, expected=wanted.expected_total, minimum=rules.minimum)
+    check_time(shops.hours_of(shop), pickup_at=wanted.pickup_at, now=now)
+    lines = await configure(session, items)
+    total = check_total(lines, expected=wanted.expected_total, minimum=rules.minimum)
+    admins = await accounts.list_admin_recipients(session)
 
     number, business_date = await _next_number(session, shop=shop, now=now)
     order_id = new_id()
@@ -154,7 +143,7 @@ async def place(session: AsyncSession, *, actor: Actor, wanted: PlaceOrder, rule
         shop=shop,
         user_id=actor.user_id,
         pickup_at=wanted.pickup_at,
-        ready_estimate_at=_ready(lines, pickup_at=wanted.pickup_at, now=now),
+        ready_estimate_at=estimate(lines, pickup_at=wanted.pickup_at, now=now),
         comment=wanted.comment,
         payment_method=wanted.payment_method,
         payment_status="pending",
@@ -164,7 +153,7 @@ async def place(session: AsyncSession, *, actor: Actor, wanted: PlaceOrder, rule
         currency=rules.currency,
         created_at=now,
         updated_at=now,
-        lines=_line_rows(lines, order_id=order_id),
+        lines=line_rows(lines, order_id=order_id),
         history=[
             OrderEvent(
                 id=new_id(),
@@ -178,7 +167,7 @@ async def place(session: AsyncSession, *, actor: Actor, wanted: PlaceOrder, rule
     )
     await _insert(session, order)
     moving.announce(session, order)
-    await letters.placed(session, order=order, customer=person, shop_language=rules.shop_language)
+    await letters.placed(session, order=order, customer=person, admins=admins, shop_language=rules.shop_language)
     return order
 
 
@@ -194,11 +183,13 @@ async def _insert(session: AsyncSession, order: Order) -> None:
     await _INSERT_EVENTS.of(session, order.history)
 
 
-_LOCKED_PERSON: Final = select(User).where(User.id == bindparam("user_id")).with_for_update(key_share=True)
+_LOCKED_PERSON: Final = (
+    select(User.email, User.language, User.name).where(User.id == bindparam("user_id")).with_for_update(key_share=True)
+)
 
 
-async def _lock_person(session: AsyncSession, user_id: UUID) -> User:
-    return (await session.scalars(_LOCKED_PERSON, {"user_id": user_id})).one()
+async def _lock_person(session: AsyncSession, user_id: UUID) -> Customer:
+    return Customer(*(await session.execute(_LOCKED_PERSON, {"user_id": user_id})).one())
 
 
 async def _items_of(
@@ -206,7 +197,7 @@ async def _items_of(
 ) -> tuple[Sequence[AddToCart], UUID | None]:
     if wanted.items is not None:
         return wanted.items, None
-    taken = await carts.take(session, user_id=actor.user_id)
+    taken, shop_id = await carts.take(session, user_id=actor.user_id)
     if not taken:
         raise CartEmptyError
     return [
@@ -218,7 +209,7 @@ async def _items_of(
             quantity=item.quantity,
         )
         for item in taken
-    ], taken[0].cart_shop_id
+    ], shop_id
 
 
 async def _shop_of(session: AsyncSession, *, shop_id: UUID | None) -> Shop:
@@ -230,7 +221,8 @@ async def _shop_of(session: AsyncSession, *, shop_id: UUID | None) -> Shop:
     return active[0]
 
 
-def _check_time(hours: OpeningHours, *, pickup_at: datetime | None, now: datetime) -> None:
+def check_time(hours: OpeningHours, *, pickup_at: datetime | None, now: datetime) -> None:
+    """Refuse a time at which nobody could hand the order over; None is as soon as possible."""
     if pickup_at is None:
         if not hours.is_open(now):
             opens = hours.next_opening(now)
@@ -242,7 +234,7 @@ def _check_time(hours: OpeningHours, *, pickup_at: datetime | None, now: datetim
         raise OutsideOpeningHoursError
 
 
-async def _configure(session: AsyncSession, items: Sequence[AddToCart]) -> list[Wanted]:
+async def configure(session: AsyncSession, items: Sequence[AddToCart]) -> list[Wanted]:
     """Check and price each item; the products stay locked against edits until the order is in."""
     products = await menu.load_for_pricing(session, {item.product_id for item in items}, lock=True)
     lines = []
@@ -250,7 +242,7 @@ async def _configure(session: AsyncSession, items: Sequence[AddToCart]) -> list[
         product = products.get(item.product_id)
         if product is None:
             raise NotFoundError
-        if not product.is_available:
+        if not product.is_active:
             raise ItemUnavailableError(f"{product.name} is off the menu.", product_id=str(product.id))
         choices = cart_domain.complete(product, item.choices())
         made = cart_domain.configure(product, size_id=item.size_id, choices=choices)
@@ -258,7 +250,8 @@ async def _configure(session: AsyncSession, items: Sequence[AddToCart]) -> list[
     return lines
 
 
-def _check_total(lines: Sequence[Wanted], *, expected: Decimal | None, minimum: Decimal) -> Decimal:
+def check_total(lines: Sequence[Wanted], *, expected: Decimal | None, minimum: Decimal) -> Decimal:
+    """Add up, and refuse a sum the customer didn't expect or the chain doesn't take."""
     total = sum((line.total for line in lines), Decimal(0))
     if expected is not None and expected != total:
         raise PriceChangedError(f"The total is {total:.2f} now.", total=f"{total:.2f}")
@@ -267,7 +260,8 @@ def _check_total(lines: Sequence[Wanted], *, expected: Decimal | None, minimum: 
     return total
 
 
-def _ready(lines: Sequence[Wanted], *, pickup_at: datetime | None, now: datetime) -> datetime:
+def estimate(lines: Sequence[Wanted], *, pickup_at: datetime | None, now: datetime) -> datetime:
+    """Tell when it will be ready."""
     work = sum(line.made.product.preparation_seconds * line.quantity for line in lines)
     return domain.estimate_ready(now=now, pickup_at=pickup_at, work_seconds=work)
 
@@ -286,7 +280,8 @@ async def _next_number(session: AsyncSession, *, shop: Shop, now: datetime) -> t
     return domain.number_of(last), business_date
 
 
-def _line_rows(lines: Sequence[Wanted], *, order_id: UUID) -> list[OrderLine]:
+def line_rows(lines: Sequence[Wanted], *, order_id: UUID) -> list[OrderLine]:
+    """Copy what is sold, and for how much, into the order's lines."""
     return [
         OrderLine(
             id=new_id(),
@@ -319,88 +314,3 @@ def _size_copy(made: Configured) -> dict[str, Any] | None:
     if made.size is None:
         return None
     return {"id": str(made.size.id), "name": made.size.name, "volume_ml": made.size.volume_ml}
-
-
-async def replace(
-    session: AsyncSession, *, actor: Actor, order_id: UUID, wanted: ReplaceOrder, rules: Rules, now: datetime
-) -> Order:
-    """PUT: the owner replaces time, comment and items; staff replace status and time."""
-    if wanted.items is not None:
-        sent = {"pickup_at": wanted.pickup_at, "comment": wanted.comment or "", "items": wanted.items}
-    elif wanted.status is not None and wanted.comment is None:
-        sent = {"pickup_at": wanted.pickup_at, "status": wanted.status}
-    else:
-        # Nobody's business before it is known that they may see the order.
-        await queries.get_order(session, order_id=order_id, actor=actor)
-        raise IncompleteReplacementError
-    return await _update(session, actor=actor, order_id=order_id, sent=sent, rules=rules, now=now)
-
-
-async def change(
-    session: AsyncSession, *, actor: Actor, order_id: UUID, wanted: ChangeOrder, rules: Rules, now: datetime
-) -> Order:
-    """PATCH: only what was sent."""
-    return await _update(session, actor=actor, order_id=order_id, sent=wanted.changes(), rules=rules, now=now)
-
-
-async def _update(
-    session: AsyncSession, *, actor: Actor, order_id: UUID, sent: dict[str, Any], rules: Rules, now: datetime
-) -> Order:
-    order = await queries.get_order_for_update(session, order_id=order_id, actor=actor)
-    parties = moving.parties_of(actor, order)
-    _check_writable(order, sent=sent, parties=parties)
-
-    if "pickup_at" in sent and sent["pickup_at"] != order.pickup_at:
-        shop = await shops.get_shop(session, order.shop_id)
-        _check_time(shops.hours_of(shop), pickup_at=sent["pickup_at"], now=now)
-        order.ready_estimate_at = max(order.ready_estimate_at, sent["pickup_at"] or now)
-        order.pickup_at = sent["pickup_at"]
-    if "comment" in sent:
-        order.comment = sent["comment"]
-    if "items" in sent:
-        lines = await _configure(session, sent["items"])
-        order.subtotal = order.total = _check_total(lines, expected=None, minimum=rules.minimum)
-        order.ready_estimate_at = _ready(lines, pickup_at=order.pickup_at, now=now)
-        await session.execute(delete(OrderLine).where(OrderLine.order_id == order.id))
-        session.add_all(_line_rows(lines, order_id=order.id))
-    if "status" in sent:
-        await moving.move(session, order=order, to=sent["status"], actor=actor, reason=sent.get("reason"), now=now)
-    order.updated_at = now
-    await session.flush()
-    moving.announce(session, order)
-    return await queries.get_order(session, order_id=order.id, actor=actor)
-
-
-def _check_writable(order: Order, *, sent: dict[str, Any], parties: frozenset[Party]) -> None:
-    if "status" in sent and Party.STAFF not in parties:
-        raise ForbiddenError("Only the shop's staff set the status; cancel your order instead.")
-    if sent.keys() & {"comment", "items"} and Party.OWNER not in parties:
-        raise ForbiddenError("Only the customer changes what was ordered.")
-    owners = sent.keys() & {"comment", "items"} or ("pickup_at" in sent and Party.STAFF not in parties)
-    if owners and order.status != Status.PLACED:
-        raise OrderNotEditableError
-    if "pickup_at" in sent and order.status not in Rules.WORK_STATUSES and sent["pickup_at"] != order.pickup_at:
-        raise OrderNotEditableError
-
-
-async def reorder(session: AsyncSession, *, actor: Actor, order_id: UUID, now: datetime) -> list[dict[str, str]]:
-    """Put an old order's lines into the cart again; return what can't be had any more, with the reason."""
-    order = await queries.get_order(session, order_id=order_id, actor=actor)
-    if Party.OWNER not in moving.parties_of(actor, order):
-        raise ForbiddenError("Only the customer orders it again.")
-    skipped = []
-    for line in order.lines:
-        item = AddToCart(
-            product_id=line.product_id,
-            size_id=line.size["id"] if line.size else None,
-            options=[ChoiceIn(option_id=o["option_id"], quantity=o["quantity"]) for o in line.options],
-            note=line.note,
-            quantity=line.quantity,
-        )
-        try:
-            await carts.add(session, user_id=actor.user_id, wanted=item, now=now)
-        except (NotFoundError, ItemUnavailableError, InvalidConfigurationError) as error:
-            skipped.append({"name": line.name, "reason": error.detail})
-    if len(skipped) == len(order.lines):
-        raise ItemUnavailableError("Nothing of it is available any more.")
-    return skipped
