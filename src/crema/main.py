@@ -26,6 +26,7 @@ from crema.db.session import Sessions, make_engine, make_readings, make_sessions
 from crema.db.statement import PoolReader, Reader, SessionReader
 from crema.live.hub import Hub
 from crema.menu import routes as menu
+from crema.menu.service.whole_menu import WholeMenu
 from crema.notifications import routes as notifications
 from crema.notifications.service.rendering import Stationery
 from crema.notifications.service.senders import ConsoleSender, SmtpSender
@@ -183,6 +184,7 @@ def hand_out(app: FastAPI, settings: Settings, sessions: Sessions | None) -> Non
     app.state.asyncapi = asyncapi.describe(
         CHANNELS, title="Crema", version=__version__, description=SOCKETS, url=settings.links_to
     )
+    app.state.menu = WholeMenu()
     app.state.media = open_media(settings)
     app.state.stationery = _stationery(settings)
 

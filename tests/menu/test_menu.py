@@ -7,6 +7,8 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from crema.db.session import Sessions
+from crema.db.statement import Reader
+from crema.menu import queries
 from factories.menu import Json, make_category, make_group, make_product
 from factories.orders import make_shop
 from fixtures.statements import recorded
@@ -71,14 +73,42 @@ async def test_what_did_not_change_is_not_sent_again(manager: httpx2.AsyncClient
     assert changed.status_code == 200
 
 
-async def test_it_costs_two_statements_however_much_there_is(
+async def test_while_nothing_changes_it_costs_a_look_at_its_version(
     manager: httpx2.AsyncClient, client: httpx2.AsyncClient, engine: AsyncEngine
 ) -> None:
     category = await make_category(manager)
     for number in range(3):
         await make_product(manager, f"Латте {number}", category_ids=[category["id"]])
 
-    with recorded(engine) as statements:
+    costs = []
+    for _ in range(2):
+        with recorded(engine) as statements:
+            await menu_of(client)
+        costs.append(sum(statement.startswith("SELECT") for statement in statements))
+
+    assert costs == [4, 1]
+
+
+async def test_a_new_heading_shows_at_once(manager: httpx2.AsyncClient, client: httpx2.AsyncClient) -> None:
+    await menu_of(client)
+    await make_category(manager, "Десерты")
+
+    assert [heading["name"] for heading in (await menu_of(client))["categories"]] == ["Десерты"]
+
+
+async def test_what_changes_while_it_is_read_is_not_kept(
+    manager: httpx2.AsyncClient, client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    product = await make_product(manager)
+    load = queries.load_menu
+
+    async def overtaken(reader: Reader) -> queries.Menu:
+        menu = await load(reader)
+        await manager.patch(f"/product/{product['id']}", json={"price": "300.00"})
+        return menu
+
+    with monkeypatch.context() as patch:
+        patch.setattr(queries, "load_menu", overtaken)
         await menu_of(client)
 
-    assert sum(statement.startswith("SELECT") for statement in statements) == 2
+    assert (await menu_of(client))["products"][0]["price"] == "300.00"

@@ -11,6 +11,7 @@ from crema.accounts.deps import MenuEditor, Visitor
 from crema.core.errors import NotFoundError
 from crema.db.listing import Listing, ListQuery
 from crema.menu import queries
+from crema.menu.service.whole_menu import WholeMenu
 from crema.shops import queries as shops
 from crema.web.transaction import Reads
 
@@ -64,6 +65,14 @@ async def _menu_of_shop(
 
 MenuOfShop = Annotated[UUID | None, Depends(_menu_of_shop)]
 """The shop whose menu is wanted, which is one that takes orders; None is the chain's."""
+
+
+async def _menu(request: Request) -> WholeMenu:
+    menu: WholeMenu = request.app.state.menu
+    return menu
+
+
+TheMenu = Annotated[WholeMenu, Depends(_menu)]
 
 
 async def _media(request: Request) -> ObjectStore:

@@ -281,6 +281,16 @@ class ProductDocument(Base):
     public: Mapped[str | None]
 
 
+class MenuVersion(Base):
+    """One row: another version with every change of the menu. Random, so that a restored backup repeats none."""
+
+    __tablename__ = "menu_versions"
+    __table_args__ = (CheckConstraint("id = 1", "one_row"),)
+
+    id: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    version: Mapped[UUID]
+
+
 def _trigrams(name: str, column: InstrumentedAttribute[str], *, where: ColumnElement[bool] | None = None) -> Index:
     """Serve every operator of a text field, and the search."""
     folded = fold(column).label("folded")

@@ -398,19 +398,18 @@ class MenuOut(Output):
     products: list[ProductOut] = Field(description="Those under no heading.")
 
     @staticmethod
-    def write(
-        *,
-        headings: Iterable[Mapping[str, Any]],
-        products: Mapping[UUID | None, Sequence[str]],
-        shop_id: UUID | None,
-        currency: str,
-    ) -> str:
-        """Write it around the products' documents, which come by heading."""
+    def start(*, shop_id: UUID | None, currency: str) -> str:
+        """Write the beginning; `parts` goes on."""
+        shop = "null" if shop_id is None else f'"{shop_id}"'
+        return f'{{"shop_id":{shop},"currency":"{currency}",'
+
+    @staticmethod
+    def parts(*, headings: Iterable[Mapping[str, Any]], products: Mapping[UUID | None, Sequence[str]]) -> str:
+        """Write the rest around the products' documents, which come by heading."""
         shown = [MenuHeadingOut.model_validate(dict(heading)) for heading in headings]
         categories = ",".join(
             f'{heading.model_dump_json()[:-1]},"products":[{",".join(products.get(heading.id, ()))}]}}'
             for heading in shown
         )
-        shop = "null" if shop_id is None else f'"{shop_id}"'
         loose = ",".join(products.get(None, ()))
-        return f'{{"shop_id":{shop},"currency":"{currency}","categories":[{categories}],"products":[{loose}]}}'
+        return f'"categories":[{categories}],"products":[{loose}]}}'

@@ -64,7 +64,7 @@ def answer(request: Request, response: Response, page: Page[T], render: Callable
     )
 
 
-def document(content: str) -> Response:
+def document(content: str | bytes) -> Response:
     """Send JSON that is ready."""
     return Response(content, media_type="application/json")
 

@@ -1,6 +1,6 @@
 """Every SELECT about the menu."""
 
-from crema.menu.queries.menu import Menu, load_menu
+from crema.menu.queries.menu import Menu, get_menu_version, load_menu
 from crema.menu.queries.parts import (
     CATEGORIES,
     INGREDIENTS,
@@ -42,6 +42,7 @@ __all__ = [
     "get_category_for_update",
     "get_document",
     "get_ingredient",
+    "get_menu_version",
     "get_modifier_group",
     "get_modifier_group_for_update",
     "get_product",

@@ -11,7 +11,7 @@ from sqlalchemy import and_, join, select
 
 from crema.db.base import fold
 from crema.db.statement import Reader, Statement
-from crema.menu.models import Category, Product, ProductCategory, ProductDocument
+from crema.menu.models import Category, MenuVersion, Product, ProductCategory, ProductDocument
 
 _HEADINGS: Final = Statement(
     select(Category).where(Category.is_active).order_by(Category.position, fold(Category.name), Category.id)
@@ -35,6 +35,15 @@ class Menu:
 
     headings: Sequence[asyncpg.Record]
     products: dict[UUID | None, list[str]]
+
+
+_VERSION: Final = Statement(select(MenuVersion.version))
+
+
+async def get_menu_version(reader: Reader) -> UUID | None:
+    """Tell the menu's version; None before its first change."""
+    row = await _VERSION.row(reader)
+    return None if row is None else row[0]
 
 
 async def load_menu(reader: Reader) -> Menu:

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from typing import Final
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import Select, exists, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
@@ -16,10 +17,12 @@ from crema.db.listing import (
     IntegerField,
     Listing,
     ListQuery,
+    ListStatement,
     TextField,
     UuidField,
     paginate,
 )
+from crema.db.statement import Reader
 from crema.menu.models import (
     Category,
     Ingredient,
@@ -68,9 +71,9 @@ INGREDIENTS: Final = Listing(
 )
 
 
-async def list_categories(session: AsyncSession, *, query: ListQuery, sees_hidden: bool) -> Page[Category]:
-    """List headings; the public doesn't see inactive ones."""
-    return await paginate(session, _categories(sees_hidden=sees_hidden), query)
+async def list_categories(reader: Reader, *, query: ListQuery, sees_hidden: bool) -> Page[asyncpg.Record]:
+    """List headings, as rows of their table; the public doesn't see inactive ones."""
+    return await (_ALL_CATEGORIES if sees_hidden else _SHOWN_CATEGORIES).page(reader, query)
 
 
 async def get_category(session: AsyncSession, *, category_id: UUID, sees_hidden: bool = True) -> Category:
@@ -83,6 +86,10 @@ async def get_category(session: AsyncSession, *, category_id: UUID, sees_hidden:
 
 def _categories(*, sees_hidden: bool) -> Select[Category]:
     return select(Category).where(true() if sees_hidden else Category.is_active)
+
+
+_ALL_CATEGORIES: Final = ListStatement(_categories(sees_hidden=True))
+_SHOWN_CATEGORIES: Final = ListStatement(_categories(sees_hidden=False))
 
 
 async def get_category_for_update(session: AsyncSession, category_id: UUID) -> Category:

@@ -6,6 +6,7 @@ routers = (
     products.reads,
     products.router,
     menu.reads,
+    categories.reads,
     categories.router,
     images.router,
     modifier_groups.router,

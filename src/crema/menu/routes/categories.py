@@ -11,29 +11,31 @@ from crema.menu.deps import CategoriesQuery, SeesHidden
 from crema.menu.schemas import CategoryIn, CategoryOut, CategoryPatch
 from crema.menu.service import categories
 from crema.web.clock import Now
-from crema.web.listing import PageOut, answer, listing_parameters
+from crema.web.listing import PageOut, documents, listing_parameters
 from crema.web.problem import refusals
 from crema.web.routing import Public
+from crema.web.routing import reads as new_reads
 from crema.web.routing import router as new_router
-from crema.web.transaction import Transaction
+from crema.web.transaction import Reads, Transaction
 
+reads = new_reads("Menu")
 router = new_router("Menu")
 
 Force = Annotated[bool, Query(description="Products lose the category, categories under it move up.")]
 
 
-@router.get(
+@reads.get(
     "/categories",
     summary="List categories",
-    dependencies=[Public],
+    response_model=PageOut[CategoryOut],
     openapi_extra=listing_parameters(queries.CATEGORIES),
     responses=refusals(401, 422),
 )
 async def list_categories(
-    request: Request, response: Response, tx: Transaction, query: CategoriesQuery, *, sees_hidden: SeesHidden
-) -> PageOut[CategoryOut]:
-    page = await queries.list_categories(tx, query=query, sees_hidden=sees_hidden)
-    return answer(request, response, page, CategoryOut.model_validate)
+    request: Request, reader: Reads, query: CategoriesQuery, *, sees_hidden: SeesHidden
+) -> Response:
+    page = await queries.list_categories(reader, query=query, sees_hidden=sees_hidden)
+    return documents(request, page.map(lambda row: CategoryOut.model_validate(dict(row)).model_dump_json()))
 
 
 @router.post("/category", status_code=201, summary="Add a category", responses=refusals(401, 403, 409, 422))

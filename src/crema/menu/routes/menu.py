@@ -1,9 +1,10 @@
 """The whole menu over HTTP."""
 
+import hashlib
+
 from fastapi import Response
 
-from crema.menu import queries
-from crema.menu.deps import MenuOfShop
+from crema.menu.deps import MenuOfShop, TheMenu
 from crema.menu.schemas import MenuOut
 from crema.shops.deps import TheChain
 from crema.web.listing import document
@@ -20,8 +21,10 @@ reads = new_reads("Menu")
     response_model=MenuOut,
     responses=refusals(401, 404, 422),
 )
-async def see_menu(reader: Reads, chain: TheChain, shop_id: MenuOfShop) -> Response:
+async def see_menu(reader: Reads, menu: TheMenu, chain: TheChain, shop_id: MenuOfShop) -> Response:
     """Headings in their order, each with its products, as one document to keep: ask again with `If-None-Match`."""
-    menu = await queries.load_menu(reader)
-    written = MenuOut.write(headings=menu.headings, products=menu.products, shop_id=shop_id, currency=chain.currency)
-    return document(written)
+    written = await menu.read(reader)
+    start = MenuOut.start(shop_id=shop_id, currency=chain.currency).encode()
+    response = document(start + written.content)
+    response.headers["ETag"] = f'"{hashlib.sha256(start + written.digest).hexdigest()[:32]}"'
+    return response

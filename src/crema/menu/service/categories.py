@@ -47,6 +47,7 @@ async def create_category(session: AsyncSession, *, wanted: CategoryIn, now: dat
     session.add(category)
     with when_violated("uq_categories_slug", SlugTakenError()):
         await session.flush()
+    await documents.refresh(session, [])
     return category
 
 

@@ -8,15 +8,17 @@ import hashlib
 import json
 from collections.abc import Collection, Sequence
 from typing import Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
-from sqlalchemy import Select, delete, or_, select
+from sqlalchemy import Select, bindparam, delete, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm.attributes import set_committed_value
 
+from crema.db.statement import Statement
 from crema.menu import queries
 from crema.menu.models import (
+    MenuVersion,
     Option,
     OptionIngredient,
     Product,
@@ -61,11 +63,11 @@ async def find(session: AsyncSession, products: Select[UUID]) -> Sequence[UUID]:
 
 
 async def refresh(session: AsyncSession, products: Select[UUID] | Sequence[UUID]) -> None:
-    """Write these products' documents anew. The last thing a change does.
+    """Write these products' documents anew, and note that the menu has changed. The last thing a change does.
 
     Locks the documents, by id: of two changes that show in one document the second waits here, and then reads what
     the first committed. What a product can newly show — a group, an ingredient, a heading — is locked against edits by
-    whoever links it.
+    whoever links it. The menu's version is locked last: changes of different products wait for each other only there.
     """
     await session.flush()
     ids = products if isinstance(products, Sequence) else await find(session, products)
@@ -74,6 +76,14 @@ async def refresh(session: AsyncSession, products: Select[UUID] | Sequence[UUID]
         some = ids[start : start + BATCH]
         await _lock(session, some)
         await _write(session, some)
+    await _RENEW.rows(session, version=uuid4())
+
+
+_RENEW: Final = Statement(
+    insert(MenuVersion)
+    .values(id=1, version=bindparam("version"))
+    .on_conflict_do_update(index_elements=["id"], set_={"version": bindparam("version")})
+)
 
 
 async def rebuild(session: AsyncSession, *, only_outdated: bool = False) -> int:
