@@ -58,6 +58,7 @@ ROUTERS: Final = (
     *menu.routers,
     cart.router,
     orders.router,
+    shops.reads,
     shops.router,
     accounts.tokens,
     accounts.people,

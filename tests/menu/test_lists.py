@@ -172,7 +172,7 @@ async def test_a_page_costs_the_same_whatever_is_on_it(manager: httpx2.AsyncClie
     # One of each is to know who asks, others are the page and the total.
     assert costs == {
         "/products": [2, 2],
-        "/categories": [3, 3],
+        "/categories": [2, 2],
         "/modifier-groups": [5, 5],
         "/ingredients": [3, 3],
     }

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import CheckConstraint, Computed, ForeignKey, Index, Numeric, SmallInteger, String
 from sqlalchemy.dialects.postgresql import INT4RANGE, ExcludeConstraint, Range
-from sqlalchemy.orm import Mapped, mapped_column, query_expression, relationship
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from crema.db.base import Base, Created, Id, Updated, fold, trigrams
 
@@ -59,8 +59,6 @@ class Shop(Base):
     created_at: Mapped[Created]
     updated_at: Mapped[Updated]
 
-    # Only where a list is asked for what is near: `queries.list_shops` fills it in.
-    distance_m: Mapped[int | None] = query_expression()
     opening_intervals: Mapped[list[OpeningInterval]] = relationship(
         lazy="raise",
         order_by="OpeningInterval.weekday, OpeningInterval.opens_minute",

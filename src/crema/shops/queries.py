@@ -1,26 +1,34 @@
 """Every SELECT about shops, and who sees which."""
 
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from functools import cache
+from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import asyncpg
 from sqlalchemy import (
+    ARRAY,
     ColumnElement,
     Double,
     Integer,
+    Numeric,
     Select,
+    Uuid,
+    any_,
     bindparam,
     case,
     cast,
     func,
-    literal,
+    null,
     select,
     true,
 )
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import selectinload, with_expression
+from sqlalchemy.orm import selectinload
 
 from crema.core.errors import NotFoundError
 from crema.core.page import Page
@@ -31,11 +39,11 @@ from crema.db.listing import (
     IntegerField,
     Listing,
     ListQuery,
+    ListStatement,
     TextField,
     UuidField,
-    paginate,
 )
-from crema.db.statement import Reader, Statement
+from crema.db.statement import Reader, Statement, Where
 from crema.shops.domain import EARTH_RADIUS_M, Interval, OpeningHours, Point
 from crema.shops.models import OpeningInterval, Shop
 
@@ -58,14 +66,25 @@ _SEARCH: Final = {"name": Shop.name, "address": Shop.address}
 SHOPS: Final = Listing(fields=_FIELDS, sort=_SORT, default_sort="name", search=_SEARCH, id_column=Shop.id)
 
 
-def shops_near(point: Point | None, *, default_sort: str = "distance") -> Listing:
-    """Declare the list anew with the order "distance", from this place. Without one it is plain `SHOPS`.
+def _distance_m() -> ColumnElement[int]:
+    """Great-circle metres by the haversine formula; NULL for a shop that isn't on the map."""
 
-    No index helps this order: it computes every distance, of the few shops a chain has.
-    """
-    if point is None:
-        return SHOPS
-    distance = IntegerField(func.coalesce(_distance_m(point), _FARTHEST_M))
+    def radians(degrees: object) -> ColumnElement[float]:
+        return func.radians(cast(degrees, Double))
+
+    latitude = radians(bindparam("latitude", type_=Numeric))
+    longitude = radians(bindparam("longitude", type_=Numeric))
+    to_latitude, to_longitude = radians(Shop.latitude), radians(Shop.longitude)
+    haversine = func.pow(func.sin((to_latitude - latitude) / 2), 2) + func.cos(latitude) * func.cos(
+        to_latitude
+    ) * func.pow(func.sin((to_longitude - longitude) / 2), 2)
+    # Rounding may carry it past 1 for antipodes, where asin fails. LEAST would make 1 of NULL, too.
+    metres = 2 * EARTH_RADIUS_M * func.asin(func.sqrt(func.least(haversine, 1.0)))
+    return case((Shop.latitude.is_not(None), cast(func.round(metres), Integer)))
+
+
+def _near(default_sort: str) -> Listing:
+    distance = IntegerField(func.coalesce(_distance_m(), _FARTHEST_M))
     return Listing(
         fields=_FIELDS,
         sort={**_SORT, "distance": distance},
@@ -75,20 +94,10 @@ def shops_near(point: Point | None, *, default_sort: str = "distance") -> Listin
     )
 
 
-def _distance_m(point: Point) -> ColumnElement[int]:
-    """Great-circle metres by the haversine formula; NULL for a shop that isn't on the map."""
-
-    def radians(degrees: object) -> ColumnElement[float]:
-        return func.radians(cast(degrees, Double))
-
-    latitude, longitude = radians(literal(point.latitude)), radians(literal(point.longitude))
-    to_latitude, to_longitude = radians(Shop.latitude), radians(Shop.longitude)
-    haversine = func.pow(func.sin((to_latitude - latitude) / 2), 2) + func.cos(latitude) * func.cos(
-        to_latitude
-    ) * func.pow(func.sin((to_longitude - longitude) / 2), 2)
-    # Rounding may carry it past 1 for antipodes, where asin fails. LEAST would make 1 of NULL, too.
-    metres = 2 * EARTH_RADIUS_M * func.asin(func.sqrt(func.least(haversine, 1.0)))
-    return case((Shop.latitude.is_not(None), cast(func.round(metres), Integer)))
+SHOPS_NEAR: Final = _near("distance")
+"""The same with the order "distance". No index helps it: it computes every distance, of the few shops a chain has."""
+ALL_SORTS: Final = _near("name")
+"""For the documentation, which names that order without a place."""
 
 
 def hours_of(shop: Shop) -> OpeningHours:
@@ -130,27 +139,34 @@ async def get_visible_shop(session: AsyncSession, shop_id: UUID, *, permissions:
 
 
 _WEEK: Final = (OpeningInterval.weekday, OpeningInterval.opens_minute, OpeningInterval.closes_minute)
-_ACTIVE_SHOP: Final = Statement(
-    select(*_WEEK, *Shop.__table__.columns)
-    .select_from(Shop)
-    .outerjoin(OpeningInterval)
-    .where(Shop.id == bindparam("shop_id"), Shop.is_active)
-    .order_by(*_WEEK)
+_COLUMNS: Final = (
+    *Shop.__table__.columns,
+    select(func.jsonb_agg(aggregate_order_by(func.jsonb_build_array(*_WEEK), *_WEEK)))
+    .where(OpeningInterval.shop_id == Shop.id)
+    .scalar_subquery()
+    .label("week"),
 )
+_ACTIVE: Final = select(*_COLUMNS).where(Shop.is_active)
+_ACTIVE_SHOP: Final = Statement(_ACTIVE.where(Shop.id == bindparam("shop_id")))
+_ALL_ACTIVE: Final = Statement(_ACTIVE.order_by(fold(Shop.name), Shop.id))
 
 
-async def get_active_shop(session: AsyncSession, shop_id: UUID) -> Shop:
-    """Load a shop one can order at, with its week; the session doesn't know it."""
-    rows = await _ACTIVE_SHOP.rows(session, shop_id=shop_id)
-    if not rows:
-        raise NotFoundError
-    shop = Shop(**{column.name: rows[0][column.name] for column in Shop.__table__.columns})
+def _shop_of(row: asyncpg.Record) -> Shop:
+    """Make a shop of its columns and its week; no session knows it."""
+    shop = Shop(**{column.name: row[column.name] for column in Shop.__table__.columns})
     shop.opening_intervals = [
-        OpeningInterval(**{column.name: row[column.name] for column in _WEEK})
-        for row in rows
-        if row["weekday"] is not None  # a shop without hours
+        OpeningInterval(weekday=weekday, opens_minute=opens, closes_minute=closes)
+        for weekday, opens, closes in row["week"] or ()
     ]
     return shop
+
+
+async def get_active_shop(where: Where, shop_id: UUID) -> Shop:
+    """Load a shop one can order at, with its week, for reading only."""
+    row = await _ACTIVE_SHOP.row(where, shop_id=shop_id)
+    if row is None:
+        raise NotFoundError
+    return _shop_of(row)
 
 
 _TAKES_ORDERS: Final = Statement(select(Shop.id).where(Shop.id == bindparam("shop_id"), Shop.is_active))
@@ -172,34 +188,50 @@ async def get_shop_for_update(session: AsyncSession, shop_id: UUID) -> Shop:
     return shop
 
 
-async def list_all_active(session: AsyncSession) -> list[Shop]:
-    """Load every active shop of the chain with its week, by name."""
-    statement = _whole(select(Shop).where(Shop.is_active.is_(True))).order_by(fold(Shop.name), Shop.id)
-    return list(await session.scalars(statement))
+async def list_all_active(where: Where) -> list[Shop]:
+    """Load every active shop of the chain with its week, by name, for reading only."""
+    return [_shop_of(row) for row in await _ALL_ACTIVE.rows(where)]
+
+
+@dataclass(frozen=True, slots=True)
+class ListedShop:
+    """A shop of a list; metres are from the place that was asked about."""
+
+    shop: Shop
+    distance_m: int | None
 
 
 async def list_shops(
-    session: AsyncSession,
+    reader: Reader,
     *,
     query: ListQuery,
     permissions: AbstractSet[str],
     near: Point | None,
     open_now: bool | None,
     now: datetime,
-) -> Page[Shop]:
-    """Page through the shops, with `distance_m` from `near`."""
-    statement = _whole(select(Shop).where(visible_to(permissions)))
+) -> Page[ListedShop]:
+    """Page through the shops."""
+    values: dict[str, Any] = {}
     if near is not None:
-        statement = statement.options(with_expression(Shop.distance_m, _distance_m(near)))
+        values |= {"latitude": near.latitude, "longitude": near.longitude}
     if open_now is not None:
-        ids = await _list_ids_by_state(session, permissions=permissions, is_open=open_now, now=now)
-        statement = statement.where(Shop.id.in_(ids))
-    return await paginate(session, statement, query)
+        # SQL can't tell, across zones and clock changes, and they are few.
+        shops = map(_shop_of, await _visible(sees_all=EDIT in permissions).rows(reader))
+        values["ids"] = [shop.id for shop in shops if hours_of(shop).is_open(now) is open_now]
+    statement = _list(sees_all=EDIT in permissions, is_near=near is not None, is_narrowed=open_now is not None)
+    page = await statement.page(reader, query, **values)
+    return page.map(lambda row: ListedShop(_shop_of(row), row["distance_m"]))
 
 
-async def _list_ids_by_state(
-    session: AsyncSession, *, permissions: AbstractSet[str], is_open: bool, now: datetime
-) -> list[UUID]:
-    """Decide for each shop whether it is open: SQL can't, across zones and clock changes, and they are few."""
-    shops = await session.scalars(_whole(select(Shop).where(visible_to(permissions))))
-    return [shop.id for shop in shops if hours_of(shop).is_open(now) is is_open]
+@cache
+def _visible(*, sees_all: bool) -> Statement:
+    return Statement(select(*_COLUMNS) if sees_all else _ACTIVE)
+
+
+@cache
+def _list(*, sees_all: bool, is_near: bool, is_narrowed: bool) -> ListStatement:
+    distance = _distance_m() if is_near else null()
+    statement = (select(*_COLUMNS) if sees_all else _ACTIVE).add_columns(distance.label("distance_m"))
+    if is_narrowed:
+        statement = statement.where(Shop.id == any_(bindparam("ids", type_=ARRAY(Uuid))))
+    return ListStatement(statement)

@@ -1,7 +1,6 @@
 """Shops and the chain's public information over HTTP."""
 
 from datetime import datetime
-from decimal import Decimal
 from uuid import UUID
 
 from fastapi import Request, Response
@@ -9,60 +8,60 @@ from fastapi import Request, Response
 from crema.accounts.deps import ShopEditor
 from crema.shops import queries, service
 from crema.shops.deps import Granted, Near, OpenNow, TheChain
-from crema.shops.domain import Point
 from crema.shops.models import Shop
 from crema.shops.schemas import ContactsOut, HoursIn, InfoOut, ListedShopOut, ShopIn, ShopOut, ShopPatch
 from crema.web.clock import Now
-from crema.web.listing import PageOut, answer, listing_parameters
+from crema.web.listing import PageOut, document, documents, listing_parameters
 from crema.web.problem import refusals
 from crema.web.routing import Public
+from crema.web.routing import reads as new_reads
 from crema.web.routing import router as new_router
-from crema.web.transaction import Transaction
+from crema.web.transaction import Reads, Transaction
 
+reads = new_reads("Shops and static information")
 router = new_router("Shops and static information")
-
-_ANYWHERE = Point(Decimal(0), Decimal(0))  # the documentation names the order "distance" without a place
 
 
 def _shown(shop: Shop, now: datetime) -> ShopOut:
     return ShopOut.at(now, shop=shop, hours=queries.hours_of(shop))
 
 
-@router.get("/info", summary="Read about the chain", dependencies=[Public], responses=refusals(422))
-async def read_info(tx: Transaction, chain: TheChain, now: Now) -> InfoOut:
+@reads.get("/info", summary="Read about the chain", response_model=InfoOut, responses=refusals(422))
+async def read_info(reader: Reads, chain: TheChain, now: Now) -> Response:
     """Who the chain is, how to reach it, and every shop with its hours and whether it is open."""
-    return InfoOut(
+    info = InfoOut(
         name=chain.name,
         description=chain.description,
         contacts=ContactsOut.model_validate(chain),
         currency=chain.currency,
         social_links=dict(chain.social_links),
-        shops=[_shown(shop, now) for shop in await queries.list_all_active(tx)],
+        shops=[_shown(shop, now) for shop in await queries.list_all_active(reader)],
     )
+    return document(info.model_dump_json())
 
 
-@router.get(
+@reads.get(
     "/shops",
     summary="List shops",
-    dependencies=[Public],
-    openapi_extra=listing_parameters(queries.shops_near(_ANYWHERE, default_sort="name")),
+    response_model=PageOut[ListedShopOut],
+    openapi_extra=listing_parameters(queries.ALL_SORTS),
     responses=refusals(401, 422),
 )
 async def list_shops(
-    request: Request,
-    response: Response,
-    tx: Transaction,
-    granted: Granted,
-    now: Now,
-    near: Near,
-    open_now: OpenNow = None,
-) -> PageOut[ListedShopOut]:
+    request: Request, reader: Reads, granted: Granted, now: Now, near: Near, open_now: OpenNow = None
+) -> Response:
     """Active ones; those who edit shops see all."""
-    query = queries.shops_near(near).parse(
-        request.query_params.multi_items(), permissions=granted, also=("near", "open_now")
+    listing = queries.SHOPS if near is None else queries.SHOPS_NEAR
+    query = listing.parse(request.query_params.multi_items(), permissions=granted, also=("near", "open_now"))
+    page = await queries.list_shops(reader, query=query, permissions=granted, near=near, open_now=open_now, now=now)
+    return documents(
+        request,
+        page.map(
+            lambda listed: ListedShopOut.at(
+                now, shop=listed.shop, hours=queries.hours_of(listed.shop), distance_m=listed.distance_m
+            ).model_dump_json()
+        ),
     )
-    page = await queries.list_shops(tx, query=query, permissions=granted, near=near, open_now=open_now, now=now)
-    return answer(request, response, page, lambda shop: ListedShopOut.at(now, shop=shop, hours=queries.hours_of(shop)))
 
 
 @router.get("/shop/{shop_id}", summary="See a shop", dependencies=[Public], responses=refusals(401, 404, 422))

@@ -174,12 +174,13 @@ class ShopOut(Output):
     updated_at: Instant
 
     @classmethod
-    def at(cls, now: datetime, *, shop: Any, hours: OpeningHours) -> Self:
-        """Show a shop's row as it stands at this moment."""
+    def at(cls, now: datetime, *, shop: Any, hours: OpeningHours, **more: Any) -> Self:
+        """Show a shop's row as it stands at this moment, with what `more` a subclass shows."""
         state = hours.state(now)
-        stored = {name: getattr(shop, name) for name in cls.model_fields.keys() - _TOLD}
+        stored = {name: getattr(shop, name) for name in cls.model_fields.keys() - _TOLD - more.keys()}
         return cls.model_validate(
             stored
+            | more
             | {
                 "hours": hours.intervals,
                 "special_days": [],

@@ -163,12 +163,12 @@ class ListStatement:
         self._statement = statement
         self._compiled: dict[Hashable, Statement] = {}
 
-    async def page(self, reader: Reader, query: ListQuery) -> Page[asyncpg.Record]:
-        """Read one page of rows, which begin with the selected columns, in one statement.
+    async def page(self, reader: Reader, query: ListQuery, **values: Any) -> Page[asyncpg.Record]:
+        """Read one page of rows, which begin with the selected columns, in one statement; `values` are its own.
 
         Past the end, where no row can tell how many there are, a second counts.
         """
-        values = query.values
+        values |= query.values
         rows = await self._prepared(query.shape, partial(self._window, query)).rows(reader, **values)
         total = None if query.page is None else 0
         if query.page is not None and rows:
