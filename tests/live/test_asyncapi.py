@@ -84,6 +84,7 @@ async def test_what_is_told_of_orders_is_what_the_document_says(town: Town, docu
     shop_id, product_id = await make_shop(town.sessions, slug=uuid4().hex[:8]), await make_simple_product(town.sessions)
 
     async with open_socket(town.servers[0], "/orders/live", anna) as socket:
+        await socket.expect("snapshot")
         headers = {"Authorization": f"Bearer {anna.token}"}
         async with httpx2.AsyncClient(base_url=town.servers[0].url, headers=headers) as client:
             await place(client, product_id, shop_id=str(shop_id))
