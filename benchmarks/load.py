@@ -1,8 +1,8 @@
 """A load generator that costs little: `python load.py url seconds connections [address] < requests`.
 
 Reads a JSON list of requests, {"method", "path", "headers", "body"}, and sends them in turn over connections that stay
-open. Prints {"count", "failures", "p50", "p99"}: the first failure, if there is one, and milliseconds. Understands
-answers with a Content-Length only. `address` is where to come from, such as 127.0.0.2.
+open. Prints {"count", "seconds", "failures", "p50", "p99"}: the first failure, if there is one, and milliseconds.
+Understands answers with a Content-Length only. `address` is where to come from, such as 127.0.0.2.
 """
 
 import asyncio
@@ -91,9 +91,10 @@ async def main() -> None:
     for _ in range(connections):
         await loop.create_connection(lambda: Connection(load), url.hostname, url.port, local_addr=come_from)
     await load.done
+    took = seconds + time.monotonic() - load.until
     times = sorted(load.times)
     at = {name: round(times[int(len(times) * part)] * 1000, 2) for name, part in (("p50", 0.5), ("p99", 0.99))}
-    print(json.dumps({"count": len(times), "failures": load.failures[:1]} | at))
+    print(json.dumps({"count": len(times), "seconds": took, "failures": load.failures[:1]} | at))
 
 
 asyncio.run(main())

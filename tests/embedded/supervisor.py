@@ -72,6 +72,7 @@ class Supervisor:
 
 def supervise(data_dir: Path, binaries: Path) -> None:
     """Serve until stdin is closed. Ctrl-C is only reported: a server would finish its requests first."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     server = EmbeddedPostgres(data_dir, binaries=binaries, settings=UNSAFE_BUT_FAST)
     try:
         print(server.start(), flush=True)  # noqa: T201 - the tests read it

@@ -9,7 +9,8 @@ from fastapi import Depends
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crema.db.session import Sessions
+from crema.db.session import Sessions, make_engine, make_sessions, open_pool
+from crema.db.statement import PoolReader
 from crema.menu.models import Ingredient
 from crema.settings import Settings
 from crema.web.transaction import Transaction, transaction
@@ -70,3 +71,18 @@ async def test_without_the_function_scope_it_would_be(
     assert response.status_code == 201
     async with own_sessions() as session:
         assert await session.scalar(select(func.count()).select_from(Ingredient)) == 0
+
+
+async def test_f7_timeouts_outlive_the_first_use_of_a_connection(database_url: str) -> None:
+    shown = "SELECT pg_backend_pid(), current_setting('statement_timeout')"
+    engine = make_engine(database_url, pool_size=1)
+    async with open_pool(database_url, size=1) as pool:
+        read = [tuple((await PoolReader(pool).fetch(shown))[0]) for _ in range(2)]
+        written = []
+        for _ in range(2):
+            async with make_sessions(engine)() as session:
+                written.append(tuple((await session.execute(text(shown))).one()))
+    await engine.dispose()
+
+    assert read == [(read[0][0], "2s")] * 2
+    assert written == [(written[0][0], "5s")] * 2

@@ -253,6 +253,12 @@ async def get_product(product_id: UUID, session: SessionDep) -> Any:
     return product
 
 
+@app.get("/menu", response_model=list[ProductOut])
+async def list_all(session: SessionDep) -> Any:
+    statement = select(Product).where(Product.archived_at.is_(None), Product.is_active).options(*WHOLE)
+    return (await session.scalars(statement.order_by(Product.position, Product.id))).all()
+
+
 class Cart(Base):
     __tablename__ = "carts"
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)

@@ -14,17 +14,19 @@ from crema.db.events import Bus, EventSession
 
 Sessions: TypeAlias = async_sessionmaker[AsyncSession]
 
+_LIMITS: Final = {
+    "application_name": "crema",
+    "timezone": "UTC",
+    "statement_timeout": "5s",
+    "lock_timeout": "3s",
+    "idle_in_transaction_session_timeout": "10s",
+}
 _SETTINGS: Final[dict[str, Any]] = {
     "timeout": 2,
     "command_timeout": 6,  # for a server that hangs, and so keeps no timeout of its own
-    "server_settings": {
-        "application_name": "crema",
-        "timezone": "UTC",
-        "statement_timeout": "5s",
-        "lock_timeout": "3s",
-        "idle_in_transaction_session_timeout": "10s",
-    },
+    "server_settings": _LIMITS,
 }
+_READING: Final = _SETTINGS | {"server_settings": _LIMITS | {"statement_timeout": "2s"}}
 
 
 def make_engine(database_url: str, *, pool_size: int = 10) -> AsyncEngine:
@@ -45,9 +47,7 @@ async def open_pool(database_url: str, *, size: int = 5) -> AsyncIterator[asyncp
     """Hold connections for single SELECTs, opened as they are needed, without SQLAlchemy around them."""
     url = make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
     # Nothing that runs here leaves state in a session, so nothing needs to be reset.
-    async with asyncpg.create_pool(
-        url, min_size=0, max_size=size, init=_decode_json, reset=_leave, **_SETTINGS
-    ) as pool:
+    async with asyncpg.create_pool(url, min_size=0, max_size=size, init=_decode_json, reset=_leave, **_READING) as pool:
         yield pool
 
 
