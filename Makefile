@@ -38,6 +38,7 @@ kills: .venv/.installed ## 5,000 chat messages through 4 processes, 6 of which a
 
 bench: .venv/.installed ## What things cost, beside peers; QUICK=1 for a first look, PROFILE=large for much data
 	@PYTHONPATH=tests .venv/bin/python benchmarks/menu_and_orders.py
+	@[ -n "$(QUICK)" ] || PYTHONPATH=tests .venv/bin/python benchmarks/growth.py
 	@[ -n "$(QUICK)" ] || PYTHONPATH=tests .venv/bin/python benchmarks/flood.py
 	@[ -n "$(QUICK)" ] || PYTHONPATH=tests .venv/bin/python benchmarks/live.py
 
