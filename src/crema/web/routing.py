@@ -173,10 +173,16 @@ def _conditional(request: Request, response: Response) -> Response:
         return response
     etag = response.headers.get("etag") or f'"{hashlib.sha256(bytes(response.body)).hexdigest()[:32]}"'
     response.headers["ETag"] = etag
-    if etag not in _tags(request.headers.get("if-none-match", "")) and request.headers.get("if-none-match") != "*":
+    if not is_known(request, etag):
         return response
     kept = {name: response.headers[name] for name in ("etag", "cache-control", "vary") if name in response.headers}
     return Response(status_code=HTTP_304_NOT_MODIFIED, headers=kept)
+
+
+def is_known(request: Request, etag: str) -> bool:
+    """Whether whoever asks has what this tag names."""
+    header = request.headers.get("if-none-match", "")
+    return header == "*" or etag in _tags(header)
 
 
 def _tags(header: str) -> set[str]:
