@@ -3,6 +3,7 @@
 Ours go straight to the stream: through the standard library's handlers a line costs three times as much.
 """
 
+import json
 import logging
 import re
 import sys
@@ -14,6 +15,10 @@ from structlog.typing import EventDict, Processor
 
 _SECRET: Final = re.compile(r"password|token|secret|authorization|cookie|^code$|smtp_url|database_url", re.IGNORECASE)
 _LINE_BREAKS: Final = str.maketrans({"\r": "\\r", "\n": "\\n", "\u2028": "\\u2028", "\u2029": "\\u2029"})
+
+
+_JSON: Final = json.JSONEncoder(ensure_ascii=False, default=repr)
+"""`json.dumps` makes one for each line, unless all is as it likes it."""
 
 
 class _Stderr(structlog.WriteLogger):
@@ -34,7 +39,7 @@ def redact(_logger: Any, _method: str, event: EventDict) -> EventDict:
     for name, value in event.items():
         if _is_secret(name):
             event[name] = "***"
-        elif isinstance(value, str) and name != "exception":
+        elif isinstance(value, str) and not value.isprintable() and name != "exception":
             event[name] = value.translate(_LINE_BREAKS)
     return event
 
@@ -59,7 +64,7 @@ def configure(log_format: Literal["console", "json"]) -> None:
         redact,
     ]
     renderer: Processor = (
-        structlog.processors.JSONRenderer(ensure_ascii=False)
+        structlog.processors.JSONRenderer(serializer=lambda event, **_: _JSON.encode(event))
         if log_format == "json"
         else structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback

@@ -24,9 +24,9 @@ from crema.accounts.service.logins import Logins
 from crema.accounts.service.passwords import Passwords
 from crema.accounts.service.tokens import AccessTokens
 from crema.cart import routes as cart
+from crema.db.driver import Reader, SessionReader, open_reader
 from crema.db.events import open_bus
-from crema.db.session import Sessions, make_engine, make_readings, make_sessions, open_pool
-from crema.db.statement import PoolReader, Reader, SessionReader
+from crema.db.session import Sessions, make_engine, make_readings, make_sessions
 from crema.live.hub import Hub
 from crema.menu import routes as menu
 from crema.menu.service.whole_menu import WholeMenu
@@ -42,7 +42,7 @@ from crema.shops.domain import Chain
 from crema.support import routes as support
 from crema.support import socket as support_socket
 from crema.support.hub import Rooms
-from crema.web import asyncapi, browser, docs, health, limits, openapi, problem, routing
+from crema.web import asyncapi, browser, direct, docs, health, limits, openapi, problem, routing
 from crema.web.context import RequestContext
 from crema.worker import Duties
 
@@ -98,8 +98,8 @@ def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastA
         bus = open_bus(settings.events_url, database_url=settings.database_url or "")
         async with AsyncExitStack() as stack:
             stack.push_async_callback(engine.dispose)
-            pool = open_pool(settings.database_url or "", size=max(2, settings.database_pool // 2))
-            connect(app, make_sessions(engine, bus=bus), PoolReader(await stack.enter_async_context(pool)))
+            reader = open_reader(settings.database_url or "", size=max(2, settings.database_pool // 2))
+            connect(app, make_sessions(engine, bus=bus), await stack.enter_async_context(reader))
             await stack.enter_async_context(app.state.hub.running(bus))
             if settings.run_worker:
                 await stack.enter_async_context(worker.working(_duties(settings, app.state.sessions)))
@@ -138,6 +138,7 @@ def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastA
         app.include_router(notifications.router)
     app.include_router(docs.router)
     docs.mount_assets(app)
+    app.router.middleware_stack = direct.Shortcut(app.router.middleware_stack, ROUTERS)
     app.openapi = openapi.describe(app)  # type: ignore[method-assign]  # FastAPI's documented way
     return app
 

@@ -6,8 +6,8 @@ import httpx2
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from crema.db.driver import Reader
 from crema.db.session import Sessions
-from crema.db.statement import Reader
 from crema.menu import queries
 from factories.menu import Json, make_category, make_group, make_product
 from factories.orders import make_shop

@@ -9,8 +9,8 @@ from fastapi import Depends
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crema.db.session import Sessions, make_engine, make_sessions, open_pool
-from crema.db.statement import PoolReader
+from crema.db.driver import open_reader
+from crema.db.session import Sessions, make_engine, make_sessions
 from crema.menu.models import Ingredient
 from crema.settings import Settings
 from crema.web.transaction import Transaction, transaction
@@ -76,8 +76,8 @@ async def test_without_the_function_scope_it_would_be(
 async def test_f7_timeouts_outlive_the_first_use_of_a_connection(database_url: str) -> None:
     shown = "SELECT pg_backend_pid(), current_setting('statement_timeout')"
     engine = make_engine(database_url, pool_size=1)
-    async with open_pool(database_url, size=1) as pool:
-        read = [tuple((await PoolReader(pool).fetch(shown))[0]) for _ in range(2)]
+    async with open_reader(database_url, size=1) as reader:
+        read = [tuple((await reader.fetch(shown))[0]) for _ in range(2)]
         written = []
         for _ in range(2):
             async with make_sessions(engine)() as session:

@@ -1,11 +1,7 @@
 """Engine and sessions. Timeouts live in server settings: a SET made at connect is lost at the first reset."""
 
-import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any, Final, TypeAlias
 
-import asyncpg
 from sqlalchemy import event, make_url
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
@@ -21,12 +17,11 @@ _LIMITS: Final = {
     "lock_timeout": "3s",
     "idle_in_transaction_session_timeout": "10s",
 }
-_SETTINGS: Final[dict[str, Any]] = {
+SETTINGS: Final[dict[str, Any]] = {
     "timeout": 2,
     "command_timeout": 6,  # for a server that hangs, and so keeps no timeout of its own
     "server_settings": _LIMITS,
 }
-_READING: Final = _SETTINGS | {"server_settings": _LIMITS | {"statement_timeout": "2s"}}
 
 
 def make_engine(database_url: str, *, pool_size: int = 10) -> AsyncEngine:
@@ -36,28 +31,10 @@ def make_engine(database_url: str, *, pool_size: int = 10) -> AsyncEngine:
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=2,
-        connect_args=_SETTINGS,
+        connect_args=SETTINGS,
     )
     event.listen(engine.sync_engine, "checkout", _refuse_closed)
     return engine
-
-
-@asynccontextmanager
-async def open_pool(database_url: str, *, size: int = 5) -> AsyncIterator[asyncpg.Pool]:
-    """Hold connections for single SELECTs, opened as they are needed, without SQLAlchemy around them."""
-    url = make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
-    # Nothing that runs here leaves state in a session, so nothing needs to be reset.
-    async with asyncpg.create_pool(url, min_size=0, max_size=size, init=_decode_json, reset=_leave, **_READING) as pool:
-        yield pool
-
-
-async def _decode_json(connection: asyncpg.Connection) -> None:
-    """Give JSON as SQLAlchemy's connections give it."""
-    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
-
-
-async def _leave(_: object) -> None:
-    return None
 
 
 def _refuse_closed(connection: Any, _record: object, _proxy: object) -> None:

@@ -5,7 +5,7 @@ before, 354 µs for one built anew.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import asyncpg
 from sqlalchemy import Delete, Insert, Select, Update, bindparam, insert, inspect
@@ -13,17 +13,9 @@ from sqlalchemy.dialects.postgresql.asyncpg import dialect
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.db.base import Base
-from crema.db.session import Sessions
+from crema.db.driver import Reader, driver_of
 
 _DIALECT: Final = dialect()  # type: ignore[no-untyped-call]
-_WAIT_SECONDS: Final = 2
-
-
-class Reader(Protocol):
-    """Runs single statements, each seeing its own moment."""
-
-    async def fetch(self, sql: str, *values: Any) -> list[asyncpg.Record]:
-        """Run a statement and give all its rows."""
 
 
 Where: TypeAlias = Reader | AsyncSession
@@ -44,7 +36,7 @@ class Statement:
 
     async def rows(self, where: Where, **values: Any) -> list[asyncpg.Record]:
         """Run it and give all its rows."""
-        reader = await _driver_of(where) if isinstance(where, AsyncSession) else where
+        reader = await driver_of(where) if isinstance(where, AsyncSession) else where
         rows: list[asyncpg.Record] = await reader.fetch(self.sql, *self._arguments(values))
         return rows
 
@@ -55,7 +47,7 @@ class Statement:
 
     async def many(self, session: AsyncSession, values: Iterable[Mapping[str, Any]]) -> None:
         """Run it once for each of `values`, in one round trip; all or none."""
-        driver = await _driver_of(session)
+        driver = await driver_of(session)
         await driver.executemany(self.sql, [self._arguments(each) for each in values])
 
     def _arguments(self, values: Mapping[str, Any]) -> list[Any]:
@@ -76,39 +68,3 @@ class Insertion:
     async def of(self, session: AsyncSession, objects: Sequence[Base]) -> None:
         """Insert them in one round trip; all or none."""
         await self._statement.many(session, [{name: getattr(each, name) for name in self._names} for each in objects])
-
-
-async def _driver_of(session: AsyncSession) -> Any:
-    connection = await session.connection()
-    driver: Any = (await connection.get_raw_connection()).driver_connection
-    if not driver.is_in_transaction():  # SQLAlchemy begins it with a first statement of its own
-        await connection.exec_driver_sql("SELECT 1")
-    return driver
-
-
-class PoolReader:
-    """Reads on connections of its own, outside transactions. A caller waits 2 s at most for one."""
-
-    def __init__(self, pool: asyncpg.Pool) -> None:
-        self._pool = pool
-
-    async def fetch(self, sql: str, *values: Any) -> list[asyncpg.Record]:
-        """Run a statement and give all its rows."""
-        # Only with the clock set when there is something to wait for: it costs a task.
-        timeout = None if self._pool.get_idle_size() else _WAIT_SECONDS
-        async with self._pool.acquire(timeout=timeout) as connection:
-            rows: list[asyncpg.Record] = await connection.fetch(sql, *values)
-            return rows
-
-
-class SessionReader:
-    """Reads through sessions: what their connection's transaction has written, too."""
-
-    def __init__(self, sessions: Sessions) -> None:
-        self._sessions = sessions
-
-    async def fetch(self, sql: str, *values: Any) -> list[asyncpg.Record]:
-        """Run a statement and give all its rows."""
-        async with self._sessions() as session:
-            rows: list[asyncpg.Record] = await (await _driver_of(session)).fetch(sql, *values)
-            return rows

@@ -33,6 +33,7 @@ from sqlalchemy.orm import selectinload
 from crema.core.errors import NotFoundError
 from crema.core.page import Page
 from crema.db.base import fold
+from crema.db.driver import Reader
 from crema.db.listing import (
     BooleanField,
     InstantField,
@@ -43,7 +44,7 @@ from crema.db.listing import (
     TextField,
     UuidField,
 )
-from crema.db.statement import Reader, Statement, Where
+from crema.db.statement import Statement, Where
 from crema.shops.domain import EARTH_RADIUS_M, Interval, OpeningHours, Point
 from crema.shops.models import OpeningInterval, Shop
 

@@ -11,10 +11,10 @@ from crema.shops.deps import Granted, Near, OpenNow, TheChain
 from crema.shops.models import Shop
 from crema.shops.schemas import ContactsOut, HoursIn, InfoOut, ListedShopOut, ShopIn, ShopOut, ShopPatch
 from crema.web.clock import Now
+from crema.web.direct import reads as new_reads
 from crema.web.listing import PageOut, document, documents, listing_parameters
 from crema.web.problem import refusals
 from crema.web.routing import Public
-from crema.web.routing import reads as new_reads
 from crema.web.routing import router as new_router
 from crema.web.transaction import Reads, Transaction
 

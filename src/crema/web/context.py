@@ -1,8 +1,8 @@
 """The outermost layer: request ids, the access log, metrics, default headers and the answer to a defect."""
 
+import os
 import re
 import time
-import uuid
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
@@ -17,6 +17,8 @@ from crema.web import problem
 
 log = structlog.get_logger("crema.access")
 
+BAD_REQUEST: Final = int(HTTPStatus.BAD_REQUEST)
+TOO_LARGE: Final = int(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 LONG_BODY_DIGITS: Final = 8
 """From ten megabytes on a refused body is cut off; a shorter one is let in and dropped, so that browsers show why."""
@@ -35,10 +37,8 @@ class RequestContext:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request = Request(scope, receive)
-        given = request.headers.get("x-request-id", "")
-        request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-        request.state.request_id = request_id
+        request_id = _given_id(scope) or os.urandom(16).hex()
+        scope.setdefault("state", {})["request_id"] = request_id
         _strip_trailing_slash(scope)
         structlog.contextvars.bind_contextvars(request_id=request_id)
         started = time.perf_counter()
@@ -51,18 +51,15 @@ class RequestContext:
                 return
             if message["type"] == "http.response.start":
                 status = message["status"]
-                if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and not _is_problem(message):
+                if status == TOO_LARGE and not _is_problem(message):
                     # Starlette's counter of bytes answers by itself, in plain text.
-                    await problem.too_large(request)(scope, receive, send_marked)
+                    await problem.too_large(Request(scope))(scope, receive, send_marked)
                     replaced = True
                     return
-                own = {name for name, _ in message["headers"]}
-                message["headers"] = [
-                    *message["headers"],
-                    (b"x-request-id", request_id.encode()),
-                    *(header for header in self._headers if header[0] not in own),
-                ]
-                if status >= HTTPStatus.BAD_REQUEST and _has_long_body(request):
+                own = dict(message["headers"])
+                ours = [header for header in self._headers if header[0] not in own]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode()), *ours]
+                if status >= BAD_REQUEST and _has_long_body(Request(scope)):
                     # rather than read on what nobody wants
                     MutableHeaders(scope=message)["Connection"] = "close"
             await send(message)
@@ -73,7 +70,7 @@ class RequestContext:
             log.exception("unhandled")
             if status:
                 raise
-            await problem.internal(request)(scope, receive, send_marked)
+            await problem.internal(Request(scope))(scope, receive, send_marked)
         finally:
             seconds = time.perf_counter() - started
             # The template, not the path: bounded labels, and no personal data in them.
@@ -82,6 +79,14 @@ class RequestContext:
             SECONDS.labels(scope["method"], route).observe(seconds)
             log.info("request", method=scope["method"], path=scope["path"], status=status, ms=round(seconds * 1000, 1))
             structlog.contextvars.unbind_contextvars("request_id")
+
+
+def _given_id(scope: Scope) -> str | None:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            given: str = value.decode("latin-1")
+            return given if REQUEST_ID.fullmatch(given) else None
+    return None
 
 
 def _has_long_body(request: Request) -> bool:

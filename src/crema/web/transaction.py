@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crema.db.statement import Reader
+from crema.db.driver import Reader, Writer
 
 
 async def _reader(request: Request) -> Reader:
@@ -25,5 +25,13 @@ async def transaction(request: Request) -> AsyncIterator[AsyncSession]:
 Reads = Annotated[Reader, Depends(_reader)]
 """For single SELECTs, without a transaction."""
 
+
+async def _writer(request: Request) -> AsyncIterator[Writer]:
+    async with Writer(request.app.state.sessions) as writer:
+        yield writer
+
+
 # The default scope runs the exit code after the reply: a failing COMMIT would then answer 201 and keep no row.
 Transaction = Annotated[AsyncSession, Depends(transaction, scope="function")]
+Writes = Annotated[Writer, Depends(_writer, scope="function")]
+"""The same for what is written all the time: a transaction of compiled statements, without a unit of work."""

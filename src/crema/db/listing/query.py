@@ -17,8 +17,9 @@ from sqlalchemy import ColumnElement, Select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.core.page import Page
+from crema.db.driver import Reader
 from crema.db.listing.fields import Bound, Column, ColumnField
-from crema.db.statement import Reader, Statement
+from crema.db.statement import Statement
 
 T = TypeVar("T")
 

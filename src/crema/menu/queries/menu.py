@@ -10,7 +10,8 @@ import asyncpg
 from sqlalchemy import and_, join, select
 
 from crema.db.base import fold
-from crema.db.statement import Reader, Statement
+from crema.db.driver import Reader
+from crema.db.statement import Statement
 from crema.menu.models import Category, MenuVersion, Product, ProductCategory, ProductDocument
 
 _HEADINGS: Final = Statement(

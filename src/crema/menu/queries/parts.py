@@ -11,6 +11,7 @@ from sqlalchemy.orm import selectinload
 
 from crema.core.errors import NotFoundError
 from crema.core.page import Page
+from crema.db.driver import Reader
 from crema.db.listing import (
     BooleanField,
     InstantField,
@@ -22,7 +23,6 @@ from crema.db.listing import (
     UuidField,
     paginate,
 )
-from crema.db.statement import Reader
 from crema.menu.models import (
     Category,
     Ingredient,

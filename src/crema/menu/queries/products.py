@@ -11,6 +11,7 @@ from sqlalchemy.orm import selectinload
 
 from crema.core.errors import NotFoundError
 from crema.core.page import Page
+from crema.db.driver import Reader
 from crema.db.listing import (
     BooleanField,
     InstantField,
@@ -23,7 +24,7 @@ from crema.db.listing import (
     TextField,
     UuidField,
 )
-from crema.db.statement import Reader, Statement
+from crema.db.statement import Statement
 from crema.menu.models import (
     Category,
     ModifierGroup,

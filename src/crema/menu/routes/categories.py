@@ -11,10 +11,10 @@ from crema.menu.deps import CategoriesQuery, SeesHidden
 from crema.menu.schemas import CategoryIn, CategoryOut, CategoryPatch
 from crema.menu.service import categories
 from crema.web.clock import Now
+from crema.web.direct import reads as new_reads
 from crema.web.listing import PageOut, documents, listing_parameters
 from crema.web.problem import refusals
 from crema.web.routing import Public
-from crema.web.routing import reads as new_reads
 from crema.web.routing import router as new_router
 from crema.web.transaction import Reads, Transaction
 

@@ -9,10 +9,10 @@ from crema import __version__
 from crema.menu.deps import MenuOfShop, TheMenu
 from crema.menu.schemas import MenuOut
 from crema.shops.deps import TheChain
-from crema.web.listing import document
+from crema.web.direct import reads as new_reads
+from crema.web.listing import document, pieces
 from crema.web.problem import refusals
 from crema.web.routing import is_known
-from crema.web.routing import reads as new_reads
 from crema.web.transaction import Reads
 
 reads = new_reads("Menu")
@@ -31,7 +31,9 @@ async def see_menu(request: Request, reader: Reads, menu: TheMenu, chain: TheCha
     if is_known(request, _etag(start, version)):
         return Response(status_code=304, headers={"ETag": _etag(start, version)})
     version, content = await menu.read(reader, version)
-    response = document(start + content)
+    if version is None:
+        return document(start + content)
+    response = pieces(start, content)
     response.headers["ETag"] = _etag(start, version)
     return response
 

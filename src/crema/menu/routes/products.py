@@ -10,9 +10,9 @@ from crema.menu.deps import ProductsQuery, SeesHidden
 from crema.menu.schemas import ProductIn, ProductOut, ProductPatch
 from crema.menu.service import products
 from crema.web.clock import Now
+from crema.web.direct import reads as new_reads
 from crema.web.listing import PageOut, document, documents, listing_parameters
 from crema.web.problem import refusals
-from crema.web.routing import reads as new_reads
 from crema.web.routing import router as new_router
 from crema.web.transaction import Reads, Transaction
 

@@ -1,14 +1,15 @@
 """The whole menu as it is sent, kept in memory while nothing of it changes."""
 
+import asyncio
 from typing import Final
 from uuid import UUID
 
-from crema.db.statement import Reader
+from crema.db.driver import Reader
 from crema.menu import queries
 from crema.menu.schemas import MenuOut
 
-KEPT_BYTES: Final = 8 * 1024 * 1024
-"""A larger menu, of some thousand products under two headings each, is written anew for each who wants it whole."""
+KEPT_BYTES: Final = 32 * 1024 * 1024
+"""A larger menu, of some thousands of products under two headings each, is written anew for each who wants it whole."""
 
 
 class WholeMenu:
@@ -16,22 +17,28 @@ class WholeMenu:
 
     def __init__(self) -> None:
         self._kept: tuple[UUID | None, bytes] | None = None
+        self._turn = asyncio.Lock()
 
     async def version(self, reader: Reader) -> UUID | None:
         """Tell which menu this moment's is, without reading it; None before the first change."""
         return await queries.get_menu_version(reader)
 
     async def read(self, reader: Reader, version: UUID | None) -> tuple[UUID | None, bytes]:
-        """Give the menu of this version, or the one that has come after it: the JSON of headings and products."""
-        if self._kept is not None and self._kept[0] == version:
-            return self._kept
-        while True:
+        """Give the JSON of headings and products as of `version`; None in its place if the menu has changed since.
+
+        Those who find nothing kept take turns, so that a menu is read once however many ask.
+        """
+        if kept := self._kept_of(version):
+            return kept
+        async with self._turn:
+            if kept := self._kept_of(version):
+                return kept
             menu = await queries.load_menu(reader)
             content = MenuOut.parts(headings=menu.headings, products=menu.products).encode()
-            # A change in between may or may not be in what was read.
-            read, version = version, await queries.get_menu_version(reader)
-            if read == version:
-                break
-        if len(content) <= KEPT_BYTES:
-            self._kept = version, content
-        return version, content
+            if await queries.get_menu_version(reader) != version:
+                return None, content
+            self._kept = (version, content) if len(content) <= KEPT_BYTES else None
+            return version, content
+
+    def _kept_of(self, version: UUID | None) -> tuple[UUID | None, bytes] | None:
+        return self._kept if self._kept is not None and self._kept[0] == version else None
