@@ -59,7 +59,9 @@ TAGS: Final = (
 # Routes are tried one after another: what is asked most comes first. (Swagger goes by TAGS.)
 ROUTERS: Final = (
     *menu.routers,
+    cart.direct,
     cart.router,
+    orders.direct,
     orders.router,
     shops.reads,
     shops.router,

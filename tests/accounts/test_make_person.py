@@ -83,4 +83,4 @@ async def test_staff_mails_go_to_administrators_who_can_log_in(
     deleted = await log_in("deleted@example.com", role="admin")
     await admin.delete(f"/user/{deleted.person.id}")
 
-    assert await queries.list_admin_recipients(session) == [("admin@example.com", "en")]
+    assert await session.scalar(select(queries.admin_recipients())) == [["admin@example.com", "en"]]

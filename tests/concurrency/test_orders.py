@@ -8,17 +8,19 @@ from uuid import UUID
 import httpx2
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import delete, func, select
+from sqlalchemy import bindparam, delete, func, select
 
-from crema.accounts.models import User
 from crema.cart import service as carts
 from crema.cart.models import Cart, CartItem
-from crema.cart.queries import StoredItem
+from crema.cart.queries import ITEM_COLUMNS, StoredItem, stored_item
+from crema.db.driver import Writer
 from crema.db.session import Sessions
+from crema.db.statement import Statement
 from crema.orders import queries, routes
 from crema.orders.models import Order, OrderEvent, OrderLine
 from crema.orders.service import placing
-from crema.web import idempotency
+from crema.orders.service.letters import Customer
+from crema.web.listing import created
 from factories.orders import make_shop, make_simple_product, place
 from fixtures.app import connect
 from fixtures.people import make_person
@@ -78,14 +80,18 @@ async def test_r1_reading_the_cart_before_emptying_it_would_sell_it_twice(
 ) -> None:
     """The twin: read, then delete, and no lock on the person."""
 
-    async def take_unguarded(session: Any, *, user_id: UUID) -> tuple[list[StoredItem], None]:
-        items = list(await session.scalars(select(CartItem).join(Cart).where(Cart.user_id == user_id)))
-        await asyncio.sleep(0.05)  # what the guard has to withstand
-        await session.execute(delete(CartItem).where(CartItem.id.in_([item.id for item in items])))
-        return [StoredItem(i.id, i.product_id, i.size_id, (), i.note, i.quantity) for i in items], None
+    reading = Statement(select(*ITEM_COLUMNS).join(Cart).where(Cart.user_id == bindparam("user_id")))
+    deleting = Statement(delete(CartItem).where(CartItem.id == bindparam("item_id")))
 
-    async def no_lock(session: Any, user_id: UUID) -> Any:
-        return await session.get_one(User, user_id)
+    async def take_unguarded(tx: Writer, *, user_id: UUID) -> tuple[list[StoredItem], None]:
+        items = [stored_item(row) for row in await reading.rows(tx, user_id=user_id)]
+        await asyncio.sleep(0.05)  # what the guard has to withstand
+        for item in items:
+            await deleting.rows(tx, item_id=item.id)
+        return items, None
+
+    async def no_lock(*_: Any) -> Customer:
+        return Customer("somebody@example.com", "en", None)
 
     monkeypatch.setattr(carts, "take", take_unguarded)
     monkeypatch.setattr(placing, "_lock_person", no_lock)
@@ -152,7 +158,8 @@ async def test_r8_without_the_record_one_key_would_be_many_orders(
     """The twin: the key is ignored."""
 
     async def forgetful(*_: Any, create: Any, **__: Any) -> Any:
-        return idempotency._created(*idempotency._rendered(await create()))
+        made, location = await create()
+        return created(made.model_dump_json(), location)
 
     monkeypatch.setattr(routes, "create_once", forgetful)
 

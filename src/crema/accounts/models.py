@@ -94,7 +94,7 @@ class User(Base):
     name: Mapped[str | None] = mapped_column(String(120))
     phone: Mapped[str | None] = mapped_column(String(20))
     password_hash: Mapped[str | None]
-    role_id: Mapped[UUID] = mapped_column(ForeignKey("roles.id", ondelete="RESTRICT"), index=True)
+    role_id: Mapped[UUID] = mapped_column(ForeignKey("roles.id", ondelete="RESTRICT"))
     language: Mapped[str] = mapped_column(String(2), server_default="en")
     is_active: Mapped[bool] = mapped_column(server_default="true")
     verified_at: Mapped[datetime | None]
@@ -135,6 +135,7 @@ class User(Base):
 
 Index("uq_users_email_lower", func.lower(User.email), unique=True)
 Index("ix_users_unverified", User.created_at, User.id, postgresql_where=User.verified_at.is_(None))
+Index("ix_users_role_id_id", User.role_id, User.id)
 Index("ix_users_is_active", User.is_active, User.created_at, User.id)
 Index("ix_users_created_at_id", User.created_at, User.id)
 Index("ix_users_updated_at_id", User.updated_at, User.id)

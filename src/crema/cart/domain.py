@@ -57,6 +57,11 @@ class Configured:
     options: tuple[ChosenOption, ...]
 
     @property
+    def size_id(self) -> UUID | None:
+        """Which size it is, of a product that has some."""
+        return self.size.id if self.size else None
+
+    @property
     def unit_price(self) -> Decimal:
         """Price of one, all choices included."""
         delta = self.size.price_delta if self.size else Decimal(0)
@@ -201,7 +206,7 @@ def price_item(
         id=item_id,
         product_id=product.id,
         name=product.name,
-        size_id=configured.size.id if configured and configured.size else size_id,
+        size_id=(configured and configured.size_id) or size_id,
         size_name=configured.size.name if configured and configured.size else None,
         options=configured.options if configured else (),
         choices=tuple(choices),

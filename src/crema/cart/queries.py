@@ -8,14 +8,14 @@ from uuid import UUID
 
 import asyncpg
 from sqlalchemy import bindparam, select
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.cart import domain
 from crema.cart.domain import Choice, PricedItem
 from crema.cart.models import Cart, CartItem
 from crema.core.errors import NotFoundError
-from crema.db.statement import Statement
+from crema.db.statement import Statement, Where
 from crema.menu import queries as menu
+from crema.menu.models import Product, ProductDocument
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,44 +73,49 @@ ITEM_COLUMNS: Final = (
     CartItem.note,
     CartItem.quantity,
 )
-_ITEMS_OF_CART: Final = select(*ITEM_COLUMNS).where(CartItem.cart_id == bindparam("cart_id"))
-_ITEMS: Final = Statement(_ITEMS_OF_CART.order_by(CartItem.id))
-_ITEM: Final = Statement(_ITEMS_OF_CART.where(CartItem.id == bindparam("item_id")))
+_THIS_CART: Final = CartItem.cart_id == bindparam("cart_id")
+_ITEM: Final = Statement(select(*ITEM_COLUMNS).where(_THIS_CART, CartItem.id == bindparam("item_id")))
+_PRICED_ITEMS: Final = Statement(
+    select(*ITEM_COLUMNS, *menu.PRICING_COLUMNS)
+    .join(Product, Product.id == CartItem.product_id)
+    .outerjoin(ProductDocument, ProductDocument.product_id == Product.id)
+    .where(_THIS_CART)
+    .order_by(CartItem.id)
+)
 _CART: Final = Statement(select(Cart.id, Cart.shop_id, Cart.updated_at).where(Cart.user_id == bindparam("user_id")))
 
 
-async def find_cart(session: AsyncSession, user_id: UUID) -> OpenCart | None:
+async def find_cart(where: Where, user_id: UUID) -> OpenCart | None:
     """Find a person's cart, if they have one already."""
-    row = await _CART.row(session, user_id=user_id)
+    row = await _CART.row(where, user_id=user_id)
     return None if row is None else OpenCart(*row)
 
 
-async def price_cart(session: AsyncSession, *, cart: OpenCart, currency: str) -> PricedCart:
-    """Read the cart's lines and price them against today's menu."""
-    items = [stored_item(row) for row in await _ITEMS.rows(session, cart_id=cart.id)]
-    products = await menu.load_for_pricing(session, {item.product_id for item in items})
+async def price_cart(where: Where, *, cart: OpenCart, currency: str) -> PricedCart:
+    """Read the cart's lines and price them against today's menu, in one statement."""
+    rows = await _PRICED_ITEMS.rows(where, cart_id=cart.id)
     return PricedCart(
         id=cart.id,
         shop_id=cart.shop_id,
         items=[
             domain.price_item(
-                products[item.product_id],
+                product,
                 item_id=item.id,
                 size_id=item.size_id,
                 choices=item.choices,
                 note=item.note,
                 quantity=item.quantity,
             )
-            for item in items
+            for item, product in ((stored_item(row), menu.priced(row)) for row in rows)
         ],
         currency=currency,
         updated_at=cart.updated_at,
     )
 
 
-async def get_item(session: AsyncSession, *, cart_id: UUID, item_id: UUID) -> StoredItem:
+async def get_item(where: Where, *, cart_id: UUID, item_id: UUID) -> StoredItem:
     """Find a line of this cart, and of no other."""
-    row = await _ITEM.row(session, cart_id=cart_id, item_id=item_id)
+    row = await _ITEM.row(where, cart_id=cart_id, item_id=item_id)
     if row is None:
         raise NotFoundError
     return stored_item(row)

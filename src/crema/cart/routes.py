@@ -9,28 +9,35 @@ from crema.cart import queries, service
 from crema.cart.deps import Currency
 from crema.cart.schemas import AddToCart, CartOut, ChangeItem, ChooseShop
 from crema.web.clock import Now
+from crema.web.direct import direct as new_direct
+from crema.web.listing import created, document
 from crema.web.problem import refusals
 from crema.web.routing import router as new_router
-from crema.web.transaction import Transaction
+from crema.web.transaction import Transaction, Writes
 
 router = new_router("Cart")
+direct = new_direct("Cart")
 
 
-@router.get("/cart", summary="See the cart", responses=refusals(401, 403, 422))
-async def see_cart(tx: Transaction, actor: Person, now: Now, currency: Currency) -> CartOut:
+@direct.get("/cart", summary="See the cart", response_model=CartOut, responses=refusals(401, 403, 422))
+async def see_cart(tx: Writes, actor: Person, now: Now, currency: Currency) -> Response:
     """Prices are today's; what went off the menu is marked, not dropped."""
     cart = await service.open_cart(tx, user_id=actor.user_id, now=now)
-    return CartOut.model_validate(await queries.price_cart(tx, cart=cart, currency=currency))
+    priced = await queries.price_cart(tx, cart=cart, currency=currency)
+    return document(CartOut.model_validate(priced).model_dump_json())
 
 
-@router.post("/cart", status_code=201, summary="Add to the cart", responses=refusals(401, 403, 404, 409, 422))
-async def add_to_cart(
-    body: AddToCart, response: Response, tx: Transaction, actor: Person, now: Now, currency: Currency
-) -> CartOut:
+@direct.post(
+    "/cart",
+    status_code=201,
+    summary="Add to the cart",
+    response_model=CartOut,
+    responses=refusals(401, 403, 404, 409, 422),
+)
+async def add_to_cart(body: AddToCart, tx: Writes, actor: Person, now: Now, currency: Currency) -> Response:
     """The same configuration again adds to its quantity."""
-    cart = await service.add(tx, user_id=actor.user_id, wanted=body, now=now)
-    response.headers["Location"] = "/cart"
-    return CartOut.model_validate(await queries.price_cart(tx, cart=cart, currency=currency))
+    cart = await service.add(tx, user_id=actor.user_id, wanted=body, currency=currency, now=now)
+    return created(CartOut.model_validate(cart).model_dump_json(), "/cart")
 
 
 @router.put("/cart/shop", summary="Choose the shop", responses=refusals(401, 403, 404, 422))
@@ -43,8 +50,9 @@ async def choose_shop(body: ChooseShop, tx: Transaction, actor: Person, now: Now
 async def change_item(
     item_id: UUID, body: ChangeItem, tx: Transaction, actor: Person, now: Now, currency: Currency
 ) -> CartOut:
-    cart = await service.change(tx, user_id=actor.user_id, item_id=item_id, changes=body, now=now)
-    return CartOut.model_validate(await queries.price_cart(tx, cart=cart, currency=currency))
+    return CartOut.model_validate(
+        await service.change(tx, user_id=actor.user_id, item_id=item_id, changes=body, currency=currency, now=now)
+    )
 
 
 @router.delete("/cart/{item_id}", status_code=204, summary="Remove an item", responses=refusals(401, 403, 404, 422))

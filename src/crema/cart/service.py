@@ -7,18 +7,18 @@ from operator import attrgetter
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, func, inspect, select, update
+from sqlalchemy import bindparam, delete, inspect, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.cart import domain, queries
 from crema.cart.domain import MAX_LINES, MAX_QUANTITY, Choice, ItemUnavailableError
 from crema.cart.models import Cart, CartItem
-from crema.cart.queries import OpenCart, StoredItem
+from crema.cart.queries import OpenCart, PricedCart, StoredItem
 from crema.cart.schemas import AddToCart, ChangeItem
 from crema.core.errors import ConflictError, InvalidError, NotFoundError
 from crema.db.base import new_id
-from crema.db.statement import Statement
+from crema.db.statement import Statement, Where
 from crema.menu import queries as menu
 from crema.menu.domain import PricedProduct
 from crema.shops import queries as shops
@@ -38,12 +38,12 @@ class CartFullError(ConflictError):
     title = f"A cart takes at most {MAX_LINES} different items."
 
 
-async def open_cart(session: AsyncSession, *, user_id: UUID, now: datetime) -> OpenCart:
+async def open_cart(where: Where, *, user_id: UUID, now: datetime) -> OpenCart:
     """Give the person's cart, made at first use."""
-    return await queries.find_cart(session, user_id) or await _lock_cart(session, user_id=user_id, now=now)
+    return await queries.find_cart(where, user_id) or await _lock_cart(where, user_id=user_id, now=now)
 
 
-_LOCK: Final = Statement(
+_LOCKED: Final = (
     insert(Cart)
     .values(
         id=bindparam("new_id"),
@@ -54,64 +54,51 @@ _LOCK: Final = Statement(
     .on_conflict_do_update(index_elements=["user_id"], set_={"updated_at": bindparam("now")})
     .returning(Cart.id, Cart.shop_id, Cart.updated_at)
 )
+_LOCK: Final = Statement(_LOCKED)
 
 
-async def _lock_cart(session: AsyncSession, *, user_id: UUID, now: datetime) -> OpenCart:
+async def _lock_cart(where: Where, *, user_id: UUID, now: datetime) -> OpenCart:
     """Give the person's cart, made at need, its row locked until the transaction ends."""
-    (row,) = await _LOCK.rows(session, new_id=new_id(), owner_id=user_id, now=now)
+    (row,) = await _LOCK.rows(where, new_id=new_id(), owner_id=user_id, now=now)
     return OpenCart(*row)
 
 
-async def add(session: AsyncSession, *, user_id: UUID, wanted: AddToCart, now: datetime) -> OpenCart:
-    """Put a configured product into the cart; an equal one that is there already grows."""
-    product = await _orderable(session, wanted.product_id)
+async def add(where: Where, *, user_id: UUID, wanted: AddToCart, currency: str, now: datetime) -> PricedCart:
+    """Put a configured product into the cart; an equal one that is there already grows. Give the cart as it is then."""
+    product = await _orderable(where, wanted.product_id)
     choices = domain.complete(product, wanted.choices())
     configured = domain.configure(product, size_id=wanted.size_id, choices=choices)
 
-    cart = await _lock_cart(session, user_id=user_id, now=now)
-    await _put(
-        session,
-        cart=cart,
-        product_id=product.id,
-        size_id=configured.size.id if configured.size else None,
-        choices=choices,
-        note=wanted.note,
-        quantity=wanted.quantity,
-        now=now,
-    )
-    return cart
+    item = StoredItem(new_id(), product.id, configured.size_id, choices, wanted.note, wanted.quantity)
+    return await _put(where, item, user_id=user_id, currency=currency, now=now)
 
 
 async def change(
-    session: AsyncSession, *, user_id: UUID, item_id: UUID, changes: ChangeItem, now: datetime
-) -> OpenCart:
-    """Change one item; when it becomes equal to another, the two merge."""
-    cart = await _lock_cart(session, user_id=user_id, now=now)
-    item = await queries.get_item(session, cart_id=cart.id, item_id=item_id)
-    product = await _orderable(session, item.product_id)
+    where: Where, *, user_id: UUID, item_id: UUID, changes: ChangeItem, currency: str, now: datetime
+) -> PricedCart:
+    """Change one item; when it becomes equal to another, the two merge. Give the cart as it is then."""
+    cart = await _lock_cart(where, user_id=user_id, now=now)
+    item = await queries.get_item(where, cart_id=cart.id, item_id=item_id)
+    product = await _orderable(where, item.product_id)
 
     sent = changes.changes()
     choices = domain.complete(product, changes.choices()) if "options" in sent else item.choices
-    size_id = sent.get("size_id", item.size_id)
-    configured = domain.configure(product, size_id=size_id, choices=choices)
+    configured = domain.configure(product, size_id=sent.get("size_id", item.size_id), choices=choices)
 
-    await _DELETE.rows(session, item_id=item.id)
-    await _put(
-        session,
-        cart=cart,
-        item_id=item.id,
-        product_id=product.id,
-        size_id=configured.size.id if configured.size else None,
-        choices=choices,
-        note=sent.get("note", item.note),
-        quantity=sent.get("quantity", item.quantity),
-        now=now,
+    await _DELETE.rows(where, item_id=item.id)
+    changed = StoredItem(
+        item.id,
+        product.id,
+        configured.size_id,
+        choices,
+        sent.get("note", item.note),
+        sent.get("quantity", item.quantity),
     )
-    return cart
+    return await _put(where, changed, user_id=user_id, currency=currency, now=now)
 
 
-async def _orderable(session: AsyncSession, product_id: UUID) -> PricedProduct:
-    product = (await menu.load_for_pricing(session, {product_id})).get(product_id)
+async def _orderable(where: Where, product_id: UUID) -> PricedProduct:
+    product = (await menu.load_for_pricing(where, {product_id})).get(product_id)
     if product is None or product.is_archived:
         raise NotFoundError
     if not product.is_active:
@@ -119,46 +106,50 @@ async def _orderable(session: AsyncSession, product_id: UUID) -> PricedProduct:
     return product
 
 
-_ROW: Final = insert(CartItem).values({name: bindparam(name) for name, _ in inspect(CartItem).columns.items()})
-_GROWN: Final = CartItem.quantity + _ROW.excluded.quantity
-_PUT: Final = Statement(
-    _ROW.on_conflict_do_update(
-        index_elements=["cart_id", "configuration"], set_={"quantity": _GROWN}, where=_GROWN <= MAX_QUANTITY
-    ).returning(CartItem.id)
+_CART: Final = _LOCKED.cte("cart")
+_VALUES: Final = {name: column for name, column in inspect(CartItem).columns.items() if name != "cart_id"}
+_NEW: Final = insert(CartItem).from_select(
+    ["cart_id", *_VALUES],
+    select(_CART.c.id, *(bindparam(f"item_{name}", type_=column.type) for name, column in _VALUES.items())),
 )
-_COUNT: Final = Statement(select(func.count()).where(CartItem.cart_id == bindparam("cart_id")))
+_GROWN: Final = CartItem.quantity + _NEW.excluded.quantity
+_ITEM: Final = (
+    _NEW.on_conflict_do_update(
+        index_elements=["cart_id", "configuration"], set_={"quantity": _GROWN}, where=_GROWN <= MAX_QUANTITY
+    )
+    .returning(CartItem.id)
+    .cte("item")
+)
+_PUT: Final = Statement(select(_CART, _ITEM.c.id.label("item_id")).select_from(_CART.outerjoin(_ITEM, true())))
 _DELETE: Final = Statement(delete(CartItem).where(CartItem.id == bindparam("item_id")))
 
 
-async def _put(  # noqa: PLR0913 - a line of a cart has this many parts
-    session: AsyncSession,
-    *,
-    cart: OpenCart,
-    product_id: UUID,
-    size_id: UUID | None,
-    choices: Sequence[Choice],
-    note: str,
-    quantity: int,
-    now: datetime,
-    item_id: UUID | None = None,
-) -> None:
-    placed = await _PUT.row(
-        session,
-        id=item_id or new_id(),
-        cart_id=cart.id,
-        product_id=product_id,
-        size_id=size_id,
-        options=stored(choices),
-        note=note,
-        quantity=quantity,
-        configuration=domain.digest(product_id=product_id, size_id=size_id, choices=choices, note=note),
-        created_at=now,
+async def _put(where: Where, item: StoredItem, *, user_id: UUID, currency: str, now: datetime) -> PricedCart:
+    """Lock the person's cart and put a line into it, in one statement; then read the cart."""
+    configuration = domain.digest(
+        product_id=item.product_id, size_id=item.size_id, choices=item.choices, note=item.note
     )
+    (row,) = await _PUT.rows(
+        where,
+        new_id=new_id(),
+        owner_id=user_id,
+        now=now,
+        item_id=item.id,
+        item_product_id=item.product_id,
+        item_size_id=item.size_id,
+        item_options=stored(item.choices),
+        item_note=item.note,
+        item_quantity=item.quantity,
+        item_configuration=configuration,
+        item_created_at=now,
+    )
+    *cart, placed = row
     if placed is None:
         raise QuantityLimitError
-    ((lines,),) = await _COUNT.rows(session, cart_id=cart.id)
-    if lines > MAX_LINES:
+    priced = await queries.price_cart(where, cart=OpenCart(*cart), currency=currency)
+    if len(priced.items) > MAX_LINES:
         raise CartFullError
+    return priced
 
 
 def stored(choices: Sequence[Choice]) -> list[dict[str, Any]]:
@@ -166,11 +157,11 @@ def stored(choices: Sequence[Choice]) -> list[dict[str, Any]]:
     return [{"option_id": str(choice.option_id), "quantity": choice.quantity} for choice in choices]
 
 
-async def remove(session: AsyncSession, *, user_id: UUID, item_id: UUID, now: datetime) -> None:
+async def remove(where: Where, *, user_id: UUID, item_id: UUID, now: datetime) -> None:
     """Take one item out."""
-    cart = await _lock_cart(session, user_id=user_id, now=now)
-    item = await queries.get_item(session, cart_id=cart.id, item_id=item_id)
-    await _DELETE.rows(session, item_id=item.id)
+    cart = await _lock_cart(where, user_id=user_id, now=now)
+    item = await queries.get_item(where, cart_id=cart.id, item_id=item_id)
+    await _DELETE.rows(where, item_id=item.id)
 
 
 async def clear(session: AsyncSession, *, user_id: UUID, now: datetime) -> None:
@@ -194,12 +185,12 @@ _TAKE: Final = Statement(
 )
 
 
-async def take(session: AsyncSession, *, user_id: UUID) -> tuple[list[StoredItem], UUID | None]:
+async def take(where: Where, *, user_id: UUID) -> tuple[list[StoredItem], UUID | None]:
     """Empty the cart and give what was in it, and its shop.
 
     One statement, so that two orders never take the same item: a rival waits on the cart's row, then finds the lines
     gone and gets none. Should the caller's transaction fail, everything is back.
     """
-    rows = await _TAKE.rows(session, user_id=user_id)
+    rows = await _TAKE.rows(where, user_id=user_id)
     items = sorted(map(queries.stored_item, rows), key=attrgetter("id"))
     return items, rows[0]["shop_id"] if rows else None

@@ -15,7 +15,7 @@ from asyncpg.transaction import Transaction
 from sqlalchemy import PoolProxiedConnection, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from crema.db.events import Event
+from crema.db.events import Bus, Event
 from crema.db.session import SETTINGS, Sessions
 
 _WAIT_SECONDS: Final = 2
@@ -100,7 +100,7 @@ class Writer:
 
     def __init__(self, sessions: Sessions) -> None:
         self._bind = sessions.kw["bind"]
-        self._bus = sessions.kw["info"]["bus"]
+        self._bus: Bus | None = (sessions.kw.get("info") or {}).get("bus")
         self._pooled: PoolProxiedConnection | None = None
         self._driver: Any = None
         self._transaction: Transaction | None = None

@@ -70,10 +70,20 @@ class EventSession(Session):
     """A session whose events leave with its commit."""
 
 
-def publish(session: AsyncSession, *, topics: Sequence[str], frame: dict[str, Any] | None = None) -> None:
-    """Send an event when the session commits; a rollback forgets it."""
-    if session.info.get("bus") is not None:
-        session.info.setdefault("events", []).append(Event(tuple(topics), frame))
+class Transaction(Protocol):
+    """One that is no session's."""
+
+    def publish(self, event: Event) -> None:
+        """Send an event at the commit."""
+
+
+def publish(tx: AsyncSession | Transaction, *, topics: Sequence[str], frame: dict[str, Any] | None = None) -> None:
+    """Send an event when the transaction commits; a rollback forgets it."""
+    event = Event(tuple(topics), frame)
+    if not isinstance(tx, AsyncSession):
+        tx.publish(event)
+    elif tx.info.get("bus") is not None:
+        tx.info.setdefault("events", []).append(event)
 
 
 @orm_events.listens_for(EventSession, "after_commit")

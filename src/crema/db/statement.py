@@ -4,11 +4,12 @@ Measured on one row: 72 µs of CPU on the driver, 232 µs through a session for 
 before, 354 µs for one built anew.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import asyncpg
-from sqlalchemy import Delete, Insert, Select, Update, bindparam, insert, inspect
+from sqlalchemy import ARRAY, Delete, FromClause, Insert, Select, Update, bindparam, func, inspect, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -16,7 +17,6 @@ from crema.db.base import Base
 from crema.db.driver import Reader, driver_of
 
 _DIALECT: Final = dialect()  # type: ignore[no-untyped-call]
-
 
 Where: TypeAlias = Reader | AsyncSession
 """In a session a statement is part of its transaction, but doesn't see what waits there for its flush."""
@@ -45,11 +45,6 @@ class Statement:
         rows = await self.rows(where, **values)
         return rows[0] if rows else None
 
-    async def many(self, session: AsyncSession, values: Iterable[Mapping[str, Any]]) -> None:
-        """Run it once for each of `values`, in one round trip; all or none."""
-        driver = await driver_of(session)
-        await driver.executemany(self.sql, [self._arguments(each) for each in values])
-
     def _arguments(self, values: Mapping[str, Any]) -> list[Any]:
         given = self._given | values
         for name, process in self._processors.items():
@@ -57,14 +52,40 @@ class Statement:
         return [given[name] for name in self._names]
 
 
+class Rows:
+    """Rows for one INSERT of any number of them: `source` reads them from arrays, an array a column."""
+
+    def __init__(self, model: type[Base], names: Collection[str]) -> None:
+        columns = inspect(model).columns
+        self._arrays = {f"{model.__tablename__}_{name}": name for name in names}
+        arrays = [
+            bindparam(array, type_=ARRAY(columns[name].type, dimensions=1)) for array, name in self._arrays.items()
+        ]
+        self.source: FromClause = func.unnest(*arrays).table_valued(*names).render_derived()
+        self.insertion = insert(model).from_select([columns[name] for name in names], select(self.source))
+
+    def values(self, rows: Sequence[Any]) -> dict[str, list[Any]]:
+        """Take the values of the statement from the attributes of these objects."""
+        return {array: [getattr(row, name) for row in rows] for array, name in self._arrays.items()}
+
+
 class Insertion:
-    """An INSERT of objects of one model that no session knows. What the database computes they don't learn."""
+    """One INSERT of new objects of several models, which no session knows. They don't learn what the database adds."""
 
-    def __init__(self, model: type[Base]) -> None:
-        columns = inspect(model).columns.items()
-        self._names = [name for name, column in columns if not getattr(column.default, "is_clause_element", False)]
-        self._statement = Statement(insert(model).values({name: bindparam(name) for name in self._names}))
+    def __init__(self, *models: type[Base]) -> None:
+        self._rows = [Rows(model, _written(model)) for model in models]
+        *others, last = (rows.insertion for rows in self._rows)
+        self._statement = Statement(last.add_cte(*(each.cte() for each in others)))
 
-    async def of(self, session: AsyncSession, objects: Sequence[Base]) -> None:
-        """Insert them in one round trip; all or none."""
-        await self._statement.many(session, [{name: getattr(each, name) for name in self._names} for each in objects])
+    async def of(self, where: Where, *objects: Sequence[Base]) -> None:
+        """Insert them, a sequence a model, in one round trip; all or none."""
+        values: dict[str, Any] = {}
+        for rows, some in zip(self._rows, objects, strict=True):
+            values |= rows.values(some)
+        await self._statement.rows(where, **values)
+
+
+def _written(model: type[Base]) -> list[str]:
+    """Name the columns that we give values, not the database."""
+    columns = inspect(model).columns.items()
+    return [name for name, column in columns if not getattr(column.default, "is_clause_element", False)]

@@ -7,7 +7,7 @@ from typing import Any, Final
 from uuid import UUID, uuid4
 
 from obstore.store import ObjectStore
-from sqlalchemy import exists, select
+from sqlalchemy import exists, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts.domain import ADMIN, PERMISSIONS, Actor
@@ -54,7 +54,7 @@ async def seed(session: AsyncSession, *, chain: Chain, passwords: Passwords, now
         if product.slug not in known:
             wanted = _product(product, categories, ingredients, groups)
             await create_product(session, wanted=wanted, now=now)
-    await jobs.enqueue(session, PAINT, [{}], queue="housekeeping")
+    await session.execute(select(jobs.defer(PAINT, queue="housekeeping", arguments=func.jsonb_build_object())))
     password_hash = await passwords.hash(chain.demo_password)
     for account in chain.accounts:
         await make_person(

@@ -1,5 +1,7 @@
 """Every SELECT about orders, and who sees which."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -8,6 +10,7 @@ from sqlalchemy import BigInteger, ColumnElement, Select, Text, bindparam, cast,
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload, selectinload
 
+from crema.accounts import queries as accounts
 from crema.accounts.domain import Actor
 from crema.core.errors import NotFoundError
 from crema.core.page import Page
@@ -21,9 +24,11 @@ from crema.db.listing import (
     UuidField,
     paginate,
 )
-from crema.db.statement import Statement
+from crema.db.statement import Statement, Where
 from crema.orders.domain import OPEN, Status
 from crema.orders.models import Order, OrderEvent
+from crema.shops import queries as shops
+from crema.shops.models import Shop
 
 ORDERS: Final = Listing(
     fields={
@@ -110,15 +115,33 @@ async def list_history(session: AsyncSession, *, order_id: UUID, query: ListQuer
     return await paginate(session, select(OrderEvent).where(OrderEvent.order_id == order_id), query)
 
 
-_COUNT_OPEN: Final = Statement(
-    select(func.count()).where(Order.user_id == bindparam("user_id"), or_(*(Order.status == status for status in OPEN)))
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What placing an order has to know: the shop, who is told besides the customer, and what they have open."""
+
+    shop: Shop
+    admins: Sequence[Sequence[str]]
+    open_orders: int
+
+
+_IS_OPEN: Final = or_(*(Order.status == status for status in OPEN))
+_OPEN_ORDERS: Final = select(func.count()).where(Order.user_id == bindparam("user_id"), _IS_OPEN).scalar_subquery()
+_ANYWHERE: Final = shops.ACTIVE.add_columns(
+    accounts.admin_recipients().label("admins"), _OPEN_ORDERS.label("open_orders")
 )
+_AT_SHOP: Final = Statement(_ANYWHERE.where(Shop.id == bindparam("shop_id")))
+_AT_THE_FIRST_TWO: Final = Statement(_ANYWHERE.limit(2))
 
 
-async def count_open(session: AsyncSession, *, user_id: UUID) -> int:
-    """Count a person's orders in progress."""
-    number: int = (await _COUNT_OPEN.rows(session, user_id=user_id))[0][0]
-    return number
+async def find_circumstances(where: Where, *, shop_id: UUID | None, user_id: UUID) -> Circumstances | None:
+    """Load what placing an order has to know; without a shop_id at the chain's only shop, None if it has several."""
+    if shop_id is None:
+        rows = await _AT_THE_FIRST_TWO.rows(where, user_id=user_id)
+    elif not (rows := await _AT_SHOP.rows(where, user_id=user_id, shop_id=shop_id)):
+        raise NotFoundError
+    if len(rows) != 1:
+        return None
+    return Circumstances(shops.shop_of(rows[0]), rows[0]["admins"] or (), rows[0]["open_orders"])
 
 
 async def list_ready_for_update(session: AsyncSession, *, limit: int) -> list[Order]:

@@ -5,8 +5,6 @@ from uuid import UUID
 from fastapi import Request, Response
 
 from crema.accounts.deps import Person
-from crema.cart import queries as carts
-from crema.cart import service as cart_service
 from crema.orders import queries
 from crema.orders.deps import OrderRules
 from crema.orders.queries import HISTORY, ORDERS
@@ -21,16 +19,18 @@ from crema.orders.schemas import (
 )
 from crema.orders.service import editing, moving, placing
 from crema.web.clock import Now
+from crema.web.direct import direct as new_direct
 from crema.web.idempotency import IdempotencyKey, create_once
 from crema.web.listing import PageOut, answer, listing_parameters
 from crema.web.problem import refusals
 from crema.web.routing import router as new_router
-from crema.web.transaction import Transaction
+from crema.web.transaction import Transaction, Writes
 
 router = new_router("Orders")
+direct = new_direct("Orders")
 
 
-@router.post(
+@direct.post(
     "/order",
     status_code=201,
     response_model=OrderOut,
@@ -40,7 +40,7 @@ router = new_router("Orders")
 async def place_order(
     body: PlaceOrder,
     request: Request,
-    tx: Transaction,
+    tx: Writes,
     actor: Person,
     now: Now,
     rules: OrderRules,
@@ -120,11 +120,9 @@ async def reorder(
     order_id: UUID, response: Response, tx: Transaction, actor: Person, now: Now, rules: OrderRules
 ) -> ReorderOut:
     """Today's prices apply; `skipped` tells what is no longer to be had."""
-    skipped = await editing.reorder(tx, actor=actor, order_id=order_id, now=now)
-    cart = await cart_service.open_cart(tx, user_id=actor.user_id, now=now)
+    cart, skipped = await editing.reorder(tx, actor=actor, order_id=order_id, currency=rules.currency, now=now)
     response.headers["Location"] = "/cart"
-    priced = await carts.price_cart(tx, cart=cart, currency=rules.currency)
-    return ReorderOut.model_validate({"cart": priced, "skipped": skipped})
+    return ReorderOut.model_validate({"cart": cart, "skipped": skipped})
 
 
 @router.get(

@@ -1,9 +1,10 @@
 """Every SELECT about shops, and who sees which."""
 
+import json
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -16,6 +17,7 @@ from sqlalchemy import (
     Integer,
     Numeric,
     Select,
+    Text,
     Uuid,
     any_,
     bindparam,
@@ -142,22 +144,29 @@ async def get_visible_shop(session: AsyncSession, shop_id: UUID, *, permissions:
 _WEEK: Final = (OpeningInterval.weekday, OpeningInterval.opens_minute, OpeningInterval.closes_minute)
 _COLUMNS: Final = (
     *Shop.__table__.columns,
-    select(func.jsonb_agg(aggregate_order_by(func.jsonb_build_array(*_WEEK), *_WEEK)))
+    select(cast(func.jsonb_agg(aggregate_order_by(func.jsonb_build_array(*_WEEK), *_WEEK)), Text))
     .where(OpeningInterval.shop_id == Shop.id)
     .scalar_subquery()
     .label("week"),
 )
-_ACTIVE: Final = select(*_COLUMNS).where(Shop.is_active)
-_ACTIVE_SHOP: Final = Statement(_ACTIVE.where(Shop.id == bindparam("shop_id")))
-_ALL_ACTIVE: Final = Statement(_ACTIVE.order_by(fold(Shop.name), Shop.id))
+ACTIVE: Final = select(*_COLUMNS).where(Shop.is_active)
+"""Active shops with their weeks: `shop_of` reads such rows."""
+_ACTIVE_SHOP: Final = Statement(ACTIVE.where(Shop.id == bindparam("shop_id")))
+_ALL_ACTIVE: Final = Statement(ACTIVE.order_by(fold(Shop.name), Shop.id))
 
 
-def _shop_of(row: asyncpg.Record) -> Shop:
-    """Make a shop of its columns and its week; no session knows it."""
-    shop = Shop(**{column.name: row[column.name] for column in Shop.__table__.columns})
+def shop_of(row: asyncpg.Record) -> Shop:
+    """Make a shop of a row that begins with its columns and its week. For reading only: all who ask share it."""
+    return _shop_of(row[: len(_COLUMNS)])
+
+
+@lru_cache(1_000)
+def _shop_of(values: tuple[Any, ...]) -> Shop:
+    *columns, week = values
+    shop = Shop(**dict(zip(Shop.__table__.columns.keys(), columns, strict=True)))
     shop.opening_intervals = [
         OpeningInterval(weekday=weekday, opens_minute=opens, closes_minute=closes)
-        for weekday, opens, closes in row["week"] or ()
+        for weekday, opens, closes in json.loads(week or "[]")
     ]
     return shop
 
@@ -167,7 +176,7 @@ async def get_active_shop(where: Where, shop_id: UUID) -> Shop:
     row = await _ACTIVE_SHOP.row(where, shop_id=shop_id)
     if row is None:
         raise NotFoundError
-    return _shop_of(row)
+    return shop_of(row)
 
 
 _TAKES_ORDERS: Final = Statement(select(Shop.id).where(Shop.id == bindparam("shop_id"), Shop.is_active))
@@ -191,7 +200,7 @@ async def get_shop_for_update(session: AsyncSession, shop_id: UUID) -> Shop:
 
 async def list_all_active(where: Where) -> list[Shop]:
     """Load every active shop of the chain with its week, by name, for reading only."""
-    return [_shop_of(row) for row in await _ALL_ACTIVE.rows(where)]
+    return [shop_of(row) for row in await _ALL_ACTIVE.rows(where)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,22 +226,22 @@ async def list_shops(
         values |= {"latitude": near.latitude, "longitude": near.longitude}
     if open_now is not None:
         # SQL can't tell, across zones and clock changes, and they are few.
-        shops = map(_shop_of, await _visible(sees_all=EDIT in permissions).rows(reader))
+        shops = map(shop_of, await _visible(sees_all=EDIT in permissions).rows(reader))
         values["ids"] = [shop.id for shop in shops if hours_of(shop).is_open(now) is open_now]
     statement = _list(sees_all=EDIT in permissions, is_near=near is not None, is_narrowed=open_now is not None)
     page = await statement.page(reader, query, **values)
-    return page.map(lambda row: ListedShop(_shop_of(row), row["distance_m"]))
+    return page.map(lambda row: ListedShop(shop_of(row), row["distance_m"]))
 
 
 @cache
 def _visible(*, sees_all: bool) -> Statement:
-    return Statement(select(*_COLUMNS) if sees_all else _ACTIVE)
+    return Statement(select(*_COLUMNS) if sees_all else ACTIVE)
 
 
 @cache
 def _list(*, sees_all: bool, is_near: bool, is_narrowed: bool) -> ListStatement:
     distance = _distance_m() if is_near else null()
-    statement = (select(*_COLUMNS) if sees_all else _ACTIVE).add_columns(distance.label("distance_m"))
+    statement = (select(*_COLUMNS) if sees_all else ACTIVE).add_columns(distance.label("distance_m"))
     if is_narrowed:
         statement = statement.where(Shop.id == any_(bindparam("ids", type_=ARRAY(Uuid))))
     return ListStatement(statement)

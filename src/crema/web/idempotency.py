@@ -5,18 +5,20 @@ answers are kept; a refusal may be tried again. Semantics: draft-ietf-httpapi-id
 """
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import Header, Request, Response
 from pydantic import BaseModel
-from sqlalchemy import func, select
-from sqlalchemy.ext.asyncio import AsyncSession
-from starlette.status import HTTP_201_CREATED
+from sqlalchemy import BigInteger, and_, bindparam, func, select
+from sqlalchemy.dialects.postgresql import insert
 
 from crema.core.errors import ConflictError, InvalidError
-from crema.db.idempotency import IdempotencyRecord
+from crema.db.driver import Writer
+from crema.db.idempotency import IdempotencyRecord as Kept
+from crema.db.statement import Statement
+from crema.web.listing import created
 
 RETRY_SECONDS: Final = 1
 
@@ -48,7 +50,7 @@ class KeyInProgressError(ConflictError):
 
 async def create_once(
     request: Request,
-    session: AsyncSession,
+    tx: Writer,
     *,
     user_id: UUID,
     key: str | None,
@@ -57,40 +59,50 @@ async def create_once(
 ) -> Response:
     """Answer 201 with what `create` makes, (object, location); replay it when this key has done it already."""
     if key is None:
-        return _created(*_rendered(await create()))
+        made, location = await create()
+        return created(made.model_dump_json(), location)
 
-    route = f"{request.method} {request.scope['route'].path}"
+    names = {"user_id": user_id, "route": f"{request.method} {request.scope['route'].path}", "key": key}
     request_hash = hashlib.sha256(body.model_dump_json().encode()).digest()
-    # Two at once: the lock tells the second to come again, instead of holding its connection while it waits.
-    lock = func.hashtextextended(f"{user_id}\n{route}\n{key}", 0)
-    if not await session.scalar(select(func.pg_try_advisory_xact_lock(lock))):
+    ((is_claimed, kept_hash, content, location),) = await _CLAIM.rows(tx, lock=_lock_of(names), **names)
+    if not is_claimed:
         raise KeyInProgressError(retry_after=RETRY_SECONDS)
-    kept = await session.get(IdempotencyRecord, (user_id, route, key))
-    if kept is not None:
-        if kept.request_hash != request_hash:
+    if kept_hash is not None:
+        if kept_hash != request_hash:
             raise KeyReusedError
-        return _created(kept.body, kept.location or "", replayed=True)
+        return created(content, location, **{"Idempotency-Replayed": "true"})
 
-    content, location = _rendered(await create())
-    session.add(
-        IdempotencyRecord(
-            user_id=user_id,
-            route=route,
-            key=key,
-            request_hash=request_hash,
-            status=HTTP_201_CREATED,
-            location=location,
-            body=content,
+    made, location = await create()
+    content = made.model_dump_json().encode()
+    record = names | {"request_hash": request_hash, "status": 201, "location": location, "body": content}
+    if not await _RECORD.rows(tx, **record):  # the first ended between our look and our claim
+        raise KeyInProgressError(retry_after=RETRY_SECONDS)
+    return created(content, location)
+
+
+def _lock_of(names: Mapping[str, object]) -> int:
+    """Number a key for PostgreSQL, which locks signed 64-bit integers."""
+    digest = hashlib.sha256("\n".join(map(str, names.values())).encode()).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)
+
+
+# Two at once: the lock tells the second to come again, instead of holding its connection while it waits.
+_CLAIMED: Final = select(
+    func.pg_try_advisory_xact_lock(bindparam("lock", type_=BigInteger)).label("is_claimed")
+).subquery()
+_CLAIM: Final = Statement(
+    select(_CLAIMED.c.is_claimed, Kept.request_hash, Kept.body, Kept.location).select_from(
+        _CLAIMED.outerjoin(
+            Kept,
+            and_(Kept.user_id == bindparam("user_id"), Kept.route == bindparam("route"), Kept.key == bindparam("key")),
         )
     )
-    return _created(content, location)
-
-
-def _rendered(made: tuple[BaseModel, str]) -> tuple[bytes, str]:
-    made_object, location = made
-    return made_object.model_dump_json().encode(), location
-
-
-def _created(content: bytes, location: str, *, replayed: bool = False) -> Response:
-    headers = {"Location": location} | ({"Idempotency-Replayed": "true"} if replayed else {})
-    return Response(content, status_code=HTTP_201_CREATED, headers=headers, media_type="application/json")
+)
+_RECORD: Final = Statement(
+    insert(Kept)
+    .values(
+        {name: bindparam(name) for name in ("user_id", "route", "key", "request_hash", "status", "location", "body")}
+    )
+    .on_conflict_do_nothing()
+    .returning(Kept.key)
+)

@@ -70,15 +70,20 @@ def document(content: str | bytes) -> Response:
     return Response(content, media_type="application/json")
 
 
-def pieces(*content: bytes) -> Response:
+def created(content: str | bytes, location: str, **headers: str) -> Response:
+    """Send JSON that is ready of something new, which has its own place."""
+    return Response(content, 201, {"Location": location} | headers, media_type="application/json")
+
+
+def pieces(*content: bytes, **headers: str) -> Response:
     """Send JSON that is ready, in pieces that other answers share: they aren't copied for each."""
 
     async def each() -> AsyncIterator[bytes]:
         for piece in content:
             yield piece
 
-    length = str(sum(map(len, content)))
-    return StreamingResponse(each(), headers={"Content-Length": length}, media_type="application/json")
+    headers |= {"Content-Length": str(sum(map(len, content)))}
+    return StreamingResponse(each(), headers=headers, media_type="application/json")
 
 
 def documents(request: Request, page: Page[str]) -> Response:

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -106,15 +106,21 @@ def conditional(request: Request, response: Response) -> Response:
     etag = headers.get(b"etag") or b'"%s"' % hashlib.sha256(response.body).hexdigest()[:32].encode()
     if b"etag" not in headers:
         response.raw_headers.append((b"etag", etag))
-    if not is_known(request, etag.decode()):
+    if not _is_known(request, etag.decode()):
         return response
     known = Response(status_code=HTTP_304_NOT_MODIFIED)
     known.raw_headers += [each for each in response.raw_headers if each[0] in (b"etag", b"cache-control", b"vary")]
     return known
 
 
-def is_known(request: Request, etag: str) -> bool:
-    """Whether whoever asks has what this tag names."""
+async def unless_known(request: Request, etag: str, make: Callable[[], Awaitable[Response]]) -> Response:
+    """Make an answer only for those who don't have what this tag names."""
+    if _is_known(request, etag):
+        return Response(status_code=HTTP_304_NOT_MODIFIED, headers={"ETag": etag})
+    return await make()
+
+
+def _is_known(request: Request, etag: str) -> bool:
     header = request.headers.get("if-none-match")
     return header is not None and (header == "*" or etag in _tags(header))
 

@@ -18,7 +18,8 @@ from crema.menu.queries.parts import (
     list_overrides,
     load_modifier_groups_locked,
 )
-from crema.menu.queries.pricing import load_for_pricing
+from crema.menu.queries.pricing import COLUMNS as PRICING_COLUMNS
+from crema.menu.queries.pricing import load_for_pricing, priced
 from crema.menu.queries.products import (
     PRODUCTS,
     PUBLIC_PRODUCTS,
@@ -35,6 +36,7 @@ __all__ = [
     "CATEGORIES",
     "INGREDIENTS",
     "MODIFIER_GROUPS",
+    "PRICING_COLUMNS",
     "PRODUCTS",
     "PUBLIC_PRODUCTS",
     "Menu",
@@ -60,4 +62,5 @@ __all__ = [
     "load_menu",
     "load_modifier_groups_locked",
     "load_products",
+    "priced",
 ]

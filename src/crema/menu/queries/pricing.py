@@ -1,33 +1,38 @@
 """Products as plain values, for the cart and orders to price."""
 
 from collections.abc import Collection
-from decimal import Decimal
+from functools import lru_cache
 from typing import Final
 from uuid import UUID
 
+import asyncpg
 from pydantic import TypeAdapter
 from sqlalchemy import ARRAY, Uuid, any_, bindparam, select
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from crema.db.statement import Statement
+from crema.db.statement import Statement, Where
 from crema.menu.domain import PricedProduct
 from crema.menu.models import Product, ProductDocument
+
+COLUMNS: Final = (Product.id, Product.name, Product.price, ProductDocument.full)
+"""Of a product and its document, which archived ones don't have: `priced` reads a row that ends with them."""
 
 _WANTED: Final = any_(bindparam("product_ids", type_=ARRAY(Uuid)))
 _LOCK: Final = Statement(
     select(Product.id).where(Product.id == _WANTED).order_by(Product.id).with_for_update(read=True)
 )
 _PRODUCTS: Final = Statement(
-    select(Product.id, Product.name, Product.price, ProductDocument.full)
+    select(*COLUMNS)
     .outerjoin(ProductDocument, ProductDocument.product_id == Product.id)
     .where(Product.id == _WANTED)
     .order_by(Product.id)
 )
 _DOCUMENT: Final = TypeAdapter(PricedProduct)
+_KEPT: Final = 1_000
+"""Documents that aren't read again, about ten kilobytes each."""
 
 
 async def load_for_pricing(
-    session: AsyncSession, product_ids: Collection[UUID], *, lock: bool = False
+    where: Where, product_ids: Collection[UUID], *, lock: bool = False
 ) -> dict[UUID, PricedProduct]:
     """Load products with all that pricing needs, archived ones too, in one round trip; unknown ids are absent.
 
@@ -38,15 +43,16 @@ async def load_for_pricing(
         return {}
     if lock:
         # Locking in the reading statement would, after a wait, pair the new product with its old document.
-        await _LOCK.rows(session, product_ids=list(product_ids))
-    return {
-        product_id: _archived(product_id, name, price) if document is None else _DOCUMENT.validate_json(document)
-        for product_id, name, price, document in await _PRODUCTS.rows(session, product_ids=list(product_ids))
-    }
+        await _LOCK.rows(where, product_ids=list(product_ids))
+    rows = await _PRODUCTS.rows(where, product_ids=list(product_ids))
+    return {product.id: product for product in map(priced, rows)}
 
 
-def _archived(product_id: UUID, name: str, price: Decimal) -> PricedProduct:
-    """Make a product without a document: it has left the menu."""
+def priced(row: asyncpg.Record) -> PricedProduct:
+    """Read a product of a row that ends with `COLUMNS`. One without a document has left the menu."""
+    *_, product_id, name, price, document = row
+    if document is not None:
+        return _read(document)
     return PricedProduct(
         id=product_id,
         name=name,
@@ -57,3 +63,8 @@ def _archived(product_id: UUID, name: str, price: Decimal) -> PricedProduct:
         sizes=(),
         modifier_groups=(),
     )
+
+
+@lru_cache(_KEPT)
+def _read(document: str) -> PricedProduct:
+    return _DOCUMENT.validate_json(document)

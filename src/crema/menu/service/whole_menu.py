@@ -1,8 +1,8 @@
 """The whole menu as it is sent, kept in memory while nothing of it changes."""
 
 import asyncio
+import hashlib
 from typing import Final
-from uuid import UUID
 
 from crema.db.driver import Reader
 from crema.menu import queries
@@ -16,29 +16,27 @@ class WholeMenu:
     """Reads the menu's version each time, one indexed row, and the menu only when that is another."""
 
     def __init__(self) -> None:
-        self._kept: tuple[UUID | None, bytes] | None = None
+        self._kept = ("", b"")
         self._turn = asyncio.Lock()
 
-    async def version(self, reader: Reader) -> UUID | None:
-        """Tell which menu this moment's is, without reading it; None before the first change."""
-        return await queries.get_menu_version(reader)
+    async def version(self, reader: Reader) -> str:
+        """Name the menu of this moment, without reading it."""
+        return str(await queries.get_menu_version(reader))
 
-    async def read(self, reader: Reader, version: UUID | None) -> tuple[UUID | None, bytes]:
-        """Give the JSON of headings and products as of `version`; None in its place if the menu has changed since.
+    async def read(self, reader: Reader, version: str) -> tuple[str, bytes]:
+        """Give the JSON of headings and products and its name: `version`, if the menu is still that.
 
         Those who find nothing kept take turns, so that a menu is read once however many ask.
         """
-        if kept := self._kept_of(version):
-            return kept
+        if self._kept[0] == version:
+            return self._kept
         async with self._turn:
-            if kept := self._kept_of(version):
-                return kept
+            if self._kept[0] == version:
+                return self._kept
             menu = await queries.load_menu(reader)
             content = MenuOut.parts(headings=menu.headings, products=menu.products).encode()
-            if await queries.get_menu_version(reader) != version:
-                return None, content
-            self._kept = (version, content) if len(content) <= KEPT_BYTES else None
+            if await self.version(reader) != version:
+                # The change may or may not be in what was read.
+                return hashlib.sha256(content).hexdigest(), content
+            self._kept = (version, content) if len(content) <= KEPT_BYTES else ("", b"")
             return version, content
-
-    def _kept_of(self, version: UUID | None) -> tuple[UUID | None, bytes] | None:
-        return self._kept if self._kept is not None and self._kept[0] == version else None

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crema.accounts.domain import Actor
 from crema.cart import service as carts
 from crema.cart.domain import InvalidConfigurationError, ItemUnavailableError
+from crema.cart.queries import PricedCart
 from crema.cart.schemas import AddToCart, ChoiceIn
 from crema.core.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from crema.orders import queries
@@ -97,12 +98,14 @@ def _check_writable(order: Order, *, sent: dict[str, Any], parties: frozenset[Pa
         raise OrderNotEditableError
 
 
-async def reorder(session: AsyncSession, *, actor: Actor, order_id: UUID, now: datetime) -> list[dict[str, str]]:
-    """Put an old order's lines into the cart again; return what can't be had any more, with the reason."""
+async def reorder(
+    session: AsyncSession, *, actor: Actor, order_id: UUID, currency: str, now: datetime
+) -> tuple[PricedCart, list[dict[str, str]]]:
+    """Put an old order's lines into the cart again; return the cart, and what can't be had any more with the reason."""
     order = await queries.get_order(session, order_id=order_id, actor=actor)
     if Party.OWNER not in moving.parties_of(actor, order):
         raise ForbiddenError("Only the customer orders it again.")
-    skipped = []
+    cart, skipped = None, []
     for line in order.lines:
         item = AddToCart(
             product_id=line.product_id,
@@ -112,9 +115,9 @@ async def reorder(session: AsyncSession, *, actor: Actor, order_id: UUID, now: d
             quantity=line.quantity,
         )
         try:
-            await carts.add(session, user_id=actor.user_id, wanted=item, now=now)
+            cart = await carts.add(session, user_id=actor.user_id, wanted=item, currency=currency, now=now)
         except (NotFoundError, ItemUnavailableError, InvalidConfigurationError) as error:
             skipped.append({"name": line.name, "reason": error.detail})
-    if len(skipped) == len(order.lines):
+    if cart is None:
         raise ItemUnavailableError("Nothing of it is available any more.")
-    return skipped
+    return cart, skipped

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts.models import User
+from crema.db.driver import Writer
 from crema.notifications import service as notifications
 from crema.notifications.service import Letter
 from crema.orders.domain import Status
@@ -26,11 +27,11 @@ class Customer:
 
 
 async def placed(
-    session: AsyncSession,
+    tx: Writer,
     *,
     order: Order,
     customer: Customer,
-    admins: Sequence[tuple[str, str]],
+    admins: Sequence[Sequence[str]],
     shop_language: str,
 ) -> None:
     """Tell the customer, the administrators, as (address, language), and the shop's mailbox. `order` is whole."""
@@ -56,7 +57,7 @@ async def placed(
                 customer.email, "order_placed_customer", customer.language, context, f"order-placed:{order.id}:customer"
             )
         )
-    await notifications.send(session, letters)
+    await notifications.send(tx, letters)
 
 
 async def moved(session: AsyncSession, *, order: Order, reason: str | None) -> None:

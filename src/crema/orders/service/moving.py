@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crema.accounts.domain import Actor
 from crema.core.errors import ForbiddenError
 from crema.db import events
+from crema.db.driver import Writer
 from crema.orders import domain, queries
 from crema.orders.domain import FINAL, Party, Status
 from crema.orders.models import Order, OrderEvent
@@ -26,10 +27,10 @@ def parties_of(actor: Actor, order: Order) -> frozenset[Party]:
     return frozenset(owner | staff)
 
 
-def announce(session: AsyncSession, order: Order) -> None:
+def announce(tx: Writer | AsyncSession, order: Order) -> None:
     """Wake those who follow this order live, at the commit."""
     topics = [domain.topic_of_person(order.user_id), domain.topic_of_shop(order.shop_id), domain.EVERYWHERE]
-    events.publish(session, topics=topics)
+    events.publish(tx, topics=topics)
 
 
 async def move(

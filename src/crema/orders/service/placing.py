@@ -2,16 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from crema.accounts import queries as accounts
 from crema.accounts.domain import Actor
 from crema.accounts.models import User
 from crema.cart import domain as cart_domain
@@ -20,7 +18,8 @@ from crema.cart.domain import Configured, ItemUnavailableError
 from crema.cart.schemas import AddToCart, ChoiceIn
 from crema.core.errors import ConflictError, InvalidError, NotFoundError
 from crema.db.base import new_id
-from crema.db.statement import Insertion, Statement
+from crema.db.driver import Writer
+from crema.db.statement import Insertion, Statement, Where
 from crema.menu import queries as menu
 from crema.orders import domain, queries
 from crema.orders.domain import Status
@@ -30,7 +29,6 @@ from crema.orders.service import letters, moving
 from crema.orders.service.letters import Customer
 from crema.shops import queries as shops
 from crema.shops.domain import OpeningHours
-from crema.shops.models import Shop
 
 
 class CartEmptyError(ConflictError):
@@ -115,32 +113,35 @@ class Wanted:
         return self.made.unit_price * self.quantity
 
 
-async def place(session: AsyncSession, *, actor: Actor, wanted: PlaceOrder, rules: Rules, now: datetime) -> Order:
+async def place(tx: Writer, *, actor: Actor, wanted: PlaceOrder, rules: Rules, now: datetime) -> Order:
     """Turn the cart, or the items sent, into an order at today's prices; promise the mails about it.
 
     A person's orders are placed one after another: their row is locked first. Then the cart, the products
-    and, last because all customers of a shop share it, the shop's number counter.
+    and, last because all customers of a shop share it, the shop's number counter. The order is no session's: a unit
+    of work would cost as much as all the rest.
     """
-    person = await _lock_person(session, actor.user_id)
-    if await queries.count_open(session, user_id=actor.user_id) >= rules.max_open_orders:
+    person = await _lock_person(tx, actor.user_id)
+    items, cart_shop_id = await _items_of(tx, actor=actor, wanted=wanted)
+    around = await queries.find_circumstances(tx, shop_id=wanted.shop_id or cart_shop_id, user_id=actor.user_id)
+    if around is None:
+        raise ShopRequiredError
+    if around.open_orders >= rules.max_open_orders:
         raise TooManyOpenOrdersError
-    items, cart_shop_id = await _items_of(session, actor=actor, wanted=wanted)
-    shop = await _shop_of(session, shop_id=wanted.shop_id or cart_shop_id)
 
-    check_time(shops.hours_of(shop), pickup_at=wanted.pickup_at, now=now)
-    lines = await configure(session, items)
+    hours = shops.hours_of(around.shop)
+    check_time(hours, pickup_at=wanted.pickup_at, now=now)
+    lines = await configure(tx, items)
     total = check_total(lines, expected=wanted.expected_total, minimum=rules.minimum)
-    admins = await accounts.list_admin_recipients(session)
 
-    number, business_date = await _next_number(session, shop=shop, now=now)
+    business_date = hours.business_date(now)
     order_id = new_id()
     order = Order(
         id=order_id,
-        number=number,
+        number=await _next_number(tx, shop_id=around.shop.id, business_date=business_date),
         business_date=business_date,
         status=Status.PLACED,
-        shop_id=shop.id,
-        shop=shop,
+        shop_id=around.shop.id,
+        shop=around.shop,
         user_id=actor.user_id,
         pickup_at=wanted.pickup_at,
         ready_estimate_at=estimate(lines, pickup_at=wanted.pickup_at, now=now),
@@ -165,39 +166,26 @@ async def place(session: AsyncSession, *, actor: Actor, wanted: PlaceOrder, rule
             ),
         ],
     )
-    await _insert(session, order)
-    moving.announce(session, order)
-    await letters.placed(session, order=order, customer=person, admins=admins, shop_language=rules.shop_language)
+    await _INSERT.of(tx, [order], order.lines, order.history)
+    moving.announce(tx, order)
+    await letters.placed(tx, order=order, customer=person, admins=around.admins, shop_language=rules.shop_language)
     return order
 
 
-_INSERT_ORDER: Final = Insertion(Order)
-_INSERT_LINES: Final = Insertion(OrderLine)
-_INSERT_EVENTS: Final = Insertion(OrderEvent)
-
-
-async def _insert(session: AsyncSession, order: Order) -> None:
-    """Write a new order. It stays unknown to the session, whose unit of work would cost as much as all the rest."""
-    await _INSERT_ORDER.of(session, [order])
-    await _INSERT_LINES.of(session, order.lines)
-    await _INSERT_EVENTS.of(session, order.history)
-
-
-_LOCKED_PERSON: Final = (
+_INSERT: Final = Insertion(Order, OrderLine, OrderEvent)
+_LOCKED_PERSON: Final = Statement(
     select(User.email, User.language, User.name).where(User.id == bindparam("user_id")).with_for_update(key_share=True)
 )
 
 
-async def _lock_person(session: AsyncSession, user_id: UUID) -> Customer:
-    return Customer(*(await session.execute(_LOCKED_PERSON, {"user_id": user_id})).one())
+async def _lock_person(tx: Writer, user_id: UUID) -> Customer:
+    return Customer(*(await _LOCKED_PERSON.rows(tx, user_id=user_id))[0])
 
 
-async def _items_of(
-    session: AsyncSession, *, actor: Actor, wanted: PlaceOrder
-) -> tuple[Sequence[AddToCart], UUID | None]:
+async def _items_of(tx: Writer, *, actor: Actor, wanted: PlaceOrder) -> tuple[Sequence[AddToCart], UUID | None]:
     if wanted.items is not None:
         return wanted.items, None
-    taken, shop_id = await carts.take(session, user_id=actor.user_id)
+    taken, shop_id = await carts.take(tx, user_id=actor.user_id)
     if not taken:
         raise CartEmptyError
     return [
@@ -210,15 +198,6 @@ async def _items_of(
         )
         for item in taken
     ], shop_id
-
-
-async def _shop_of(session: AsyncSession, *, shop_id: UUID | None) -> Shop:
-    if shop_id is not None:
-        return await shops.get_active_shop(session, shop_id)
-    active = await shops.list_all_active(session)
-    if len(active) != 1:
-        raise ShopRequiredError
-    return active[0]
 
 
 def check_time(hours: OpeningHours, *, pickup_at: datetime | None, now: datetime) -> None:
@@ -234,9 +213,9 @@ def check_time(hours: OpeningHours, *, pickup_at: datetime | None, now: datetime
         raise OutsideOpeningHoursError
 
 
-async def configure(session: AsyncSession, items: Sequence[AddToCart]) -> list[Wanted]:
+async def configure(where: Where, items: Sequence[AddToCart]) -> list[Wanted]:
     """Check and price each item; the products stay locked against edits until the order is in."""
-    products = await menu.load_for_pricing(session, {item.product_id for item in items}, lock=True)
+    products = await menu.load_for_pricing(where, {item.product_id for item in items}, lock=True)
     lines = []
     for item in items:
         product = products.get(item.product_id)
@@ -274,10 +253,9 @@ _COUNT_UP: Final = Statement(
 )
 
 
-async def _next_number(session: AsyncSession, *, shop: Shop, now: datetime) -> tuple[str, Any]:
-    business_date = shops.hours_of(shop).business_date(now)
-    ((last,),) = await _COUNT_UP.rows(session, shop_id=shop.id, business_date=business_date)
-    return domain.number_of(last), business_date
+async def _next_number(tx: Writer, *, shop_id: UUID, business_date: date) -> str:
+    ((last,),) = await _COUNT_UP.rows(tx, shop_id=shop_id, business_date=business_date)
+    return domain.number_of(last)
 
 
 def line_rows(lines: Sequence[Wanted], *, order_id: UUID) -> list[OrderLine]:
