@@ -24,8 +24,8 @@ from crema.accounts.service.logins import Logins
 from crema.accounts.service.passwords import Passwords
 from crema.accounts.service.tokens import AccessTokens
 from crema.cart import routes as cart
-from crema.db.driver import Reader, SessionReader, open_reader
-from crema.db.events import open_bus
+from crema.db.driver import READING, WRITING, Connections, OneConnection, PoolReader, open_pool
+from crema.db.events import Bus, open_bus
 from crema.db.session import Sessions, make_engine, make_readings, make_sessions
 from crema.live.hub import Hub
 from crema.menu import routes as menu
@@ -100,8 +100,13 @@ def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastA
         bus = open_bus(settings.events_url, database_url=settings.database_url or "")
         async with AsyncExitStack() as stack:
             stack.push_async_callback(engine.dispose)
-            reader = open_reader(settings.database_url or "", size=max(2, settings.database_pool // 2))
-            connect(app, make_sessions(engine, bus=bus), await stack.enter_async_context(reader))
+            reading, writing = [
+                await stack.enter_async_context(
+                    open_pool(settings.database_url or "", size=max(2, settings.database_pool // 2), settings=limits)
+                )
+                for limits in (READING, WRITING)
+            ]
+            connect(app, make_sessions(engine, bus=bus), reading=reading, writing=writing, bus=bus)
             await stack.enter_async_context(app.state.hub.running(bus))
             if settings.run_worker:
                 await stack.enter_async_context(worker.working(_duties(settings, app.state.sessions)))
@@ -145,10 +150,14 @@ def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastA
     return app
 
 
-def connect(app: FastAPI, sessions: Sessions, reader: Reader) -> None:
+def connect(
+    app: FastAPI, sessions: Sessions, *, reading: Connections, writing: Connections, bus: Bus | None = None
+) -> None:
     """Give features the database."""
     app.state.sessions = sessions
-    app.state.reader = reader
+    app.state.reader = PoolReader(reading)
+    app.state.writing = writing
+    app.state.bus = bus
     app.state.readings = make_readings(sessions)
     app.state.hub = Hub(sessions=sessions, clock=app.state.clock)
     app.state.rooms = Rooms(hub=app.state.hub)
@@ -159,7 +168,8 @@ def hand_out(app: FastAPI, settings: Settings, sessions: Sessions | None) -> Non
     secret = settings.secret()
     app.state.clock = lambda: datetime.now(UTC)
     if sessions is not None:
-        connect(app, sessions, SessionReader(sessions))
+        one = OneConnection(sessions)
+        connect(app, sessions, reading=one, writing=one)
     app.state.access_tokens = AccessTokens(_derived(secret, "access tokens"), settings.access_ttl)
     app.state.passwords = Passwords()
     app.state.codes = Codes(_derived(secret, "one-time codes"))

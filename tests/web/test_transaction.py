@@ -9,7 +9,7 @@ from fastapi import Depends
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crema.db.driver import open_reader
+from crema.db.driver import READING, WRITING, PoolReader, Writer, open_pool
 from crema.db.session import Sessions, make_engine, make_sessions
 from crema.menu.models import Ingredient
 from crema.settings import Settings
@@ -76,13 +76,19 @@ async def test_without_the_function_scope_it_would_be(
 async def test_f7_timeouts_outlive_the_first_use_of_a_connection(database_url: str) -> None:
     shown = "SELECT pg_backend_pid(), current_setting('statement_timeout')"
     engine = make_engine(database_url, pool_size=1)
-    async with open_reader(database_url, size=1) as reader:
-        read = [tuple((await reader.fetch(shown))[0]) for _ in range(2)]
-        written = []
+    read, written, kept = [], [], []
+    async with (
+        open_pool(database_url, size=1, settings=READING) as reading,
+        open_pool(database_url, size=1, settings=WRITING) as writing,
+    ):
         for _ in range(2):
+            read += map(tuple, await PoolReader(reading).fetch(shown))
+            async with Writer(writing, None) as writer:
+                written += map(tuple, await writer.fetch(shown))
             async with make_sessions(engine)() as session:
-                written.append(tuple((await session.execute(text(shown))).one()))
+                kept.append(tuple((await session.execute(text(shown))).one()))
     await engine.dispose()
 
     assert read == [(read[0][0], "2s")] * 2
     assert written == [(written[0][0], "5s")] * 2
+    assert kept == [(kept[0][0], "5s")] * 2

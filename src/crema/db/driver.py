@@ -5,21 +5,24 @@ They run the compiled statements of `db.statement`.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
 import asyncpg
 from asyncpg.transaction import Transaction
-from sqlalchemy import PoolProxiedConnection, make_url
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy import make_url
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.db.events import Bus, Event
 from crema.db.session import SETTINGS, Sessions
 
 _WAIT_SECONDS: Final = 2
-_READING: Final = SETTINGS | {"server_settings": SETTINGS["server_settings"] | {"statement_timeout": "2s"}}
+_LIMITS: Final = SETTINGS["server_settings"]
+READING: Final = _LIMITS | {"statement_timeout": "2s"}
+WRITING: Final = _LIMITS | {"plan_cache_mode": "force_generic_plan"}
+"""What is written all the time goes by primary keys: to plan it anew for its values took longer than to run it."""
 
 
 class Reader(Protocol):
@@ -29,36 +32,53 @@ class Reader(Protocol):
         """Run a statement and give all its rows."""
 
 
-class PoolReader:
-    """Reads on connections of its own, outside transactions, so that each statement sees its own moment.
+class Connections(Protocol):
+    """Lends connections of the driver."""
 
-    A caller waits 2 s at most for a connection. It is not reset between uses, since nothing here leaves state in it.
-    """
+    async def take(self) -> Any:
+        """Lend one."""
 
-    def __init__(self, url: str, *, size: int) -> None:
+    def give(self, connection: Any) -> None:
+        """Take it back."""
+
+
+class Pool:
+    """Connections opened at need. Who finds none free waits 2 s at most. They aren't reset: nobody leaves state."""
+
+    def __init__(self, url: str, *, size: int, settings: Mapping[str, str]) -> None:
         self._url = url
+        self._settings = SETTINGS | {"server_settings": settings}
         self._free: asyncio.LifoQueue[asyncpg.Connection | None] = asyncio.LifoQueue()
         for _ in range(size):
             self._free.put_nowait(None)  # a place where a connection can be
 
-    async def fetch(self, sql: str, *values: Any) -> list[asyncpg.Record]:
-        """Run a statement and give all its rows."""
-        if self._free.empty():
-            connection = await asyncio.wait_for(self._free.get(), _WAIT_SECONDS)
-        else:
-            connection = self._free.get_nowait()
+    async def take(self) -> asyncpg.Connection:
+        """Lend the connection that was used last."""
+        # Only with the clock set when there is something to wait for: it costs a task.
+        waiting = self._free.empty()
+        found = await asyncio.wait_for(self._free.get(), _WAIT_SECONDS) if waiting else self._free.get_nowait()
+        if found is not None and not found.is_closed():
+            return found
         try:
-            if connection is None or connection.is_closed():
-                connection = await self._connect()
-            rows: list[asyncpg.Record] = await connection.fetch(sql, *values)
-            return rows
-        finally:
-            self._free.put_nowait(connection)
+            return await self._connect()
+        except BaseException:
+            self._free.put_nowait(None)
+            raise
+
+    def give(self, connection: asyncpg.Connection) -> None:
+        """Take it back."""
+        self._free.put_nowait(connection)
 
     async def _connect(self) -> asyncpg.Connection:
-        connection = await asyncpg.connect(self._url, **_READING)
-        # JSON as SQLAlchemy's connections give it.
-        await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
+        connection = await asyncpg.connect(self._url, **self._settings)
+        # JSON as on SQLAlchemy's connections, for whose types statements are compiled.
+        await connection.set_type_codec(
+            "jsonb",
+            schema="pg_catalog",
+            format="binary",
+            encoder=lambda text: b"\x01" + text.encode(),
+            decoder=lambda stored: json.loads(stored[1:]),
+        )
         return connection
 
     async def close(self) -> None:
@@ -69,39 +89,55 @@ class PoolReader:
 
 
 @asynccontextmanager
-async def open_reader(database_url: str, *, size: int = 5) -> AsyncIterator[PoolReader]:
-    """Hold connections for single SELECTs, opened as they are needed."""
+async def open_pool(database_url: str, *, size: int, settings: Mapping[str, str]) -> AsyncIterator[Pool]:
+    """Hold connections for compiled statements, until the body of this context ends."""
     url = make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
-    reader = PoolReader(url, size=size)
+    pool = Pool(url, size=size, settings=settings)
     try:
-        yield reader
+        yield pool
     finally:
-        await reader.close()
+        await pool.close()
 
 
-class SessionReader:
-    """Reads through sessions: what their connection's transaction has written, too."""
+class OneConnection:
+    """The connection that sessions are bound to, by someone who has begun a transaction on it."""
 
     def __init__(self, sessions: Sessions) -> None:
-        self._sessions = sessions
+        self._bind = sessions.kw["bind"]
+
+    async def take(self) -> Any:
+        """Lend it."""
+        return (await self._bind.get_raw_connection()).driver_connection
+
+    def give(self, connection: Any) -> None:
+        """Do nothing."""
+
+
+class PoolReader:
+    """Reads outside transactions, so that each statement sees its own moment."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
 
     async def fetch(self, sql: str, *values: Any) -> list[asyncpg.Record]:
         """Run a statement and give all its rows."""
-        async with self._sessions() as session:
-            rows: list[asyncpg.Record] = await (await driver_of(session)).fetch(sql, *values)
+        connection = await self._connections.take()
+        try:
+            rows: list[asyncpg.Record] = await connection.fetch(sql, *values)
             return rows
+        finally:
+            self._connections.give(connection)
 
 
 class Writer:
-    """One transaction without a unit of work, on a connection of the sessions' pool; begun by its first statement.
+    """One transaction without a unit of work, begun by its first statement.
 
     Leaving it commits, or rolls back what an exception has ended. Events leave after the commit.
     """
 
-    def __init__(self, sessions: Sessions) -> None:
-        self._bind = sessions.kw["bind"]
-        self._bus: Bus | None = (sessions.kw.get("info") or {}).get("bus")
-        self._pooled: PoolProxiedConnection | None = None
+    def __init__(self, connections: Connections, bus: Bus | None) -> None:
+        self._connections = connections
+        self._bus = bus
         self._driver: Any = None
         self._transaction: Transaction | None = None
         self._events: list[Event] = []
@@ -109,7 +145,10 @@ class Writer:
     async def fetch(self, sql: str, *values: Any) -> list[asyncpg.Record]:
         """Run a statement and give all its rows."""
         if self._transaction is None:
-            self._transaction = await self._begin()
+            self._driver = self._driver or await self._connections.take()
+            transaction = self._driver.transaction()
+            await transaction.start()
+            self._transaction = transaction
         rows: list[asyncpg.Record] = await self._driver.fetch(sql, *values)
         return rows
 
@@ -117,30 +156,21 @@ class Writer:
         """Send an event at the commit."""
         self._events.append(event)
 
-    async def _begin(self) -> Transaction:
-        if isinstance(self._bind, AsyncEngine):
-            self._pooled = await self._bind.raw_connection()
-            self._driver = self._pooled.driver_connection
-        else:  # one connection, whose owner has begun a transaction on it: ours is a part of that
-            self._driver = (await self._bind.get_raw_connection()).driver_connection
-        transaction: Transaction = self._driver.transaction()
-        await transaction.start()
-        return transaction
-
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._driver is None:
+            return
         try:
             if self._transaction is not None and error is None:
                 await self._transaction.commit()
             elif self._transaction is not None and not self._driver.is_closed():
                 await self._transaction.rollback()
         finally:
-            if self._pooled is not None:
-                self._pooled.close()
+            self._connections.give(self._driver)
         if error is None and self._bus is not None:
             for event in self._events:
                 self._bus.put(event)

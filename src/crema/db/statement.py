@@ -4,11 +4,11 @@ Measured on one row: 72 µs of CPU on the driver, 232 µs through a session for 
 before, 354 µs for one built anew.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import asyncpg
-from sqlalchemy import ARRAY, Delete, FromClause, Insert, Select, Update, bindparam, func, inspect, select
+from sqlalchemy import ARRAY, ColumnElement, Delete, Insert, Select, Update, bindparam, func, inspect, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -53,39 +53,26 @@ class Statement:
 
 
 class Rows:
-    """Rows for one INSERT of any number of them: `source` reads them from arrays, an array a column."""
+    """An INSERT of any number of new rows of a model, from arrays, an array a column; `insertion` can be a CTE.
 
-    def __init__(self, model: type[Base], names: Collection[str]) -> None:
+    Rows are any objects with these attributes, or with all that the database doesn't compute; no session knows them.
+    """
+
+    def __init__(self, model: type[Base], *names: str) -> None:
         columns = inspect(model).columns
+        names = names or tuple(name for name, column in columns.items() if not _is_computed(column))
         self._arrays = {f"{model.__tablename__}_{name}": name for name in names}
         arrays = [
             bindparam(array, type_=ARRAY(columns[name].type, dimensions=1)) for array, name in self._arrays.items()
         ]
-        self.source: FromClause = func.unnest(*arrays).table_valued(*names).render_derived()
-        self.insertion = insert(model).from_select([columns[name] for name in names], select(self.source))
+        self.insertion = insert(model).from_select(
+            [*names], select(func.unnest(*arrays).table_valued(*names).render_derived())
+        )
 
     def values(self, rows: Sequence[Any]) -> dict[str, list[Any]]:
-        """Take the values of the statement from the attributes of these objects."""
+        """Take the values of the statement from the rows."""
         return {array: [getattr(row, name) for row in rows] for array, name in self._arrays.items()}
 
 
-class Insertion:
-    """One INSERT of new objects of several models, which no session knows. They don't learn what the database adds."""
-
-    def __init__(self, *models: type[Base]) -> None:
-        self._rows = [Rows(model, _written(model)) for model in models]
-        *others, last = (rows.insertion for rows in self._rows)
-        self._statement = Statement(last.add_cte(*(each.cte() for each in others)))
-
-    async def of(self, where: Where, *objects: Sequence[Base]) -> None:
-        """Insert them, a sequence a model, in one round trip; all or none."""
-        values: dict[str, Any] = {}
-        for rows, some in zip(self._rows, objects, strict=True):
-            values |= rows.values(some)
-        await self._statement.rows(where, **values)
-
-
-def _written(model: type[Base]) -> list[str]:
-    """Name the columns that we give values, not the database."""
-    columns = inspect(model).columns.items()
-    return [name for name, column in columns if not getattr(column.default, "is_clause_element", False)]
+def _is_computed(column: ColumnElement[Any]) -> bool:
+    return bool(getattr(getattr(column, "default", None), "is_clause_element", False))

@@ -27,7 +27,7 @@ Reads = Annotated[Reader, Depends(_reader)]
 
 
 async def _writer(request: Request) -> AsyncIterator[Writer]:
-    async with Writer(request.app.state.sessions) as writer:
+    async with Writer(request.app.state.writing, request.app.state.bus) as writer:
         yield writer
 
 

@@ -31,15 +31,19 @@ class Letter:
     id: UUID = field(default_factory=new_id)
 
 
-async def send(where: Where, letters: Sequence[Letter]) -> None:
-    """Promise these mails in the caller's transaction: they leave after its commit, and only then."""
-    if letters:
-        await _SEND.rows(where, **_MAILS.values(letters))
-
-
-_MAILS: Final = Rows(Mail, ("id", "recipient", "template", "language", "context", "dedup_key"))
+_MAILS: Final = Rows(Mail, "id", "recipient", "template", "language", "context", "dedup_key")
 _PROMISED: Final = (
     _MAILS.insertion.on_conflict_do_nothing(index_elements=["dedup_key"]).returning(Mail.id).cte("promised")
 )
 _MAIL: Final = func.jsonb_build_object("mail_id", cast(_PROMISED.c.id, Text))
-_SEND: Final = Statement(select(jobs.defer(DELIVER, queue=QUEUE, arguments=_MAIL)).select_from(_PROMISED))
+PROMISE: Final = select(jobs.defer(DELIVER, queue=QUEUE, arguments=_MAIL)).select_from(_PROMISED)
+"""The statement that `send` runs; it wants the values `promised`. Others can be a part of it as CTEs."""
+
+promised: Final = _MAILS.values
+_SEND: Final = Statement(PROMISE)
+
+
+async def send(where: Where, letters: Sequence[Letter]) -> None:
+    """Promise these mails in the caller's transaction: they leave after its commit, and only then."""
+    if letters:
+        await _SEND.rows(where, **promised(letters))

@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts.models import User
-from crema.db.driver import Writer
 from crema.notifications import service as notifications
 from crema.notifications.service import Letter
 from crema.orders.domain import Status
@@ -26,15 +25,14 @@ class Customer:
     name: str | None
 
 
-async def placed(
-    tx: Writer,
+def placed(
     *,
     order: Order,
     customer: Customer,
     admins: Sequence[Sequence[str]],
     shop_language: str,
-) -> None:
-    """Tell the customer, the administrators, as (address, language), and the shop's mailbox. `order` is whole."""
+) -> list[Letter]:
+    """Write to the customer, the administrators, as (address, language), and the shop's mailbox. `order` is whole."""
     context = _summary(order)
     for_staff = context | {"customer_name": customer.name}
     letters = [
@@ -57,7 +55,7 @@ async def placed(
                 customer.email, "order_placed_customer", customer.language, context, f"order-placed:{order.id}:customer"
             )
         )
-    await notifications.send(tx, letters)
+    return letters
 
 
 async def moved(session: AsyncSession, *, order: Order, reason: str | None) -> None:

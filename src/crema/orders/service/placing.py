@@ -19,8 +19,9 @@ from crema.cart.schemas import AddToCart, ChoiceIn
 from crema.core.errors import ConflictError, InvalidError, NotFoundError
 from crema.db.base import new_id
 from crema.db.driver import Writer
-from crema.db.statement import Insertion, Statement, Where
+from crema.db.statement import Rows, Statement, Where
 from crema.menu import queries as menu
+from crema.notifications import service as notifications
 from crema.orders import domain, queries
 from crema.orders.domain import Status
 from crema.orders.models import Order, OrderEvent, OrderLine, OrderNumberCounter
@@ -133,12 +134,10 @@ async def place(tx: Writer, *, actor: Actor, wanted: PlaceOrder, rules: Rules, n
     lines = await configure(tx, items)
     total = check_total(lines, expected=wanted.expected_total, minimum=rules.minimum)
 
-    business_date = hours.business_date(now)
     order_id = new_id()
     order = Order(
         id=order_id,
-        number=await _next_number(tx, shop_id=around.shop.id, business_date=business_date),
-        business_date=business_date,
+        business_date=hours.business_date(now),
         status=Status.PLACED,
         shop_id=around.shop.id,
         shop=around.shop,
@@ -166,13 +165,23 @@ async def place(tx: Writer, *, actor: Actor, wanted: PlaceOrder, rules: Rules, n
             ),
         ],
     )
-    await _INSERT.of(tx, [order], order.lines, order.history)
+    order.number = await _next_number(tx, shop_id=order.shop_id, business_date=order.business_date)
+    mails = letters.placed(order=order, customer=person, admins=around.admins, shop_language=rules.shop_language)
+    await _RECORD.rows(
+        tx,
+        **_ORDERS.values([order]),
+        **_LINES.values(order.lines),
+        **_EVENTS.values(order.history),
+        **notifications.promised(mails),
+    )
     moving.announce(tx, order)
-    await letters.placed(tx, order=order, customer=person, admins=around.admins, shop_language=rules.shop_language)
     return order
 
 
-_INSERT: Final = Insertion(Order, OrderLine, OrderEvent)
+_ORDERS, _LINES, _EVENTS = Rows(Order), Rows(OrderLine), Rows(OrderEvent)
+_RECORD: Final = Statement(
+    notifications.PROMISE.add_cte(*(rows.insertion.cte() for rows in (_ORDERS, _LINES, _EVENTS)))
+)
 _LOCKED_PERSON: Final = Statement(
     select(User.email, User.language, User.name).where(User.id == bindparam("user_id")).with_for_update(key_share=True)
 )
