@@ -33,9 +33,9 @@ async def app(scope, receive, send):
             words = f"%{query['search'].lower()}%"
             rows = await connection.fetch(LIST, UUID(query["category_id"]), int(query["price__lte"]), words)
             total = rows[0][1] if rows else 0
-            body = f'{{"items":[{",".join(row[0] for row in rows)}],"total":{total}}}'.encode()
+            body = b'{"items":[%b],"total":%d}' % (b",".join(row[0] for row in rows), total)
         else:
-            body = (await connection.fetchval(ONE, UUID(scope["path"].rpartition("/")[2]))).encode()
+            body = await connection.fetchval(ONE, UUID(scope["path"].rpartition("/")[2]))
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -15,7 +15,7 @@ from crema.cart.models import Cart, CartItem
 from crema.core.errors import NotFoundError
 from crema.db.statement import Statement, Where
 from crema.menu import queries as menu
-from crema.menu.models import Product, ProductDocument
+from crema.menu.models import Product
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,6 @@ _ITEM: Final = Statement(select(*ITEM_COLUMNS).where(_THIS_CART, CartItem.id == 
 _PRICED_ITEMS: Final = Statement(
     select(*ITEM_COLUMNS, *menu.PRICING_COLUMNS)
     .join(Product, Product.id == CartItem.product_id)
-    .outerjoin(ProductDocument, ProductDocument.product_id == Product.id)
     .where(_THIS_CART)
     .order_by(CartItem.id)
 )

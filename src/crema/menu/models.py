@@ -9,9 +9,11 @@ from sqlalchemy import (
     ColumnElement,
     ForeignKey,
     Index,
+    LargeBinary,
     SmallInteger,
     String,
     UniqueConstraint,
+    func,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT
@@ -268,17 +270,24 @@ class Product(Base):
 
 
 class ProductDocument(Base):
-    """A product as `GET /product/{id}` shows it, ready to be sent; `public` is None while the public doesn't see it.
+    """A product as `GET /product/{id}` shows it, JSON ready to be sent.
 
+    `public` is None while the public doesn't see it; `full`, what editors see, is None where that is the same.
     Written by `menu.service.documents`, and by nothing else.
     """
 
     __tablename__ = "product_documents"
+    __table_args__ = (CheckConstraint('"full" IS NOT NULL OR public IS NOT NULL', "some"),)
 
     product_id: Mapped[UUID] = mapped_column(ForeignKey("products.id", ondelete="CASCADE"), primary_key=True)
     shape: Mapped[str] = mapped_column(String(16))
-    full: Mapped[str]
-    public: Mapped[str | None]
+    full: Mapped[bytes | None] = mapped_column(LargeBinary)
+    public: Mapped[bytes | None] = mapped_column(LargeBinary)
+
+    @classmethod
+    def everything(cls) -> ColumnElement[bytes]:
+        """Select what editors see."""
+        return func.coalesce(cls.full, cls.public)
 
 
 class MenuVersion(Base):

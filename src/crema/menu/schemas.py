@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from typing import Annotated, Any, Final, Self
 from uuid import UUID
 
@@ -257,6 +258,12 @@ class CategoryOut(Output):
     updated_at: Instant
 
 
+@lru_cache(1_000)
+def category_document(fields: tuple[tuple[str, Any], ...]) -> bytes:
+    """Write a heading as JSON. The same columns are the same text, so it is kept."""
+    return CategoryOut.model_validate(dict(fields)).model_dump_json().encode()
+
+
 class IngredientOut(Output):
     """What products and options are made of."""
 
@@ -398,18 +405,17 @@ class MenuOut(Output):
     products: list[ProductOut] = Field(description="Those under no heading.")
 
     @staticmethod
-    def start(*, shop_id: UUID | None, currency: str) -> str:
+    def start(*, shop_id: UUID | None, currency: str) -> bytes:
         """Write the beginning; `parts` goes on."""
         shop = "null" if shop_id is None else f'"{shop_id}"'
-        return f'{{"shop_id":{shop},"currency":"{currency}",'
+        return f'{{"shop_id":{shop},"currency":"{currency}",'.encode()
 
     @staticmethod
-    def parts(*, headings: Iterable[Mapping[str, Any]], products: Mapping[UUID | None, Sequence[str]]) -> str:
+    def parts(*, headings: Iterable[Mapping[str, Any]], products: Mapping[UUID | None, Sequence[bytes]]) -> bytes:
         """Write the rest around the products' documents, which come by heading."""
         shown = [MenuHeadingOut.model_validate(dict(heading)) for heading in headings]
-        categories = ",".join(
-            f'{heading.model_dump_json()[:-1]},"products":[{",".join(products.get(heading.id, ()))}]}}'
+        categories = b",".join(
+            b'%b,"products":[%b]}' % (heading.model_dump_json()[:-1].encode(), b",".join(products.get(heading.id, ())))
             for heading in shown
         )
-        loose = ",".join(products.get(None, ()))
-        return f'"categories":[{categories}],"products":[{loose}]}}'
+        return b'"categories":[%b],"products":[%b]}' % (categories, b",".join(products.get(None, ())))

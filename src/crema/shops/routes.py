@@ -57,9 +57,13 @@ async def list_shops(
     return documents(
         request,
         page.map(
-            lambda listed: ListedShopOut.at(
-                now, shop=listed.shop, hours=queries.hours_of(listed.shop), distance_m=listed.distance_m
-            ).model_dump_json()
+            lambda listed: (
+                ListedShopOut.at(
+                    now, shop=listed.shop, hours=queries.hours_of(listed.shop), distance_m=listed.distance_m
+                )
+                .model_dump_json()
+                .encode()
+            )
         ),
     )
 

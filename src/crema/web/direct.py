@@ -106,9 +106,8 @@ class Direct(Route):
             for name in step.request:
                 given[name] = request
             for field in step.path:
-                given[field.name] = _taken(
-                    *field.validate(request.path_params[field.alias], {}, loc=("path", field.alias))
-                )
+                sent = request.path_params[field.alias]
+                given[field.name] = _taken(*field.validate(sent, loc=("path", field.alias)))
             for fields, sent_in in step.parameters:
                 given |= _taken(*request_params_to_args(fields, sent_in(request)))
             if step.body:

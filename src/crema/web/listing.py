@@ -86,7 +86,7 @@ def pieces(*content: bytes, **headers: str) -> Response:
     return StreamingResponse(each(), headers=headers, media_type="application/json")
 
 
-def documents(request: Request, page: Page[str]) -> Response:
+def documents(request: Request, page: Page[bytes]) -> Response:
     """Do what `answer` does, with items that are JSON already."""
     envelope = _Envelope(
         items=[],
@@ -96,8 +96,8 @@ def documents(request: Request, page: Page[str]) -> Response:
         pages=page.pages,
         next_cursor=page.next_cursor,
     )
-    head, tail = envelope.model_dump_json().split("[]", 1)
-    response = document(f"{head}[{','.join(page.items)}]{tail}")
+    head, tail = envelope.model_dump_json().encode().split(b"[]", 1)
+    response = document(b"%b[%b]%b" % (head, b",".join(page.items), tail))
     response.headers.update(page_headers(request, page))
     return response
 

@@ -35,7 +35,7 @@ class Menu:
     """Headings in their order, and the JSON documents of the products under each; None: under no heading shown."""
 
     headings: Sequence[asyncpg.Record]
-    products: dict[UUID | None, list[str]]
+    products: dict[UUID | None, list[bytes]]
 
 
 _VERSION: Final = Statement(select(MenuVersion.version))
@@ -50,7 +50,7 @@ async def get_menu_version(reader: Reader) -> UUID | None:
 async def load_menu(reader: Reader) -> Menu:
     """Load all that the public sees, in two statements."""
     headings = await _HEADINGS.rows(reader)
-    products: dict[UUID | None, list[str]] = defaultdict(list)
+    products: dict[UUID | None, list[bytes]] = defaultdict(list)
     for category_id, document in await _PRODUCTS.rows(reader):
         products[category_id].append(document)
     return Menu(headings, products)

@@ -13,20 +13,16 @@ from crema.db.statement import Statement, Where
 from crema.menu.domain import PricedProduct
 from crema.menu.models import Product, ProductDocument
 
-COLUMNS: Final = (Product.id, Product.name, Product.price, ProductDocument.full)
-"""Of a product and its document, which archived ones don't have: `priced` reads a row that ends with them."""
+_DOCUMENT: Final = select(ProductDocument.everything()).where(ProductDocument.product_id == Product.id)
+COLUMNS: Final = (Product.id, Product.name, Product.price, _DOCUMENT.scalar_subquery())
+"""Of a product, with its document, which archived ones don't have: `priced` reads a row that ends with them."""
 
 _WANTED: Final = any_(bindparam("product_ids", type_=ARRAY(Uuid)))
 _LOCK: Final = Statement(
     select(Product.id).where(Product.id == _WANTED).order_by(Product.id).with_for_update(read=True)
 )
-_PRODUCTS: Final = Statement(
-    select(*COLUMNS)
-    .outerjoin(ProductDocument, ProductDocument.product_id == Product.id)
-    .where(Product.id == _WANTED)
-    .order_by(Product.id)
-)
-_DOCUMENT: Final = TypeAdapter(PricedProduct)
+_PRODUCTS: Final = Statement(select(*COLUMNS).where(Product.id == _WANTED).order_by(Product.id))
+_JSON: Final = TypeAdapter(PricedProduct)
 _KEPT: Final = 1_000
 """Documents that aren't read again, about ten kilobytes each."""
 
@@ -66,5 +62,5 @@ def priced(row: asyncpg.Record) -> PricedProduct:
 
 
 @lru_cache(_KEPT)
-def _read(document: str) -> PricedProduct:
-    return _DOCUMENT.validate_json(document)
+def _read(document: bytes) -> PricedProduct:
+    return _JSON.validate_json(document)

@@ -86,8 +86,8 @@ _WHOLE: Final = (
 """Products that are not archived, with all their parts: the same number of statements for any number."""
 
 
-def _documents(*, sees_hidden: bool) -> Select[str | None]:
-    document = ProductDocument.full if sees_hidden else ProductDocument.public
+def _documents(*, sees_hidden: bool) -> Select[bytes | None]:
+    document = ProductDocument.everything() if sees_hidden else ProductDocument.public
     statement = (
         select(document)
         .select_from(Product)
@@ -106,18 +106,18 @@ _ONE_OF_ALL: Final = Statement(_ALL.where(_THIS))
 _ONE_SHOWN: Final = Statement(_SHOWN.where(_THIS))
 
 
-async def list_products(reader: Reader, *, query: ListQuery, sees_hidden: bool) -> Page[str]:
+async def list_products(reader: Reader, *, query: ListQuery, sees_hidden: bool) -> Page[bytes]:
     """List products as JSON documents. The public sees nothing inactive, neither here nor inside."""
     page = await (_LIST_OF_ALL if sees_hidden else _LIST_SHOWN).page(reader, query)
     return page.map(itemgetter(0))
 
 
-async def get_document(reader: Reader, *, product_id: UUID, sees_hidden: bool) -> str:
+async def get_document(reader: Reader, *, product_id: UUID, sees_hidden: bool) -> bytes:
     """Give a product as a JSON document. The public sees nothing inactive, neither itself nor inside."""
     row = await (_ONE_OF_ALL if sees_hidden else _ONE_SHOWN).row(reader, product_id=product_id)
     if row is None:
         raise NotFoundError
-    document: str = row[0]
+    document: bytes = row[0]
     return document
 
 

@@ -8,7 +8,7 @@ from fastapi import Query, Request, Response
 from crema.accounts.deps import MenuEditor
 from crema.menu import queries
 from crema.menu.deps import CategoriesQuery, SeesHidden
-from crema.menu.schemas import CategoryIn, CategoryOut, CategoryPatch
+from crema.menu.schemas import CategoryIn, CategoryOut, CategoryPatch, category_document
 from crema.menu.service import categories
 from crema.web.clock import Now
 from crema.web.direct import reads as new_reads
@@ -35,7 +35,7 @@ async def list_categories(
     request: Request, reader: Reads, query: CategoriesQuery, *, sees_hidden: SeesHidden
 ) -> Response:
     page = await queries.list_categories(reader, query=query, sees_hidden=sees_hidden)
-    return documents(request, page.map(lambda row: CategoryOut.model_validate(dict(row)).model_dump_json()))
+    return documents(request, page.map(lambda row: category_document(tuple(row.items()))))
 
 
 @router.post("/category", status_code=201, summary="Add a category", responses=refusals(401, 403, 409, 422))

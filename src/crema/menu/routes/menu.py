@@ -25,7 +25,7 @@ reads = new_reads("Menu")
 )
 async def see_menu(request: Request, reader: Reads, menu: TheMenu, chain: TheChain, shop_id: MenuOfShop) -> Response:
     """Headings in their order, each with its products, as one document to keep: ask again with `If-None-Match`."""
-    start = MenuOut.start(shop_id=shop_id, currency=chain.currency).encode()
+    start = MenuOut.start(shop_id=shop_id, currency=chain.currency)
     version = await menu.version(reader)
 
     async def whole() -> Response:

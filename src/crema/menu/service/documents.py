@@ -105,14 +105,15 @@ async def render(session: AsyncSession, product_ids: Collection[UUID]) -> list[d
         everything = {product.id: _json(product) for product in products}
         for product in products:
             _hide(product)
+        public = {product.id: _json(product) if product.is_active else None for product in products}
         return [
             {
-                "product_id": product.id,
+                "product_id": id_,
                 "shape": SHAPE,
-                "full": everything[product.id],
-                "public": _json(product) if product.is_active else None,
+                "full": document if document != public[id_] else None,
+                "public": public[id_],
             }
-            for product in products
+            for id_, document in everything.items()
         ]
 
 
@@ -135,8 +136,8 @@ async def _write(session: AsyncSession, product_ids: Collection[UUID]) -> None:
         await session.execute(written.on_conflict_do_update(index_elements=["product_id"], set_=changed))
 
 
-def _json(product: Product) -> str:
-    return ProductOut.model_validate(product).model_dump_json()
+def _json(product: Product) -> bytes:
+    return ProductOut.model_validate(product).model_dump_json().encode()
 
 
 def _hide(product: Product) -> None:
