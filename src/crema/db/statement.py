@@ -4,19 +4,22 @@ Measured on one row: 72 µs of CPU on the driver, 232 µs through a session for 
 before, 354 µs for one built anew.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeAlias, TypeVar
 
 import asyncpg
 from sqlalchemy import ARRAY, ColumnElement, Delete, Insert, Select, Update, bindparam, func, inspect, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.types import TypeEngine
 
 from crema.db.base import Base
 from crema.db.driver import Reader, driver_of
 
 _DIALECT: Final = dialect()  # type: ignore[no-untyped-call]
+
+ModelT = TypeVar("ModelT", bound=Base)
 
 Where: TypeAlias = Reader | AsyncSession
 """In a session a statement is part of its transaction, but doesn't see what waits there for its flush."""
@@ -30,8 +33,7 @@ class Statement:
         self.sql = compiled.string
         self._given = compiled.params
         self._names = compiled.positiontup or []
-        types = {name: bind.type.dialect_impl(_DIALECT) for name, bind in compiled.binds.items()}
-        processors = {name: type_.bind_processor(_DIALECT) for name, type_ in types.items()}
+        processors = {name: _processor_of(bind.type) for name, bind in compiled.binds.items()}
         self._processors = {name: process for name, process in processors.items() if process is not None}
 
     async def rows(self, where: Where, **values: Any) -> list[asyncpg.Record]:
@@ -50,6 +52,14 @@ class Statement:
         for name, process in self._processors.items():
             given[name] = process(given[name])
         return [given[name] for name in self._names]
+
+
+def _processor_of(type_: TypeEngine[Any]) -> Callable[[Any], Any] | None:
+    """Give what makes the driver's value of one of ours, where they differ. Arrays are of one dimension."""
+    if not isinstance(type_, ARRAY):
+        return type_.dialect_impl(_DIALECT).bind_processor(_DIALECT)
+    process = _processor_of(type_.item_type)
+    return None if process is None else lambda values: [process(value) for value in values]
 
 
 class Rows:
@@ -72,6 +82,16 @@ class Rows:
     def values(self, rows: Sequence[Any]) -> dict[str, list[Any]]:
         """Take the values of the statement from the rows."""
         return {array: [getattr(row, name) for row in rows] for array, name in self._arrays.items()}
+
+
+def unmanaged(model: type[ModelT], **values: Any) -> ModelT:
+    """Make an object that no session will ever know, for reading only: what isn't given here it doesn't have.
+
+    SQLAlchemy's bookkeeping of an order and its parts took a tenth of what placing it takes.
+    """
+    made = model.__new__(model)
+    made.__dict__.update(values)
+    return made
 
 
 def _is_computed(column: ColumnElement[Any]) -> bool:

@@ -27,8 +27,7 @@ from crema.core.errors import TooLargeError
 from crema.web.routing import Route, check_parameters, conditional, knows_its_parameters, query_names, share
 
 _SOURCES: Final[dict[str, Callable[[Request], Any]]] = {
-    f"{name}_params": attrgetter(source)
-    for name, source in {"query": "query_params", "header": "headers", "cookie": "cookies"}.items()
+    f"{name}_params": attrgetter(source) for name, source in {"query": "query_params", "cookie": "cookies"}.items()
 }
 
 
@@ -42,6 +41,7 @@ class _Step:
     request: Sequence[str]
     path: Sequence[ModelField]
     parameters: Sequence[tuple[Sequence[ModelField], Callable[[Request], Any]]]
+    headers: Sequence[ModelField]
     body: Sequence[ModelField]
 
 
@@ -53,6 +53,8 @@ def _steps(dependant: Dependant, places: dict[Any, int]) -> Iterator[_Step]:
     enter = asynccontextmanager(call) if isasyncgenfunction(call) else None
     if call is None or not (enter or is_async_callable(call)):
         raise TypeError(f"{call} is no coroutine function")
+    if any(field.field_info.is_required() for field in dependant.header_params):
+        raise TypeError(f"{call} wants a header that may be missing")
     for below in dependant.dependencies:
         if below.call not in places:
             yield from _steps(below, places)
@@ -63,6 +65,7 @@ def _steps(dependant: Dependant, places: dict[Any, int]) -> Iterator[_Step]:
         request=[n for n in (dependant.request_param_name, dependant.http_connection_param_name) if n],
         path=dependant.path_params,
         parameters=[(getattr(dependant, name), of) for name, of in _SOURCES.items() if getattr(dependant, name)],
+        headers=dependant.header_params,
         body=dependant.body_params,
     )
     places[call] = len(places)
@@ -110,6 +113,9 @@ class Direct(Route):
                 given[field.name] = _taken(*field.validate(sent, loc=("path", field.alias)))
             for fields, sent_in in step.parameters:
                 given |= _taken(*request_params_to_args(fields, sent_in(request)))
+            for field in step.headers:
+                if (sent := request.headers.get(field.alias)) is not None:
+                    given[field.name] = _taken(*field.validate(sent, loc=("header", field.alias)))
             if step.body:
                 given |= _taken(*await request_body_to_args(list(step.body), body, embed_body_fields=False))
             if step.enter is None or stack is None:

@@ -77,7 +77,7 @@ async def _update(
         order.subtotal = order.total = placing.check_total(lines, expected=None, minimum=rules.minimum)
         order.ready_estimate_at = placing.estimate(lines, pickup_at=order.pickup_at, now=now)
         await session.execute(delete(OrderLine).where(OrderLine.order_id == order.id))
-        session.add_all(placing.line_rows(lines, order_id=order.id))
+        session.add_all(OrderLine(**values) for values in placing.line_values(lines, order_id=order.id))
     if "status" in sent:
         await moving.move(session, order=order, to=sent["status"], actor=actor, reason=sent.get("reason"), now=now)
     order.updated_at = now

@@ -19,7 +19,7 @@ from crema.cart.schemas import AddToCart, ChoiceIn
 from crema.core.errors import ConflictError, InvalidError, NotFoundError
 from crema.db.base import new_id
 from crema.db.driver import Writer
-from crema.db.statement import Rows, Statement, Where
+from crema.db.statement import Rows, Statement, Where, unmanaged
 from crema.menu import queries as menu
 from crema.notifications import service as notifications
 from crema.orders import domain, queries
@@ -134,16 +134,20 @@ async def place(tx: Writer, *, actor: Actor, wanted: PlaceOrder, rules: Rules, n
     lines = await configure(tx, items)
     total = check_total(lines, expected=wanted.expected_total, minimum=rules.minimum)
 
-    order_id = new_id()
-    order = Order(
-        id=order_id,
-        business_date=hours.business_date(now),
+    ready_at = estimate(lines, pickup_at=wanted.pickup_at, now=now)
+    business_date = hours.business_date(now)
+
+    order = unmanaged(
+        Order,
+        id=(order_id := new_id()),
+        number=await _next_number(tx, shop_id=around.shop.id, business_date=business_date),
+        business_date=business_date,
         status=Status.PLACED,
         shop_id=around.shop.id,
         shop=around.shop,
         user_id=actor.user_id,
         pickup_at=wanted.pickup_at,
-        ready_estimate_at=estimate(lines, pickup_at=wanted.pickup_at, now=now),
+        ready_estimate_at=ready_at,
         comment=wanted.comment,
         payment_method=wanted.payment_method,
         payment_status="pending",
@@ -151,21 +155,24 @@ async def place(tx: Writer, *, actor: Actor, wanted: PlaceOrder, rules: Rules, n
         discount=Decimal(0),
         total=total,
         currency=rules.currency,
+        hidden_at=None,
         created_at=now,
         updated_at=now,
-        lines=line_rows(lines, order_id=order_id),
+        lines=[unmanaged(OrderLine, **values) for values in line_values(lines, order_id=order_id)],
         history=[
-            OrderEvent(
+            unmanaged(
+                OrderEvent,
                 id=new_id(),
                 order_id=order_id,
+                from_status=None,
                 status=Status.PLACED,
                 actor_id=actor.user_id,
                 actor_role=actor.role,
+                reason=None,
                 created_at=now,
             ),
         ],
     )
-    order.number = await _next_number(tx, shop_id=order.shop_id, business_date=order.business_date)
     mails = letters.placed(order=order, customer=person, admins=around.admins, shop_language=rules.shop_language)
     await _RECORD.rows(
         tx,
@@ -267,17 +274,17 @@ async def _next_number(tx: Writer, *, shop_id: UUID, business_date: date) -> str
     return domain.number_of(last)
 
 
-def line_rows(lines: Sequence[Wanted], *, order_id: UUID) -> list[OrderLine]:
+def line_values(lines: Sequence[Wanted], *, order_id: UUID) -> list[dict[str, Any]]:
     """Copy what is sold, and for how much, into the order's lines."""
     return [
-        OrderLine(
-            id=new_id(),
-            order_id=order_id,
-            position=position,
-            product_id=line.made.product.id,
-            name=line.made.product.name,
-            size=_size_copy(line.made),
-            options=[
+        {
+            "id": new_id(),
+            "order_id": order_id,
+            "position": position,
+            "product_id": line.made.product.id,
+            "name": line.made.product.name,
+            "size": _size_copy(line.made),
+            "options": [
                 {
                     "option_id": str(option.option_id),
                     "name": option.name,
@@ -288,11 +295,11 @@ def line_rows(lines: Sequence[Wanted], *, order_id: UUID) -> list[OrderLine]:
                 }
                 for option in line.made.options
             ],
-            note=line.note,
-            quantity=line.quantity,
-            unit_price=line.made.unit_price,
-            total=line.total,
-        )
+            "note": line.note,
+            "quantity": line.quantity,
+            "unit_price": line.made.unit_price,
+            "total": line.total,
+        }
         for position, line in enumerate(lines)
     ]
 
