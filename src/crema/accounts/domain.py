@@ -1,11 +1,11 @@
 """Roles, permissions and who someone is, as plain values."""
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from ipaddress import IPv6Address, ip_address, ip_network
+from runpy import run_path
 from typing import Final
 from uuid import UUID
-
-from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
 PERMISSIONS: Final = {
     "menu:write": "Change categories, products, sizes, modifier groups and pictures.",
@@ -32,7 +32,17 @@ BUILTIN_ROLES: Final[dict[str, tuple[str, frozenset[str]]]] = {
     ADMIN: ("May do everything, in every shop.", frozenset(PERMISSIONS)),
 }
 
-COMMON_PASSWORDS: Final = frozenset(FREQUENCY_LISTS["passwords"])
+
+def _common_passwords() -> frozenset[str]:
+    """Read zxcvbn's list from its file: imported, the package would keep ten megabytes of tables we don't ask for."""
+    package = find_spec("zxcvbn")
+    assert package is not None
+    assert package.origin is not None
+    lists = run_path(package.origin.replace("__init__.py", "frequency_lists.py"))["FREQUENCY_LISTS"]
+    return frozenset(lists["passwords"])
+
+
+COMMON_PASSWORDS: Final = _common_passwords()
 """What attackers try first, in lower case: the 30,000 most used of leaked passwords, as zxcvbn counts them."""
 
 

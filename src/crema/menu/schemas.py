@@ -1,6 +1,6 @@
 """JSON of the menu. What a reply shows is what the query loaded: hidden things are left out there."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from typing import Annotated, Any, Final, Self
@@ -406,16 +406,27 @@ class MenuOut(Output):
 
     @staticmethod
     def start(*, shop_id: UUID | None, currency: str) -> bytes:
-        """Write the beginning; `parts` goes on."""
+        """Write the beginning; `rest` goes on."""
         shop = "null" if shop_id is None else f'"{shop_id}"'
         return f'{{"shop_id":{shop},"currency":"{currency}",'.encode()
 
     @staticmethod
-    def parts(*, headings: Iterable[Mapping[str, Any]], products: Mapping[UUID | None, Sequence[bytes]]) -> bytes:
-        """Write the rest around the products' documents, which come by heading."""
-        shown = [MenuHeadingOut.model_validate(dict(heading)) for heading in headings]
-        categories = b",".join(
-            b'%b,"products":[%b]}' % (heading.model_dump_json()[:-1].encode(), b",".join(products.get(heading.id, ())))
-            for heading in shown
-        )
-        return b'"categories":[%b],"products":[%b]}' % (categories, b",".join(products.get(None, ())))
+    def rest(*, headings: Iterable[Mapping[str, Any]], products: Mapping[UUID | None, Sequence[bytes]]) -> bytes:
+        """Write what follows, around the products' documents, which come by heading."""
+        pieces = [b'"categories":[']
+        for number, heading in enumerate(headings):
+            shown = MenuHeadingOut.model_validate(dict(heading))
+            start = shown.model_dump_json()[:-1].encode()
+            pieces += [b"," if number else b"", start, b',"products":', *_array(products.get(shown.id, ())), b"}"]
+        pieces += [b'],"products":', *_array(products.get(None, ())), b"}"]
+        return b"".join(pieces)
+
+
+def _array(documents: Sequence[bytes]) -> Iterator[bytes]:
+    """Put commas between documents without copying them."""
+    yield b"["
+    for number, document in enumerate(documents):
+        if number:
+            yield b","
+        yield document
+    yield b"]"

@@ -34,7 +34,7 @@ class WholeMenu:
             if self._kept[0] == version:
                 return self._kept
             menu = await queries.load_menu(reader)
-            content = MenuOut.parts(headings=menu.headings, products=menu.products)
+            content = MenuOut.rest(headings=menu.headings, products=menu.products)
             if await self.version(reader) != version:
                 # The change may or may not be in what was read.
                 return hashlib.sha256(content).hexdigest(), content
