@@ -2,14 +2,15 @@
 
 Reads a JSON list of requests, {"method", "path", "headers", "body"}, and sends them in turn over connections that stay
 open. Prints {"count", "seconds", "failures", "p50", "p99"}: the first failure, if there is one, and milliseconds.
-Understands answers with a Content-Length only. `address` is where to come from, such as 127.0.0.2.
+Understands answers with a Content-Length only. `address` is where to come from, such as 127.0.0.2. Where a request
+says {new}, each time it is sent says something else, nothing that was said before.
 """
 
 import asyncio
 import json
 import sys
 import time
-from itertools import cycle
+from itertools import count, cycle
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,7 +30,7 @@ class Connection(asyncio.Protocol):
 
     def ask(self) -> None:
         self.sent_at = time.perf_counter()
-        self.transport.write(next(self.load.requests))
+        self.transport.write(next(self.load.requests).replace(b"{new}", next(self.load.words)))
 
     def data_received(self, data: bytes) -> None:
         if self.missing < 0:
@@ -64,6 +65,7 @@ class Load:
 
     def __init__(self, requests: list[bytes], seconds: float, connections: int) -> None:
         self.requests = cycle(requests)
+        self.words = (b"%d-%d" % (time.time_ns(), number) for number in count())
         self.until = time.monotonic() + seconds
         self.times: list[float] = []
         self.failures: list[str] = []
