@@ -13,6 +13,7 @@ from crema.db.listing import Listing, ListQuery
 from crema.menu import queries
 from crema.menu.service.whole_menu import WholeMenu
 from crema.shops import queries as shops
+from crema.web.listing import understood
 from crema.web.transaction import Reads
 
 
@@ -33,14 +34,14 @@ SeesHidden = Annotated[bool, Depends(_sees_hidden)]
 
 def _query(listing: Listing) -> Callable[..., Coroutine[Any, Any, ListQuery]]:
     async def parse(request: Request, permissions: Permissions) -> ListQuery:
-        return listing.parse(request.query_params.multi_items(), permissions=permissions)
+        return understood(request, listing, permissions)
 
     return parse
 
 
 async def _products_query(request: Request, permissions: Permissions, *, sees_hidden: SeesHidden) -> ListQuery:
     listing = queries.PRODUCTS if sees_hidden else queries.PUBLIC_PRODUCTS
-    return listing.parse(request.query_params.multi_items(), permissions=permissions)
+    return understood(request, listing, permissions)
 
 
 CategoriesQuery = Annotated[ListQuery, Depends(_query(queries.CATEGORIES))]
@@ -49,7 +50,7 @@ IngredientsQuery = Annotated[ListQuery, Depends(_query(queries.INGREDIENTS))]
 
 
 async def _modifier_groups_query(request: Request, editor: MenuEditor) -> ListQuery:
-    return queries.MODIFIER_GROUPS.parse(request.query_params.multi_items(), permissions=editor.permissions)
+    return understood(request, queries.MODIFIER_GROUPS, editor.permissions)
 
 
 ModifierGroupsQuery = Annotated[ListQuery, Depends(_modifier_groups_query)]

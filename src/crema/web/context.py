@@ -4,6 +4,7 @@ import os
 import re
 import time
 from collections.abc import Mapping
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
@@ -75,10 +76,16 @@ class RequestContext:
             seconds = time.perf_counter() - started
             # The template, not the path: bounded labels, and no personal data in them.
             route = getattr(scope.get("route"), "path", "none")
-            REQUESTS.labels(scope["method"], route, status).inc()
-            SECONDS.labels(scope["method"], route).observe(seconds)
+            requests, durations = _measures(scope["method"], route, status)
+            requests.inc()
+            durations.observe(seconds)
             log.info("request", method=scope["method"], path=scope["path"], status=status, ms=round(seconds * 1000, 1))
             structlog.contextvars.unbind_contextvars("request_id")
+
+
+@lru_cache(10_000)
+def _measures(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    return REQUESTS.labels(method, route, status), SECONDS.labels(method, route)
 
 
 def _given_id(scope: Scope) -> str | None:

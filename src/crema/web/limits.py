@@ -44,7 +44,7 @@ class Throttle:
     def __init__(self, app: ASGIApp, *, rate: str, store: str) -> None:
         self.app = app
         self._rate = parse(rate)
-        storage = storage_from_string(f"async+{store}", wrap_exceptions=True, implementation="redispy")
+        storage = storage_from_string(f"async+{store}", wrap_exceptions=store != MEMORY, implementation="redispy")
         self._limiter = SlidingWindowCounterRateLimiter(storage)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

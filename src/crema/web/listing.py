@@ -1,16 +1,21 @@
 """The list language over HTTP: its parameters in OpenAPI, the envelope of a page, the Link header."""
 
+import hashlib
+import json
 from collections.abc import AsyncIterator, Callable, Mapping
+from functools import lru_cache
 from typing import Any, Final, Generic, TypeVar
 from urllib.parse import quote, urlencode
 
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
+from starlette.datastructures import QueryParams
 
+from crema import __version__
 from crema.core.page import Page
 from crema.db import listing as lists
-from crema.db.listing import Listing
+from crema.db.listing import Listing, ListQuery
 
 T = TypeVar("T")
 OutT = TypeVar("OutT")
@@ -49,9 +54,6 @@ class PageOut(BaseModel, Generic[T]):
     )
 
 
-_Envelope: Final = PageOut[None]
-
-
 def answer(request: Request, response: Response, page: Page[T], render: Callable[[T], OutT]) -> PageOut[OutT]:
     """Put a page into its envelope and its neighbours into the Link header."""
     response.headers.update(page_headers(request, page))
@@ -86,20 +88,35 @@ def pieces(*content: bytes, **headers: str) -> Response:
     return StreamingResponse(each(), headers=headers, media_type="application/json")
 
 
-def documents(request: Request, page: Page[bytes]) -> Response:
-    """Do what `answer` does, with items that are JSON already."""
-    envelope = _Envelope(
-        items=[],
-        page=page.page,
-        size=page.size,
-        total=page.total,
-        pages=page.pages,
-        next_cursor=page.next_cursor,
-    )
-    head, tail = envelope.model_dump_json().encode().split(b"[]", 1)
-    response = document(b"%b[%b]%b" % (head, b",".join(page.items), tail))
+def documents(request: Request, page: Page[bytes], *, version: object = None) -> Response:
+    """Do what `answer` does, with items that are JSON already.
+
+    With a `version`, which is another whenever an item may be, the tag is of that and not of all that is sent.
+    """
+    rest = {name: getattr(page, name) for name in ("page", "size", "total", "pages", "next_cursor")}
+    response = document(b'{"items":[%b],%b' % (b",".join(page.items), _json(rest)[1:].encode()))
     response.headers.update(page_headers(request, page))
+    if version is not None:
+        named = f"{__version__} {version} {request.scope['query_string']}"
+        response.headers["ETag"] = f'"{hashlib.sha256(named.encode()).hexdigest()[:32]}"'
     return response
+
+
+_json: Final = json.JSONEncoder(separators=(",", ":")).encode
+KEPT_LENGTH: Final = 1_000
+"""Bytes of a query string that is not read again each time it comes."""
+
+
+def understood(request: Request, listing: Listing, permissions: frozenset[str]) -> ListQuery:
+    """Read the request's query string in the language of a list."""
+    query_string: bytes = request.scope["query_string"]
+    read = _understood if len(query_string) <= KEPT_LENGTH else _understood.__wrapped__
+    return read(listing, query_string, permissions)
+
+
+@lru_cache(1_000)
+def _understood(listing: Listing, query_string: bytes, permissions: frozenset[str]) -> ListQuery:
+    return listing.parse(QueryParams(query_string).multi_items(), permissions=permissions)
 
 
 def page_headers(request: Request, page: Page[Any]) -> dict[str, str]:

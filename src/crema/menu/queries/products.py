@@ -27,6 +27,7 @@ from crema.db.listing import (
 from crema.db.statement import Statement
 from crema.menu.models import (
     Category,
+    MenuVersion,
     ModifierGroup,
     Option,
     OptionIngredient,
@@ -99,17 +100,24 @@ def _documents(*, sees_hidden: bool) -> Select[bytes | None]:
 
 _ALL: Final = _documents(sees_hidden=True)
 _SHOWN: Final = _documents(sees_hidden=False)
-_LIST_OF_ALL: Final = ListStatement(_ALL)
-_LIST_SHOWN: Final = ListStatement(_SHOWN)
+_VERSION: Final = select(MenuVersion.version).scalar_subquery()
+_LIST_OF_ALL: Final = ListStatement(_ALL.add_columns(_VERSION))
+_LIST_SHOWN: Final = ListStatement(_SHOWN.add_columns(_VERSION))
 _THIS: Final = Product.id == bindparam("product_id")
 _ONE_OF_ALL: Final = Statement(_ALL.where(_THIS))
 _ONE_SHOWN: Final = Statement(_SHOWN.where(_THIS))
 
 
-async def list_products(reader: Reader, *, query: ListQuery, sees_hidden: bool) -> Page[bytes]:
-    """List products as JSON documents. The public sees nothing inactive, neither here nor inside."""
+async def list_products(
+    reader: Reader, *, query: ListQuery, sees_hidden: bool
+) -> tuple[Page[bytes], tuple[UUID, bool] | None]:
+    """List products as JSON documents. The public sees nothing inactive, neither here nor inside.
+
+    Beside them stands what is another whenever they may be; None if there are none.
+    """
     page = await (_LIST_OF_ALL if sees_hidden else _LIST_SHOWN).page(reader, query)
-    return page.map(itemgetter(0))
+    version = (page.items[0][1], sees_hidden) if page.items else None
+    return page.map(itemgetter(0)), version
 
 
 async def get_document(reader: Reader, *, product_id: UUID, sees_hidden: bool) -> bytes:

@@ -28,7 +28,8 @@ reads = new_reads("Menu")
     responses=refusals(401, 422),
 )
 async def list_products(request: Request, reader: Reads, query: ProductsQuery, *, sees_hidden: SeesHidden) -> Response:
-    return documents(request, await queries.list_products(reader, query=query, sees_hidden=sees_hidden))
+    page, version = await queries.list_products(reader, query=query, sees_hidden=sees_hidden)
+    return documents(request, page, version=version)
 
 
 @router.post("/product", status_code=201, summary="Add a product", responses=refusals(401, 403, 409, 422))
