@@ -11,6 +11,7 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from typing import Final
 
 from fastapi import FastAPI
@@ -76,6 +77,9 @@ ROUTERS: Final = (
     health.router,
 )
 
+_HAS_TELEMETRY: Final = find_spec("opentelemetry.sdk") is not None
+"""Where nobody has installed it FastAPI needn't look, at each request, whether somebody has set it up."""
+
 CHANNELS: Final = (*support_socket.CHANNELS, *orders_live.CHANNELS)
 SOCKETS: Final = """\
 Say who you are by the header `Authorization: Bearer …` or, within 5 seconds, by a first frame `auth` with an access
@@ -122,6 +126,7 @@ def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastA
         docs_url=None,
         redoc_url=None,
         generate_unique_id_function=routing.operation_id,
+        telemetry={"tracing": _HAS_TELEMETRY, "metrics": _HAS_TELEMETRY, "logs": _HAS_TELEMETRY},
     )
     hand_out(app, settings, sessions)
     if settings.rate_limit is not None:

@@ -1,6 +1,7 @@
 """Shops and the chain's public information over HTTP."""
 
 from datetime import datetime
+from functools import lru_cache
 from uuid import UUID
 
 from fastapi import Request, Response
@@ -9,10 +10,10 @@ from crema.accounts.deps import ShopEditor
 from crema.shops import queries, service
 from crema.shops.deps import Granted, Near, OpenNow, TheChain
 from crema.shops.models import Shop
-from crema.shops.schemas import ContactsOut, HoursIn, InfoOut, ListedShopOut, ShopIn, ShopOut, ShopPatch
+from crema.shops.schemas import HoursIn, InfoOut, ListedShopOut, ShopIn, ShopOut, ShopPatch
 from crema.web.clock import Now
 from crema.web.direct import reads as new_reads
-from crema.web.listing import PageOut, document, documents, listing_parameters
+from crema.web.listing import PageOut, document, documents, listing_parameters, understood
 from crema.web.problem import refusals
 from crema.web.routing import Public
 from crema.web.routing import router as new_router
@@ -26,18 +27,24 @@ def _shown(shop: Shop, now: datetime) -> ShopOut:
     return ShopOut.at(now, shop=shop, hours=queries.hours_of(shop))
 
 
+@lru_cache(1_000)
+def _document(shop: Shop, minute: datetime) -> bytes:
+    """Write a shop as it stands: hours begin and end with a minute, so that all of it has the same text."""
+    return _shown(shop, minute).model_dump_json().encode()
+
+
+@lru_cache(1_000)
+def _listed(shop: Shop, minute: datetime, distance_m: int | None) -> bytes:
+    shown = ListedShopOut.at(minute, shop=shop, hours=queries.hours_of(shop), distance_m=distance_m)
+    return shown.model_dump_json().encode()
+
+
 @reads.get("/info", summary="Read about the chain", response_model=InfoOut, responses=refusals(422))
 async def read_info(reader: Reads, chain: TheChain, now: Now) -> Response:
     """Who the chain is, how to reach it, and every shop with its hours and whether it is open."""
-    info = InfoOut(
-        name=chain.name,
-        description=chain.description,
-        contacts=ContactsOut.model_validate(chain),
-        currency=chain.currency,
-        social_links=dict(chain.social_links),
-        shops=[_shown(shop, now) for shop in await queries.list_all_active(reader)],
-    )
-    return document(info.model_dump_json())
+    minute = now.replace(second=0, microsecond=0)
+    shops = [_document(shop, minute) for shop in await queries.list_all_active(reader)]
+    return document(InfoOut.of(chain, shops))
 
 
 @reads.get(
@@ -52,20 +59,10 @@ async def list_shops(
 ) -> Response:
     """Active ones; those who edit shops see all."""
     listing = queries.SHOPS if near is None else queries.SHOPS_NEAR
-    query = listing.parse(request.query_params.multi_items(), permissions=granted, also=("near", "open_now"))
+    query = understood(request, listing, granted, also=("near", "open_now"))
     page = await queries.list_shops(reader, query=query, permissions=granted, near=near, open_now=open_now, now=now)
-    return documents(
-        request,
-        page.map(
-            lambda listed: (
-                ListedShopOut.at(
-                    now, shop=listed.shop, hours=queries.hours_of(listed.shop), distance_m=listed.distance_m
-                )
-                .model_dump_json()
-                .encode()
-            )
-        ),
-    )
+    minute = now.replace(second=0, microsecond=0)
+    return documents(request, page.map(lambda listed: _listed(listed.shop, minute, listed.distance_m)))
 
 
 @router.get("/shop/{shop_id}", summary="See a shop", dependencies=[Public], responses=refusals(401, 404, 422))

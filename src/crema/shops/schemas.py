@@ -1,5 +1,6 @@
 """JSON of shops and of the chain."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from importlib.resources import files
@@ -11,7 +12,7 @@ from pydantic.config import JsonDict
 
 from crema.schemas import Email, Input, Instant, Line, Name, Output, Phone, Slug, partial
 from crema.shops import domain
-from crema.shops.domain import MAX_INTERVALS_A_DAY, OpeningHours
+from crema.shops.domain import MAX_INTERVALS_A_DAY, Chain, OpeningHours
 
 # Of the package, not of the machine: wherever a server runs it knows the same zones.
 ZONES: Final = frozenset((files("tzdata") / "zones").read_text().split())
@@ -216,3 +217,16 @@ class InfoOut(Output):
     currency: str = Field(description="Of all amounts; ISO 4217.", examples=["RUB"])
     social_links: dict[str, str] = Field(examples=[{"telegram": "https://t.me/crema"}])
     shops: list[ShopOut]
+
+    @classmethod
+    def of(cls, chain: Chain, shops: Sequence[bytes]) -> bytes:
+        """Write it around the shops, which are JSON already."""
+        start = cls(
+            name=chain.name,
+            description=chain.description,
+            contacts=ContactsOut.model_validate(chain),
+            currency=chain.currency,
+            social_links=dict(chain.social_links),
+            shops=[],
+        ).model_dump_json()
+        return start.removesuffix("]}").encode() + b",".join(shops) + b"]}"
