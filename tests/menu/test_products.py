@@ -492,3 +492,23 @@ async def test_c7_what_editors_see_is_not_for_shared_caches(
 
     assert [answer.headers["cache-control"].split(",")[0] for answer in answers] == ["public", "private"]
     assert all("Authorization" in answer.headers["vary"] for answer in answers)
+
+
+async def test_a_list_s_tag_tells_apart_what_was_asked_who_asked_and_what_changed(
+    manager: httpx2.AsyncClient, client: httpx2.AsyncClient
+) -> None:
+    group = await make_group(manager)
+    product = await make_product(manager, modifier_group_ids=[group["id"]])
+
+    tags = [
+        (await who.get(url)).headers["etag"]
+        for who, url in ((client, "/products"), (client, "/products?page=1"), (manager, "/products"))
+    ]
+    same = await client.get("/products", headers={"If-None-Match": tags[0]})
+    await manager.patch(f"/modifier-group/{group['id']}", json={"name": "Сиропы"})
+    other = await client.get("/products", headers={"If-None-Match": tags[0]})
+
+    assert len(set(tags)) == 3
+    assert (same.status_code, same.content) == (304, b"")
+    assert other.json()["items"][0]["modifier_groups"][0]["name"] == "Сиропы"
+    assert product["id"] == other.json()["items"][0]["id"]

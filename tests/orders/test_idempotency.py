@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 
 from crema.db.session import Sessions
 from crema.orders.models import Order
+from crema.web import idempotency
 from factories.orders import make_shop, make_simple_product
 
 pytestmark = pytest.mark.anyio
@@ -89,3 +90,20 @@ async def test_without_a_key_every_request_is_an_order(
 
     assert await orders_in(sessions) == 2
     assert UUID((await customer.get("/orders")).json()["items"][0]["id"])
+
+
+async def test_r8_who_looked_before_the_first_had_written_is_told_to_come_again(
+    customer: httpx2.AsyncClient, sessions: Sessions, body: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that has claimed the key at the moment the first let go of it, but had looked for its record before."""
+    claim = idempotency._CLAIM.rows
+
+    async def early(*given: Any, **values: Any) -> list[Any]:
+        return [(row["is_claimed"], None, None, None) for row in await claim(*given, **values)]
+
+    await order(customer, body, "k")
+    monkeypatch.setattr(idempotency._CLAIM, "rows", early)
+    refused = await order(customer, body, "k")
+
+    assert (refused.status_code, refused.json()["code"]) == (409, "idempotency_in_progress")
+    assert await orders_in(sessions) == 1

@@ -1,5 +1,6 @@
 """The chain's public page."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import httpx2
@@ -8,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.settings import Settings
 from factories.shops import add_shop
-from fixtures.app import SECRET
+from fixtures.app import SECRET, Clock
 
 pytestmark = pytest.mark.anyio
 
@@ -75,3 +76,19 @@ async def test_an_unchanged_answer_is_not_sent_twice(client: httpx2.AsyncClient,
 
 async def test_refuses_unknown_parameters(client: httpx2.AsyncClient) -> None:
     assert (await client.get("/info?language=ru")).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("second", "is_open"), [(-1, False), (0, True), (59, True), (14 * 3600 - 1, True), (14 * 3600, False)]
+)
+async def test_it_opens_and_closes_at_the_very_second(
+    client: httpx2.AsyncClient, session: AsyncSession, clock: Clock, second: int, *, is_open: bool
+) -> None:
+    await add_shop(session)
+    clock.now = clock.now.replace(hour=5, minute=0) + timedelta(seconds=second, microseconds=1)  # 08:00 in Moscow
+
+    told = (await client.get("/info")).json()["shops"][0]
+    listed = (await client.get("/shops")).json()["items"][0]
+
+    assert (told["is_open"], listed["is_open"]) == (is_open, is_open)
+    assert told == {name: value for name, value in listed.items() if name != "distance_m"}

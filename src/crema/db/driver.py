@@ -66,7 +66,9 @@ class Pool:
             raise
 
     def give(self, connection: asyncpg.Connection) -> None:
-        """Take it back."""
+        """Take it back; end it if its transaction could not be, so that nobody goes on inside that."""
+        if not connection.is_closed() and connection.is_in_transaction():
+            connection.terminate()
         self._free.put_nowait(connection)
 
     async def _connect(self) -> asyncpg.Connection:

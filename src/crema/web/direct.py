@@ -20,6 +20,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import request_body_to_args, request_params_to_args
 from fastapi.exceptions import RequestValidationError
 from starlette._utils import get_route_path, is_async_callable
+from starlette.requests import ClientDisconnect
 from starlette.status import HTTP_400_BAD_REQUEST
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -43,6 +44,22 @@ class _Step:
     parameters: Sequence[tuple[Sequence[ModelField], Callable[[Request], Any]]]
     headers: Sequence[ModelField]
     body: Sequence[ModelField]
+    reads: bool
+
+    async def read(self, request: Request, body: Any) -> dict[str, Any]:
+        """Take from the request what the call wants of it; RequestValidationError for what isn't as declared."""
+        given: dict[str, Any] = {}
+        for field in self.path:
+            sent = request.path_params[field.alias]
+            given[field.name] = _taken(*field.validate(sent, loc=("path", field.alias)))
+        for fields, sent_in in self.parameters:
+            given |= _taken(*request_params_to_args(fields, sent_in(request)))
+        for field in self.headers:
+            if (sent := request.headers.get(field.alias)) is not None:
+                given[field.name] = _taken(*field.validate(sent, loc=("header", field.alias)))
+        if self.body:
+            given |= _taken(*await request_body_to_args(list(self.body), body, embed_body_fields=False))
+        return given
 
 
 def _steps(dependant: Dependant, places: dict[Any, int]) -> Iterator[_Step]:
@@ -58,15 +75,17 @@ def _steps(dependant: Dependant, places: dict[Any, int]) -> Iterator[_Step]:
     for below in dependant.dependencies:
         if below.call not in places:
             yield from _steps(below, places)
+    parameters = [(getattr(dependant, name), of) for name, of in _SOURCES.items() if getattr(dependant, name)]
     yield _Step(
         call=call,
         enter=enter,
         below=[(below.name, places[below.call]) for below in dependant.dependencies if below.name],
         request=[n for n in (dependant.request_param_name, dependant.http_connection_param_name) if n],
         path=dependant.path_params,
-        parameters=[(getattr(dependant, name), of) for name, of in _SOURCES.items() if getattr(dependant, name)],
+        parameters=parameters,
         headers=dependant.header_params,
         body=dependant.body_params,
+        reads=bool(dependant.path_params or parameters or dependant.header_params or dependant.body_params),
     )
     places[call] = len(places)
 
@@ -108,16 +127,8 @@ class Direct(Route):
             given = {name: made[place] for name, place in step.below}
             for name in step.request:
                 given[name] = request
-            for field in step.path:
-                sent = request.path_params[field.alias]
-                given[field.name] = _taken(*field.validate(sent, loc=("path", field.alias)))
-            for fields, sent_in in step.parameters:
-                given |= _taken(*request_params_to_args(fields, sent_in(request)))
-            for field in step.headers:
-                if (sent := request.headers.get(field.alias)) is not None:
-                    given[field.name] = _taken(*field.validate(sent, loc=("header", field.alias)))
-            if step.body:
-                given |= _taken(*await request_body_to_args(list(step.body), body, embed_body_fields=False))
+            if step.reads:
+                given |= await step.read(request, body)
             if step.enter is None or stack is None:
                 made.append(await step.call(**given))
             else:
@@ -143,20 +154,18 @@ def _taken(values: Any, errors: Sequence[Any] | None) -> Any:
 async def _json_of(request: Request, limit: int | None) -> Any:
     """Read a body as FastAPI does: what isn't called JSON stays bytes, and is then refused by its model."""
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if limit is not None and len(body) > limit:
-            raise TooLargeError
-    if not body:
-        return Undefined
-    if not _is_json(request.headers.get("content-type", "")):
-        return bytes(body)
     try:
-        return json.loads(body)
+        async for chunk in request.stream():
+            body += chunk
+            if limit is not None and len(body) > limit:
+                raise TooLargeError
+        if not body:
+            return Undefined
+        return json.loads(body) if _is_json(request.headers.get("content-type", "")) else bytes(body)
     except json.JSONDecodeError as error:
         wrong = {"type": "json_invalid", "loc": ("body", error.pos), "msg": "JSON decode error", "input": {}}
         raise RequestValidationError([wrong]) from error
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, ClientDisconnect) as error:
         raise HTTPException(HTTP_400_BAD_REQUEST, "There was an error parsing the body") from error
 
 
