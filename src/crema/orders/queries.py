@@ -1,6 +1,6 @@
 """Every SELECT about orders, and who sees which."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -25,6 +25,8 @@ from crema.db.listing import (
     paginate,
 )
 from crema.db.statement import Statement, Where
+from crema.menu import queries as menu
+from crema.menu.domain import PricedProduct
 from crema.orders.domain import OPEN, Status
 from crema.orders.models import Order, OrderEvent
 from crema.shops import queries as shops
@@ -117,31 +119,38 @@ async def list_history(session: AsyncSession, *, order_id: UUID, query: ListQuer
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What placing an order has to know: the shop, who is told besides the customer, and what they have open."""
+    """What placing an order has to know. `admins` are told, `open_orders` counts what the customer has open."""
 
     shop: Shop
     admins: Sequence[Sequence[str]]
     open_orders: int
+    products: Mapping[UUID, PricedProduct]
 
 
 _IS_OPEN: Final = or_(*(Order.status == status for status in OPEN))
 _OPEN_ORDERS: Final = select(func.count()).where(Order.user_id == bindparam("user_id"), _IS_OPEN).scalar_subquery()
 _ANYWHERE: Final = shops.ACTIVE.add_columns(
-    accounts.admin_recipients().label("admins"), _OPEN_ORDERS.label("open_orders")
+    accounts.admin_recipients().label("admins"),
+    _OPEN_ORDERS.label("open_orders"),
+    menu.WANTED_FOR_PRICING.label("products"),
 )
 _AT_SHOP: Final = Statement(_ANYWHERE.where(Shop.id == bindparam("shop_id")))
 _AT_THE_FIRST_TWO: Final = Statement(_ANYWHERE.limit(2))
 
 
-async def find_circumstances(where: Where, *, shop_id: UUID | None, user_id: UUID) -> Circumstances | None:
+async def find_circumstances(
+    where: Where, *, shop_id: UUID | None, user_id: UUID, product_ids: Collection[UUID]
+) -> Circumstances | None:
     """Load what placing an order has to know; without a shop_id at the chain's only shop, None if it has several."""
+    values = {"user_id": user_id, "product_ids": list(product_ids)}
     if shop_id is None:
-        rows = await _AT_THE_FIRST_TWO.rows(where, user_id=user_id)
-    elif not (rows := await _AT_SHOP.rows(where, user_id=user_id, shop_id=shop_id)):
+        rows = await _AT_THE_FIRST_TWO.rows(where, **values)
+    elif not (rows := await _AT_SHOP.rows(where, shop_id=shop_id, **values)):
         raise NotFoundError
     if len(rows) != 1:
         return None
-    return Circumstances(shops.shop_of(rows[0]), rows[0]["admins"] or (), rows[0]["open_orders"])
+    (row,) = rows
+    return Circumstances(shops.shop_of(row), row["admins"] or (), row["open_orders"], menu.by_id(row["products"]))
 
 
 async def list_ready_for_update(session: AsyncSession, *, limit: int) -> list[Order]:

@@ -19,7 +19,8 @@ from crema.menu.queries.parts import (
     load_modifier_groups_locked,
 )
 from crema.menu.queries.pricing import COLUMNS as PRICING_COLUMNS
-from crema.menu.queries.pricing import load_for_pricing, priced
+from crema.menu.queries.pricing import WANTED as WANTED_FOR_PRICING
+from crema.menu.queries.pricing import by_id, load_for_pricing, lock_products, priced
 from crema.menu.queries.products import (
     PRODUCTS,
     PUBLIC_PRODUCTS,
@@ -39,7 +40,9 @@ __all__ = [
     "PRICING_COLUMNS",
     "PRODUCTS",
     "PUBLIC_PRODUCTS",
+    "WANTED_FOR_PRICING",
     "Menu",
+    "by_id",
     "get_category",
     "get_category_for_update",
     "get_document",
@@ -62,5 +65,6 @@ __all__ = [
     "load_menu",
     "load_modifier_groups_locked",
     "load_products",
+    "lock_products",
     "priced",
 ]

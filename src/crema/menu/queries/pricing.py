@@ -1,13 +1,12 @@
 """Products as plain values, for the cart and orders to price."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
-import asyncpg
 from pydantic import TypeAdapter
-from sqlalchemy import ARRAY, Uuid, any_, bindparam, select
+from sqlalchemy import ARRAY, Uuid, any_, bindparam, func, select
 
 from crema.db.statement import Statement, Where
 from crema.menu.domain import PricedProduct
@@ -27,24 +26,36 @@ _KEPT: Final = 1_000
 """Documents that aren't read again, about ten kilobytes each."""
 
 
-async def load_for_pricing(
-    where: Where, product_ids: Collection[UUID], *, lock: bool = False
-) -> dict[UUID, PricedProduct]:
+async def lock_products(where: Where, product_ids: Collection[UUID]) -> None:
+    """Keep these products from being edited until the transaction ends; orders don't wait for each other.
+
+    A statement of its own: locking in the reading one would, after a wait, pair the new product with its old document.
+    """
+    await _LOCK.rows(where, product_ids=list(product_ids))
+
+
+async def load_for_pricing(where: Where, product_ids: Collection[UUID]) -> dict[UUID, PricedProduct]:
     """Load products with all that pricing needs, archived ones too, in one round trip; unknown ids are absent.
 
-    It is read from the documents that the menu shows: what is charged is what was shown. With `lock` (a second round
-    trip) edits of these products wait until the transaction ends; orders don't wait for each other.
+    It is read from the documents that the menu shows: what is charged is what was shown.
     """
     if not product_ids:
         return {}
-    if lock:
-        # Locking in the reading statement would, after a wait, pair the new product with its old document.
-        await _LOCK.rows(where, product_ids=list(product_ids))
-    rows = await _PRODUCTS.rows(where, product_ids=list(product_ids))
+    return by_id(await _PRODUCTS.rows(where, product_ids=list(product_ids)))
+
+
+WANTED: Final = func.array(
+    select(func.row(*COLUMNS)).where(Product.id == _WANTED).order_by(Product.id).scalar_subquery()
+)
+"""What `load_for_pricing` loads, as a column of another SELECT, which then wants `product_ids`; `by_id` reads it."""
+
+
+def by_id(rows: Iterable[Sequence[Any]]) -> dict[UUID, PricedProduct]:
+    """Read rows that end with `COLUMNS`."""
     return {product.id: product for product in map(priced, rows)}
 
 
-def priced(row: asyncpg.Record) -> PricedProduct:
+def priced(row: Sequence[Any]) -> PricedProduct:
     """Read a product of a row that ends with `COLUMNS`. One without a document has left the menu."""
     *_, product_id, name, price, document = row
     if document is not None:

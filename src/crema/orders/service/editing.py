@@ -13,6 +13,7 @@ from crema.cart.domain import InvalidConfigurationError, ItemUnavailableError
 from crema.cart.queries import PricedCart
 from crema.cart.schemas import AddToCart, ChoiceIn
 from crema.core.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
+from crema.menu import queries as menu
 from crema.orders import queries
 from crema.orders.domain import Party, Status
 from crema.orders.models import Order, OrderLine
@@ -73,7 +74,9 @@ async def _update(
     if "comment" in sent:
         order.comment = sent["comment"]
     if "items" in sent:
-        lines = await placing.configure(session, sent["items"])
+        product_ids = {item.product_id for item in sent["items"]}
+        await menu.lock_products(session, product_ids)
+        lines = placing.configure(await menu.load_for_pricing(session, product_ids), sent["items"])
         order.subtotal = order.total = placing.check_total(lines, expected=None, minimum=rules.minimum)
         order.ready_estimate_at = placing.estimate(lines, pickup_at=order.pickup_at, now=now)
         await session.execute(delete(OrderLine).where(OrderLine.order_id == order.id))

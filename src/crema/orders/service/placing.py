@@ -1,6 +1,6 @@
 """Placing orders."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -19,8 +19,9 @@ from crema.cart.schemas import AddToCart, ChoiceIn
 from crema.core.errors import ConflictError, InvalidError, NotFoundError
 from crema.db.base import new_id
 from crema.db.driver import Writer
-from crema.db.statement import Rows, Statement, Where, unmanaged
+from crema.db.statement import Rows, Statement, unmanaged
 from crema.menu import queries as menu
+from crema.menu.domain import PricedProduct
 from crema.notifications import service as notifications
 from crema.orders import domain, queries
 from crema.orders.domain import Status
@@ -123,7 +124,11 @@ async def place(tx: Writer, *, actor: Actor, wanted: PlaceOrder, rules: Rules, n
     """
     person = await _lock_person(tx, actor.user_id)
     items, cart_shop_id = await _items_of(tx, actor=actor, wanted=wanted)
-    around = await queries.find_circumstances(tx, shop_id=wanted.shop_id or cart_shop_id, user_id=actor.user_id)
+    product_ids = {item.product_id for item in items}
+    await menu.lock_products(tx, product_ids)
+    around = await queries.find_circumstances(
+        tx, shop_id=wanted.shop_id or cart_shop_id, user_id=actor.user_id, product_ids=product_ids
+    )
     if around is None:
         raise ShopRequiredError
     if around.open_orders >= rules.max_open_orders:
@@ -131,7 +136,7 @@ async def place(tx: Writer, *, actor: Actor, wanted: PlaceOrder, rules: Rules, n
 
     hours = shops.hours_of(around.shop)
     check_time(hours, pickup_at=wanted.pickup_at, now=now)
-    lines = await configure(tx, items)
+    lines = configure(around.products, items)
     total = check_total(lines, expected=wanted.expected_total, minimum=rules.minimum)
 
     ready_at = estimate(lines, pickup_at=wanted.pickup_at, now=now)
@@ -229,9 +234,8 @@ def check_time(hours: OpeningHours, *, pickup_at: datetime | None, now: datetime
         raise OutsideOpeningHoursError
 
 
-async def configure(where: Where, items: Sequence[AddToCart]) -> list[Wanted]:
-    """Check and price each item; the products stay locked against edits until the order is in."""
-    products = await menu.load_for_pricing(where, {item.product_id for item in items}, lock=True)
+def configure(products: Mapping[UUID, PricedProduct], items: Sequence[AddToCart]) -> list[Wanted]:
+    """Check and price each item."""
     lines = []
     for item in items:
         product = products.get(item.product_id)
