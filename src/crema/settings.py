@@ -74,7 +74,10 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
     workers: int = Field(1, ge=1, le=64, description="Server processes.")
     database_pool: int = Field(
-        10, ge=1, le=100, description="Database connections a server process may hold; up to twice as many with those to read, and for carts and orders."
+        10,
+        ge=1,
+        le=100,
+        description="Database connections a server process may hold; as many again to read, and for carts and orders.",
     )
     run_worker: bool = Field(
         default=True, description="Deliver mail and run schedules inside `crema serve`; else run `crema worker`."
