@@ -1,5 +1,7 @@
 """The migrated schema is the models' schema, and the rows we promise are there."""
 
+from uuid import uuid4
+
 import psycopg
 import pytest
 from alembic import command
@@ -8,6 +10,7 @@ from sqlalchemy import create_engine, make_url
 
 from crema.accounts.domain import BUILTIN_ROLES, PERMISSIONS
 from crema.db import schema
+from fixtures.database import create_database, drop_database
 
 
 def check(database_url: str) -> None:
@@ -53,3 +56,30 @@ def test_permissions_and_builtin_roles_are_the_code_s(database_url: str) -> None
 
     assert permissions == PERMISSIONS
     assert {name: (text, frozenset(granted)) for name, text, granted in roles} == BUILTIN_ROLES
+
+
+def test_documents_stay_while_they_become_bytes(server_url: str) -> None:
+    url = create_database(server_url, name := f"crema_old_{uuid4().hex[:8]}")
+    config = schema.alembic_config()
+    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0007_users_by_role")
+    engine.dispose()
+    with psycopg.connect(url, autocommit=True) as connection:
+        for number, (full, public) in enumerate([("латте", "латте"), ("раф и ещё", "раф"), ("чай", None)]):
+            id_ = uuid4()
+            connection.execute(
+                "INSERT INTO products (id, slug, name, price) VALUES (%s, %s, 'x', 1)", (id_, str(number))
+            )
+            connection.execute("INSERT INTO product_documents VALUES (%s, 'shape', %s, %s)", (id_, full, public))
+
+    schema.upgrade(url)
+
+    with psycopg.connect(url) as connection:
+        rows = connection.execute(
+            "SELECT convert_from(d.full, 'UTF8'), convert_from(public, 'UTF8')"
+            " FROM product_documents d JOIN products ON id = product_id ORDER BY slug"
+        ).fetchall()
+    drop_database(server_url, name)
+    assert rows == [(None, "латте"), ("раф и ещё", "раф"), ("чай", None)]
