@@ -8,7 +8,7 @@ import asyncpg
 
 ONE = "SELECT public FROM product_documents WHERE product_id = $1"
 LIST = """
-    SELECT d.public, count(*) OVER () FROM products p JOIN product_documents d ON d.product_id = p.id
+    SELECT (SELECT public FROM product_documents d WHERE d.product_id = p.id), count(*) OVER () FROM products p
     WHERE p.archived_at IS NULL AND p.is_active AND p.price <= $2
     AND EXISTS (SELECT FROM product_categories c WHERE c.product_id = p.id AND c.category_id = $1)
     AND (replace(lower(p.name), 'ё', 'е') LIKE $3 OR replace(lower(p.description), 'ё', 'е') LIKE $3)

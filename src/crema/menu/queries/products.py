@@ -88,12 +88,11 @@ _WHOLE: Final = (
 
 
 def _documents(*, sees_hidden: bool) -> Select[bytes | None]:
-    document = ProductDocument.everything() if sees_hidden else ProductDocument.public
-    statement = (
-        select(document)
-        .select_from(Product)
-        .join(ProductDocument, ProductDocument.product_id == Product.id)
-        .where(Product.archived_at.is_(None))
+    # Subqueries are looked up after counting, sorting and cutting; joined, the documents of all that match would be
+    # carried along.
+    document = select(ProductDocument.everything() if sees_hidden else ProductDocument.public)
+    statement = select(document.where(ProductDocument.product_id == Product.id).scalar_subquery()).where(
+        Product.archived_at.is_(None)
     )
     return statement if sees_hidden else statement.where(Product.is_active)
 
@@ -123,7 +122,7 @@ async def list_products(
 async def get_document(reader: Reader, *, product_id: UUID, sees_hidden: bool) -> bytes:
     """Give a product as a JSON document. The public sees nothing inactive, neither itself nor inside."""
     row = await (_ONE_OF_ALL if sees_hidden else _ONE_SHOWN).row(reader, product_id=product_id)
-    if row is None:
+    if row is None or row[0] is None:
         raise NotFoundError
     document: bytes = row[0]
     return document
