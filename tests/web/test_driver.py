@@ -77,7 +77,7 @@ async def test_one_that_asks_nothing_takes_no_connection(pool: Pool) -> None:
         pool.give(connection)
 
 
-async def test_what_is_cut_off_leaves_no_transaction_behind(pool: Pool) -> None:
+async def test_r11_what_is_cut_off_leaves_no_transaction_behind(pool: Pool) -> None:
     async def slow() -> None:
         async with Writer(pool, None) as writer:
             await writer.fetch("INSERT INTO scraps VALUES ('a')")
@@ -123,7 +123,7 @@ async def test_one_that_has_ended_is_replaced(database_url: str) -> None:
     assert before != after
 
 
-async def test_one_that_comes_back_inside_a_transaction_is_ended(pool: Pool) -> None:
+async def test_r11_one_that_comes_back_inside_a_transaction_is_ended(pool: Pool) -> None:
     connection = await pool.take()
     await connection.execute("BEGIN")
     await connection.execute("INSERT INTO scraps VALUES ('a')")
