@@ -73,14 +73,18 @@ class Pool:
 
     async def _connect(self) -> asyncpg.Connection:
         connection = await asyncpg.connect(self._url, **self._settings)
-        # JSON as on SQLAlchemy's connections, for whose types statements are compiled.
-        await connection.set_type_codec(
-            "jsonb",
-            schema="pg_catalog",
-            format="binary",
-            encoder=lambda text: b"\x01" + text.encode(),
-            decoder=lambda stored: json.loads(stored[1:]),
-        )
+        try:
+            # JSON as on SQLAlchemy's connections, for whose types statements are compiled.
+            await connection.set_type_codec(
+                "jsonb",
+                schema="pg_catalog",
+                format="binary",
+                encoder=lambda text: b"\x01" + text.encode(),
+                decoder=lambda stored: json.loads(stored[1:]),
+            )
+        except BaseException:
+            connection.terminate()  # nobody has it yet who could
+            raise
         return connection
 
     async def close(self) -> None:
