@@ -57,6 +57,8 @@ def settings_table() -> str:
 def _default(value: Any) -> str:
     if isinstance(value, SecretStr):
         value = value.get_secret_value()
+    if isinstance(value, list):
+        value = ",".join(map(str, value))
     if isinstance(value, timedelta):
         value = f"{value.total_seconds() / 3600:g}h" if value >= timedelta(hours=1) else f"{value.seconds // 60}m"
     return "" if value in (None, "", [], {}, PydanticUndefined) else f"`{value}`"

@@ -21,6 +21,7 @@ from crema.db.locale import UnfitDatabaseError
 from crema.main import run_worker
 from crema.settings import Settings
 from crema.startup import StartupError
+from crema.web.protocol import BoundedProtocol
 
 app = typer.Typer(help="Crema: the backend of a chain of take-away coffee shops.", no_args_is_help=True)
 admin = typer.Typer(help="Administrators.", no_args_is_help=True)
@@ -57,6 +58,7 @@ def serve() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with _plain_errors():
         settings = _settings()
+        startup.warn(settings)
         _check_port(settings)
         with startup.database(settings) as settings:
             startup.migrate(settings)
@@ -89,6 +91,7 @@ def _run_uvicorn(settings: Settings) -> None:
     uvicorn.run(
         "crema.main:from_environment",
         factory=True,
+        http=BoundedProtocol,
         ws="websockets-sansio",
         ws_max_size=16 * 1024,
         ws_per_message_deflate=False,

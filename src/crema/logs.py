@@ -7,6 +7,7 @@ import json
 import logging
 import re
 import sys
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final, Literal
 
@@ -14,8 +15,12 @@ import structlog
 from structlog.typing import EventDict, Processor
 
 _SECRET: Final = re.compile(r"password|token|secret|authorization|cookie|^code$|smtp_url|database_url", re.IGNORECASE)
-_LINE_BREAKS: Final = str.maketrans({"\r": "\\r", "\n": "\\n", "\u2028": "\\u2028", "\u2029": "\\u2029"})
-
+_CREDENTIALS: Final = re.compile(r"(://[^\s:/@]*):[^\s/@]+@")
+_UNSAFE: Final = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
+)
+"""Control characters (C0, DEL, C1), line breaks, what turns or hides text on a terminal, and halves of characters."""
+_SHORT: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 _JSON: Final = json.JSONEncoder(ensure_ascii=False, default=repr)
 """`json.dumps` makes one for each line, unless all is as it likes it."""
@@ -35,13 +40,38 @@ def _is_secret(name: str) -> bool:
 
 
 def redact(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    """Blank what must not be in a log, and keep a value from ending the line."""
+    """Blank what must not be in a log, and escape what would end the line or command a terminal."""
     for name, value in event.items():
+        if name.startswith("_"):
+            continue  # structlog's own
         if _is_secret(name):
             event[name] = "***"
-        elif isinstance(value, str) and not value.isprintable() and name != "exception":
-            event[name] = value.translate(_LINE_BREAKS)
+        elif name == "exception" and isinstance(value, str):
+            event[name] = "\n".join(_clean(line) for line in value.split("\n"))
+        elif not isinstance(value, (int, float, bool, type(None))):
+            event[name] = _clean(value)
     return event
+
+
+def _clean(value: Any) -> Any:
+    """Return the value with every text in it made safe, keys included; what is no text or container as its repr."""
+    if isinstance(value, str):
+        if "://" in value:
+            value = _CREDENTIALS.sub(r"\1:***@", value)
+        return value if value.isprintable() else _UNSAFE.sub(_escaped, value)
+    if isinstance(value, Mapping):
+        return {
+            _clean(name): "***" if isinstance(name, str) and _is_secret(name) else _clean(each)
+            for name, each in value.items()
+        }
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_clean(each) for each in value]
+    return value if isinstance(value, (int, float, type(None))) else _clean(repr(value))
+
+
+def _escaped(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return _SHORT.get(match[0]) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")  # noqa: PLR2004
 
 
 def tame(record: logging.LogRecord) -> bool:

@@ -43,7 +43,7 @@ from crema.shops.domain import Chain
 from crema.support import routes as support
 from crema.support import socket as support_socket
 from crema.support.hub import Rooms
-from crema.web import asyncapi, browser, direct, docs, health, limits, openapi, problem, routing
+from crema.web import asyncapi, browser, direct, docs, health, limits, openapi, problem, routing, security_txt
 from crema.web.context import RequestContext
 from crema.worker import Duties
 
@@ -75,6 +75,7 @@ ROUTERS: Final = (
     support.router,
     support_socket.router,
     health.router,
+    security_txt.router,
 )
 
 _HAS_TELEMETRY: Final = find_spec("opentelemetry.sdk") is not None
@@ -124,6 +125,7 @@ def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastA
         lifespan=lifespan,
         redirect_slashes=False,
         docs_url=None,
+        openapi_url="/openapi.json" if settings.docs else None,
         redoc_url=None,
         generate_unique_id_function=routing.operation_id,
         telemetry={"tracing": _HAS_TELEMETRY, "metrics": _HAS_TELEMETRY, "logs": _HAS_TELEMETRY},
@@ -131,7 +133,8 @@ def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastA
     hand_out(app, settings, sessions)
     if settings.rate_limit is not None:
         app.add_middleware(limits.Throttle, rate=settings.rate_limit, store=settings.limits_url)
-    app.add_middleware(browser.Guard, origins=settings.allowed_origins, hosts=settings.allowed_hosts)
+    app.add_middleware(browser.Guard, hosts=settings.allowed_hosts)
+    app.add_middleware(limits.RequestSize)
     if settings.allowed_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -148,8 +151,9 @@ def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastA
         app.include_router(router)
     if _has_mailbox(settings):
         app.include_router(notifications.router)
-    app.include_router(docs.router)
-    docs.mount_assets(app)
+    if settings.docs:
+        app.include_router(docs.router)
+        docs.mount_assets(app)
     app.router.middleware_stack = direct.Shortcut(app.router.middleware_stack, ROUTERS)
     app.openapi = openapi.describe(app)  # type: ignore[method-assign]  # FastAPI's documented way
     return app
@@ -188,7 +192,10 @@ def hand_out(app: FastAPI, settings: Settings, sessions: Sessions | None) -> Non
         key=_derived(secret, "csrf tokens"),
         is_secure=settings.is_production or settings.links_to.startswith("https:"),
     )
-    app.state.origins = frozenset(settings.allowed_origins)
+    app.state.origins = browser.Origins(settings.allowed_origins, public_url=settings.public_url)
+    app.state.metrics_networks = settings.metrics_networks
+    app.state.security_contacts = settings.security_contact
+    app.state.public_url = settings.public_url
     app.state.chain = Chain(
         name=settings.chain_name,
         description=settings.chain_description,

@@ -28,22 +28,37 @@ from pydantic_extra_types.phone_numbers import PhoneNumberValidator
 
 from crema.core.money import MAX_AMOUNT, quantize
 
+MAX_ACCENTS: Final = 30
 _AMOUNT: Final = re.compile(r"\d{1,7}(\.\d{1,2})?", re.ASCII)
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]")
 _LINE_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]")
 
 
+def compose(text: str) -> str:
+    """Return the text in NFC; ValueError for more accents in a row than any language has.
+
+    Sorting the accents of one letter costs the square of their number: 10,000 of them are 75 ms. UAX #15 allows 30.
+    """
+    if not text.isascii():
+        row = 0
+        for character in text:
+            row = row + 1 if unicodedata.combining(character) else 0
+            if row > MAX_ACCENTS:
+                raise ValueError(f"a letter has more than {MAX_ACCENTS} accents")
+    return unicodedata.normalize("NFC", text)
+
+
 def _clean_line(text: str) -> str:
     if _LINE_CONTROL.search(text):
         raise ValueError("control characters are not allowed")
-    return unicodedata.normalize("NFC", text)
+    return compose(text)
 
 
 def _clean_text(text: str) -> str:
     text = text.replace("\r\n", "\n")
     if _CONTROL.search(text):
         raise ValueError("control characters are not allowed")
-    return unicodedata.normalize("NFC", text)
+    return compose(text)
 
 
 def _parse_money(value: object) -> object:

@@ -4,13 +4,18 @@ import re
 import secrets
 from datetime import timedelta
 from decimal import Decimal
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MIN_SECRET_BYTES: Final = 32
+MIN_DISTINCT: Final = 8
+"""Different characters in a secret: a random one, even of 32 hexadecimal digits, has more."""
+KNOWN_SECRETS: Final = frozenset({"for-a-look-only-for-a-look-only-for-a-look"})
+"""Of deploy/demo.env."""
 _SECRETS: Final = "/run/secrets"
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -26,8 +31,25 @@ def _split(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+def _is_weak(secret: str) -> bool:
+    """Return whether a secret has few different characters, is one piece repeated, or stands in our own files."""
+    periods = range(1, len(secret) // 2 + 1)
+    is_periodic = any(secret[period:] == secret[:-period] for period in periods)
+    return len(set(secret)) < MIN_DISTINCT or is_periodic or secret in KNOWN_SECRETS
+
+
+def _as_contact(value: str) -> str:
+    """Take an e-mail address without `mailto:` as well."""
+    value = value if ":" in value else f"mailto:{value}"
+    if not re.fullmatch(r"(mailto:[^@\s]+@[^@\s]+|https://\S+|tel:\+?[0-9-]+)", value) or not value.isascii():
+        raise ValueError("a contact is an e-mail address, or begins with mailto:, https:// or tel:")
+    return value
+
+
 Duration = Annotated[timedelta, BeforeValidator(_parse_duration)]
 CommaList = Annotated[list[str], NoDecode, BeforeValidator(_split)]
+Networks = Annotated[list[IPv4Network | IPv6Network], NoDecode, BeforeValidator(_split)]
+Contacts = Annotated[list[Annotated[str, AfterValidator(_as_contact)]], NoDecode, BeforeValidator(_split)]
 
 
 class Settings(BaseSettings):
@@ -43,7 +65,8 @@ class Settings(BaseSettings):
     )
     secret_key: SecretStr = Field(
         SecretStr(""),
-        description="Signs tokens; at least 32 bytes. In development one is made and kept in the data folder.",
+        description="Signs tokens; at least 32 bytes, random (`openssl rand -hex 32`). In development one is made and"
+        " kept in the data folder.",
     )
     database_url: str | None = Field(
         None, description="PostgreSQL 15 to 18. Without it an embedded one serves from the data folder."
@@ -96,6 +119,10 @@ class Settings(BaseSettings):
     smtp_url: SecretStr | None = Field(
         None, description="`smtp://user:password@host:587`, `smtps://…`. Without it mails go to the console."
     )
+    mail_to_console: bool = Field(
+        default=False,
+        description="Start in production without `smtp_url`: mails, with the codes in them, are printed.",
+    )
     mail_from: str = Field("Crema <noreply@crema.example.com>", description="Sender of mails.")
     admin_email: str | None = Field(None, description="First administrator, made at first start.")
     admin_password: SecretStr | None = Field(None, description="Their password.")
@@ -111,6 +138,19 @@ class Settings(BaseSettings):
         "6000/minute",
         pattern=r"^[1-9]\d{0,8} ?/ ?(second|minute|hour)$",
         description="Requests a client may make, all together; empty: as many as they like.",
+    )
+    metrics_networks: Networks = Field(
+        [IPv4Network("127.0.0.0/8"), IPv6Network("::1/128")],
+        description="Networks that may read `/metrics`, separated by commas; this machine by default. Requests that"
+        " come through a proxy never may.",
+    )
+    docs: bool = Field(
+        default=True, description="Serve `/docs`, `/redoc`, `/openapi.json` and `/asyncapi.json`, in production too."
+    )
+    security_contact: Contacts = Field(
+        [],
+        description="Where to report a vulnerability: e-mail addresses or `https://…`, separated by commas; makes"
+        " `/.well-known/security.txt`.",
     )
     limits_url: str = Field(
         "memory://",
@@ -160,6 +200,10 @@ class Settings(BaseSettings):
             return self
         if not secret:
             raise ValueError("CREMA_SECRET_KEY is required in production: `openssl rand -hex 32` makes one")
+        if _is_weak(secret):
+            raise ValueError("CREMA_SECRET_KEY can be guessed or is known: `openssl rand -hex 32` makes one")
+        if self.smtp_url is None and not self.mail_to_console:
+            raise ValueError("set CREMA_SMTP_URL, or CREMA_MAIL_TO_CONSOLE=true to have mails and their codes printed")
         if self.demo:
             raise ValueError("CREMA_DEMO brings accounts with known passwords: not in production")
         if self.database_url is None and not self.embedded:
@@ -170,6 +214,16 @@ class Settings(BaseSettings):
     def is_production(self) -> bool:
         """Whether weak settings are refused and development pages absent."""
         return self.env == "production"
+
+    @property
+    def is_exposed(self) -> bool:
+        """Whether a development server listens to more than this machine."""
+        if self.is_production or self.host == "localhost":
+            return False
+        try:
+            return not ip_address(self.host).is_loopback
+        except ValueError:
+            return True
 
     @property
     def has_demo(self) -> bool:

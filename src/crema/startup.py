@@ -158,6 +158,17 @@ async def _refuse_demo_accounts(settings: Settings) -> None:
         )
 
 
+def warn(settings: Settings) -> None:
+    """Say at once what is dangerous about how it is started."""
+    if settings.is_exposed:
+        line = (
+            f"WARNING: development mode listens on {settings.host}. Whoever reaches port {settings.port} of this"
+            " machine can log in with passwords that everybody knows and read all mails.\n"
+            "         Set CREMA_HOST=127.0.0.1, or CREMA_ENV=production."
+        )
+        print(line, file=sys.stderr, flush=True)  # noqa: T201 - for the terminal
+
+
 def announce(settings: Settings) -> None:
     """Tell a person at the terminal where to go and who to be."""
     address = f"http://{settings.host}:{settings.port}"

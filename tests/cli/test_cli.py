@@ -1,6 +1,10 @@
 """The command line: what it refuses, and what its commands do."""
 
+import base64
 import os
+import re
+import secrets
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +15,12 @@ import pytest
 from pydantic import ValidationError
 from typer.testing import CliRunner, Result
 
-from crema import cli
-from crema.settings import Settings
+from crema import cli, startup
+from crema.settings import KNOWN_SECRETS, Settings
 
-SECRET = "x" * 32
+SECRET = "5d0f8a1c93b7e6422f71c08d9ae35b64"
+SMTP = "smtp://mail.example.com:587"
+ROOT = Path(__file__).parents[2]
 
 
 def crema(*arguments: str, data_dir: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -45,13 +51,99 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ({}, "CREMA_SECRET_KEY is required"),
         ({"secret_key": "short"}, "at least 32 bytes"),
-        ({"secret_key": SECRET}, "CREMA_DATABASE_URL"),
-        ({"secret_key": SECRET, "embedded": True, "demo": True}, "CREMA_DEMO"),
+        ({"secret_key": "a" * 32}, "can be guessed"),
+        ({"secret_key": "ab" * 16}, "can be guessed"),
+        ({"secret_key": "12345678901234567890123456789012"}, "can be guessed"),
+        ({"secret_key": "for-a-look-only-for-a-look-only-for-a-look"}, "can be guessed or is known"),
+        ({"secret_key": SECRET}, "CREMA_SMTP_URL"),
+        ({"secret_key": SECRET, "smtp_url": ""}, "CREMA_SMTP_URL"),
+        ({"secret_key": SECRET, "smtp_url": SMTP}, "CREMA_DATABASE_URL"),
+        ({"secret_key": SECRET, "smtp_url": SMTP, "embedded": True, "demo": True}, "CREMA_DEMO"),
     ],
 )
 def test_production_refuses_what_nobody_chose(fields: dict[str, Any], says: str) -> None:
     with pytest.raises(ValidationError, match=says):
         Settings(_env_file=None, env="production", **fields)
+
+
+def test_production_prints_mails_only_where_that_is_chosen() -> None:
+    settings = Settings(_env_file=None, env="production", secret_key=SECRET, embedded=True, mail_to_console=True)
+
+    assert settings.smtp_url is None
+
+
+def test_random_secrets_are_taken_in_every_form_people_make_them() -> None:
+    for make in (secrets.token_hex, secrets.token_urlsafe, secrets.token_bytes):
+        for _ in range(200):
+            made = make(32)
+            text = base64.b64encode(made).decode() if isinstance(made, bytes) else made
+            assert Settings(_env_file=None, env="production", secret_key=text, smtp_url=SMTP, embedded=True)
+
+
+def demo_environment() -> dict[str, str]:
+    lines = (ROOT / "deploy" / "demo.env").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+
+
+def test_the_demo_s_key_is_known_and_refused_in_production() -> None:
+    assert demo_environment()["CREMA_SECRET_KEY"] in KNOWN_SECRETS
+
+
+def test_the_demo_s_ports_are_this_machine_s_only() -> None:
+    """With passwords that everybody knows, and all mails in a page."""
+    compose = (ROOT / "compose.yaml").read_text()
+    environment = demo_environment()
+    variable = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+    filled = variable.sub(lambda match: environment.get(match[1], match[2] or ""), compose)
+
+    published = re.findall(r'^ +- "?([\d.:]+:\d+)"?$|ports: \["([\d.:]+)"\]', filled, re.MULTILINE)
+
+    assert len(published) == 3, published
+    assert {(one or other).rpartition(":")[0].rpartition(":")[0] for one, other in published} == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize(
+    ("host", "env", "warns"),
+    [
+        ("0.0.0.0", "development", True),  # noqa: S104 - what is tried
+        ("::", "development", True),
+        ("192.0.2.7", "development", True),
+        ("127.0.0.1", "development", False),
+        ("::1", "development", False),
+        ("localhost", "development", False),
+        ("0.0.0.0", "production", False),  # noqa: S104
+    ],
+)
+def test_development_on_all_interfaces_is_warned_of(
+    host: str, env: Any, warns: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = Settings(_env_file=None, env=env, secret_key=SECRET, smtp_url=SMTP, embedded=True, host=host)
+
+    startup.warn(settings)
+
+    assert capsys.readouterr().err.startswith("WARNING: development mode listens on") is warns
+
+
+def test_the_warning_is_the_first_line_of_output(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("0.0.0.0", 0))  # noqa: S104 - so that it stops at once
+        taken.listen()
+        done = crema(
+            "serve",
+            data_dir=tmp_path / "data",
+            CREMA_HOST="0.0.0.0",  # noqa: S104
+            CREMA_PORT=str(taken.getsockname()[1]),
+        )
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("WARNING: development mode listens on 0.0.0.0")
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("contact", ["example.com/report", "http://example.com", "mailto:x", "https://a b", "tel:x"])
+def test_a_security_contact_is_an_address_or_a_link(contact: str) -> None:
+    with pytest.raises(ValidationError, match=r"a contact is|security_contact"):
+        Settings(_env_file=None, security_contact=contact)
 
 
 def test_a_refused_setting_stops_the_start_with_a_sentence(tmp_path: Path) -> None:
@@ -80,6 +172,7 @@ def test_production_refuses_an_old_schema(tmp_path: Path, database_url: str) -> 
         data_dir=tmp_path / "data",
         CREMA_ENV="production",
         CREMA_SECRET_KEY=SECRET,
+        CREMA_SMTP_URL=SMTP,
         CREMA_DATABASE_URL=database_url,
         CREMA_PORT="0",
     )
@@ -96,6 +189,7 @@ def test_production_refuses_demo_accounts(tmp_path: Path, database_url: str) -> 
         data_dir=tmp_path / "data",
         CREMA_ENV="production",
         CREMA_SECRET_KEY=SECRET,
+        CREMA_SMTP_URL=SMTP,
         CREMA_DATABASE_URL=database_url,
         CREMA_PORT="0",
     )

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 
 from crema.db.session import Sessions
 from crema.settings import Settings
-from fixtures.app import Clock, connect, make_app
+from fixtures.app import SECRET, Clock, connect, make_app
 
 pytestmark = pytest.mark.anyio
 
@@ -34,7 +34,13 @@ def broken() -> APIRouter:
 @pytest.mark.parametrize("env", ["development", "production"])
 async def test_c9_the_headers_are_on_every_status(env: str, sessions: Sessions, clock: Clock, tmp_path: Path) -> None:
     settings = Settings(
-        _env_file=None, env=env, secret_key="x" * 32, data_dir=tmp_path, embedded=True, allowed_hosts=["crema"]
+        _env_file=None,
+        env=env,
+        secret_key=SECRET,
+        data_dir=tmp_path,
+        embedded=True,
+        mail_to_console=True,
+        allowed_hosts=["crema"],
     )
     app = make_app(settings, sessions, clock)
     app.include_router(broken())

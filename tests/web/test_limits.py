@@ -12,9 +12,10 @@ from fastapi import FastAPI
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.errors import StorageError
 
+from crema.core.networks import network_of
 from crema.db.session import Sessions
 from crema.settings import Settings
-from crema.web.limits import Throttle, client_of
+from crema.web.limits import Throttle
 from crema.web.routing import BODY_LIMIT
 from fixtures.app import Clock, connect, make_app
 from fixtures.ports import await_port, free_port
@@ -144,11 +145,11 @@ async def test_s1_a_store_that_is_away_lets_requests_through(
 @pytest.mark.parametrize(
     ("host", "client"),
     [
-        ("192.0.2.7", "192.0.2.7"),
-        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("192.0.2.7", "192.0.2.7/32"),
+        ("::ffff:192.0.2.7", "192.0.2.7/32"),
         ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
         ("", ""),
     ],
 )
 def test_a_client_is_an_address_or_what_one_person_commands(host: str, client: str) -> None:
-    assert client_of(host) == client
+    assert network_of(host, ipv4_prefix=32) == client

@@ -8,7 +8,7 @@ from fastapi import Depends, Query, Request, Response
 from fastapi.security import OAuth2PasswordBearer
 
 from crema.accounts import queries
-from crema.accounts.domain import Actor, network_of
+from crema.accounts.domain import Actor
 from crema.accounts.schemas import Mode, Refresh, SignedInOut, TokensOut
 from crema.accounts.service.codes import Codes
 from crema.accounts.service.logins import EmailNotVerifiedError, Logins, Tokens
@@ -16,6 +16,7 @@ from crema.accounts.service.passwords import Passwords
 from crema.accounts.service.registration import Origin
 from crema.accounts.service.tokens import InvalidTokenError
 from crema.core.errors import ForbiddenError, UnauthenticatedError
+from crema.core.networks import network_of
 from crema.web.browser import Cookies
 from crema.web.clock import Now
 from crema.web.routing import Language

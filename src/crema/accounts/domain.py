@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from importlib.util import find_spec
-from ipaddress import IPv6Address, ip_address, ip_network
 from runpy import run_path
 from typing import Final
 from uuid import UUID
@@ -74,17 +73,3 @@ class Actor:
     def serves(self, shop_id: UUID) -> bool:
         """Whether they work for this shop."""
         return self.serves_all_shops or shop_id in self.shop_ids
-
-
-def network_of(host: str) -> str:
-    """Name the network one person commands: the /24 of an IPv4 address, the /64 of an IPv6 one.
-
-    An IPv4 address may come dressed as an IPv6 one, on a socket that listens to both.
-    """
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return host[:64]
-    if isinstance(address, IPv6Address):
-        address = address.ipv4_mapped or address
-    return str(ip_network((address, 24 if address.version == 4 else 64), strict=False))  # noqa: PLR2004

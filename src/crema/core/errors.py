@@ -75,6 +75,20 @@ class TooLargeError(CremaError):
     title = "The request is too large."
 
 
+class UrlTooLongError(CremaError):
+    """The path and the query together are longer than we read."""
+
+    code = "url_too_long"
+    title = "The URL is too long."
+
+
+class HeadersTooLargeError(CremaError):
+    """More headers, or more bytes of them, than we read."""
+
+    code = "headers_too_large"
+    title = "The request headers are too large."
+
+
 class UnsupportedTypeError(CremaError):
     """Content of a kind we do not take."""
 

@@ -32,6 +32,7 @@ def make_engine(database_url: str, *, pool_size: int = 10) -> AsyncEngine:
         max_overflow=0,
         pool_timeout=2,
         connect_args=SETTINGS,
+        hide_parameters=True,  # of statements that fail: they are logged, and may be codes or hashes
     )
     event.listen(engine.sync_engine, "checkout", _refuse_closed)
     return engine

@@ -21,7 +21,7 @@ from crema.live.domain import AUTH_SECONDS, FRAMES_PER_SECOND, STRIKES, Bucket, 
 from crema.live.hub import GONE, Hub, Seat
 from crema.live.schemas import AuthFrame, ErrorFrame
 from crema.live.service import TooManySocketsError
-from crema.web.browser import is_page_of_ours
+from crema.web.browser import Origins
 
 log = structlog.get_logger(__name__)
 
@@ -173,7 +173,8 @@ async def _close(websocket: WebSocket, code: Close) -> None:
 
 def _is_ours(websocket: WebSocket) -> bool:
     """Whether a page of ours asks, or no page at all: browsers always send Origin."""
-    return "origin" not in websocket.headers or is_page_of_ours(websocket.headers, origins=websocket.app.state.origins)
+    origins: Origins = websocket.app.state.origins
+    return "origin" not in websocket.headers or origins.include(websocket)
 
 
 async def until_one_ends(*activities: Coroutine[Any, Any, None]) -> None:

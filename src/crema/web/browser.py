@@ -8,13 +8,15 @@ Origin, or the browser's own word that it is the same, and by a token that only 
 import hashlib
 import hmac
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Request, Response
+from fastapi.security.utils import get_authorization_scheme_param
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crema.core.errors import ForbiddenError, InvalidError
@@ -92,18 +94,60 @@ class Cookies:
         return hmac.new(self.key, secret.encode(), hashlib.sha256).hexdigest()
 
 
-def is_page_of_ours(headers: Mapping[str, str], *, origins: Collection[str]) -> bool:
-    """Whether `Origin` names this very host, or one of `origins`."""
-    origin = headers.get("origin", "")
-    return origin in origins or (urlsplit(origin).netloc != "" and urlsplit(origin).netloc == headers.get("host"))
+Origin = tuple[str, str, int | None]
+"""Scheme, host and port, as browsers compare them; None for the scheme's own port."""
+_PORTS: Final = {"http": 80, "https": 443}
+_HTTP_SCHEMES: Final = {"ws": "http", "wss": "https"}
+
+
+def origin_of(url: str) -> Origin | None:
+    """Return the origin of a URL, or None if it has none."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None
+    if not parts.scheme or not parts.hostname:
+        return None
+    return parts.scheme, parts.hostname, None if port == _PORTS.get(parts.scheme) else port
+
+
+class Origins:
+    """The origins whose pages are ours: this very host, `public_url`, and those of a list."""
+
+    def __init__(self, allowed: Iterable[str], *, public_url: str | None = None) -> None:
+        self._public = origin_of(public_url) if public_url else None
+        self._allowed = frozenset(filter(None, (*map(origin_of, allowed), self._public)))
+
+    def include(self, connection: HTTPConnection) -> bool:
+        """Return whether the request's `Origin` is ours: scheme, host and port alike.
+
+        The scheme is what the server sees, or what a trusted proxy tells by X-Forwarded-Proto. Where `public_url` names
+        the same host, only the scheme of `public_url` counts.
+        """
+        origin = origin_of(connection.headers.get("origin", ""))
+        if origin is None:
+            return False
+        if origin in self._allowed:
+            return True
+        scheme: str = connection.scope["scheme"]
+        own = origin_of(f"{_HTTP_SCHEMES.get(scheme, scheme)}://{connection.headers.get('host', '')}")
+        if own is None or (self._public and own[1:] == self._public[1:]):
+            return False
+        return origin == own
+
+
+def bearer_token(headers: Mapping[str, str]) -> str | None:
+    """Return the token of the Authorization header, as `OAuth2PasswordBearer` finds it."""
+    scheme, token = get_authorization_scheme_param(headers.get("authorization"))
+    return token if scheme.lower() == "bearer" and token else None
 
 
 class Guard:
     """Pure ASGI: refuses unknown hosts, and changes with our cookies that no page of ours asked for."""
 
-    def __init__(self, app: ASGIApp, *, origins: Collection[str], hosts: Collection[str]) -> None:
+    def __init__(self, app: ASGIApp, *, hosts: Collection[str]) -> None:
         self.app = app
-        self._origins = origins
         self._hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -111,17 +155,15 @@ class Guard:
             await self.app(scope, receive, send)
             return
         request = Request(scope, receive)
-        refused: type[UnknownHostError | CsrfFailedError] | None = None
+        refused: UnknownHostError | CsrfFailedError | None = None
         if self._hosts and not scope["path"].startswith("/health/") and not self._knows(request):
-            refused = UnknownHostError
+            refused = UnknownHostError()
         elif self._needs_proof(request) and not self._has_proof(request):
-            refused = CsrfFailedError
+            refused = CsrfFailedError()
         if refused is None:
             await self.app(scope, receive, send)
             return
-        status = problem.STATUS_OF[refused.__mro__[1]]
-        answer = problem.problem(request, status=status, code=refused.code, title=refused.title)
-        await answer(scope, receive, send)
+        await problem.from_error(request, refused)(scope, receive, send)
 
     def _knows(self, request: Request) -> bool:
         host = request.headers.get("host", "").lower().rpartition(":")
@@ -130,15 +172,19 @@ class Guard:
 
     @staticmethod
     def _needs_proof(request: Request) -> bool:
-        if request.method in SAFE or "authorization" in request.headers:
+        if request.method in SAFE:
             return False
+        if "cookie" in request.query_params.getlist("mode"):
+            return True  # it reads or sets cookies, whatever else it brings
+        if bearer_token(request.headers):
+            return False  # `accounts.deps.visitor` looks at no cookie then
         cookies: Cookies = request.app.state.cookies
-        has_login = any(cookies.get(request, what) for what in ("access", "refresh"))
-        return has_login or request.query_params.get("mode") == "cookie"
+        return any(cookies.get(request, what) for what in ("access", "refresh"))
 
     def _has_proof(self, request: Request) -> bool:
         if "origin" in request.headers:
-            if not is_page_of_ours(request.headers, origins=self._origins):
+            origins: Origins = request.app.state.origins
+            if not origins.include(request):
                 return False
         elif request.headers.get("sec-fetch-site") != "same-origin":
             return False

@@ -14,6 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from crema.core.networks import network_of
 from crema.web import problem
 
 log = structlog.get_logger("crema.access")
@@ -35,13 +36,18 @@ class RequestContext:
         self._headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        client = network_of(scope["client"][0]) if scope.get("client") else ""
+        if scope["type"] == "websocket":
+            with structlog.contextvars.bound_contextvars(client=client):
+                await self.app(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         request_id = _given_id(scope) or os.urandom(16).hex()
         scope.setdefault("state", {})["request_id"] = request_id
         _strip_trailing_slash(scope)
-        structlog.contextvars.bind_contextvars(request_id=request_id)
+        structlog.contextvars.bind_contextvars(request_id=request_id, client=client)
         started = time.perf_counter()
         status = 0
         replaced = False
@@ -80,7 +86,7 @@ class RequestContext:
             requests.inc()
             durations.observe(seconds)
             log.info("request", method=scope["method"], path=scope["path"], status=status, ms=round(seconds * 1000, 1))
-            structlog.contextvars.unbind_contextvars("request_id")
+            structlog.contextvars.unbind_contextvars("request_id", "client")
 
 
 @lru_cache(10_000)

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Final, Literal
 
 import asyncpg
@@ -14,17 +16,29 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 
+from crema.core.errors import ForbiddenError
 from crema.db.schema import is_current
 from crema.web import problem
 from crema.web.routing import router as new_router
 
 READY_SECONDS: Final = 2.0
+_FORWARDED: Final = frozenset({"forwarded", "x-forwarded-for"})
 
 router = new_router("Operations")
 
 
 class OutdatedSchemaError(RuntimeError):
     """The database waits for `crema migrate`, or was migrated by newer code."""
+
+
+class MetricsPrivateError(ForbiddenError):
+    """Somebody outside CREMA_METRICS_NETWORKS, or a proxy, asked for the metrics."""
+
+    code = "metrics_private"
+    title = "The metrics are private."
+
+    def __init__(self) -> None:
+        super().__init__("Ask for them directly, from a network of CREMA_METRICS_NETWORKS.")
 
 
 class HealthOut(BaseModel):
@@ -65,10 +79,29 @@ async def _check_database(app: Starlette) -> None:
             app.state.schema_is_current = True  # it doesn't grow old while this code runs
 
 
-@router.get("/metrics", summary="Read the metrics", response_class=PlainTextResponse, responses=problem.refusals(422))
-async def metrics() -> Response:
-    """In Prometheus' text format; those of all server processes where `PROMETHEUS_MULTIPROC_DIR` is set."""
+@router.get(
+    "/metrics", summary="Read the metrics", response_class=PlainTextResponse, responses=problem.refusals(403, 422)
+)
+async def metrics(request: Request) -> Response:
+    """In Prometheus' text format; those of all server processes where `PROMETHEUS_MULTIPROC_DIR` is set.
+
+    Only for the networks of `CREMA_METRICS_NETWORKS`, this machine by default, and never through a proxy.
+    """
+    if not _may_read_metrics(request):
+        raise MetricsPrivateError
     return Response(generate_latest(_registry()), media_type=CONTENT_TYPE_LATEST)
+
+
+def _may_read_metrics(request: Request) -> bool:
+    if not _FORWARDED.isdisjoint(request.headers):
+        return False  # behind a proxy that isn't trusted everybody has the proxy's address
+    networks: Sequence[IPv4Network | IPv6Network] = request.app.state.metrics_networks
+    try:
+        client = ip_address(request.client.host if request.client else "")
+    except ValueError:
+        return False
+    client = getattr(client, "ipv4_mapped", None) or client
+    return any(client in network for network in networks)
 
 
 def _registry() -> CollectorRegistry:

@@ -24,9 +24,11 @@ STATUS_OF: Final[Mapping[type[errors.CremaError], HTTPStatus]] = {
     errors.NotFoundError: HTTPStatus.NOT_FOUND,
     errors.ConflictError: HTTPStatus.CONFLICT,
     errors.TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.UrlTooLongError: HTTPStatus.REQUEST_URI_TOO_LONG,
     errors.UnsupportedTypeError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.InvalidError: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.TooManyError: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.HeadersTooLargeError: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
 }
 
 DATABASE_AWAY: Final = (
@@ -113,8 +115,8 @@ def status_of(error: errors.CremaError) -> HTTPStatus:
     return next(STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF)
 
 
-async def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, errors.CremaError)
+def from_error(request: Request, error: errors.CremaError) -> Response:
+    """Return the answer to a refusal, by the status of its family."""
     headers = {}
     if isinstance(error, errors.UnauthenticatedError):
         headers["WWW-Authenticate"] = "Bearer"
@@ -129,6 +131,11 @@ async def _refused(request: Request, error: Exception) -> Response:
         headers=headers,
         **error.extra,
     )
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, errors.CremaError)
+    return from_error(request, error)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Annotated, Any, Final
 
@@ -67,8 +68,9 @@ def router(tag: str) -> APIRouter:
 
 
 def check_parameters(request: Request, known: frozenset[str]) -> None:
-    names = [name for name, _ in request.query_params.multi_items()]
-    wrong = sorted({name for name in names if name not in known or names.count(name) > 1})
+    """Refuse query parameters that the route does not have, or that are given twice."""
+    counted = Counter(name for name, _ in request.query_params.multi_items())
+    wrong = sorted(name for name, times in counted.items() if name not in known or times > 1)
     if wrong:
         raise UnknownParameterError(
             f"Unknown or repeated: {', '.join(wrong)[:200]!a}.",
@@ -129,10 +131,14 @@ def _tags(header: str) -> set[str]:
     return {tag.strip().removeprefix("W/") for tag in header.split(",")}
 
 
+MAX_LANGUAGES: Final = 20
+"""Entries of Accept-Language that are read; browsers send two to five."""
+
+
 async def _language(request: Request) -> str:
     """Choose Russian or English by the weights of Accept-Language; English when neither is wanted."""
     weights = {"en": 0.0, "ru": 0.0}
-    for part in request.headers.get("accept-language", "").lower().split(","):
+    for part in request.headers.get("accept-language", "").lower().split(",", MAX_LANGUAGES)[:MAX_LANGUAGES]:
         tag, _, parameter = part.strip().partition(";")
         weight = re.fullmatch(r"\s*q=([01](?:\.\d{0,3})?)\s*", parameter)
         language = tag[:2] if tag[:2] in weights and tag[2:3] in {"", "-"} else ""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from crema.accounts.domain import network_of
+from crema.core.networks import network_of
 
 
 @given(st.ip_addresses(v=4))
