@@ -32,7 +32,15 @@ TABLE = {
     for line in (Path(__file__).parent / "authorization.txt").read_text().splitlines()
     if (row := line.split()) and not line.startswith("#")
 }
-UNDOCUMENTED = {"GET /", "GET /docs", "GET /docs/live", "GET /asyncapi.json", "GET /redoc", "GET /mailbox"}
+UNDOCUMENTED = {
+    "GET /",
+    "GET /docs",
+    "GET /docs/live",
+    "GET /asyncapi.json",
+    "GET /redoc",
+    "GET /mailbox",
+    "GET /.well-known/security.txt",
+}
 """Pages for people, which are public and hold nothing personal, but for /mailbox, which only development has."""
 
 

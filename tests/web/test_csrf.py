@@ -8,6 +8,8 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import text
+from starlette.requests import HTTPConnection
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from crema.accounts.models import Session
 from crema.db.session import Sessions
@@ -19,7 +21,18 @@ pytestmark = pytest.mark.anyio
 
 PASSWORD = "oat milk please"
 SITES = ("same-origin", "same-site", "cross-site", "none", None)
-ORIGINS = ("http://crema", "https://evil.example", "http://crema.evil.example", "null", None)
+ORIGINS = (
+    "http://crema",
+    "https://crema",
+    "http://crema:8000",
+    "http://evilcrema",
+    "https://evil.example",
+    "http://crema.evil.example",
+    "null",
+    "",
+    None,
+)
+NO_BEARER = ("Basic x", "Bearer", "Bearer ", "bearer", "Digest username=x", "x", "")
 CHANGES = "SELECT sum(n_tup_ins + n_tup_upd + n_tup_del) FROM pg_stat_xact_user_tables"
 
 
@@ -157,6 +170,117 @@ async def test_c2_nobody_is_logged_in_by_another_site(
     async with sessions() as session:
         assert await session.get(Session, anna.session_id)
         assert await session.scalar(text("SELECT count(*) FROM sessions")) == 1
+
+
+@pytest.mark.parametrize("authorization", NO_BEARER)
+async def test_c2_another_authorization_header_does_not_free_cookies_from_the_guard(
+    app: FastAPI, page: httpx2.AsyncClient, sessions: Sessions, authorization: str
+) -> None:
+    page.headers |= {"Origin": "https://evil.example", "Authorization": authorization}
+    async with sessions() as session:
+        before = await session.scalar(text(CHANGES))
+
+    for method, path in unsafe_routes(app):
+        answer = await page.request(method, path)
+        assert (answer.status_code, answer.json()["code"]) == (403, "csrf_failed"), (method, path)
+    async with sessions() as session:
+        assert await session.scalar(text(CHANGES)) == before
+
+
+@pytest.mark.parametrize("path", ["/refresh", "/authentication", "/access"])
+@pytest.mark.parametrize("query", ["mode=cookie", "mode=token&mode=cookie", "mode=cookie&mode=token"])
+async def test_c2_a_bearer_does_not_free_what_works_on_cookies(
+    page: httpx2.AsyncClient, anna: PersonMade, path: str, query: str
+) -> None:
+    page.headers |= {"Origin": "https://evil.example", "Authorization": f"Bearer {anna.token}"}
+    before = dict(page.cookies)
+
+    answer = await page.post(f"{path}?{query}", json={"email": anna.email, "password": PASSWORD})
+
+    assert (answer.status_code, answer.json()["code"]) == (403, "csrf_failed")
+    assert dict(page.cookies) == before
+
+
+async def test_c2_twin_freed_by_any_authorization_another_site_changes_a_name(
+    page: httpx2.AsyncClient, anna: PersonMade, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(browser, "bearer_token", lambda headers: headers.get("authorization"))
+
+    answer = await page.patch(
+        f"/user/{anna.id}",
+        json={"name": "Mallory"},
+        headers={"Origin": "https://evil.example", "Authorization": "Basic x"},
+    )
+
+    assert answer.json()["name"] == "Mallory"
+
+
+async def test_c2_twin_compared_by_its_end_a_longer_host_changes_a_name(
+    page: httpx2.AsyncClient, anna: PersonMade, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ends_alike(_: browser.Origins, connection: HTTPConnection) -> bool:
+        return connection.headers["origin"].endswith(connection.headers["host"])
+
+    monkeypatch.setattr(browser.Origins, "include", ends_alike)
+
+    answer = await page.patch(f"/user/{anna.id}", json={"name": "Mallory"}, headers={"Origin": "https://evilcrema"})
+
+    assert answer.json()["name"] == "Mallory"
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "scheme", "public_url", "is_ours"),
+    [
+        ("https://crema.ru", "crema.ru", "https", None, True),
+        ("https://CREMA.ru:443", "crema.ru", "https", None, True),
+        ("https://crema.ru", "crema.ru:443", "https", None, True),
+        ("https://crema.ru", "crema.ru", "wss", None, True),
+        ("http://crema.ru:8000", "crema.ru:8000", "ws", None, True),
+        ("https://app.crema.ru", "crema.ru", "https", None, True),
+        ("https://[2001:db8::1]:8000", "[2001:db8::1]:8000", "https", None, True),
+        ("http://crema.ru", "crema.ru", "https", None, False),
+        ("https://crema.ru", "crema.ru", "http", None, False),
+        ("https://crema.ru:8443", "crema.ru", "https", None, False),
+        ("https://evilcrema.ru", "crema.ru", "https", None, False),
+        ("https://crema.ru.evil.example", "crema.ru", "https", None, False),
+        ("https://crema.ru@evil.example", "crema.ru", "https", None, False),
+        ("https://evilapp.crema.ru", "crema.ru", "https", None, False),
+        ("http://app.crema.ru", "crema.ru", "https", None, False),
+        ("https://crema.ru:port", "crema.ru", "https", None, False),
+        ("https://[crema.ru", "crema.ru", "https", None, False),
+        ("null", "crema.ru", "https", None, False),
+        ("https://", "", "https", None, False),
+        # Behind a proxy whose X-Forwarded-Proto nobody told us to believe.
+        ("https://crema.ru", "crema.ru", "http", "https://crema.ru", True),
+        ("http://crema.ru", "crema.ru", "http", "https://crema.ru", False),
+        ("https://crema.ru", "10.0.0.7:8000", "http", "https://crema.ru/", True),
+        ("https://evilcrema.ru", "crema.ru", "http", "https://crema.ru", False),
+        ("http://127.0.0.1:8642", "127.0.0.1:8642", "http", "http://127.0.0.1:8000", True),
+    ],
+)
+def test_c2_w1_an_origin_is_ours_by_scheme_host_and_port(
+    origin: str, host: str, scheme: str, public_url: str | None, is_ours: object
+) -> None:
+    headers = [(b"host", host.encode()), (b"origin", origin.encode())]
+    scope = {"type": "websocket" if scheme.startswith("ws") else "http", "scheme": scheme, "headers": headers}
+
+    origins = browser.Origins(["https://app.crema.ru"], public_url=public_url)
+
+    assert origins.include(HTTPConnection(scope)) is is_ours
+
+
+async def test_c2_a_trusted_proxy_tells_the_scheme(app: FastAPI, page: httpx2.AsyncClient) -> None:
+    """As uvicorn is started with CREMA_TRUSTED_PROXIES."""
+    behind = ProxyHeadersMiddleware(app, trusted_hosts="127.0.0.1")
+    statuses = {}
+    for origin in ("http://crema", "https://crema"):
+        async with httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(behind), base_url="http://crema", headers=page.headers, cookies=page.cookies
+        ) as client:
+            headers = {"Origin": origin, "X-Forwarded-Proto": "https"}
+            statuses[origin] = (await client.patch("/user/me", json={}, headers=headers)).json()["code"]
+
+    assert statuses["http://crema"] == "csrf_failed" != statuses["https://crema"]
 
 
 async def test_c2_twin_without_the_guard_another_site_changes_a_name(

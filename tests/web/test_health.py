@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from sqlalchemy import text
 
 from crema.db.session import Sessions, make_engine, make_sessions
 from crema.web import health
+from fixtures.app import connect
 
 pytestmark = pytest.mark.anyio
 
@@ -118,6 +120,39 @@ async def test_metrics_of_all_processes_are_one_answer(
     response = await client.get("/metrics")
 
     assert (response.status_code, response.text) == (200, "")  # no process has left its numbers there
+
+
+@pytest.mark.parametrize(
+    ("address", "headers", "networks", "status"),
+    [
+        ("127.0.0.1", {}, [], 403),
+        ("127.0.0.1", {}, ["127.0.0.0/8"], 200),
+        ("::1", {}, ["::1/128"], 200),
+        ("::ffff:10.0.0.7", {}, ["10.0.0.0/8"], 200),
+        ("10.0.0.7", {}, ["127.0.0.0/8", "10.0.0.0/8"], 200),
+        ("192.0.2.7", {}, ["127.0.0.0/8", "::1/128"], 403),
+        ("unknown", {}, ["0.0.0.0/0"], 403),
+        # A proxy on this machine that nobody told us to trust.
+        ("127.0.0.1", {"X-Forwarded-For": "192.0.2.7"}, ["127.0.0.0/8"], 403),
+        ("127.0.0.1", {"Forwarded": "for=192.0.2.7"}, ["127.0.0.0/8"], 403),
+    ],
+)
+async def test_metrics_are_for_known_networks_and_not_for_proxies(
+    app: FastAPI, address: str, headers: dict[str, str], networks: list[str], status: int
+) -> None:
+    app.state.metrics_networks = [ip_network(each) for each in networks]
+    async with connect(app, address=address) as client:
+        for path in ("/metrics", "/metrics/"):
+            answer = await client.get(path, headers=headers)
+            assert answer.status_code == status
+    assert status == 200 or answer.json()["code"] == "metrics_private"
+
+
+async def test_metrics_are_this_machine_s_by_default(app: FastAPI) -> None:
+    async with connect(app) as here, connect(app, address="192.0.2.7") as there:
+        statuses = [(await client.get("/metrics")).status_code for client in (here, there)]
+
+    assert statuses == [200, 403]
 
 
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/metrics"])

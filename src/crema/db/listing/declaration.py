@@ -216,7 +216,13 @@ def _number(given: Mapping[str, str], name: str, default: int, maximum: int, fau
         return default
 
 
+MAX_DECOMPOSED: Final = 4
+"""Characters that compose to one: a letter and its accents, as they are written apart."""
+
+
 def _words(text: str) -> Sequence[str]:
+    if len(text) > MAX_DECOMPOSED * SEARCH_LENGTH[1]:  # composing costs the square of the accents in a row
+        raise ValueError(f"is not {SEARCH_LENGTH[0]} to {SEARCH_LENGTH[1]} characters long")
     text = unicodedata.normalize("NFC", storable(text)).strip()
     if not SEARCH_LENGTH[0] <= len(text) <= SEARCH_LENGTH[1]:
         raise ValueError(f"is not {SEARCH_LENGTH[0]} to {SEARCH_LENGTH[1]} characters long")
