@@ -134,11 +134,6 @@ class Settings(BaseSettings):
     )
     access_ttl: Duration = Field(timedelta(minutes=10), gt=timedelta(0), description="Life of an access token.")
     refresh_ttl: Duration = Field(timedelta(days=30), gt=timedelta(0), description="Life of a login.")
-    rate_limit: str | None = Field(
-        "6000/minute",
-        pattern=r"^[1-9]\d{0,8} ?/ ?(second|minute|hour)$",
-        description="Requests a client may make, all together; empty: as many as they like.",
-    )
     metrics_networks: Networks = Field(
         [IPv4Network("127.0.0.0/8"), IPv6Network("::1/128")],
         description="Networks that may read `/metrics`, separated by commas; this machine by default. Requests that"
@@ -151,6 +146,11 @@ class Settings(BaseSettings):
         [],
         description="Where to report a vulnerability: e-mail addresses or `https://…`, separated by commas; makes"
         " `/.well-known/security.txt`.",
+    )
+    rate_limit: str | None = Field(
+        "6000/minute",
+        pattern=r"^[1-9]\d{0,8} ?/ ?(second|minute|hour)$",
+        description="Requests a client may make, all together; empty: as many as they like.",
     )
     limits_url: str = Field(
         "memory://",
