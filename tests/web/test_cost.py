@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
+from uuid import UUID
 
 import httpx2
 import pytest
@@ -152,6 +153,59 @@ async def test_s1_work_grows_no_faster_than_what_is_sent(app: FastAPI, kind: str
     n, sent = SENT[kind]
 
     assert await growth(asking(app, sent), n) < LESS_THAN_SQUARE
+
+
+def ids(n: int) -> list[str]:
+    return [str(UUID(int=number)) for number in range(n)]
+
+
+def write(url: str, method: str = "POST", **fields: Any) -> dict[str, Any]:
+    return post(url, json.dumps(fields)) | {"method": method}
+
+
+def product(**fields: Any) -> dict[str, Any]:
+    return write("/product", name="Латте", price="250.00", **fields)
+
+
+def order(n: int, options: int) -> dict[str, Any]:
+    chosen = [{"option_id": each} for each in ids(options)]
+    return write("/order", shop_id=ids(1)[0], items=[{"product_id": each, "options": chosen} for each in ids(n)])
+
+
+HOURS: Final = f"/shop/{UUID(int=7)}/hours"
+STAFF_SENT: Final[dict[str, tuple[int, Input]]] = {
+    "ids of a body": (25, lambda n: product(category_ids=ids(n))),
+    "far too many ids": (700, lambda n: product(category_ids=ids(n))),
+    "sizes of a product": (10, lambda n: product(sizes=[{"name": f"{each}"} for each in range(n)])),
+    "far too many sizes": (1_000, lambda n: product(sizes=[{"name": f"{each}"} for each in range(n)])),
+    "items of an order": (25, lambda n: order(n, 0)),
+    "options of items": (10, lambda n: order(20, n)),
+    "far too many items": (500, lambda n: order(n, 0)),
+    "far too many options": (500, lambda n: order(1, n)),
+    "intervals of a week": (
+        300,
+        lambda n: write(HOURS, "PUT", hours=[{"weekday": 0, "opens_at": "08:00", "closes_at": "09:00"}] * n),
+    ),
+    "permissions of a role": (
+        1_500,
+        lambda n: write("/role", name="new", permissions=[f"p{each}" for each in range(n)]),
+    ),
+    "names of permissions": (10_000, lambda n: write("/role", name="new", permissions=["p:" * n])),
+    "unknown keys of a shop": (1_500, lambda n: write("/shop", **{f"k{each}": {"a": 1} for each in range(n)})),
+}
+
+
+@pytest.mark.parametrize("kind", STAFF_SENT)
+async def test_s1_work_of_staff_grows_no_faster_than_what_is_sent(
+    app: FastAPI, admin: httpx2.AsyncClient, kind: str
+) -> None:
+    n, sent = STAFF_SENT[kind]
+
+    def authorized(n: int) -> dict[str, Any]:
+        request = sent(n)
+        return request | {"headers": request["headers"] | {"Authorization": admin.headers["Authorization"]}}
+
+    assert await growth(asking(app, authorized), n) < LESS_THAN_SQUARE
 
 
 async def test_s1_ten_thousand_parameters_are_refused_unread(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
