@@ -207,6 +207,7 @@ def hand_out(app: FastAPI, settings: Settings, sessions: Sessions | None) -> Non
     app.state.order_rules = Rules(
         currency=settings.currency,
         max_open_orders=settings.max_open_orders,
+        max_orders_an_hour=settings.max_orders_an_hour,
         minimum=settings.minimum_order,
         shop_language=settings.language,
     )

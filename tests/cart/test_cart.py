@@ -156,8 +156,11 @@ async def test_a8_refuses_fields_that_are_ours(customer: httpx2.AsyncClient, lat
     assert response.json()["errors"][0]["loc"] == ["body", field]
 
 
-async def test_an_unknown_product_is_not_found(customer: httpx2.AsyncClient) -> None:
-    assert (await customer.post("/cart", json={"product_id": str(uuid4())})).status_code == 404
+async def test_an_unknown_product_is_an_unknown_reference(customer: httpx2.AsyncClient) -> None:
+    refused = await customer.post("/cart", json={"product_id": str(uuid4())})
+
+    assert (refused.status_code, refused.json()["code"]) == (422, "unknown_reference")
+    assert refused.json()["errors"][0]["loc"] == ["body", "product_id"]
 
 
 async def test_a_product_off_the_menu_is_unavailable(customer: httpx2.AsyncClient, sessions: Sessions) -> None:

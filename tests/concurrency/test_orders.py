@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -183,7 +184,8 @@ async def test_r4_an_order_is_cancelled_once_and_its_history_has_no_gap(
 ) -> None:
     for _ in range(10):
         statuses = await cancel_against_accept(customer, barista, product_id)
-        assert statuses.count(200) in {1, 2}  # cancelled, perhaps after it was accepted
+        assert statuses[:3] == [200, 200, 200]  # it is cancelled, whoever asked first
+        assert statuses[3] in {200, 409}
 
     assert await broken_histories(own_sessions) == 0
     async with own_sessions() as session:
@@ -231,13 +233,14 @@ async def test_numbers_of_a_shop_and_day_never_repeat(
 
     for client in clients:
         await client.aclose()
-    assert sorted(order["number"] for order in orders) == [f"A-{n:03d}" for n in range(1, 3 * RIVALS + 1)]
+    letter = orders[0]["number"][0]
+    assert sorted(order["number"] for order in orders) == [f"{letter}-{n:03d}" for n in range(1, 3 * RIVALS + 1)]
 
 
 async def test_a_person_gets_no_more_open_orders_than_allowed(
     own_app: FastAPI, customer: httpx2.AsyncClient, own_sessions: Sessions, product_id: UUID
 ) -> None:
-    own_app.state.order_rules = placing.Rules("RUB", 3, 0, "ru")
+    own_app.state.order_rules = replace(own_app.state.order_rules, max_open_orders=3)
     body = {"items": [{"product_id": str(product_id)}]}
 
     statuses = await together(*(customer.post("/order", json=body) for _ in range(RIVALS)))

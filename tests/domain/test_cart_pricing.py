@@ -170,7 +170,10 @@ def test_what_cannot_be_sold_is_marked_and_not_counted() -> None:
     gone = PricedProduct(**{**_fields(product()), "is_active": False})
     kept = product(price="100")
 
-    items = [price_item(p, item_id=uuid4(), size_id=None, choices=(), note="", quantity=2) for p in (gone, kept)]
+    items = [
+        price_item(p, item_id=uuid4(), size_id=None, size_name=None, choices=(), note="", quantity=2)
+        for p in (gone, kept)
+    ]
 
     assert [item.is_available for item in items] == [False, True]
     assert items[0].reason

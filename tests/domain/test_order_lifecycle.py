@@ -1,4 +1,4 @@
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import product
 
 import pytest
@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from crema.orders.domain import (
     FINAL,
-    HANDLING,
     MOVES,
     IllegalTransitionError,
     Party,
@@ -17,6 +16,7 @@ from crema.orders.domain import (
     number_of,
 )
 
+NEXT_DAYS = [date(2026, 11, 23) + timedelta(days=n) for n in range(26)]
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 
 
@@ -41,15 +41,20 @@ def test_an_owner_who_is_staff_has_the_rights_of_both() -> None:
 
 @pytest.mark.parametrize(
     ("sequence", "number"),
-    [(1, "A-001"), (42, "A-042"), (999, "A-999"), (1000, "B-001"), (999 * 26, "Z-999"), (999 * 26 + 1, "AA-001")],
+    [(1, "J-001"), (42, "J-042"), (999, "J-999"), (1000, "JA-001"), (999 * 27, "JZ-999"), (999 * 27 + 1, "JAA-001")],
 )
 def test_numbers_read_like_a_call(sequence: int, number: str) -> None:
-    assert number_of(sequence) == number
+    assert number_of(sequence, day=NEXT_DAYS[0]) == number
 
 
-@given(st.integers(1, 10**6), st.integers(1, 10**6))
-def test_numbers_of_a_day_differ(one: int, other: int) -> None:
-    assert (number_of(one) == number_of(other)) == (one == other)
+ORDINALS = st.tuples(st.integers(1, 10**6), st.sampled_from(NEXT_DAYS))
+
+
+@given(ORDINALS, ORDINALS)
+def test_numbers_of_one_day_and_of_days_that_share_a_board_differ(
+    one: tuple[int, date], other: tuple[int, date]
+) -> None:
+    assert (number_of(one[0], day=one[1]) == number_of(other[0], day=other[1])) == (one == other)
 
 
 @given(st.integers(0, 7200), st.none() | st.timedeltas(timedelta(0), timedelta(days=7)))
@@ -58,5 +63,5 @@ def test_ready_is_neither_before_the_work_nor_before_the_wish(work: int, ahead: 
 
     ready = estimate_ready(now=NOW, pickup_at=pickup_at, work_seconds=work)
 
-    assert ready >= NOW + HANDLING + timedelta(seconds=work)
+    assert ready >= NOW + timedelta(minutes=2) + timedelta(seconds=work)
     assert pickup_at is None or ready >= pickup_at

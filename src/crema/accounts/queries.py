@@ -168,6 +168,12 @@ def admin_recipients() -> ColumnElement[list[list[str]]]:
     return select(func.jsonb_agg(func.jsonb_build_array(admins.c.email, admins.c.language))).scalar_subquery()
 
 
+async def list_admin_recipients(session: AsyncSession) -> list[tuple[str, str]]:
+    """List (address, language) of the administrators who can log in."""
+    found = await session.scalar(select(admin_recipients()))
+    return [(email, language) for email, language in found or ()]
+
+
 def _whole(statement: Select[User]) -> Select[User]:
     return statement.options(
         joinedload(User.role).selectinload(Role.permissions), selectinload(User.staff_shops)

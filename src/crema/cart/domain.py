@@ -1,10 +1,11 @@
 """Configuring and pricing a product: what may be combined, and what it costs. Pure."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Final
+from enum import StrEnum
+from typing import Any, Final
 from uuid import UUID
 
 from crema.core.errors import ConflictError, InvalidError
@@ -22,18 +23,53 @@ class InvalidConfigurationError(InvalidError):
 
 
 class ItemUnavailableError(ConflictError):
-    """What was asked for can't be sold now."""
+    """A product, a size or an option can't be sold now. `problems` lists all that is wrong, line by line."""
 
     code = "item_unavailable"
     title = "Something here is not available."
 
 
+class ProblemCode(StrEnum):
+    """Why a product can't be sold as it was chosen."""
+
+    UNKNOWN_PRODUCT = "unknown_product"
+    OFF_MENU = "off_menu"
+    SIZE_REQUIRED = "size_required"
+    SIZE_NOT_OFFERED = "size_not_offered"
+    OPTION_NOT_OFFERED = "option_not_offered"
+    OPTION_UNAVAILABLE = "option_unavailable"
+    OPTION_QUANTITY = "option_quantity"
+    CHOICE_REQUIRED = "choice_required"
+    TOO_MANY_CHOICES = "too_many_choices"
+
+
+OF_THE_SIZE: Final = frozenset({ProblemCode.SIZE_REQUIRED, ProblemCode.SIZE_NOT_OFFERED})
+NOT_FOR_SALE: Final = frozenset({ProblemCode.OFF_MENU, ProblemCode.OPTION_UNAVAILABLE})
+"""Problems of the menu, whoever chose. The others are a client's fault when they are part of a new choice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One reason why a line can't be sold. `detail` says what to do; `subject` is the group, option or size."""
+
+    code: ProblemCode
+    detail: str
+    group: str | None = None
+    subject: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Write it as problem documents and carts show it."""
+        return {"code": self.code.value, "detail": self.detail, "until": None, "suggestion": None}
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Some pieces of one option."""
+    """Some pieces of one option. `name` and `group` are copies from the moment of choosing, only to be shown."""
 
     option_id: UUID
     quantity: int = 1
+    name: str = field(default="", compare=False)
+    group: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +98,14 @@ class Configured:
         return self.size.id if self.size else None
 
     @property
+    def choices(self) -> tuple[Choice, ...]:
+        """What was chosen, with the names to show it by later."""
+        return tuple(
+            Choice(option.option_id, option.quantity, option.name, option.group)
+            for option in sorted(self.options, key=lambda option: option.option_id)
+        )
+
+    @property
     def unit_price(self) -> Decimal:
         """Price of one, all choices included."""
         delta = self.size.price_delta if self.size else Decimal(0)
@@ -69,7 +113,7 @@ class Configured:
 
 
 def complete(product: PricedProduct, choices: Sequence[Choice] | None) -> tuple[Choice, ...]:
-    """Add the defaults a customer left to us, once, when the item is made.
+    """Add the defaults a customer left to us, at the moment of choosing and never to a choice that was stored.
 
     Nothing said (None): the defaults of every group. Something said: those of the groups that require a
     choice and got none.
@@ -86,56 +130,112 @@ def complete(product: PricedProduct, choices: Sequence[Choice] | None) -> tuple[
     return tuple(sorted((*given, *added), key=lambda choice: choice.option_id))
 
 
-def configure(product: PricedProduct, *, size_id: UUID | None, choices: Sequence[Choice]) -> Configured:
-    """Check every rule and price the result; raise InvalidConfigurationError naming the group whose rule breaks."""
-    size = _size_of(product, size_id)
+def complete_size(product: PricedProduct, size_id: UUID | None) -> UUID | None:
+    """Give the size that was chosen, or the default of a product that has sizes; as `complete`, only when choosing."""
+    if size_id is not None:
+        return size_id
+    return next((size.id for size in product.sizes if size.is_default), None)
+
+
+def assess(
+    product: PricedProduct, *, size_id: UUID | None, choices: Sequence[Choice]
+) -> tuple[Configured, tuple[Problem, ...]]:
+    """Price exactly what was chosen and list everything that is wrong with it today. Adds nothing.
+
+    With problems the price is only of what is still offered: don't charge it.
+    """
+    if not product.is_active:
+        problem = Problem(ProblemCode.OFF_MENU, f"{product.name} is off the menu.", subject=product.name)
+        return Configured(product, None, ()), (problem,)
     quantities = {choice.option_id: choice.quantity for choice in choices}
-    if len(quantities) != len(choices):
+    size, problems = _assess_size(product, size_id)
+    chosen: list[ChosenOption] = []
+    for group in product.modifier_groups:
+        options, found = _assess_group(group, quantities)
+        chosen += options
+        problems += found
+    offered = {option.option_id for option in chosen}
+    for choice in choices:
+        if choice.option_id not in offered:
+            name = choice.name or "One of these options"
+            detail = f"{name} is not offered with {product.name}: choose again."
+            problems.append(Problem(ProblemCode.OPTION_NOT_OFFERED, detail, subject=str(choice.option_id)))
+    return Configured(product, size, tuple(chosen)), tuple(problems)
+
+
+def configure(product: PricedProduct, *, size_id: UUID | None, choices: Sequence[Choice]) -> Configured:
+    """Check a new choice and price it.
+
+    Raises ItemUnavailableError for what the menu doesn't sell now, InvalidConfigurationError for what the product
+    isn't made with; `problems` lists everything, `group` names the first group whose rule is broken.
+    """
+    check_choices(choices)
+    configured, problems = assess(product, size_id=complete_size(product, size_id), choices=choices)
+    if problems:
+        raise refusal_of(problems)
+    return configured
+
+
+def check_choices(choices: Sequence[Choice]) -> None:
+    """Refuse a choice that names an option twice."""
+    if len({choice.option_id for choice in choices}) != len(choices):
         raise InvalidConfigurationError("An option stands here twice; use its quantity.")
 
-    chosen = tuple(option for group in product.modifier_groups for option in _choose(group, quantities))
 
-    if unknown := quantities.keys() - {option.option_id for option in chosen}:
-        raise InvalidConfigurationError(
-            "These options are not offered with this product.", options=sorted(map(str, unknown))
-        )
-    return Configured(product, size, chosen)
-
-
-def _size_of(product: PricedProduct, size_id: UUID | None) -> PricedSize | None:
-    if size_id is None:
-        return next((size for size in product.sizes if size.is_default), None)
-    for size in product.sizes:
-        if size.id == size_id:
-            return size
-    raise InvalidConfigurationError("This product has no such size.", size=str(size_id))
+def refusal_of(problems: Sequence[Problem]) -> InvalidConfigurationError | ItemUnavailableError:
+    """Make the refusal of a new choice: a client's fault comes before what is merely not available."""
+    faults = [problem for problem in problems if problem.code not in NOT_FOR_SALE]
+    extra: dict[str, Any] = {"problems": [problem.as_json() for problem in problems]}
+    group = next((problem.group for problem in faults or problems if problem.group), None)
+    if group is not None:
+        extra["group"] = group
+    if faults:
+        return InvalidConfigurationError(faults[0].detail, **extra)
+    return ItemUnavailableError(problems[0].detail, **extra)
 
 
-def _choose(group: PricedGroup, quantities: dict[UUID, int]) -> Iterator[ChosenOption]:
+def _assess_size(product: PricedProduct, size_id: UUID | None) -> tuple[PricedSize | None, list[Problem]]:
+    size = next((size for size in product.sizes if size.id == size_id), None)
+    if size is None and size_id is not None:
+        detail = f"{product.name} is not offered in this size: choose again."
+        return None, [Problem(ProblemCode.SIZE_NOT_OFFERED, detail, subject=str(size_id))]
+    if size is None and product.sizes:
+        return None, [Problem(ProblemCode.SIZE_REQUIRED, f"Choose a size of {product.name}.")]
+    return size, []
+
+
+def _assess_group(group: PricedGroup, quantities: Mapping[UUID, int]) -> tuple[list[ChosenOption], list[Problem]]:
+    """Price what was chosen of one group, and list the rules of the group that it breaks."""
     picked = [(option, quantities[option.id]) for option in group.options if option.id in quantities]
-    for option, quantity in picked:
-        if not option.is_active:
-            raise ItemUnavailableError(f"{option.name} is not available.", group=group.name)
-        if quantity > option.max_quantity:
-            raise InvalidConfigurationError(
-                f"{group.name}: {option.name} at most {option.max_quantity} times.", group=group.name
-            )
+    problems = [problem for option, quantity in picked for problem in _assess_option(group, option, quantity)]
     pieces = sum(quantity for _, quantity in picked)
-    if not group.min_choices <= pieces <= group.max_choices:
-        raise InvalidConfigurationError(
-            f"{group.name}: choose {_range(group.min_choices, group.max_choices)}, not {pieces}.", group=group.name
-        )
+    wanted = f"{group.name}: choose {_range(group.min_choices, group.max_choices)}, not {pieces}."
+    if pieces < group.min_choices:
+        problems.append(Problem(ProblemCode.CHOICE_REQUIRED, wanted, group.name, group.name))
+    if pieces > group.max_choices:
+        problems.append(Problem(ProblemCode.TOO_MANY_CHOICES, wanted, group.name, group.name))
     free = _free_pieces(picked, group.free_quantity)
-    for option, quantity in picked:
-        charged = quantity - free.get(option.id, 0)
-        yield ChosenOption(
+    options = [
+        ChosenOption(
             option_id=option.id,
             name=option.name,
             group=group.name,
             quantity=quantity,
             price_delta=option.price_delta,
-            price=option.price_delta * charged,
+            price=option.price_delta * (quantity - free.get(option.id, 0)),
         )
+        for option, quantity in picked
+    ]
+    return options, problems
+
+
+def _assess_option(group: PricedGroup, option: PricedOption, quantity: int) -> Iterator[Problem]:
+    if not option.is_active:
+        detail = f"{option.name} is not available: choose another."
+        yield Problem(ProblemCode.OPTION_UNAVAILABLE, detail, group.name, option.name)
+    if quantity > option.max_quantity:
+        detail = f"{group.name}: {option.name} at most {option.max_quantity} times."
+        yield Problem(ProblemCode.OPTION_QUANTITY, detail, group.name, option.name)
 
 
 def _free_pieces(picked: Iterable[tuple[PricedOption, int]], free: int) -> dict[UUID, int]:
@@ -163,8 +263,34 @@ def digest(*, product_id: UUID, size_id: UUID | None, choices: Sequence[Choice],
 
 
 @dataclass(frozen=True, slots=True)
+class LineRequest:
+    """What a customer wants of one product.
+
+    One that is new was chosen in this very request: what it leaves out falls to the defaults, which `choices` of None
+    leave all. To one that was stored before nothing is added; `item_id` names the cart's line it comes from, if any.
+    """
+
+    product_id: UUID
+    size_id: UUID | None
+    choices: tuple[Choice, ...] | None
+    note: str
+    quantity: int
+    item_id: UUID | None = None
+    is_new: bool = False
+
+
+def assess_line(product: PricedProduct, line: LineRequest) -> tuple[Configured, tuple[Problem, ...]]:
+    """Complete a new line with the defaults, then price it and list what is wrong with it."""
+    if line.is_new:
+        choices = complete(product, line.choices)
+        check_choices(choices)
+        return assess(product, size_id=complete_size(product, line.size_id), choices=choices)
+    return assess(product, size_id=line.size_id, choices=line.choices or ())
+
+
+@dataclass(frozen=True, slots=True)
 class PricedItem:
-    """A line of a cart as it stands now. What can't be sold any more is marked and costs nothing."""
+    """A line of a cart as it stands now. What can't be sold any more shows what was chosen, and costs nothing."""
 
     id: UUID
     product_id: UUID
@@ -176,8 +302,17 @@ class PricedItem:
     note: str
     quantity: int
     unit_price: Decimal
-    is_available: bool
-    reason: str | None
+    problems: tuple[Problem, ...]
+
+    @property
+    def is_available(self) -> bool:
+        """Whether it can be ordered as it is."""
+        return not self.problems
+
+    @property
+    def reason(self) -> str | None:
+        """The first of its problems in words."""
+        return self.problems[0].detail if self.problems else None
 
     @property
     def total(self) -> Decimal:
@@ -190,32 +325,35 @@ def price_item(
     *,
     item_id: UUID,
     size_id: UUID | None,
+    size_name: str | None,
     choices: Sequence[Choice],
     note: str,
     quantity: int,
 ) -> PricedItem:
-    """Price a line against today's menu, without ever failing: a broken one is marked with its reason."""
-    configured, reason = None, None
-    try:
-        configured = configure(product, size_id=size_id, choices=choices)
-    except (InvalidConfigurationError, ItemUnavailableError) as error:
-        reason = error.detail
-    if not product.is_active:
-        reason = f"{product.name} is off the menu."
+    """Price a stored line against today's menu, without ever failing: a broken one is marked with its problems."""
+    configured, problems = assess(product, size_id=size_id, choices=choices)
     return PricedItem(
         id=item_id,
         product_id=product.id,
         name=product.name,
-        size_id=(configured and configured.size_id) or size_id,
-        size_name=configured.size.name if configured and configured.size else None,
-        options=configured.options if configured else (),
+        size_id=size_id,
+        size_name=configured.size.name if configured.size else size_name,
+        options=tuple(_shown(configured, choices)) if problems else configured.options,
         choices=tuple(choices),
         note=note,
         quantity=quantity,
-        unit_price=configured.unit_price if configured else Decimal(0),
-        is_available=reason is None,
-        reason=reason,
+        unit_price=Decimal(0) if problems else configured.unit_price,
+        problems=problems,
     )
+
+
+def _shown(configured: Configured, choices: Sequence[Choice]) -> Iterator[ChosenOption]:
+    """Show what was chosen, under today's names where it is still offered."""
+    offered = {option.option_id: option for option in configured.options}
+    for choice in choices:
+        yield offered.get(choice.option_id) or ChosenOption(
+            choice.option_id, choice.name, choice.group, choice.quantity, Decimal(0), Decimal(0)
+        )
 
 
 def subtotal(items: Iterable[PricedItem]) -> Decimal:

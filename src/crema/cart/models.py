@@ -25,8 +25,8 @@ class Cart(Base):
 class CartItem(Base):
     """One configuration of one product. Equal configurations share a row: `configuration` is their digest.
 
-    Size and options are kept by id without foreign keys: when the menu drops them the item stays, marked
-    unavailable, instead of changing into something else.
+    Size and options are kept by id without foreign keys, with their names from the moment of choosing: when the menu
+    drops them the item stays, marked unavailable, instead of changing into something else.
     """
 
     __tablename__ = "cart_items"
@@ -39,6 +39,7 @@ class CartItem(Base):
     cart_id: Mapped[UUID] = mapped_column(ForeignKey("carts.id", ondelete="CASCADE"))
     product_id: Mapped[UUID] = mapped_column(ForeignKey("products.id", ondelete="CASCADE"), index=True)
     size_id: Mapped[UUID | None]
+    size_name: Mapped[str | None] = mapped_column(String(40))
     options: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
     note: Mapped[str] = mapped_column(String(300), server_default="")
     quantity: Mapped[int] = mapped_column(SmallInteger)

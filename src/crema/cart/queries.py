@@ -10,7 +10,7 @@ import asyncpg
 from sqlalchemy import bindparam, select
 
 from crema.cart import domain
-from crema.cart.domain import Choice, PricedItem
+from crema.cart.domain import Choice, LineRequest, PricedItem
 from crema.cart.models import Cart, CartItem
 from crema.core.errors import NotFoundError
 from crema.db.statement import Statement, Where
@@ -34,9 +34,14 @@ class StoredItem:
     id: UUID
     product_id: UUID
     size_id: UUID | None
+    size_name: str | None
     choices: tuple[Choice, ...]
     note: str
     quantity: int
+
+    def as_request(self) -> LineRequest:
+        """Give it as a line to be ordered, exactly as it was chosen."""
+        return LineRequest(self.product_id, self.size_id, self.choices, self.note, self.quantity, self.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,7 @@ ITEM_COLUMNS: Final = (
     CartItem.id,
     CartItem.product_id,
     CartItem.size_id,
+    CartItem.size_name,
     CartItem.options,
     CartItem.note,
     CartItem.quantity,
@@ -101,6 +107,7 @@ async def price_cart(where: Where, *, cart: OpenCart, currency: str) -> PricedCa
                 product,
                 item_id=item.id,
                 size_id=item.size_id,
+                size_name=item.size_name,
                 choices=item.choices,
                 note=item.note,
                 quantity=item.quantity,
@@ -122,6 +129,8 @@ async def get_item(where: Where, *, cart_id: UUID, item_id: UUID) -> StoredItem:
 
 def stored_item(row: asyncpg.Record) -> StoredItem:
     """Read a row that begins with `ITEM_COLUMNS`."""
-    id_, product_id, size_id, options, note, quantity, *_ = row
-    choices = tuple(Choice(UUID(choice["option_id"]), choice["quantity"]) for choice in options)
-    return StoredItem(id_, product_id, size_id, choices, note, quantity)
+    id_, product_id, size_id, size_name, options, note, quantity, *_ = row
+    choices = tuple(
+        Choice(UUID(choice["option_id"]), choice["quantity"], choice["name"], choice["group"]) for choice in options
+    )
+    return StoredItem(id_, product_id, size_id, size_name, choices, note, quantity)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field
 
-from crema.cart.domain import MAX_QUANTITY, Choice
+from crema.cart.domain import MAX_QUANTITY, Choice, LineRequest, ProblemCode
 from crema.schemas import Amount, Input, Instant, Output, Text, partial
 
 Quantity = Annotated[int, Field(strict=True, ge=1, le=MAX_QUANTITY, examples=[2])]
@@ -25,7 +25,7 @@ class ChoiceIn(Input):
 class _Configuration(Input):
     size_id: UUID | None = Field(None, description="Left out: the product's default size.")
     options: Annotated[list[ChoiceIn], Field(max_length=50)] | None = Field(
-        None, description="Left out: the defaults of every group. Required groups always get their defaults."
+        None, description="Left out: the defaults of every group. Required groups that are left out get their defaults."
     )
     note: Note = ""
 
@@ -56,6 +56,10 @@ class AddToCart(_Configuration):
 
     product_id: UUID
     quantity: Quantity = 1
+
+    def as_request(self) -> LineRequest:
+        """Give it as a line that is being chosen now."""
+        return LineRequest(self.product_id, self.size_id, self.choices(), self.note, self.quantity, is_new=True)
 
 
 class _ItemFields(_Configuration):
@@ -88,6 +92,15 @@ class OptionOut(Output):
     price: Amount
 
 
+class ItemProblemOut(Output):
+    """One reason why a line can't be ordered as it was chosen."""
+
+    code: ProblemCode
+    detail: str = Field(examples=["Молоко: choose 1, not 0."])
+    until: Instant | None = Field(None, description="When it passes by itself, where that is known.")
+    suggestion: str | None = Field(None, description="What to choose instead, where there is something.")
+
+
 class ItemOut(Output):
     """A line of the cart, priced now."""
 
@@ -102,7 +115,8 @@ class ItemOut(Output):
     unit_price: Amount
     total: Amount
     is_available: bool
-    reason: str | None = Field(description="Why it is not available.")
+    reason: str | None = Field(description="The first of `problems` in words.")
+    problems: list[ItemProblemOut] = Field(description="Why it can't be ordered as it is; empty when it can.")
 
 
 class CartOut(Output):

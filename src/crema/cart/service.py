@@ -1,7 +1,7 @@
 """Every change to a cart. Writers of one cart take turns on its row."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from operator import attrgetter
 from typing import Any, Final
@@ -12,15 +12,24 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.cart import domain, queries
-from crema.cart.domain import MAX_LINES, MAX_QUANTITY, Choice, ItemUnavailableError
+from crema.cart.domain import (
+    MAX_LINES,
+    MAX_QUANTITY,
+    Choice,
+    Configured,
+    ItemUnavailableError,
+    LineRequest,
+    PricedItem,
+    Problem,
+    ProblemCode,
+)
 from crema.cart.models import Cart, CartItem
 from crema.cart.queries import OpenCart, PricedCart, StoredItem
 from crema.cart.schemas import AddToCart, ChangeItem
-from crema.core.errors import ConflictError, InvalidError, NotFoundError
+from crema.core.errors import ConflictError, InvalidError, UnknownReferenceError
 from crema.db.base import new_id
 from crema.db.statement import Statement, Where
 from crema.menu import queries as menu
-from crema.menu.domain import PricedProduct
 from crema.shops import queries as shops
 
 
@@ -36,6 +45,16 @@ class CartFullError(ConflictError):
 
     code = "cart_full"
     title = f"A cart takes at most {MAX_LINES} different items."
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """So many pieces of the line at `index` that did not go into the cart, and why."""
+
+    index: int
+    quantity: int
+    reason: str
+    problems: tuple[Problem, ...] = ()
 
 
 async def open_cart(where: Where, *, user_id: UUID, now: datetime) -> OpenCart:
@@ -65,45 +84,109 @@ async def _lock_cart(where: Where, *, user_id: UUID, now: datetime) -> OpenCart:
 
 async def add(where: Where, *, user_id: UUID, wanted: AddToCart, currency: str, now: datetime) -> PricedCart:
     """Put a configured product into the cart; an equal one that is there already grows. Give the cart as it is then."""
-    product = await _orderable(where, wanted.product_id)
-    choices = domain.complete(product, wanted.choices())
-    configured = domain.configure(product, size_id=wanted.size_id, choices=choices)
-
-    item = StoredItem(new_id(), product.id, configured.size_id, choices, wanted.note, wanted.quantity)
+    product = (await menu.load_for_pricing(where, {wanted.product_id})).get(wanted.product_id)
+    if product is None or product.is_archived:
+        raise UnknownReferenceError([("product_id",)])
+    configured, problems = domain.assess_line(product, wanted.as_request())
+    if problems:
+        raise domain.refusal_of(problems)
+    item = _stored_item(configured, note=wanted.note, quantity=wanted.quantity)
     return await _put(where, item, user_id=user_id, currency=currency, now=now)
+
+
+def _stored_item(configured: Configured, *, note: str, quantity: int, item_id: UUID | None = None) -> StoredItem:
+    size = configured.size
+    return StoredItem(
+        item_id or new_id(),
+        configured.product.id,
+        size.id if size else None,
+        size.name if size else None,
+        configured.choices,
+        note,
+        quantity,
+    )
+
+
+async def add_again(
+    where: Where, *, user_id: UUID, wanted: Sequence[LineRequest], currency: str, now: datetime
+) -> tuple[PricedCart, list[Skipped]]:
+    """Put lines that were chosen before into the cart, nothing added to them, as far as they can be had and fit.
+
+    Give the cart as it is then, and what was left out.
+    """
+    cart = await _lock_cart(where, user_id=user_id, now=now)
+    priced = await queries.price_cart(where, cart=cart, currency=currency)
+    quantities = {_digest(item): item.quantity for item in priced.items}
+    products = await menu.load_for_pricing(where, {line.product_id for line in wanted})
+    skipped = []
+    for index, line in enumerate(wanted):
+        product = products.get(line.product_id)
+        if product is None:
+            gone = Problem(ProblemCode.OFF_MENU, "This product is off the menu.")
+            skipped.append(Skipped(index, line.quantity, gone.detail, (gone,)))
+            continue
+        configured, problems = domain.assess_line(product, line)
+        if problems:
+            skipped.append(Skipped(index, line.quantity, problems[0].detail, problems))
+            continue
+        present = quantities.get(digest := _digest(line), 0)
+        fits = min(line.quantity, MAX_QUANTITY - present)
+        if not present and len(quantities) == MAX_LINES:
+            skipped.append(Skipped(index, line.quantity, CartFullError.title))
+            continue
+        if fits < line.quantity:
+            skipped.append(Skipped(index, line.quantity - fits, QuantityLimitError.title))
+        if fits:
+            item = _stored_item(configured, note=line.note, quantity=fits)
+            priced = await _put(where, item, user_id=user_id, currency=currency, now=now)
+            quantities[digest] = present + fits
+    return priced, skipped
 
 
 async def change(
     where: Where, *, user_id: UUID, item_id: UUID, changes: ChangeItem, currency: str, now: datetime
 ) -> PricedCart:
-    """Change one item; when it becomes equal to another, the two merge. Give the cart as it is then."""
+    """Change one item; when it becomes equal to another, the two merge. Give the cart as it is then.
+
+    Options that are sent are chosen anew, and completed. What isn't sent stays as it was chosen, and is refused with
+    ItemUnavailableError if it can't be sold like that any more.
+    """
     cart = await _lock_cart(where, user_id=user_id, now=now)
     item = await queries.get_item(where, cart_id=cart.id, item_id=item_id)
-    product = await _orderable(where, item.product_id)
+    product = (await menu.load_for_pricing(where, {item.product_id}))[item.product_id]
 
     sent = changes.changes()
-    choices = domain.complete(product, changes.choices()) if "options" in sent else item.choices
-    configured = domain.configure(product, size_id=sent.get("size_id", item.size_id), choices=choices)
+    size_id, choices = item.size_id, item.choices
+    if "size_id" in sent:
+        size_id = domain.complete_size(product, sent["size_id"])
+    if "options" in sent:
+        choices = domain.complete(product, changes.choices())
+        domain.check_choices(choices)
+    configured, problems = domain.assess(product, size_id=size_id, choices=choices)
+    if chosen := [problem for problem in problems if _is_about(problem, sent)]:
+        raise domain.refusal_of(chosen)
+    if problems:
+        raise ItemUnavailableError(
+            problems[0].detail,
+            problems=[{"item_id": str(item.id), "product_id": str(product.id)} | each.as_json() for each in problems],
+        )
 
     await _DELETE.rows(where, item_id=item.id)
-    changed = StoredItem(
-        item.id,
-        product.id,
-        configured.size_id,
-        choices,
-        sent.get("note", item.note),
-        sent.get("quantity", item.quantity),
+    changed = _stored_item(
+        configured, note=sent.get("note", item.note), quantity=sent.get("quantity", item.quantity), item_id=item.id
     )
     return await _put(where, changed, user_id=user_id, currency=currency, now=now)
 
 
-async def _orderable(where: Where, product_id: UUID) -> PricedProduct:
-    product = (await menu.load_for_pricing(where, {product_id})).get(product_id)
-    if product is None or product.is_archived:
-        raise NotFoundError
-    if not product.is_active:
-        raise ItemUnavailableError(f"{product.name} is off the menu.")
-    return product
+def _is_about(problem: Problem, sent: Mapping[str, Any]) -> bool:
+    """Whether a problem is with what was chosen just now, not with what was stored."""
+    if problem.code == ProblemCode.OFF_MENU:
+        return False
+    return "size_id" in sent if problem.code in domain.OF_THE_SIZE else "options" in sent
+
+
+def _digest(line: StoredItem | LineRequest | PricedItem) -> str:
+    return domain.digest(product_id=line.product_id, size_id=line.size_id, choices=line.choices or (), note=line.note)
 
 
 _CART: Final = _LOCKED.cte("cart")
@@ -126,9 +209,6 @@ _DELETE: Final = Statement(delete(CartItem).where(CartItem.id == bindparam("item
 
 async def _put(where: Where, item: StoredItem, *, user_id: UUID, currency: str, now: datetime) -> PricedCart:
     """Lock the person's cart and put a line into it, in one statement; then read the cart."""
-    configuration = domain.digest(
-        product_id=item.product_id, size_id=item.size_id, choices=item.choices, note=item.note
-    )
     (row,) = await _PUT.rows(
         where,
         new_id=new_id(),
@@ -137,10 +217,11 @@ async def _put(where: Where, item: StoredItem, *, user_id: UUID, currency: str, 
         item_id=item.id,
         item_product_id=item.product_id,
         item_size_id=item.size_id,
+        item_size_name=item.size_name,
         item_options=stored(item.choices),
         item_note=item.note,
         item_quantity=item.quantity,
-        item_configuration=configuration,
+        item_configuration=_digest(item),
         item_created_at=now,
     )
     *cart, placed = row
@@ -154,7 +235,10 @@ async def _put(where: Where, item: StoredItem, *, user_id: UUID, currency: str, 
 
 def stored(choices: Sequence[Choice]) -> list[dict[str, Any]]:
     """Write choices as JSON."""
-    return [{"option_id": str(choice.option_id), "quantity": choice.quantity} for choice in choices]
+    return [
+        {"option_id": str(choice.option_id), "quantity": choice.quantity, "name": choice.name, "group": choice.group}
+        for choice in choices
+    ]
 
 
 async def remove(where: Where, *, user_id: UUID, item_id: UUID, now: datetime) -> None:

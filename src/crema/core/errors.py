@@ -3,7 +3,11 @@
 `web.problem` maps a family to an HTTP status, so business code never speaks HTTP.
 """
 
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar, TypeAlias
+
+Loc: TypeAlias = tuple[str | int, ...]
+"""Where in a request's body something stands."""
 
 
 class CremaError(Exception):
@@ -55,6 +59,18 @@ class InvalidError(CremaError):
 
     code = "validation_error"
     title = "The request is not valid."
+
+
+class UnknownReferenceError(InvalidError):
+    """The body names something that does not exist. `places` are where, each a path inside the body."""
+
+    code = "unknown_reference"
+    title = "Something named here does not exist."
+
+    def __init__(self, places: Sequence[Loc], **extra: Any) -> None:
+        errors = [{"loc": ["body", *loc], "msg": "does not exist", "type": "unknown_reference"} for loc in places]
+        where = "; ".join(".".join(map(str, loc)) for loc in places)
+        super().__init__(f"Unknown: {where}.", errors=errors, **extra)
 
 
 class TooManyError(CremaError):

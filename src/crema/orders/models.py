@@ -30,7 +30,7 @@ _TRANSACTION = cast(cast(func.pg_current_xact_id(), Text), BigInteger)
 
 
 class OrderNumberCounter(Base):
-    """The last number given at a shop on one of its local days."""
+    """The last number given at a shop for one of its days of pick-up."""
 
     __tablename__ = "order_number_counters"
 
@@ -58,12 +58,16 @@ class OrderLine(Base):
     options: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
     note: Mapped[str] = mapped_column(String(300), server_default="")
     quantity: Mapped[int] = mapped_column(SmallInteger)
+    preparation_seconds: Mapped[int] = mapped_column(server_default="0")
     unit_price: Mapped[Money]
     total: Mapped[Money]
 
 
 class OrderEvent(Base):
-    """A move of an order: who, from where to where, when. Only ever added to."""
+    """A move or an edit of an order: who, from where to where, when. Only ever added to.
+
+    An edit leaves the status as it is; `changes` lists what it changed, as {field, before, after}.
+    """
 
     __tablename__ = "order_events"
     __table_args__ = (
@@ -78,6 +82,7 @@ class OrderEvent(Base):
     actor_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="RESTRICT"), index=True)
     actor_role: Mapped[str] = mapped_column(String(60))
     reason: Mapped[str | None] = mapped_column(String(300))
+    changes: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB(none_as_null=True))
     created_at: Mapped[Created]
 
     @property
@@ -87,7 +92,9 @@ class OrderEvent(Base):
 
 
 class Order(Base):
-    """An order ahead. Never erased; `hidden_at` takes it off the lists.
+    """An order ahead. Never erased: `hidden_at` takes it off all lists, `hidden_from_customer_at` off the customer's.
+
+    `number` was given for `business_date`, the shop's day of pick-up when it was placed, and stays when that moves.
 
     `changed_in` is the id of the transaction that wrote it last: live feeds resume by it.
     """
@@ -117,6 +124,7 @@ class Order(Base):
     total: Mapped[Money]
     currency: Mapped[str] = mapped_column(String(3))
     hidden_at: Mapped[datetime | None]
+    hidden_from_customer_at: Mapped[datetime | None]
     created_at: Mapped[Created]
     updated_at: Mapped[Updated]
     changed_in: Mapped[int] = mapped_column(BigInteger, server_default="0", default=_TRANSACTION, onupdate=_TRANSACTION)

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ColumnElement, Select, Text, bindparam, cast, func, or_, select
+from sqlalchemy import BigInteger, ColumnElement, Select, Text, and_, bindparam, cast, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload, selectinload
 
@@ -74,13 +74,18 @@ def visible_to(actor: Actor) -> ColumnElement[bool]:
     return or_(own, Order.shop_id.in_(actor.shop_ids))
 
 
+def listed_for(actor: Actor) -> ColumnElement[bool]:
+    """Leave out what an administrator took off all lists, and what a customer took off their own."""
+    return and_(Order.hidden_at.is_(None), or_(Order.user_id != actor.user_id, Order.hidden_from_customer_at.is_(None)))
+
+
 def _whole(statement: Select[Order]) -> Select[Order]:
     return statement.options(joinedload(Order.shop), selectinload(Order.lines), selectinload(Order.history))
 
 
 async def list_orders(session: AsyncSession, *, actor: Actor, query: ListQuery) -> Page[Order]:
-    """Page through what the actor may see and nobody has deleted."""
-    return await paginate(session, _whole(select(Order).where(visible_to(actor), Order.hidden_at.is_(None))), query)
+    """Page through what the actor may see, without what they or an administrator took off the lists."""
+    return await paginate(session, _whole(select(Order).where(visible_to(actor), listed_for(actor))), query)
 
 
 async def get_order(session: AsyncSession, *, order_id: UUID, actor: Actor) -> Order:
@@ -119,19 +124,31 @@ async def list_history(session: AsyncSession, *, order_id: UUID, query: ListQuer
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What placing an order has to know. `admins` are told, `open_orders` counts what the customer has open."""
+    """What placing an order has to know.
+
+    `admins` are told; `open_orders` counts what the customer has open, `recent_orders` what they placed lately,
+    the first of it at `first_recent_at`.
+    """
 
     shop: Shop
     admins: Sequence[Sequence[str]]
     open_orders: int
+    recent_orders: int
+    first_recent_at: datetime | None
     products: Mapping[UUID, PricedProduct]
 
 
 _IS_OPEN: Final = or_(*(Order.status == status for status in OPEN))
 _OPEN_ORDERS: Final = select(func.count()).where(Order.user_id == bindparam("user_id"), _IS_OPEN).scalar_subquery()
+_RECENT_ORDERS: Final = (
+    select(func.row(func.count(), func.min(Order.created_at)))
+    .where(Order.user_id == bindparam("user_id"), Order.created_at > bindparam("since"))
+    .scalar_subquery()
+)
 _ANYWHERE: Final = shops.ACTIVE.add_columns(
     accounts.admin_recipients().label("admins"),
     _OPEN_ORDERS.label("open_orders"),
+    _RECENT_ORDERS.label("recent_orders"),
     menu.WANTED_FOR_PRICING.label("products"),
 )
 _AT_SHOP: Final = Statement(_ANYWHERE.where(Shop.id == bindparam("shop_id")))
@@ -139,18 +156,28 @@ _AT_THE_FIRST_TWO: Final = Statement(_ANYWHERE.limit(2))
 
 
 async def find_circumstances(
-    where: Where, *, shop_id: UUID | None, user_id: UUID, product_ids: Collection[UUID]
+    where: Where, *, shop_id: UUID | None, user_id: UUID, product_ids: Collection[UUID], since: datetime
 ) -> Circumstances | None:
-    """Load what placing an order has to know; without a shop_id at the chain's only shop, None if it has several."""
-    values = {"user_id": user_id, "product_ids": list(product_ids)}
+    """Load what placing an order has to know; without a shop_id at the chain's only shop.
+
+    None if there is no such shop, or the chain has several to choose from.
+    """
+    values = {"user_id": user_id, "product_ids": list(product_ids), "since": since}
     if shop_id is None:
         rows = await _AT_THE_FIRST_TWO.rows(where, **values)
-    elif not (rows := await _AT_SHOP.rows(where, shop_id=shop_id, **values)):
-        raise NotFoundError
+    else:
+        rows = await _AT_SHOP.rows(where, shop_id=shop_id, **values)
     if len(rows) != 1:
         return None
     (row,) = rows
-    return Circumstances(shops.shop_of(row), row["admins"] or (), row["open_orders"], menu.by_id(row["products"]))
+    return Circumstances(
+        shop=shops.shop_of(row),
+        admins=row["admins"] or (),
+        open_orders=row["open_orders"],
+        recent_orders=row["recent_orders"][0],
+        first_recent_at=row["recent_orders"][1],
+        products=menu.by_id(row["products"]),
+    )
 
 
 async def list_ready_for_update(session: AsyncSession, *, limit: int) -> list[Order]:
@@ -179,7 +206,7 @@ async def get_position(session: AsyncSession) -> tuple[int, datetime]:
 
 async def list_board(session: AsyncSession, *, actor: Actor, shop_id: UUID | None) -> list[Order]:
     """Give the orders in progress that the actor may see, oldest first."""
-    statement = select(Order).where(visible_to(actor), Order.status.in_([*OPEN]), Order.hidden_at.is_(None))
+    statement = select(Order).where(visible_to(actor), Order.status.in_([*OPEN]), listed_for(actor))
     if shop_id is not None:
         statement = statement.where(Order.shop_id == shop_id)
     return list(await session.scalars(_whole(statement.order_by(Order.created_at, Order.id).limit(BOARD_LIMIT))))

@@ -77,7 +77,7 @@ async def see_order(order_id: UUID, tx: Transaction, actor: Person) -> OrderOut:
 async def replace_order(
     order_id: UUID, body: ReplaceOrder, tx: Transaction, actor: Person, now: Now, rules: OrderRules
 ) -> OrderOut:
-    """The owner sends `items`, `pickup_at`, `comment` while it is placed; staff send `status`, `pickup_at`."""
+    """The owner sends `items`, `pickup_at`, `comment` while it is placed; staff send `status`, perhaps `pickup_at`."""
     order = await editing.replace(tx, actor=actor, order_id=order_id, wanted=body, rules=rules, now=now)
     return OrderOut.model_validate(order)
 
@@ -97,17 +97,25 @@ async def change_order(
     summary="Cancel and hide an order",
     responses=refusals(401, 403, 404, 409, 422),
 )
-async def delete_order(order_id: UUID, tx: Transaction, actor: Person, now: Now) -> None:
-    """Cancelled if it still can be, and off the lists; accounting keeps it."""
-    await moving.hide(tx, actor=actor, order_id=order_id, now=now)
+async def delete_order(order_id: UUID, tx: Transaction, actor: Person, now: Now, rules: OrderRules) -> None:
+    """Cancelled if it still can be. A customer's deletion takes it off their own lists, an administrator's off all."""
+    await moving.hide(tx, actor=actor, order_id=order_id, shop_language=rules.shop_language, now=now)
 
 
 @router.post("/order/{order_id}/cancel", summary="Cancel an order", responses=refusals(401, 403, 404, 409, 422))
 async def cancel_order(
-    order_id: UUID, tx: Transaction, actor: Person, now: Now, body: CancelOrder | None = None
+    order_id: UUID, tx: Transaction, actor: Person, now: Now, rules: OrderRules, body: CancelOrder | None = None
 ) -> OrderOut:
-    reason = body.reason if body else None
-    return OrderOut.model_validate(await moving.cancel(tx, actor=actor, order_id=order_id, reason=reason, now=now))
+    """Asking again for what is cancelled already changes nothing."""
+    order = await moving.cancel(
+        tx,
+        actor=actor,
+        order_id=order_id,
+        reason=body.reason if body else None,
+        shop_language=rules.shop_language,
+        now=now,
+    )
+    return OrderOut.model_validate(order)
 
 
 @router.post(
@@ -119,7 +127,7 @@ async def cancel_order(
 async def reorder(
     order_id: UUID, response: Response, tx: Transaction, actor: Person, now: Now, rules: OrderRules
 ) -> ReorderOut:
-    """Today's prices apply; `skipped` tells what is no longer to be had."""
+    """Exactly what was chosen, at today's prices; `skipped` tells what is no longer to be had or doesn't fit."""
     cart, skipped = await editing.reorder(tx, actor=actor, order_id=order_id, currency=rules.currency, now=now)
     response.headers["Location"] = "/cart"
     return ReorderOut.model_validate({"cart": cart, "skipped": skipped})

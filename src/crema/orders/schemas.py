@@ -3,9 +3,9 @@
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
-from crema.cart.schemas import AddToCart, CartOut
+from crema.cart.schemas import AddToCart, CartOut, ItemProblemOut
 from crema.orders.domain import Status
 from crema.schemas import Amount, Input, Instant, Line, Money, Output, Text, partial
 
@@ -42,13 +42,13 @@ class PlaceOrder(Input):
 
 
 class ReplaceOrder(Input):
-    """PUT. The owner sends what they may write while it is placed, staff send `status`."""
+    """PUT. The owner sends what they may write while it is placed; staff send `status`, and `pickup_at` to move it."""
 
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
                 {"pickup_at": None, "comment": "", "items": [{"product_id": _EXAMPLE_ID}]},
-                {"status": "accepted", "pickup_at": None},
+                {"status": "accepted"},
             ]
         }
     )
@@ -135,13 +135,25 @@ class ActorOut(Output):
     role: str
 
 
+class OrderChangeOut(Output):
+    """One thing that an edit changed."""
+
+    field: str = Field(examples=["pickup_at"], description="`pickup_at`, `comment`, `items`, `total` or `is_hidden`.")
+    before: bool | str | list[str] | None
+    after: bool | str | list[str] | None
+
+
 class EventOut(Output):
-    """One move of an order. `actor` is null when it was the system."""
+    """One move or edit of an order. `actor` is null when it was the system.
+
+    An edit leaves the status as it is and lists what it changed; a move's `changes` are empty.
+    """
 
     status: Status
     from_status: Status | None
     actor: ActorOut | None
     reason: str | None
+    changes: Annotated[list[OrderChangeOut], BeforeValidator(lambda changes: changes or [])]
     created_at: Instant
 
 
@@ -149,7 +161,7 @@ class OrderOut(Output):
     """An order, whole."""
 
     id: UUID
-    number: str = Field(examples=["A-042"], description="Per shop and day: what is called out.")
+    number: str = Field(examples=["A-042"], description="What is called out. Its letter goes with the day of pick-up.")
     status: Status
     shop: OrderShopOut
     user_id: UUID
@@ -170,10 +182,13 @@ class OrderOut(Output):
 
 
 class SkippedOut(Output):
-    """A line that couldn't go into the cart again."""
+    """Pieces of a line that couldn't go into the cart again."""
 
+    line: int = Field(description="Which line of the order, from 0.")
     name: str
+    quantity: int = Field(description="So many pieces were left out.")
     reason: str
+    problems: list[ItemProblemOut] = Field(description="Empty where the cart merely had no room.")
 
 
 class ReorderOut(Output):

@@ -156,7 +156,17 @@ class OpeningHours:
     intervals: tuple[Interval, ...]
 
     def business_date(self, at: datetime) -> date:
-        """Give the shop's own date, which its order numbers start anew with."""
+        """Give the day of the shop that this moment belongs to: what is open past midnight is still the day before."""
+        today = self._local_date(at)
+        yesterday = today - timedelta(days=1)
+        is_yesterdays = any(
+            self._instant(yesterday, each.opens_minute) <= at < self._instant(yesterday, each.closes_minute)
+            for each in self.intervals
+            if each.weekday == yesterday.weekday() and self._happens(yesterday)
+        )
+        return yesterday if is_yesterdays else today
+
+    def _local_date(self, at: datetime) -> date:
         return at.astimezone(self.zone).date()
 
     def is_open(self, at: datetime) -> bool:
@@ -191,7 +201,7 @@ class OpeningHours:
 
     def _stretches(self, at: datetime, *, days_ahead: int) -> list[tuple[datetime, datetime]]:
         """List the stretches of opening around `at` in order, those that adjoin or overlap made one."""
-        today = self.business_date(at)
+        today = self._local_date(at)
         found: list[tuple[datetime, datetime]] = []
         for begin, end in sorted(
             (self._instant(day, each.opens_minute), self._instant(day, each.closes_minute))
@@ -214,4 +224,4 @@ class OpeningHours:
 
     def _happens(self, day: date) -> bool:
         """Whether the zone's calendar has this day: Apia went from the 29th of December 2011 to the 31st."""
-        return self.business_date(self._instant(day, DAY // 2)) == day
+        return self._local_date(self._instant(day, DAY // 2)) == day

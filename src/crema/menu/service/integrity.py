@@ -3,20 +3,18 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count
-from typing import Final, TypeAlias
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crema.core.errors import ConflictError, CremaError, InvalidError
+from crema.core.errors import ConflictError, CremaError, Loc, UnknownReferenceError
 from crema.core.slug import slugify
 from crema.menu.models import Category, Ingredient, Product
 
 _ROOM: Final = 75  # leaves five characters for "-1234"
-
-Loc: TypeAlias = tuple[str | int, ...]
 
 
 class SlugTakenError(ConflictError):
@@ -24,18 +22,6 @@ class SlugTakenError(ConflictError):
 
     code = "slug_taken"
     title = "This slug is taken."
-
-
-class UnknownReferenceError(InvalidError):
-    """The body names something that does not exist. `errors` says where."""
-
-    code = "unknown_reference"
-    title = "Something named here does not exist."
-
-    def __init__(self, places: Sequence[Loc]) -> None:
-        errors = [{"loc": ["body", *loc], "msg": "does not exist", "type": "unknown_reference"} for loc in places]
-        where = "; ".join(".".join(map(str, loc)) for loc in places)
-        super().__init__(f"Unknown: {where}.", errors=errors)
 
 
 @contextmanager

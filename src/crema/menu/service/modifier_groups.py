@@ -9,13 +9,14 @@ from sqlalchemy import delete
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from crema.core.errors import Loc
 from crema.db.base import new_id
 from crema.menu import domain, queries
 from crema.menu.domain import OptionRule
 from crema.menu.models import Ingredient, ModifierGroup, Option, OptionIngredient
 from crema.menu.schemas import ModifierGroupIn, OptionIn
 from crema.menu.service import documents
-from crema.menu.service.integrity import Loc, check_known, refuse_unknown
+from crema.menu.service.integrity import check_known, refuse_unknown
 
 
 async def create_modifier_group(session: AsyncSession, *, wanted: ModifierGroupIn, now: datetime) -> ModifierGroup:

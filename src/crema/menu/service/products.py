@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
+from crema.core.errors import Loc
 from crema.db.base import new_id
 from crema.menu import domain, queries
 from crema.menu.models import (
@@ -24,7 +25,6 @@ from crema.menu.models import (
 from crema.menu.schemas import GroupLinkIn, ProductIn, SizeIn
 from crema.menu.service import documents
 from crema.menu.service.integrity import (
-    Loc,
     SlugTakenError,
     check_known,
     free_slug,

@@ -7,11 +7,12 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from crema.accounts import queries as accounts
 from crema.accounts.models import User
 from crema.notifications import service as notifications
 from crema.notifications.service import Letter
 from crema.orders.domain import Status
-from crema.orders.models import Order, OrderLine
+from crema.orders.models import Order, OrderEvent, OrderLine
 
 _TEMPLATE_OF = {Status.READY: "order_ready", Status.CANCELLED: "order_cancelled"}
 
@@ -58,8 +59,19 @@ def placed(
     return letters
 
 
-async def moved(session: AsyncSession, *, order: Order, reason: str | None) -> None:
-    """Tell the customer when it is ready, or won't be."""
+async def moved(
+    session: AsyncSession, *, order: Order, reason: str | None, is_by_customer: bool, shop_language: str
+) -> None:
+    """Tell the customer when it is ready or won't be, and the shop what a customer cancelled. `order` is whole."""
+    if order.status == Status.CANCELLED and is_by_customer:
+        await _tell_staff(
+            session,
+            order=order,
+            template="order_cancelled_staff",
+            context=await _for_staff(session, order) | {"reason": reason or ""},
+            key="cancelled",
+            shop_language=shop_language,
+        )
     template = _TEMPLATE_OF.get(Status(order.status))
     if template is None:
         return
@@ -72,6 +84,51 @@ async def moved(session: AsyncSession, *, order: Order, reason: str | None) -> N
     await notifications.send(
         session,
         [Letter(customer.email, template, customer.language, context, f"order-{order.status}:{order.id}")],
+    )
+
+
+async def edited(
+    session: AsyncSession, *, order: Order, event: OrderEvent, is_by_customer: bool, shop_language: str
+) -> None:
+    """Tell the shop what the customer changed, or the customer what the shop changed. `order` is whole."""
+    changed = {"changed": [change["field"] for change in event.changes or ()]}
+    if is_by_customer:
+        await _tell_staff(
+            session,
+            order=order,
+            template="order_edited_staff",
+            context=await _for_staff(session, order) | changed,
+            key=f"edited:{event.id}",
+            shop_language=shop_language,
+        )
+        return
+    customer = await session.get_one(User, order.user_id)
+    if customer.email:
+        context = _summary(order) | changed
+        key = f"order-edited:{event.id}:customer"
+        await notifications.send(
+            session, [Letter(customer.email, "order_edited_customer", customer.language, context, key)]
+        )
+
+
+async def _for_staff(session: AsyncSession, order: Order) -> dict[str, Any]:
+    customer = await session.get_one(User, order.user_id)
+    return _summary(order) | {"customer_name": customer.name}
+
+
+async def _tell_staff(
+    session: AsyncSession, *, order: Order, template: str, context: dict[str, Any], key: str, shop_language: str
+) -> None:
+    """Write to the administrators and to the shop's mailbox."""
+    recipients = [*(await accounts.list_admin_recipients(session))]
+    if order.shop.email:
+        recipients.append((order.shop.email, shop_language))
+    await notifications.send(
+        session,
+        [
+            Letter(email, template, language, context, f"order-{key}:{order.id}:staff:{email}")
+            for email, language in recipients
+        ],
     )
 
 
@@ -91,6 +148,12 @@ def _summary(order: Order) -> dict[str, Any]:
         "currency": order.currency,
         "comment": order.comment,
     }
+
+
+def describe(line: OrderLine) -> str:
+    """Write a line as people read it: how many, of what, made how."""
+    details = _details(line)
+    return f"{line.quantity} × {line.name}" + (f" ({details})" if details else "")
 
 
 def _details(line: OrderLine) -> str:

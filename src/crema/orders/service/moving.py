@@ -41,9 +41,16 @@ async def move(
     actor: Actor | None,
     now: datetime,
     reason: str | None = None,
+    shop_language: str = "en",
 ) -> None:
-    """Move an order whose row is locked; None moves it as the system."""
+    """Move an order that is locked and whole; an actor of None is the system.
+
+    Asking for the status it has changes nothing. `shop_language` is that of the mails to the shop,
+    which hears of what a customer cancels.
+    """
     current = Status(order.status)
+    if current == to:
+        return
     domain.check_move(current, to, parties_of(actor, order) if actor else {Party.SYSTEM})
 
     order.status = to
@@ -65,30 +72,51 @@ async def move(
     )
     await session.flush()
     announce(session, order)
-    await letters.moved(session, order=order, reason=reason)
+    is_by_customer = actor is not None and actor.user_id == order.user_id
+    await letters.moved(session, order=order, reason=reason, is_by_customer=is_by_customer, shop_language=shop_language)
 
 
-async def cancel(session: AsyncSession, *, actor: Actor, order_id: UUID, reason: str | None, now: datetime) -> Order:
+async def cancel(
+    session: AsyncSession, *, actor: Actor, order_id: UUID, reason: str | None, shop_language: str, now: datetime
+) -> Order:
     """Cancel as the owner or as staff, whichever may."""
     order = await queries.get_order_for_update(session, order_id=order_id, actor=actor)
     if not parties_of(actor, order):
         raise ForbiddenError
-    await move(session, order=order, to=Status.CANCELLED, actor=actor, reason=reason, now=now)
+    await move(
+        session, order=order, to=Status.CANCELLED, actor=actor, reason=reason, shop_language=shop_language, now=now
+    )
     return await queries.get_order(session, order_id=order_id, actor=actor)
 
 
-async def hide(session: AsyncSession, *, actor: Actor, order_id: UUID, now: datetime) -> None:
-    """Cancel what can be cancelled and take it off the lists; accounting keeps it.
+async def hide(session: AsyncSession, *, actor: Actor, order_id: UUID, shop_language: str, now: datetime) -> None:
+    """Cancel what can be cancelled, and take it off the lists: the customer off their own, an administrator off all.
 
-    An administrator may hide what is over; an owner may not, except what was cancelled anyway.
+    Staff see what a customer deleted as cancelled; accounting keeps everything. An administrator may hide what is
+    over; an owner may not, except what was cancelled anyway.
     """
     order = await queries.get_order_for_update(session, order_id=order_id, actor=actor)
-    if order.user_id != actor.user_id and not actor.is_admin:
+    is_owner = order.user_id == actor.user_id
+    if not is_owner and not actor.is_admin:
         raise ForbiddenError("Only the customer or an administrator deletes an order.")
     is_over = order.status in FINAL and (actor.is_admin or order.status == Status.CANCELLED)
     if not is_over:
-        await move(session, order=order, to=Status.CANCELLED, actor=actor, now=now)
-    order.hidden_at = order.hidden_at or now
+        await move(session, order=order, to=Status.CANCELLED, actor=actor, shop_language=shop_language, now=now)
+    if is_owner:
+        order.hidden_from_customer_at = order.hidden_from_customer_at or now
+    elif order.hidden_at is None:
+        order.hidden_at = now
+        session.add(
+            OrderEvent(
+                order_id=order.id,
+                from_status=order.status,
+                status=order.status,
+                actor_id=actor.user_id,
+                actor_role=actor.role,
+                changes=[{"field": "is_hidden", "before": False, "after": True}],
+                created_at=now,
+            )
+        )
     await session.flush()
     announce(session, order)
 

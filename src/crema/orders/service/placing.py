@@ -1,10 +1,11 @@
 """Placing orders."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any, ClassVar, Final
+from math import ceil
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import bindparam, select
@@ -12,25 +13,23 @@ from sqlalchemy.dialects.postgresql import insert
 
 from crema.accounts.domain import Actor
 from crema.accounts.models import User
-from crema.cart import domain as cart_domain
 from crema.cart import service as carts
-from crema.cart.domain import Configured, ItemUnavailableError
-from crema.cart.schemas import AddToCart, ChoiceIn
-from crema.core.errors import ConflictError, InvalidError, NotFoundError
+from crema.cart.domain import Configured, LineRequest
+from crema.cart.queries import find_cart
+from crema.core.errors import ConflictError, InvalidError, TooManyError, UnknownReferenceError
 from crema.db.base import new_id
 from crema.db.driver import Writer
 from crema.db.statement import Rows, Statement, unmanaged
 from crema.menu import queries as menu
-from crema.menu.domain import PricedProduct
 from crema.notifications import service as notifications
 from crema.orders import domain, queries
-from crema.orders.domain import Status
+from crema.orders.domain import DraftLine, Status
 from crema.orders.models import Order, OrderEvent, OrderLine, OrderNumberCounter
+from crema.orders.queries import Circumstances
 from crema.orders.schemas import PlaceOrder
 from crema.orders.service import letters, moving
 from crema.orders.service.letters import Customer
 from crema.shops import queries as shops
-from crema.shops.domain import OpeningHours
 
 
 class CartEmptyError(ConflictError):
@@ -38,34 +37,6 @@ class CartEmptyError(ConflictError):
 
     code = "cart_empty"
     title = "The cart is empty."
-
-
-class ShopClosedError(ConflictError):
-    """As soon as possible, but the shop is closed now."""
-
-    code = "shop_closed"
-    title = "The shop is closed now."
-
-
-class OutsideOpeningHoursError(ConflictError):
-    """The pick-up time is one at which the shop is closed."""
-
-    code = "outside_opening_hours"
-    title = "The shop is closed at that time."
-
-
-class PriceChangedError(ConflictError):
-    """The total isn't the one the client expected; `total` is what it is now."""
-
-    code = "price_changed"
-    title = "The price has changed."
-
-
-class MinimumNotReachedError(ConflictError):
-    """The total is below the chain's smallest order."""
-
-    code = "minimum_not_reached"
-    title = "The order is too small."
 
 
 class TooManyOpenOrdersError(ConflictError):
@@ -82,11 +53,14 @@ class ShopRequiredError(InvalidError):
     title = "Say at which shop to pick the order up."
 
 
-class InvalidPickupTimeError(InvalidError):
-    """A pick-up time in the past, or too far ahead."""
+class TooManyOrdersError(TooManyError):
+    """More orders within an hour than one person may place."""
 
-    code = "invalid_pickup_time"
-    title = f"Pick-up is possible from now to {domain.FURTHEST_PICKUP.days} days ahead."
+    code = "too_many_orders"
+    title = "You have placed too many orders within an hour."
+
+
+HOUR: Final = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,22 +71,7 @@ class Rules:
     max_open_orders: int
     minimum: Decimal
     shop_language: str
-
-    WORK_STATUSES: ClassVar = (Status.PLACED, Status.ACCEPTED, Status.PREPARING)
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """One line to be: a configured product, how many, and the customer's note."""
-
-    made: Configured
-    quantity: int
-    note: str
-
-    @property
-    def total(self) -> Decimal:
-        """Price of the line."""
-        return self.made.unit_price * self.quantity
+    max_orders_an_hour: int
 
 
 async def place(tx: Writer, *, actor: Actor, wanted: PlaceOrder, rules: Rules, now: datetime) -> Order:
@@ -123,24 +82,28 @@ async def place(tx: Writer, *, actor: Actor, wanted: PlaceOrder, rules: Rules, n
     of work would cost as much as all the rest.
     """
     person = await _lock_person(tx, actor.user_id)
-    items, cart_shop_id = await _items_of(tx, actor=actor, wanted=wanted)
-    product_ids = {item.product_id for item in items}
+    requests, cart_shop_id = await _requests_of(tx, actor=actor, wanted=wanted)
+    product_ids = {request.product_id for request in requests}
     await menu.lock_products(tx, product_ids)
-    around = await queries.find_circumstances(
-        tx, shop_id=wanted.shop_id or cart_shop_id, user_id=actor.user_id, product_ids=product_ids
+    around = await _find_circumstances(
+        tx,
+        shop_ids=[wanted.shop_id] if wanted.shop_id else [cart_shop_id, None] if cart_shop_id else [None],
+        user_id=actor.user_id,
+        product_ids=product_ids,
+        now=now,
     )
     if around is None:
-        raise ShopRequiredError
-    if around.open_orders >= rules.max_open_orders:
-        raise TooManyOpenOrdersError
+        raise UnknownReferenceError([("shop_id",)]) if wanted.shop_id else ShopRequiredError
+    _check_limits(around, rules=rules, now=now)
 
     hours = shops.hours_of(around.shop)
-    check_time(hours, pickup_at=wanted.pickup_at, now=now)
-    lines = configure(around.products, items)
-    total = check_total(lines, expected=wanted.expected_total, minimum=rules.minimum)
-
-    ready_at = estimate(lines, pickup_at=wanted.pickup_at, now=now)
-    business_date = hours.business_date(now)
+    domain.check_time(hours, pickup_at=wanted.pickup_at, now=now)
+    lines = domain.draft_lines(requests, around.products)
+    total = domain.check_total(lines, expected=wanted.expected_total, minimum=rules.minimum)
+    ready_at = domain.estimate_ready(
+        now=now, pickup_at=wanted.pickup_at, work_seconds=sum(line.work_seconds for line in lines)
+    )
+    business_date = hours.business_date(wanted.pickup_at or now)
 
     order = unmanaged(
         Order,
@@ -161,6 +124,7 @@ async def place(tx: Writer, *, actor: Actor, wanted: PlaceOrder, rules: Rules, n
         total=total,
         currency=rules.currency,
         hidden_at=None,
+        hidden_from_customer_at=None,
         created_at=now,
         updated_at=now,
         lines=[unmanaged(OrderLine, **values) for values in line_values(lines, order_id=order_id)],
@@ -174,6 +138,7 @@ async def place(tx: Writer, *, actor: Actor, wanted: PlaceOrder, rules: Rules, n
                 actor_id=actor.user_id,
                 actor_role=actor.role,
                 reason=None,
+                changes=None,
                 created_at=now,
             ),
         ],
@@ -203,66 +168,36 @@ async def _lock_person(tx: Writer, user_id: UUID) -> Customer:
     return Customer(*(await _LOCKED_PERSON.rows(tx, user_id=user_id))[0])
 
 
-async def _items_of(tx: Writer, *, actor: Actor, wanted: PlaceOrder) -> tuple[Sequence[AddToCart], UUID | None]:
+async def _find_circumstances(
+    tx: Writer, *, shop_ids: Sequence[UUID | None], user_id: UUID, product_ids: Collection[UUID], now: datetime
+) -> Circumstances | None:
+    """Load them at the first of these shops that takes orders; None stands for the chain's only one."""
+    for shop_id in shop_ids:
+        around = await queries.find_circumstances(
+            tx, shop_id=shop_id, user_id=user_id, product_ids=product_ids, since=now - HOUR
+        )
+        if around is not None:
+            return around
+    return None
+
+
+def _check_limits(around: Circumstances, *, rules: Rules, now: datetime) -> None:
+    if around.open_orders >= rules.max_open_orders:
+        raise TooManyOpenOrdersError
+    if around.first_recent_at is not None and around.recent_orders >= rules.max_orders_an_hour:
+        wait = around.first_recent_at + HOUR - now
+        raise TooManyOrdersError(retry_after=max(1, ceil(wait.total_seconds())))
+
+
+async def _requests_of(tx: Writer, *, actor: Actor, wanted: PlaceOrder) -> tuple[Sequence[LineRequest], UUID | None]:
+    """Give the lines to order, and the shop that the cart names."""
     if wanted.items is not None:
-        return wanted.items, None
+        cart = None if wanted.shop_id else await find_cart(tx, actor.user_id)
+        return [item.as_request() for item in wanted.items], cart.shop_id if cart else None
     taken, shop_id = await carts.take(tx, user_id=actor.user_id)
     if not taken:
         raise CartEmptyError
-    return [
-        AddToCart(
-            product_id=item.product_id,
-            size_id=item.size_id,
-            options=[ChoiceIn(option_id=c.option_id, quantity=c.quantity) for c in item.choices],
-            note=item.note,
-            quantity=item.quantity,
-        )
-        for item in taken
-    ], shop_id
-
-
-def check_time(hours: OpeningHours, *, pickup_at: datetime | None, now: datetime) -> None:
-    """Refuse a time at which nobody could hand the order over; None is as soon as possible."""
-    if pickup_at is None:
-        if not hours.is_open(now):
-            opens = hours.next_opening(now)
-            raise ShopClosedError(opens_at=opens.isoformat() if opens else None)
-        return
-    if not now <= pickup_at <= now + domain.FURTHEST_PICKUP:
-        raise InvalidPickupTimeError
-    if not hours.is_open(pickup_at):
-        raise OutsideOpeningHoursError
-
-
-def configure(products: Mapping[UUID, PricedProduct], items: Sequence[AddToCart]) -> list[Wanted]:
-    """Check and price each item."""
-    lines = []
-    for item in items:
-        product = products.get(item.product_id)
-        if product is None:
-            raise NotFoundError
-        if not product.is_active:
-            raise ItemUnavailableError(f"{product.name} is off the menu.", product_id=str(product.id))
-        choices = cart_domain.complete(product, item.choices())
-        made = cart_domain.configure(product, size_id=item.size_id, choices=choices)
-        lines.append(Wanted(made, item.quantity, item.note))
-    return lines
-
-
-def check_total(lines: Sequence[Wanted], *, expected: Decimal | None, minimum: Decimal) -> Decimal:
-    """Add up, and refuse a sum the customer didn't expect or the chain doesn't take."""
-    total = sum((line.total for line in lines), Decimal(0))
-    if expected is not None and expected != total:
-        raise PriceChangedError(f"The total is {total:.2f} now.", total=f"{total:.2f}")
-    if total < minimum:
-        raise MinimumNotReachedError(f"An order starts at {minimum:.2f}.", minimum=f"{minimum:.2f}")
-    return total
-
-
-def estimate(lines: Sequence[Wanted], *, pickup_at: datetime | None, now: datetime) -> datetime:
-    """Tell when it will be ready."""
-    work = sum(line.made.product.preparation_seconds * line.quantity for line in lines)
-    return domain.estimate_ready(now=now, pickup_at=pickup_at, work_seconds=work)
+    return [item.as_request() for item in taken], shop_id
 
 
 _COUNT_UP: Final = Statement(
@@ -275,19 +210,19 @@ _COUNT_UP: Final = Statement(
 
 async def _next_number(tx: Writer, *, shop_id: UUID, business_date: date) -> str:
     ((last,),) = await _COUNT_UP.rows(tx, shop_id=shop_id, business_date=business_date)
-    return domain.number_of(last)
+    return domain.number_of(last, day=business_date)
 
 
-def line_values(lines: Sequence[Wanted], *, order_id: UUID) -> list[dict[str, Any]]:
+def line_values(lines: Sequence[DraftLine], *, order_id: UUID) -> list[dict[str, Any]]:
     """Copy what is sold, and for how much, into the order's lines."""
     return [
         {
             "id": new_id(),
             "order_id": order_id,
             "position": position,
-            "product_id": line.made.product.id,
-            "name": line.made.product.name,
-            "size": _size_copy(line.made),
+            "product_id": line.configured.product.id,
+            "name": line.configured.product.name,
+            "size": _size_copy(line.configured),
             "options": [
                 {
                     "option_id": str(option.option_id),
@@ -297,18 +232,18 @@ def line_values(lines: Sequence[Wanted], *, order_id: UUID) -> list[dict[str, An
                     "price_delta": str(option.price_delta),
                     "price": str(option.price),
                 }
-                for option in line.made.options
+                for option in line.configured.options
             ],
             "note": line.note,
             "quantity": line.quantity,
-            "unit_price": line.made.unit_price,
+            "preparation_seconds": line.configured.product.preparation_seconds,
+            "unit_price": line.configured.unit_price,
             "total": line.total,
         }
         for position, line in enumerate(lines)
     ]
 
 
-def _size_copy(made: Configured) -> dict[str, Any] | None:
-    if made.size is None:
-        return None
-    return {"id": str(made.size.id), "name": made.size.name, "volume_ml": made.size.volume_ml}
+def _size_copy(configured: Configured) -> dict[str, Any] | None:
+    size = configured.size
+    return {"id": str(size.id), "name": size.name, "volume_ml": size.volume_ml} if size else None

@@ -1,7 +1,6 @@
-"""The life of an order: which move is whose, its number, and when it will be ready. Pure."""
+"""The life of an order: which move is whose. Pure."""
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
 from enum import Enum, StrEnum
 from typing import Final
 from uuid import UUID
@@ -41,12 +40,10 @@ MOVES: Final[dict[tuple[Status, Status], frozenset[Party]]] = {
 }
 """The whole table; what isn't in it can't happen."""
 
+EDITABLE: Final = frozenset({Status.PLACED, Status.ACCEPTED, Status.PREPARING})
+"""While it stands here, staff may move its pick-up time."""
 FINAL: Final = frozenset({Status.COMPLETED, Status.CANCELLED, Status.EXPIRED})
 OPEN: Final = frozenset(Status) - FINAL
-HANDLING: Final = timedelta(minutes=2)
-"""From the order reaching the counter to the first drink being started."""
-FURTHEST_PICKUP: Final = timedelta(days=7)
-
 LIVE: Final = "orders"
 """Where who follows orders is seen to be."""
 EVERYWHERE: Final = "orders:everywhere"
@@ -69,23 +66,6 @@ def check_move(current: Status, wanted: Status, parties: Iterable[Party]) -> Non
             wanted=wanted.value,
             allowed=sorted(to.value for (start, to), who in MOVES.items() if start == current and who & set(parties)),
         )
-
-
-def number_of(sequence: int) -> str:
-    """Name the n-th order of a shop's day, n from 1: A-001 to A-999, B-001 … Z-999, AA-001 and on."""
-    block, rest = divmod(sequence - 1, 999)
-    letters = ""
-    while True:
-        letters = chr(ord("A") + block % 26) + letters
-        block = block // 26 - 1
-        if block < 0:
-            return f"{letters}-{rest + 1:03d}"
-
-
-def estimate_ready(*, now: datetime, pickup_at: datetime | None, work_seconds: int) -> datetime:
-    """Estimate when it will be ready: one pair of hands makes it from now on, and never before it's wanted."""
-    soonest = now + HANDLING + timedelta(seconds=work_seconds)
-    return max(soonest, pickup_at) if pickup_at else soonest
 
 
 def topic_of_person(user_id: UUID) -> str:
