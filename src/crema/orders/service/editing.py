@@ -46,8 +46,8 @@ async def replace(
     elif wanted.status is not None and wanted.comment is None:
         sent = {"pickup_at": wanted.pickup_at, "status": wanted.status}
     else:
-        # Nobody's business before it is known that they may see the order.
-        await queries.get_order(session, order_id=order_id, actor=actor)
+        # Nobody's business before it is known that they may change the order.
+        _check_party(moving.parties_of(actor, await queries.get_order(session, order_id=order_id, actor=actor)))
         raise IncompleteReplacementError
     return await _update(session, actor=actor, order_id=order_id, sent=sent, rules=rules, now=now)
 
@@ -64,6 +64,7 @@ async def _update(
 ) -> Order:
     order = await queries.get_order_for_update(session, order_id=order_id, actor=actor)
     parties = moving.parties_of(actor, order)
+    _check_party(parties)
     _check_writable(order, sent=sent, parties=parties)
 
     if "pickup_at" in sent and sent["pickup_at"] != order.pickup_at:
@@ -89,8 +90,14 @@ async def _update(
     return await queries.get_order(session, order_id=order.id, actor=actor)
 
 
+def _check_party(parties: frozenset[Party]) -> None:
+    """Refuse whoever is neither the customer nor staff of the shop, whatever they sent; they may see the order."""
+    if not parties:
+        raise ForbiddenError("Only the customer and the shop's staff change an order.")
+
+
 def _check_writable(order: Order, *, sent: dict[str, Any], parties: frozenset[Party]) -> None:
-    if "status" in sent and Party.STAFF not in parties:
+    if sent.keys() & {"status", "reason"} and Party.STAFF not in parties:
         raise ForbiddenError("Only the shop's staff set the status; cancel your order instead.")
     if sent.keys() & {"comment", "items"} and Party.OWNER not in parties:
         raise ForbiddenError("Only the customer changes what was ordered.")
