@@ -26,8 +26,8 @@ ACTORS: Final = (
     "customer-cookie", "admin-cookie", "admin-forged",
 )  # fmt: skip
 """`near` is the shop of the order and the conversation: `barista`, `manager` and everybody with `only:` one permission
-work there. `-far` is tied to another shop, `-none` was tied to one that is gone. A `-cookie` is logged in by cookies and
-proves that a page of ours asks; `-forged` has the cookies alone, as another site's page would."""
+work there. `-far` is tied to another shop, `-none` was tied to one that is gone. A `-cookie` is logged in by cookies
+and proves that a page of ours asks; `-forged` has the cookies alone, as another site's page would."""
 
 
 @dataclass

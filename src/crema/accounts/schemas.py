@@ -180,8 +180,8 @@ class UserOut(Output):
     name: str | None
     phone: str | None
     role: str = Field(validation_alias="role_name", examples=["user"])
-    permissions: list[str]
-    shop_ids: list[UUID]
+    permissions: list[str] = Field(description="The role's, without `shops:all` for somebody tied to shops.")
+    shop_ids: list[UUID] = Field(description="The shops they are tied to.")
     is_verified: bool
     is_active: bool
     created_at: Instant

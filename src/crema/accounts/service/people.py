@@ -132,9 +132,7 @@ async def _role_to_give(session: AsyncSession, *, actor: Actor, name: str) -> Ro
     return role
 
 
-async def _tie_to_shops(
-    session: AsyncSession, *, actor: Actor, user: User, role: Role, sent: dict[str, Any]
-) -> None:
+async def _tie_to_shops(session: AsyncSession, *, actor: Actor, user: User, role: Role, sent: dict[str, Any]) -> None:
     """Tie a person to shops, or untie them: nobody gives or takes a shop that they don't serve themselves.
 
     A list that is shown and sent back changes nothing; any other ties, so that emptying it leaves no shop.
