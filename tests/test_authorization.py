@@ -3,7 +3,8 @@
 The fields come from the OpenAPI document, the sockets from the application: what the table doesn't decide about fails.
 To add to it: give the new field a value in VALUES (or in VALUES_OF for one route), run this file with
 CREMA_WRITE_AUTHORIZATION=1, which writes what happens into the table, and read the difference: it is the review.
-A new permission is an actor of its own by itself; a new kind of person is one line in factories/world.py.
+A new permission is an actor of its own by itself; a new kind of person is one line in factories/world.py, and so is
+what a new parameter of a path speaks of. A table that refusals may write to is named in COUNTERS.
 """
 
 import asyncio
@@ -371,8 +372,9 @@ async def test_a1_every_field_has_a_value_to_try(app: FastAPI) -> None:
 COUNTS: Final = {
     "POST /access", "POST /authentication", "POST /verification", "POST /password/change", "POST /password/reset"
 }  # fmt: skip
-"""Routes whose refusals are counted, in these tables: that is all a refused request may write."""
+"""Routes whose refusals are counted, so that each is undone lest the next be one too many."""
 COUNTERS: Final = {"one_time_codes", "throttles"}
+"""Tables that a refusal may write to: what is counted, or written down, against those who try."""
 
 
 def _digest(name: str) -> ColumnElement[str]:
