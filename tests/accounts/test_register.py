@@ -120,6 +120,7 @@ async def test_each_code_confirms_the_attempt_it_was_sent_for(
         {"role_id": str(UUID(int=1))},
         {"permissions": ["users:write"]},
         {"shop_ids": []},
+        {"serves_all_shops": True},
         {"is_verified": True},
         {"is_active": True},
         {"verified_at": "2026-11-23T09:00:00Z"},

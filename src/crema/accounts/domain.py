@@ -1,5 +1,6 @@
 """Roles, permissions and who someone is, as plain values."""
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from runpy import run_path
@@ -11,19 +12,21 @@ PERMISSIONS: Final = {
     "orders:read": "See the orders of one's shops.",
     "orders:write": "Move the orders of one's shops along.",
     "roles:write": "See and change roles and what they allow.",
+    "shops:all": "Serve every shop of the chain, not only those one is tied to.",
     "shops:write": "Change shops and their opening hours.",
     "support:write": "Answer customers in the support chat.",
     "users:write": "See and change people.",
 }
 """Code → meaning. The rows of the permissions table are these, kept by a migration and checked by a test."""
 
+ALL_SHOPS: Final = "shops:all"
 ADMIN: Final = "admin"
 CUSTOMER: Final = "user"
 
 BUILTIN_ROLES: Final[dict[str, tuple[str, frozenset[str]]]] = {
     CUSTOMER: ("Orders for themselves.", frozenset()),
     "barista": ("Makes and hands over the orders of their shops.", frozenset({"orders:read", "orders:write"})),
-    "support": ("Talks to customers of the whole chain.", frozenset({"orders:read", "support:write"})),
+    "support": ("Talks to customers of the whole chain.", frozenset({"orders:read", ALL_SHOPS, "support:write"})),
     "manager": (
         "Runs their shops: menu, orders, hours.",
         frozenset({"menu:write", "orders:read", "orders:write", "shops:write", "support:write"}),
@@ -47,7 +50,10 @@ COMMON_PASSWORDS: Final = _common_passwords()
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who is asking: loaded afresh for every request, so that blocking or a new role counts at once."""
+    """Who is asking: loaded afresh for every request, so that blocking or a new role counts at once.
+
+    `permissions` are what `effective_permissions` leaves of the role's; `shop_ids` are the shops they are tied to.
+    """
 
     user_id: UUID
     session_id: UUID
@@ -58,7 +64,7 @@ class Actor:
 
     @property
     def is_admin(self) -> bool:
-        """Whether this is an administrator, who isn't tied to shops."""
+        """Whether this is an administrator, who serves every shop whatever they are tied to."""
         return self.role == ADMIN
 
     def may(self, permission: str) -> bool:
@@ -67,9 +73,23 @@ class Actor:
 
     @property
     def serves_all_shops(self) -> bool:
-        """Administrators do; so does support that is tied to no shop."""
-        return self.is_admin or (self.may("support:write") and not self.shop_ids and not self.may("orders:write"))
+        """Whether they work for the whole chain, which is a permission: no list of shops that is empty means all."""
+        return self.may(ALL_SHOPS)
 
     def serves(self, shop_id: UUID) -> bool:
         """Whether they work for this shop."""
         return self.serves_all_shops or shop_id in self.shop_ids
+
+    def serves_each(self, shop_ids: Iterable[UUID]) -> bool:
+        """Whether they work for all of these shops."""
+        return all(map(self.serves, shop_ids))
+
+
+def effective_permissions(role: str, permissions: Collection[str], *, is_tied: bool) -> frozenset[str]:
+    """Return what a person may do: what their role allows, without `shops:all` if they are tied to shops.
+
+    Who was tied to shops stays so when the last of them goes; then they serve none. Administrators are never tied.
+    """
+    if is_tied and role != ADMIN:
+        return frozenset(permissions) - {ALL_SHOPS}
+    return frozenset(permissions)

@@ -9,6 +9,7 @@ from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 from sqlalchemy.sql import ColumnElement
 
+from crema.accounts.domain import effective_permissions
 from crema.db.base import Base, Created, Id, Updated, fold, trigrams
 
 
@@ -77,7 +78,8 @@ class User(Base):
     """A person. Deleted ones stay as a tombstone without personal data, because their orders stay.
 
     Until verified, name, phone and password are the latest attempt's; verification writes those of the
-    attempt whose code was entered.
+    attempt whose code was entered. `is_tied`: they serve the shops they are tied to and no others, also when
+    those are none any more; it takes `shops:all` from what their role allows.
     """
 
     __tablename__ = "users"
@@ -97,6 +99,7 @@ class User(Base):
     role_id: Mapped[UUID] = mapped_column(ForeignKey("roles.id", ondelete="RESTRICT"))
     language: Mapped[str] = mapped_column(String(2), server_default="en")
     is_active: Mapped[bool] = mapped_column(server_default="true")
+    is_tied: Mapped[bool] = mapped_column(server_default="false")
     verified_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
     created_at: Mapped[Created]
@@ -124,8 +127,9 @@ class User(Base):
 
     @property
     def permissions(self) -> list[str]:
-        """Permission codes of the role."""
-        return self.role.permission_codes
+        """What they may do, which is what their role allows unless they are tied to shops."""
+        is_tied = self.is_tied or bool(self.staff_shops)
+        return sorted(effective_permissions(self.role.name, self.role.permission_codes, is_tied=is_tied))
 
     @property
     def shop_ids(self) -> list[UUID]:

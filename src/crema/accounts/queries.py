@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload, selectinload
 
-from crema.accounts.domain import ADMIN, Actor
+from crema.accounts.domain import ADMIN, Actor, effective_permissions
 from crema.accounts.models import Permission, Role, RolePermission, Session, StaffShop, User
 from crema.core.errors import NotFoundError
 from crema.core.page import Page
@@ -99,6 +99,7 @@ _LOGINS: Final = (
         Session.id,
         Session.user_id,
         User.is_verified.label("is_verified"),
+        User.is_tied,
         Role.name,
         select(func.array_agg(RolePermission.permission_code))
         .where(RolePermission.role_id == Role.id)
@@ -135,16 +136,20 @@ async def find_actors(where: Where, *, session_ids: AbstractSet[UUID], now: date
 
 
 def _actor(row: asyncpg.Record) -> Actor:
+    shop_ids = frozenset(row["shops"] or ())
+    is_tied = row["is_tied"] or bool(shop_ids)
     return Actor(
         user_id=row["user_id"],
         session_id=row["id"],
         role=row["name"],
-        permissions=frozenset(row["permissions"] or ()),
-        shop_ids=frozenset(row["shops"] or ()),
+        permissions=effective_permissions(row["name"], row["permissions"] or (), is_tied=is_tied),
+        shop_ids=shop_ids,
         is_verified=row["is_verified"],
     )
 
 
+CAN_LOG_IN: Final = (User.is_active, User.verified_at.is_not(None), User.deleted_at.is_(None))
+"""The conditions of a person who may log in. Whoever wasn't deleted has an e-mail address: a CHECK sees to it."""
 _FIRST, _LAST = (cast(literal(UUID(int=number)), Uuid) for number in (0, 2**128 - 1))
 _MOST_ADMINS: Final[ColumnElement[int]] = literal_column("100")
 
@@ -157,10 +162,9 @@ def admin_recipients() -> ColumnElement[list[list[str]]]:
     """
     role_id = select(Role.id).where(Role.name == ADMIN).scalar_subquery()
     place = tuple_(User.role_id, User.id)
-    can_log_in = User.email.is_not(None), User.is_active, User.verified_at.is_not(None), User.deleted_at.is_(None)
     found = (
         select(User.email, User.language)
-        .where(place >= tuple_(role_id, _FIRST), place <= tuple_(role_id, _LAST), *can_log_in)
+        .where(place >= tuple_(role_id, _FIRST), place <= tuple_(role_id, _LAST), *CAN_LOG_IN)
         .order_by(User.role_id, User.id)
         .limit(_MOST_ADMINS)
     )
@@ -222,7 +226,7 @@ async def lock_admins(session: AsyncSession) -> list[UUID]:
     admins = (
         select(User.id)
         .join(Role, Role.id == User.role_id)
-        .where(Role.name == ADMIN, User.is_active, User.verified_at.is_not(None), User.deleted_at.is_(None))
+        .where(Role.name == ADMIN, *CAN_LOG_IN)
         .order_by(User.id)
         .with_for_update(of=User)
     )

@@ -148,7 +148,20 @@ class ReplaceUser(Input):
     role: Annotated[str, Field(max_length=60, description="Only by an administrator.", examples=["barista"])]
     is_active: Annotated[bool, Field(strict=True, description="Only by an administrator.")]
     shop_ids: Annotated[
-        list[UUID], Field(max_length=200, description="Only by an administrator."), AfterValidator(unique)
+        list[UUID],
+        Field(
+            max_length=200,
+            description="Only by an administrator. Ties the person to these shops; an empty list, to none.",
+        ),
+        AfterValidator(unique),
+    ]
+    serves_all_shops: Annotated[
+        bool,
+        Field(
+            strict=True,
+            description="Only by an administrator. `true` unties a person whose role has `shops:all`: they serve every"
+            " shop. `false` leaves them the shops of `shop_ids`.",
+        ),
     ]
 
 
@@ -167,8 +180,8 @@ class UserOut(Output):
     name: str | None
     phone: str | None
     role: str = Field(validation_alias="role_name", examples=["user"])
-    permissions: list[str]
-    shop_ids: list[UUID]
+    permissions: list[str] = Field(description="The role's, without `shops:all` for somebody tied to shops.")
+    shop_ids: list[UUID] = Field(description="The shops they are tied to.")
     is_verified: bool
     is_active: bool
     created_at: Instant

@@ -50,11 +50,13 @@ class Position:
 def topics_for(actor: Actor, *, shop_id: UUID | None) -> set[str]:
     """Name what an actor hears of: their own orders and, for staff, those of their shops, or of one of them."""
     topics = {domain.topic_of_person(actor.user_id)}
-    if actor.may("orders:read"):
-        shops = {shop_id} if shop_id else actor.shop_ids
-        everywhere = actor.serves_all_shops and shop_id is None
-        topics |= {domain.EVERYWHERE} if everywhere else {domain.topic_of_shop(shop) for shop in shops}
-    return topics
+    if not actor.may("orders:read"):
+        return topics
+    if shop_id is not None:
+        return topics | ({domain.topic_of_shop(shop_id)} if actor.serves(shop_id) else set())
+    if actor.serves_all_shops:
+        return topics | {domain.EVERYWHERE}
+    return topics | {domain.topic_of_shop(shop) for shop in actor.shop_ids}
 
 
 class Feed:

@@ -62,7 +62,7 @@ async def place_order(
     responses=refusals(401, 403, 422),
 )
 async def list_orders(request: Request, response: Response, tx: Transaction, actor: Person) -> PageOut[OrderOut]:
-    """One's own; for staff those of their shops; for administrators all."""
+    """One's own; for staff those of the shops they serve."""
     query = ORDERS.parse(request.query_params.multi_items(), permissions=actor.permissions)
     page = await queries.list_orders(tx, actor=actor, query=query)
     return answer(request, response, page, OrderOut.model_validate)

@@ -81,13 +81,13 @@ async def open_shop(body: ShopIn, response: Response, tx: Transaction, actor: Sh
 
 @router.put("/shop/{shop_id}", summary="Replace a shop", responses=refusals(401, 403, 404, 409, 422))
 async def replace_shop(shop_id: UUID, body: ShopIn, tx: Transaction, actor: ShopEditor, now: Now) -> ShopOut:
-    """For administrators, and the shop's own managers. Its hours stay."""
+    """For those who serve the shop. Its hours stay."""
     return _shown(await service.replace_shop(tx, actor=actor, shop_id=shop_id, wanted=body, now=now), now)
 
 
 @router.patch("/shop/{shop_id}", summary="Change a shop", responses=refusals(401, 403, 404, 409, 422))
 async def change_shop(shop_id: UUID, body: ShopPatch, tx: Transaction, actor: ShopEditor, now: Now) -> ShopOut:
-    """For administrators, and the shop's own managers."""
+    """For those who serve the shop."""
     return _shown(await service.change_shop(tx, actor=actor, shop_id=shop_id, wanted=body, now=now), now)
 
 
@@ -99,6 +99,6 @@ async def delete_shop(shop_id: UUID, tx: Transaction, actor: ShopEditor) -> None
 
 @router.put("/shop/{shop_id}/hours", summary="Set a shop's week", responses=refusals(401, 403, 404, 422))
 async def set_hours(shop_id: UUID, body: HoursIn, tx: Transaction, actor: ShopEditor, now: Now) -> ShopOut:
-    """Replaces the whole week. For administrators, and the shop's own managers."""
+    """Replaces the whole week. For those who serve the shop."""
     intervals = [each.interval() for each in body.hours]
     return _shown(await service.set_hours(tx, actor=actor, shop_id=shop_id, intervals=intervals, now=now), now)

@@ -85,9 +85,10 @@ async def _public(request: Request, response: Response) -> None:
 def share(request: Request, response: Response) -> Response:
     """Let a public answer be kept by whoever asks, if they look whether it is still good."""
     # Staff see more than the public does, so a shared cache may only keep what nobody in particular asked for.
-    scope = b"private" if "authorization" in request.headers else b"public"
+    is_somebody = "authorization" in request.headers or request.app.state.cookies.get(request, "access") is not None
+    scope = b"private" if is_somebody else b"public"
     response.raw_headers.append((b"cache-control", scope + b", max-age=0, must-revalidate"))
-    response.raw_headers.append((b"vary", b"Authorization, Accept-Encoding"))
+    response.raw_headers.append((b"vary", b"Authorization, Cookie, Accept-Encoding"))
     return response
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts import queries
-from crema.accounts.domain import ADMIN, CUSTOMER, Actor
+from crema.accounts.domain import ADMIN, ALL_SHOPS, CUSTOMER, Actor
 from crema.accounts.models import OneTimeCode, Role, StaffShop, User
 from crema.accounts.schemas import ChangeUser, ReplaceUser
 from crema.accounts.service.codes import Codes
@@ -19,7 +19,8 @@ from crema.core.errors import ConflictError, ForbiddenError, InvalidError, NotFo
 from crema.db.idempotency import IdempotencyRecord
 
 _CARTS: Final = table("carts", column("user_id"))  # a feature above us: known by name only, as foreign keys are
-ADMINISTRATIVE: Final = ("role", "is_active", "shop_ids")
+SHOPS: Final = ("shop_ids", "serves_all_shops")
+ADMINISTRATIVE: Final = ("role", "is_active", *SHOPS)
 
 
 class LastAdminError(ConflictError):
@@ -41,6 +42,13 @@ class UnknownReferenceError(InvalidError):
 
     code = "unknown_reference"
     title = "Something named here does not exist."
+
+
+class NotOfTheChainError(InvalidError):
+    """`serves_all_shops` for somebody who can't serve them all: their role lacks it, or `shop_ids` says otherwise."""
+
+    code = "not_of_the_chain"
+    title = "Serving every shop takes a role with `shops:all`, and no `shop_ids`."
 
 
 async def get_visible(session: AsyncSession, *, actor: Actor, user_id: UUID) -> User:
@@ -74,22 +82,17 @@ async def _update(
     user = await queries.get_user_for_update(session, user_id)
     _check_reach(actor, user)
 
-    if "role" in sent:
-        role = await _role_to_give(session, actor=actor, name=sent["role"])
-        if role.id != user.role_id and admins == [user.id]:
-            raise LastAdminError
-        user.role_id = role.id
-    if "is_active" in sent:
-        if not sent["is_active"] and admins == [user.id]:
-            raise LastAdminError
-        user.is_active = sent["is_active"]
+    role = await _role_to_give(session, actor=actor, name=sent["role"]) if "role" in sent else user.role
+    is_active = sent.get("is_active", user.is_active)
+    _check_admin_stays(admins, user, stays=is_active and role.id == user.role_id)
+    user.role_id, user.is_active = role.id, is_active
     for name in ("name", "phone"):
         if name in sent:
             setattr(user, name, sent[name])
     user.updated_at = now
     await session.flush()
-    if "shop_ids" in sent:
-        await _tie_to_shops(session, user=user, shop_ids=sent["shop_ids"])
+    if sent.keys() & {*SHOPS}:
+        await _tie_to_shops(session, actor=actor, user=user, role=role, sent=sent)
     if not user.is_active:
         await end_sessions(session, user_id=user.id, reason="blocked", now=now)
     if "email" in sent:
@@ -106,9 +109,16 @@ def _check_fields(actor: Actor, sent: dict[str, Any]) -> None:
         )
 
 
+def _check_admin_stays(admins: list[UUID], user: User, *, stays: bool) -> None:
+    """Refuse to take away the last administrator who can log in. `admins` are all of them, locked."""
+    if admins == [user.id] and not stays:
+        raise LastAdminError
+
+
 def _check_reach(actor: Actor, user: User) -> None:
-    """Nobody changes someone who may do what they themselves may not."""
+    """Nobody changes someone who may do what they themselves may not, or serves a shop that they don't."""
     is_beyond = not set(user.permissions) <= actor.permissions or user.role_name == ADMIN
+    is_beyond = is_beyond or not actor.serves_each(user.shop_ids)
     if user.id != actor.user_id and is_beyond and not actor.is_admin:
         raise ForbiddenError("This person may do more than you.")
 
@@ -122,11 +132,24 @@ async def _role_to_give(session: AsyncSession, *, actor: Actor, name: str) -> Ro
     return role
 
 
-async def _tie_to_shops(session: AsyncSession, *, user: User, shop_ids: list[UUID]) -> None:
+async def _tie_to_shops(session: AsyncSession, *, actor: Actor, user: User, role: Role, sent: dict[str, Any]) -> None:
+    """Tie a person to shops, or untie them: nobody gives or takes a shop that they don't serve themselves.
+
+    A list that is shown and sent back changes nothing; any other ties, so that emptying it leaves no shop.
+    """
+    before, serves_all = set(user.shop_ids), sent.get("serves_all_shops")
+    after = set() if serves_all else set(sent.get("shop_ids", before))
+    if serves_all and (sent.get("shop_ids") or ALL_SHOPS not in role.permission_codes):
+        raise NotOfTheChainError
+    if not actor.serves_each(before ^ after) or (serves_all and not actor.serves_all_shops):
+        raise ForbiddenError("You don't serve these shops yourself.")
+    if serves_all is not None or before != after:
+        user.is_tied = not serves_all
+        await session.flush()
     await session.execute(delete(StaffShop).where(StaffShop.user_id == user.id))
     try:
         async with session.begin_nested():
-            session.add_all(StaffShop(user_id=user.id, shop_id=shop_id) for shop_id in shop_ids)
+            session.add_all(StaffShop(user_id=user.id, shop_id=shop_id) for shop_id in sorted(after))
     except IntegrityError as error:
         raise UnknownReferenceError("There is no such shop.", errors=[_wrong("shop_ids", "no such shop")]) from error
 
@@ -153,8 +176,7 @@ async def delete_user(session: AsyncSession, *, actor: Actor, user_id: UUID, now
     admins = await queries.lock_admins(session)
     user = await queries.get_user_for_update(session, user_id)
     _check_reach(actor, user)
-    if admins == [user.id]:
-        raise LastAdminError
+    _check_admin_stays(admins, user, stays=False)
 
     if not user.is_verified:
         await session.delete(user)
@@ -194,6 +216,7 @@ async def make_person(  # noqa: PLR0913 - a person has this many parts
         password_hash=password_hash,
         role_id=await queries.get_role_id(session, role),
         language=language,
+        is_tied=bool(shop_ids),
         verified_at=now,
         created_at=now,
         updated_at=now,

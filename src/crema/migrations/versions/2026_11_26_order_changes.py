@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
-revision = "bar_order_changes"
+revision = "0009_order_changes"
 down_revision = "0008_documents_as_bytes"
 branch_labels = None
 depends_on = None

@@ -58,8 +58,8 @@ async def replace(
         if "pickup_at" in wanted.model_fields_set:
             sent["pickup_at"] = wanted.pickup_at
     else:
-        # Nobody's business before it is known that they may see the order.
-        await queries.get_order(session, order_id=order_id, actor=actor)
+        # Nobody's business before it is known that they may change the order.
+        _check_party(moving.parties_of(actor, await queries.get_order(session, order_id=order_id, actor=actor)))
         raise IncompleteReplacementError
     return await _update(session, actor=actor, order_id=order_id, sent=sent, rules=rules, now=now)
 
@@ -76,6 +76,7 @@ async def _update(
 ) -> Order:
     order = await queries.get_order_for_update(session, order_id=order_id, actor=actor)
     parties = moving.parties_of(actor, order)
+    _check_party(parties)
     _check_writable(order, sent=sent, parties=parties)
     before = _edited(order)
 
@@ -163,10 +164,14 @@ def _changes(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, An
     ]
 
 
-def _check_writable(order: Order, *, sent: dict[str, Any], parties: frozenset[Party]) -> None:
+def _check_party(parties: frozenset[Party]) -> None:
+    """Refuse whoever is neither the customer nor staff of the shop, whatever they sent; they may see the order."""
     if not parties:
         raise ForbiddenError("Only the customer and the shop's staff change an order.")
-    if "status" in sent and Party.STAFF not in parties:
+
+
+def _check_writable(order: Order, *, sent: dict[str, Any], parties: frozenset[Party]) -> None:
+    if sent.keys() & {"status", "reason"} and Party.STAFF not in parties:
         raise ForbiddenError("Only the shop's staff set the status; cancel your order instead.")
     if sent.keys() & {"comment", "items"} and Party.OWNER not in parties:
         raise ForbiddenError("Only the customer changes what was ordered.")
