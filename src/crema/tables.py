@@ -2,7 +2,7 @@
 
 from crema.accounts import models as accounts
 from crema.cart import models as cart
-from crema.db import idempotency
+from crema.db import audit, idempotency
 from crema.db.base import Base
 from crema.live import models as live
 from crema.menu import models as menu
@@ -11,6 +11,18 @@ from crema.orders import models as orders
 from crema.shops import models as shops
 from crema.support import models as support
 
-__all__ = ["accounts", "cart", "idempotency", "live", "menu", "metadata", "notifications", "orders", "shops", "support"]
+__all__ = [
+    "accounts",
+    "audit",
+    "cart",
+    "idempotency",
+    "live",
+    "menu",
+    "metadata",
+    "notifications",
+    "orders",
+    "shops",
+    "support",
+]
 
 metadata = Base.metadata

@@ -17,6 +17,7 @@ from crema.accounts.service.registration import Origin
 from crema.accounts.service.tokens import InvalidTokenError
 from crema.core.errors import ForbiddenError, UnauthenticatedError
 from crema.core.networks import network_of
+from crema.web.audit import Author
 from crema.web.browser import Cookies
 from crema.web.clock import Now
 from crema.web.routing import Language
@@ -42,6 +43,7 @@ async def visitor(
     if actor is None:
         raise InvalidTokenError
     structlog.contextvars.bind_contextvars(user_id=str(user_id))
+    request.state.author = Author(actor.user_id, actor.role, is_staff=bool(actor.permissions))
     return actor
 
 

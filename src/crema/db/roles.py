@@ -1,6 +1,7 @@
 """Two roles: an owner, who migrates, and `crema_app`, who reads and writes rows and can alter nothing.
 
-Statements that somebody smuggles into a request so never reach further than rows: no DDL, no TRUNCATE, no files.
+Statements that somebody smuggles into a request so never reach further than rows: no DDL, no TRUNCATE, no files. And
+rows of the audit log, once written, not even these.
 """
 
 from typing import Final
@@ -15,6 +16,7 @@ _GRANTS: Final = (
     text("GRANT USAGE ON SCHEMA public TO crema_app"),
     text("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO crema_app"),
     text("REVOKE INSERT, UPDATE, DELETE ON alembic_version FROM crema_app"),
+    text("REVOKE UPDATE, DELETE ON audit_events FROM crema_app"),
     text("GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO crema_app"),
     text("GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO crema_app"),
 )

@@ -7,6 +7,7 @@ from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.db.driver import Reader, Writer
+from crema.web import audit
 
 
 async def _reader(request: Request) -> Reader:
@@ -15,10 +16,11 @@ async def _reader(request: Request) -> Reader:
 
 
 async def transaction(request: Request) -> AsyncIterator[AsyncSession]:
-    """Commit when the route returns; roll back when it raises."""
+    """Commit when the route returns, with the audit log's row of what staff did; roll back when it raises."""
     state = request.app.state
     async with (state.readings if request.method == "GET" else state.sessions)() as session:
         yield session
+        await audit.record(request, session)
         await session.commit()
 
 

@@ -1,0 +1,38 @@
+"""The audit log: who changed what, and what happened around logins. Rows are only ever added.
+
+The application's database role may insert and read them, and can neither alter nor delete them (`db.roles`).
+"""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Index, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from crema.db.base import Base, Created, Id
+
+
+class AuditEvent(Base):
+    """One change by staff, or one security event.
+
+    `action` is method and path of a change (`PATCH /product/{product_id}`), the event's name otherwise (`login`).
+    `subject` are the ids in the path.
+    `details` hold what was sent, as far as it is no personal data. No foreign keys: it outlives what it speaks of.
+    """
+
+    __tablename__ = "audit_events"
+
+    id: Mapped[Id]
+    actor_id: Mapped[UUID | None]
+    actor_role: Mapped[str | None] = mapped_column(String(60))
+    action: Mapped[str] = mapped_column(String(80))
+    subject: Mapped[dict[str, Any]]
+    details: Mapped[dict[str, Any]]
+    network: Mapped[str] = mapped_column(String(64), server_default="")
+    request_id: Mapped[str | None] = mapped_column(String(64))
+    created_at: Mapped[Created]
+
+
+Index("ix_audit_events_created_at_id", AuditEvent.created_at, AuditEvent.id)
+Index("ix_audit_events_actor_id_created_at", AuditEvent.actor_id, AuditEvent.created_at)
+Index("ix_audit_events_action_created_at", AuditEvent.action, AuditEvent.created_at)

@@ -1,0 +1,76 @@
+"""Writes what staff change to the audit log, in the transaction of the change, whatever the route."""
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+from fastapi import Request
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crema.core.networks import network_of
+from crema.db.audit import AuditEvent
+
+_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_VALUES: Final = frozenset(
+    {
+        *("role", "is_active", "shop_ids", "permissions", "status", "is_made", "assigned_to", "seen_seq"),
+        *("price", "price_delta", "free_quantity", "min_choices", "max_choices", "max_quantity", "is_default"),
+        *("slug", "parent_id", "category_ids", "modifier_group_ids", "ingredient_ids", "position", "allergens"),
+        *("sizes", "options", "modifier_groups", "id", "group_id", "product_id", "product_ids", "order_ids"),
+        *("hours", "weekday", "opens_at", "closes_at", "timezone", "pickup_at", "shop_id", "items", "quantity"),
+        *("force", "dry_run", "preparation_seconds", "volume_ml", "nutrition", "seconds_per_slot", "percent"),
+    }
+)
+"""Fields whose values are kept. Of others, which may be personal data or text, only the names are."""
+_LONGEST: Final = 8 * 1024
+"""Bytes of a body from which its values are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who a request comes from, for the log. Customers' own doings are not in it."""
+
+    user_id: UUID
+    role: str
+    is_staff: bool
+
+
+async def record(request: Request, session: AsyncSession) -> None:
+    """Write an event for what a member of staff has changed by this request. Call it before the commit."""
+    author: Author | None = getattr(request.state, "author", None)
+    if author is None or not author.is_staff or request.method in _SAFE_METHODS:
+        return
+    event = AuditEvent(
+        actor_id=author.user_id,
+        actor_role=author.role,
+        action=f"{request.method} {getattr(request.scope.get('route'), 'path', '')}"[:80],
+        subject={name: str(value) for name, value in request.path_params.items()},
+        details=await _details(request),
+        network=network_of(request.client.host) if request.client else "",
+        request_id=getattr(request.state, "request_id", None),
+        created_at=request.app.state.clock(),
+    )
+    session.add(event)
+
+
+async def _details(request: Request) -> dict[str, Any]:
+    """Return what was sent: the names of all fields, and the values of those that are no personal data."""
+    details: dict[str, Any] = {"query": _kept(dict(request.query_params))} if request.query_params else {}
+    if not request.headers.get("content-type", "").startswith("application/json"):
+        return details
+    body = await request.body()
+    sent = json.loads(body) if body else None
+    if isinstance(sent, dict):
+        details["fields"] = sorted(sent)[:100]
+        if len(body) <= _LONGEST:
+            details["values"] = _kept(sent)
+    return details
+
+
+def _kept(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _kept(each) for name, each in value.items() if name in _VALUES}
+    if isinstance(value, list):
+        return [_kept(each) for each in value]
+    return value
