@@ -4,8 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
-revision = "audit_log"
-down_revision = "bar_order_changes"
+revision = "0011_audit_log"
+down_revision = "0010_shops_all"
 branch_labels = None
 depends_on = None
 
