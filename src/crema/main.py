@@ -131,6 +131,7 @@ def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastA
     hand_out(app, settings, sessions)
     if settings.rate_limit is not None:
         app.add_middleware(limits.Throttle, rate=settings.rate_limit, store=settings.limits_url)
+    app.add_middleware(browser.CookieRemoval)
     app.add_middleware(browser.Guard, origins=settings.allowed_origins, hosts=settings.allowed_hosts)
     if settings.allowed_origins:
         app.add_middleware(

@@ -118,14 +118,23 @@ _LOGINS: Final = (
 
 
 # Not the same statement: for any number PostgreSQL would plan anew each time, at three times the price of running it.
-_ACTOR: Final = Statement(_LOGINS.where(Session.id == bindparam("session_id")))
+_ACTOR: Final = Statement(
+    _LOGINS.add_columns((Session.unused_pair == bindparam("pair")).label("is_first_use")).where(
+        Session.id == bindparam("session_id")
+    )
+)
 _ACTORS: Final = Statement(_LOGINS.where(Session.id == any_(bindparam("session_ids", type_=ARRAY(Uuid)))))
 
 
-async def find_actor(where: Where, *, user_id: UUID, session_id: UUID, now: datetime) -> Actor | None:
-    """Load who is asking, if their login still counts: one indexed statement, at every request."""
-    row = await _ACTOR.row(where, session_id=session_id, now=now)
-    return _actor(row) if row is not None and row["user_id"] == user_id else None
+async def find_actor(where: Where, *, user_id: UUID, session_id: UUID, now: datetime, pair: str = "") -> Actor | None:
+    """Load who is asking, if their login still counts: one indexed statement, at every request.
+
+    `pair` is that of the access token, where one is shown.
+    """
+    row = await _ACTOR.row(where, session_id=session_id, pair=pair, now=now)
+    if row is None or row["user_id"] != user_id:
+        return None
+    return _actor(row, is_first_use=bool(row["is_first_use"]))
 
 
 async def find_actors(where: Where, *, session_ids: AbstractSet[UUID], now: datetime) -> dict[UUID, Actor]:
@@ -134,7 +143,7 @@ async def find_actors(where: Where, *, session_ids: AbstractSet[UUID], now: date
     return {row["id"]: _actor(row) for row in rows}
 
 
-def _actor(row: asyncpg.Record) -> Actor:
+def _actor(row: asyncpg.Record, *, is_first_use: bool = False) -> Actor:
     return Actor(
         user_id=row["user_id"],
         session_id=row["id"],
@@ -142,6 +151,7 @@ def _actor(row: asyncpg.Record) -> Actor:
         permissions=frozenset(row["permissions"] or ()),
         shop_ids=frozenset(row["shops"] or ()),
         is_verified=row["is_verified"],
+        is_first_use=is_first_use,
     )
 
 

@@ -97,6 +97,9 @@ class LogInForm(Input):
     client_secret: str | None = None
 
 
+RefreshTokenText = Annotated[str, Field(min_length=1, max_length=4096)]
+
+
 class Refresh(Input):
     """The refresh token of the last answer."""
 
@@ -104,7 +107,17 @@ class Refresh(Input):
         json_schema_extra={"examples": [{"refresh_token": "kq0m2Zr9c7o3b1y8t5h4w6e2n0a9s8d7f6g5j4k3l2z"}]}
     )
 
-    refresh_token: Annotated[str, Field(min_length=1, max_length=4096)]
+    refresh_token: RefreshTokenText
+
+
+class LogOut(Input):
+    """Whose login is to end, for clients that have no access token any more."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"refresh_token": "kq0m2Zr9c7o3b1y8t5h4w6e2n0a9s8d7f6g5j4k3l2z"}]}
+    )
+
+    refresh_token: RefreshTokenText | None = None
 
 
 Mode = Literal["token", "cookie"]

@@ -11,11 +11,13 @@ import secrets
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from http import HTTPStatus
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Request, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from crema.core.errors import ForbiddenError, InvalidError
 from crema.schemas import Output
@@ -82,10 +84,15 @@ class Cookies:
             samesite="strict",
         )
 
-    def drop(self, response: Response) -> None:
+    def drop(self, response: Response, what: Collection[What] = ("access", "refresh")) -> None:
         """Take a login's cookies away."""
-        for what in ("access", "refresh"):
-            response.delete_cookie(self.name(what), path="/", secure=self.is_secure, httponly=True, samesite="strict")
+        for each in what:
+            response.delete_cookie(self.name(each), path="/", secure=self.is_secure, httponly=True, samesite="strict")
+
+    @staticmethod
+    def drop_later(request: Request, *what: What) -> None:
+        """Take cookies away with whatever answer the request gets: see `CookieRemoval`."""
+        request.state.dropped_cookies = what
 
     def token_for(self, secret: str) -> str:
         """Give the token that goes with a `csrf` cookie: only we can make it, only a page of ours can read it."""
@@ -145,6 +152,37 @@ class Guard:
         cookies: Cookies = request.app.state.cookies
         secret, token = cookies.get(request, "csrf"), request.headers.get(HEADER, "")
         return secret is not None and hmac.compare_digest(cookies.token_for(secret).encode(), token.encode())
+
+
+class CookieRemoval:
+    """Pure ASGI: takes away the cookies that were found to be over, unless the answer sets them anew.
+
+    Such an answer is for this browser alone, whatever the route says about keeping it. Where something fails on our
+    side nothing is known, and nothing taken away.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not any(name == b"cookie" for name, _ in scope["headers"]):
+            await self.app(scope, receive, send)
+            return
+
+        async def send_without(message: Message) -> None:
+            dropped = scope["state"].get("dropped_cookies") if message["type"] == "http.response.start" else None
+            if dropped and message["status"] < HTTPStatus.INTERNAL_SERVER_ERROR:
+                headers = MutableHeaders(scope=message)
+                cookies: Cookies = scope["app"].state.cookies
+                given = [each.partition("=")[0] for each in headers.getlist("set-cookie")]
+                removal = Response()
+                cookies.drop(removal, [what for what in dropped if cookies.name(what) not in given])
+                for each in removal.headers.getlist("set-cookie"):
+                    headers.append("set-cookie", each)
+                headers["cache-control"] = "no-store"
+            await send(message)
+
+        await self.app(scope, receive, send_without)
 
 
 class CsrfOut(Output):
