@@ -16,7 +16,6 @@ from typing import Final
 
 from fastapi import FastAPI
 from obstore.store import LocalStore, ObjectStore, from_url
-from starlette.middleware.cors import CORSMiddleware
 
 from crema import __version__, logs, worker
 from crema.accounts import routes as accounts
@@ -132,14 +131,15 @@ def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastA
     if settings.rate_limit is not None:
         app.add_middleware(limits.Throttle, rate=settings.rate_limit, store=settings.limits_url)
     app.add_middleware(browser.CookieRemoval)
-    app.add_middleware(browser.Guard, origins=settings.allowed_origins, hosts=settings.allowed_hosts)
-    if settings.allowed_origins:
+    app.add_middleware(browser.Guard, origins=_origins(settings), hosts=settings.allowed_hosts)
+    if settings.allowed_origins or not settings.is_production:
         app.add_middleware(
-            CORSMiddleware,
+            browser.Cors,
             allow_origins=settings.allowed_origins,
+            allow_origin_regex=None if settings.is_production else browser.LOCALHOST,
             allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", browser.HEADER, "Last-Event-ID"],
-            expose_headers=["ETag", "Idempotency-Replayed", "Link", "Location", "Retry-After", "X-Request-ID"],
+            allow_headers=browser.SENT_HEADERS,
+            expose_headers=browser.EXPOSED_HEADERS,
             allow_credentials=True,
             max_age=600,
         )
@@ -189,7 +189,7 @@ def hand_out(app: FastAPI, settings: Settings, sessions: Sessions | None) -> Non
         key=_derived(secret, "csrf tokens"),
         is_secure=settings.is_production or settings.links_to.startswith("https:"),
     )
-    app.state.origins = frozenset(settings.allowed_origins)
+    app.state.origins = _origins(settings)
     app.state.chain = Chain(
         name=settings.chain_name,
         description=settings.chain_description,
@@ -210,6 +210,10 @@ def hand_out(app: FastAPI, settings: Settings, sessions: Sessions | None) -> Non
     app.state.menu = WholeMenu()
     app.state.media = open_media(settings)
     app.state.stationery = _stationery(settings)
+
+
+def _origins(settings: Settings) -> browser.Origins:
+    return browser.Origins(frozenset(settings.allowed_origins), allows_localhost=not settings.is_production)
 
 
 def _has_mailbox(settings: Settings) -> bool:

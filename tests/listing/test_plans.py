@@ -39,8 +39,8 @@ FILL = (
     "INSERT INTO product_categories (product_id, category_id) SELECT id, id FROM numbers",
     "INSERT INTO modifier_groups (id, name, created_at, updated_at) SELECT id, name, moment, moment FROM numbers",
     "INSERT INTO ingredients (id, name) SELECT id, name FROM numbers",
-    """INSERT INTO roles (id, name, description, is_builtin, created_at, updated_at)
-       SELECT id, name, about, NOT most, moment, moment FROM numbers""",
+    """INSERT INTO roles (id, name, name_skeleton, description, is_builtin, created_at, updated_at)
+       SELECT id, name, name, about, NOT most, moment, moment FROM numbers""",
     """INSERT INTO users (id, email, name, phone, role_id, is_active, verified_at, created_at, updated_at)
        SELECT id, n || '@example.com', name, '+7' || n, id, most, CASE WHEN most THEN moment END, moment, moment
        FROM numbers""",

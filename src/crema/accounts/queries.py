@@ -25,18 +25,22 @@ from sqlalchemy.orm import joinedload, selectinload
 
 from crema.accounts.domain import ADMIN, Actor
 from crema.accounts.models import Permission, Role, RolePermission, Session, StaffShop, User
+from crema.accounts.schemas import PermissionCode
 from crema.core.errors import NotFoundError
 from crema.core.page import Page
 from crema.db.listing import (
     BooleanField,
+    EmailField,
     InstantField,
     Listing,
     ListQuery,
+    PhoneField,
     TextField,
     UuidField,
     paginate,
 )
 from crema.db.statement import Statement, Where
+from crema.schemas import Name, Text
 
 EMAIL_KEY: Final = func.lower(User.email)
 """What makes an address one person's: its case doesn't."""
@@ -44,10 +48,10 @@ EMAIL_KEY: Final = func.lower(User.email)
 USERS: Final = Listing(
     fields={
         "id": UuidField(User.id),
-        "email": TextField(User.email, example="anna@example.com"),
-        "name": TextField(User.name, nullable=True, example="Анна"),
-        "phone": TextField(User.phone, nullable=True, example="+79161234567"),
-        "role": TextField(Role.name, example="barista"),
+        "email": EmailField(User.email),
+        "name": TextField(User.name, of=Name, nullable=True, example="Анна"),
+        "phone": PhoneField(User.phone, nullable=True),
+        "role": TextField(Role.name, of=Name, example="barista"),
         "is_verified": BooleanField(User.is_verified),
         "is_active": BooleanField(User.is_active),
         "created_at": InstantField(User.created_at),
@@ -67,8 +71,8 @@ USERS: Final = Listing(
 ROLES: Final = Listing(
     fields={
         "id": UuidField(Role.id),
-        "name": TextField(Role.name, example="barista"),
-        "description": TextField(Role.description),
+        "name": TextField(Role.name, of=Name, example="barista"),
+        "description": TextField(Role.description, of=Text),
         "is_builtin": BooleanField(Role.is_builtin),
         "created_at": InstantField(Role.created_at),
         "updated_at": InstantField(Role.updated_at),
@@ -87,7 +91,7 @@ SESSIONS: Final = Listing(
 )
 
 PERMISSIONS: Final = Listing(
-    fields={"code": TextField(Permission.code, example="menu:write")},
+    fields={"code": TextField(Permission.code, of=PermissionCode, example="menu:write")},
     sort=["code"],
     default_sort="code",
     id_column=Permission.code,

@@ -7,8 +7,9 @@ Origin, or the browser's own word that it is the same, and by a token that only 
 
 import hashlib
 import hmac
+import re
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Container, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
@@ -16,7 +17,8 @@ from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Request, Response
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from crema.core.errors import ForbiddenError, InvalidError
@@ -27,6 +29,29 @@ from crema.web.routing import router as new_router
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 YEAR: Final = 365 * 24 * 3600
 HEADER: Final = "X-CSRF-Token"
+LOCALHOST: Final = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?"
+"""The origins of this computer."""
+SENT_HEADERS: Final = (
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "If-Match",
+    "If-None-Match",
+    "Last-Event-ID",
+    HEADER,
+    "X-Request-ID",
+)
+"""Request headers that pages of other origins may send, beside those that need no leave."""
+EXPOSED_HEADERS: Final = (
+    "ETag",
+    "Idempotency-Replayed",
+    "Link",
+    "Location",
+    "Retry-After",
+    "WWW-Authenticate",
+    "X-Request-ID",
+)
+"""Response headers that such pages may read."""
 What = Literal["access", "refresh", "csrf"]
 
 
@@ -99,7 +124,20 @@ class Cookies:
         return hmac.new(self.key, secret.encode(), hashlib.sha256).hexdigest()
 
 
-def is_page_of_ours(headers: Mapping[str, str], *, origins: Collection[str]) -> bool:
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """Where else front ends are served. In development also on this computer, whatever the port."""
+
+    listed: frozenset[str]
+    allows_localhost: bool = False
+
+    def __contains__(self, origin: object) -> bool:
+        return origin in self.listed or (
+            self.allows_localhost and isinstance(origin, str) and re.fullmatch(LOCALHOST, origin) is not None
+        )
+
+
+def is_page_of_ours(headers: Mapping[str, str], *, origins: Container[str]) -> bool:
     """Whether `Origin` names this very host, or one of `origins`."""
     origin = headers.get("origin", "")
     return origin in origins or (urlsplit(origin).netloc != "" and urlsplit(origin).netloc == headers.get("host"))
@@ -108,7 +146,7 @@ def is_page_of_ours(headers: Mapping[str, str], *, origins: Collection[str]) -> 
 class Guard:
     """Pure ASGI: refuses unknown hosts, and changes with our cookies that no page of ours asked for."""
 
-    def __init__(self, app: ASGIApp, *, origins: Collection[str], hosts: Collection[str]) -> None:
+    def __init__(self, app: ASGIApp, *, origins: Container[str], hosts: Collection[str]) -> None:
         self.app = app
         self._origins = origins
         self._hosts = hosts
@@ -152,6 +190,23 @@ class Guard:
         cookies: Cookies = request.app.state.cookies
         secret, token = cookies.get(request, "csrf"), request.headers.get(HEADER, "")
         return secret is not None and hmac.compare_digest(cookies.token_for(secret).encode(), token.encode())
+
+
+class Cors(CORSMiddleware):
+    """Starlette's, which says nothing to pages of origins that it doesn't allow."""
+
+    async def simple_response(self, scope: Scope, receive: Receive, send: Send, request_headers: Headers) -> None:
+        """Answer a request that isn't a preflight."""
+        if self.is_allowed_origin(request_headers.get("origin", "")):
+            await super().simple_response(scope, receive, send, request_headers)
+            return
+
+        async def send_varied(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).add_vary_header("Origin")
+            await send(message)
+
+        await self.app(scope, receive, send_varied)
 
 
 class CookieRemoval:

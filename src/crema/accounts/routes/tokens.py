@@ -40,16 +40,19 @@ async def access(
 async def refresh(
     tx: Transaction, logins: LoginService, now: Now, hand: Hand, body: Refresh | None = None
 ) -> TokensOut | SignedInOut:
-    """The old refresh token is spent. Sent again it gives the same pair, until somebody uses that: an answer may get
-    lost. Sent after that (and more than 10 seconds after it was spent) it ends the whole session.
+    """The old refresh token is spent. An answer may get lost: sent again it gives the same pair.
+
+    That lasts until one of the pair is used. Sent after that, and more than 10 seconds after it was spent, it ends the
+    whole session.
     """
     return hand.over(await logins.refresh(tx, refresh_token=hand.back(body), now=now))
 
 
 @router.post("/logout", status_code=204, summary="Log out", responses=refusals(401, 422))
 async def log_out(request: Request, response: Response, tx: Transaction, leaving: Leaving, now: Now) -> None:
-    """By access token, by refresh token in the body, or by cookies, be they over or not. The access and the refresh
-    token stop working at once; cookies are taken away.
+    """By access token, by refresh token in the body, or by cookies, be they over or not.
+
+    The access and the refresh token stop working at once; cookies are taken away.
     """
     await sessions.log_out(tx, named=leaving.named, refresh_tokens=leaving.refresh_tokens, now=now)
     request.app.state.cookies.drop(response)

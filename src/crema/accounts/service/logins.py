@@ -19,7 +19,7 @@ from crema.accounts.models import RefreshToken, Session, User
 from crema.accounts.service import throttle
 from crema.accounts.service.passwords import Passwords
 from crema.accounts.service.registration import Origin
-from crema.accounts.service.tokens import PAIR_LENGTH, AccessTokens, InvalidTokenError
+from crema.accounts.service.tokens import PAIR_LENGTH, AccessTokens
 from crema.core.errors import ForbiddenError, NotFoundError, UnauthenticatedError
 from crema.db.session import keep
 from crema.notifications import service as notifications
