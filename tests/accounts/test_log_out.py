@@ -63,7 +63,7 @@ async def end_reasons(session: AsyncSession) -> list[str | None]:
 
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("held", [("access",), ("refresh",), ("access", "refresh")], ids="+".join)
-async def test_t5_logging_out_by_cookies_in_every_state(
+async def test_t14_logging_out_by_cookies_in_every_state(
     app: FastAPI, session: AsyncSession, clock: Clock, state: str, held: tuple[str, ...]
 ) -> None:
     tokens = await log_in(app, session)
@@ -170,7 +170,7 @@ async def test_c2_no_other_site_logs_a_browser_out(
 
 @pytest.mark.parametrize("state", ["expired", "ended elsewhere", "garbage"])
 @pytest.mark.parametrize("path", ["/products", "/categories", "/ingredients", "/shops"])
-async def test_a_dead_cookie_is_nobody_on_the_public_menu(
+async def test_t14_a_dead_cookie_is_nobody_on_the_public_menu(
     app: FastAPI, session: AsyncSession, clock: Clock, state: str, path: str
 ) -> None:
     tokens = await log_in(app, session)
@@ -203,7 +203,7 @@ async def test_what_asks_for_nobody_takes_any_cookie(app: FastAPI, path: str) ->
 
 
 @pytest.mark.parametrize("state", ["expired", "ended elsewhere", "garbage"])
-async def test_a_dead_cookie_is_nobody_where_one_logs_in(
+async def test_t14_a_dead_cookie_is_nobody_where_one_logs_in(
     app: FastAPI, session: AsyncSession, clock: Clock, state: str
 ) -> None:
     tokens = await log_in(app, session)
@@ -222,7 +222,7 @@ async def test_a_dead_cookie_is_nobody_where_one_logs_in(
 
 
 @pytest.mark.parametrize("state", ["expired", "ended elsewhere", "garbage"])
-async def test_a_dead_cookie_is_refused_and_dropped_where_a_login_is_needed(
+async def test_t14_a_dead_cookie_is_refused_and_dropped_where_a_login_is_needed(
     app: FastAPI, session: AsyncSession, clock: Clock, state: str
 ) -> None:
     tokens = await log_in(app, session)
@@ -237,7 +237,9 @@ async def test_a_dead_cookie_is_refused_and_dropped_where_a_login_is_needed(
 
 
 @pytest.mark.parametrize("state", ["ended elsewhere", "garbage"])
-async def test_a_dead_refresh_cookie_is_dropped(app: FastAPI, session: AsyncSession, clock: Clock, state: str) -> None:
+async def test_t14_a_dead_refresh_cookie_is_dropped(
+    app: FastAPI, session: AsyncSession, clock: Clock, state: str
+) -> None:
     tokens = await log_in(app, session)
     await put_into(state, tokens, app, session, clock)
     page = await browser(app, access=tokens["access_token"], refresh=tokens["refresh_token"])

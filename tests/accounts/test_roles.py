@@ -225,7 +225,7 @@ LOOK_ALIKES = [
 
 
 @pytest.mark.parametrize("name", LOOK_ALIKES, ids=ascii)
-async def test_a_role_that_reads_like_a_built_in_one(admin: httpx2.AsyncClient, name: str) -> None:
+async def test_u6_a_role_that_reads_like_a_built_in_one(admin: httpx2.AsyncClient, name: str) -> None:
     other = await make(admin)
 
     made = await admin.post("/role", json=TRAINEE | {"name": name})
@@ -246,7 +246,7 @@ async def test_a_role_is_renamed_to_another_spelling_of_its_own_name(admin: http
     assert (await admin.post("/role", json=TRAINEE | {"name": "старший повар"})).status_code == 201
 
 
-async def test_the_database_itself_keeps_look_alikes_out(session: AsyncSession) -> None:
+async def test_u6_the_database_itself_keeps_look_alikes_out(session: AsyncSession) -> None:
     session.add(Role(name="Аdmin"))
 
     with pytest.raises(IntegrityError, match="uq_roles_name_skeleton"):

@@ -53,7 +53,7 @@ def takes(kind: Any, value: str) -> bool:
     return True
 
 
-def test_every_text_field_refuses_what_turns_text(built_app: FastAPI) -> None:
+def test_u6_every_text_field_refuses_what_turns_text(built_app: FastAPI) -> None:
     del built_app  # has imported them all
     fields = text_fields()
     one_line = [(name, kind) for name, kind in fields if name.rpartition(".")[2] not in SEVERAL_LINES]
@@ -72,7 +72,7 @@ def test_no_text_field_takes_what_can_t_be_stored(built_app: FastAPI) -> None:
 
 
 @pytest.mark.parametrize("name", UNSEEN, ids=ascii)
-async def test_a_name_that_nobody_can_see(admin: httpx2.AsyncClient, name: str) -> None:
+async def test_u6_a_name_that_nobody_can_see(admin: httpx2.AsyncClient, name: str) -> None:
     shop = {"name": name, "address": "Арбат, 10", "timezone": "Europe/Moscow"}
     refused = {
         "/registration": {"email": "new@example.com", "password": "oat milk please", "name": name},
@@ -97,7 +97,7 @@ async def test_a_name_that_nobody_can_see(admin: httpx2.AsyncClient, name: str) 
 
 
 @pytest.mark.parametrize("text", UNSEEN, ids=ascii)
-async def test_a_message_that_nobody_can_see(admin: httpx2.AsyncClient, text: str) -> None:
+async def test_u6_a_message_that_nobody_can_see(admin: httpx2.AsyncClient, text: str) -> None:
     conversation = (await admin.post("/chat", json={})).json()
 
     said = await admin.post(f"/chat/{conversation['id']}/messages", json={"text": text})
@@ -106,7 +106,7 @@ async def test_a_message_that_nobody_can_see(admin: httpx2.AsyncClient, text: st
     assert (said.status_code, noted.status_code) == (422, 422)
 
 
-async def test_a_name_that_turns_the_text_around_it(client: httpx2.AsyncClient) -> None:
+async def test_u6_a_name_that_turns_the_text_around_it(client: httpx2.AsyncClient) -> None:
     answer = await client.post(
         "/registration", json={"email": "a@example.com", "password": "oat milk please", "name": "Анна\u202egpj.exe"}
     )

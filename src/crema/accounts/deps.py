@@ -186,7 +186,8 @@ class Handing:
             raise InvalidRefreshTokenError("Send the refresh token in the body, or in its cookie with mode=cookie.")
         # If it is refused, it goes; if not, the answer gives the next.
         self._cookies.drop_later(self._request, "access", "refresh")
-        return self._given
+        token: str = self._given
+        return token
 
 
 Hand = Annotated[Handing, Depends()]
