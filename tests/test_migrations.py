@@ -58,6 +58,36 @@ def test_permissions_and_builtin_roles_are_the_code_s(database_url: str) -> None
     assert {name: (text, frozenset(granted)) for name, text, granted in roles} == BUILTIN_ROLES
 
 
+def test_roles_that_look_the_same_keep_their_names(server_url: str) -> None:
+    url = create_database(server_url, name := f"crema_old_{uuid4().hex[:8]}")
+    config = schema.alembic_config()
+    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0008_documents_as_bytes")
+    engine.dispose()
+    names = ["Admin", "\u0430dmin", "trainee", "Trainee", "трейни"]
+    with psycopg.connect(url, autocommit=True) as connection:
+        for number, each in enumerate(names):
+            connection.execute(
+                "INSERT INTO roles (id, name, created_at) VALUES (%s, %s, now() + %s * interval '1 s')",
+                (uuid4(), each, number),
+            )
+
+    schema.upgrade(url)
+
+    with psycopg.connect(url) as connection:
+        rows = connection.execute("SELECT name, name_skeleton, id FROM roles").fetchall()
+        skeletons = {role: (found, str(id_)) for role, found, id_ in rows}
+    drop_database(server_url, name)
+    assert {*names, *BUILTIN_ROLES} == skeletons.keys()
+    assert skeletons["admin"][0] == "admin"
+    for later in names[:2]:
+        found, id_ = skeletons[later]
+        assert found == f"admin {id_}"
+    assert (skeletons["trainee"][0], skeletons["Trainee"][0][:8]) == ("trainee", "trainee ")
+
+
 def test_documents_stay_while_they_become_bytes(server_url: str) -> None:
     url = create_database(server_url, name := f"crema_old_{uuid4().hex[:8]}")
     config = schema.alembic_config()

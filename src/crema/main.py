@@ -16,7 +16,6 @@ from typing import Final
 
 from fastapi import FastAPI
 from obstore.store import LocalStore, ObjectStore, from_url
-from starlette.middleware.cors import CORSMiddleware
 
 from crema import __version__, logs, worker
 from crema.accounts import routes as accounts
@@ -133,15 +132,17 @@ def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastA
     hand_out(app, settings, sessions)
     if settings.rate_limit is not None:
         app.add_middleware(limits.Throttle, rate=settings.rate_limit, store=settings.limits_url)
+    app.add_middleware(browser.CookieRemoval)
     app.add_middleware(browser.Guard, hosts=settings.allowed_hosts)
     app.add_middleware(limits.RequestSize)
-    if settings.allowed_origins:
+    if settings.allowed_origins or not settings.is_production:
         app.add_middleware(
-            CORSMiddleware,
+            browser.Cors,
             allow_origins=settings.allowed_origins,
+            allow_origin_regex=None if settings.is_production else browser.LOCALHOST,
             allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", browser.HEADER, "Last-Event-ID"],
-            expose_headers=["ETag", "Idempotency-Replayed", "Link", "Location", "Retry-After", "X-Request-ID"],
+            allow_headers=browser.SENT_HEADERS,
+            expose_headers=browser.EXPOSED_HEADERS,
             allow_credentials=True,
             max_age=600,
         )
@@ -192,7 +193,9 @@ def hand_out(app: FastAPI, settings: Settings, sessions: Sessions | None) -> Non
         key=_derived(secret, "csrf tokens"),
         is_secure=settings.is_production or settings.links_to.startswith("https:"),
     )
-    app.state.origins = browser.Origins(settings.allowed_origins, public_url=settings.public_url)
+    app.state.origins = browser.Origins(
+        settings.allowed_origins, public_url=settings.public_url, allows_localhost=not settings.is_production
+    )
     app.state.metrics_networks = settings.metrics_networks
     app.state.security_contacts = settings.security_contact
     app.state.public_url = settings.public_url

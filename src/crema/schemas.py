@@ -26,12 +26,15 @@ from pydantic import (
 from pydantic_core import PydanticUndefined
 from pydantic_extra_types.phone_numbers import PhoneNumberValidator
 
+from crema.core.lookalikes import is_visible
 from crema.core.money import MAX_AMOUNT, quantize
 
 MAX_ACCENTS: Final = 30
 _AMOUNT: Final = re.compile(r"\d{1,7}(\.\d{1,2})?", re.ASCII)
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]")
 _LINE_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]")
+_DIRECTION: Final = re.compile(r"[\u202a-\u202e\u2066-\u2069]")
+"""They turn the direction of what stands around a name, in mails and on boards."""
 
 
 def compose(text: str) -> str:
@@ -50,15 +53,28 @@ def compose(text: str) -> str:
 
 def _clean_line(text: str) -> str:
     if _LINE_CONTROL.search(text):
-        raise ValueError("control characters are not allowed")
-    return compose(text)
+        raise ValueError("control characters are not allowed, nor is a second line")
+    if _DIRECTION.search(text):
+        raise ValueError("characters that turn the direction of text (U+202A-202E, U+2066-2069) are not allowed")
+    return _composed(text)
 
 
 def _clean_text(text: str) -> str:
     text = text.replace("\r\n", "\n")
     if _CONTROL.search(text):
         raise ValueError("control characters are not allowed")
-    return compose(text)
+    return _composed(text)
+
+
+def _composed(text: str) -> str:
+    """Return the text as it is kept; of what nobody can see nothing is left."""
+    return compose(text) if is_visible(text) else ""
+
+
+def _visible(text: str) -> str:
+    if not text:
+        raise ValueError("send at least one visible character")
+    return text
 
 
 def _parse_money(value: object) -> object:
@@ -85,11 +101,27 @@ def _utc(instant: datetime) -> datetime:
         raise ValueError("the year must be between 1 and 9999 in UTC") from error
 
 
-Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_clean_line)]
-"""One line of text: stripped, NFC, no control characters. Narrow it with Field(max_length=…)."""
+OptionalLine = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_clean_line)]
+"""One line of text, possibly empty: stripped, NFC, no control characters and none that change its direction."""
+
+Line = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1),
+    AfterValidator(_clean_line),
+    AfterValidator(_visible),
+]
+"""The same with something to see. Narrow it with Field(max_length=…)."""
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_clean_text)]
-"""Text of several lines, possibly empty."""
+"""Text of several lines, possibly empty; text that nobody can see is empty."""
+
+VisibleText = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1),
+    AfterValidator(_clean_text),
+    AfterValidator(_visible),
+]
+"""Text of several lines with something to see."""
 
 Name = Annotated[Line, Field(max_length=120)]
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=80)]

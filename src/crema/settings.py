@@ -111,7 +111,7 @@ class Settings(BaseSettings):
     allowed_origins: CommaList = Field(
         [],
         description="Where else front ends are served, `https://app.example.com`, separated by commas:"
-        " for CORS, cookies, WebSockets.",
+        " for CORS, cookies, WebSockets. In development every port of localhost is one of them.",
     )
     allowed_hosts: CommaList = Field(
         [], description="Names we answer to, `api.example.com` or `*.example.com`; any by default."

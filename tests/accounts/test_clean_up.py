@@ -12,7 +12,7 @@ from crema.accounts.models import OneTimeCode, RefreshToken, Session, Throttle, 
 from crema.accounts.service import cleanup
 from crema.db.session import Sessions
 from factories.orders import make_shop, make_simple_product
-from factories.people import authenticate, last_code, register, sign_in, sign_up, verify
+from factories.people import authenticate, bearer, last_code, register, sign_in, sign_up, verify
 from fixtures.app import Clock
 
 pytestmark = pytest.mark.anyio
@@ -124,5 +124,36 @@ async def test_prunes_codes_counters_and_logins(
     assert await left() == [True, True, True, True]
     clock.advance(days=2)
     assert await left() == [False, False, True, True]
-    clock.advance(days=59)
+    clock.advance(days=29)
+    assert await left() == [False, False, True, False]
+    clock.advance(days=30)
     assert await left() == [False, False, False, False]
+
+
+async def test_refresh_tokens_stay_as_long_as_they_can_show_a_theft(
+    client: httpx2.AsyncClient, session: AsyncSession, clock: Clock
+) -> None:
+    first = await sign_in(client, session)
+    tokens = first
+    for _ in range(4):
+        clock.advance(days=5)
+        answer = await client.post("/refresh", json={"refresh_token": tokens["refresh_token"]})
+        tokens = answer.json()
+    await client.post("/logout", headers=bearer((await authenticate(client)).json()))
+    kept = select(func.count()).select_from(RefreshToken)
+    assert await session.scalar(kept) == 6
+
+    await cleanup.prune(session, now=clock())
+    await session.commit()
+    assert await session.scalar(kept) == 5
+
+    answer = await client.post("/refresh", json={"refresh_token": first["refresh_token"]})
+    assert answer.json()["code"] == "refresh_token_reused"
+    await cleanup.prune(session, now=clock(), batch=3)
+    await session.commit()
+    assert await session.scalar(kept) == 2
+    await cleanup.prune(session, now=clock(), batch=3)
+    await session.commit()
+    assert await session.scalar(kept) == 0
+    answer = await client.post("/refresh", json={"refresh_token": tokens["refresh_token"]})
+    assert answer.json()["code"] == "invalid_refresh_token"

@@ -1,17 +1,21 @@
 """Roles and permissions."""
 
+import json
 from typing import Any
 from uuid import uuid4
 
 import httpx2
 import pytest
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts.domain import PERMISSIONS
+from crema.accounts.models import Role
 from fixtures.app import Clock
 from fixtures.people import LogIn
 
 pytestmark = pytest.mark.anyio
+JSON = {"Content-Type": "application/json"}
 TRAINEE = {"name": "trainee", "description": "Looks, doesn't touch.", "permissions": ["orders:read"]}
 
 
@@ -212,3 +216,48 @@ async def test_a6_nobody_grants_what_they_don_t_have(
     assert [answer.status_code for answer in refused] == [403] * 4
     assert (await clerk.get("/me")).json()["permissions"] == ["orders:read", "roles:write"]
     assert (await clerk.post("/role", json={"name": "x", "permissions": ["orders:read"]})).status_code == 201
+
+
+LOOK_ALIKES = [
+    "Admin", "ADMIN", "admin\u200b", "\u2060admin", "adm\u00adin", "ad\ufe0fmin", "ａｄｍｉｎ", "𝐚𝐝𝐦𝐢𝐧", " admin ",
+    "аdmin", "аԁмin", "ΑDΜΙΝ", "admın", "ᴀᴅᴍɪɴ", "ⓐⓓⓜⓘⓝ", "bаristа", "Suρροrt", "mаnаger", "uѕеr", "USЕR",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LOOK_ALIKES, ids=ascii)
+async def test_u6_a_role_that_reads_like_a_built_in_one(admin: httpx2.AsyncClient, name: str) -> None:
+    other = await make(admin)
+
+    made = await admin.post("/role", json=TRAINEE | {"name": name})
+    renamed = await admin.patch(f"/role/{other['id']}", json={"name": name})
+
+    assert (made.status_code, made.json()["code"]) == (409, "role_exists")
+    assert (renamed.status_code, renamed.json()["code"]) == (409, "role_exists")
+    assert (await admin.get(f"/role/{other['id']}")).json()["name"] == "trainee"
+
+
+async def test_a_role_is_renamed_to_another_spelling_of_its_own_name(admin: httpx2.AsyncClient) -> None:
+    role = await make(admin, name="старший бариста")
+
+    assert (await admin.post("/role", json=TRAINEE | {"name": "Старший  Бариста"})).status_code == 409
+    renamed = await admin.patch(f"/role/{role['id']}", json={"name": "Старший бариста"})
+    assert renamed.json()["name"] == "Старший бариста"
+    assert (await admin.post("/role", json=TRAINEE | {"name": "старший бариста"})).status_code == 409
+    assert (await admin.post("/role", json=TRAINEE | {"name": "старший повар"})).status_code == 201
+
+
+async def test_u6_the_database_itself_keeps_look_alikes_out(session: AsyncSession) -> None:
+    session.add(Role(name="Аdmin"))
+
+    with pytest.raises(IntegrityError, match="uq_roles_name_skeleton"):
+        await session.flush()
+
+
+@pytest.mark.parametrize("role", ["\x00", "\ud800", "admin\u202e", "x" * 61], ids=ascii)
+async def test_a_role_that_can_t_be_a_role_is_refused(admin: httpx2.AsyncClient, log_in: LogIn, role: str) -> None:
+    await log_in("other@example.com")
+    [other] = (await admin.get("/users", params={"email": "other@example.com"})).json()["items"]
+
+    answer = await admin.patch(f"/user/{other['id']}", content=json.dumps({"role": role}).encode(), headers=JSON)
+
+    assert answer.status_code == 422

@@ -23,7 +23,7 @@ from crema.accounts.service.codes import Attempt
 from crema.accounts.service.logins import Logins, Tokens
 from crema.accounts.service.registration import REGISTRATION
 from crema.db.session import Sessions
-from factories.people import sign_in, verify
+from factories.people import bearer, sign_in, verify
 from fixtures.app import Clock, clients, connect
 from fixtures.people import make_person
 
@@ -101,7 +101,8 @@ async def test_t4_a_thief_s_many_tries_are_one_letter(
     client: httpx2.AsyncClient, session: AsyncSession, clock: Clock
 ) -> None:
     tokens = await sign_in(client, session)
-    await client.post("/refresh", json={"refresh_token": tokens["refresh_token"]})
+    current = (await client.post("/refresh", json={"refresh_token": tokens["refresh_token"]})).json()
+    assert (await client.get("/me", headers=bearer(current))).status_code == 200
     clock.advance(minutes=1)
 
     answers = await refresh_at_once(client, tokens)

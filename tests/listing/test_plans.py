@@ -39,8 +39,8 @@ FILL = (
     "INSERT INTO product_categories (product_id, category_id) SELECT id, id FROM numbers",
     "INSERT INTO modifier_groups (id, name, created_at, updated_at) SELECT id, name, moment, moment FROM numbers",
     "INSERT INTO ingredients (id, name) SELECT id, name FROM numbers",
-    """INSERT INTO roles (id, name, description, is_builtin, created_at, updated_at)
-       SELECT id, name, about, NOT most, moment, moment FROM numbers""",
+    """INSERT INTO roles (id, name, name_skeleton, description, is_builtin, created_at, updated_at)
+       SELECT id, name, name, about, NOT most, moment, moment FROM numbers""",
     """INSERT INTO users (id, email, name, phone, role_id, is_active, verified_at, created_at, updated_at)
        SELECT id, n || '@example.com', name, '+7' || n, id, most, CASE WHEN most THEN moment END, moment, moment
        FROM numbers""",
@@ -88,12 +88,12 @@ VALUES = {
     "description": "О 7",
     "is_builtin": "true",
     "email": "7@example.com",
-    "phone": "+77",
+    "phone": "+79161234567",
     "role": "Имя 7",
     "is_verified": "false",
     "address": "О 7",
-    "timezone": "Zone/7",
-    "number": "A-7",
+    "timezone": "Europe/Moscow",
+    "number": "A-007",
     "status": "placed",
     "conversations.status": "open",
     "shop_id": "00000000-0000-0000-0000-000000000007",
@@ -205,6 +205,6 @@ async def test_f5_every_search_has_its_index(crowded: AsyncConnection) -> None:
         for name, (listing, _) in LISTS.items()
         if listing.search
     }
-    plans |= {(name, "slug"): await plan(crowded, name, {"slug__icontains": "латте"}) for name in SLUGGED}
+    plans |= {(name, "slug"): await plan(crowded, name, {"slug__icontains": "latte"}) for name in SLUGGED}
 
     assert {where: found for where, found in plans.items() if not is_looked_up(found, where[1])} == {}

@@ -123,7 +123,7 @@ async def test_t13_an_unverified_address_does_not_talk(town: Town) -> None:
         assert await socket.closed() == 4403
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1"])
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1.evil.example"])
 async def test_w1_a_page_of_another_origin_is_refused_before_the_socket_opens(town: Town, origin: str) -> None:
     anna = await town.person()
 
@@ -136,6 +136,11 @@ async def test_w1_a_page_of_another_origin_is_refused_before_the_socket_opens(to
 
 async def test_w1_a_page_of_this_host_is_let_in(town: Town) -> None:
     async with open_socket(town.servers[0], "/chat", await town.person(), origin=town.servers[0].url) as socket:
+        await socket.expect("ready")
+
+
+async def test_w1_in_development_a_page_of_localhost_is_let_in_whatever_its_port(town: Town) -> None:
+    async with open_socket(town.servers[0], "/chat", await town.person(), origin="http://localhost:5173") as socket:
         await socket.expect("ready")
 
 

@@ -124,3 +124,78 @@ async def test_c3_nobody_else_reads_us_by_default(client: httpx2.AsyncClient) ->
     answer = await client.get("/products", headers={"Origin": "https://app.example.com"})
 
     assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+CONTRACT_HEADERS = [
+    "Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "If-Match", "X-CSRF-Token", "X-Request-ID",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://localhost:5173", "http://127.0.0.1:3000", "https://localhost", "http://[::1]:80"]
+)
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
+async def test_c3_in_development_pages_of_localhost_may_send_what_the_contract_has(
+    client: httpx2.AsyncClient, origin: str, method: str
+) -> None:
+    asked = {"Origin": origin, "Access-Control-Request-Method": method}
+    asked["Access-Control-Request-Headers"] = ", ".join(name.lower() for name in CONTRACT_HEADERS)
+
+    preflight = await client.options("/product/019aaf5e-7c00-7a3b-8f61-2d9c41e0b7a5", headers=asked)
+    read = await client.get("/products", headers={"Origin": origin})
+
+    assert preflight.status_code == 200
+    assert preflight.headers["access-control-allow-origin"] == origin
+    assert method in preflight.headers["access-control-allow-methods"]
+    allowed = preflight.headers["access-control-allow-headers"].lower().split(", ")
+    assert {name.lower() for name in CONTRACT_HEADERS} <= {*allowed}
+    exposed = read.headers["access-control-expose-headers"].split(", ")
+    assert {"ETag", "Link", "Location", "Retry-After", "Idempotency-Replayed", "X-Request-ID"} <= {*exposed}
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "http://localhost.evil.example", "http://evil.example:5173", "http://localhost:5173.evil.example", "null",
+        "http://localhost:5173/", "http://evil.example/http://localhost:1", "ftp://localhost:1", "http://localhost:x",
+        "http://user@localhost:1",
+    ],
+)  # fmt: skip
+async def test_c3_what_only_looks_like_localhost_may_not(client: httpx2.AsyncClient, origin: str) -> None:
+    asked = {"Origin": origin, "Access-Control-Request-Method": "GET"}
+
+    preflight = await client.options("/products", headers=asked)
+    read = await client.get("/products", headers={"Origin": origin})
+
+    assert preflight.status_code == 400
+    for answer in (preflight, read):
+        assert "access-control-allow-origin" not in answer.headers
+
+
+async def test_c3_in_production_localhost_is_a_stranger(sessions: Sessions, clock: Clock, tmp_path: Path) -> None:
+    settings = Settings(
+        _env_file=None, env="production", secret_key=SECRET, mail_to_console=True, data_dir=tmp_path, embedded=True
+    )
+    app = make_app(settings, sessions, clock)
+    async with connect(app) as client:
+        read = await client.get("/products", headers={"Origin": "http://localhost:5173"})
+        changed = await client.post(
+            "/authentication",
+            params={"mode": "cookie"},
+            json={"email": "anna@example.com", "password": "x"},
+            headers={"Origin": "http://localhost:5173"},
+        )
+
+    assert "access-control-allow-origin" not in read.headers
+    assert (changed.status_code, changed.json()["code"]) == (403, "csrf_failed")
+
+
+async def test_c2_in_development_a_page_of_localhost_logs_in_by_cookie(client: httpx2.AsyncClient) -> None:
+    headers = {"Origin": "http://localhost:5173"}
+    headers["X-CSRF-Token"] = (await client.get("/csrf", headers=headers)).json()["csrf_token"]
+    body = {"email": "anna@example.com", "password": "x"}
+
+    answer = await client.post("/authentication", params={"mode": "cookie"}, json=body, headers=headers)
+
+    assert (answer.status_code, answer.json()["code"]) == (401, "invalid_credentials")
+    assert answer.headers["access-control-allow-origin"] == "http://localhost:5173"

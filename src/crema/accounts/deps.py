@@ -1,7 +1,10 @@
 """Who is asking, as types: a route's signature says what it demands."""
 
-from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Annotated, Any, Final
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Annotated, Any, Final, NamedTuple
+from uuid import UUID
 
 import structlog
 from fastapi import Depends, Query, Request, Response
@@ -9,16 +12,17 @@ from fastapi.security import OAuth2PasswordBearer
 
 from crema.accounts import queries
 from crema.accounts.domain import Actor
-from crema.accounts.schemas import Mode, Refresh, SignedInOut, TokensOut
+from crema.accounts.schemas import LogOut, Mode, Refresh, SignedInOut, TokensOut
 from crema.accounts.service.codes import Codes
-from crema.accounts.service.logins import EmailNotVerifiedError, Logins, Tokens
+from crema.accounts.service.logins import EmailNotVerifiedError, InvalidRefreshTokenError, Logins, Tokens, note_use
 from crema.accounts.service.passwords import Passwords
 from crema.accounts.service.registration import Origin
-from crema.accounts.service.tokens import InvalidTokenError
+from crema.accounts.service.tokens import AccessClaims, AccessTokens, InvalidTokenError
 from crema.core.errors import ForbiddenError, UnauthenticatedError
 from crema.core.networks import network_of
+from crema.db.driver import Reader
 from crema.web.audit import Author
-from crema.web.browser import Cookies
+from crema.web.browser import Cookies, bearer_token
 from crema.web.clock import Now
 from crema.web.routing import Language
 from crema.web.transaction import Reads
@@ -28,22 +32,54 @@ _bearer = OAuth2PasswordBearer(
 )
 
 
-async def visitor(
-    request: Request, reads: Reads, now: Now, token: Annotated[str | None, Depends(_bearer)]
-) -> Actor | None:
-    """Tell who is asking, or None for nobody. A token that isn't good is refused even where none is needed.
+async def _find_actor(request: Request, reads: Reader, claims: AccessClaims, now: datetime) -> Actor | None:
+    """Load who an access token names, and note its first use after a refresh."""
+    actor = await queries.find_actor(
+        reads, user_id=claims.user_id, session_id=claims.session_id, pair=claims.pair, now=now
+    )
+    if actor is None:
+        return None
+    if actor.is_first_use:  # once a refresh; a transaction of its own, since the request's may write nothing
+        async with request.app.state.sessions.begin() as session:
+            await note_use(session, session_id=claims.session_id, pair=claims.pair)
+    structlog.contextvars.bind_contextvars(user_id=str(claims.user_id))
+    request.state.author = Author(actor.user_id, actor.role, is_staff=bool(actor.permissions))
+    return actor
+
+
+async def cookie_visitor(request: Request, reads: Reads, now: Now) -> Actor | None:
+    """Return who is asking by cookie, or None. A cookie that isn't good (any more) is taken away, not refused.
 
     `web.browser.Guard` has seen to it that a cookie comes from a page of ours where it matters.
     """
-    token = token or request.app.state.cookies.get(request, "access")
-    if token is None:
+    cookies: Cookies = request.app.state.cookies
+    token = cookies.get(request, "access")
+    if token is None or bearer_token(request.headers) is not None:
         return None
-    user_id, session_id = request.app.state.access_tokens.read(token, now=now)
-    actor = await queries.find_actor(reads, user_id=user_id, session_id=session_id, now=now)
+    try:
+        claims = request.app.state.access_tokens.read(token, now=now)
+    except InvalidTokenError:
+        cookies.drop_later(request, "access")  # the refresh token beside it may still be good
+        return None
+    actor = await _find_actor(request, reads, claims, now)
+    if actor is None:
+        cookies.drop_later(request, "access", "refresh")
+    return actor
+
+
+async def visitor(
+    request: Request,
+    reads: Reads,
+    now: Now,
+    token: Annotated[str | None, Depends(_bearer)],
+    by_cookie: Annotated[Actor | None, Depends(cookie_visitor)],
+) -> Actor | None:
+    """Return who is asking, or None for nobody. A bearer token that isn't good is refused even where none is needed."""
+    if token is None:
+        return by_cookie
+    actor = await _find_actor(request, reads, request.app.state.access_tokens.read(token, now=now), now)
     if actor is None:
         raise InvalidTokenError
-    structlog.contextvars.bind_contextvars(user_id=str(user_id))
-    request.state.author = Author(actor.user_id, actor.role, is_staff=bool(actor.permissions))
     return actor
 
 
@@ -51,7 +87,7 @@ Visitor = Annotated[Actor | None, Depends(visitor)]
 
 
 async def logged_in(actor: Visitor) -> Actor:
-    """Anyone logged in, be their address verified or not: enough to log out."""
+    """Anyone logged in, be their address verified or not."""
     if actor is None:
         raise UnauthenticatedError
     return actor
@@ -116,12 +152,20 @@ OneTimeCodes = Annotated[Codes, Depends(_codes)]
 LoginService = Annotated[Logins, Depends(_logins)]
 
 
+class LogOutTokens(NamedTuple):
+    """What names the logins to end: pairs of person and session, and refresh tokens."""
+
+    named: Sequence[tuple[UUID, UUID]]
+    refresh_tokens: Sequence[str]
+
+
 class Handing:
     """Gives a login's tokens to whoever asked, the way they asked for."""
 
     def __init__(
         self, request: Request, response: Response, mode: Annotated[Mode, Query(description=_MODE)] = "token"
     ) -> None:
+        self._request = request
         self._cookies: Cookies = request.app.state.cookies
         self._lifetimes = request.app.state.logins.access_tokens.lifetime, request.app.state.logins.lifetime
         self._given = self._cookies.get(request, "refresh")
@@ -139,10 +183,37 @@ class Handing:
 
     def back(self, sent: Refresh | None) -> str:
         """Take the refresh token from the body or, in the mode of cookies, from its cookie."""
-        token = sent.refresh_token if sent else self._given if self._mode == "cookie" else None
-        if token is None:
-            raise InvalidTokenError
+        if sent is not None:
+            return sent.refresh_token
+        if self._mode != "cookie" or self._given is None:
+            raise InvalidRefreshTokenError("Send the refresh token in the body, or in its cookie with mode=cookie.")
+        # If it is refused, it goes; if not, the answer gives the next.
+        self._cookies.drop_later(self._request, "access", "refresh")
+        token: str = self._given
         return token
 
 
 Hand = Annotated[Handing, Depends()]
+
+
+async def _leaving(
+    request: Request, token: Annotated[str | None, Depends(_bearer)], body: LogOut | None = None
+) -> LogOutTokens:
+    """Collect what names a login that is to end.
+
+    A bearer token must be one of ours, expired or not. Cookies are taken as they are: nobody but us can take them
+    away, so whoever has them may always get rid of them.
+    """
+    tokens: AccessTokens = request.app.state.access_tokens
+    cookies: Cookies = request.app.state.cookies
+    cookie = cookies.get(request, "access")
+    named = [tokens.read_expired(token)] if token else []
+    with suppress(InvalidTokenError):
+        named += [tokens.read_expired(cookie)] if cookie else []
+    refresh_tokens = [each for each in (body and body.refresh_token, cookies.get(request, "refresh")) if each]
+    if not (named or cookie or refresh_tokens):
+        raise UnauthenticatedError
+    return LogOutTokens([(claims.user_id, claims.session_id) for claims in named], refresh_tokens)
+
+
+Leaving = Annotated[LogOutTokens, Depends(_leaving)]

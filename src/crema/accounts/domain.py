@@ -61,6 +61,8 @@ class Actor:
     permissions: frozenset[str]
     shop_ids: frozenset[UUID]
     is_verified: bool = True
+    is_first_use: bool = False
+    """Whether the access token is the first sign that the answer of the last refresh has arrived."""
 
     @property
     def is_admin(self) -> bool:

@@ -6,10 +6,11 @@ from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, SmallInteger, String, func
 from sqlalchemy.ext.hybrid import hybrid_property
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 from sqlalchemy.sql import ColumnElement
 
 from crema.accounts.domain import effective_permissions
+from crema.core.lookalikes import skeleton
 from crema.db.base import Base, Created, Id, Updated, fold, trigrams
 
 
@@ -41,6 +42,8 @@ class Role(Base):
 
     id: Mapped[Id]
     name: Mapped[str] = mapped_column(String(60), unique=True)
+    name_skeleton: Mapped[str] = mapped_column(unique=True)
+    """The name as people read it, so that no role passes for another. Written with the name."""
     description: Mapped[str] = mapped_column(server_default="")
     is_builtin: Mapped[bool] = mapped_column(server_default="false")
     created_at: Mapped[Created]
@@ -49,6 +52,12 @@ class Role(Base):
     permissions: Mapped[list[Permission]] = relationship(
         secondary="role_permissions", order_by="Permission.code", lazy="raise"
     )
+
+    @validates("name")
+    def _write_skeleton(self, _: str, name: str) -> str:
+        if name != self.name:
+            self.name_skeleton = skeleton(name)
+        return name
 
     @property
     def permission_codes(self) -> list[str]:
@@ -201,6 +210,8 @@ class Session(Base):
     expires_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
     end_reason: Mapped[str | None] = mapped_column(String(40))
+    unused_pair: Mapped[str | None] = mapped_column(String(16))
+    """The tokens that the last refresh gave, as long as nobody has used either of them."""
 
 
 class RefreshToken(Base):

@@ -25,18 +25,22 @@ from sqlalchemy.orm import joinedload, selectinload
 
 from crema.accounts.domain import ADMIN, Actor, effective_permissions
 from crema.accounts.models import Permission, Role, RolePermission, Session, StaffShop, User
+from crema.accounts.schemas import PermissionCode
 from crema.core.errors import NotFoundError
 from crema.core.page import Page
 from crema.db.listing import (
     BooleanField,
+    EmailField,
     InstantField,
     Listing,
     ListQuery,
+    PhoneField,
     TextField,
     UuidField,
     paginate,
 )
 from crema.db.statement import Statement, Where
+from crema.schemas import Name, Text
 
 EMAIL_KEY: Final = func.lower(User.email)
 """What makes an address one person's: its case doesn't."""
@@ -44,10 +48,10 @@ EMAIL_KEY: Final = func.lower(User.email)
 USERS: Final = Listing(
     fields={
         "id": UuidField(User.id),
-        "email": TextField(User.email, example="anna@example.com"),
-        "name": TextField(User.name, nullable=True, example="Анна"),
-        "phone": TextField(User.phone, nullable=True, example="+79161234567"),
-        "role": TextField(Role.name, example="barista"),
+        "email": EmailField(User.email),
+        "name": TextField(User.name, of=Name, nullable=True, example="Анна"),
+        "phone": PhoneField(User.phone, nullable=True),
+        "role": TextField(Role.name, of=Name, example="barista"),
         "is_verified": BooleanField(User.is_verified),
         "is_active": BooleanField(User.is_active),
         "created_at": InstantField(User.created_at),
@@ -67,8 +71,8 @@ USERS: Final = Listing(
 ROLES: Final = Listing(
     fields={
         "id": UuidField(Role.id),
-        "name": TextField(Role.name, example="barista"),
-        "description": TextField(Role.description),
+        "name": TextField(Role.name, of=Name, example="barista"),
+        "description": TextField(Role.description, of=Text),
         "is_builtin": BooleanField(Role.is_builtin),
         "created_at": InstantField(Role.created_at),
         "updated_at": InstantField(Role.updated_at),
@@ -87,7 +91,7 @@ SESSIONS: Final = Listing(
 )
 
 PERMISSIONS: Final = Listing(
-    fields={"code": TextField(Permission.code, example="menu:write")},
+    fields={"code": TextField(Permission.code, of=PermissionCode, example="menu:write")},
     sort=["code"],
     default_sort="code",
     id_column=Permission.code,
@@ -119,14 +123,23 @@ _LOGINS: Final = (
 
 
 # Not the same statement: for any number PostgreSQL would plan anew each time, at three times the price of running it.
-_ACTOR: Final = Statement(_LOGINS.where(Session.id == bindparam("session_id")))
+_ACTOR: Final = Statement(
+    _LOGINS.add_columns((Session.unused_pair == bindparam("pair")).label("is_first_use")).where(
+        Session.id == bindparam("session_id")
+    )
+)
 _ACTORS: Final = Statement(_LOGINS.where(Session.id == any_(bindparam("session_ids", type_=ARRAY(Uuid)))))
 
 
-async def find_actor(where: Where, *, user_id: UUID, session_id: UUID, now: datetime) -> Actor | None:
-    """Load who is asking, if their login still counts: one indexed statement, at every request."""
-    row = await _ACTOR.row(where, session_id=session_id, now=now)
-    return _actor(row) if row is not None and row["user_id"] == user_id else None
+async def find_actor(where: Where, *, user_id: UUID, session_id: UUID, now: datetime, pair: str = "") -> Actor | None:
+    """Load who is asking, if their login still counts: one indexed statement, at every request.
+
+    `pair` is that of the access token, where one is shown.
+    """
+    row = await _ACTOR.row(where, session_id=session_id, pair=pair, now=now)
+    if row is None or row["user_id"] != user_id:
+        return None
+    return _actor(row, is_first_use=bool(row["is_first_use"]))
 
 
 async def find_actors(where: Where, *, session_ids: AbstractSet[UUID], now: datetime) -> dict[UUID, Actor]:
@@ -135,7 +148,7 @@ async def find_actors(where: Where, *, session_ids: AbstractSet[UUID], now: date
     return {row["id"]: _actor(row) for row in rows}
 
 
-def _actor(row: asyncpg.Record) -> Actor:
+def _actor(row: asyncpg.Record, *, is_first_use: bool = False) -> Actor:
     shop_ids = frozenset(row["shops"] or ())
     is_tied = row["is_tied"] or bool(shop_ids)
     return Actor(
@@ -145,6 +158,7 @@ def _actor(row: asyncpg.Record) -> Actor:
         permissions=effective_permissions(row["name"], row["permissions"] or (), is_tied=is_tied),
         shop_ids=shop_ids,
         is_verified=row["is_verified"],
+        is_first_use=is_first_use,
     )
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
 from crema.accounts.domain import COMMON_PASSWORDS, PERMISSIONS
-from crema.schemas import Email, Input, Instant, Name, Output, Phone, Text, partial, unique
+from crema.schemas import Email, Input, Instant, Line, Name, Output, Phone, Text, partial, unique
 
 
 def _composed(password: str) -> str:
@@ -40,6 +40,11 @@ def _known(codes: list[str]) -> list[str]:
     return codes
 
 
+def _known_code(code: str) -> str:
+    return _known([code])[0]
+
+
+PermissionCode = Annotated[str, AfterValidator(_known_code)]
 Permissions = Annotated[
     list[str], AfterValidator(unique), AfterValidator(_known), Field(max_length=50, examples=[["orders:read"]])
 ]
@@ -97,6 +102,9 @@ class LogInForm(Input):
     client_secret: str | None = None
 
 
+RefreshTokenText = Annotated[str, Field(min_length=1, max_length=4096)]
+
+
 class Refresh(Input):
     """The refresh token of the last answer."""
 
@@ -104,7 +112,17 @@ class Refresh(Input):
         json_schema_extra={"examples": [{"refresh_token": "kq0m2Zr9c7o3b1y8t5h4w6e2n0a9s8d7f6g5j4k3l2z"}]}
     )
 
-    refresh_token: Annotated[str, Field(min_length=1, max_length=4096)]
+    refresh_token: RefreshTokenText
+
+
+class LogOut(Input):
+    """Whose login is to end, for clients that have no access token any more."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"refresh_token": "kq0m2Zr9c7o3b1y8t5h4w6e2n0a9s8d7f6g5j4k3l2z"}]}
+    )
+
+    refresh_token: RefreshTokenText | None = None
 
 
 Mode = Literal["token", "cookie"]
@@ -145,7 +163,7 @@ class ReplaceUser(Input):
     name: Name | None
     phone: Phone | None
     email: Annotated[Email, Field(description="Counts once it is verified.", examples=["anna@example.com"])]
-    role: Annotated[str, Field(max_length=60, description="Only by an administrator.", examples=["barista"])]
+    role: Annotated[Line, Field(max_length=60, description="Only by an administrator.", examples=["barista"])]
     is_active: Annotated[bool, Field(strict=True, description="Only by an administrator.")]
     shop_ids: Annotated[
         list[UUID],

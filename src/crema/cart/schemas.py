@@ -7,10 +7,10 @@ from uuid import UUID
 from pydantic import ConfigDict, Field
 
 from crema.cart.domain import MAX_QUANTITY, Choice, LineRequest, ProblemCode
-from crema.schemas import Amount, Input, Instant, Output, Text, partial
+from crema.schemas import Amount, Input, Instant, OptionalLine, Output, partial
 
 Quantity = Annotated[int, Field(strict=True, ge=1, le=MAX_QUANTITY, examples=[2])]
-Note = Annotated[Text, Field(max_length=300, examples=["Погорячее, пожалуйста"])]
+Note = Annotated[OptionalLine, Field(max_length=300, examples=["Погорячее, пожалуйста"])]
 
 _EXAMPLE_ID = "01a2074f-26f7-7216-8892-26d298d63ed0"
 

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts import queries as accounts
 from crema.accounts.domain import Actor
+from crema.accounts.service import logins
 from crema.core.errors import UnauthenticatedError
 from crema.live import service
 from crema.live.domain import AUTH_SECONDS, FRAMES_PER_SECOND, STRIKES, Bucket, Close
@@ -79,16 +80,21 @@ class Connection:
 
     async def _actor_of(self, session: AsyncSession, *, token: str, ticket: str | None) -> Actor | None:
         login: tuple[UUID, UUID] | None
+        pair = ""
         if ticket is not None:
             login = await service.redeem_ticket(session, ticket=ticket, now=self.now())
         else:
             try:
-                login = self._websocket.app.state.access_tokens.read(token, now=self.now())
+                user_id, session_id, pair, _ = self._websocket.app.state.access_tokens.read(token, now=self.now())
+                login = user_id, session_id
             except UnauthenticatedError:
                 login = None
         if login is None:
             return None
-        return await accounts.find_actor(session, user_id=login[0], session_id=login[1], now=self.now())
+        actor = await accounts.find_actor(session, user_id=login[0], session_id=login[1], pair=pair, now=self.now())
+        if actor is not None and actor.is_first_use:
+            await logins.note_use(session, session_id=actor.session_id, pair=pair)
+        return actor
 
     async def frames(self, adapter: TypeAdapter[FrameT]) -> AsyncIterator[FrameT]:
         """Give the client's frames one by one, answering those that come too fast or are malformed."""

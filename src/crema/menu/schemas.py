@@ -9,13 +9,13 @@ from uuid import UUID
 from pydantic import AfterValidator, AliasPath, ConfigDict, Field, model_validator
 
 from crema.menu.domain import MAX_IMAGES, Allergen, OptionRule
-from crema.schemas import Input, Instant, Line, Money, Name, Output, Position, Slug, Text, partial, unique
+from crema.schemas import Input, Instant, Line, Money, Name, OptionalLine, Output, Position, Slug, Text, partial, unique
 
 _EXAMPLE_ID: Final = "01a2074f-26f7-7216-8892-26d298d63ed0"
 
 Flag = Annotated[bool, Field(strict=True)]
 Description = Annotated[Text, Field(max_length=2000)]
-Alt = Annotated[Text, Field(max_length=300)]
+Alt = Annotated[OptionalLine, Field(max_length=300)]
 Allergens = Annotated[list[Allergen], Field(max_length=14), AfterValidator(unique)]
 Ids = Annotated[list[UUID], Field(max_length=50), AfterValidator(unique)]
 Choices = Annotated[int, Field(strict=True, ge=0, le=50)]

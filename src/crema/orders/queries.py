@@ -29,20 +29,21 @@ from crema.menu import queries as menu
 from crema.menu.domain import PricedProduct
 from crema.orders.domain import OPEN, Status
 from crema.orders.models import Order, OrderEvent
+from crema.orders.schemas import Comment, OrderNumber
 from crema.shops import queries as shops
 from crema.shops.models import Shop
 
 ORDERS: Final = Listing(
     fields={
         "id": UuidField(Order.id),
-        "number": TextField(Order.number, example="A-042"),
+        "number": TextField(Order.number, of=OrderNumber, example="A-042"),
         "status": ChoiceField(Order.status, choices=[status.value for status in Status]),
         "shop_id": UuidField(Order.shop_id),
         "user_id": UuidField(Order.user_id, permission="orders:read"),
         "pickup_at": InstantField(Order.pickup_at, nullable=True),
         "ready_estimate_at": InstantField(Order.ready_estimate_at),
         "total": MoneyField(Order.total),
-        "comment": TextField(Order.comment),
+        "comment": TextField(Order.comment, of=Comment),
         "payment_status": ChoiceField(Order.payment_status, choices=["pending", "paid", "refunded", "cancelled"]),
         "created_at": InstantField(Order.created_at),
         "updated_at": InstantField(Order.updated_at),

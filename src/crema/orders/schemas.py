@@ -3,13 +3,20 @@
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from crema.cart.schemas import AddToCart, CartOut, ItemProblemOut
 from crema.orders.domain import Status
 from crema.schemas import Amount, Input, Instant, Line, Money, Output, Text, partial
 
 Comment = Annotated[Text, Field(max_length=500, examples=["Заберу через пять минут"])]
+OrderNumber = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True),
+    AfterValidator(str.upper),
+    StringConstraints(pattern=r"^[A-Z]{1,8}-[0-9]{3}$"),
+]
+"""As it is called out; people write it in small letters too."""
 Items = Annotated[list[AddToCart], Field(min_length=1, max_length=50)]
 Reason = Annotated[Line, Field(max_length=300, examples=["Закончилось овсяное молоко"])]
 

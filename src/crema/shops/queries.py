@@ -43,22 +43,25 @@ from crema.db.listing import (
     Listing,
     ListQuery,
     ListStatement,
+    SlugField,
     TextField,
     UuidField,
 )
 from crema.db.statement import Statement, Where
+from crema.schemas import Line, Name
 from crema.shops.domain import EARTH_RADIUS_M, Interval, OpeningHours, Point
 from crema.shops.models import OpeningInterval, Shop
+from crema.shops.schemas import Timezone
 
 EDIT: Final = "shops:write"
 _FARTHEST_M: Final = 40_000_000  # farther than any two places: where shops without coordinates stand in the order
 
 _FIELDS: Final = {
     "id": UuidField(Shop.id),
-    "slug": TextField(Shop.slug, example="arbat"),
-    "name": TextField(Shop.name, example="Арбат"),
-    "address": TextField(Shop.address, example="Арбат"),
-    "timezone": TextField(Shop.timezone, example="Europe/Moscow"),
+    "slug": SlugField(Shop.slug, example="arbat"),
+    "name": TextField(Shop.name, of=Name, example="Арбат"),
+    "address": TextField(Shop.address, of=Line, example="Арбат"),
+    "timezone": TextField(Shop.timezone, of=Timezone, example="Europe/Moscow"),
     "is_active": BooleanField(Shop.is_active, permission=EDIT),
     "created_at": InstantField(Shop.created_at),
     "updated_at": InstantField(Shop.updated_at),

@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, model_validator
 
 from crema.live.schemas import PingFrame
-from crema.schemas import Input, Instant, Output, Text, partial
+from crema.schemas import Input, Instant, Output, Text, VisibleText, partial
 from crema.support.domain import MAX_TEXT, Side, Status
 
 MessageText = Annotated[Text, Field(max_length=MAX_TEXT, examples=["Где мой латте?"])]
@@ -129,7 +129,7 @@ class WriteNote(Input):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"text": "Звонила, ждёт возврата."}]})
 
-    text: MessageText = Field(min_length=1)
+    text: Annotated[VisibleText, Field(max_length=MAX_TEXT, examples=["Звонила, ждёт возврата."])]
 
 
 class MessageOut(Output):

@@ -7,17 +7,21 @@ Origin, or the browser's own word that it is the same, and by a token that only 
 
 import hashlib
 import hmac
+import re
 import secrets
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from http import HTTPStatus
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Request, Response
 from fastapi.security.utils import get_authorization_scheme_param
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from crema.core.errors import ForbiddenError, InvalidError
 from crema.schemas import Output
@@ -27,6 +31,29 @@ from crema.web.routing import router as new_router
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 YEAR: Final = 365 * 24 * 3600
 HEADER: Final = "X-CSRF-Token"
+LOCALHOST: Final = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?"
+"""The origins of this computer."""
+SENT_HEADERS: Final = (
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "If-Match",
+    "If-None-Match",
+    "Last-Event-ID",
+    HEADER,
+    "X-Request-ID",
+)
+"""Request headers that pages of other origins may send, beside those that need no leave."""
+EXPOSED_HEADERS: Final = (
+    "ETag",
+    "Idempotency-Replayed",
+    "Link",
+    "Location",
+    "Retry-After",
+    "WWW-Authenticate",
+    "X-Request-ID",
+)
+"""Response headers that such pages may read."""
 What = Literal["access", "refresh", "csrf"]
 
 
@@ -84,10 +111,15 @@ class Cookies:
             samesite="strict",
         )
 
-    def drop(self, response: Response) -> None:
+    def drop(self, response: Response, what: Collection[What] = ("access", "refresh")) -> None:
         """Take a login's cookies away."""
-        for what in ("access", "refresh"):
-            response.delete_cookie(self.name(what), path="/", secure=self.is_secure, httponly=True, samesite="strict")
+        for each in what:
+            response.delete_cookie(self.name(each), path="/", secure=self.is_secure, httponly=True, samesite="strict")
+
+    @staticmethod
+    def drop_later(request: Request, *what: What) -> None:
+        """Take cookies away with whatever answer the request gets: see `CookieRemoval`."""
+        request.state.dropped_cookies = what
 
     def token_for(self, secret: str) -> str:
         """Give the token that goes with a `csrf` cookie: only we can make it, only a page of ours can read it."""
@@ -113,9 +145,15 @@ def origin_of(url: str) -> Origin | None:
 
 
 class Origins:
-    """The origins whose pages are ours: this very host, `public_url`, and those of a list."""
+    """The origins whose pages are ours: this very host, `public_url`, and those of a list.
 
-    def __init__(self, allowed: Iterable[str], *, public_url: str | None = None) -> None:
+    In development also those of this computer, whatever the port.
+    """
+
+    def __init__(
+        self, allowed: Iterable[str], *, public_url: str | None = None, allows_localhost: bool = False
+    ) -> None:
+        self._allows_localhost = allows_localhost
         self._public = origin_of(public_url) if public_url else None
         self._allowed = frozenset(filter(None, (*map(origin_of, allowed), self._public)))
 
@@ -125,10 +163,11 @@ class Origins:
         The scheme is what the server sees, or what a trusted proxy tells by X-Forwarded-Proto. Where `public_url` names
         the same host, only the scheme of `public_url` counts.
         """
-        origin = origin_of(connection.headers.get("origin", ""))
+        named = connection.headers.get("origin", "")
+        origin = origin_of(named)
         if origin is None:
             return False
-        if origin in self._allowed:
+        if origin in self._allowed or (self._allows_localhost and re.fullmatch(LOCALHOST, named)):
             return True
         scheme: str = connection.scope["scheme"]
         own = origin_of(f"{_HTTP_SCHEMES.get(scheme, scheme)}://{connection.headers.get('host', '')}")
@@ -191,6 +230,54 @@ class Guard:
         cookies: Cookies = request.app.state.cookies
         secret, token = cookies.get(request, "csrf"), request.headers.get(HEADER, "")
         return secret is not None and hmac.compare_digest(cookies.token_for(secret).encode(), token.encode())
+
+
+class Cors(CORSMiddleware):
+    """Starlette's, which says nothing to pages of origins that it doesn't allow."""
+
+    async def simple_response(self, scope: Scope, receive: Receive, send: Send, request_headers: Headers) -> None:
+        """Answer a request that isn't a preflight."""
+        if self.is_allowed_origin(request_headers.get("origin", "")):
+            await super().simple_response(scope, receive, send, request_headers)
+            return
+
+        async def send_varied(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).add_vary_header("Origin")
+            await send(message)
+
+        await self.app(scope, receive, send_varied)
+
+
+class CookieRemoval:
+    """Pure ASGI: takes away the cookies that were found to be over, unless the answer sets them anew.
+
+    Such an answer is for this browser alone, whatever the route says about keeping it. Where something fails on our
+    side nothing is known, and nothing taken away.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not any(name == b"cookie" for name, _ in scope["headers"]):
+            await self.app(scope, receive, send)
+            return
+
+        async def send_without(message: Message) -> None:
+            dropped = scope["state"].get("dropped_cookies") if message["type"] == "http.response.start" else None
+            if dropped and message["status"] < HTTPStatus.INTERNAL_SERVER_ERROR:
+                headers = MutableHeaders(scope=message)
+                cookies: Cookies = scope["app"].state.cookies
+                given = [each.partition("=")[0] for each in headers.getlist("set-cookie")]
+                removal = Response()
+                cookies.drop(removal, [what for what in dropped if cookies.name(what) not in given])
+                for each in removal.headers.getlist("set-cookie"):
+                    headers.append("set-cookie", each)
+                headers["cache-control"] = "no-store"
+            await send(message)
+
+        await self.app(scope, receive, send_without)
 
 
 class CsrfOut(Output):

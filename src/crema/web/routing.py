@@ -62,9 +62,9 @@ def query_names(dependant: Dependant) -> Iterator[str]:
         yield from query_names(below)
 
 
-def router(tag: str) -> APIRouter:
-    """Make a feature's router, under its heading in Swagger."""
-    return APIRouter(tags=[tag], route_class=Route)
+def router(tag: str, *dependencies: Callable[..., Any]) -> APIRouter:
+    """Make a feature's router, under its heading in Swagger. Each of its routes calls the dependencies first."""
+    return APIRouter(tags=[tag], route_class=Route, dependencies=[Depends(each) for each in dependencies])
 
 
 def check_parameters(request: Request, known: frozenset[str]) -> None:

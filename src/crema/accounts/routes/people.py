@@ -13,6 +13,7 @@ from crema.accounts.deps import (
     Person,
     RequestOrigin,
     UserEditor,
+    cookie_visitor,
 )
 from crema.accounts.queries import USERS
 from crema.accounts.schemas import (
@@ -36,7 +37,7 @@ from crema.web.problem import refusals
 from crema.web.routing import router as new_router
 from crema.web.transaction import Transaction
 
-router = new_router("Users management")
+router = new_router("Users management", cookie_visitor)
 ACCEPTED = AcceptedOut(detail="If this address is ours, a mail is on its way.")
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import Form, Request, Response
 
 from crema.accounts import queries
-from crema.accounts.deps import Hand, LoggedIn, LoginService, PasswordHashing, Person, RequestOrigin
+from crema.accounts.deps import Hand, Leaving, LoginService, PasswordHashing, Person, RequestOrigin, cookie_visitor
 from crema.accounts.queries import SESSIONS
 from crema.accounts.schemas import LogInForm, Refresh, SessionOut, SignedInOut, TokensOut
 from crema.accounts.service import logins as sessions
@@ -16,7 +16,7 @@ from crema.web.problem import refusals
 from crema.web.routing import router as new_router
 from crema.web.transaction import Transaction
 
-router = new_router("Working with JWT")
+router = new_router("Working with JWT", cookie_visitor)
 
 
 @router.post("/access", summary="Log in with a form (OAuth2)", responses=refusals(401, 403, 422, 429))
@@ -40,14 +40,21 @@ async def access(
 async def refresh(
     tx: Transaction, logins: LoginService, now: Now, hand: Hand, body: Refresh | None = None
 ) -> TokensOut | SignedInOut:
-    """The old refresh token is spent; used again later than 10 seconds, it ends the whole session."""
+    """The old refresh token is spent. An answer may get lost: sent again it gives the same pair.
+
+    That lasts until one of the pair is used. Sent after that, and more than 10 seconds after it was spent, it ends the
+    whole session.
+    """
     return hand.over(await logins.refresh(tx, refresh_token=hand.back(body), now=now))
 
 
 @router.post("/logout", status_code=204, summary="Log out", responses=refusals(401, 422))
-async def log_out(request: Request, response: Response, tx: Transaction, actor: LoggedIn, now: Now) -> None:
-    """The access and the refresh token stop working at once; cookies are taken away."""
-    await sessions.log_out(tx, actor=actor, now=now)
+async def log_out(request: Request, response: Response, tx: Transaction, leaving: Leaving, now: Now) -> None:
+    """By access token, by refresh token in the body, or by cookies, be they over or not.
+
+    The access and the refresh token stop working at once; cookies are taken away.
+    """
+    await sessions.log_out(tx, named=leaving.named, refresh_tokens=leaving.refresh_tokens, now=now)
     request.app.state.cookies.drop(response)
 
 

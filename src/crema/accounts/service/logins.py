@@ -4,7 +4,7 @@ import base64
 import hashlib
 import hmac
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -19,14 +19,14 @@ from crema.accounts.models import RefreshToken, Session, User
 from crema.accounts.service import throttle
 from crema.accounts.service.passwords import Passwords
 from crema.accounts.service.registration import Origin
-from crema.accounts.service.tokens import AccessTokens, InvalidTokenError
+from crema.accounts.service.tokens import PAIR_LENGTH, AccessTokens
 from crema.core.errors import ForbiddenError, NotFoundError, UnauthenticatedError
 from crema.db.session import keep
 from crema.notifications import service as notifications
 from crema.notifications.service import Letter
 
 GRACE: Final = timedelta(seconds=10)
-"""How long a spent refresh token still gets its successor: the answer may have been lost on the way."""
+"""How long a spent refresh token gets its successor even though that is in use: tabs that refresh side by side."""
 TRY_WINDOW: Final = timedelta(minutes=15)
 TRIES: Final = 5
 """Wrong passwords for one address from one network. Another network may still log in: no lock-out at will."""
@@ -37,6 +37,20 @@ class InvalidCredentialsError(UnauthenticatedError):
 
     code = "invalid_credentials"
     title = "The e-mail address or the password is wrong."
+
+
+class InvalidRefreshTokenError(UnauthenticatedError):
+    """None of ours, or its login is over."""
+
+    code = "invalid_refresh_token"
+    title = "The refresh token is not valid, or its login is over. Log in again."
+
+
+class RefreshTokenReusedError(UnauthenticatedError):
+    """Spent, and what it was spent for is in use: somebody else has it too. The login has been ended."""
+
+    code = "refresh_token_reused"
+    title = "This refresh token was used before. The login has been ended; log in again."
 
 
 class EmailNotVerifiedError(ForbiddenError):
@@ -125,7 +139,11 @@ class Logins:
         """Spend a refresh token for the next pair.
 
         One guarded statement spends it, so that of parallel callers one makes the successor and the others get
-        the same. Shown again after the grace it is taken for stolen: the whole session ends.
+        the same. The same is given again, however late, until somebody uses it: the answer may have been lost. Shown
+        after that and after the grace, the token is taken for stolen: the whole session ends.
+
+        A thief and the owner may so come to hold the same successor. Whoever of them uses it first makes the other's
+        next call with the older token end the session.
         """
         live = select(Session.id).where(Session.ended_at.is_(None), Session.expires_at > now)
         session_id = await session.scalar(
@@ -141,7 +159,8 @@ class Logins:
         successor = self._successor(refresh_token)
         if session_id is not None:
             session.add(RefreshToken(token_hash=_hash(successor), session_id=session_id, created_at=now))
-            await session.execute(update(Session).where(Session.id == session_id).values(last_used_at=now))
+            used = update(Session).where(Session.id == session_id)
+            await session.execute(used.values(last_used_at=now, unused_pair=_pair(successor)))
         else:
             session_id = await self._session_of_spent(session, refresh_token=refresh_token, now=now)
         user_id = await session.scalar(
@@ -150,17 +169,18 @@ class Logins:
             .where(Session.id == session_id, User.is_active, User.deleted_at.is_(None))
         )
         if user_id is None or session_id is None:
-            raise InvalidTokenError
+            raise InvalidRefreshTokenError
         user = await queries.get_user(session, user_id)
         return self._tokens(user, session_id, successor, now)
 
     async def _session_of_spent(self, session: AsyncSession, *, refresh_token: str, now: datetime) -> UUID:
-        """Tell whose spent token this is, if the grace still covers it; else end that session, and keep that."""
+        """Return whose spent token this is, if its successor may be given again; else end that session for good."""
         spent = await session.get(RefreshToken, _hash(refresh_token))
         login = await session.get(Session, spent.session_id) if spent else None
         if spent is None or login is None or login.ended_at or login.expires_at <= now:
-            raise InvalidTokenError
-        if spent.used_at is not None and now - spent.used_at <= GRACE:
+            raise InvalidRefreshTokenError
+        is_unused = login.unused_pair == _pair(self._successor(refresh_token))
+        if is_unused or (spent.used_at is not None and now - spent.used_at <= GRACE):
             return login.id
         ended = await end_sessions(session, user_id=login.user_id, only=[login.id], reason="reuse", now=now)
         user = await queries.get_user(session, login.user_id)
@@ -169,11 +189,13 @@ class Logins:
                 session, [Letter(user.email, "session_revoked", user.language, {"name": user.name})]
             )
         await keep(session)
-        raise InvalidTokenError
+        raise RefreshTokenReusedError
 
     def _tokens(self, user: User, session_id: UUID, refresh_token: str, now: datetime) -> Tokens:
         return Tokens(
-            access_token=self.access_tokens.sign(user_id=user.id, session_id=session_id, now=now),
+            access_token=self.access_tokens.sign(
+                user_id=user.id, session_id=session_id, pair=_pair(refresh_token), now=now
+            ),
             refresh_token=refresh_token,
             expires_in=int(self.access_tokens.lifetime.total_seconds()),
             user=user,
@@ -187,6 +209,18 @@ class Logins:
 def _hash(token: str) -> bytes:
     """Hash a token that is random enough to need no salt."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+def _pair(refresh_token: str) -> str:
+    """Name a refresh token and the access tokens that are given with it."""
+    return _hash(refresh_token).hex()[:PAIR_LENGTH]
+
+
+async def note_use(session: AsyncSession, *, session_id: UUID, pair: str) -> None:
+    """Note that the answer of the last refresh has arrived: its token is not given out a second time."""
+    await session.execute(
+        update(Session).where(Session.id == session_id, Session.unused_pair == pair).values(unused_pair=None)
+    )
 
 
 async def end_sessions(
@@ -208,9 +242,18 @@ async def end_sessions(
     return len(ended.all())
 
 
-async def log_out(session: AsyncSession, *, actor: Actor, now: datetime) -> None:
-    """End the login that asks."""
-    await end_sessions(session, user_id=actor.user_id, only=[actor.session_id], reason="logout", now=now)
+async def log_out(
+    session: AsyncSession, *, named: Collection[tuple[UUID, UUID]], refresh_tokens: Sequence[str], now: datetime
+) -> None:
+    """End the logins in `named`, each a person and a session, and those that the refresh tokens are or were of."""
+    ending = set(named)
+    if refresh_tokens:
+        hashes = [_hash(token) for token in refresh_tokens]
+        of_tokens = select(Session.user_id, Session.id).join(RefreshToken, RefreshToken.session_id == Session.id)
+        found = await session.execute(of_tokens.where(RefreshToken.token_hash.in_(hashes)))
+        ending.update((user_id, session_id) for user_id, session_id in found)
+    for user_id, session_id in sorted(ending):
+        await end_sessions(session, user_id=user_id, only=[session_id], reason="logout", now=now)
 
 
 async def end_one(session: AsyncSession, *, actor: Actor, session_id: UUID, now: datetime) -> None:

@@ -17,10 +17,10 @@ from crema.core.errors import ConflictError, ForbiddenError
 
 
 class RoleExistsError(ConflictError):
-    """The name is taken."""
+    """The name is taken, or reads like one that is."""
 
     code = "role_exists"
-    title = "There is a role of this name."
+    title = "There is a role of this name, or of one that looks like it."
 
 
 class BuiltinRoleError(ConflictError):

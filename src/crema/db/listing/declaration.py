@@ -22,6 +22,7 @@ from crema.db.listing.fields import (
     UuidField,
     containing,
     integer,
+    items,
     like,
     storable,
 )
@@ -36,6 +37,8 @@ MAX_PAGE: Final = 2**31 - 1
 SEARCH_LENGTH: Final = (2, 64)
 MAX_WORDS: Final = 8
 
+LISTS: Final = frozenset({"in", "not_in", "between"})
+"""Operators that take several values."""
 _SEARCHING: Final = ("search", "search_fields")
 _PAGING: Final = ("sort", "page", "size", "cursor")
 
@@ -116,17 +119,31 @@ class Listing:
     ) -> dict[str, str]:
         allowed = [*self.parameters(permissions), *also]
         known = frozenset(allowed)
-        given: dict[str, str] = {}
-        twice: dict[str, str] = {}
+        given: dict[str, list[str]] = {}
         for name, text in parameters:
             if name not in known:
                 raise UnknownFilterError(name, allowed)
-            if name in given:
-                twice[name] = "is given twice"
-            given[name] = text
-        if twice:
-            raise InvalidFilterError(twice)
-        return {name: text for name, text in given.items() if name not in also}
+            given.setdefault(name, []).append(text)
+        faults: dict[str, str] = {}
+        for name, texts in given.items():
+            if len(texts) > 1 and (fault := self._fault_of_repetition(name, texts)):
+                faults[name] = fault
+        if faults:
+            raise InvalidFilterError(faults)
+        return {name: ",".join(texts) for name, texts in given.items() if name not in also}
+
+    def _fault_of_repetition(self, name: str, texts: Sequence[str]) -> str | None:
+        """Say why these can't stand for one list. A list may come with commas or repeated: `a,b` or `a` and `b`."""
+        if name in ("sort", "search_fields"):
+            return "names the same twice" if len(set(texts)) < len(texts) else None
+        if name not in self.filters or self.filters[name].operator not in LISTS:
+            return "is given twice"
+        try:
+            for text in texts:
+                items(text)
+        except ValueError as fault:
+            return str(fault)
+        return None
 
     def _filtered(self, given: Mapping[str, str], faults: dict[str, str]) -> Iterable[Condition]:
         wanted = [(name, self.filters[name]) for name in given if name in self.filters]

@@ -8,6 +8,7 @@ import re
 import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -16,10 +17,12 @@ from typing import Any, ClassVar, Final
 from uuid import UUID
 
 import sqlalchemy as sa
+from pydantic import TypeAdapter
 from sqlalchemy import ColumnElement, SQLColumnExpression
 from sqlalchemy.types import TypeEngine
 
 from crema.db.base import fold
+from crema.schemas import Email, Phone, Slug
 
 MAX_IN: Final = 50
 MAX_TEXT: Final = 255
@@ -33,6 +36,12 @@ _COMPLEMENTS: Final = {"ne": "eq", "not_in": "in"}
 
 _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
+_QUOTED: Final = re.compile(r'"((?:[^"]|"")*+)" *+(,|$)')
+_PUNCTUATION: Final = str.maketrans("", "", " ()-.\u00a0\u2010\u2011\u2013")
+"""What people put between the digits of a telephone number."""
+_PART_OF_PHONE: Final = re.compile(r"\+?[0-9]{1,15}", re.ASCII)
+_PART_OF_SLUG: Final = re.compile(r"[a-z0-9-]*", re.ASCII)
+_ACE: Final = re.compile(r"xn--[a-z0-9-]*", re.ASCII | re.IGNORECASE)
 _INTEGER: Final = re.compile(r"-?\d{1,19}", re.ASCII)
 _MONEY: Final = re.compile(r"\d{1,14}(\.\d{1,2})?", re.ASCII)
 _DECIMAL: Final = re.compile(r"-?\d{1,30}(\.\d{1,30})?", re.ASCII)
@@ -57,6 +66,30 @@ def integer(text: str, minimum: int, maximum: int) -> int:
     if not _INTEGER.fullmatch(text) or not minimum <= int(text) <= maximum:
         raise ValueError(f"is not a whole number from {minimum} to {maximum}")
     return int(text)
+
+
+def items(text: str) -> list[str]:
+    """Split a list of values at its commas. An item in double quotes may hold commas, and quotes written twice.
+
+    Spaces around items that aren't quoted stay: fields drop them, but for telephones, where one may be a plus sign.
+    """
+    found: list[str] = []
+    comma = ","
+    while comma:
+        if len(found) == MAX_IN:
+            raise ValueError(f"takes at most {MAX_IN} values")
+        if text.lstrip(" ").startswith('"'):
+            text = text.lstrip(" ")
+            match = _QUOTED.match(text)
+            item, comma, text = (match[1].replace('""', '"'), match[2], text[match.end() :]) if match else ('"', "", "")
+            is_stray = match is None
+        else:
+            item, comma, text = text.partition(",")
+            is_stray = '"' in item
+        if is_stray:
+            raise ValueError('has a stray quote: quote whole items, and double a quote inside one, "like ""this"""')
+        found.append(item)
+    return found
 
 
 def containing(word: str) -> str:
@@ -140,6 +173,10 @@ class ColumnField(Field):
     def parse(self, text: str) -> Any:
         """Read a value as clients write it; ValueError as `read`."""
 
+    def parse_item(self, text: str) -> Any:
+        """Read one value of a list; ValueError as `read`."""
+        return self.parse(text.strip(" "))
+
     def dump(self, value: Any) -> str:
         """Write a value of the sort key into a cursor, without loss."""
         return str(value)
@@ -156,15 +193,12 @@ class ColumnField(Field):
             case "isnull":
                 return [_boolean(text)]
             case "in" | "not_in":
-                values = text.split(",", MAX_IN)
-                if len(values) > MAX_IN:
-                    raise ValueError(f"takes at most {MAX_IN} values")
-                return [self.parse(value) for value in values]
+                return [self.parse_item(value) for value in items(text)]
             case "between":
-                low, comma, high = text.partition(",")
-                if not comma:
+                values = items(text)
+                if len(values) != 2:  # noqa: PLR2004
                     raise ValueError("takes two values with a comma between them")
-                return [self.parse(low), self.parse(high)]
+                return [self.parse_item(value) for value in values]
         return [self.parse(text)]
 
     def condition(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:
@@ -192,8 +226,13 @@ class ColumnField(Field):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TextField(ColumnField):
-    """Text. Found and sorted by its folded form; `fold(column)` is the one expression to index."""
+    """Text. Found and sorted by its folded form; `fold(column)` is the one expression to index.
 
+    `of` is the type that the text has on input. A whole value is read as that, and so is found however it is written,
+    or is refused; parts of values, for `contains` and its like, are any text.
+    """
+
+    of: Any = None
     example: Any = "латте"
 
     sql_type: ClassVar[TypeEngine[Any]] = sa.Text()
@@ -209,7 +248,26 @@ class TextField(ColumnField):
     def parse(self, text: str) -> str:
         if len(text) > MAX_TEXT:
             raise ValueError(f"is longer than {MAX_TEXT} characters")
-        return unicodedata.normalize("NFC", self.load(text))  # as texts are stored
+        text = unicodedata.normalize("NFC", self.load(text))  # as texts are stored
+        return text if self._input is None else self._read_as_input(text)
+
+    @cached_property
+    def _input(self) -> TypeAdapter[str] | None:
+        return None if self.of is None else TypeAdapter(self.of)
+
+    def _read_as_input(self, text: str) -> str:
+        assert self._input is not None
+        try:
+            return self._input.validate_python(text)
+        except ValueError:
+            raise ValueError(f"is nothing that this field can hold, such as {self.example}") from None
+
+    def parse_part(self, operator: str, text: str) -> str:
+        """Read a part of a value, which `operator` looks for; ValueError for what is part of no value."""
+        del operator
+        if len(text) > MAX_TEXT:
+            raise ValueError(f"is longer than {MAX_TEXT} characters")
+        return unicodedata.normalize("NFC", self.load(text))
 
     def load(self, text: str) -> str:
         return storable(text)
@@ -220,7 +278,7 @@ class TextField(ColumnField):
 
     def read(self, operator: str, text: str) -> Sequence[Any]:
         if template := _PATTERNS.get(_sensitive(operator)):
-            return [template.format(_escaped(self.parse(text)))]
+            return [template.format(_escaped(self.parse_part(operator, text)))]
         return super().read(operator, text)
 
     def match(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:
@@ -230,6 +288,75 @@ class TextField(ColumnField):
             found = like(self.column, operands[0])
             return found & self.column.like(operands[0]) if sensitive == operator else found
         return fold(self.column).in_([fold(operand) for operand in operands]) & self.column.in_(operands)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class EmailField(TextField):
+    """An e-mail address. Its case never counts, and its domain may be in Unicode or in Punycode."""
+
+    of: Any = Email
+    example: Any = "anna@example.com"
+
+    def parse_part(self, operator: str, text: str) -> str:
+        return _ACE.sub(self._decoded, super().parse_part(operator, text.strip()))
+
+    @staticmethod
+    def _decoded(label: re.Match[str]) -> str:
+        try:
+            decoded = label[0].encode().decode("idna")
+        except UnicodeError:
+            decoded = ""
+        if decoded == "" or decoded.lower().startswith("xn--"):
+            raise ValueError("has a part of a domain in Punycode that isn't whole")
+        return decoded
+
+    def match(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:
+        if (sensitive := _sensitive(operator)) in _PATTERNS:
+            return super().match(f"i{sensitive}", operands)
+        folded = fold(self.column).in_([fold(operand) for operand in operands])
+        return folded & sa.func.lower(self.column).in_([sa.func.lower(operand) for operand in operands])
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PhoneField(TextField):
+    """A telephone number as people write it: with 8 or +7, spaces, hyphens and brackets."""
+
+    of: Any = Phone
+    example: Any = "+79161234567"
+
+    def _read_as_input(self, text: str) -> str:
+        # A plus sign that was not percent-encoded arrives as a space.
+        if text.startswith(" ") and text[1:2].isdigit():
+            with suppress(ValueError):
+                return super()._read_as_input(f"+{text[1:]}")
+        return super()._read_as_input(text.strip())
+
+    def parse_item(self, text: str) -> str:
+        return self.parse(text)
+
+    def parse_part(self, operator: str, text: str) -> str:
+        at_start = _sensitive(operator) == "startswith"
+        has_plus = at_start and text[:1] == " " and text[1:2].isdigit()
+        part = ("+" if has_plus else "") + super().parse_part(operator, text).translate(_PUNCTUATION)
+        if not _PART_OF_PHONE.fullmatch(part):
+            raise ValueError("is no part of a telephone number, such as 916 123")
+        if at_start and part[0] != "+":  # numbers are kept with their country's code; people at home write 8
+            return f"+7{part[1:]}" if part[0] == "8" else f"+{part}"
+        return part
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SlugField(TextField):
+    """A name in an address bar: small Latin letters, digits and hyphens."""
+
+    of: Any = Slug
+    example: Any = "latte"
+
+    def parse_part(self, operator: str, text: str) -> str:
+        part = super().parse_part(operator, text)
+        if not _PART_OF_SLUG.fullmatch(part if operator == _sensitive(operator) else part.lower()):
+            raise ValueError("is no part of a slug: those are made of small Latin letters, digits and hyphens")
+        return part
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

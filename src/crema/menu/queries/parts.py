@@ -19,6 +19,7 @@ from crema.db.listing import (
     Listing,
     ListQuery,
     ListStatement,
+    SlugField,
     TextField,
     UuidField,
     paginate,
@@ -33,12 +34,13 @@ from crema.menu.models import (
     ProductCategory,
     ProductModifierGroup,
 )
+from crema.schemas import Name
 
 CATEGORIES: Final = Listing(
     fields={
         "id": UuidField(Category.id),
-        "name": TextField(Category.name, example="Кофе"),
-        "slug": TextField(Category.slug, example="coffee"),
+        "name": TextField(Category.name, of=Name, example="Кофе"),
+        "slug": SlugField(Category.slug, example="coffee"),
         "parent_id": UuidField(Category.parent_id, nullable=True),
         "position": IntegerField(Category.position),
         "is_active": BooleanField(Category.is_active, permission="menu:write"),
@@ -53,7 +55,7 @@ CATEGORIES: Final = Listing(
 MODIFIER_GROUPS: Final = Listing(
     fields={
         "id": UuidField(ModifierGroup.id),
-        "name": TextField(ModifierGroup.name, example="Молоко"),
+        "name": TextField(ModifierGroup.name, of=Name, example="Молоко"),
         "created_at": InstantField(ModifierGroup.created_at),
         "updated_at": InstantField(ModifierGroup.updated_at),
     },
@@ -63,7 +65,7 @@ MODIFIER_GROUPS: Final = Listing(
     id_column=ModifierGroup.id,
 )
 INGREDIENTS: Final = Listing(
-    fields={"id": UuidField(Ingredient.id), "name": TextField(Ingredient.name, example="молоко")},
+    fields={"id": UuidField(Ingredient.id), "name": TextField(Ingredient.name, of=Name, example="молоко")},
     sort=("name",),
     default_sort="name",
     search={"name": Ingredient.name},

@@ -21,6 +21,7 @@ from crema.db.listing import (
     ListQuery,
     ListStatement,
     MoneyField,
+    SlugField,
     TextField,
     UuidField,
 )
@@ -38,6 +39,7 @@ from crema.menu.models import (
     ProductIngredient,
     ProductModifierGroup,
 )
+from crema.schemas import Name
 
 
 def _listing(*, sees_hidden: bool) -> Listing:
@@ -47,8 +49,8 @@ def _listing(*, sees_hidden: bool) -> Listing:
     return Listing(
         fields={
             "id": UuidField(Product.id),
-            "name": TextField(Product.name),
-            "slug": TextField(Product.slug, example="latte"),
+            "name": TextField(Product.name, of=Name),
+            "slug": SlugField(Product.slug),
             "price": MoneyField(Product.price),
             "category_id": LinkField(
                 of=UuidField(ProductCategory.category_id), exists=lambda match: links.where(match).exists()

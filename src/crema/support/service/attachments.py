@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts.domain import Actor
 from crema.core.errors import ConflictError, NotFoundError, TooLargeError, UnsupportedTypeError
+from crema.core.lookalikes import is_visible
 from crema.db.session import keep
 from crema.menu.service import pictures
 from crema.menu.service.pictures import UnsupportedImageError
@@ -112,11 +113,11 @@ async def _read(content: bytes) -> _File:
 
 
 def _plain(name: str, *, suffix: str) -> str:
-    """Keep of a file's name its last part, without control characters, with the ending of what it is."""
+    """Keep of a file's name its last part, without characters that don't show, with the ending of what it is."""
     last = re.split(r"[/\\]", unicodedata.normalize("NFC", name))[-1]
     printable = "".join(character for character in last if character.isprintable()).strip(" .")
     stem = printable.rpartition(".")[0] or printable or "file"
-    return stem[: MAX_NAME - len(suffix)] + suffix
+    return (stem[: MAX_NAME - len(suffix)] if is_visible(stem) else "file") + suffix
 
 
 async def fetch(
