@@ -5,6 +5,7 @@ requests through: it must not take the shop down with it.
 """
 
 import math
+import os
 import time
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
@@ -24,6 +25,10 @@ from crema.web import problem
 log = structlog.get_logger(__name__)
 
 MEMORY: Final = "memory://"
+COUNTED: Final = frozenset({"http", "websocket"})
+"""A socket's handshake is a request, too."""
+DENIAL: Final = "websocket.http.response"
+"""The extension of ASGI by which a handshake is answered with a document."""
 
 
 @lru_cache(10_000)
@@ -48,7 +53,7 @@ class Throttle:
         self._limiter = SlidingWindowCounterRateLimiter(storage)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith("/health/"):
+        if scope["type"] not in COUNTED or scope["path"].startswith("/health/"):
             await self.app(scope, receive, send)
             return
         client = client_of(scope["client"][0] if scope["client"] else "")
@@ -61,8 +66,12 @@ class Throttle:
         if is_allowed:
             await self.app(scope, receive, send)
             return
+        if scope["type"] == "websocket" and DENIAL not in scope.get("extensions", {}):
+            await send({"type": "websocket.close"})
+            return
+        scope.setdefault("state", {}).setdefault("request_id", os.urandom(16).hex())  # handshakes have none
         answer = problem.problem(
-            Request(scope),
+            Request({**scope, "type": "http"}),
             status=problem.STATUS_OF[TooManyError],
             code=TooManyError.code,
             title=TooManyError.title,
