@@ -18,6 +18,7 @@ from crema.accounts.schemas import Address
 from crema.accounts.service import cleanup as accounts_cleanup
 from crema.db.embedded import EmbeddedPostgresError
 from crema.db.locale import UnfitDatabaseError
+from crema.live.domain import MAX_FRAME
 from crema.main import run_worker
 from crema.settings import Settings
 from crema.startup import StartupError
@@ -93,7 +94,7 @@ def _run_uvicorn(settings: Settings) -> None:
         factory=True,
         http=BoundedProtocol,
         ws="websockets-sansio",
-        ws_max_size=16 * 1024,
+        ws_max_size=MAX_FRAME,
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=3,
         timeout_keep_alive=5,

@@ -85,10 +85,29 @@ SOCKETS: Final = """\
 Say who you are by the header `Authorization: Bearer …` or, within 5 seconds, by a first frame `auth` with an access
 token or with a ticket of `POST /chat/ticket`; never in the address. A page of another origin is answered with 403.
 
-Frames are JSON texts of up to 16 KiB, five a second; the third excess closes the socket. A person holds at most five
-sockets. Close codes: 1008 too fast or too many, 1009 too large, 1012 the server restarts and 1013 it can't reach its
-database (come back with a back-off), 4401 the login doesn't count (any more), 4403 it may not do this (any more), 4404
-no such conversation, 4408 no `auth` in time.
+Frames are JSON texts of up to 32 KiB, five a second; the third excess within ten seconds closes the socket. A text of
+2,000 characters fits whatever way it is escaped; a character is a Unicode code point, over HTTP and here. `typing`
+holds for five seconds. A person holds at most five sockets, event streams of `GET /orders/live` among them; a sixth
+socket takes the place of the oldest.
+
+A close has a code and a reason, which begins with a stable word. 1012 (restart), 1013 and 4408 pass by themselves: come
+back with a back-off. But not after 1013 `too_many_sockets`: a newer socket of the same person took this one's place,
+and two would take each other's for ever; come back when the person does. Coming back is of no use after 1008 (the
+address is wrong), 4401 (the login doesn't count any more), 4403 (it may not do this any more) and 4404 (no such
+conversation).
+
+| code | reason |
+|---|---|
+| 1008 | `validation_error: …`, `invalid_position: …` |
+| 1009 | the frame was over 32 KiB: drop it, then come back |
+| 1012 | the server restarts |
+| 1013 | `rate_limited`, `too_slow` (nothing read for 20 seconds), `server_busy`, `too_many_sockets` |
+| 4401 | `not_authenticated` |
+| 4403 | `forbidden`, `email_not_verified` |
+| 4404 | `not_found` |
+| 4408 | `auth_timeout` |
+
+A role or shops that change close a socket only if it isn't allowed any more. What is seen follows at once.
 """
 
 

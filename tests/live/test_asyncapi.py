@@ -79,6 +79,43 @@ async def test_what_is_said_in_a_chat_is_what_the_document_says(town: Town, docu
     assert check(frames_of(document, "chat", "receive"), said) == set(frames_of(document, "chat", "receive"))
 
 
+async def test_what_is_said_in_the_queue_is_what_the_document_says(town: Town, document: dict[str, Any]) -> None:
+    shop_id, other_id = [await make_shop(town.sessions, slug=uuid4().hex[:8]) for _ in range(2)]
+    anna, manager = await town.person(name="Анна"), await town.person("manager", shop_ids=(shop_id,))
+    said: list[dict[str, Any]] = []
+
+    async def say(socket: Socket, type_: str, **fields: Any) -> None:
+        said.append({"type": type_} | fields)
+        await socket.send(type_, **fields)
+
+    url, headers = town.servers[1].url, {"Authorization": f"Bearer {anna.token}"}
+    async with httpx2.AsyncClient(base_url=url, headers=headers) as client:
+        opened = await client.post("/chat", json={"shop_id": str(shop_id)})
+        chat = opened.json()["id"]
+        async with open_socket(town.servers[0], "/chats/live") as queue:
+            await say(queue, "auth", token=manager.token)
+            await queue.expect("snapshot")
+            async with chatting(town.servers[1], anna) as customer:
+                await queue.expect("presence", online=True)
+                await customer.send("typing")
+                await queue.expect("typing")
+            await say(queue, "typing", conversation_id=chat)
+            await say(queue, "message", conversation_id=chat, client_id="1", text="Готов.")
+            await queue.expect("ack")
+            await queue.expect("message")
+            await say(queue, "read", conversation_id=chat, seq=1)
+            await say(queue, "ping")
+            await queue.expect("pong")
+            await queue.send("nonsense")
+            await queue.expect("error")
+            await client.post("/chat", json={"shop_id": str(other_id)})
+            await queue.expect("removed")
+
+    heard = check(frames_of(document, "chats", "send"), queue.seen)
+    assert heard == set(frames_of(document, "chats", "send"))
+    assert check(frames_of(document, "chats", "receive"), said) == set(frames_of(document, "chats", "receive"))
+
+
 async def test_what_is_told_of_orders_is_what_the_document_says(town: Town, document: dict[str, Any]) -> None:
     anna = await town.person()
     shop_id, product_id = await make_shop(town.sessions, slug=uuid4().hex[:8]), await make_simple_product(town.sessions)
@@ -109,6 +146,7 @@ async def test_it_is_served_whole_and_every_reference_leads_somewhere(
     assert {channel["address"] for channel in served["channels"].values()} == {
         "/chat",
         "/chat/{conversation_id}",
+        "/chats/live",
         "/orders/live",
     }
     references = {part.partition('"')[0] for part in text.split('"$ref": "')[1:]}

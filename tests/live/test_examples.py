@@ -1,7 +1,6 @@
 """The examples people copy, run as they are: they talk, lose the server, come back, and have lost nothing."""
 
 import asyncio
-import importlib.util
 import json
 import os
 import shutil
@@ -9,14 +8,13 @@ import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import httpx2
 import pytest
 from playwright.async_api import Page, async_playwright
 
-from crema.web.docs import ASSETS
+from fixtures.examples import load_example
 from fixtures.live import Town, chatting, environment, open_town
 from fixtures.people import PersonMade
 from fixtures.server import Server, running
@@ -64,15 +62,6 @@ async def chat_of(server: Server, person: PersonMade) -> str:
         answer = await client.post("/chat", headers={"Authorization": f"Bearer {person.token}"})
     chat_id: str = answer.json()["id"]
     return chat_id
-
-
-def load_example() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("chat_example", ASSETS / "examples" / "chat.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 async def test_the_python_example_comes_back_and_loses_nothing(

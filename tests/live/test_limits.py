@@ -1,6 +1,7 @@
 """What a socket may cost, and how it ends when the server does."""
 
 import asyncio
+import json
 import signal
 import socket as sockets
 from pathlib import Path
@@ -9,7 +10,9 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 from sqlalchemy import text
+from websockets.exceptions import InvalidStatus
 
+from crema.live.domain import STRIKE_SECONDS, STRIKES, Bucket
 from fixtures.live import Town, chatting, environment, open_socket, open_town
 from fixtures.people import PersonMade
 from fixtures.server import Server, resident, running
@@ -116,3 +119,34 @@ async def test_a_killed_server_s_people_are_not_counted_for_long(database_url: s
             async with chatting(second, anna) as back:
                 await back.send("ping")
                 await back.expect("pong")
+
+
+async def test_s1_handshakes_are_counted_like_requests(database_url: str, tmp_path: Path) -> None:
+    settings = environment(database_url) | {"CREMA_RATE_LIMIT": "30/minute"}
+    with running(tmp_path / "data", **settings) as server:
+        async with open_town([server], database_url, tmp_path) as town:
+            anna, opened = await town.person(), 0
+
+            async def open_many() -> None:
+                nonlocal opened
+                while opened < 40:
+                    async with chatting(server, anna):
+                        opened += 1
+
+            with pytest.raises(InvalidStatus) as refused:
+                await open_many()
+
+    response = refused.value.response
+    assert opened <= 30
+    assert opened >= 20, "the server's own start asks, too"
+    assert response.status_code == 429
+    assert json.loads(response.body or b"")["code"] == "too_many_requests"
+    assert 1 <= int(response.headers["Retry-After"]) <= 60
+    assert "Traceback" not in server.log.read_text()
+
+
+async def test_strikes_are_forgotten_after_a_while() -> None:
+    strikes = Bucket(at=0, size=STRIKES - 1, per_second=1 / STRIKE_SECONDS)
+
+    assert [strikes.take(second) for second in (0, 1, 2)] == [True, True, False], "the third within seconds"
+    assert [strikes.take(second) for second in (0, 1, 30, 31, 50)][2:] == [True, True, True], "one now and then"

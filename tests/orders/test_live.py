@@ -9,10 +9,10 @@ from uuid import UUID, uuid4
 
 import httpx2
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 from websockets.exceptions import InvalidStatus
 
-from crema.accounts.models import Session
+from crema.accounts.models import Role, Session, StaffShop, User
 from crema.orders.models import Order
 from factories.orders import make_shop, make_simple_product, place
 from fixtures.live import WAIT_SECONDS, Town, open_socket
@@ -170,13 +170,53 @@ async def test_a_position_too_old_or_of_another_database_is_answered_with_a_snap
     assert [each["id"] for each in snapshot["orders"]] == [order["id"]]
 
 
-@pytest.mark.parametrize("query", ["after=nonsense", "token=abc", "shop_id=1"])
-async def test_a_bad_query_is_refused_before_the_socket_opens(town: Town, query: str) -> None:
+@pytest.mark.parametrize(
+    ("query", "reason"), [("after=nonsense", "invalid_position"), ("shop_id=1", "validation_error: shop_id")]
+)
+async def test_a_bad_query_is_the_reason_of_the_close(town: Town, query: str, reason: str) -> None:
+    async with open_socket(town.servers[0], f"/orders/live?{query}", await town.person()) as socket:
+        assert await socket.closed() == 1008
+        assert (socket.connection.close_reason or "").startswith(reason)
+
+
+async def test_w2_a_token_in_the_address_is_refused_before_the_socket_opens(town: Town) -> None:
     with pytest.raises(InvalidStatus) as refused:
-        async with open_socket(town.servers[0], f"/orders/live?{query}", await town.person()):
+        async with open_socket(town.servers[0], "/orders/live?token=abc", await town.person()):
             pass
 
     assert refused.value.response.status_code == 403
+
+
+async def test_a3_the_board_follows_the_shops_of_who_reads_it(town: Town, shop: Shop) -> None:
+    other_id = await make_shop(town.sessions, slug=f"s{uuid4().hex[:12]}")
+    order = await shop.order()
+    async with open_socket(town.servers[0], "/orders/live", shop.barista) as board:
+        await board.expect("snapshot")
+        async with town.sessions.begin() as session:
+            moved = update(StaffShop).where(StaffShop.user_id == shop.barista.id)
+            await session.execute(moved.values(shop_id=other_id))
+        elsewhere = await board.next()
+        await shop.order()
+        async with client_of(town, shop.anna) as client:
+            there = await place(client, shop.product_id, shop_id=str(other_id))
+        heard = await board.next()
+        async with town.sessions.begin() as session:
+            session.add(StaffShop(user_id=shop.barista.id, shop_id=shop.id))
+        both = await board.next()
+
+    assert (elsewhere["type"], elsewhere["orders"]) == ("snapshot", [])
+    assert heard["order"]["id"] == there["id"]
+    assert {order["id"], there["id"]} < {each["id"] for each in both["orders"]}
+
+
+async def test_w4_a_board_closes_with_the_right_to_it(town: Town, shop: Shop) -> None:
+    async with open_socket(town.servers[0], "/orders/live", shop.barista) as board:
+        await board.expect("snapshot")
+        async with town.sessions.begin() as session:
+            role_id = (await session.scalars(select(Role.id).where(Role.name == "user"))).one()
+            await session.execute(update(User).where(User.id == shop.barista.id).values(role_id=role_id))
+
+        assert await board.closed() == 4403
 
 
 async def events_of(response: httpx2.Response) -> AsyncIterator[dict[str, str]]:

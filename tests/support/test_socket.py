@@ -3,16 +3,20 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
 
 import httpx2
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from crema.accounts.models import Role, Session, User
+from crema.accounts.models import Role, RolePermission, Session, StaffShop, User
 from crema.support.models import Conversation, Message
-from fixtures.live import Town, chatting, open_socket
+from factories.orders import make_shop
+from fixtures.live import WAIT_SECONDS, Town, chatting, open_socket
 from fixtures.people import PersonMade
 
 pytestmark = pytest.mark.anyio
@@ -346,18 +350,23 @@ async def test_w5_a_flood_is_answered_then_cut_off(town: Town) -> None:
     async with chatting(town.servers[0], anna) as customer:
         for number in range(100):
             await customer.send("message", text="spam", client_id=str(number))
-        assert await customer.closed() == 1008
+        assert await customer.closed() == 1013
+        assert customer.connection.close_reason == "rate_limited"
 
+    named = [frame["client_id"] for frame in customer.seen if frame["type"] == "error"]
     errors = [frame["code"] for frame in customer.seen if frame["type"] == "error"]
     async with town.sessions() as session:
         stored = list(await session.scalars(select(Message.seq).where(Message.author_id == anna.id)))
     assert errors == ["rate_limited"] * 3
     assert 10 <= len(stored) <= 15
+    acknowledged = {frame["client_id"] for frame in customer.seen if frame["type"] == "ack"}
+    assert len(set(named)) == 3
+    assert not acknowledged & set(named), "an error names the message it is about"
 
 
-async def test_w5_a_frame_over_16_kib_is_closed_with_1009(town: Town) -> None:
+async def test_w5_a_frame_over_32_kib_is_closed_with_1009(town: Town) -> None:
     async with chatting(town.servers[0], await town.person()) as customer:
-        await customer.send("message", text="x" * 17_000, client_id="1")
+        await customer.send("message", text="x" * 33_000, client_id="1")
 
         assert await customer.closed() == 1009
 
@@ -401,32 +410,173 @@ async def test_w6_broken_utf8_closes_with_1007_and_leaves_no_traceback(town: Tow
     assert "Traceback" not in town.servers[0].log.read_text()
 
 
-async def test_w5_a_person_has_five_sockets_in_all_processes_together(town: Town) -> None:
+async def test_w5_a_person_has_five_sockets_in_all_processes_together_and_the_newest_take_the_oldest_s_place(
+    town: Town,
+) -> None:
     anna = await town.person()
+    async with AsyncExitStack() as stack:
+        sockets = [await stack.enter_async_context(chatting(town.servers[number % 2], anna)) for number in range(8)]
+        codes = [await socket.closed() for socket in sockets[:3]]
+        reasons = {socket.connection.close_reason for socket in sockets[:3]}
+        for socket in sockets[3:]:
+            await socket.send("ping")
+            await socket.expect("pong")
 
-    async def open_one(number: int) -> str:
-        async with open_socket(town.servers[number % 2], "/chat", anna) as socket:
-            frame = await socket.next()
-            if frame["type"] == "ready":
-                await asyncio.wait_for(full.wait(), 10)
-                return "ready"
-            assert frame["code"] == "too_many_sockets"
-            return str(await socket.closed())
-
-    full = asyncio.Event()
-    tries = [asyncio.create_task(open_one(number)) for number in range(8)]
-    done, waiting = await asyncio.wait(tries, timeout=2)
-    full.set()
-
-    assert sorted(task.result() for task in done) == ["1008"] * 3
-    assert [await task for task in waiting] == ["ready"] * 5
-    async with chatting(town.servers[0], anna):
-        pass
+    assert codes == [1013] * 3
+    assert reasons == {"too_many_sockets"}
 
 
-async def test_the_position_must_be_a_number(town: Town) -> None:
-    with pytest.raises(InvalidStatus) as refused:
-        async with open_socket(town.servers[0], "/chat?after=soon", await town.person()):
+async def test_w5_eight_sockets_opened_at_once_are_five_in_the_end(town: Town) -> None:
+    anna = await town.person()
+    async with AsyncExitStack() as stack:
+        opening = (chatting(town.servers[number % 2], anna) for number in range(8))
+        sockets = await asyncio.gather(*(stack.enter_async_context(each) for each in opening))
+        async with asyncio.timeout(WAIT_SECONDS):
+            while sum(socket.connection.close_code == 1013 for socket in sockets) < 3:  # noqa: ASYNC110 - of many
+                await asyncio.sleep(0.05)
+        for socket in sockets:
+            if socket.connection.close_code is None:
+                await socket.send("ping")
+                await socket.expect("pong")
+
+    assert [socket.connection.close_code for socket in sockets].count(1013) == 3
+
+
+@pytest.mark.parametrize("after", ["soon", "-1", "1.0", "²"])
+async def test_a_malformed_position_is_the_reason_of_the_close(town: Town, after: str) -> None:
+    async with open_socket(town.servers[0], f"/chat?after={quote(after)}", await town.person()) as socket:
+        code, reason = await socket.closed(), socket.connection.close_reason
+
+    assert (code, reason) == (1008, "validation_error: after: a number from 0 on")
+
+
+async def test_a_parameter_nobody_knows_is_the_reason_of_the_close(town: Town) -> None:
+    async with open_socket(town.servers[0], "/chat?aftr=3", await town.person()) as socket:
+        code, reason = await socket.closed(), socket.connection.close_reason
+
+    assert (code, reason) == (1008, "validation_error: aftr: Extra inputs are not permitted")
+
+
+@pytest.mark.parametrize("after", ["5", "99999999999999999999"])
+async def test_a_position_beyond_the_end_is_said_and_what_is_new_follows(town: Town, after: str) -> None:
+    anna = await town.person()
+    async with chatting(town.servers[0], anna) as customer:
+        await customer.say("one")
+
+    async with open_socket(town.servers[1], f"/chat?after={after}", anna) as customer:
+        ready, refused = await customer.next(), await customer.next()
+        await customer.say("two")
+        heard = await customer.expect("message")
+
+    assert ready["last_seq"] == 1
+    assert (refused["type"], refused["code"]) == ("error", "invalid_position")
+    assert heard["seq"] == 2
+
+
+async def test_an_error_names_the_message_it_is_about_even_a_malformed_one(town: Town) -> None:
+    async with chatting(town.servers[0], await town.person()) as customer:
+        await customer.say("mine", "taken")
+        taken = await _refusal(customer, "message", text="other", client_id="taken")
+        empty = await _refusal(customer, "message", text=" ", client_id="empty")
+        nameless = await _refusal(customer, "nonsense", client_id=["no", "name"])
+        long = await _refusal(customer, "message", text="x" * 2_001, client_id="long")
+
+    assert (taken["code"], taken["client_id"]) == ("client_id_taken", "taken")
+    assert (empty["code"], empty["client_id"]) == ("validation_error", "empty")
+    assert (nameless["code"], nameless["client_id"]) == ("validation_error", None)
+    assert (long["code"], long["client_id"]) == ("validation_error", "long")
+
+
+@pytest.mark.parametrize(
+    ("text", "is_taken"),
+    [
+        pytest.param("🙂" * 2_000, True, id="2,000 emoji"),
+        pytest.param("🙂" * 2_001, False, id="2,001 emoji"),
+        pytest.param("й" * 2_000, True, id="2,000 letters"),
+        pytest.param("и\u0306" * 1_001, False, id="1,001 letters of two characters each, though one in NFC"),
+        pytest.param("\r\n".join("a" * 1_000), True, id="1,999 characters with the line ends of Windows"),
+        pytest.param("\U0001d15e" * 2_000, False, id="2,000 notes, which are 4,000 characters in NFC"),
+    ],
+)
+async def test_a_character_is_the_same_over_http_and_sockets_however_it_is_escaped(
+    town: Town,
+    text: str,
+    is_taken: bool,  # noqa: FBT001 - a row of a table
+) -> None:
+    anna = await town.person()
+    chat = await own_chat(town, anna)
+    headers = {"Authorization": f"Bearer {anna.token}", "Content-Type": "application/json"}
+    escaped = json.dumps({"text": text, "client_id": "http"})
+    async with httpx2.AsyncClient(base_url=town.servers[0].url, headers=headers) as client:
+        answer = await client.post(f"/chat/{chat}/messages", content=escaped)
+    async with chatting(town.servers[0], anna) as customer:
+        await customer.send("message", text=text, client_id="escaped")  # json.dumps escapes
+        while (first := await customer.next()).get("client_id") != "escaped" or first["type"] == "message":
+            pass
+        raw = json.dumps({"type": "message", "text": text, "client_id": "raw"}, ensure_ascii=False)
+        await customer.connection.send(raw)
+        while (second := await customer.next()).get("client_id") != "raw" or second["type"] == "message":
             pass
 
-    assert refused.value.response.status_code == 403
+    assert escaped.isascii()
+    assert answer.status_code == (201 if is_taken else 422)
+    assert [first["type"], second["type"]] == (["ack"] * 2 if is_taken else ["error"] * 2)
+
+
+async def give_right(town: Town, role: str, permission: str) -> None:
+    async with town.sessions.begin() as session:
+        role_id = (await session.scalars(select(Role.id).where(Role.name == role))).one()
+        session.add(RolePermission(role_id=role_id, permission_code=permission))
+
+
+async def own_role(town: Town, *permissions: str) -> str:
+    """A role that no other test has."""
+    role = Role(name=f"role-{uuid4().hex[:8]}")
+    async with town.sessions.begin() as session:
+        session.add(role)
+        await session.flush()
+        session.add_all(RolePermission(role_id=role.id, permission_code=code) for code in permissions)
+    return role.name
+
+
+async def test_w4_a_permission_added_to_a_role_closes_nothing_and_counts_at_once(town: Town) -> None:
+    anna, role = await town.person(), await own_role(town, "support:write")
+    chat, support = await own_chat(town, anna), await town.person(role)
+
+    async with (
+        chatting(town.servers[0], support, chat) as staff,
+        open_socket(town.servers[0], "/orders/live", support) as orders,
+        chatting(town.servers[0], support) as own,
+    ):
+        await orders.expect("snapshot")
+        await give_right(town, role, "orders:read")
+        await orders.expect("snapshot")  # what they see begins anew: the change has reached the process
+        await staff.say("still here")
+        await own.say("here too")
+
+
+async def test_w4_another_role_that_allows_the_conversation_closes_nothing(town: Town) -> None:
+    anna, role = await town.person(), await own_role(town, "support:write", "orders:read")
+    chat, support = await own_chat(town, anna), await town.person(await own_role(town, "support:write"))
+
+    async with chatting(town.servers[0], support, chat) as staff:
+        async with town.sessions.begin() as session:
+            role_id = (await session.scalars(select(Role.id).where(Role.name == role))).one()
+            await session.execute(update(User).where(User.id == support.id).values(role_id=role_id))
+        await staff.say("in a new role")
+        heard = await staff.expect("message")
+
+    assert heard["author"]["role"] == role
+
+
+async def test_a3_staff_who_lose_the_shop_are_put_out_without_a_message(town: Town) -> None:
+    anna, shop_id = await town.person(), await make_shop(town.sessions, slug=f"s{uuid4().hex[:12]}")
+    chat, manager = await own_chat(town, anna), await town.person("manager", shop_ids=(shop_id,))
+    async with town.sessions.begin() as session:
+        await session.execute(update(Conversation).values(shop_id=shop_id).where(Conversation.id == chat))
+
+    async with chatting(town.servers[0], manager, chat) as staff:
+        async with town.sessions.begin() as session:
+            await session.execute(delete(StaffShop).where(StaffShop.user_id == manager.id))
+
+        assert await staff.closed() == 4403

@@ -1,10 +1,11 @@
 """Every SELECT about who is connected."""
 
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ARRAY, ColumnElement, Select, String, any_, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.live.models import SeatTaken, ServerProcess
@@ -22,6 +23,31 @@ async def count_seats(session: AsyncSession, *, user_id: UUID) -> int:
     """Count a person's sockets, in all processes."""
     statement = select(func.count()).select_from(SeatTaken).join(ServerProcess)
     return await session.scalar(statement.where(SeatTaken.user_id == user_id, is_alive())) or 0
+
+
+async def find_held(session: AsyncSession, *, process_id: UUID) -> set[UUID] | None:
+    """Return the ids of a process's seats, or None when the process itself is not known any more."""
+    held = select(SeatTaken.id).where(SeatTaken.process_id == ServerProcess.id).scalar_subquery()
+    row = (
+        await session.execute(select(func.array(held)).select_from(ServerProcess).where(ServerProcess.id == process_id))
+    ).one_or_none()
+    return None if row is None else set(row[0])
+
+
+def oldest_beyond(limit: int, *, user_id: UUID) -> Select[UUID]:
+    """Select the ids of a person's seats but for the newest `limit`, in all processes that live."""
+    mine = select(SeatTaken.id).join(ServerProcess).where(SeatTaken.user_id == user_id, is_alive())
+    return mine.order_by(SeatTaken.id.desc()).offset(limit)
+
+
+async def list_all_present(session: AsyncSession, *, topics: Collection[str]) -> dict[str, set[UUID]]:
+    """Tell who follows each of these topics, in all processes."""
+    statement = select(SeatTaken.topic, SeatTaken.user_id).join(ServerProcess)
+    statement = statement.where(SeatTaken.topic == any_(literal([*topics], ARRAY(String))), is_alive())
+    present: dict[str, set[UUID]] = {}
+    for topic, user_id in await session.execute(statement):
+        present.setdefault(topic, set()).add(user_id)
+    return present
 
 
 async def list_present(session: AsyncSession, *, topic: str) -> set[UUID]:

@@ -1,10 +1,13 @@
 """JSON that all sockets speak."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
 from crema.schemas import Input, Output
+
+MAX_NAME: Final = 100
+"""Longer names of frames aren't repeated in errors."""
 
 
 class TicketOut(Output):
@@ -41,8 +44,13 @@ class PongFrame(Output):
 
 
 class ErrorFrame(Output):
-    """A frame of yours was refused; `code` is that of the HTTP API's problems. The socket stays open."""
+    """A frame of yours was refused; `code` is that of the HTTP API's problems. The socket stays open.
+
+    After `rate_limited` send the frame again a second later. After any other code it would be refused again: drop it.
+    """
 
     type: Literal["error"] = "error"
     code: str = Field(examples=["rate_limited"])
     detail: str
+    client_id: str | None = Field(None, description="Which message of yours it is about, if it is about one.")
+    conversation_id: str | None = Field(None, description="The conversation your frame named, on `/chats/live`.")

@@ -22,7 +22,7 @@ RETRY_SECONDS: Final = 15
 
 
 class TooManySocketsError(TooManyError):
-    """One person, so many windows."""
+    """A sixth event stream. A sixth socket takes the place of the person's oldest instead."""
 
     code = "too_many_sockets"
     title = f"You have {MAX_SEATS} connections open already."
@@ -60,14 +60,27 @@ def _digest(ticket: str) -> bytes:
     return hashlib.sha256(ticket.encode()).digest()
 
 
-async def take_seat(session: AsyncSession, *, seat_id: UUID, process_id: UUID, user_id: UUID, topic: str) -> None:
-    """Sit down, and tell those who follow the topic. A person's seats are counted one request after another."""
-    await session.execute(func.pg_advisory_xact_lock(func.hashtextextended(str(user_id), 0)).select())
-    if await queries.count_seats(session, user_id=user_id) >= MAX_SEATS:
+async def take_seat(
+    session: AsyncSession, *, seat_id: UUID, process_id: UUID, user_id: UUID, topic: str, replaces: bool
+) -> None:
+    """Sit down, and tell those who follow the topic. A person's seats are counted one request after another.
+
+    Beyond MAX_SEATS the person's oldest lose their place, and the processes that hold them close them when they look
+    next; unless it `replaces`, TooManySocketsError is raised.
+    """
+    await _lock_seats(session, user_id=user_id)
+    if not replaces and await queries.count_seats(session, user_id=user_id) >= MAX_SEATS:
         raise TooManySocketsError(retry_after=RETRY_SECONDS)
+    oldest = queries.oldest_beyond(MAX_SEATS - 1, user_id=user_id)
+    left = await session.scalars(delete(SeatTaken).where(SeatTaken.id.in_(oldest)).returning(SeatTaken.topic))
+    topics = {topic, *left}
     session.add(SeatTaken(id=seat_id, process_id=process_id, user_id=user_id, topic=topic))
     await session.flush()
-    events.publish(session, topics=[topic])
+    events.publish(session, topics=sorted(topics))
+
+
+async def _lock_seats(session: AsyncSession, *, user_id: UUID) -> None:
+    await session.execute(func.pg_advisory_xact_lock(func.hashtextextended(str(user_id), 0)).select())
 
 
 async def leave_seat(session: AsyncSession, *, seat_id: UUID, topic: str) -> None:

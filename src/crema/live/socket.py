@@ -11,32 +11,52 @@ from uuid import UUID
 import structlog
 from fastapi import WebSocket, WebSocketDisconnect
 from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import from_json
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts import queries as accounts
 from crema.accounts.domain import Actor
 from crema.accounts.service import logins
-from crema.core.errors import UnauthenticatedError
+from crema.core.errors import CremaError, UnauthenticatedError
 from crema.live import service
-from crema.live.domain import AUTH_SECONDS, FRAMES_PER_SECOND, STRIKES, Bucket, Close
-from crema.live.hub import GONE, Hub, Seat
-from crema.live.schemas import AuthFrame, ErrorFrame
-from crema.live.service import TooManySocketsError
+from crema.live.domain import (
+    AUTH_SECONDS,
+    AUTH_TIMEOUT,
+    BURST,
+    FRAMES_PER_SECOND,
+    LOGIN_OVER,
+    SERVER_BUSY,
+    STRIKE_SECONDS,
+    STRIKES,
+    TOO_FAST,
+    Bucket,
+    Close,
+    Closing,
+    InvalidPositionError,
+    Position,
+)
+from crema.live.hub import GONE, Feed, Hub, Seat
+from crema.live.schemas import MAX_NAME, AuthFrame, ErrorFrame
 from crema.web.browser import Origins
 
 log = structlog.get_logger(__name__)
 
 CLOSE_SECONDS: Final = 2
+MAX_REASON: Final = 123
+"""Bytes of a close frame's reason, RFC 6455."""
+SECRETS: Final = frozenset({"token", "ticket", "access_token", "authorization"})
+"""Query parameters that are refused before the socket opens: addresses end up in logs."""
 
 FrameT = TypeVar("FrameT", bound=BaseModel)
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 class Hangup(Exception):  # noqa: N818 - it ends a socket, it is no error
-    """Close the socket with this code."""
+    """Close the socket with this code and reason."""
 
-    def __init__(self, code: Close) -> None:
-        super().__init__(code.name)
-        self.code = code
+    def __init__(self, closing: Closing) -> None:
+        super().__init__(closing.reason)
+        self.closing = closing
 
 
 class Connection:
@@ -44,8 +64,9 @@ class Connection:
 
     def __init__(self, websocket: WebSocket) -> None:
         self._websocket = websocket
-        self._bucket = Bucket(at=time.monotonic())
-        self._strikes = 0
+        now = time.monotonic()
+        self._rate = Bucket(at=now, size=BURST, per_second=FRAMES_PER_SECOND)
+        self._strikes = Bucket(at=now, size=STRIKES - 1, per_second=1 / STRIKE_SECONDS)
         self._seat: Seat | None = None
         self.hub: Hub = websocket.app.state.hub
 
@@ -53,6 +74,21 @@ class Connection:
         """Read the application's clock."""
         now: datetime = self._websocket.app.state.clock()
         return now
+
+    def query(self, model: type[ModelT]) -> ModelT:
+        """Read the parameters of the address. What is wrong with them is the reason of the close."""
+        try:
+            return model.model_validate(dict(self._websocket.query_params))
+        except ValidationError as error:
+            raise Hangup(_invalid(error)) from error
+
+    @staticmethod
+    def position(text: str | None) -> Position | None:
+        """Read a feed's position, if one is given."""
+        try:
+            return Position.parse(text) if text else None
+        except InvalidPositionError as error:
+            raise Hangup(Closing(Close.POLICY, f"{error.code}: {error.detail}")) from error
 
     async def authenticate(self) -> Actor:
         """Take the Authorization header or, within AUTH_SECONDS, an `auth` frame, and load who that is."""
@@ -64,9 +100,9 @@ class Connection:
         async with self.hub.transaction() as session:
             actor = await self._actor_of(session, token=token, ticket=ticket)
         if actor is None:
-            raise Hangup(Close.UNAUTHENTICATED)
+            raise Hangup(LOGIN_OVER)
         if not actor.is_verified:
-            raise Hangup(Close.FORBIDDEN)
+            raise Hangup(Closing(Close.FORBIDDEN, "email_not_verified"))
         return actor
 
     async def _first_frame(self) -> AuthFrame:
@@ -74,9 +110,9 @@ class Connection:
             async with asyncio.timeout(AUTH_SECONDS):
                 return AuthFrame.model_validate_json(await self._receive())
         except TimeoutError as error:
-            raise Hangup(Close.AUTH_TIMEOUT) from error
+            raise Hangup(AUTH_TIMEOUT) from error
         except ValidationError as error:
-            raise Hangup(Close.UNAUTHENTICATED) from error
+            raise Hangup(LOGIN_OVER) from error
 
     async def _actor_of(self, session: AsyncSession, *, token: str, ticket: str | None) -> Actor | None:
         login: tuple[UUID, UUID] | None
@@ -100,25 +136,26 @@ class Connection:
         """Give the client's frames one by one, answering those that come too fast or are malformed."""
         while True:
             text = await self._receive()
-            if not self._bucket.take(time.monotonic()):
-                await self._strike()
+            if not self._rate.take(time.monotonic()):
+                await self._strike(text)
                 continue
             try:
                 frame = adapter.validate_json(text)
             except ValidationError as error:
-                await self.refuse("validation_error", "; ".join(_complaint(each) for each in error.errors()[:3]))
+                await self.send(ErrorFrame(code="validation_error", detail=_complaints(error), **_names(text)))
                 continue
             yield frame
 
-    async def _strike(self) -> None:
-        self._strikes += 1
-        await self.refuse("rate_limited", f"At most {FRAMES_PER_SECOND} frames a second.")
-        if self._strikes >= STRIKES:
-            raise Hangup(Close.POLICY)
+    async def _strike(self, text: str) -> None:
+        detail = f"At most {FRAMES_PER_SECOND} frames a second. Send this one again after a second."
+        await self.send(ErrorFrame(code="rate_limited", detail=detail, **_names(text)))
+        if not self._strikes.take(time.monotonic()):
+            raise Hangup(TOO_FAST)
 
-    async def refuse(self, code: str, detail: str) -> None:
-        """Answer with an `error` frame."""
-        await self.send(ErrorFrame(code=code, detail=detail))
+    async def refuse(self, error: CremaError, *, frame: BaseModel | None = None) -> None:
+        """Answer with an `error` frame, which names the frame it is about."""
+        about = frame.model_dump(mode="json", include={"client_id", "conversation_id"}) if frame else {}
+        await self.send(ErrorFrame(code=error.code, detail=error.detail, **about))
 
     async def send(self, frame: BaseModel | str) -> None:
         """Send a frame, or the JSON of one."""
@@ -130,15 +167,21 @@ class Connection:
         await self._websocket.send_text(text)
         self._seat.busy_since = None
 
+    async def tell(self, feed: Feed[FrameT]) -> None:
+        """Send what a feed gives, until its seat is closing."""
+        async for frame in feed.frames(now=self.now()):
+            if frame is not None:
+                await self.send(frame)
+        raise Hangup(feed.seat.closing or SERVER_BUSY)
+
     async def hold(self, seat: Seat, *activities: Coroutine[Any, Any, None]) -> None:
-        """Do things side by side until the first ends, or the client has read nothing for too long."""
+        """Do things side by side until the first ends, or the seat has to be left, be it in the middle of sending."""
         self._seat = seat
-        await until_one_ends(self._hung(seat), *activities)
+        await until_one_ends(self._closed(seat), *activities)
 
     @staticmethod
-    async def _hung(seat: Seat) -> None:
-        await seat.hung.wait()
-        raise Hangup(Close.TRY_LATER)
+    async def _closed(seat: Seat) -> None:
+        raise Hangup(await seat.closed())
 
     async def _receive(self) -> str:
         message = await self._websocket.receive()
@@ -147,13 +190,32 @@ class Connection:
         return message.get("text") or ""  # a binary frame reads as an empty one, which no schema takes
 
 
-def _complaint(error: Any) -> str:
-    return ": ".join([*(str(part) for part in error["loc"][-1:]), error["msg"]])
+def _complaints(error: ValidationError) -> str:
+    return "; ".join(
+        ": ".join([*(str(part) for part in each["loc"][-1:]), each["msg"].removeprefix("Value error, ")])
+        for each in error.errors()[:3]
+    )
+
+
+def _invalid(error: ValidationError) -> Closing:
+    return Closing(Close.POLICY, f"validation_error: {_complaints(error)}")
+
+
+def _names(text: str) -> dict[str, str]:
+    """Read which message and conversation a frame is about, though the frame itself may be malformed."""
+    try:
+        frame = from_json(text)
+    except ValueError:
+        return {}
+    if not isinstance(frame, dict):
+        return {}
+    named = {name: frame.get(name) for name in ("client_id", "conversation_id")}
+    return {name: value for name, value in named.items() if isinstance(value, str) and len(value) <= MAX_NAME}
 
 
 async def serve(websocket: WebSocket, talk: Callable[[Connection], Awaitable[None]]) -> None:
-    """Refuse pages of other hosts with 403, accept, then talk until either side hangs up."""
-    if not _is_ours(websocket):
+    """Refuse pages of other hosts, and secrets in the address, with 403; accept; talk until either side hangs up."""
+    if not _is_ours(websocket) or SECRETS & {name.lower() for name in websocket.query_params}:
         await websocket.close()  # before accept: the handshake is answered with 403
         return
     await websocket.accept()
@@ -162,19 +224,17 @@ async def serve(websocket: WebSocket, talk: Callable[[Connection], Awaitable[Non
         try:
             await talk(connection)
         except Hangup as hangup:
-            await _close(websocket, hangup.code)
-        except TooManySocketsError as error:
-            await connection.refuse(error.code, error.detail)
-            await _close(websocket, Close.POLICY)
+            await _close(websocket, hangup.closing)
         except GONE as error:
             log.warning("socket_interrupted", error=type(error).__name__)
-            await _close(websocket, Close.TRY_LATER)
+            await _close(websocket, SERVER_BUSY)
 
 
-async def _close(websocket: WebSocket, code: Close) -> None:
+async def _close(websocket: WebSocket, closing: Closing) -> None:
+    reason = closing.reason.encode()[:MAX_REASON].decode(errors="ignore")
     with suppress(TimeoutError):  # a peer that reads nothing can't be told
         async with asyncio.timeout(CLOSE_SECONDS):
-            await websocket.close(code)
+            await websocket.close(closing.code, reason)
 
 
 def _is_ours(websocket: WebSocket) -> bool:

@@ -5,28 +5,22 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
-    BigInteger,
     CheckConstraint,
     ForeignKey,
     Index,
     SmallInteger,
     String,
-    Text,
     UniqueConstraint,
-    cast,
-    func,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from crema.db.base import Base, Created, Id, Money, Updated, fold, trigrams
+from crema.db.changes import ChangedIn
 from crema.orders.domain import Status
 from crema.shops.models import Shop
 
 _STATUSES = ", ".join(f"'{status}'" for status in Status)
-
-
-_TRANSACTION = cast(cast(func.pg_current_xact_id(), Text), BigInteger)
 
 
 class OrderNumberCounter(Base):
@@ -127,7 +121,7 @@ class Order(Base):
     hidden_from_customer_at: Mapped[datetime | None]
     created_at: Mapped[Created]
     updated_at: Mapped[Updated]
-    changed_in: Mapped[int] = mapped_column(BigInteger, server_default="0", default=_TRANSACTION, onupdate=_TRANSACTION)
+    changed_in: Mapped[ChangedIn]
 
     shop: Mapped[Shop] = relationship(lazy="raise")
     lines: Mapped[list[OrderLine]] = relationship(

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ColumnElement, Select, Text, and_, bindparam, cast, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload, selectinload
 
@@ -14,6 +14,7 @@ from crema.accounts import queries as accounts
 from crema.accounts.domain import Actor
 from crema.core.errors import NotFoundError
 from crema.core.page import Page
+from crema.db.changes import changed_since
 from crema.db.listing import (
     ChoiceField,
     InstantField,
@@ -195,16 +196,6 @@ async def list_ready_for_update(session: AsyncSession, *, limit: int) -> list[Or
     )
 
 
-async def get_position(session: AsyncSession) -> tuple[int, datetime]:
-    """Give the oldest transaction that may still commit, and the database's time.
-
-    What was written by those before it can be read from now on; what is yet to appear is of it or later ones.
-    """
-    oldest = func.pg_snapshot_xmin(func.pg_current_snapshot())
-    row = (await session.execute(select(cast(cast(oldest, Text), BigInteger), func.now()))).one()
-    return row[0], row[1]
-
-
 async def list_board(session: AsyncSession, *, actor: Actor, shop_id: UUID | None) -> list[Order]:
     """Give the orders in progress that the actor may see, oldest first."""
     statement = select(Order).where(visible_to(actor), Order.status.in_([*OPEN]), listed_for(actor))
@@ -217,12 +208,8 @@ async def list_changed(
     session: AsyncSession, *, actor: Actor, shop_id: UUID | None, since: int, limit: int
 ) -> list[Order]:
     """Give the orders that a transaction from `since` on wrote. Ids of a restored database's past don't count."""
-    next_one = func.pg_snapshot_xmax(func.pg_current_snapshot())
     statement = select(Order).where(
-        visible_to(actor),
-        Order.changed_in >= since,
-        Order.changed_in < cast(cast(next_one, Text), BigInteger),
-        Order.updated_at > func.now() - RECENT,
+        visible_to(actor), changed_since(Order.changed_in, since), Order.updated_at > func.now() - RECENT
     )
     if shop_id is not None:
         statement = statement.where(Order.shop_id == shop_id)

@@ -1,5 +1,7 @@
 """Orders live, over WebSocket and as server-sent events: the same frames, two ways to carry them."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated, Final
@@ -8,14 +10,14 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Query, Request, WebSocket
 from fastapi.responses import Response, StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
-from pydantic import TypeAdapter, ValidationError
-from starlette.types import Receive, Scope, Send
+from pydantic import TypeAdapter
+from starlette.types import Message, Receive, Scope, Send
 
 from crema.accounts.deps import Person
-from crema.live.domain import Close
+from crema.live.domain import Position
 from crema.live.schemas import AuthFrame, ErrorFrame, PingFrame, PongFrame
-from crema.live.socket import Connection, Hangup, serve, until_one_ends
-from crema.orders.hub import Feed, InvalidPositionError, Position
+from crema.live.socket import CLOSE_SECONDS, Connection, serve, until_one_ends
+from crema.orders.hub import OrderFeed
 from crema.orders.schemas import ChangedOrderFrame, FollowOrders, SnapshotFrame
 from crema.web.asyncapi import Channel
 from crema.web.clock import Now
@@ -43,18 +45,14 @@ CHANNELS: Final = (
 @sockets.websocket("/orders/live")
 async def follow_orders(websocket: WebSocket) -> None:
     """Follow one's own orders; staff follow their shops'. `?after=` a position, `?shop_id=` one shop."""
-    try:
-        wanted = FollowOrders.model_validate(dict(websocket.query_params))
-        position = Position.parse(wanted.after) if wanted.after else None
-    except (ValidationError, InvalidPositionError):
-        await websocket.close()
-        return
 
     async def talk(connection: Connection) -> None:
+        wanted = connection.query(FollowOrders)
+        position = connection.position(wanted.after)
         actor = await connection.authenticate()
-        feed = Feed(actor, hub=connection.hub, shop_id=wanted.shop_id, position=position)
+        feed = OrderFeed(actor, hub=connection.hub, shop_id=wanted.shop_id, position=position)
         async with feed.seated():
-            await connection.hold(feed.seat, _answer_pings(connection), _tell(connection, feed))
+            await connection.hold(feed.seat, _answer_pings(connection), connection.tell(feed))
 
     await serve(websocket, talk)
 
@@ -64,30 +62,35 @@ async def _answer_pings(connection: Connection) -> None:
         await connection.send(PongFrame())
 
 
-async def _tell(connection: Connection, feed: Feed) -> None:
-    async for frame in feed.frames(now=connection.now()):
-        if frame is not None:
-            await connection.send(frame)
-    raise Hangup(feed.seat.closing or Close.TRY_LATER)
-
-
 class FeedResponse(StreamingResponse):
     """A feed as server-sent events. It holds a seat as long as somebody reads."""
 
     media_type = "text/event-stream"
 
-    def __init__(self, feed: Feed, *, now: datetime) -> None:
+    def __init__(self, feed: OrderFeed, *, now: datetime) -> None:
         super().__init__(_events(feed, now=now), headers={"X-Accel-Buffering": "no"})
         self._feed = feed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until the reader goes away, or may read no more."""
         del scope
-        async with self._feed.seated():
-            await until_one_ends(self.stream_response(send), self.listen_for_disconnect(receive))
+        seat = self._feed.seat
+
+        async def send_timed(message: Message) -> None:
+            seat.busy_since = time.monotonic()
+            await send(message)
+            seat.busy_since = None
+
+        async def cut_off() -> None:
+            await seat.closed()
+            await asyncio.sleep(CLOSE_SECONDS)  # the stream ends by itself, unless nobody reads it
+
+        async with self._feed.seated(replaces=False):
+            sending = self.stream_response(send_timed)
+            await until_one_ends(sending, self.listen_for_disconnect(receive), cut_off())
 
 
-async def _events(feed: Feed, *, now: datetime) -> AsyncIterator[bytes]:
+async def _events(feed: OrderFeed, *, now: datetime) -> AsyncIterator[bytes]:
     yield format_sse_event(retry=RETRY_MILLISECONDS)
     async for frame in feed.frames(now=now):
         if frame is None:
@@ -120,10 +123,11 @@ async def stream_orders(
 ) -> FeedResponse:
     """One's own orders; for staff those of their shops. First a snapshot of those in progress, then each that changes.
 
-    The stream ends when the login does, or its rights change.
+    The stream ends when the login does, or the right to it. Other shops or rights bring a new snapshot. A sixth stream
+    or socket of a person is refused here; a sixth WebSocket takes the place of the oldest.
     """
     resumed = last_event_id or after
-    feed = Feed(
+    feed = OrderFeed(
         actor,
         hub=request.app.state.hub,
         shop_id=shop_id,

@@ -45,6 +45,23 @@ def may_see(actor: Actor, conversation: Owned) -> bool:
     return actor.serves_all_shops or is_theirs
 
 
+LIVE: Final = "chats"
+"""The topic of those who follow the queue. It makes nobody present in a conversation."""
+TOPIC: Final = "chat"
+"""The kind of topic that a conversation is."""
+
+
 def topic_of(conversation_id: UUID) -> str:
     """Name a conversation as a topic of events."""
-    return f"chat:{conversation_id}"
+    return f"{TOPIC}:{conversation_id}"
+
+
+def conversation_of(topic: str) -> UUID | None:
+    """Read which conversation a topic is of, if it is of one."""
+    kind, _, name = topic.partition(":")
+    return UUID(name) if kind == TOPIC else None
+
+
+def size_of(text: str) -> int:
+    """Count characters as everywhere: Unicode code points, a line's end as one."""
+    return len(text.replace("\r\n", "\n"))

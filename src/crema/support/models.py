@@ -9,6 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from crema.accounts.models import User
 from crema.db.base import Base, Created, Id, Updated, trigrams
+from crema.db.changes import ChangedIn
 from crema.support.domain import MAX_TEXT, Status
 
 _STATUSES = ", ".join(f"'{status}'" for status in Status)
@@ -19,6 +20,7 @@ class Conversation(Base):
 
     Its row is locked by whoever adds a message or reads, so `last_seq` and the counters are never behind.
     `waiting_since` is when the customer's oldest unanswered message came; answers up to `mailed_seq` were mailed.
+    `changed_in` is the id of the transaction that wrote it last: the live feed of conversations resumes by it.
     """
 
     __tablename__ = "conversations"
@@ -45,8 +47,10 @@ class Conversation(Base):
     last_message_at: Mapped[Created]
     created_at: Mapped[Created]
     updated_at: Mapped[Updated]
+    changed_in: Mapped[ChangedIn]
 
     customer: Mapped[User] = relationship(lazy="raise", foreign_keys=customer_id)
+    assignee: Mapped[User | None] = relationship(lazy="raise", foreign_keys=assigned_to_id)
 
 
 class Attachment(Base):
@@ -97,7 +101,10 @@ class Note(Base):
 
 
 class Message(Base):
-    """One message. `seq` counts from 1 without gaps; `client_id` is the sender's own name for it."""
+    """One message. `seq` counts from 1 without gaps; `client_id` is the sender's own name for it.
+
+    `changed_in` is the id of the transaction that wrote it.
+    """
 
     __tablename__ = "messages"
     __table_args__ = (
@@ -116,6 +123,7 @@ class Message(Base):
     text: Mapped[str]
     attachment_id: Mapped[UUID | None] = mapped_column(ForeignKey("attachments.id", ondelete="RESTRICT"), unique=True)
     created_at: Mapped[Created]
+    changed_in: Mapped[ChangedIn]
 
     writer: Mapped[User] = relationship(lazy="raise")
     attachment: Mapped[Attachment | None] = relationship(lazy="raise")
@@ -141,5 +149,7 @@ Index("ix_conversations_waiting_order_id", WAITING_ORDER, Conversation.id)
 Index("ix_conversations_last_message_at_id", Conversation.last_message_at, Conversation.id)
 Index("ix_conversations_created_at_id", Conversation.created_at, Conversation.id)
 Index("ix_conversations_updated_at_id", Conversation.updated_at, Conversation.id)
+Index("ix_conversations_changed_in", Conversation.changed_in)
+Index("ix_messages_changed_in", Message.changed_in)
 Index("ix_messages_created_at_id", Message.created_at, Message.id)
 trigrams("ix_messages_text_trgm", Message.text)

@@ -1,24 +1,26 @@
 """Every SELECT about conversations, and who sees which."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, exists, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import joinedload
+from sqlalchemy.orm import joinedload, selectinload
 
 from crema.accounts.domain import Actor
-from crema.accounts.models import RolePermission, User
+from crema.accounts.models import Role, RolePermission, User
 from crema.core.errors import NotFoundError
 from crema.core.page import Page
+from crema.db.changes import changed_since
 from crema.db.listing import (
     ChoiceField,
     InstantField,
     IntegerField,
     Listing,
     ListQuery,
+    TextField,
     UuidField,
     paginate,
 )
@@ -66,6 +68,20 @@ NOTES: Final = Listing(
     search={"text": Note.text},
     id_column=Note.id,
 )
+
+ASSIGNEES: Final = Listing(
+    fields={
+        "id": UuidField(User.id),
+        "name": TextField(User.name, nullable=True, example="Олег"),
+        "role": TextField(Role.name, example="support"),
+    },
+    sort={"name": TextField(func.coalesce(User.name, ""))},
+    default_sort="name",
+    search={"name": User.name},
+    id_column=User.id,
+)
+QUEUE_LIMIT: Final = 500
+RECENT: Final = timedelta(days=1)
 _WITH_AUTHOR: Final = (joinedload(Message.writer), joinedload(Message.attachment))
 
 
@@ -263,3 +279,41 @@ async def list_unmailed(session: AsyncSession, *, conversation: Conversation) ->
         .order_by(Message.seq)
     )
     return list(await session.scalars(statement))
+
+
+# The live feed of conversations.
+
+_WITH_NAMES: Final = (joinedload(Conversation.customer), joinedload(Conversation.assignee))
+
+
+async def list_queue(session: AsyncSession, *, actor: Actor, limit: int = QUEUE_LIMIT) -> list[Conversation]:
+    """Give the conversations the actor may see that are not resolved: those who wait first, the longest at the head."""
+    statement = select(Conversation).where(visible_to(actor), Conversation.status != Status.RESOLVED)
+    statement = statement.options(*_WITH_NAMES).order_by(WAITING_ORDER, Conversation.id).limit(limit)
+    return list(await session.scalars(statement, execution_options={"populate_existing": True}))
+
+
+async def list_changed_conversations(session: AsyncSession, *, since: int, limit: int) -> list[Conversation]:
+    """Give the conversations that a transaction from `since` on wrote, whoever may see them."""
+    statement = select(Conversation).where(changed_since(Conversation.changed_in, since))
+    statement = statement.options(*_WITH_NAMES).order_by(Conversation.changed_in, Conversation.id).limit(limit)
+    return list(await session.scalars(statement, execution_options={"populate_existing": True}))
+
+
+async def list_written_messages(session: AsyncSession, *, actor: Actor, since: int, limit: int) -> list[Message]:
+    """Give the messages that a transaction from `since` on wrote where the actor may see; by `seq` in each."""
+    statement = (
+        select(Message)
+        .join(Conversation, Conversation.id == Message.conversation_id)
+        .where(visible_to(actor), changed_since(Message.changed_in, since), Message.created_at > func.now() - RECENT)
+    )
+    statement = statement.options(*_WITH_AUTHOR).order_by(Message.conversation_id, Message.seq).limit(limit)
+    return list(await session.scalars(statement))
+
+
+async def list_assignees(session: AsyncSession, *, query: ListQuery) -> Page[User]:
+    """Page through the people who may answer customers, by `may_answer`'s rule."""
+    answers = exists().where(RolePermission.role_id == User.role_id, RolePermission.permission_code == SUPPORT)
+    statement = select(User).join(User.role).where(User.is_active, User.deleted_at.is_(None), answers)
+    statement = statement.options(selectinload(User.role), selectinload(User.staff_shops))
+    return await paginate(session, statement, query)

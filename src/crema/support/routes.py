@@ -14,8 +14,9 @@ from crema.live.schemas import TicketOut
 from crema.menu.deps import Media
 from crema.schemas import Input
 from crema.support import queries
-from crema.support.queries import CONVERSATIONS, MESSAGES, NOTES
+from crema.support.queries import ASSIGNEES, CONVERSATIONS, MESSAGES, NOTES
 from crema.support.schemas import (
+    AssigneeOut,
     AttachmentOut,
     ChangeConversation,
     ConversationOut,
@@ -69,6 +70,21 @@ async def list_chats(request: Request, response: Response, tx: Transaction, acto
     query = CONVERSATIONS.parse(request.query_params.multi_items(), permissions=actor.permissions)
     page = await queries.list_conversations(tx, actor=actor, query=query)
     return answer(request, response, page, ConversationOut.model_validate)
+
+
+@router.get(
+    "/chat/assignees",
+    summary="List those who may be assigned",
+    openapi_extra=listing_parameters(ASSIGNEES),
+    responses=refusals(401, 403, 422),
+)
+async def list_assignees(
+    request: Request, response: Response, tx: Transaction, actor: SupportStaff
+) -> PageOut[AssigneeOut]:
+    """The people who may answer customers, for `assigned_to`."""
+    query = ASSIGNEES.parse(request.query_params.multi_items(), permissions=actor.permissions)
+    page = await queries.list_assignees(tx, query=query)
+    return answer(request, response, page, AssigneeOut.model_validate)
 
 
 @router.get("/chat/{conversation_id}", summary="See a conversation", responses=refusals(401, 403, 404, 422))

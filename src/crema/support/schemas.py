@@ -1,15 +1,35 @@
 """JSON of the support chat."""
 
-from typing import Annotated, Literal, Self, TypeAlias
+from typing import Annotated, Final, Literal, Self, TypeAlias
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, TypeAdapter, model_validator
+from pydantic_core import PydanticKnownError
 
 from crema.live.schemas import PingFrame
 from crema.schemas import Input, Instant, Output, Text, VisibleText, partial
-from crema.support.domain import MAX_TEXT, Side, Status
+from crema.support.domain import MAX_TEXT, Side, Status, size_of
 
-MessageText = Annotated[Text, Field(max_length=MAX_TEXT, examples=["Где мой латте?"])]
+MAX_SEQ: Final = 2**31 - 1
+
+
+def _fits(value: object) -> object:
+    """Refuse a longer text as it was written; what it becomes in NFC is measured afterwards."""
+    if isinstance(value, str) and size_of(value.strip()) > MAX_TEXT:
+        raise PydanticKnownError("string_too_long", {"max_length": MAX_TEXT})
+    return value
+
+
+MessageText = Annotated[
+    Text,
+    BeforeValidator(_fits),
+    Field(
+        max_length=MAX_TEXT,
+        examples=["Где мой латте?"],
+        description=f"Up to {MAX_TEXT} characters after trimming. A character is a Unicode code point, here as on the"
+        " sockets: in JavaScript `[...text].length`, not `text.length`.",
+    ),
+]
 ClientId = Annotated[
     str,
     StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,64}$"),
@@ -64,7 +84,7 @@ class ReadMessages(Input):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"seq": 12}]})
 
-    seq: int = Field(strict=True, ge=0, le=2**31 - 1, examples=[12])
+    seq: int = Field(strict=True, ge=0, le=MAX_SEQ, examples=[12])
 
 
 class CustomerOut(Output):
@@ -152,8 +172,33 @@ class MessageFrame(_Content):
     client_id: ClientId
 
 
+def _digits(value: object) -> object:
+    """Take a number as it stands in an address; one past every `seq` is as good as the largest."""
+    if not (isinstance(value, str) and value.isascii() and value.isdecimal()):
+        raise ValueError("a number from 0 on")
+    return min(int(value[:10]), MAX_SEQ)
+
+
+class FollowChat(Input):
+    """The query of a conversation's WebSocket."""
+
+    after: Annotated[int, BeforeValidator(_digits), Field(ge=0, le=MAX_SEQ)] | None = Field(
+        None, description="Replay the messages after this `seq`; without it only new ones come."
+    )
+
+
+class FollowChats(Input):
+    """The query of the queue's WebSocket."""
+
+    after: str | None = Field(
+        None,
+        description="A position: replay the messages written since. The snapshot comes anyway.",
+        examples=["84213-1795428000"],
+    )
+
+
 class TypingFrame(Input):
-    """Tells the others that one is writing."""
+    """Tells the others that one is writing: for 5 seconds, so repeat it every 3 while it is true."""
 
     type: Literal["typing"]
 
@@ -191,7 +236,7 @@ class AckFrame(Output):
 
 
 class TypingOutFrame(Output):
-    """Someone else is writing."""
+    """Someone else is writing. Show it for 5 seconds; nothing tells that they stopped."""
 
     type: Literal["typing"] = "typing"
     user_id: UUID
@@ -230,3 +275,98 @@ class ConversationFrame(Output):
     id: UUID
     status: Status
     assigned_to: UUID | None
+
+
+class AnswerFrame(MessageFrame):
+    """Says something in a conversation of the queue; answered by `ack`."""
+
+    conversation_id: UUID
+
+
+class AnswerTypingFrame(TypingFrame):
+    """Tells the others in a conversation that one is writing: for 5 seconds, so repeat it every 3 while it is true."""
+
+    conversation_id: UUID
+
+
+class AnswerReadFrame(ReadFrame):
+    """Everything in a conversation up to `seq` was read."""
+
+    conversation_id: UUID
+
+
+QueueFrame: TypeAlias = AnswerFrame | AnswerTypingFrame | AnswerReadFrame | PingFrame
+QUEUE_FRAME: TypeAdapter[QueueFrame] = TypeAdapter(Annotated[QueueFrame, Field(discriminator="type")])
+
+_POSITION: Final = Field(description="Where to resume: `?after=`.", examples=["84213-1795428000"])
+
+
+class AssigneeOut(Output):
+    """Someone who may answer customers."""
+
+    id: UUID
+    name: str | None
+    role: str = Field(validation_alias="role_name", examples=["support"])
+    shop_ids: list[UUID] = Field(description="The shops they work for.")
+
+
+class QueuedConversationOut(ConversationOut):
+    """A conversation of the queue, with names, and who is connected to it but for oneself."""
+
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
+
+    assignee: CustomerOut | None
+    online: list[UUID] = Field(default_factory=list, description="People; the customer is one of them or not.")
+
+
+class QueueSnapshotFrame(Output):
+    """The conversations you may see that are not resolved, at most 500: who waits longest comes first.
+
+    Forget what you knew. It comes first at each connection, and again when your rights or shops change.
+    """
+
+    type: Literal["snapshot"] = "snapshot"
+    position: str = _POSITION
+    conversations: list[QueuedConversationOut]
+
+
+class QueuedConversationFrame(QueuedConversationOut):
+    """A conversation that is new to you or stands differently now, whole."""
+
+    type: Literal["conversation"] = "conversation"
+    position: str = _POSITION
+
+
+class RemovedFrame(Output):
+    """A conversation that you may not see any more: assigned to another, or of another shop."""
+
+    type: Literal["removed"] = "removed"
+    conversation_id: UUID
+    position: str = _POSITION
+
+
+class QueueMessageFrame(NewMessageFrame):
+    """A message of either side, one's own included, in the order of `seq` in each conversation.
+
+    After coming back one may come again: drop those whose `seq` you have.
+    """
+
+    position: str = _POSITION
+
+
+class QueueAckFrame(AckFrame):
+    """Your message is stored, under this `seq` of its conversation."""
+
+    conversation_id: UUID
+
+
+class QueueTypingFrame(TypingOutFrame):
+    """Someone else is writing in a conversation. Show it for 5 seconds; nothing tells that they stopped."""
+
+    conversation_id: UUID
+
+
+class QueuePresenceFrame(PresenceFrame):
+    """Someone else came to a conversation, or left it with their last socket."""
+
+    conversation_id: UUID

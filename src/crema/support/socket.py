@@ -1,35 +1,51 @@
 """The support chat over WebSocket. The frames are in `schemas`, what all sockets do alike in `live.socket`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 from fastapi import APIRouter, WebSocket
 from pydantic import BaseModel
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.core.errors import CremaError, NotFoundError
-from crema.live.domain import Close
+from crema.live.domain import NO_SUCH, NOT_ALLOWED, InvalidPositionError
 from crema.live.hub import Seat
 from crema.live.schemas import AuthFrame, ErrorFrame, PingFrame, PongFrame
 from crema.live.socket import Connection, Hangup, serve
 from crema.support import queries
-from crema.support.domain import Side, Status, topic_of
-from crema.support.hub import Room, Rooms, State
+from crema.support.domain import SUPPORT, Side, Status, topic_of
+from crema.support.hub import QueueFeed, Room, Rooms, State
 from crema.support.models import Conversation
 from crema.support.schemas import (
     CLIENT_FRAME,
+    QUEUE_FRAME,
     AckFrame,
+    AnswerFrame,
+    AnswerReadFrame,
+    AnswerTypingFrame,
     ChatFrame,
     ConversationFrame,
     ConversationOut,
+    FollowChat,
+    FollowChats,
     MessageFrame,
     NewMessageFrame,
     NoteFrame,
     OpenConversation,
     PresenceFrame,
+    QueueAckFrame,
+    QueuedConversationFrame,
+    QueueFrame,
+    QueueMessageFrame,
+    QueuePresenceFrame,
+    QueueSnapshotFrame,
+    QueueTypingFrame,
     ReadFrame,
     ReadyFrame,
     ReceiptFrame,
+    RemovedFrame,
     SendMessage,
     TypingFrame,
     TypingOutFrame,
@@ -39,15 +55,7 @@ from crema.web.asyncapi import Channel
 
 router = APIRouter()
 
-MAX_SEQ: Final = 2**31 - 1
-_QUERY: Final = {
-    "after": {
-        "type": "integer",
-        "minimum": 0,
-        "maximum": MAX_SEQ,
-        "description": "Replay the messages after this `seq`; without it only new ones come.",
-    }
-}
+_QUERY: Final = FollowChat.model_json_schema()["properties"]
 _RECEIVES: Final = (AuthFrame, MessageFrame, TypingFrame, ReadFrame, PingFrame)
 _SENDS: Final = (
     *(ReadyFrame, NewMessageFrame, AckFrame, TypingOutFrame, ReceiptFrame, PresenceFrame, ConversationFrame, NoteFrame),
@@ -73,6 +81,19 @@ CHANNELS: Final = (
         query=_QUERY,
         parameters={"conversation_id": "The conversation's id, from GET /chats."},
     ),
+    Channel(
+        name="chats",
+        address="/chats/live",
+        summary="The whole queue, for those who answer",
+        description="Needs support:write. Every conversation of one's shops or assigned to one, over one socket. It"
+        " makes nobody present in a conversation.",
+        receives=(AuthFrame, AnswerFrame, AnswerTypingFrame, AnswerReadFrame, PingFrame),
+        sends=(
+            *(QueueSnapshotFrame, QueuedConversationFrame, RemovedFrame, QueueMessageFrame, QueuePresenceFrame),
+            *(QueueTypingFrame, QueueAckFrame, ErrorFrame, PongFrame),
+        ),
+        query=FollowChats.model_json_schema()["properties"],
+    ),
 )
 
 
@@ -88,24 +109,76 @@ async def staff_chat(websocket: WebSocket, conversation_id: UUID) -> None:
     await _follow(websocket, conversation_id=conversation_id)
 
 
-async def _follow(websocket: WebSocket, *, conversation_id: UUID | None) -> None:
-    after = _position(websocket.query_params)
-    if after is None:
-        await websocket.close()
-        return
+@router.websocket("/chats/live")
+async def queue(websocket: WebSocket) -> None:
+    """Follow all conversations one may answer, and answer them. `?after=` a position replays messages."""
 
     async def talk(connection: Connection) -> None:
-        await Talk(connection, rooms=websocket.app.state.rooms).run(conversation_id=conversation_id, after=after)
+        position = connection.position(connection.query(FollowChats).after)
+        actor = await connection.authenticate()
+        if not actor.may(SUPPORT):
+            raise Hangup(NOT_ALLOWED)
+        feed = QueueFeed(actor, hub=connection.hub, position=position)
+        async with feed.seated():
+            await connection.hold(feed.seat, _read_queue(connection, feed.seat), connection.tell(feed))
 
     await serve(websocket, talk)
 
 
-def _position(parameters: Mapping[str, str]) -> int | None:
-    """Read `after`: -1 if absent, None if it or anything else there is wrong. A token has no place in a URL."""
-    given = parameters.get("after", "-1")
-    if set(parameters) - {"after"} or not (given == "-1" or (given.isdecimal() and given.isascii())):
-        return None
-    return min(int(given[:10]), MAX_SEQ)
+async def _read_queue(connection: Connection, seat: Seat) -> None:
+    async for frame in connection.frames(QUEUE_FRAME):
+        conversation_id = None if isinstance(frame, PingFrame) else frame.conversation_id
+        try:
+            reply = await _act(connection, seat, frame, conversation_id=conversation_id)
+        except CremaError as error:
+            await connection.refuse(error, frame=frame)
+            continue
+        if isinstance(reply, AckFrame) and conversation_id is not None:
+            reply = QueueAckFrame(**reply.model_dump(), conversation_id=conversation_id)
+        if reply is not None:
+            await connection.send(reply)
+
+
+async def _act(
+    connection: Connection, seat: Seat, frame: ChatFrame | QueueFrame, *, conversation_id: UUID | None
+) -> BaseModel | None:
+    """Do what a frame asks, in a transaction of its own; return the reply, to be sent after the commit."""
+    async with connection.hub.transaction() as session:
+        await connection.hub.check(session, [seat])
+        if seat.closing is not None:
+            raise Hangup(seat.closing)
+        if conversation_id is None or isinstance(frame, PingFrame):
+            return PongFrame()
+        return await _talk(session, seat, frame, conversation_id=conversation_id, now=connection.now())
+
+
+async def _talk(
+    session: AsyncSession,
+    seat: Seat,
+    frame: MessageFrame | TypingFrame | ReadFrame,
+    *,
+    conversation_id: UUID,
+    now: datetime,
+) -> BaseModel | None:
+    actor = seat.actor
+    match frame:
+        case MessageFrame():
+            wanted = SendMessage(**frame.model_dump(exclude={"type", "conversation_id"}))
+            sent, _ = await talking.send(session, conversation_id=conversation_id, actor=actor, wanted=wanted, now=now)
+            return AckFrame(client_id=sent.client_id, seq=sent.seq)
+        case ReadFrame():
+            await talking.read(session, conversation_id=conversation_id, actor=actor, seq=frame.seq, now=now)
+        case TypingFrame():
+            await talking.type_on(session, conversation_id=conversation_id, actor=actor)
+    return None
+
+
+async def _follow(websocket: WebSocket, *, conversation_id: UUID | None) -> None:
+    async def talk(connection: Connection) -> None:
+        after = connection.query(FollowChat).after
+        await Talk(connection, rooms=websocket.app.state.rooms).run(conversation_id=conversation_id, after=after)
+
+    await serve(websocket, talk)
 
 
 class Talk:
@@ -115,7 +188,7 @@ class Talk:
         self._connection = connection
         self._rooms = rooms
 
-    async def run(self, *, conversation_id: UUID | None, after: int) -> None:
+    async def run(self, *, conversation_id: UUID | None, after: int | None) -> None:
         """Authenticate, sit down, then talk until either side hangs up."""
         actor = await self._connection.authenticate()
         async with self._connection.hub.transaction() as session:
@@ -126,7 +199,7 @@ class Talk:
                 else:
                     conversation = await queries.get_conversation(session, conversation_id=conversation_id, actor=actor)
             except NotFoundError as error:
-                raise Hangup(Close.NOT_FOUND) from error
+                raise Hangup(NO_SUCH) from error
 
         seat = Seat(actor, topic_of(conversation.id))
         with self._rooms.entered(conversation, seat) as room:
@@ -134,7 +207,10 @@ class Talk:
                 ready = ConversationOut.model_validate(conversation)
                 await self._connection.send(ReadyFrame(conversation=ready, last_seq=ready.last_seq))
                 room.look()  # something may have come before the seat was taken
-                position = ready.last_seq if after < 0 else after
+                if after is not None and after > ready.last_seq:
+                    detail = "The conversation has no message with this number yet; what is new follows from its end."
+                    await self._connection.refuse(InvalidPositionError(detail))
+                position = ready.last_seq if after is None else min(after, ready.last_seq)
                 await self._connection.hold(
                     seat,
                     self._read(seat, conversation),
@@ -144,33 +220,14 @@ class Talk:
     async def _read(self, seat: Seat, conversation: Conversation) -> None:
         async for frame in self._connection.frames(CLIENT_FRAME):
             try:
-                await self._act(seat, conversation, frame)
+                reply = await _act(self._connection, seat, frame, conversation_id=conversation.id)
             except NotFoundError as error:
-                raise Hangup(Close.FORBIDDEN) from error
+                raise Hangup(NOT_ALLOWED) from error
             except CremaError as error:
-                await self._connection.refuse(error.code, error.detail)
-
-    async def _act(self, seat: Seat, conversation: Conversation, frame: ChatFrame) -> None:
-        """Do what a frame asks, in a transaction of its own; tell the sender after the commit."""
-        reply: BaseModel | None = None
-        actor, chat, now = seat.actor, conversation.id, self._connection.now()
-        async with self._connection.hub.transaction() as session:
-            await self._connection.hub.check(session, [seat])
-            if seat.closing is not None:
-                raise Hangup(seat.closing)
-            match frame:
-                case MessageFrame():
-                    wanted = SendMessage(**frame.model_dump(exclude={"type"}))
-                    sent, _ = await talking.send(session, conversation_id=chat, actor=actor, wanted=wanted, now=now)
-                    reply = AckFrame(client_id=sent.client_id, seq=sent.seq)
-                case ReadFrame():
-                    await talking.read(session, conversation_id=chat, actor=actor, seq=frame.seq, now=now)
-                case TypingFrame():
-                    await talking.type_on(session, conversation_id=chat, actor=actor)
-                case PingFrame():
-                    reply = PongFrame()
-        if reply is not None:
-            await self._connection.send(reply)
+                await self._connection.refuse(error, frame=frame)
+                continue
+            if reply is not None:
+                await self._connection.send(reply)
 
     async def _pump(self, seat: Seat, room: Room, *, told: State, position: int) -> None:
         while True:

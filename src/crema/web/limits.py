@@ -5,6 +5,7 @@ lets requests through: it must not take the shop down with it. Throttles of logi
 """
 
 import math
+import os
 import time
 from typing import Final
 
@@ -29,6 +30,10 @@ MAX_PARAMETERS: Final = 100
 MAX_HEADERS: Final = 100
 MAX_HEADER_BYTES: Final = 16 * 1024
 """Bytes of all header names and values together."""
+COUNTED: Final = frozenset({"http", "websocket"})
+"""A socket's handshake is a request, too."""
+DENIAL: Final = "websocket.http.response"
+"""The extension of ASGI by which a handshake is answered with a document."""
 
 
 class TooManyParametersError(InvalidError):
@@ -92,7 +97,7 @@ class Throttle:
         self._limiter = SlidingWindowCounterRateLimiter(storage)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith("/health/"):
+        if scope["type"] not in COUNTED or scope["path"].startswith("/health/"):
             await self.app(scope, receive, send)
             return
         client = network_of(scope["client"][0] if scope["client"] else "", ipv4_prefix=32)
@@ -105,7 +110,11 @@ class Throttle:
         if is_allowed:
             await self.app(scope, receive, send)
             return
-        answer = problem.from_error(Request(scope), TooManyError(retry_after=seconds))
+        if scope["type"] == "websocket" and DENIAL not in scope.get("extensions", {}):
+            await send({"type": "websocket.close"})
+            return
+        scope.setdefault("state", {}).setdefault("request_id", os.urandom(16).hex())  # handshakes have none
+        answer = problem.from_error(Request({**scope, "type": "http"}), TooManyError(retry_after=seconds))
         await answer(scope, receive, send)
 
     async def _seconds(self, client: str) -> int:

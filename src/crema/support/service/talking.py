@@ -60,6 +60,8 @@ async def open_own(session: AsyncSession, *, actor: Actor, wanted: OpenConversat
         conversation.order_id = None
         conversation.updated_at = now
     await session.flush()
+    if wanted.order_id is not None or wanted.shop_id is not None:
+        events.publish(session, topics=[topic_of(conversation.id)])  # another shop's staff see it now
     return conversation
 
 

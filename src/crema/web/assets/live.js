@@ -26,6 +26,8 @@ async function call(path, body, token) {
 
 let chat;
 
+addEventListener("focus", () => chat?.state === "replaced" && chat.connect());
+
 at("connect").addEventListener("submit", async (event) => {
   event.preventDefault();
   chat?.close();
@@ -38,6 +40,7 @@ at("connect").addEventListener("submit", async (event) => {
       ticket: async () => (await call("/chat/ticket", undefined, token)).ticket,
       onFrame: (frame) => log("in", frame),
       onState: (state) => (at("state").textContent = state),
+      onRefused: ({ text, detail }) => log("in", `Not sent: ${text} (${detail})`),
     });
     chat.connect();
   } catch (error) {

@@ -1,0 +1,34 @@
+"""Which transaction wrote a row last: what live feeds resume by.
+
+A time or a counter would pass over what begins first and commits last. A position is the oldest transaction that was
+open when somebody read: whatever commits later has an id from there on.
+"""
+
+from datetime import datetime
+from typing import Annotated, Final
+
+from sqlalchemy import BigInteger, ColumnElement, Text, cast, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute, mapped_column
+
+_TRANSACTION: Final = cast(cast(func.pg_current_xact_id(), Text), BigInteger)
+
+ChangedIn = Annotated[int, mapped_column(BigInteger, server_default="0", default=_TRANSACTION, onupdate=_TRANSACTION)]
+"""The id of the transaction that wrote the row last."""
+
+
+async def get_position(session: AsyncSession) -> tuple[int, datetime]:
+    """Return the oldest transaction that may still commit, and the database's time.
+
+    Everything that older transactions wrote can be read already; what appears later was written by this one or a
+    later one. Call it before the statements whose results the position stands for.
+    """
+    oldest = func.pg_snapshot_xmin(func.pg_current_snapshot())
+    row = (await session.execute(select(cast(cast(oldest, Text), BigInteger), func.now()))).one()
+    return row[0], row[1]
+
+
+def changed_since(column: InstrumentedAttribute[int], transaction: int) -> ColumnElement[bool]:
+    """Limit to rows written by `transaction` or a later one. Ids of a restored database's past don't count."""
+    next_one = func.pg_snapshot_xmax(func.pg_current_snapshot())
+    return (column >= transaction) & (column < cast(cast(next_one, Text), BigInteger))
