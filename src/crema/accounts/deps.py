@@ -1,6 +1,6 @@
 """Who is asking, as types: a route's signature says what it demands."""
 
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Annotated, Any, Final
 
 import structlog
@@ -13,6 +13,7 @@ from crema.accounts.schemas import Mode, Refresh, SignedInOut, TokensOut
 from crema.accounts.service.codes import Codes
 from crema.accounts.service.logins import EmailNotVerifiedError, Logins, Tokens
 from crema.accounts.service.passwords import Passwords
+from crema.accounts.service.people import BeforeDeletion
 from crema.accounts.service.registration import Origin
 from crema.accounts.service.tokens import InvalidTokenError
 from crema.core.errors import ForbiddenError, UnauthenticatedError
@@ -107,6 +108,12 @@ async def _logins(request: Request) -> Logins:
     return logins
 
 
+async def _before_deletion(request: Request) -> Sequence[BeforeDeletion]:
+    before: Sequence[BeforeDeletion] = request.app.state.before_deletion
+    return before
+
+
+DeletionSteps = Annotated[Sequence[BeforeDeletion], Depends(_before_deletion)]
 RequestOrigin = Annotated[Origin, Depends(_origin)]
 PasswordHashing = Annotated[Passwords, Depends(_passwords, scope="function")]
 OneTimeCodes = Annotated[Codes, Depends(_codes)]

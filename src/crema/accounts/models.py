@@ -77,7 +77,8 @@ class User(Base):
     """A person. Deleted ones stay as a tombstone without personal data, because their orders stay.
 
     Until verified, name, phone and password are the latest attempt's; verification writes those of the
-    attempt whose code was entered.
+    attempt whose code was entered. What a deleted person wrote is erased some time after `deleted_at`; `erased_at` is
+    when that was done.
     """
 
     __tablename__ = "users"
@@ -99,6 +100,7 @@ class User(Base):
     is_active: Mapped[bool] = mapped_column(server_default="true")
     verified_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
+    erased_at: Mapped[datetime | None]
     created_at: Mapped[Created]
     updated_at: Mapped[Updated]
 
@@ -135,6 +137,11 @@ class User(Base):
 
 Index("uq_users_email_lower", func.lower(User.email), unique=True)
 Index("ix_users_unverified", User.created_at, User.id, postgresql_where=User.verified_at.is_(None))
+Index(
+    "ix_users_to_erase",
+    User.deleted_at,
+    postgresql_where=User.deleted_at.is_not(None) & User.erased_at.is_(None),
+)
 Index("ix_users_role_id_id", User.role_id, User.id)
 Index("ix_users_is_active", User.is_active, User.created_at, User.id)
 Index("ix_users_created_at_id", User.created_at, User.id)

@@ -10,13 +10,18 @@ from sqlalchemy import (
     ARRAY,
     ColumnElement,
     Select,
+    SQLColumnExpression,
     Uuid,
+    and_,
     any_,
     bindparam,
     cast,
+    exists,
     func,
     literal,
     literal_column,
+    not_,
+    or_,
     select,
     tuple_,
 )
@@ -145,6 +150,24 @@ def _actor(row: asyncpg.Record) -> Actor:
     )
 
 
+def may(permission: str) -> ColumnElement[bool]:
+    """Limit to people who can log in and whose role has this permission."""
+    allows = exists().where(RolePermission.role_id == User.role_id, RolePermission.permission_code == permission)
+    return and_(User.is_active, User.deleted_at.is_(None), User.verified_at.is_not(None), allows)
+
+
+def serves(shop_id: SQLColumnExpression[UUID | None]) -> ColumnElement[bool]:
+    """Limit to people of a shop, and those who serve the whole chain. `Actor.serves` says the same of who is asking."""
+    is_admin = exists().where(Role.id == User.role_id, Role.name == ADMIN)
+    is_tied = exists().where(StaffShop.user_id == User.id)
+    moves_orders = exists().where(
+        RolePermission.role_id == User.role_id, RolePermission.permission_code == "orders:write"
+    )
+    answers = exists().where(RolePermission.role_id == User.role_id, RolePermission.permission_code == "support:write")
+    works_there = exists().where(StaffShop.user_id == User.id, StaffShop.shop_id == shop_id).correlate_except(StaffShop)
+    return or_(works_there, is_admin, and_(answers, not_(moves_orders), not_(is_tied)))
+
+
 _FIRST, _LAST = (cast(literal(UUID(int=number)), Uuid) for number in (0, 2**128 - 1))
 _MOST_ADMINS: Final[ColumnElement[int]] = literal_column("100")
 
@@ -193,8 +216,12 @@ async def get_user(session: AsyncSession, user_id: UUID) -> User:
 
 
 async def find_user_for_update(session: AsyncSession, user_id: UUID) -> User | None:
-    """Lock a person until the transaction ends, then load them whole, over what was loaded before."""
-    await session.execute(select(User.id).where(User.id == user_id).with_for_update())
+    """Lock a person until the transaction ends, then load them whole, over what was loaded before.
+
+    The lock lets rows that point to the person be inserted: who sends a message holds their conversation and then
+    looks at the author's row, whose deletion waits for the conversation.
+    """
+    await session.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
     return await find_user(session, user_id)
 
 
@@ -204,6 +231,12 @@ async def get_user_for_update(session: AsyncSession, user_id: UUID) -> User:
     if user is None:
         raise NotFoundError
     return user
+
+
+async def lock_against_deletion(session: AsyncSession, user_id: UUID) -> bool:
+    """Keep a person from being deleted until the transaction ends; False if they are, or never were."""
+    there = select(User.id).where(User.id == user_id, User.deleted_at.is_(None)).with_for_update(read=True)
+    return await session.scalar(there) is not None
 
 
 async def find_user_by_email(session: AsyncSession, email: str) -> User | None:
@@ -218,7 +251,7 @@ async def lock_admins(session: AsyncSession) -> list[UUID]:
         .join(Role, Role.id == User.role_id)
         .where(Role.name == ADMIN, User.is_active, User.verified_at.is_not(None), User.deleted_at.is_(None))
         .order_by(User.id)
-        .with_for_update(of=User)
+        .with_for_update(of=User, key_share=True)
     )
     return list(await session.scalars(admins))
 

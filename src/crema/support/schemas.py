@@ -16,6 +16,8 @@ ClientId = Annotated[
     Field(examples=["01a2074f-26f7"], description="Your name for the message: sending it again stores nothing twice."),
 ]
 
+Seq = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1, examples=[12])]
+
 
 class OpenConversation(Input):
     """What the conversation is about, if anything: an order of one's own, or a shop."""
@@ -28,16 +30,39 @@ class OpenConversation(Input):
     order_id: UUID | None = None
 
 
+class WriteFirst(Input):
+    """A first message to a customer; `order_id` is what it is about."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"customer_id": "019aaf5e-7c00-7a3b-8f61-2d9c41e0b7a5", "text": "Вы забыли у нас зонт."}]
+        }
+    )
+
+    customer_id: UUID
+    order_id: UUID | None = Field(None, description="An order of the customer's that you can see.")
+    text: MessageText = Field(min_length=1)
+
+
 class _Change(Input):
     status: Status
     assigned_to: UUID | None
+    seen_seq: Seq = Field(
+        description="With `resolved`: the last message you have seen. Without it, what you have read."
+    )
 
 
 @partial
 class ChangeConversation(_Change):
     """`assigned_to` null gives it back to the queue."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "resolved"}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "resolved", "seen_seq": 12}]})
+
+    @model_validator(mode="after")
+    def _sees_what_it_resolves(self) -> Self:
+        if "seen_seq" in self.model_fields_set and self.status != Status.RESOLVED:
+            raise ValueError("send seen_seq together with the status resolved")
+        return self
 
 
 class _Content(Input):
@@ -64,7 +89,7 @@ class ReadMessages(Input):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"seq": 12}]})
 
-    seq: int = Field(strict=True, ge=0, le=2**31 - 1, examples=[12])
+    seq: Seq
 
 
 class CustomerOut(Output):
@@ -82,7 +107,7 @@ class ConversationOut(Output):
     shop_id: UUID | None
     order_id: UUID | None
     status: Status
-    assigned_to: UUID | None = Field(validation_alias="assigned_to_id")
+    assigned_to: UUID | None = Field(description="Who takes care of it, as long as they may answer customers.")
     waiting_since: Instant | None = Field(description="When the oldest message without an answer came.")
     last_seq: int
     customer_read_seq: int
