@@ -77,6 +77,7 @@ def make_jobs(duties: Duties) -> App:
 
     _add_errands(jobs, duties)
     _add_schedules(jobs, duties)
+    _add_erasure(jobs, duties)
     return jobs
 
 
@@ -107,13 +108,6 @@ def _add_schedules(jobs: App, duties: Duties) -> None:
                 deleted = await cleanup.delete_unverified(session, older_than=duties.unverified_ttl, now=now)
         async with duties.sessions.begin() as session:
             await cleanup.prune(session, now=now)
-
-    @jobs.periodic(cron="15 * * * *")
-    @jobs.task(name="accounts.erase", queue=HOUSEKEEPING, queueing_lock="accounts.erase")
-    async def erase_deleted(timestamp: int) -> None:
-        del timestamp
-        while await _erase_somebody(duties, now=datetime.now(UTC)):
-            pass
 
     @jobs.periodic(cron="*/5 * * * *")
     @jobs.task(name="orders.expire", queue=HOUSEKEEPING)
@@ -158,6 +152,17 @@ def _add_schedules(jobs: App, duties: Duties) -> None:
         for job in await jobs.job_manager.get_stalled_jobs():
             log.warning("job_rescued", job_id=job.id, task=job.task_name)
             await jobs.job_manager.retry_job(job)
+
+
+def _add_erasure(jobs: App, duties: Duties) -> None:
+    """Add the erasure of what deleted people wrote."""
+
+    @jobs.periodic(cron="15 * * * *")
+    @jobs.task(name="accounts.erase", queue=HOUSEKEEPING, queueing_lock="accounts.erase")
+    async def erase_deleted(timestamp: int) -> None:
+        del timestamp
+        while await _erase_somebody(duties, now=datetime.now(UTC)):
+            pass
 
 
 async def _erase_somebody(duties: Duties, *, now: datetime) -> bool:

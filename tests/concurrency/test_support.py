@@ -1,4 +1,7 @@
-"""Many messages at once: numbers without gaps, nothing twice. The twins take the guards off and must fail."""
+"""Many messages at once: numbers without gaps, nothing twice, nobody past their limits.
+
+The twins take the guards off and must fail.
+"""
 
 import asyncio
 from typing import Any
@@ -11,10 +14,17 @@ from sqlalchemy import select, text
 from crema.db.session import Sessions
 from crema.support import queries
 from crema.support.models import Conversation, Message
+from crema.support.service import limits
 from fixtures.app import clients
 from fixtures.people import make_person
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take as many requests a second as come."""
+    monkeypatch.setattr(limits, "REQUESTS_A_SECOND", 10_000)
 
 
 async def send_side_by_side(app: FastAPI, *, messages: int, tries: int) -> list[int]:
@@ -41,7 +51,7 @@ async def stored(sessions: Sessions) -> list[tuple[int, str]]:
 
 
 async def test_w7_each_message_is_stored_once_and_numbered_without_gaps(
-    own_app: FastAPI, own_sessions: Sessions
+    own_app: FastAPI, own_sessions: Sessions, unhurried: None
 ) -> None:
     statuses = await send_side_by_side(own_app, messages=20, tries=3)
 
@@ -53,7 +63,7 @@ async def test_w7_each_message_is_stored_once_and_numbered_without_gaps(
 
 
 async def test_w7_without_lock_and_key_the_same_messages_are_stored_twice(
-    own_app: FastAPI, own_sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+    own_app: FastAPI, own_sessions: Sessions, monkeypatch: pytest.MonkeyPatch, unhurried: None
 ) -> None:
     locked = queries.get_conversation
 
@@ -63,8 +73,8 @@ async def test_w7_without_lock_and_key_the_same_messages_are_stored_twice(
 
     monkeypatch.setattr(queries, "get_conversation", unlocked)
     async with own_sessions.begin() as session:
-        for column in ("client_id", "seq"):
-            await session.execute(text(f"ALTER TABLE messages DROP CONSTRAINT uq_messages_conversation_id_{column}"))
+        for columns in ("author_id_client_id", "seq"):
+            await session.execute(text(f"ALTER TABLE messages DROP CONSTRAINT uq_messages_conversation_id_{columns}"))
 
     await send_side_by_side(own_app, messages=20, tries=3)
 

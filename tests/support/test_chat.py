@@ -83,7 +83,7 @@ async def test_a_new_message_of_the_customer_reopens(customer: httpx2.AsyncClien
     chat = await open_chat(customer)
     await say(customer, chat, "Спасибо")
 
-    resolved = await support.patch(f"/chat/{chat['id']}", json={"status": "resolved"})
+    resolved = await support.patch(f"/chat/{chat['id']}", json={"status": "resolved", "seen_seq": 1})
     await say(support, chat, "Приходите ещё")
     still = await look(support, chat)
     await say(customer, chat, "Забыл спросить")
@@ -229,6 +229,19 @@ async def test_bad_messages_are_refused_and_change_nothing(customer: httpx2.Asyn
 
     assert refused.status_code == 422
     assert (await look(customer, chat))["last_seq"] == 0
+
+
+async def test_a_client_id_is_its_author_s_own(customer: httpx2.AsyncClient, support: httpx2.AsyncClient) -> None:
+    """Tried: staff used `m1`, then the customer: 409."""
+    chat = await open_chat(customer)
+
+    answers = [
+        await client.post(f"/chat/{chat['id']}/messages", json={"text": text, "client_id": "m1"})
+        for client, text in ((support, "Здравствуйте"), (customer, "Привет"), (support, "Здравствуйте"))
+    ]
+
+    assert [answer.status_code for answer in answers] == [201, 201, 200]
+    assert answers[2].json() == answers[0].json()
 
 
 async def test_f1_a_customer_can_t_filter_by_customer(customer: httpx2.AsyncClient) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
+from uuid import uuid4
 
 import httpx2
 import pytest
@@ -12,6 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from crema.accounts.models import Role, Session, User
 from crema.support.models import Conversation, Message
+from factories.orders import make_shop
 from fixtures.live import Town, chatting, open_socket
 from fixtures.people import PersonMade
 
@@ -322,9 +324,11 @@ async def test_w4_a_message_after_the_revocation_is_not_stored(town: Town) -> No
 async def test_a5_staff_whose_shop_it_is_no_more_are_put_out_at_the_next_message(town: Town) -> None:
     anna, support = await town.person(), await town.person("support")
     chat = await own_chat(town, anna)
-    manager = await town.person("manager")
+    shop = await make_shop(town.sessions, slug=uuid4().hex)
+    manager = await town.person("manager", shop_ids=(shop,))
     async with town.sessions.begin() as session:
-        await session.execute(update(Conversation).values(assigned_to_id=manager.id).where(Conversation.id == chat))
+        assigned = {"assigned_to_id": manager.id, "assigned_shop_id": shop}
+        await session.execute(update(Conversation).values(**assigned).where(Conversation.id == chat))
 
     async with chatting(town.servers[0], manager, chat) as staff, chatting(town.servers[1], support, chat) as other:
         async with town.sessions.begin() as session:

@@ -129,7 +129,7 @@ async def change_user(
     "/user/{user_id}", status_code=204, summary="Delete a person", responses=refusals(401, 403, 404, 409, 422)
 )
 async def delete_user(
-    user_id: UUID, tx: Transaction, actor: Person, now: Now, before: DeletionSteps, force: Force = False
+    user_id: UUID, tx: Transaction, actor: Person, now: Now, before: DeletionSteps, *, force: Force = False
 ) -> None:
     """Name, addresses, password and cart are erased at once; orders stay, nameless.
 

@@ -156,7 +156,7 @@ async def _change_address(session: AsyncSession, *, user: User, email: str, code
     await propose_address(session, user=user, new_email=email, codes=codes, now=now)
 
 
-async def delete_user(  # noqa: PLR0913 - a deletion has this many parts
+async def delete_user(
     session: AsyncSession,
     *,
     actor: Actor,
@@ -167,7 +167,7 @@ async def delete_user(  # noqa: PLR0913 - a deletion has this many parts
 ) -> None:
     """Erase a person's name, addresses, password and cart, and end their logins, once every `before` has agreed.
 
-    The row stays, empty, because orders point to it. What the person wrote is erased later: see `cleanup.find_to_erase`.
+    The row stays, empty, because orders point to it. What the person wrote is erased later, by the worker.
     An unverified person never ordered anything and goes without a trace.
     """
     await get_visible(session, actor=actor, user_id=user_id)

@@ -21,7 +21,7 @@ class TooManyAttemptsError(TooManyError):
     title = "Too many attempts."
 
 
-async def count(  # noqa: PLR0913 - a limit has this many parts
+async def count(
     session: AsyncSession, *, key: str, limit: int, window: timedelta, now: datetime, cost: int = 1
 ) -> None:
     """Count one try, or what it costs; raise TooManyAttemptsError past the limit, until the window ends.

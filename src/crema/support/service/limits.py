@@ -9,6 +9,7 @@ from crema.accounts.domain import Actor
 from crema.accounts.service import throttle
 from crema.accounts.service.throttle import TooManyAttemptsError
 from crema.core.errors import TooManyError
+from crema.db.session import keep
 from crema.live.domain import FRAMES_PER_SECOND
 
 REQUESTS_A_SECOND: Final = FRAMES_PER_SECOND
@@ -34,12 +35,16 @@ class ChatQuotaExceededError(TooManyError):
 
 
 async def count_request(session: AsyncSession, *, actor: Actor, now: datetime) -> None:
-    """Count one request; raise RateLimitedError past REQUESTS_A_SECOND."""
+    """Count one request; raise RateLimitedError past REQUESTS_A_SECOND.
+
+    Commits the count at once: a crowd of requests is refused without waiting for what the first of them does.
+    """
     key = f"chat-requests:{actor.user_id}"
     try:
         await throttle.count(session, key=key, limit=REQUESTS_A_SECOND, window=_SECOND, now=now)
     except TooManyAttemptsError as error:
         raise RateLimitedError(retry_after=error.retry_after) from error
+    await keep(session)
 
 
 async def count_bytes(session: AsyncSession, *, actor: Actor, size: int, now: datetime) -> None:
