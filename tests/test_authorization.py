@@ -117,6 +117,7 @@ class World:
             "PATCH /order/{order_id}": {"status": "accepted"},
             "POST /order/{order_id}/cancel": {},
             "POST /chat": {},
+            "POST /chats": {"customer_id": str(self.ids["user_id"]), "text": "Вы забыли у нас зонт."},
             "PATCH /chat/{conversation_id}": {"status": "pending"},
             "POST /chat/{conversation_id}/messages": {"text": "Где мой латте?"},
             "POST /chat/{conversation_id}/read": {"seq": 1},
@@ -126,6 +127,8 @@ class World:
             return {"data": {"username": "new@example.com", "password": "oat milk please"}}
         if route == "POST /product/{product_id}/images":
             return {"files": {"file": ("latte.png", png(), "image/png")}}
+        if route == "DELETE /user/{user_id}":
+            return {"params": {"force": "true"}}  # an order of theirs is in progress
         if route == "POST /chat/{conversation_id}/attachments":
             return {"files": {"file": ("receipt.pdf", b"%PDF-1.7\n", "application/pdf")}}
         return {"json": bodies[route]} if route in bodies else {}

@@ -5,14 +5,11 @@ The first column is a conversation that isn't resolved, the second one that is.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import httpx2
 import pytest
-from fastapi import FastAPI
 from sqlalchemy import func
 
 from crema.db.base import new_id
@@ -23,8 +20,6 @@ from fixtures.app import Clock
 from fixtures.people import LogIn
 
 pytestmark = pytest.mark.anyio
-
-DOCUMENT = Path(__file__).parents[2] / "docs/conversations.md"
 
 
 @dataclass
@@ -376,9 +371,8 @@ async def test_the_customer_is_deleted_and_leaves_the_queue(chat: Chat, status: 
     assert now["customer"] == {"id": str(chat.anna.person.id), "name": None}
     assert await chat.listed(waiting_since__isnull="false") == 0
     assert (await chat.anna.get(chat.path)).status_code == 401
-    assert [message["text"] for message in (await ok(chat.olga.get(f"{chat.path}/messages")))["items"]][0] == (
-        "Вы здесь?"
-    ), "the staff read it until it is erased"
+    kept = (await ok(chat.olga.get(f"{chat.path}/messages")))["items"]
+    assert kept[0]["text"] == "Вы здесь?", "the staff read it until it is erased"
 
 
 async def test_nothing_is_added_to_what_a_deleted_customer_left(chat: Chat) -> None:
@@ -438,9 +432,7 @@ async def test_staff_write_first_into_what_is_resolved_and_wait_for_the_customer
     assert (answer.status_code, answer.json()["status"]) == (201, "pending")
 
 
-async def test_staff_write_first_where_there_is_no_conversation(
-    chat: Chat, other_customer: httpx2.AsyncClient
-) -> None:
+async def test_staff_write_first_where_there_is_no_conversation(chat: Chat, other_customer: httpx2.AsyncClient) -> None:
     answer = await first(chat.support, other_customer)
     again = await first(chat.admin, other_customer)
 
