@@ -147,6 +147,19 @@ async def test_the_queue_shows_who_waits_longest_first(
     assert waiting["total"] == 2
 
 
+async def test_the_queue_shows_what_was_said_last(customer: httpx2.AsyncClient, support: httpx2.AsyncClient) -> None:
+    """Tried: a support person's queue: no word of what was said last."""
+    chat = await open_chat(customer)
+    before = (await support.get("/chats")).json()["items"][0]["last_message"]
+    await say(customer, chat, "Раз")
+    said = await say(support, chat, "ы" * 500)
+
+    after = (await support.get("/chats")).json()["items"][0]["last_message"]
+
+    assert before is None
+    assert after == {"text": "ы" * 120, "author": said["author"], "created_at": said["created_at"]}
+
+
 async def test_history_goes_on_after_the_last_one_seen(customer: httpx2.AsyncClient) -> None:
     chat = await open_chat(customer)
     for text in ("Раз", "Два ёлки", "Три"):

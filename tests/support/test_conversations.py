@@ -6,18 +6,20 @@ The first column is a conversation that isn't resolved, the second one that is.
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx2
 import pytest
-from sqlalchemy import func
+from sqlalchemy import func, update
 
+from crema.accounts.models import User
 from crema.db.base import new_id
 from crema.db.session import Sessions
 from crema.live.models import SeatTaken, ServerProcess
 from factories.orders import make_shop, make_simple_product, place
 from fixtures.app import Clock
-from fixtures.people import LogIn
+from fixtures.live import Town, chatting
+from fixtures.people import LogIn, PersonMade
 
 pytestmark = pytest.mark.anyio
 
@@ -335,6 +337,46 @@ async def test_a5_a_note_is_the_author_s_shop_s_wherever_they_were_assigned_from
 
     assert await chat.notes(chat.pavel) == await chat.notes(chat.admin) == ["Мы её знаем."]
     assert await chat.notes(chat.olga) == []
+
+
+async def test_a5_sockets_of_who_answered_stay_when_the_customer_turns_to_another_shop(town: Town) -> None:
+    near, far = [await make_shop(town.sessions, slug=uuid4().hex) for _ in range(2)]
+    anna = await town.person()
+    answers, only_reads = [await town.person("manager", shop_ids=(near,)) for _ in range(2)]
+    async with httpx2.AsyncClient(base_url=town.servers[0].url, headers=bearer(anna)) as client:
+        chat = (await ok(client.post("/chat", json={"shop_id": str(near)})))["id"]
+        async with (
+            chatting(town.servers[0], answers, chat) as stays,
+            chatting(town.servers[1], only_reads, chat) as leaves,
+        ):
+            await stays.say("Здравствуйте")
+            await leaves.expect("message", seq=1)
+            await ok(client.post("/chat", json={"shop_id": str(far)}))
+
+            assert await leaves.closed() == 4403
+            await ok(client.post(f"/chat/{chat}/messages", json={"text": "Вы здесь?"}), 201)
+            await stays.expect("message", seq=2)
+
+
+async def test_sockets_hear_with_the_next_message_that_an_assignee_who_may_not_answer_is_none(town: Town) -> None:
+    near = await make_shop(town.sessions, slug=uuid4().hex)
+    anna, support = await town.person(), await town.person("support")
+    manager = await town.person("manager", shop_ids=(near,))
+    async with httpx2.AsyncClient(base_url=town.servers[0].url) as client:
+        chat = (await ok(client.post("/chat", headers=bearer(anna), json={"shop_id": str(near)})))["id"]
+        async with chatting(town.servers[1], support, chat) as staff:
+            body = {"assigned_to": str(manager.id)}
+            await ok(client.patch(f"/chat/{chat}", headers=bearer(support), json=body))
+            await staff.expect("conversation", assigned_to=str(manager.id))
+            async with town.sessions.begin() as session:
+                await session.execute(update(User).where(User.id == manager.id).values(is_active=False))
+            await ok(client.post(f"/chat/{chat}/messages", headers=bearer(anna), json={"text": "Вы здесь?"}), 201)
+
+            await staff.expect("conversation", assigned_to=None)
+
+
+def bearer(person: PersonMade) -> dict[str, str]:
+    return {"Authorization": f"Bearer {person.token}"}
 
 
 # The customer is blocked, or deletes their account.

@@ -78,6 +78,12 @@ class Conversation(Base):
 
     customer: Mapped[User] = relationship(lazy="raise", foreign_keys=customer_id)
     answerers: Mapped[list["Answerer"]] = relationship(lazy="raise", viewonly=True)
+    last_message: Mapped["Message | None"] = relationship(
+        lazy="raise",
+        viewonly=True,
+        uselist=False,
+        primaryjoin="and_(Message.conversation_id == Conversation.id, foreign(Message.seq) == Conversation.last_seq)",
+    )
 
 
 class Answerer(Base):

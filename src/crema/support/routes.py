@@ -20,6 +20,7 @@ from crema.support.schemas import (
     AttachmentOut,
     ChangeConversation,
     ConversationOut,
+    ListedConversationOut,
     MessageOut,
     NoteOut,
     OpenConversation,
@@ -66,11 +67,13 @@ async def issue_ticket(tx: Transaction, actor: Person, now: Now) -> TicketOut:
     openapi_extra=listing_parameters(CONVERSATIONS),
     responses=refusals(401, 403, 422),
 )
-async def list_chats(request: Request, response: Response, tx: Transaction, actor: Person) -> PageOut[ConversationOut]:
+async def list_chats(
+    request: Request, response: Response, tx: Transaction, actor: Person
+) -> PageOut[ListedConversationOut]:
     """One's own; for those who answer, those of their shops. `sort=waiting_since`: who waits longest comes first."""
     query = CONVERSATIONS.parse(request.query_params.multi_items(), permissions=actor.permissions)
     page = await queries.list_conversations(tx, actor=actor, query=query)
-    return answer(request, response, page, ConversationOut.model_validate)
+    return answer(request, response, page, ListedConversationOut.model_validate)
 
 
 @router.post(

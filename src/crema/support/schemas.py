@@ -1,9 +1,9 @@
 """JSON of the support chat."""
 
-from typing import Annotated, Literal, Self, TypeAlias
+from typing import Annotated, Final, Literal, Self, TypeAlias
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, TypeAdapter, model_validator
 
 from crema.live.schemas import PingFrame
 from crema.schemas import Input, Instant, Output, Text, partial
@@ -16,6 +16,7 @@ ClientId = Annotated[
     Field(examples=["01a2074f-26f7"], description="Your name for the message: sending it again stores nothing twice."),
 ]
 
+SHOWN_OF_LAST: Final = 120
 Seq = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1, examples=[12])]
 
 
@@ -125,6 +126,22 @@ class AuthorOut(Output):
     id: UUID
     name: str | None
     role: str
+
+
+class LastMessageOut(Output):
+    """What was said last, by either side; without a text it is an attachment."""
+
+    author: AuthorOut
+    text: Annotated[str, BeforeValidator(lambda text: text[:SHOWN_OF_LAST])] = Field(
+        description=f"Its first {SHOWN_OF_LAST} characters."
+    )
+    created_at: Instant
+
+
+class ListedConversationOut(ConversationOut):
+    """A conversation in the queue."""
+
+    last_message: LastMessageOut | None
 
 
 class AttachmentOut(Output):
