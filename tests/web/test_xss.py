@@ -41,8 +41,10 @@ async def good(awaited: Any) -> dict[str, Any]:
 
 async def patient(client: httpx2.AsyncClient, path: str, **body: Any) -> dict[str, Any]:
     """Write to the chat, as often as a person may."""
-    while (response := await client.post(path, **body)).status_code == 429:
+    response = await client.post(path, **body)
+    if response.status_code == 429:
         await asyncio.sleep(int(response.headers["retry-after"]))
+        response = await client.post(path, **body)
     assert response.status_code == 201, response.text
     made: dict[str, Any] = response.json()
     return made
