@@ -40,7 +40,7 @@ def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def send_side_by_side(app: FastAPI, *, messages: int, tries: int) -> list[int]:
-    """Send each message `tries` times over all at once; give the statuses."""
+    """Send each message `tries` times over all at once, no more than there are connections; give the statuses."""
     person = await make_person(app, email="anna@example.com")
     async with clients(app, *[person.token] * 8) as opened:
         chat = (await opened[0].post("/chat", json={})).json()["id"]
@@ -65,11 +65,11 @@ async def stored(sessions: Sessions) -> list[tuple[int, str]]:
 async def test_w7_each_message_is_stored_once_and_numbered_without_gaps(
     own_app: FastAPI, own_sessions: Sessions, unhurried: None
 ) -> None:
-    statuses = await send_side_by_side(own_app, messages=20, tries=3)
+    statuses = await send_side_by_side(own_app, messages=20, tries=2)
 
     rows = await stored(own_sessions)
     assert statuses.count(201) == 20
-    assert statuses.count(200) == 40
+    assert statuses.count(200) == 20
     assert [seq for seq, _ in rows] == list(range(1, 21))
     assert len({client_id for _, client_id in rows}) == 20
 
@@ -88,7 +88,7 @@ async def test_w7_without_lock_and_key_the_same_messages_are_stored_twice(
         for columns in ("author_id_client_id", "seq"):
             await session.execute(text(f"ALTER TABLE messages DROP CONSTRAINT uq_messages_conversation_id_{columns}"))
 
-    await send_side_by_side(own_app, messages=20, tries=3)
+    await send_side_by_side(own_app, messages=20, tries=2)
 
     rows = await stored(own_sessions)
     assert len({client_id for _, client_id in rows}) < len(rows) or [seq for seq, _ in rows] != [*range(1, 21)]
