@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -252,12 +253,14 @@ async def compare_fan_out(town: Town) -> list[str]:
     """Interleave the rounds of all three."""
     server = town.servers[0]
     staff = [await town.person("support") for _ in range(SOCKETS // 5)]
+    writers = cycle(
+        [(await town.person("support")).token for _ in range(MESSAGES // 5)]
+    )  # each may write five a second
     chat = await chat_of(server, await town.person())
     crema, default, bare = FanOut(), FanOut(), FanOut()
     with peer(PEER) as (default_pid, default_port), peer(BARE) as (bare_pid, bare_port):
-        headers = {"Authorization": f"Bearer {staff[0].token}"}
         async with (
-            httpx2.AsyncClient(base_url=server.url, headers=headers) as client,
+            httpx2.AsyncClient(base_url=server.url) as client,
             readers(server.url, f"/chat/{chat}", [person.token for person in staff for _ in range(5)]) as ours,
             readers(f"http://127.0.0.1:{default_port}", "/", [None] * SOCKETS) as theirs,
             readers(f"http://127.0.0.1:{bare_port}", "/", [None] * SOCKETS) as bares,
@@ -265,7 +268,8 @@ async def compare_fan_out(town: Town) -> list[str]:
             async with connect(f"ws://127.0.0.1:{bare_port}/") as sender:
 
                 async def say_ours(text: str, _: str) -> None:
-                    answer = await client.post(f"/chat/{chat}/messages", json={"text": text})
+                    headers = {"Authorization": f"Bearer {next(writers)}"}
+                    answer = await client.post(f"/chat/{chat}/messages", json={"text": text}, headers=headers)
                     assert answer.status_code == 201, answer.text
 
                 async def say_theirs(_: str, frame: str) -> None:

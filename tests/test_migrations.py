@@ -163,3 +163,65 @@ def test_who_serves_the_whole_chain_still_does_and_nobody_else(server_url: str) 
         if "shops:all" in effective_permissions(role, permissions, is_tied=is_tied)
     }
     assert serving == {("admin", False), ("admin", True), ("support", False), ("answers", False)}
+
+
+def test_conversations_keep_what_they_hold_and_learn_whose_it_is(server_url: str) -> None:
+    """Notes become their shop's, assignees their shop's staff, and customers deleted before leave the queue."""
+    url = create_database(server_url, name := f"crema_old_{uuid4().hex[:8]}")
+    config = schema.alembic_config()
+    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0008_documents_as_bytes")
+    engine.dispose()
+    near, far, anna, boris, olga, pavel = (uuid4() for _ in range(6))
+    with psycopg.connect(url, autocommit=True) as connection:
+        for shop in (near, far):
+            connection.execute(
+                "INSERT INTO shops (id, slug, name, address, timezone) VALUES (%s, %s, 'x', 'x', 'Europe/Moscow')",
+                (shop, str(shop)[:8]),
+            )
+        for person in (anna, boris, olga, pavel):
+            connection.execute(
+                "INSERT INTO users (id, email, role_id, verified_at) SELECT %s, %s, id, now() FROM roles"
+                " WHERE name = 'manager'",
+                (person, f"{person}@example.com"),
+            )
+        connection.execute("UPDATE users SET email = NULL, deleted_at = now() WHERE id = %s", (boris,))
+        for person, shop in ((olga, far), (olga, near), (pavel, far)):
+            connection.execute("INSERT INTO staff_shops VALUES (%s, %s)", (person, shop))
+        for customer, assignee in ((anna, olga), (boris, pavel)):
+            connection.execute(
+                "INSERT INTO conversations (id, customer_id, shop_id, assigned_to_id, last_seq, waiting_since)"
+                " VALUES (%s, %s, %s, %s, 2, now())",
+                (customer, customer, near, assignee),
+            )
+            connection.execute(
+                "INSERT INTO notes (id, conversation_id, author_id, author_role, text)"
+                " VALUES (%s, %s, %s, 'manager', 'x')",
+                (uuid4(), customer, assignee),
+            )
+        for seq, author in enumerate((anna, olga), start=1):
+            connection.execute(
+                "INSERT INTO messages (id, conversation_id, seq, client_id, author_id, author_role, is_from_customer,"
+                " text) VALUES (%s, %s, %s, %s, %s, 'x', %s, 'x')",
+                (uuid4(), anna, seq, f"m{seq}", author, author == anna),
+            )
+
+    schema.upgrade(url)
+
+    with psycopg.connect(url) as connection:
+        conversations = connection.execute(
+            "SELECT customer_id, assigned_to_id, assigned_shop_id, status, waiting_since IS NULL,"
+            " customer_left_at IS NULL FROM conversations ORDER BY customer_id = %s DESC",
+            (anna,),
+        ).fetchall()
+        notes = connection.execute("SELECT DISTINCT shop_id FROM notes").fetchall()
+        messages = connection.execute("SELECT count(*) FROM messages").fetchone()
+    drop_database(server_url, name)
+    assert conversations == [
+        (anna, olga, near, "open", False, True),
+        (boris, None, None, "resolved", True, False),
+    ]
+    assert notes == [(near,)]
+    assert messages == (2,)

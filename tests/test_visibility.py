@@ -16,10 +16,12 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import update
+from sqlalchemy.orm.attributes import set_committed_value
 
 from crema.accounts import queries as accounts
 from crema.accounts.domain import BUILTIN_ROLES, PERMISSIONS, Actor
 from crema.accounts.models import Role, RolePermission
+from crema.db.base import new_id
 from crema.db.session import Sessions
 from crema.menu.models import Product
 from crema.orders import domain as orders_domain
@@ -28,7 +30,7 @@ from crema.orders.models import Order
 from crema.orders.schemas import SnapshotFrame
 from crema.shops.models import Shop
 from crema.support import domain as support_domain
-from crema.support.models import Conversation
+from crema.support.models import Answerer, Conversation
 from factories.orders import make_shop, make_simple_product, place
 from fixtures.app import connect
 from fixtures.people import PersonMade, make_person
@@ -61,6 +63,8 @@ class Something:
     owner: UUID
     shop: UUID | None
     assigned_to: UUID | None = None
+    assigned_shop: UUID | None = None
+    answerers: tuple[tuple[UUID, UUID], ...] = ()
     is_hidden: bool = False
 
 
@@ -88,7 +92,10 @@ class Model:
     def sees_chat(self, who: Somebody, chat: Something) -> bool:
         if chat.owner == who.id:
             return True
-        return "support:write" in who.granted and (chat.assigned_to == who.id or self.serves(who, chat.shop))
+        is_assigned = chat.assigned_to == who.id and chat.assigned_shop in who.ties
+        has_answered = any(person == who.id and shop in who.ties for person, shop in chat.answerers)
+        works_on_it = is_assigned or has_answered or self.serves(who, chat.shop)
+        return "support:write" in who.granted and works_on_it
 
 
 async def make_chain(app: FastAPI, sessions: Sessions, seed: int) -> Model:
@@ -125,11 +132,33 @@ async def make_chain(app: FastAPI, sessions: Sessions, seed: int) -> Model:
         for owner in random.sample(model.people, 5):
             shop_id = random.choice([*shops, None])
             assigned = random.choice([*model.people, None, None])
-            chat = Conversation(customer_id=owner.id, shop_id=shop_id, assigned_to_id=assigned.id if assigned else None)
-            session.add(chat)
+            something = Something(
+                new_id(),
+                owner.id,
+                shop_id,
+                assigned.id if assigned else None,
+                random.choice([*shops, None]) if assigned else None,
+                tuple((who.id, random.choice(shops)) for who in random.sample(model.people, 3)),
+            )
+            session.add(conversation_of(something))
             await session.flush()
-            model.chats.append(Something(chat.id, owner.id, shop_id, assigned.id if assigned else None))
+            session.add_all(answerers_of(something))
+            model.chats.append(something)
     return model
+
+
+def conversation_of(chat: Something) -> Conversation:
+    return Conversation(
+        id=chat.id,
+        customer_id=chat.owner,
+        shop_id=chat.shop,
+        assigned_to_id=chat.assigned_to,
+        assigned_shop_id=chat.assigned_shop,
+    )
+
+
+def answerers_of(chat: Something) -> list[Answerer]:
+    return [Answerer(conversation_id=chat.id, user_id=person, shop_id=shop) for person, shop in chat.answerers]
 
 
 def ids(things: Iterable[Something]) -> set[str]:
@@ -238,7 +267,8 @@ async def test_a3_a5_sockets_hear_and_follow_by_the_same_rule(app: FastAPI, sess
                 assert bool(topics_for(actor, shop_id=None) & told) == model.sees_order(who, order)
                 assert bool(topics_for(actor, shop_id=order.shop) & told) == model.sees_order(who, order)
             for chat in model.chats:
-                conversation = Conversation(customer_id=chat.owner, shop_id=chat.shop, assigned_to_id=chat.assigned_to)
+                conversation = conversation_of(chat)
+                set_committed_value(conversation, "answerers", answerers_of(chat))
                 assert support_domain.may_see(actor, conversation) == model.sees_chat(who, chat)
 
 

@@ -35,6 +35,7 @@ from crema.notifications.service.rendering import Stationery
 from crema.notifications.service.senders import ConsoleSender, SmtpSender
 from crema.orders import routes as orders
 from crema.orders import socket as orders_live
+from crema.orders.service import closing
 from crema.orders.service.placing import Rules
 from crema.settings import Settings
 from crema.shops import routes as shops
@@ -42,6 +43,7 @@ from crema.shops.domain import Chain
 from crema.support import routes as support
 from crema.support import socket as support_socket
 from crema.support.hub import Rooms
+from crema.support.service import leaving
 from crema.web import asyncapi, browser, direct, docs, health, limits, openapi, problem, routing, security_txt
 from crema.web.context import RequestContext
 from crema.worker import Duties
@@ -208,6 +210,7 @@ def hand_out(app: FastAPI, settings: Settings, sessions: Sessions | None) -> Non
         access_tokens=app.state.access_tokens,
         tries_per_network=settings.login_tries_per_network,
     )
+    app.state.before_deletion = (closing.close_orders, leaving.close_conversation)
     app.state.cookies = browser.Cookies(
         key=_derived(secret, "csrf tokens"),
         is_secure=settings.is_production or settings.links_to.startswith("https:"),
@@ -257,6 +260,7 @@ def _duties(settings: Settings, sessions: Sessions) -> Duties:
         stationery=_stationery(settings),
         media=open_media(settings),
         unverified_ttl=settings.unverified_ttl,
+        erase_after=settings.erase_after,
         chat_url=settings.chat_url or settings.links_to,
     )
 

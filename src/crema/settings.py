@@ -132,6 +132,11 @@ class Settings(BaseSettings):
     unverified_ttl: Duration = Field(
         timedelta(hours=48), gt=timedelta(0), description="Unverified people older than this are deleted."
     )
+    erase_after: Duration = Field(
+        timedelta(days=30),
+        ge=timedelta(0),
+        description="What deleted people wrote, in the chat with its files and in orders, is erased so long after.",
+    )
     access_ttl: Duration = Field(timedelta(minutes=10), gt=timedelta(0), description="Life of an access token.")
     refresh_ttl: Duration = Field(timedelta(days=30), gt=timedelta(0), description="Life of a login.")
     metrics_networks: Networks = Field(

@@ -7,7 +7,7 @@ worker left behind is taken up by another.
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -28,8 +28,9 @@ from crema.menu.service.images import sweep_media
 from crema.notifications.service import DELIVER, QUEUE, delivery
 from crema.notifications.service.rendering import Stationery
 from crema.notifications.service.senders import Sender
-from crema.orders.service import moving
-from crema.support.service import attachments, letters
+from crema.orders.service import closing, moving
+from crema.support import queries as chats
+from crema.support.service import attachments, leaving, letters
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +54,7 @@ class Duties:
     stationery: Stationery
     media: ObjectStore
     unverified_ttl: timedelta
+    erase_after: timedelta
     chat_url: str
 
 
@@ -75,6 +77,7 @@ def make_jobs(duties: Duties) -> App:
 
     _add_errands(jobs, duties)
     _add_schedules(jobs, duties)
+    _add_erasure(jobs, duties)
     return jobs
 
 
@@ -149,6 +152,36 @@ def _add_schedules(jobs: App, duties: Duties) -> None:
         for job in await jobs.job_manager.get_stalled_jobs():
             log.warning("job_rescued", job_id=job.id, task=job.task_name)
             await jobs.job_manager.retry_job(job)
+
+
+def _add_erasure(jobs: App, duties: Duties) -> None:
+    """Add the erasure of what deleted people wrote."""
+
+    @jobs.periodic(cron="15 * * * *")
+    @jobs.task(name="accounts.erase", queue=HOUSEKEEPING, queueing_lock="accounts.erase")
+    async def erase_deleted(timestamp: int) -> None:
+        del timestamp
+        while await _erase_somebody(duties, now=datetime.now(UTC)):
+            pass
+
+
+async def _erase_somebody(duties: Duties, *, now: datetime) -> bool:
+    """Erase what one deleted person wrote, whose time has come; False if there is nobody.
+
+    Files go first: while they can't be deleted the rows stay, and the next run tries again.
+    """
+    async with duties.sessions.begin() as session:
+        user_id = await cleanup.find_to_erase(session, deleted_before=now - duties.erase_after)
+        if user_id is None:
+            return False
+        for key in await chats.list_files_of(session, customer_id=user_id):
+            with suppress(FileNotFoundError):
+                await duties.media.delete_async(key)
+        await leaving.erase(session, user_id=user_id)
+        await closing.erase(session, user_id=user_id)
+        await cleanup.finish_erasing(session, user_id=user_id, now=now)
+    log.info("deleted_person_erased", user_id=str(user_id))
+    return True
 
 
 async def run(duties: Duties, **options: Any) -> None:

@@ -12,8 +12,8 @@ from crema.cart.models import Cart
 from crema.db.idempotency import IdempotencyRecord
 from crema.db.session import Sessions
 from crema.orders.models import Order
-from factories.orders import make_shop, make_simple_product
-from factories.people import authenticate, bearer, last_code, register, sign_in, verify
+from factories.orders import make_shop, make_simple_product, place
+from factories.people import authenticate, bearer, last_code, mails_to, register, sign_in, verify
 from fixtures.people import LogIn
 
 pytestmark = pytest.mark.anyio
@@ -40,7 +40,7 @@ async def test_erases_what_is_personal_and_keeps_the_orders(
     )
     await client.post("/cart", json=product | {"note": "для Анны"})
 
-    answer = await client.delete(f"/user/{user_id}")
+    answer = await client.delete(f"/user/{user_id}", params={"force": "true"})
 
     assert (answer.status_code, answer.content) == (204, b"")
     columns = (User.email, User.name, User.phone, User.password_hash)
@@ -117,6 +117,51 @@ async def test_staff_leave_their_shops_and_their_role(
 
     assert await count(session, StaffShop) == 0
     assert (await admin.delete(f"/role/{role['id']}")).status_code == 204
+
+
+async def open_orders(
+    customer: httpx2.AsyncClient, admin: httpx2.AsyncClient, sessions: Sessions, *statuses: str
+) -> list[dict[str, Any]]:
+    """Place an order for each of these statuses, and move it there."""
+    product, shop = await make_simple_product(sessions), str(await make_shop(sessions))
+    placed = []
+    for status in statuses:
+        order = await place(customer, product, shop_id=shop)
+        for step in ("accepted", "preparing", "ready", "completed"):
+            if order["status"] == status:
+                break
+            order = (await admin.patch(f"/order/{order['id']}", json={"status": step})).json()
+        placed.append(order)
+    return placed
+
+
+async def test_orders_in_progress_refuse_the_deletion_and_are_listed(
+    customer: httpx2.AsyncClient, admin: httpx2.AsyncClient, sessions: Sessions
+) -> None:
+    """Tried: account deleted with open orders: they stay `placed`, without a word."""
+    placed, _ = await open_orders(customer, admin, sessions, "placed", "completed")
+
+    for client in (customer, admin):
+        refused = await client.delete(f"/user/{customer.person.id}")
+        assert (refused.status_code, refused.json()["code"]) == (409, "open_orders")
+        assert refused.json()["orders"] == [
+            {"id": placed["id"], "number": placed["number"], "status": "placed", "shop_id": placed["shop"]["id"]}
+        ]
+    assert (await customer.get("/me")).json()["name"] == "Анна", "a refusal changes nothing"
+
+
+async def test_with_force_orders_in_progress_are_cancelled_and_everybody_is_told(
+    customer: httpx2.AsyncClient, admin: httpx2.AsyncClient, sessions: Sessions, session: AsyncSession
+) -> None:
+    orders = await open_orders(customer, admin, sessions, "placed", "accepted", "preparing", "ready", "completed")
+
+    assert (await customer.delete(f"/user/{customer.person.id}", params={"force": "true"})).status_code == 204
+
+    seen = [(await admin.get(f"/order/{order['id']}")).json() for order in orders]
+    assert [order["status"] for order in seen] == ["cancelled"] * 3 + ["expired", "completed"]
+    assert [order["history"][-1]["reason"] for order in seen[:4]] == ["The account was deleted."] * 4
+    cancelled = await mails_to(session, "anna@example.com", "order_cancelled")
+    assert {mail.context["number"] for mail in cancelled} == {order["number"] for order in orders[:3]}
 
 
 async def test_a7_the_last_administrator_stays(admin: httpx2.AsyncClient, log_in: LogIn) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import Select, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
-from crema.accounts.domain import PERMISSIONS
+from crema.accounts.domain import BUILTIN_ROLES, PERMISSIONS, Actor
 from crema.accounts.models import Role, User
 from crema.accounts.queries import ROLES, USERS
 from crema.db.listing import Listing, paginate
@@ -21,7 +21,7 @@ from crema.orders.queries import ORDERS
 from crema.shops.models import Shop
 from crema.shops.queries import SHOPS
 from crema.support.models import Conversation, Message
-from crema.support.queries import CONVERSATIONS, MESSAGES
+from crema.support.queries import CONVERSATIONS, MESSAGES, visible_to
 
 pytestmark = pytest.mark.anyio
 
@@ -46,6 +46,7 @@ FILL = (
        FROM numbers""",
     """INSERT INTO shops (id, slug, name, address, timezone, is_active, created_at, updated_at)
        SELECT id, 'slug-' || n, name, about, 'Zone/' || few, most, moment, moment FROM numbers""",
+    "INSERT INTO staff_shops (user_id, shop_id) SELECT id, id FROM numbers",
     """INSERT INTO orders (id, number, business_date, status, shop_id, user_id, pickup_at, ready_estimate_at, comment,
                            payment_status, subtotal, total, currency, created_at, updated_at)
        SELECT id, 'A-' || n, moment, CASE WHEN most THEN 'completed' ELSE 'placed' END, id, id, moment, moment, about,
@@ -60,7 +61,7 @@ FILL = (
 )
 TABLES = (
     "products, categories, product_categories, modifier_groups, ingredients, roles, users, shops, orders, "
-    "conversations, messages"
+    "conversations, messages, staff_shops"
 )
 LISTS: dict[str, tuple[Listing, Select[Any]]] = {
     "products": (PRODUCTS, select(Product).where(Product.archived_at.is_(None))),
@@ -208,3 +209,18 @@ async def test_f5_every_search_has_its_index(crowded: AsyncConnection) -> None:
     plans |= {(name, "slug"): await plan(crowded, name, {"slug__icontains": "latte"}) for name in SLUGGED}
 
     assert {where: found for where, found in plans.items() if not is_looked_up(found, where[1])} == {}
+
+
+async def test_what_staff_of_a_shop_may_follow_is_found_by_index(
+    crowded: AsyncConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    me = UUID(int=7)
+    manager = Actor(me, me, "manager", permissions=BUILTIN_ROLES["manager"][1], shop_ids=frozenset({me}))
+    monkeypatch.setitem(LISTS, "conversations", (CONVERSATIONS, select(Conversation).where(visible_to(manager))))
+
+    plans = [
+        await plan(crowded, "conversations", parameters)
+        for parameters in ({}, {"sort": "waiting_since"}, {"sort": "waiting_since", "assigned_to__isnull": "true"})
+    ]
+
+    assert [found for found in plans if "BitmapOr" not in found or "Seq Scan on conversations" in found] == []

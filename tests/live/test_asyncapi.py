@@ -82,6 +82,7 @@ async def test_what_is_said_in_a_chat_is_what_the_document_says(town: Town, docu
 async def test_what_is_said_in_the_queue_is_what_the_document_says(town: Town, document: dict[str, Any]) -> None:
     shop_id, other_id = [await make_shop(town.sessions, slug=uuid4().hex[:8]) for _ in range(2)]
     anna, manager = await town.person(name="Анна"), await town.person("manager", shop_ids=(shop_id,))
+    boris = await town.person(name="Борис")
     said: list[dict[str, Any]] = []
 
     async def say(socket: Socket, type_: str, **fields: Any) -> None:
@@ -108,7 +109,10 @@ async def test_what_is_said_in_the_queue_is_what_the_document_says(town: Town, d
             await queue.expect("pong")
             await queue.send("nonsense")
             await queue.expect("error")
-            await client.post("/chat", json={"shop_id": str(other_id)})
+            async with httpx2.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {boris.token}"}) as his:
+                await his.post("/chat", json={"shop_id": str(shop_id)})
+                await queue.expect("conversation", shop_id=str(shop_id), status="open")
+                await his.post("/chat", json={"shop_id": str(other_id)})
             await queue.expect("removed")
 
     heard = check(frames_of(document, "chats", "send"), queue.seen)

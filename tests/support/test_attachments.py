@@ -123,8 +123,11 @@ async def test_u2_what_is_no_picture_and_no_pdf_is_refused(
         assert not list(await session.scalars(select(Attachment)))
 
 
-async def test_ten_uploads_may_wait(customer: httpx2.AsyncClient, chat: str) -> None:
-    statuses = [(await upload(customer, chat, PDF)).status_code for _ in range(attachments.MAX_UNSENT)]
+async def test_ten_uploads_may_wait(customer: httpx2.AsyncClient, chat: str, clock: Clock) -> None:
+    statuses = []
+    for _ in range(attachments.MAX_UNSENT):
+        statuses.append((await upload(customer, chat, PDF)).status_code)
+        clock.advance(seconds=1)
     refused = await upload(customer, chat, PDF)
 
     assert set(statuses) == {201}

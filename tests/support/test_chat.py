@@ -83,7 +83,7 @@ async def test_a_new_message_of_the_customer_reopens(customer: httpx2.AsyncClien
     chat = await open_chat(customer)
     await say(customer, chat, "Спасибо")
 
-    resolved = await support.patch(f"/chat/{chat['id']}", json={"status": "resolved"})
+    resolved = await support.patch(f"/chat/{chat['id']}", json={"status": "resolved", "seen_seq": 1})
     await say(support, chat, "Приходите ещё")
     still = await look(support, chat)
     await say(customer, chat, "Забыл спросить")
@@ -145,6 +145,19 @@ async def test_the_queue_shows_who_waits_longest_first(
 
     assert [each["customer"]["name"] for each in queue["items"]] == ["boris", "vera", "anna"]
     assert waiting["total"] == 2
+
+
+async def test_the_queue_shows_what_was_said_last(customer: httpx2.AsyncClient, support: httpx2.AsyncClient) -> None:
+    """Tried: a support person's queue: no word of what was said last."""
+    chat = await open_chat(customer)
+    before = (await support.get("/chats")).json()["items"][0]["last_message"]
+    await say(customer, chat, "Раз")
+    said = await say(support, chat, "ы" * 500)
+
+    after = (await support.get("/chats")).json()["items"][0]["last_message"]
+
+    assert before is None
+    assert after == {"text": "ы" * 120, "author": said["author"], "created_at": said["created_at"]}
 
 
 async def test_history_goes_on_after_the_last_one_seen(customer: httpx2.AsyncClient) -> None:
@@ -229,6 +242,19 @@ async def test_bad_messages_are_refused_and_change_nothing(customer: httpx2.Asyn
 
     assert refused.status_code == 422
     assert (await look(customer, chat))["last_seq"] == 0
+
+
+async def test_a_client_id_is_its_author_s_own(customer: httpx2.AsyncClient, support: httpx2.AsyncClient) -> None:
+    """Tried: staff used `m1`, then the customer: 409."""
+    chat = await open_chat(customer)
+
+    answers = [
+        await client.post(f"/chat/{chat['id']}/messages", json={"text": text, "client_id": "m1"})
+        for client, text in ((support, "Здравствуйте"), (customer, "Привет"), (support, "Здравствуйте"))
+    ]
+
+    assert [answer.status_code for answer in answers] == [201, 201, 200]
+    assert answers[2].json() == answers[0].json()
 
 
 async def test_f1_a_customer_can_t_filter_by_customer(customer: httpx2.AsyncClient) -> None:

@@ -102,7 +102,7 @@ async def test_it_begins_with_names_who_waits_longest_first_and_who_is_there(tow
     _, resolved = await shop.customer("Вера")
     await shop.write(anna, first, "раньше")
     await shop.write(boris, second, "позже")
-    await shop.move(first, assigned_to_id=shop.manager.id)
+    await shop.move(first, assigned_to_id=shop.manager.id, assigned_shop_id=shop.id)
     await shop.move(resolved, status="resolved")
 
     async with chatting(town.servers[1], boris), following(town, shop.manager) as (_, snapshot):

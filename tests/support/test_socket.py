@@ -331,9 +331,11 @@ async def test_w4_a_message_after_the_revocation_is_not_stored(town: Town) -> No
 async def test_a5_staff_whose_shop_it_is_no_more_are_put_out_at_the_next_message(town: Town) -> None:
     anna, support = await town.person(), await town.person("support")
     chat = await own_chat(town, anna)
-    manager = await town.person("manager")
+    shop = await make_shop(town.sessions, slug=uuid4().hex)
+    manager = await town.person("manager", shop_ids=(shop,))
     async with town.sessions.begin() as session:
-        await session.execute(update(Conversation).values(assigned_to_id=manager.id).where(Conversation.id == chat))
+        assigned = {"assigned_to_id": manager.id, "assigned_shop_id": shop}
+        await session.execute(update(Conversation).values(**assigned).where(Conversation.id == chat))
 
     async with chatting(town.servers[0], manager, chat) as staff, chatting(town.servers[1], support, chat) as other:
         async with town.sessions.begin() as session:
@@ -540,7 +542,7 @@ async def own_role(town: Town, *permissions: str) -> str:
 
 
 async def test_w4_a_permission_added_to_a_role_closes_nothing_and_counts_at_once(town: Town) -> None:
-    anna, role = await town.person(), await own_role(town, "support:write")
+    anna, role = await town.person(), await own_role(town, "support:write", "shops:all")
     chat, support = await own_chat(town, anna), await town.person(role)
 
     async with (
@@ -556,8 +558,8 @@ async def test_w4_a_permission_added_to_a_role_closes_nothing_and_counts_at_once
 
 
 async def test_w4_another_role_that_allows_the_conversation_closes_nothing(town: Town) -> None:
-    anna, role = await town.person(), await own_role(town, "support:write", "orders:read")
-    chat, support = await own_chat(town, anna), await town.person(await own_role(town, "support:write"))
+    anna, role = await town.person(), await own_role(town, "support:write", "shops:all", "orders:read")
+    chat, support = await own_chat(town, anna), await town.person(await own_role(town, "support:write", "shops:all"))
 
     async with chatting(town.servers[0], support, chat) as staff:
         async with town.sessions.begin() as session:

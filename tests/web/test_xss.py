@@ -39,6 +39,17 @@ async def good(awaited: Any) -> dict[str, Any]:
     return body
 
 
+async def patient(client: httpx2.AsyncClient, path: str, **body: Any) -> dict[str, Any]:
+    """Write to the chat, as often as a person may."""
+    response = await client.post(path, **body)
+    if response.status_code == 429:
+        await asyncio.sleep(int(response.headers["retry-after"]))
+        response = await client.post(path, **body)
+    assert response.status_code == 201, response.text
+    made: dict[str, Any] = response.json()
+    return made
+
+
 class Watched:
     """A page, and what it complained of or was made to do."""
 
@@ -88,11 +99,11 @@ async def attacked(town: Town) -> Attacked:
             items = [{"product_id": product["id"], "note": payload}]
             order = await good(customer.post("/order", json={"shop_id": shop_id, "items": items, "comment": payload}))
             await good(customer.post(f"/order/{order['id']}/cancel", json={"reason": payload}))
-            message = await good(customer.post(f"/chat/{chat}/messages", json={"text": payload}))
-            note = await good(owner.post(f"/chat/{chat}/notes", json={"text": payload}))
+            message = await patient(customer, f"/chat/{chat}/messages", json={"text": payload})
+            note = await patient(owner, f"/chat/{chat}/notes", json={"text": payload})
             files = {"file": (f"{payload.replace('/', '')}.pdf", b"%PDF-1.7", "application/pdf")}
-            attachment = await good(customer.post(f"/chat/{chat}/attachments", files=files))
-            await good(customer.post(f"/chat/{chat}/messages", json={"attachment_id": attachment["id"]}))
+            attachment = await patient(customer, f"/chat/{chat}/attachments", files=files)
+            await patient(customer, f"/chat/{chat}/messages", json={"attachment_id": attachment["id"]})
             texts = [product["name"], product["description"], shop["name"], shop["address"], person["name"]]
             texts += [order["comment"], order["lines"][0]["note"], message["text"], note["text"]]
             echoed += [(payload, text) for text in texts]

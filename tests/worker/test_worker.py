@@ -35,6 +35,7 @@ def duties(database_url: str, own_sessions: Sessions, sink: Sink, tmp_path: Path
         stationery=Stationery("Crema <noreply@crema.example.com>", "Crema", "http://127.0.0.1:8000"),
         media=LocalStore(tmp_path),
         unverified_ttl=timedelta(hours=48),
+        erase_after=timedelta(days=30),
         chat_url="http://127.0.0.1:8000",
     )
 

@@ -16,6 +16,7 @@ from crema.accounts.schemas import LogOut, Mode, Refresh, SignedInOut, TokensOut
 from crema.accounts.service.codes import Codes
 from crema.accounts.service.logins import EmailNotVerifiedError, InvalidRefreshTokenError, Logins, Tokens, note_use
 from crema.accounts.service.passwords import Passwords
+from crema.accounts.service.people import BeforeDeletion
 from crema.accounts.service.registration import Origin
 from crema.accounts.service.tokens import AccessClaims, AccessTokens, InvalidTokenError
 from crema.core.errors import ForbiddenError, UnauthenticatedError
@@ -146,6 +147,12 @@ async def _logins(request: Request) -> Logins:
     return logins
 
 
+async def _before_deletion(request: Request) -> Sequence[BeforeDeletion]:
+    before: Sequence[BeforeDeletion] = request.app.state.before_deletion
+    return before
+
+
+DeletionSteps = Annotated[Sequence[BeforeDeletion], Depends(_before_deletion)]
 RequestOrigin = Annotated[Origin, Depends(_origin)]
 PasswordHashing = Annotated[Passwords, Depends(_passwords, scope="function")]
 OneTimeCodes = Annotated[Codes, Depends(_codes)]

@@ -88,7 +88,8 @@ class User(Base):
 
     Until verified, name, phone and password are the latest attempt's; verification writes those of the
     attempt whose code was entered. `is_tied`: they serve the shops they are tied to and no others, also when
-    those are none any more; it takes `shops:all` from what their role allows.
+    those are none any more; it takes `shops:all` from what their role allows. What a deleted person wrote is erased
+    some time after `deleted_at`; `erased_at` is when that was done.
     """
 
     __tablename__ = "users"
@@ -111,6 +112,7 @@ class User(Base):
     is_tied: Mapped[bool] = mapped_column(server_default="false")
     verified_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
+    erased_at: Mapped[datetime | None]
     created_at: Mapped[Created]
     updated_at: Mapped[Updated]
 
@@ -148,6 +150,11 @@ class User(Base):
 
 Index("uq_users_email_lower", func.lower(User.email), unique=True)
 Index("ix_users_unverified", User.created_at, User.id, postgresql_where=User.verified_at.is_(None))
+Index(
+    "ix_users_to_erase",
+    User.deleted_at,
+    postgresql_where=User.deleted_at.is_not(None) & User.erased_at.is_(None),
+)
 Index("ix_users_role_id_id", User.role_id, User.id)
 Index("ix_users_is_active", User.is_active, User.created_at, User.id)
 Index("ix_users_created_at_id", User.created_at, User.id)

@@ -10,20 +10,25 @@ from sqlalchemy import (
     ARRAY,
     ColumnElement,
     Select,
+    SQLColumnExpression,
     Uuid,
+    and_,
     any_,
     bindparam,
     cast,
+    exists,
     func,
     literal,
     literal_column,
+    not_,
+    or_,
     select,
     tuple_,
 )
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload, selectinload
 
-from crema.accounts.domain import ADMIN, Actor, effective_permissions
+from crema.accounts.domain import ADMIN, ALL_SHOPS, Actor, effective_permissions
 from crema.accounts.models import Permission, Role, RolePermission, Session, StaffShop, User
 from crema.accounts.schemas import PermissionCode
 from crema.core.errors import NotFoundError
@@ -164,6 +169,26 @@ def _actor(row: asyncpg.Record, *, is_first_use: bool = False) -> Actor:
 
 CAN_LOG_IN: Final = (User.is_active, User.verified_at.is_not(None), User.deleted_at.is_(None))
 """The conditions of a person who may log in. Whoever wasn't deleted has an e-mail address: a CHECK sees to it."""
+
+
+def may(permission: str) -> ColumnElement[bool]:
+    """Limit to people who can log in and whose role has this permission."""
+    return and_(*CAN_LOG_IN, _role_allows(permission))
+
+
+def serves(shop_id: SQLColumnExpression[UUID | None]) -> ColumnElement[bool]:
+    """Limit to people of a shop, and those who serve the whole chain. `Actor.serves` says the same of who is asking."""
+    is_admin = exists().where(Role.id == User.role_id, Role.name == ADMIN).correlate_except(Role)
+    is_tied = or_(User.is_tied, exists().where(StaffShop.user_id == User.id).correlate_except(StaffShop))
+    works_there = exists().where(StaffShop.user_id == User.id, StaffShop.shop_id == shop_id).correlate_except(StaffShop)
+    return or_(works_there, and_(_role_allows(ALL_SHOPS), or_(is_admin, not_(is_tied))))
+
+
+def _role_allows(permission: str) -> ColumnElement[bool]:
+    allows = exists().where(RolePermission.role_id == User.role_id, RolePermission.permission_code == permission)
+    return allows.correlate_except(RolePermission)
+
+
 _FIRST, _LAST = (cast(literal(UUID(int=number)), Uuid) for number in (0, 2**128 - 1))
 _MOST_ADMINS: Final[ColumnElement[int]] = literal_column("100")
 
@@ -217,8 +242,12 @@ async def get_user(session: AsyncSession, user_id: UUID) -> User:
 
 
 async def find_user_for_update(session: AsyncSession, user_id: UUID) -> User | None:
-    """Lock a person until the transaction ends, then load them whole, over what was loaded before."""
-    await session.execute(select(User.id).where(User.id == user_id).with_for_update())
+    """Lock a person until the transaction ends, then load them whole, over what was loaded before.
+
+    The lock lets rows that point to the person be inserted: who sends a message holds their conversation and then
+    looks at the author's row, whose deletion waits for the conversation.
+    """
+    await session.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
     return await find_user(session, user_id)
 
 
@@ -228,6 +257,12 @@ async def get_user_for_update(session: AsyncSession, user_id: UUID) -> User:
     if user is None:
         raise NotFoundError
     return user
+
+
+async def lock_against_deletion(session: AsyncSession, user_id: UUID) -> bool:
+    """Keep a person from being deleted until the transaction ends; False if they are, or never were."""
+    there = select(User.id).where(User.id == user_id, User.deleted_at.is_(None)).with_for_update(read=True)
+    return await session.scalar(there) is not None
 
 
 async def find_user_by_email(session: AsyncSession, email: str) -> User | None:
@@ -242,7 +277,7 @@ async def lock_admins(session: AsyncSession) -> list[UUID]:
         .join(Role, Role.id == User.role_id)
         .where(Role.name == ADMIN, *CAN_LOG_IN)
         .order_by(User.id)
-        .with_for_update(of=User)
+        .with_for_update(of=User, key_share=True)
     )
     return list(await session.scalars(admins))
 

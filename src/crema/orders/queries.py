@@ -109,6 +109,23 @@ async def get_own(session: AsyncSession, *, order_id: UUID, user_id: UUID) -> Or
     return order
 
 
+async def find_of_customer(
+    session: AsyncSession, *, actor: Actor, customer_id: UUID, order_id: UUID | None = None
+) -> Order | None:
+    """Find a customer's order, or their newest one, among those that the actor sees as staff, without its lines."""
+    statement = select(Order).where(Order.user_id == customer_id, visible_to(actor))
+    if order_id is not None:
+        statement = statement.where(Order.id == order_id)
+    return await session.scalar(statement.order_by(Order.created_at.desc(), Order.id.desc()).limit(1))
+
+
+async def list_open_for_update(session: AsyncSession, *, user_id: UUID) -> list[Order]:
+    """Lock a person's orders in progress, by id, and load them with their shops."""
+    statement = select(Order).where(Order.user_id == user_id, _IS_OPEN).options(joinedload(Order.shop))
+    statement = statement.order_by(Order.id).with_for_update(of=Order)
+    return list(await session.scalars(statement, execution_options={"populate_existing": True}))
+
+
 async def get_order_for_update(session: AsyncSession, *, order_id: UUID, actor: Actor) -> Order:
     """Lock a visible order until the transaction ends, then load it whole."""
     locked = await session.scalar(

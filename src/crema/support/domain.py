@@ -1,5 +1,6 @@
 """What a conversation is, as plain values."""
 
+from collections.abc import Collection
 from enum import StrEnum
 from typing import Final, Protocol
 from uuid import UUID
@@ -27,12 +28,24 @@ class Side(StrEnum):
     STAFF = "staff"
 
 
+class Working(Protocol):
+    """Somebody who answers a conversation, and for which shop."""
+
+    user_id: UUID
+    shop_id: UUID
+
+
 class Owned(Protocol):
     """A conversation, as far as access to it goes."""
 
     customer_id: UUID
     shop_id: UUID | None
     assigned_to_id: UUID | None
+    assigned_shop_id: UUID | None
+
+    @property
+    def answerers(self) -> Collection[Working]:
+        """Who has answered since it was last resolved."""
 
 
 def may_see(actor: Actor, conversation: Owned) -> bool:
@@ -41,8 +54,20 @@ def may_see(actor: Actor, conversation: Owned) -> bool:
         return True
     if not actor.may(SUPPORT):
         return False
-    is_theirs = conversation.assigned_to_id == actor.user_id or conversation.shop_id in actor.shop_ids
-    return actor.serves_all_shops or is_theirs
+    if actor.serves_all_shops or conversation.shop_id in actor.shop_ids:
+        return True
+    is_assigned = conversation.assigned_to_id == actor.user_id and conversation.assigned_shop_id in actor.shop_ids
+    return is_assigned or any(
+        each.user_id == actor.user_id and each.shop_id in actor.shop_ids for each in conversation.answerers
+    )
+
+
+def shop_to_work_for(shop_ids: Collection[UUID], *, shop_id: UUID | None) -> UUID | None:
+    """Choose the shop for which somebody of these shops works on a conversation about a shop.
+
+    It is that shop if they are tied to it, else the first of theirs; None if they are tied to none.
+    """
+    return shop_id if shop_id in shop_ids else min(shop_ids, default=None)
 
 
 LIVE: Final = "chats"

@@ -63,7 +63,7 @@ class State:
             id=conversation.id,
             customer_id=conversation.customer_id,
             status=conversation.status,
-            assigned_to=conversation.assigned_to_id,
+            assigned_to=conversation.assigned_to,
             read_seq={Side.CUSTOMER: conversation.customer_read_seq, Side.STAFF: conversation.staff_read_seq},
             note_count=conversation.note_count,
             present=present,

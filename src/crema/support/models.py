@@ -1,18 +1,39 @@
-"""Tables of the support chat. Messages are only ever added to."""
+"""Tables of the support chat. Messages are only ever added, until their customer's data are erased."""
 
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, func, literal_column
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy import (
+    CheckConstraint,
+    ColumnElement,
+    ForeignKey,
+    Index,
+    SQLColumnExpression,
+    String,
+    UniqueConstraint,
+    case,
+    exists,
+    func,
+    literal_column,
+)
+from sqlalchemy.orm import Mapped, column_property, mapped_column, relationship
 
+from crema.accounts import queries as accounts
 from crema.accounts.models import User
 from crema.db.base import Base, Created, Id, Updated, trigrams
 from crema.db.changes import ChangedIn
-from crema.support.domain import MAX_TEXT, Status
+from crema.support.domain import MAX_TEXT, SUPPORT, Status
 
 _STATUSES = ", ".join(f"'{status}'" for status in Status)
+
+
+def may_answer(user_id: SQLColumnExpression[Any], *, shop_id: SQLColumnExpression[Any]) -> ColumnElement[bool]:
+    """Whether a person may answer customers, for this shop or for the whole chain.
+
+    Their login, role and shops are asked at each read, so that nothing has to be written when they change.
+    """
+    return exists().where(User.id == user_id, accounts.may(SUPPORT), accounts.serves(shop_id)).correlate_except(User)
 
 
 class Conversation(Base):
@@ -21,6 +42,10 @@ class Conversation(Base):
     Its row is locked by whoever adds a message or reads, so `last_seq` and the counters are never behind.
     `waiting_since` is when the customer's oldest unanswered message came; answers up to `mailed_seq` were mailed.
     `changed_in` is the id of the transaction that wrote it last: the live feed of conversations resumes by it.
+
+    `assigned_to_id` is whom it was given to, `assigned_shop_id` the shop they do it for, if they don't serve the whole
+    chain. `assigned_to` is the same person as long as they may answer: it is computed at each read.
+    `customer_left_at` is when the customer deleted their account: nothing is added any more.
     """
 
     __tablename__ = "conversations"
@@ -36,6 +61,10 @@ class Conversation(Base):
     order_id: Mapped[UUID | None] = mapped_column(ForeignKey("orders.id", ondelete="SET NULL"))
     status: Mapped[str] = mapped_column(String(20), server_default="open")
     assigned_to_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
+    assigned_shop_id: Mapped[UUID | None] = mapped_column(ForeignKey("shops.id", ondelete="SET NULL"))
+    assigned_to: Mapped[UUID | None] = column_property(
+        case((may_answer(assigned_to_id, shop_id=assigned_shop_id), assigned_to_id)), expire_on_flush=False
+    )
     last_seq: Mapped[int] = mapped_column(server_default="0")
     customer_read_seq: Mapped[int] = mapped_column(server_default="0")
     staff_read_seq: Mapped[int] = mapped_column(server_default="0")
@@ -44,13 +73,39 @@ class Conversation(Base):
     waiting_since: Mapped[datetime | None]
     mailed_seq: Mapped[int] = mapped_column(server_default="0")
     note_count: Mapped[int] = mapped_column(server_default="0")
+    customer_left_at: Mapped[datetime | None]
     last_message_at: Mapped[Created]
     created_at: Mapped[Created]
     updated_at: Mapped[Updated]
     changed_in: Mapped[ChangedIn]
 
     customer: Mapped[User] = relationship(lazy="raise", foreign_keys=customer_id)
-    assignee: Mapped[User | None] = relationship(lazy="raise", foreign_keys=assigned_to_id)
+    assigned_person: Mapped[User | None] = relationship(lazy="raise", foreign_keys=assigned_to_id)
+    answerers: Mapped[list["Answerer"]] = relationship(lazy="raise", viewonly=True)
+    last_message: Mapped["Message | None"] = relationship(
+        lazy="raise",
+        viewonly=True,
+        uselist=False,
+        primaryjoin="and_(Message.conversation_id == Conversation.id, foreign(Message.seq) == Conversation.last_seq)",
+    )
+
+    @property
+    def assignee(self) -> User | None:
+        """Who is assigned, as long as they may answer."""
+        return self.assigned_person if self.assigned_to else None
+
+
+class Answerer(Base):
+    """Link: who has answered a conversation that isn't resolved yet, and for which of their shops.
+
+    They go on following it when its customer turns to another shop. Who serves the whole chain needs no row.
+    """
+
+    __tablename__ = "conversation_answerers"
+
+    conversation_id: Mapped[UUID] = mapped_column(ForeignKey("conversations.id", ondelete="CASCADE"), primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True, index=True)
+    shop_id: Mapped[UUID] = mapped_column(ForeignKey("shops.id", ondelete="CASCADE"), index=True)
 
 
 class Attachment(Base):
@@ -77,7 +132,10 @@ class Attachment(Base):
 
 
 class Note(Base):
-    """What the staff write to each other about a conversation. Its customer never sees it."""
+    """What the staff write to each other about a conversation. Its customer never sees it.
+
+    It stays with the shop it was written for, whichever shop the customer turns to; None is the whole chain's.
+    """
 
     __tablename__ = "notes"
     __table_args__ = (
@@ -89,6 +147,7 @@ class Note(Base):
     conversation_id: Mapped[UUID] = mapped_column(ForeignKey("conversations.id", ondelete="RESTRICT"))
     author_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="RESTRICT"), index=True)
     author_role: Mapped[str] = mapped_column(String(60))
+    shop_id: Mapped[UUID | None] = mapped_column(ForeignKey("shops.id", ondelete="SET NULL"), index=True)
     text: Mapped[str]
     created_at: Mapped[Created]
 
@@ -101,7 +160,7 @@ class Note(Base):
 
 
 class Message(Base):
-    """One message. `seq` counts from 1 without gaps; `client_id` is the sender's own name for it.
+    """One message. `seq` counts from 1 without gaps; `client_id` is its author's own name for it.
 
     `changed_in` is the id of the transaction that wrote it.
     """
@@ -109,7 +168,7 @@ class Message(Base):
     __tablename__ = "messages"
     __table_args__ = (
         UniqueConstraint("conversation_id", "seq"),
-        UniqueConstraint("conversation_id", "client_id"),
+        UniqueConstraint("conversation_id", "author_id", "client_id"),
         CheckConstraint(f"length(text) <= {MAX_TEXT} AND (text <> '' OR attachment_id IS NOT NULL)", "text"),
     )
 
@@ -144,6 +203,7 @@ Index("ix_conversations_status_last_message_at_id", Conversation.status, Convers
 Index("ix_conversations_shop_id_last_message_at", Conversation.shop_id, Conversation.last_message_at)
 Index("ix_conversations_order_id", Conversation.order_id)
 Index("ix_conversations_assigned_to_id", Conversation.assigned_to_id)
+Index("ix_conversations_assigned_shop_id", Conversation.assigned_shop_id)
 Index("ix_conversations_waiting_since", Conversation.waiting_since)
 Index("ix_conversations_waiting_order_id", WAITING_ORDER, Conversation.id)
 Index("ix_conversations_last_message_at_id", Conversation.last_message_at, Conversation.id)

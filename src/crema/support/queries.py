@@ -1,16 +1,19 @@
 """Every SELECT about conversations, and who sees which."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, exists, func, or_, select
+from sqlalchemy import ARRAY, ColumnElement, Select, Uuid, and_, any_, exists, func, literal, not_, null, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload, selectinload
 
+from crema.accounts import queries as accounts
 from crema.accounts.domain import Actor
-from crema.accounts.models import Role, RolePermission, User
+from crema.accounts.models import Role, StaffShop, User
 from crema.core.errors import NotFoundError
 from crema.core.page import Page
 from crema.db.changes import changed_since
@@ -24,8 +27,26 @@ from crema.db.listing import (
     UuidField,
     paginate,
 )
+from crema.db.listing.fields import Bound
+from crema.support import models
 from crema.support.domain import SUPPORT, Status
-from crema.support.models import WAITING_ORDER, Attachment, Conversation, Message, Note
+from crema.support.models import WAITING_ORDER, Answerer, Attachment, Conversation, Message, Note
+
+_ASSIGNEE_COUNTS: Final = models.may_answer(Conversation.assigned_to_id, shop_id=Conversation.assigned_shop_id)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class AssigneeField(UuidField):
+    """Who is assigned, as long as they may answer. The column is what an index finds rows by."""
+
+    def condition(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:
+        if operator == "isnull":
+            return not_(_ASSIGNEE_COUNTS) if operands[0] else _ASSIGNEE_COUNTS
+        return super().condition(operator, operands)
+
+    def match(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:
+        return super().match(operator, operands) & _ASSIGNEE_COUNTS
+
 
 CONVERSATIONS: Final = Listing(
     fields={
@@ -33,7 +54,7 @@ CONVERSATIONS: Final = Listing(
         "customer_id": UuidField(Conversation.customer_id, permission=SUPPORT),
         "shop_id": UuidField(Conversation.shop_id, nullable=True),
         "order_id": UuidField(Conversation.order_id, nullable=True),
-        "assigned_to": UuidField(Conversation.assigned_to_id, nullable=True),
+        "assigned_to": AssigneeField(Conversation.assigned_to_id, nullable=True),
         "status": ChoiceField(Conversation.status, choices=[status.value for status in Status]),
         "waiting_since": InstantField(Conversation.waiting_since, nullable=True),
         "last_message_at": InstantField(Conversation.last_message_at),
@@ -86,22 +107,32 @@ _WITH_AUTHOR: Final = (joinedload(Message.writer), joinedload(Message.attachment
 
 
 def visible_to(actor: Actor) -> ColumnElement[bool]:
-    """Limit to one's own conversation and, for those who answer, those of their shops or assigned to them.
+    """Limit to one's own conversation and, for those who answer, what they may follow.
 
-    `domain.may_see` says the same of one conversation.
+    That is all of it for the whole chain's; for others what is about their shops, what is assigned to them, and what
+    they have answered and isn't resolved. `domain.may_see` says the same of one conversation.
     """
     own = Conversation.customer_id == actor.user_id
     if not actor.may(SUPPORT):
         return own
     if actor.serves_all_shops:
         return Conversation.id.is_not(None)
-    return or_(own, Conversation.assigned_to_id == actor.user_id, Conversation.shop_id.in_(actor.shop_ids))
+    answered = select(Answerer.conversation_id).where(
+        Answerer.user_id == actor.user_id, Answerer.shop_id.in_(actor.shop_ids)
+    )
+    return or_(
+        own,
+        Conversation.shop_id.in_(actor.shop_ids),
+        and_(Conversation.assigned_to_id == actor.user_id, Conversation.assigned_shop_id.in_(actor.shop_ids)),
+        Conversation.id == any_(func.array(answered.scalar_subquery(), type_=ARRAY(Uuid))),  # for an index on the id
+    )
 
 
 async def list_conversations(session: AsyncSession, *, actor: Actor, query: ListQuery) -> Page[Conversation]:
-    """Page through what the actor may see."""
-    statement = select(Conversation).where(visible_to(actor)).options(joinedload(Conversation.customer))
-    return await paginate(session, statement, query)
+    """Page through what the actor may see, each with its last message."""
+    statement = select(Conversation).where(visible_to(actor))
+    last_message = joinedload(Conversation.last_message).joinedload(Message.writer)
+    return await paginate(session, statement.options(joinedload(Conversation.customer), last_message), query)
 
 
 async def list_messages(session: AsyncSession, *, conversation_id: UUID, query: ListQuery) -> Page[Message]:
@@ -127,22 +158,25 @@ async def get_conversation(
 
 async def get_for_room(session: AsyncSession, *, conversation_id: UUID) -> Conversation:
     """Load a conversation for the sockets that follow it; each minds for itself whether it still may."""
-    return (await session.scalars(select(Conversation).where(Conversation.id == conversation_id))).one()
+    statement = select(Conversation).where(Conversation.id == conversation_id)
+    return (await session.scalars(statement.options(selectinload(Conversation.answerers)))).one()
 
 
-async def may_answer(session: AsyncSession, *, user_id: UUID) -> bool:
-    """Whether this person's role allows to answer customers."""
-    statement = (
-        select(User.id)
-        .join(RolePermission, RolePermission.role_id == User.role_id)
-        .where(
-            User.id == user_id,
-            User.is_active,
-            User.deleted_at.is_(None),
-            RolePermission.permission_code == SUPPORT,
-        )
-    )
-    return await session.scalar(statement) is not None
+async def find_own_for_update(session: AsyncSession, *, customer_id: UUID) -> Conversation | None:
+    """Lock a customer's conversation, if they have one."""
+    statement = select(Conversation).where(Conversation.customer_id == customer_id)
+    return await session.scalar(statement.with_for_update(), execution_options={"populate_existing": True})
+
+
+async def list_shop_ids(session: AsyncSession, *, user_id: UUID) -> list[UUID]:
+    """Tell the shops that somebody works for."""
+    return list(await session.scalars(select(StaffShop.shop_id).where(StaffShop.user_id == user_id)))
+
+
+async def may_answer(session: AsyncSession, *, user_id: UUID, shop_id: UUID | None) -> bool:
+    """Whether this person may answer customers, for this shop or for the whole chain."""
+    person, shop = literal(user_id, Uuid), literal(shop_id, Uuid)
+    return await session.scalar(select(models.may_answer(person, shop_id=shop))) is True
 
 
 async def find_own_id(session: AsyncSession, *, customer_id: UUID) -> UUID | None:
@@ -153,18 +187,23 @@ async def find_own_id(session: AsyncSession, *, customer_id: UUID) -> UUID | Non
 async def add_own(session: AsyncSession, *, conversation: Conversation) -> None:
     """Insert a conversation unless its customer has one, also when two requests do so at once."""
     values = {
-        name: getattr(conversation, name) for name in ("customer_id", "last_message_at", "created_at", "updated_at")
+        name: getattr(conversation, name)
+        for name in ("customer_id", "shop_id", "last_message_at", "created_at", "updated_at")
     }
     await session.execute(
         insert(Conversation).values(**values).on_conflict_do_nothing(index_elements=[Conversation.customer_id])
     )
 
 
-async def find_message(session: AsyncSession, *, conversation_id: UUID, client_id: str) -> Message | None:
-    """Find what was sent under this name before."""
+async def find_message(
+    session: AsyncSession, *, conversation_id: UUID, author_id: UUID, client_id: str
+) -> Message | None:
+    """Find what this person has sent under this name before."""
     return await session.scalar(
         select(Message)
-        .where(Message.conversation_id == conversation_id, Message.client_id == client_id)
+        .where(
+            Message.conversation_id == conversation_id, Message.author_id == author_id, Message.client_id == client_id
+        )
         .options(*_WITH_AUTHOR)
     )
 
@@ -191,9 +230,17 @@ async def count_unread(session: AsyncSession, *, conversation_id: UUID, after: i
     return await session.scalar(statement) or 0
 
 
-async def list_notes(session: AsyncSession, *, conversation_id: UUID, query: ListQuery) -> Page[Note]:
-    """Page through the staff's notes on a conversation, oldest first."""
-    statement = select(Note).where(Note.conversation_id == conversation_id).options(joinedload(Note.writer))
+def notes_visible_to(actor: Actor) -> ColumnElement[bool]:
+    """Limit to notes written for one's shops and one's own; for the whole chain's staff to all."""
+    if actor.serves_all_shops:
+        return Note.id.is_not(None)
+    return or_(Note.author_id == actor.user_id, Note.shop_id.in_(actor.shop_ids))
+
+
+async def list_notes(session: AsyncSession, *, conversation_id: UUID, actor: Actor, query: ListQuery) -> Page[Note]:
+    """Page through the notes on a conversation that the actor may see, oldest first."""
+    statement = select(Note).where(Note.conversation_id == conversation_id, notes_visible_to(actor))
+    statement = statement.options(joinedload(Note.writer))
     return await paginate(session, statement, query)
 
 
@@ -248,6 +295,12 @@ async def list_attachment_keys(session: AsyncSession) -> set[str]:
     return set(await session.scalars(select(Attachment.key)))
 
 
+async def list_files_of(session: AsyncSession, *, customer_id: UUID) -> list[str]:
+    """Name the files in a customer's conversation."""
+    statement = select(Attachment.key).join(Conversation).where(Conversation.customer_id == customer_id)
+    return list(await session.scalars(statement))
+
+
 def _unmailed() -> ColumnElement[bool]:
     return (
         (Message.conversation_id == Conversation.id)
@@ -283,7 +336,11 @@ async def list_unmailed(session: AsyncSession, *, conversation: Conversation) ->
 
 # The live feed of conversations.
 
-_WITH_NAMES: Final = (joinedload(Conversation.customer), joinedload(Conversation.assignee))
+_WITH_NAMES: Final = (
+    joinedload(Conversation.customer),
+    joinedload(Conversation.assigned_person),
+    selectinload(Conversation.answerers),
+)
 
 
 async def list_queue(session: AsyncSession, *, actor: Actor, limit: int = QUEUE_LIMIT) -> list[Conversation]:
@@ -312,8 +369,9 @@ async def list_written_messages(session: AsyncSession, *, actor: Actor, since: i
 
 
 async def list_assignees(session: AsyncSession, *, query: ListQuery) -> Page[User]:
-    """Page through the people who may answer customers, by `may_answer`'s rule."""
-    answers = exists().where(RolePermission.role_id == User.role_id, RolePermission.permission_code == SUPPORT)
-    statement = select(User).join(User.role).where(User.is_active, User.deleted_at.is_(None), answers)
+    """Page through the people who may answer customers, for some shop or for the whole chain."""
+    has_shops = exists().where(StaffShop.user_id == User.id)
+    fit = accounts.may(SUPPORT), or_(has_shops, accounts.serves(null()))
+    statement = select(User).join(User.role).where(*fit)
     statement = statement.options(selectinload(User.role), selectinload(User.staff_shops))
     return await paginate(session, statement, query)

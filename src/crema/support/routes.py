@@ -14,20 +14,23 @@ from crema.live.schemas import TicketOut
 from crema.menu.deps import Media
 from crema.schemas import Input
 from crema.support import queries
+from crema.support.deps import Limited
 from crema.support.queries import ASSIGNEES, CONVERSATIONS, MESSAGES, NOTES
 from crema.support.schemas import (
     AssigneeOut,
     AttachmentOut,
     ChangeConversation,
     ConversationOut,
+    ListedConversationOut,
     MessageOut,
     NoteOut,
     OpenConversation,
     ReadMessages,
     SendMessage,
+    WriteFirst,
     WriteNote,
 )
-from crema.support.service import attachments, talking
+from crema.support.service import attachments, opening, talking
 from crema.web.clock import Now
 from crema.web.listing import PageOut, answer, listing_parameters
 from crema.web.problem import refusals
@@ -65,11 +68,29 @@ async def issue_ticket(tx: Transaction, actor: Person, now: Now) -> TicketOut:
     openapi_extra=listing_parameters(CONVERSATIONS),
     responses=refusals(401, 403, 422),
 )
-async def list_chats(request: Request, response: Response, tx: Transaction, actor: Person) -> PageOut[ConversationOut]:
+async def list_chats(
+    request: Request, response: Response, tx: Transaction, actor: Person
+) -> PageOut[ListedConversationOut]:
     """One's own; for those who answer, those of their shops. `sort=waiting_since`: who waits longest comes first."""
     query = CONVERSATIONS.parse(request.query_params.multi_items(), permissions=actor.permissions)
     page = await queries.list_conversations(tx, actor=actor, query=query)
-    return answer(request, response, page, ConversationOut.model_validate)
+    return answer(request, response, page, ListedConversationOut.model_validate)
+
+
+@router.post(
+    "/chats",
+    status_code=201,
+    summary="Write to a customer first",
+    dependencies=[Limited],
+    responses=refusals(401, 403, 409, 422, 429),
+)
+async def write_first(
+    body: WriteFirst, response: Response, tx: Transaction, actor: SupportStaff, now: Now
+) -> ConversationOut:
+    """A customer has one conversation: the message is added to it. Staff of a shop write to those who ordered there."""
+    conversation = await opening.write_first(tx, actor=actor, wanted=body, now=now)
+    response.headers["Location"] = f"/chat/{conversation.id}"
+    return ConversationOut.model_validate(conversation)
 
 
 @router.get(
@@ -94,12 +115,12 @@ async def see_chat(conversation_id: UUID, tx: Transaction, actor: Person) -> Con
 
 
 @router.patch(
-    "/chat/{conversation_id}", summary="Assign or settle a conversation", responses=refusals(401, 403, 404, 422)
+    "/chat/{conversation_id}", summary="Assign or settle a conversation", responses=refusals(401, 403, 404, 409, 422)
 )
 async def change_chat(
     conversation_id: UUID, body: ChangeConversation, tx: Transaction, actor: SupportStaff, now: Now
 ) -> ConversationOut:
-    """A new message of the customer opens it again."""
+    """A new message of the customer opens it again. It isn't resolved over a message that nobody has seen."""
     conversation = await talking.change(tx, conversation_id=conversation_id, actor=actor, wanted=body, now=now)
     return ConversationOut.model_validate(conversation)
 
@@ -124,7 +145,8 @@ async def list_messages(
     "/chat/{conversation_id}/messages",
     status_code=201,
     summary="Send a message",
-    responses=refusals(401, 403, 404, 409, 422)
+    dependencies=[Limited],
+    responses=refusals(401, 403, 404, 409, 422, 429)
     | {200: {"model": MessageOut, "description": "It had been sent before, under the same client_id."}},
 )
 async def send_message(
@@ -136,7 +158,12 @@ async def send_message(
     return MessageOut.model_validate(message)
 
 
-@router.post("/chat/{conversation_id}/read", summary="Mark messages as read", responses=refusals(401, 403, 404, 422))
+@router.post(
+    "/chat/{conversation_id}/read",
+    summary="Mark messages as read",
+    dependencies=[Limited],
+    responses=refusals(401, 403, 404, 422, 429),
+)
 async def read_messages(
     conversation_id: UUID, body: ReadMessages, tx: Transaction, actor: Person, now: Now
 ) -> ConversationOut:
@@ -150,7 +177,8 @@ async def read_messages(
     status_code=201,
     summary="Upload an attachment",
     max_body_size=UPLOAD_LIMIT,
-    responses=refusals(401, 403, 404, 409, 413, 415, 422),
+    dependencies=[Limited],
+    responses=refusals(401, 403, 404, 409, 413, 415, 422, 429),
 )
 async def upload_attachment(
     conversation_id: UUID,
@@ -195,10 +223,11 @@ async def fetch_attachment(
     "/chat/{conversation_id}/notes",
     status_code=201,
     summary="Write a note for the staff",
-    responses=refusals(401, 403, 404, 422),
+    dependencies=[Limited],
+    responses=refusals(401, 403, 404, 409, 422, 429),
 )
 async def write_note(conversation_id: UUID, body: WriteNote, tx: Transaction, actor: SupportStaff, now: Now) -> NoteOut:
-    """The customer never sees it."""
+    """The customer never sees it. It stays with the shop it is written for, whichever shop the customer turns to."""
     note = await talking.add_note(tx, conversation_id=conversation_id, actor=actor, text=body.text, now=now)
     return NoteOut.model_validate(note)
 
@@ -212,7 +241,8 @@ async def write_note(conversation_id: UUID, body: WriteNote, tx: Transaction, ac
 async def list_notes(
     conversation_id: UUID, request: Request, response: Response, tx: Transaction, actor: SupportStaff
 ) -> PageOut[NoteOut]:
+    """Those of one's shops and one's own; who serves the whole chain sees all."""
     query = NOTES.parse(request.query_params.multi_items(), permissions=actor.permissions)
     await queries.get_conversation(tx, conversation_id=conversation_id, actor=actor)
-    page = await queries.list_notes(tx, conversation_id=conversation_id, query=query)
+    page = await queries.list_notes(tx, conversation_id=conversation_id, actor=actor, query=query)
     return answer(request, response, page, NoteOut.model_validate)

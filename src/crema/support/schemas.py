@@ -36,6 +36,9 @@ ClientId = Annotated[
     Field(examples=["01a2074f-26f7"], description="Your name for the message: sending it again stores nothing twice."),
 ]
 
+SHOWN_OF_LAST: Final = 120
+Seq = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1, examples=[12])]
+
 
 class OpenConversation(Input):
     """What the conversation is about, if anything: an order of one's own, or a shop."""
@@ -48,16 +51,39 @@ class OpenConversation(Input):
     order_id: UUID | None = None
 
 
+class WriteFirst(Input):
+    """A first message to a customer; `order_id` is what it is about."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"customer_id": "019aaf5e-7c00-7a3b-8f61-2d9c41e0b7a5", "text": "Вы забыли у нас зонт."}]
+        }
+    )
+
+    customer_id: UUID
+    order_id: UUID | None = Field(None, description="An order of the customer's that you can see.")
+    text: MessageText = Field(min_length=1)
+
+
 class _Change(Input):
     status: Status
     assigned_to: UUID | None
+    seen_seq: Seq = Field(
+        description="With `resolved`: the last message you have seen. Without it, what you have read."
+    )
 
 
 @partial
 class ChangeConversation(_Change):
     """`assigned_to` null gives it back to the queue."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "resolved"}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "resolved", "seen_seq": 12}]})
+
+    @model_validator(mode="after")
+    def _sees_what_it_resolves(self) -> Self:
+        if "seen_seq" in self.model_fields_set and self.status != Status.RESOLVED:
+            raise ValueError("send seen_seq together with the status resolved")
+        return self
 
 
 class _Content(Input):
@@ -84,7 +110,7 @@ class ReadMessages(Input):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"seq": 12}]})
 
-    seq: int = Field(strict=True, ge=0, le=MAX_SEQ, examples=[12])
+    seq: Seq
 
 
 class CustomerOut(Output):
@@ -102,7 +128,7 @@ class ConversationOut(Output):
     shop_id: UUID | None
     order_id: UUID | None
     status: Status
-    assigned_to: UUID | None = Field(validation_alias="assigned_to_id")
+    assigned_to: UUID | None = Field(description="Who takes care of it, as long as they may answer customers.")
     waiting_since: Instant | None = Field(description="When the oldest message without an answer came.")
     last_seq: int
     customer_read_seq: int
@@ -120,6 +146,22 @@ class AuthorOut(Output):
     id: UUID
     name: str | None
     role: str
+
+
+class LastMessageOut(Output):
+    """What was said last, by either side; without a text it is an attachment."""
+
+    author: AuthorOut
+    text: Annotated[str, BeforeValidator(lambda text: text[:SHOWN_OF_LAST])] = Field(
+        description=f"Its first {SHOWN_OF_LAST} characters."
+    )
+    created_at: Instant
+
+
+class ListedConversationOut(ConversationOut):
+    """A conversation in the queue."""
+
+    last_message: LastMessageOut | None
 
 
 class AttachmentOut(Output):

@@ -1,11 +1,13 @@
 """Registration, login and the care of accounts."""
 
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import Request, Response
+from fastapi import Query, Request, Response
 
 from crema.accounts import queries
 from crema.accounts.deps import (
+    DeletionSteps,
     Hand,
     LoginService,
     OneTimeCodes,
@@ -38,6 +40,7 @@ from crema.web.routing import router as new_router
 from crema.web.transaction import Transaction
 
 router = new_router("Users management", cookie_visitor)
+Force = Annotated[bool, Query(description="Cancel the person's orders in progress, and tell everybody, first.")]
 ACCEPTED = AcceptedOut(detail="If this address is ours, a mail is on its way.")
 
 
@@ -126,9 +129,14 @@ async def change_user(
 @router.delete(
     "/user/{user_id}", status_code=204, summary="Delete a person", responses=refusals(401, 403, 404, 409, 422)
 )
-async def delete_user(user_id: UUID, tx: Transaction, actor: Person, now: Now) -> None:
-    """Personal data is erased; orders stay, nameless."""
-    await people.delete_user(tx, actor=actor, user_id=user_id, now=now)
+async def delete_user(
+    user_id: UUID, tx: Transaction, actor: Person, now: Now, before: DeletionSteps, *, force: Force = False
+) -> None:
+    """Name, addresses, password and cart are erased at once; orders stay, nameless.
+
+    What the person wrote, in the support chat with its files and in orders, is erased `CREMA_ERASE_AFTER` later.
+    """
+    await people.delete_user(tx, actor=actor, user_id=user_id, force=force, before=before, now=now)
 
 
 @router.post("/password/forgot", status_code=202, summary="Ask for a new password", responses=refusals(401, 422))

@@ -2,10 +2,11 @@
 
 from datetime import datetime, timedelta
 from typing import Final
+from uuid import UUID
 
 import structlog
 from prometheus_client import Counter
-from sqlalchemy import ColumnElement, column, delete, exists, func, select, table
+from sqlalchemy import ColumnElement, column, delete, exists, func, select, table, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts.models import OneTimeCode, RefreshToken, Session, Throttle, User
@@ -54,6 +55,27 @@ async def delete_unverified(session: AsyncSession, *, older_than: timedelta, now
         DELETED.inc(count)
         log.info("unverified_deleted", count=count)
     return count
+
+
+async def find_to_erase(session: AsyncSession, *, deleted_before: datetime) -> UUID | None:
+    """Lock somebody who deleted their account before then and whose texts are still there; None if there is nobody.
+
+    Those another worker is busy with are skipped.
+    """
+    due = (
+        select(User.id)
+        .where(User.deleted_at.is_not(None), User.erased_at.is_(None), User.deleted_at < deleted_before)
+        .order_by(User.deleted_at)
+        .limit(1)
+        .with_for_update(key_share=True, skip_locked=True)
+    )
+    return await session.scalar(due)
+
+
+async def finish_erasing(session: AsyncSession, *, user_id: UUID, now: datetime) -> None:
+    """Forget the logins of a deleted person, and note that nothing of theirs is left."""
+    await session.execute(delete(Session).where(Session.user_id == user_id))
+    await session.execute(update(User).where(User.id == user_id).values(erased_at=now, updated_at=User.updated_at))
 
 
 async def prune(session: AsyncSession, *, now: datetime, batch: int = TOKENS_BATCH) -> None:

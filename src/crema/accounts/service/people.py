@@ -1,7 +1,8 @@
 """Changing and deleting people."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 from sqlalchemy import column, delete, table
@@ -21,6 +22,17 @@ from crema.db.idempotency import IdempotencyRecord
 _CARTS: Final = table("carts", column("user_id"))  # a feature above us: known by name only, as foreign keys are
 SHOPS: Final = ("shop_ids", "serves_all_shops")
 ADMINISTRATIVE: Final = ("role", "is_active", *SHOPS)
+
+
+class BeforeDeletion(Protocol):
+    """What a feature above us does about a person who is about to be deleted, in the same transaction.
+
+    The person is locked and whole still. It may refuse; with `force` it has to settle what it would refuse for.
+    """
+
+    async def __call__(
+        self, session: AsyncSession, *, person: User, actor: Actor, force: bool, now: datetime
+    ) -> None: ...
 
 
 class LastAdminError(ConflictError):
@@ -167,9 +179,18 @@ async def _change_address(session: AsyncSession, *, user: User, email: str, code
     await propose_address(session, user=user, new_email=email, codes=codes, now=now)
 
 
-async def delete_user(session: AsyncSession, *, actor: Actor, user_id: UUID, now: datetime) -> None:
-    """Erase a person's data and end their logins. The row stays, empty, because orders point to it.
+async def delete_user(
+    session: AsyncSession,
+    *,
+    actor: Actor,
+    user_id: UUID,
+    force: bool,
+    before: Sequence[BeforeDeletion],
+    now: datetime,
+) -> None:
+    """Erase a person's name, addresses, password and cart, and end their logins, once every `before` has agreed.
 
+    The row stays, empty, because orders point to it. What the person wrote is erased later, by the worker.
     An unverified person never ordered anything and goes without a trace.
     """
     await get_visible(session, actor=actor, user_id=user_id)
@@ -182,6 +203,8 @@ async def delete_user(session: AsyncSession, *, actor: Actor, user_id: UUID, now
         await session.delete(user)
         await session.flush()
         return
+    for settle in before:
+        await settle(session, person=user, actor=actor, force=force, now=now)
     await end_sessions(session, user_id=user.id, reason="deleted", now=now)
     for theirs in (OneTimeCode, StaffShop, IdempotencyRecord):
         await session.execute(delete(theirs).where(theirs.user_id == user.id))

@@ -30,11 +30,11 @@ class Party(Enum):
 
 MOVES: Final[dict[tuple[Status, Status], frozenset[Party]]] = {
     (Status.PLACED, Status.ACCEPTED): frozenset({Party.STAFF, Party.SYSTEM}),
-    (Status.PLACED, Status.CANCELLED): frozenset({Party.OWNER, Party.STAFF}),
+    (Status.PLACED, Status.CANCELLED): frozenset({Party.OWNER, Party.STAFF, Party.SYSTEM}),
     (Status.ACCEPTED, Status.PREPARING): frozenset({Party.STAFF}),
-    (Status.ACCEPTED, Status.CANCELLED): frozenset({Party.OWNER, Party.STAFF}),
+    (Status.ACCEPTED, Status.CANCELLED): frozenset({Party.OWNER, Party.STAFF, Party.SYSTEM}),
     (Status.PREPARING, Status.READY): frozenset({Party.STAFF}),
-    (Status.PREPARING, Status.CANCELLED): frozenset({Party.STAFF}),
+    (Status.PREPARING, Status.CANCELLED): frozenset({Party.STAFF, Party.SYSTEM}),
     (Status.READY, Status.COMPLETED): frozenset({Party.STAFF}),
     (Status.READY, Status.EXPIRED): frozenset({Party.SYSTEM}),
 }

@@ -16,7 +16,7 @@ from crema.accounts.models import User
 from crema.cart import service as carts
 from crema.cart.domain import Configured, LineRequest
 from crema.cart.queries import find_cart
-from crema.core.errors import ConflictError, InvalidError, TooManyError, UnknownReferenceError
+from crema.core.errors import ConflictError, InvalidError, TooManyError, UnauthenticatedError, UnknownReferenceError
 from crema.db.base import new_id
 from crema.db.driver import Writer
 from crema.db.statement import Rows, Statement, unmanaged
@@ -160,12 +160,17 @@ _RECORD: Final = Statement(
     notifications.PROMISE.add_cte(*(rows.insertion.cte() for rows in (_ORDERS, _LINES, _EVENTS)))
 )
 _LOCKED_PERSON: Final = Statement(
-    select(User.email, User.language, User.name).where(User.id == bindparam("user_id")).with_for_update(key_share=True)
+    select(User.email, User.language, User.name)
+    .where(User.id == bindparam("user_id"), User.deleted_at.is_(None))
+    .with_for_update(key_share=True)
 )
 
 
 async def _lock_person(tx: Writer, user_id: UUID) -> Customer:
-    return Customer(*(await _LOCKED_PERSON.rows(tx, user_id=user_id))[0])
+    row = await _LOCKED_PERSON.row(tx, user_id=user_id)
+    if row is None:  # deleted since we knew who is asking
+        raise UnauthenticatedError
+    return Customer(*row)
 
 
 async def _find_circumstances(

@@ -23,6 +23,7 @@ from crema.menu.service import pictures
 from crema.menu.service.pictures import UnsupportedImageError
 from crema.support import queries
 from crema.support.models import Attachment
+from crema.support.service import leaving, limits
 
 MAX_BYTES: Final = 5 * 1024 * 1024
 MAX_UNSENT: Final = 10
@@ -70,15 +71,20 @@ async def upload(
     """Keep a file for a message to come. Commits first what the session holds: decoding takes a while."""
     if len(content) > MAX_BYTES:
         raise TooLargeError(f"An attachment has at most {MAX_BYTES // 1024**2} MiB.")
-    await queries.get_conversation(session, conversation_id=conversation_id, actor=actor)
+    conversation = await queries.get_conversation(session, conversation_id=conversation_id, actor=actor)
+    leaving.check_customer_is_here(conversation)
     await _check_room(session, actor)
+    await limits.count_bytes(session, actor=actor, size=len(content), now=now)
     await keep(session)
 
     file = await _read(content)
     key = f"{_FOLDER}/{secrets.token_hex(16)}{file.suffix}"
     await store.put_async(key, file.content)
 
-    await queries.get_conversation(session, conversation_id=conversation_id, actor=actor, for_update=True)
+    conversation = await queries.get_conversation(
+        session, conversation_id=conversation_id, actor=actor, for_update=True
+    )
+    leaving.check_customer_is_here(conversation)
     await _check_room(session, actor)
     attachment = Attachment(
         conversation_id=conversation_id,

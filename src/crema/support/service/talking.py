@@ -3,30 +3,36 @@
 from datetime import datetime
 from uuid import UUID
 
+from sqlalchemy import delete
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm.attributes import flag_modified
 
+from crema.accounts import queries as accounts
 from crema.accounts.domain import Actor
-from crema.core.errors import ConflictError, InvalidError
+from crema.core.errors import ConflictError, InvalidError, NotFoundError
 from crema.db import events
 from crema.db.base import new_id
+from crema.live import queries as live
 from crema.orders import queries as orders
 from crema.shops import queries as shops
 from crema.support import queries
-from crema.support.domain import Side, Status, topic_of
-from crema.support.models import Conversation, Message, Note
+from crema.support.domain import Side, Status, shop_to_work_for, topic_of
+from crema.support.models import Answerer, Conversation, Message, Note
 from crema.support.schemas import ChangeConversation, OpenConversation, SendMessage
+from crema.support.service import limits
+from crema.support.service.leaving import check_customer_is_here
 
 
 class ClientIdTakenError(ConflictError):
-    """Another message of the conversation has this client_id: of the other side, or with another text."""
+    """Another message of yours in this conversation has this client_id and another text."""
 
     code = "client_id_taken"
-    title = "Another message has this client_id."
+    title = "Another message of yours has this client_id."
 
 
 class UnfitAssigneeError(InvalidError):
-    """`assigned_to` is nobody who may answer customers."""
+    """`assigned_to` is nobody who may answer customers, or somebody who works for no shop."""
 
     code = "unfit_assignee"
     title = "This person can't answer customers."
@@ -39,15 +45,19 @@ class UnknownAttachmentError(InvalidError):
     title = "There is no such upload of yours waiting to be sent."
 
 
+class UnseenMessagesError(ConflictError):
+    """The customer has said something that nobody has seen: resolved over it, it would be in no queue."""
+
+    code = "unseen_messages"
+    title = "The customer has said more."
+
+
 async def open_own(session: AsyncSession, *, actor: Actor, wanted: OpenConversation, now: datetime) -> Conversation:
     """Give the actor's own conversation, made if there is none, and link it to what is sent.
 
     An order must be the actor's own; its shop is the conversation's then.
     """
-    fresh = Conversation(customer_id=actor.user_id, last_message_at=now, created_at=now, updated_at=now)
-    await queries.add_own(session, conversation=fresh)
-    conversation_id = await queries.find_own_id(session, customer_id=actor.user_id)
-    assert conversation_id is not None
+    conversation_id = await open_for(session, customer_id=actor.user_id, now=now)
     conversation = await queries.get_conversation(
         session, conversation_id=conversation_id, actor=actor, for_update=True
     )
@@ -60,9 +70,26 @@ async def open_own(session: AsyncSession, *, actor: Actor, wanted: OpenConversat
         conversation.order_id = None
         conversation.updated_at = now
     await session.flush()
-    if wanted.order_id is not None or wanted.shop_id is not None:
-        events.publish(session, topics=[topic_of(conversation.id)])  # another shop's staff see it now
+    if wanted.model_fields_set:  # another shop's staff may follow it now
+        events.publish(session, topics=[topic_of(conversation.id)])
     return conversation
+
+
+async def open_for(session: AsyncSession, *, customer_id: UUID, now: datetime, shop_id: UUID | None = None) -> UUID:
+    """Return the id of a customer's conversation, made if there is none, then about this shop.
+
+    A person whose account is being deleted is waited for, and then not found.
+    """
+    conversation_id = await queries.find_own_id(session, customer_id=customer_id)
+    if conversation_id is None:
+        if not await accounts.lock_against_deletion(session, customer_id):
+            raise NotFoundError
+        times = {"last_message_at": now, "created_at": now, "updated_at": now}
+        fresh = Conversation(customer_id=customer_id, shop_id=shop_id, **times)
+        await queries.add_own(session, conversation=fresh)
+        conversation_id = await queries.find_own_id(session, customer_id=customer_id)
+    assert conversation_id is not None
+    return conversation_id
 
 
 async def send(
@@ -76,16 +103,20 @@ async def send(
     conversation = await queries.get_conversation(
         session, conversation_id=conversation_id, actor=actor, for_update=True
     )
+    check_customer_is_here(conversation)
     client_id = wanted.client_id or new_id().hex
-    sent = await queries.find_message(session, conversation_id=conversation.id, client_id=client_id)
+    sent = await queries.find_message(
+        session, conversation_id=conversation.id, author_id=actor.user_id, client_id=client_id
+    )
     if sent is not None:
-        if (sent.author_id, sent.text, sent.attachment_id) != (actor.user_id, wanted.text, wanted.attachment_id):
+        if (sent.text, sent.attachment_id) != (wanted.text, wanted.attachment_id):
             raise ClientIdTakenError
         events.publish(session, topics=[topic_of(conversation.id)])  # the first time it may not have got so far
         return sent, False
 
     if wanted.attachment_id is not None:
         await _check_attachment(session, conversation=conversation, actor=actor, attachment_id=wanted.attachment_id)
+    await limits.count_bytes(session, actor=actor, size=len(wanted.text.encode()), now=now)
     is_from_customer = conversation.customer_id == actor.user_id
     conversation.last_seq += 1
     conversation.last_message_at = conversation.updated_at = now
@@ -103,15 +134,34 @@ async def send(
     )
     session.add(message)
     if is_from_customer:
+        if conversation.status == Status.RESOLVED:
+            await _give_back(session, conversation)
         conversation.status = Status.OPEN
         conversation.waiting_since = conversation.waiting_since or now
         conversation.unread_by_staff += 1
     else:
         conversation.waiting_since = None
         conversation.unread_by_customer += 1
+        await _note_answerer(session, conversation, actor=actor)
     await session.flush()
     events.publish(session, topics=[topic_of(conversation.id)])
     return await queries.get_message(session, message_id=message.id), True
+
+
+async def _give_back(session: AsyncSession, conversation: Conversation) -> None:
+    """Give a conversation that starts anew back to the queue, unless its assignee is connected to take it up."""
+    assignee = conversation.assigned_to_id
+    if assignee is not None and not await live.count_seats(session, user_id=assignee):
+        conversation.assigned_to_id = conversation.assigned_shop_id = None
+
+
+async def _note_answerer(session: AsyncSession, conversation: Conversation, *, actor: Actor) -> None:
+    """Let who answers for a shop follow the conversation until it is resolved, whichever shop it turns to."""
+    shop_id = shop_to_work_for(actor.shop_ids, shop_id=conversation.shop_id)
+    if actor.serves_all_shops or shop_id is None:
+        return
+    answerer = {"conversation_id": conversation.id, "user_id": actor.user_id, "shop_id": shop_id}
+    await session.execute(insert(Answerer).values(answerer).on_conflict_do_nothing())
 
 
 async def _check_attachment(
@@ -151,24 +201,55 @@ async def read(session: AsyncSession, *, conversation_id: UUID, actor: Actor, se
 async def change(
     session: AsyncSession, *, conversation_id: UUID, actor: Actor, wanted: ChangeConversation, now: datetime
 ) -> Conversation:
-    """Assign a conversation, or set where it stands. One that is resolved keeps nobody waiting."""
+    """Assign a conversation, or set where it stands. One that is resolved keeps nobody waiting.
+
+    It can be resolved only if the customer has said nothing after `seen_seq`. Without `seen_seq` the staff have seen
+    what they have marked as read and what came before their last answer.
+    """
     conversation = await queries.get_conversation(
         session, conversation_id=conversation_id, actor=actor, for_update=True
     )
+    check_customer_is_here(conversation)
     changes = wanted.changes()
+    if changes.get("status") == Status.RESOLVED:
+        await _check_seen(session, conversation, seen_seq=changes.get("seen_seq"))
     if "assigned_to" in changes:
-        person_id = changes["assigned_to"]
-        if person_id is not None and not await queries.may_answer(session, user_id=person_id):
-            raise UnfitAssigneeError
-        conversation.assigned_to_id = person_id
+        await _assign(session, conversation, user_id=changes["assigned_to"])
     if "status" in changes:
         conversation.status = changes["status"]
         if conversation.status == Status.RESOLVED:
             conversation.waiting_since = None
+            await session.execute(delete(Answerer).where(Answerer.conversation_id == conversation.id))
     conversation.updated_at = now
     await session.flush()
+    await session.refresh(conversation, ["assigned_to"])
     events.publish(session, topics=[topic_of(conversation.id)])
     return conversation
+
+
+async def _check_seen(session: AsyncSession, conversation: Conversation, *, seen_seq: int | None) -> None:
+    if seen_seq is None:
+        # The wait began after the last answer, and what is unread after the last receipt.
+        unseen = conversation.unread_by_staff if conversation.waiting_since else 0
+    else:
+        unseen = await queries.count_unread(
+            session, conversation_id=conversation.id, after=seen_seq, from_customer=True
+        )
+    if unseen:
+        raise UnseenMessagesError(
+            "The customer has said more: read it, and send the last seq that you have seen as seen_seq.",
+            last_seq=conversation.last_seq,
+        )
+
+
+async def _assign(session: AsyncSession, conversation: Conversation, *, user_id: UUID | None) -> None:
+    shop_id = None
+    if user_id is not None:
+        shop_ids = await queries.list_shop_ids(session, user_id=user_id)
+        shop_id = shop_to_work_for(shop_ids, shop_id=conversation.shop_id)
+        if not await queries.may_answer(session, user_id=user_id, shop_id=shop_id):
+            raise UnfitAssigneeError
+    conversation.assigned_to_id, conversation.assigned_shop_id = user_id, shop_id
 
 
 async def type_on(session: AsyncSession, *, conversation_id: UUID, actor: Actor) -> None:
@@ -180,12 +261,25 @@ async def type_on(session: AsyncSession, *, conversation_id: UUID, actor: Actor)
 
 
 async def add_note(session: AsyncSession, *, conversation_id: UUID, actor: Actor, text: str, now: datetime) -> Note:
-    """Write a note for the staff. Neither the queue nor the customer's side of the conversation changes."""
+    """Write a note for the staff of a shop. Neither the queue nor the customer's side of the conversation changes.
+
+    It is the conversation's shop if the author works there, else one of theirs, and stays so.
+    """
     conversation = await queries.get_conversation(
         session, conversation_id=conversation_id, actor=actor, for_update=True
     )
+    check_customer_is_here(conversation)
+    await limits.count_bytes(session, actor=actor, size=len(text.encode()), now=now)
+    shop_id = conversation.shop_id
+    if not actor.serves_all_shops:
+        shop_id = shop_to_work_for(actor.shop_ids, shop_id=shop_id)
     note = Note(
-        conversation_id=conversation.id, author_id=actor.user_id, author_role=actor.role, text=text, created_at=now
+        conversation_id=conversation.id,
+        author_id=actor.user_id,
+        author_role=actor.role,
+        shop_id=shop_id,
+        text=text,
+        created_at=now,
     )
     session.add(note)
     conversation.note_count += 1

@@ -1,0 +1,60 @@
+"""What becomes of the orders of a person whose account is deleted."""
+
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crema.accounts.domain import Actor
+from crema.accounts.models import User
+from crema.core.errors import ConflictError
+from crema.orders import queries
+from crema.orders.domain import Status
+from crema.orders.models import Order, OrderEvent, OrderLine
+from crema.orders.service import moving
+
+_REASONS: Final = {"ru": "Аккаунт удалён.", "en": "The account was deleted."}
+
+
+class OpenOrdersError(ConflictError):
+    """A person with orders in progress can't be deleted. `orders` lists them."""
+
+    code = "open_orders"
+    title = "There are orders in progress. Send force=true to cancel them."
+
+
+async def close_orders(session: AsyncSession, *, person: User, actor: Actor, force: bool, now: datetime) -> None:
+    """Refuse while a person who is being deleted has orders in progress; with `force` cancel them.
+
+    The customer, the shop and its boards are told as of any cancellation. A drink that is ready can't be cancelled:
+    its order expires. Run by `people.delete_user`, while the person is locked: no order is placed meanwhile.
+    """
+    del actor
+    orders = await queries.list_open_for_update(session, user_id=person.id)
+    if orders and not force:
+        raise OpenOrdersError(
+            orders=[
+                {"id": str(order.id), "number": order.number, "status": order.status, "shop_id": str(order.shop_id)}
+                for order in orders
+            ]
+        )
+    for order in orders:
+        to = Status.EXPIRED if order.status == Status.READY else Status.CANCELLED
+        await moving.move(session, order=order, to=to, actor=None, now=now, reason=_REASONS[person.language])
+
+
+async def erase(session: AsyncSession, *, user_id: UUID) -> None:
+    """Delete what a person wrote into their orders: comments, notes on lines, reasons. Amounts and products stay.
+
+    `updated_at` and the position of live feeds stay too: nobody is to be told.
+    """
+    theirs = select(Order.id).where(Order.user_id == user_id)
+    await session.execute(update(OrderLine).where(OrderLine.order_id.in_(theirs)).values(note=""))
+    await session.execute(update(OrderEvent).where(OrderEvent.order_id.in_(theirs)).values(reason=None))
+    await session.execute(
+        update(Order)
+        .where(Order.user_id == user_id)
+        .values(comment="", updated_at=Order.updated_at, changed_in=Order.changed_in)
+    )

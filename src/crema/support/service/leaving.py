@@ -1,0 +1,60 @@
+"""A customer deletes their account: their conversation leaves the queue, and later what it says is erased."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import delete, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crema.accounts.domain import Actor
+from crema.accounts.models import User
+from crema.core.errors import ConflictError
+from crema.db import events
+from crema.support import queries
+from crema.support.domain import Status, topic_of
+from crema.support.models import Answerer, Attachment, Conversation, Message, Note
+
+
+class CustomerDeletedError(ConflictError):
+    """Nobody is there to read what is added to this conversation."""
+
+    code = "customer_deleted"
+    title = "The customer has deleted their account."
+
+
+def check_customer_is_here(conversation: Conversation) -> None:
+    """Refuse to add anything to the conversation of somebody who has deleted their account."""
+    if conversation.customer_left_at is not None:
+        raise CustomerDeletedError
+
+
+async def close_conversation(session: AsyncSession, *, person: User, actor: Actor, force: bool, now: datetime) -> None:
+    """Take the conversation of a person who is being deleted out of the queue. Run by `people.delete_user`.
+
+    The staff keep reading it until `erase`.
+    """
+    del actor, force
+    conversation = await queries.find_own_for_update(session, customer_id=person.id)
+    if conversation is None:
+        return
+
+    await session.execute(delete(Answerer).where(Answerer.conversation_id == conversation.id))
+    conversation.status = Status.RESOLVED
+    conversation.assigned_to_id = conversation.assigned_shop_id = conversation.waiting_since = None
+    conversation.unread_by_customer = conversation.unread_by_staff = 0
+    conversation.customer_left_at = conversation.updated_at = now
+    await session.flush()
+    events.publish(session, topics=[topic_of(conversation.id)])
+
+
+async def erase(session: AsyncSession, *, user_id: UUID) -> None:
+    """Delete all that was said, noted and uploaded in a customer's conversation. The empty row stays."""
+    conversation = await queries.find_own_for_update(session, customer_id=user_id)
+    if conversation is None:
+        return
+
+    for kept in (Message, Note, Attachment):
+        await session.execute(delete(kept).where(kept.conversation_id == conversation.id))
+    emptied = {"last_seq", "customer_read_seq", "staff_read_seq", "mailed_seq", "note_count"}
+    statement = update(Conversation).where(Conversation.id == conversation.id)
+    await session.execute(statement.values(**dict.fromkeys(emptied, 0), updated_at=Conversation.updated_at))

@@ -1,0 +1,56 @@
+"""How fast and how much a person may write, counted in the database, where all processes see it."""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crema.accounts.domain import Actor
+from crema.accounts.service import throttle
+from crema.accounts.service.throttle import TooManyAttemptsError
+from crema.core.errors import TooManyError
+from crema.db.session import keep
+from crema.live.domain import FRAMES_PER_SECOND
+
+REQUESTS_A_SECOND: Final = FRAMES_PER_SECOND
+"""What a person may send over HTTP; a socket takes as many frames."""
+BYTES_A_DAY: Final = 50 * 1024 * 1024
+"""Texts, notes and uploads of one person, as they come in."""
+_SECOND: Final = timedelta(seconds=1)
+_DAY: Final = timedelta(days=1)
+
+
+class RateLimitedError(TooManyError):
+    """Messages, notes, uploads and receipts over HTTP come faster than a socket would take them."""
+
+    code = "rate_limited"
+    title = f"Send at most {REQUESTS_A_SECOND} requests a second to the support chat."
+
+
+class ChatQuotaExceededError(TooManyError):
+    """A person's texts, notes and uploads of a day have reached their limit."""
+
+    code = "chat_quota_exceeded"
+    title = f"You may write and upload {BYTES_A_DAY // 1024**2} MiB a day."
+
+
+async def count_request(session: AsyncSession, *, actor: Actor, now: datetime) -> None:
+    """Count one request; raise RateLimitedError past REQUESTS_A_SECOND.
+
+    Commits the count at once: a crowd of requests is refused without waiting for what the first of them does.
+    """
+    key = f"chat-requests:{actor.user_id}"
+    try:
+        await throttle.count(session, key=key, limit=REQUESTS_A_SECOND, window=_SECOND, now=now)
+    except TooManyAttemptsError as error:
+        raise RateLimitedError(retry_after=error.retry_after) from error
+    await keep(session)
+
+
+async def count_bytes(session: AsyncSession, *, actor: Actor, size: int, now: datetime) -> None:
+    """Count what is to be kept; raise ChatQuotaExceededError past BYTES_A_DAY. What is refused doesn't count."""
+    key = f"chat-bytes:{actor.user_id}"
+    try:
+        await throttle.count(session, key=key, limit=BYTES_A_DAY, window=_DAY, now=now, cost=size)
+    except TooManyAttemptsError as error:
+        raise ChatQuotaExceededError(retry_after=error.retry_after) from error

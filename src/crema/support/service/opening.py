@@ -1,0 +1,82 @@
+"""Staff who write to a customer first."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crema.accounts import queries as accounts
+from crema.accounts.domain import Actor
+from crema.accounts.service.people import UnknownReferenceError
+from crema.core.errors import ConflictError, NotFoundError
+from crema.orders import queries as orders
+from crema.orders.models import Order
+from crema.support import queries
+from crema.support.domain import Status
+from crema.support.models import Conversation
+from crema.support.schemas import SendMessage, WriteFirst
+from crema.support.service import talking
+
+
+class ConversationElsewhereError(ConflictError):
+    """The customer's conversation is with another shop. It is not theirs to read who write from this one."""
+
+    code = "conversation_elsewhere"
+    title = "The customer is talking with another shop. Ask somebody of the whole chain to assign it to you."
+
+
+async def write_first(session: AsyncSession, *, actor: Actor, wanted: WriteFirst, now: datetime) -> Conversation:
+    """Write to a customer, in the one conversation they have; return it.
+
+    Staff of a shop write to customers of theirs: whose conversation they see, or who have ordered at one of their
+    shops. With `order_id` the conversation is about that order and its shop from now on.
+    """
+    customer = await accounts.find_user(session, wanted.customer_id)
+    if customer is None or not customer.is_verified or not customer.is_active or customer.id == actor.user_id:
+        raise _unknown("customer_id", "no customer that you can write to")
+    order = None
+    if wanted.order_id is not None:
+        order = await orders.find_of_customer(session, actor=actor, customer_id=customer.id, order_id=wanted.order_id)
+        if order is None:
+            raise _unknown("order_id", "no order of this customer that you can see")
+
+    shop_id = await _shop_of_first_message(session, actor=actor, customer_id=customer.id, order=order)
+    try:
+        conversation_id = await talking.open_for(session, customer_id=customer.id, now=now, shop_id=shop_id)
+    except NotFoundError as error:
+        raise _unknown("customer_id", "no customer that you can write to") from error
+    try:
+        conversation = await queries.get_conversation(
+            session, conversation_id=conversation_id, actor=actor, for_update=True
+        )
+    except NotFoundError as error:
+        raise ConversationElsewhereError from error
+
+    if order is not None:
+        conversation.order_id, conversation.shop_id = order.id, order.shop_id
+    if conversation.status == Status.RESOLVED or not conversation.last_seq:
+        conversation.status = Status.PENDING
+    await session.flush()
+    message = SendMessage(text=wanted.text, client_id=None)
+    await talking.send(session, conversation_id=conversation_id, actor=actor, wanted=message, now=now)
+    return await queries.get_conversation(session, conversation_id=conversation_id, actor=actor)
+
+
+async def _shop_of_first_message(
+    session: AsyncSession, *, actor: Actor, customer_id: UUID, order: Order | None
+) -> UUID | None:
+    """Choose the shop that a new conversation is about: the order's, else where the customer ordered last."""
+    if order is not None:
+        return order.shop_id
+    if actor.serves_all_shops or await queries.find_own_id(session, customer_id=customer_id) is not None:
+        return None
+    last = await orders.find_of_customer(session, actor=actor, customer_id=customer_id)
+    if last is None:
+        raise _unknown("customer_id", "no customer that you can write to")
+    return last.shop_id
+
+
+def _unknown(field: str, message: str) -> UnknownReferenceError:
+    errors: list[dict[str, Any]] = [{"loc": ["body", field], "msg": message, "type": "unknown_reference"}]
+    return UnknownReferenceError(f"There is {message}.", errors=errors)
