@@ -225,3 +225,53 @@ def test_conversations_keep_what_they_hold_and_learn_whose_it_is(server_url: str
     ]
     assert notes == [(near,)]
     assert messages == (2,)
+
+
+def test_what_unverified_people_wrote_stays_while_it_moves_to_their_attempts(server_url: str) -> None:
+    url = create_database(server_url, name := f"crema_old_{uuid4().hex[:8]}")
+    config = schema.alembic_config()
+    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0008_documents_as_bytes")
+    engine.dispose()
+    people = {email: uuid4() for email in ("with-code", "code-expired", "verified")}
+    code = (
+        "INSERT INTO one_time_codes (id, user_id, purpose, code_hash, expires_at, name, password_hash, new_email)"
+        " VALUES (%s, %s, %s, '', now() + interval '5 minutes', %s, %s, %s)"
+    )
+    with psycopg.connect(url, autocommit=True) as connection:
+        for email, id_ in people.items():
+            connection.execute(
+                "INSERT INTO users (id, email, name, phone, password_hash, language, role_id, verified_at)"
+                " SELECT %s, %s, 'Анна', '+79161234567', 'latest', 'ru', id, %s FROM roles WHERE name = 'user'",
+                (id_, email, "now" if email == "verified" else None),
+            )
+        person = people["with-code"]
+        for purpose, hash_ in (("registration", "first"), ("registration", "latest"), ("registration", "latest")):
+            connection.execute(code, (uuid4(), person, purpose, "Анна", hash_, None))
+        for new_email in ("one", "another"):
+            connection.execute(code, (uuid4(), people["verified"], "email_change", None, None, new_email))
+            connection.execute(code, (uuid4(), people["verified"], "password_reset", None, None, None))
+
+    schema.upgrade(url)
+
+    with psycopg.connect(url) as connection:
+        found = connection.execute(
+            "SELECT email, purpose, c.name, c.phone, c.password_hash, c.language FROM one_time_codes c"
+            " JOIN users u ON u.id = user_id ORDER BY email, purpose, c.password_hash"
+        ).fetchall()
+        users = connection.execute("SELECT email, name, phone, password_hash FROM users ORDER BY email").fetchall()
+    drop_database(server_url, name)
+    assert found == [
+        ("code-expired", "registration", "Анна", "+79161234567", "latest", "ru"),
+        ("verified", "email_change", None, None, None, None),
+        ("verified", "password_reset", None, None, None, None),
+        ("with-code", "registration", "Анна", None, "first", "ru"),
+        ("with-code", "registration", "Анна", None, "latest", "ru"),
+    ]
+    assert users == [
+        ("code-expired", "Анна", "+79161234567", None),
+        ("verified", "Анна", "+79161234567", "latest"),
+        ("with-code", "Анна", "+79161234567", None),
+    ]

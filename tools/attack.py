@@ -144,7 +144,12 @@ def main() -> int:
     found: set[str] = set()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        environment = {"CREMA_RATE_LIMIT": "", "CREMA_LOGIN_TRIES_PER_NETWORK": "1000000", "CREMA_ACCESS_TTL": "6h"}
+        environment = {
+            "CREMA_RATE_LIMIT": "",
+            "CREMA_LOGIN_TRIES_PER_NETWORK": "1000000",
+            "CREMA_REGISTRATIONS_PER_NETWORK": "1000000",
+            "CREMA_ACCESS_TTL": "6h",
+        }
         with running(folder / "data", prelude=PLANT, **environment) as server:
             database = find_running(folder / "data")
             assert database

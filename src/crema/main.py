@@ -204,6 +204,7 @@ def hand_out(app: FastAPI, settings: Settings, sessions: Sessions | None) -> Non
     app.state.access_tokens = AccessTokens(_derived(secret, "access tokens"), settings.access_ttl)
     app.state.passwords = Passwords()
     app.state.codes = Codes(_derived(secret, "one-time codes"))
+    app.state.registrations_per_network = settings.registrations_per_network
     app.state.logins = Logins(
         refresh_key=_derived(secret, "refresh tokens"),
         lifetime=settings.refresh_ttl,

@@ -163,8 +163,12 @@ class Settings(BaseSettings):
         description="Where they are counted: `memory://` in each process, `redis://…` (or Valkey) for all together.",
     )
     login_tries_per_network: int = Field(
-        100, ge=1, description="Wrong passwords taken from one network in 15 minutes, whomever they are for."
+        100,
+        ge=1,
+        description="Wrong passwords taken from one network in 15 minutes, whomever they are for; past them"
+        " one login is tried every five seconds.",
     )
+    registrations_per_network: int = Field(100, ge=1, description="Registrations taken from one network in an hour.")
     language: Literal["ru", "en"] = Field("ru", description="Language of the mails to shops' mailboxes.")
     max_open_orders: int = Field(50, ge=1, description="Orders a person may have in progress.")
     max_orders_an_hour: int = Field(60, ge=1, description="Orders a person may place within an hour.")

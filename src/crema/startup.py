@@ -16,7 +16,7 @@ from crema.accounts import queries as accounts
 from crema.accounts.domain import ADMIN
 from crema.accounts.models import User
 from crema.accounts.schemas import Password
-from crema.accounts.service.passwords import Passwords
+from crema.accounts.service.passwords import Passwords, WeakPasswordError, check_strength
 from crema.accounts.service.people import make_person
 from crema.db import roles, schema
 from crema.db.embedded import EmbeddedPostgres, find_running
@@ -122,7 +122,7 @@ async def seed_demo(settings: Settings) -> Chain:
 
 async def make_admin(settings: Settings, *, email: str, password: str) -> None:
     """Make a verified administrator, whose password is held to what everybody's is."""
-    _check(password)
+    _check(password, email=email)
     password_hash = await Passwords().hash(password)
     async with transaction(settings) as session:
         user = await make_person(session, email=email, password_hash=password_hash, role=ADMIN, now=datetime.now(UTC))
@@ -130,18 +130,21 @@ async def make_admin(settings: Settings, *, email: str, password: str) -> None:
             raise StartupError(f"{email} belongs to somebody who is not an administrator; change their role instead.")
 
 
-def _check(password: str) -> None:
+def _check(password: str, *, email: str) -> None:
     try:
         TypeAdapter(Password).validate_python(password)
+        check_strength(password, field="password", email=email)
     except ValidationError as error:
         raise StartupError(f"The administrator's password: {error.errors()[0]['msg']}") from error
+    except WeakPasswordError as error:
+        raise StartupError(f"The administrator's password: {error.detail}") from error
 
 
 async def _make_first_admin(session: AsyncSession, settings: Settings) -> None:
     if settings.admin_email is None or settings.admin_password is None or await accounts.lock_admins(session):
         return
     password = settings.admin_password.get_secret_value()
-    _check(password)
+    _check(password, email=settings.admin_email)
     password_hash = await Passwords().hash(password)
     await make_person(
         session, email=settings.admin_email, password_hash=password_hash, role=ADMIN, now=datetime.now(UTC)

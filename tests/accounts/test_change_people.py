@@ -12,6 +12,7 @@ from crema.accounts.models import Permission, Role, RolePermission, StaffShop, U
 from crema.db.session import Sessions
 from factories.orders import make_shop
 from factories.people import (
+    PASSWORD,
     authenticate,
     bearer,
     last_code,
@@ -22,7 +23,7 @@ from factories.people import (
     verify,
     wrong,
 )
-from fixtures.app import Clock
+from fixtures.app import CHEAP, Clock
 from fixtures.people import LogIn
 
 pytestmark = pytest.mark.anyio
@@ -269,20 +270,30 @@ async def test_a12_a_role_that_grows_counts_at_the_next_request(log_in: LogIn, s
 
 async def test_t12_a_new_address_counts_once_it_is_verified(client: httpx2.AsyncClient, session: AsyncSession) -> None:
     tokens = await sign_in(client, session, name="Анна")
+    elsewhere = (await authenticate(client)).json()
     client.headers |= bearer(tokens)
 
-    asked = await patch(client, tokens["user"]["id"], email="new@example.com", name="Аня")
+    asked = await patch(client, tokens["user"]["id"], email="new@example.com", name="Аня", current_password=PASSWORD)
 
+    assert asked.json()["pending_email"] == "new@example.com"
+    assert (await client.get("/me")).json()["pending_email"] == "new@example.com"
+    [word] = await mails_to(session, "anna@example.com", "email_change_asked")
+    assert (word.context["name"], word.context["new_email"]) == ("Аня", "new@example.com")
     assert (asked.status_code, asked.json()["email"], asked.json()["name"]) == (200, "anna@example.com", "Аня")
     assert (await authenticate(client, "new@example.com")).status_code == 401
     [letter] = await mails_to(session, "new@example.com")
     assert letter.template == "email_change_code"
-    assert letter.context | {"code": ""} == {"code": "", "minutes": 15, "name": "Аня"}
+    told = {"asked_at": "2026-11-23T09:00:00+00:00", "network": "127.0.0.0/24", "device": ""}
+    assert letter.context | {"code": ""} == {"code": "", "minutes": 15} | told
 
     confirmed = await verify(client, letter.context["code"], "new@example.com")
 
     assert (confirmed.status_code, confirmed.json()["email"]) == (200, "new@example.com")
+    assert confirmed.json()["pending_email"] is None
     assert (await client.get("/me")).json()["email"] == "new@example.com"
+    assert (await client.get("/me", headers=bearer(elsewhere))).status_code == 401, "the other logins end"
+    again = await verify(client, letter.context["code"], "new@example.com")
+    assert (again.status_code, again.json()) == (200, confirmed.json())
     assert (await authenticate(client, "new@example.com")).status_code == 200
     assert (await authenticate(client)).status_code == 401
     [notice] = await mails_to(session, "anna@example.com", "email_changed")
@@ -294,7 +305,7 @@ async def test_the_code_for_a_new_address_is_worth_five_guesses(
 ) -> None:
     tokens = await sign_in(client, session)
     client.headers |= bearer(tokens)
-    await patch(client, tokens["user"]["id"], email="new@example.com")
+    await patch(client, tokens["user"]["id"], email="new@example.com", current_password=PASSWORD)
     code = await last_code(session, "new@example.com", "email_change_code")
     for _ in range(5):
         await verify(client, wrong(code), "new@example.com")
@@ -309,10 +320,157 @@ async def test_the_own_address_again_is_no_change(customer: httpx2.AsyncClient, 
     assert await mails_to(session) == []
 
 
+@pytest.fixture
+async def customer(log_in: LogIn) -> httpx2.AsyncClient:
+    return await log_in("anna@example.com", name="Анна", password_hash=CHEAP.hash(PASSWORD))
+
+
+@pytest.fixture
+async def other_customer(log_in: LogIn) -> httpx2.AsyncClient:
+    return await log_in("boris@example.com", name="Борис", password_hash=CHEAP.hash("the other's password"))
+
+
+async def ask(
+    client: httpx2.AsyncClient, email: str = "new@example.com", password: str = PASSWORD, **fields: Any
+) -> httpx2.Response:
+    """Ask for another address for oneself."""
+    return await patch(client, client.person.id, email=email, current_password=password, **fields)
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+async def test_t12_a_stolen_login_alone_changes_no_address(
+    customer: httpx2.AsyncClient, session: AsyncSession, method: str
+) -> None:
+    path, body = f"/user/{customer.person.id}", {"email": "thief@example.com", "name": "Мэллори"}
+
+    without = await customer.request(method, path, json=body)
+    wrong = await customer.request(method, path, json=body | {"current_password": "wrong password"})
+
+    assert (without.status_code, without.json()["code"]) == (422, "current_password_required")
+    assert without.json()["errors"][0]["loc"] == ["body", "current_password"]
+    assert (wrong.status_code, wrong.json()["code"]) == (401, "invalid_credentials")
+    shown = (await customer.get("/me")).json()
+    assert (shown["email"], shown["name"], shown["pending_email"]) == ("anna@example.com", "Анна", None)
+    assert await mails_to(session, "thief@example.com") == []
+
+
+async def test_t12_a_stolen_login_guesses_the_password_five_times_at_all_routes_together(
+    customer: httpx2.AsyncClient,
+) -> None:
+    for _ in range(3):
+        await ask(customer, password="wrong password")
+    body = {"old_password": "wrong password", "new_password": "flat white please"}
+    for _ in range(2):
+        await customer.post("/password/change", json=body)
+
+    assert (await ask(customer)).status_code == 429
+
+
+async def test_changing_the_name_takes_no_password(customer: httpx2.AsyncClient) -> None:
+    assert (await patch(customer, customer.person.id, name="Аня")).status_code == 200
+
+
+async def test_a_change_of_address_can_be_withdrawn(
+    customer: httpx2.AsyncClient, client: httpx2.AsyncClient, session: AsyncSession
+) -> None:
+    await ask(customer)
+    code = await last_code(session, "new@example.com", "email_change_code")
+
+    answer = await customer.delete(f"/user/{customer.person.id}/email")
+
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert (await customer.get("/me")).json()["pending_email"] is None
+    assert (await verify(client, code, "new@example.com")).status_code == 422
+    assert (await customer.get("/me")).json()["email"] == "anna@example.com"
+    assert (await customer.delete(f"/user/{customer.person.id}/email")).status_code == 204
+
+
+async def test_a_change_of_address_can_be_sent_again(
+    customer: httpx2.AsyncClient, client: httpx2.AsyncClient, session: AsyncSession, clock: Clock
+) -> None:
+    path = f"/user/{customer.person.id}/email/resend"
+    assert (await customer.post(path)).status_code == 404
+    await ask(customer)
+    clock.advance(hours=1)
+    expired = await last_code(session, "new@example.com", "email_change_code")
+
+    statuses = [(await customer.post(path)).status_code for _ in range(4)]
+
+    assert statuses == [202] * 3 + [429]
+    assert (await customer.get("/me")).json()["pending_email"] == "new@example.com"
+    assert (await verify(client, expired, "new@example.com")).status_code == 422
+    code = await last_code(session, "new@example.com", "email_change_code")
+    assert (await verify(client, code, "new@example.com")).status_code == 200
+
+
+async def test_another_address_takes_the_place_of_the_one_asked_for_before(
+    customer: httpx2.AsyncClient, client: httpx2.AsyncClient, session: AsyncSession
+) -> None:
+    await ask(customer)
+    code = await last_code(session, "new@example.com", "email_change_code")
+
+    await ask(customer, "newer@example.com")
+
+    assert (await customer.get("/me")).json()["pending_email"] == "newer@example.com"
+    assert (await verify(client, code, "new@example.com")).status_code == 422
+    assert (await verify(client, code, "newer@example.com")).status_code == 422
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+async def test_somebody_elses_change_is_not_there(
+    customer: httpx2.AsyncClient, other_customer: httpx2.AsyncClient, session: AsyncSession, method: str
+) -> None:
+    await ask(customer)
+    path = f"/user/{customer.person.id}/email" + ("/resend" if method == "POST" else "")
+
+    assert (await other_customer.request(method, path)).status_code == 404
+    assert (await customer.get("/me")).json()["pending_email"] == "new@example.com"
+    assert len(await mails_to(session, "new@example.com")) == 1
+
+
+async def test_a_registration_and_a_change_of_address_do_not_get_each_other_s_code(
+    customer: httpx2.AsyncClient, client: httpx2.AsyncClient, session: AsyncSession
+) -> None:
+    """Somebody registers; a stranger with an account asks for that address; a code alone doesn't tell whose it is."""
+    made = (await register(client, "new@example.com", password="of who registers")).json()
+    await ask(customer)
+    theirs = await last_code(session, "new@example.com", "email_change_code")
+
+    alone = await verify(client, theirs, "new@example.com")
+    mistaken = await verify(client, theirs, "new@example.com", registration_id=made["registration_id"])
+    mine = await verify(
+        client, await last_code(session, "new@example.com"), "new@example.com", password="of who registers"
+    )
+
+    assert [answer.status_code for answer in (alone, mistaken, mine)] == [409, 422, 200]
+    assert (await customer.get("/me")).json()["email"] == "anna@example.com"
+
+
+async def test_a_code_for_a_new_address_logs_in_with_the_password_only(
+    customer: httpx2.AsyncClient, client: httpx2.AsyncClient, session: AsyncSession
+) -> None:
+    """It may have gone to a mistyped address, whose owner must not get in."""
+    await ask(customer)
+    body = {"email": "new@example.com", "code": await last_code(session, "new@example.com", "email_change_code")}
+
+    alone = await client.post("/verification?login=true", json=body)
+    proved = await client.post("/verification?login=true", json=body | {"password": PASSWORD})
+
+    assert (alone.status_code, alone.json()["email"]) == (200, "new@example.com")
+    assert "access_token" not in alone.json()
+    assert proved.json()["user"] == alone.json()
+
+
+async def test_m2_a_person_asks_for_five_addresses_a_day(customer: httpx2.AsyncClient, session: AsyncSession) -> None:
+    statuses = [(await ask(customer, f"victim{number}@example.com")).status_code for number in range(6)]
+
+    assert statuses == [200] * 5 + [429]
+
+
 async def test_a_verified_address_can_t_be_had(
     customer: httpx2.AsyncClient, other_customer: httpx2.AsyncClient, session: AsyncSession
 ) -> None:
-    answer = await patch(customer, customer.person.id, email="Boris@example.com", name="x")
+    answer = await ask(customer, "Boris@example.com", name="x")
 
     assert (answer.status_code, answer.json()["code"]) == (409, "email_taken")
     assert (await row(session, customer.person.id))[1] == "Анна"
@@ -321,11 +479,13 @@ async def test_a_verified_address_can_t_be_had(
 async def test_an_address_verified_meanwhile_can_t_be_had(
     client: httpx2.AsyncClient, customer: httpx2.AsyncClient, session: AsyncSession
 ) -> None:
-    await patch(customer, customer.person.id, email="new@example.com")
+    await ask(customer)
     code = await last_code(session, "new@example.com", "email_change_code")
-    await sign_up(client, session, "new@example.com")
+    made = (await register(client, "new@example.com")).json()
+    proof = {"registration_id": made["registration_id"]}
+    await verify(client, await last_code(session, "new@example.com"), "new@example.com", **proof)
 
-    answer = await verify(client, code, "new@example.com")
+    answer = await verify(client, code, "new@example.com", password=PASSWORD)
 
     assert (answer.status_code, answer.json()["code"]) == (409, "email_taken")
     assert (await customer.get("/me")).json()["email"] == "anna@example.com"
@@ -335,12 +495,13 @@ async def test_nobody_s_claim_stands_in_the_way_of_who_owns_the_address(
     client: httpx2.AsyncClient, customer: httpx2.AsyncClient, other_customer: httpx2.AsyncClient, session: AsyncSession
 ) -> None:
     """Neither a registration that was never verified, nor someone else's wish for it."""
-    await patch(customer, customer.person.id, email="new@example.com")
+    await ask(customer)
     code = await last_code(session, "new@example.com", "email_change_code")
-    await register(client, "new@example.com", name="Мэллори")
-    await patch(other_customer, other_customer.person.id, email="new@example.com")
+    await register(client, "new@example.com", name="Мэллори", password="mallory's password")
+    await ask(other_customer, password="the other's password")
 
-    answer = await verify(client, code, "new@example.com")
+    assert (await verify(client, code, "new@example.com")).status_code == 409
+    answer = await verify(client, code, "new@example.com", password=PASSWORD)
 
     assert (answer.status_code, answer.json()["id"]) == (200, str(customer.person.id))
     taken = select(User.id).where(User.email == "new@example.com")
@@ -352,7 +513,7 @@ async def test_the_old_address_resets_nothing_any_more(client: httpx2.AsyncClien
     client.headers |= bearer(tokens)
     await client.post("/password/forgot", json={"email": "anna@example.com"})
     old = await last_code(session, template="password_reset")
-    await patch(client, tokens["user"]["id"], email="new@example.com")
+    await patch(client, tokens["user"]["id"], email="new@example.com", current_password=PASSWORD)
     await verify(client, await last_code(session, "new@example.com", "email_change_code"), "new@example.com")
 
     body = {"code": old, "new_password": "flat white please"}
@@ -361,7 +522,7 @@ async def test_the_old_address_resets_nothing_any_more(client: httpx2.AsyncClien
 
 
 async def test_m2_letters_to_a_new_address_are_counted(customer: httpx2.AsyncClient, session: AsyncSession) -> None:
-    statuses = [(await patch(customer, customer.person.id, email="victim@example.com")).status_code for _ in range(4)]
+    statuses = [(await ask(customer, "victim@example.com")).status_code for _ in range(4)]
 
     assert statuses == [200, 200, 200, 429]
     assert len(await mails_to(session, "victim@example.com")) == 3

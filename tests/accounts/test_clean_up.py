@@ -65,6 +65,45 @@ async def test_registering_again_starts_anew(client: httpx2.AsyncClient, session
     assert (await verify(client, await last_code(session))).status_code == 200
 
 
+async def test_a_code_sent_again_keeps_its_person_until_its_end(
+    client: httpx2.AsyncClient, session: AsyncSession, clock: Clock
+) -> None:
+    """The code was asked for three seconds before the clean-up."""
+    await register(client)
+    clock.advance(hours=48, seconds=1)
+    await client.post("/verification/resend", json={"email": "anna@example.com"})
+    clock.advance(seconds=3)
+    assert await clean(session, clock) == 0
+
+    clock.advance(minutes=14)
+    assert await clean(session, clock) == 0
+    assert (await verify(client, await last_code(session))).status_code == 200
+
+
+async def test_two_days_and_a_code_s_life(client: httpx2.AsyncClient, session: AsyncSession, clock: Clock) -> None:
+    await register(client)
+    clock.advance(hours=48, seconds=1)
+    await client.post("/verification/resend", json={"email": "anna@example.com"})
+    clock.advance(minutes=15)
+
+    assert await clean(session, clock) == 1
+
+
+async def test_each_attempt_is_forgotten_in_its_own_time(
+    client: httpx2.AsyncClient, session: AsyncSession, clock: Clock
+) -> None:
+    """A stranger who registers the address again and again keeps only themselves."""
+    await register(client, name="Анна")
+    clock.advance(hours=47)
+    await register(client, password="a stranger's password", name="Мэллори")
+    clock.advance(hours=2)
+
+    assert await clean(session, clock) == 0
+    assert list(await session.scalars(select(OneTimeCode.name))) == ["Мэллори"]
+    clock.advance(hours=47)
+    assert await clean(session, clock) == 1
+
+
 async def test_never_the_verified_nor_anyone_with_an_order(
     client: httpx2.AsyncClient, customer: httpx2.AsyncClient, session: AsyncSession, sessions: Sessions, clock: Clock
 ) -> None:

@@ -13,7 +13,8 @@ from crema.db.idempotency import IdempotencyRecord
 from crema.db.session import Sessions
 from crema.orders.models import Order
 from factories.orders import make_shop, make_simple_product, place
-from factories.people import authenticate, bearer, last_code, mails_to, register, sign_in, verify
+from factories.people import PASSWORD, authenticate, bearer, last_code, mails_to, register, sign_in, verify
+from fixtures.app import CHEAP
 from fixtures.people import LogIn
 
 pytestmark = pytest.mark.anyio
@@ -83,11 +84,11 @@ async def test_the_address_is_free_again(
     assert again["user"]["id"] != tokens["user"]["id"]
 
 
-async def test_codes_die_with_their_person(
-    client: httpx2.AsyncClient, session: AsyncSession, customer: httpx2.AsyncClient
-) -> None:
+async def test_codes_die_with_their_person(client: httpx2.AsyncClient, session: AsyncSession, log_in: LogIn) -> None:
+    customer = await log_in("anna@example.com", password_hash=CHEAP.hash(PASSWORD))
     await client.post("/password/forgot", json={"email": "anna@example.com"})
-    await customer.patch(f"/user/{customer.person.id}", json={"email": "new@example.com"})
+    wish = {"email": "new@example.com", "current_password": PASSWORD}
+    assert (await customer.patch(f"/user/{customer.person.id}", json=wish)).status_code == 200
     code = await last_code(session, "new@example.com", "email_change_code")
     await delete(customer, customer.person.id)
 

@@ -3,6 +3,7 @@
 import asyncio
 import statistics
 import time
+from contextlib import AsyncExitStack
 from dataclasses import replace
 
 import httpx2
@@ -13,9 +14,9 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts.models import Session, User
-from crema.accounts.service.passwords import Passwords
+from crema.accounts.service.passwords import WORKING, Passwords, Turn
 from factories.people import PASSWORD, authenticate, bearer, register, sign_in, sign_up
-from fixtures.app import Clock, connect
+from fixtures.app import CHEAP, Clock, connect
 
 pytestmark = pytest.mark.anyio
 
@@ -186,16 +187,110 @@ async def test_t9_nobody_is_locked_out_of_another_network(app: FastAPI, session:
         assert (await authenticate(owner)).status_code == 200
 
 
-async def test_t9_a_network_is_throttled_as_one(app: FastAPI, session: AsyncSession) -> None:
-    app.state.logins = replace(app.state.logins, tries_per_network=3)
-    for number in range(3):
-        async with from_address(app, f"203.0.113.{number}") as guesser:
-            await authenticate(guesser, f"{number}@example.com", "wrong password")
+@pytest.fixture
+def paused(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Note the waits of those who are slowed down, and shorten them to nothing."""
+    paused: list[float] = []
 
-    async with from_address(app, "203.0.113.200") as neighbour, from_address(app, "203.0.114.1") as stranger:
+    async def pause(self: Turn, seconds: float) -> None:
+        paused.append(seconds)
+
+    monkeypatch.setattr(Turn, "pause", pause)
+    return paused
+
+
+async def test_t9_a_network_is_slowed_down_as_one(app: FastAPI, session: AsyncSession, paused: list[float]) -> None:
+    """And no other is: after a hundred wrong passwords on a shop's Wi-Fi its staff get in after some seconds."""
+    app.state.logins = replace(app.state.logins, tries_per_network=3)
+    async with from_address(app, "203.0.114.1") as stranger:
         await sign_up(stranger, session)
-        assert (await authenticate(neighbour)).status_code == 429
+        for number in range(5):
+            async with from_address(app, f"203.0.113.{number}") as guesser:
+                assert (await authenticate(guesser, f"{number}@example.com", "wrong")).status_code == 401
+        async with from_address(app, "203.0.113.200") as neighbour:
+            assert (await authenticate(neighbour)).status_code == 200
         assert (await authenticate(stranger)).status_code == 200
+
+    assert paused == [0, 0, 0, 0, 5, 10, 0]
+
+
+async def test_t9_a_slowed_network_guesses_twelve_times_a_minute(
+    app: FastAPI, clock: Clock, session: AsyncSession, paused: list[float]
+) -> None:
+    app.state.logins = replace(app.state.logins, tries_per_network=1)
+    answers = []
+    async with connect(app) as guesser:
+        for number in range(1 + 240):
+            answers.append(await authenticate(guesser, f"{number}@example.com", "wrong"))
+            clock.advance(seconds=0.25)
+        await sign_up(guesser, session)
+        clock.advance(seconds=5)
+        passed = await authenticate(guesser)
+
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert len(answers) - len(refused) - 1 <= 60 / 5 + 3
+    assert max(paused) <= 10
+    assert {answer.headers["Retry-After"] for answer in refused} == {"5"}
+    assert passed.status_code == 200
+
+
+async def test_t9_who_waits_for_a_slowed_login_keeps_nobody_from_hashing(app: FastAPI, session: AsyncSession) -> None:
+    """However many networks are slowed down at once."""
+    passwords = app.state.passwords
+    going_on = asyncio.Event()
+
+    async def wait(self: Turn, seconds: float) -> None:
+        self.give_back()
+        await going_on.wait()
+        await self.take()
+
+    async with AsyncExitStack() as turns:
+        waiting = []
+        for _ in range(WORKING):
+            turn = await turns.enter_async_context(passwords.turn())
+            waiting.append(asyncio.create_task(wait(turn, 5)))
+        async with connect(app) as client:
+            await sign_up(client, session)
+            assert (await authenticate(client)).status_code == 200
+        going_on.set()
+        await asyncio.gather(*waiting)
+
+
+async def test_who_hangs_up_while_they_wait_gives_back_nothing_twice() -> None:
+    passwords = Passwords(CHEAP)
+
+    async def hang_up() -> None:
+        async with passwords.turn() as turn:
+            await turn.pause(60)
+
+    for _ in range(3):
+        task = asyncio.create_task(hang_up())
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    async with AsyncExitStack() as turns:
+        for _ in range(WORKING):
+            await turns.enter_async_context(passwords.turn())
+        late = asyncio.create_task(turns.enter_async_context(passwords.turn()))
+        await asyncio.sleep(0)
+
+        assert not late.done()
+        late.cancel()
+        await asyncio.gather(late, return_exceptions=True)
+
+
+async def test_any_of_those_who_registered_an_address_are_told_to_verify_it(
+    app: FastAPI, client: httpx2.AsyncClient
+) -> None:
+    await register(client, password="a stranger's password")
+    await register(client)
+
+    statuses = [
+        (await authenticate(client, password=password)).status_code
+        for password in (PASSWORD, "a stranger's password", "nobody's password")
+    ]
+
+    assert statuses == [403, 403, 401]
 
 
 async def test_right_passwords_don_t_use_up_the_network(app: FastAPI, session: AsyncSession) -> None:

@@ -4,12 +4,13 @@ from typing import Any
 
 import httpx2
 import pytest
+from fastapi import FastAPI
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts.models import OneTimeCode, User
 from factories.people import authenticate, bearer, last_code, mails_to, register, sign_in, sign_up, verify, wrong
-from fixtures.app import Clock
+from fixtures.app import Clock, connect
 
 pytestmark = pytest.mark.anyio
 NEW = "flat white please"
@@ -80,6 +81,8 @@ async def test_a_reset_code_is_good_once(client: httpx2.AsyncClient, session: As
     code = await last_code(session, template="password_reset")
     await reset(client, code)
 
+    assert (await reset(client, code)).status_code == 204, "a double tap"
+    assert len(await mails_to(session, template="password_changed")) == 1
     again = await reset(client, code, password="another password")
 
     assert (again.status_code, again.json()["code"]) == (422, "invalid_code")
@@ -95,6 +98,92 @@ async def test_t7_a_reset_code_is_worth_five_guesses(client: httpx2.AsyncClient,
 
     assert (await reset(client, code)).status_code == 422
     assert (await authenticate(client)).status_code == 200
+
+
+async def test_t7_a_stranger_s_asking_and_guessing_uses_up_nothing_of_the_owner_s(
+    app: FastAPI, session: AsyncSession
+) -> None:
+    """A stranger asks three times for a new password and guesses five codes; the owner recovers."""
+    async with connect(app, address="198.51.100.9") as owner, connect(app, address="203.0.113.7") as stranger:
+        await sign_up(owner, session)
+        for _ in range(4):
+            await forgot(stranger)
+        code = await last_code(session, template="password_reset")
+        for _ in range(6):
+            await reset(stranger, wrong(code))
+
+        before = len(await mails_to(session, template="password_reset"))
+        await forgot(owner)
+
+        assert (before, len(await mails_to(session, template="password_reset"))) == (3, 4)
+        assert (await reset(stranger, code)).status_code == 422
+        assert (await reset(owner, code)).status_code == 204
+
+
+async def test_m2_many_networks_together_get_five_mails_in_a_code_s_life_ten_a_day_and_then_one_an_hour(
+    app: FastAPI, session: AsyncSession, clock: Clock
+) -> None:
+    async with connect(app) as client:
+        await sign_up(client, session)
+    sent = []
+    for number in range(30):
+        async with connect(app, address=f"203.0.{number}.7") as stranger:
+            await forgot(stranger)
+        sent.append(len(await mails_to(session, template="password_reset")))
+        clock.advance(minutes=2)
+
+    assert sent[4:8] == [5] * 4
+    assert sent[12:15] == [10] * 3
+    assert sent[-1] == 11
+
+
+async def test_m2_when_the_mails_are_used_up_the_last_code_mailed_is_kept_valid(
+    app: FastAPI, session: AsyncSession, clock: Clock
+) -> None:
+    async with connect(app, address="198.51.100.9") as owner:
+        await sign_up(owner, session)
+        for number in range(5):
+            async with connect(app, address=f"203.0.{number}.7") as stranger:
+                await forgot(stranger)
+        code = await last_code(session, template="password_reset")
+        clock.advance(minutes=14)
+        await forgot(owner)
+        clock.advance(minutes=14)
+
+        assert (await reset(owner, code)).status_code == 204
+
+
+@pytest.mark.parametrize("password", ["anna@example.com", "анна петрова", "zzzzzzzz", "password1"])
+@pytest.mark.parametrize("way", ["reset", "change"])
+async def test_t10_a_new_password_is_none_that_everybody_knows(
+    client: httpx2.AsyncClient, session: AsyncSession, password: str, way: str
+) -> None:
+    tokens = await sign_in(client, session, name="Анна Петрова")
+    await forgot(client)
+    code = await last_code(session, template="password_reset")
+
+    for _ in range(6):
+        answer = await (
+            reset(client, code, password=password)
+            if way == "reset"
+            else change(client, tokens, "oat milk please", password)
+        )
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "weak_password")
+    assert answer.json()["errors"][0]["loc"] == ["body", "new_password"]
+    assert (await reset(client, code)).status_code == 204
+
+
+async def test_a_reset_mail_says_when_and_from_where(
+    app: FastAPI, client: httpx2.AsyncClient, session: AsyncSession
+) -> None:
+    await sign_up(client, session, name="Анна")
+
+    await forgot(client)
+
+    [mail] = await mails_to(session, template="password_reset")
+    rendered = app.state.stationery.render(template=mail.template, language="en", context=mail.context)
+    assert "on 23 November at 09:00 UTC, from the network 127.0.0.0/24 (an unknown device)" in rendered.text
 
 
 async def test_a_reset_code_lives_a_quarter_of_an_hour(
@@ -177,7 +266,8 @@ async def test_t6_a_new_password_voids_what_a_thief_had_under_way(
     """A change of address asked for from a stolen login must not be confirmed after the owner locked it out."""
     tokens = await sign_in(client, session)
     owner = tokens["user"]["id"]
-    await client.patch(f"/user/{owner}", json={"email": "thief@example.com"}, headers=bearer(tokens))
+    wish = {"email": "thief@example.com", "current_password": "oat milk please"}
+    await client.patch(f"/user/{owner}", json=wish, headers=bearer(tokens))
     await forgot(client)
     if way == "reset":
         await reset(client, await last_code(session, template="password_reset"))
@@ -187,4 +277,5 @@ async def test_t6_a_new_password_voids_what_a_thief_had_under_way(
     code = await last_code(session, "thief@example.com", "email_change_code")
     assert (await verify(client, code, "thief@example.com")).status_code == 422
     assert await session.scalar(select(User.email)) == "anna@example.com"
-    assert await session.scalar(select(func.count()).select_from(OneTimeCode)) == 0
+    unspent = select(func.count()).select_from(OneTimeCode).where(OneTimeCode.spent_at.is_(None))
+    assert await session.scalar(unspent) == 0

@@ -19,9 +19,8 @@ from crema.accounts import queries
 from crema.accounts.domain import ADMIN, CUSTOMER
 from crema.accounts.models import RefreshToken, Role, User
 from crema.accounts.service import cleanup, codes, logins
-from crema.accounts.service.codes import Attempt
+from crema.accounts.service.codes import REGISTRATION, Codes
 from crema.accounts.service.logins import Logins, Tokens
-from crema.accounts.service.registration import REGISTRATION
 from crema.db.session import Sessions
 from factories.people import bearer, sign_in, verify
 from fixtures.app import Clock, clients, connect
@@ -220,16 +219,18 @@ async def make_forgotten(app: FastAPI, emails: list[str], clock: Clock) -> dict[
     """Make people who are due to be forgotten but hold a good code; give the codes."""
     claims = {}
     sessions: Sessions = app.state.sessions
+    codes: Codes = app.state.codes
     async with sessions.begin() as session:
         role_id = await queries.get_role_id(session, CUSTOMER)
         for email in emails:
-            user = User(email=email, role_id=role_id, created_at=clock() - TTL - timedelta(hours=1))
+            long_ago = clock() - TTL - timedelta(hours=1)
+            user = User(email=email, role_id=role_id, created_at=long_ago)
             session.add(user)
             await session.flush()
-            attempt = Attempt(name="Анна", password_hash="x")
-            claims[email] = await app.state.codes.issue(
-                session, user_id=user.id, purpose=REGISTRATION, attempt=attempt, now=clock()
-            )
+            row = codes.new_row(user_id=user.id, purpose=REGISTRATION, now=clock(), password_hash="x")
+            row.created_at = long_ago
+            session.add(row)
+            claims[email] = codes.code_of(row.id, row.nonce)
     return claims
 
 

@@ -17,8 +17,11 @@ async def register(
     return await client.post("/registration", json={"email": email, "password": password, **fields})
 
 
-async def verify(client: httpx2.AsyncClient, code: str, email: str = "anna@example.com") -> httpx2.Response:
-    return await client.post("/verification", json={"email": email, "code": code})
+async def verify(
+    client: httpx2.AsyncClient, code: str, email: str = "anna@example.com", **proof: str
+) -> httpx2.Response:
+    """Enter a code, with the `registration_id` or `password` of the attempt that is meant."""
+    return await client.post("/verification", json={"email": email, "code": code, **proof})
 
 
 async def authenticate(

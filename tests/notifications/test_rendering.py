@@ -25,11 +25,13 @@ ORDER: dict[str, Any] = {
     "currency": "RUB",
     "comment": EVIL,
 }
-CODE = {"code": "042137", "minutes": 15, "name": EVIL}
+ASKED = {"asked_at": "2026-11-23T09:00:00+00:00", "network": "203.0.113.0/24", "device": EVIL}
+CODE = {"code": "042137", "minutes": 15} | ASKED
 CONTEXTS: dict[str, dict[str, Any]] = {
     "verification_code": CODE,
-    "password_reset": CODE,
+    "password_reset": CODE | {"name": EVIL},
     "email_change_code": CODE,
+    "email_change_asked": {"name": EVIL, "new_email": "new@example.com"} | ASKED,
     "password_changed": {"name": EVIL},
     "session_revoked": {"name": EVIL},
     "email_changed": {"name": EVIL, "new_email": "new@example.com"},
@@ -85,3 +87,19 @@ def test_c5_links_come_from_configuration() -> None:
     rendered = STATIONERY.render(template="password_changed", language="en", context={"name": None})
 
     assert "https://crema.example.com" in rendered.text
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("template", ["verification_code", "email_change_code", "password_reset"])
+def test_mails_promised_before_they_said_where_from_still_go_out(template: str, language: str) -> None:
+    context = {"code": "042137", "minutes": 15, "name": "Анна"}
+
+    assert "042137" in STATIONERY.render(template=template, language=language, context=context).text
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("template", ["verification_code", "email_change_code"])
+def test_m2_nobody_s_name_goes_to_an_address_that_is_not_verified(template: str, language: str) -> None:
+    rendered = STATIONERY.render(template=template, language=language, context=CODE | {"name": "spam.example"})
+
+    assert "spam" not in rendered.subject + rendered.text + rendered.html

@@ -12,13 +12,14 @@ from fastapi.security import OAuth2PasswordBearer
 
 from crema.accounts import queries
 from crema.accounts.domain import Actor
-from crema.accounts.schemas import LogOut, Mode, Refresh, SignedInOut, TokensOut
+from crema.accounts.schemas import LogOut, Mode, Refresh, SignedInOut, TokensOut, UserOut
 from crema.accounts.service.codes import Codes
 from crema.accounts.service.logins import EmailNotVerifiedError, InvalidRefreshTokenError, Logins, Tokens, note_use
-from crema.accounts.service.passwords import Passwords
+from crema.accounts.service.passwords import Passwords, Turn
 from crema.accounts.service.people import BeforeDeletion
-from crema.accounts.service.registration import Origin
+from crema.accounts.service.registration import Credentials, Origin
 from crema.accounts.service.tokens import AccessClaims, AccessTokens, InvalidTokenError
+from crema.accounts.service.verification import Verified
 from crema.core.errors import ForbiddenError, UnauthenticatedError
 from crema.core.networks import network_of
 from crema.db.driver import Reader
@@ -124,6 +125,8 @@ RoleEditor = Annotated[Actor, Depends(_allowed("roles:write"))]
 
 _MODE: Final = "`cookie`: the tokens go into cookies, and the answer holds only the user; needs `GET /csrf` before."
 
+_LOGIN: Final = "`true`: the answer is that of a login. For a new e-mail address only together with `password`."
+
 
 async def _origin(request: Request, language: Language) -> Origin:
     """Where the request comes from: the address the server sees, cut to the network a person commands."""
@@ -131,15 +134,25 @@ async def _origin(request: Request, language: Language) -> Origin:
     return Origin(network=network_of(host), user_agent=request.headers.get("user-agent", "")[:300], language=language)
 
 
-async def _passwords(request: Request) -> AsyncIterator[Passwords]:
+async def _passwords(request: Request) -> Passwords:
     passwords: Passwords = request.app.state.passwords
-    async with passwords.turn():
-        yield passwords
+    return passwords
+
+
+async def _turn(request: Request) -> AsyncIterator[Turn]:
+    passwords: Passwords = request.app.state.passwords
+    async with passwords.turn() as turn:
+        yield turn
 
 
 async def _codes(request: Request) -> Codes:
     codes: Codes = request.app.state.codes
     return codes
+
+
+async def _registration_limit(request: Request) -> int:
+    limit: int = request.app.state.registrations_per_network
+    return limit
 
 
 async def _logins(request: Request) -> Logins:
@@ -154,9 +167,20 @@ async def _before_deletion(request: Request) -> Sequence[BeforeDeletion]:
 
 DeletionSteps = Annotated[Sequence[BeforeDeletion], Depends(_before_deletion)]
 RequestOrigin = Annotated[Origin, Depends(_origin)]
-PasswordHashing = Annotated[Passwords, Depends(_passwords, scope="function")]
+PasswordHashing = Annotated[Passwords, Depends(_passwords)]
+IN_TURN: Final = Depends(_turn, scope="function")
+"""For requests that always hash: each waits for its turn before its first statement."""
+HashingTurn = Annotated[Turn, IN_TURN]
+RegistrationLimit = Annotated[int, Depends(_registration_limit)]
 OneTimeCodes = Annotated[Codes, Depends(_codes)]
 LoginService = Annotated[Logins, Depends(_logins)]
+
+
+async def _credentials(passwords: PasswordHashing, codes: OneTimeCodes) -> Credentials:
+    return Credentials(passwords, codes)
+
+
+UserCredentials = Annotated[Credentials, Depends(_credentials)]
 
 
 class LogOutTokens(NamedTuple):
@@ -200,7 +224,26 @@ class Handing:
         return token
 
 
+class VerifiedHanding(Handing):
+    """Gives whose address was verified, and a login of theirs to those who want one."""
+
+    def __init__(
+        self,
+        request: Request,
+        response: Response,
+        mode: Annotated[Mode, Query(description=_MODE)] = "token",
+        login: Annotated[bool, Query(description=_LOGIN)] = False,  # noqa: FBT002 - a query parameter
+    ) -> None:
+        super().__init__(request, response, mode)
+        self.wants_login = login
+
+    def over_verified(self, verified: Verified) -> UserOut | TokensOut | SignedInOut:
+        """Put the person into the answer, or a login of theirs as `over` does."""
+        return self.over(verified.tokens) if verified.tokens else UserOut.model_validate(verified.user)
+
+
 Hand = Annotated[Handing, Depends()]
+HandVerified = Annotated[VerifiedHanding, Depends()]
 
 
 async def _leaving(

@@ -1,5 +1,6 @@
 """Roles, permissions and who someone is, as plain values."""
 
+import unicodedata
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -95,3 +96,67 @@ def effective_permissions(role: str, permissions: Collection[str], *, is_tied: b
     if is_tied and role != ADMIN:
         return frozenset(permissions) - {ALL_SHOPS}
     return frozenset(permissions)
+
+
+def mailbox_of(email: str) -> str:
+    """Return the address that a mailbox is counted by: in lower case and without the `+tag`."""
+    local, _, host = email.lower().rpartition("@")
+    return f"{local.partition('+')[0] or local}@{host}"
+
+
+_BROWSERS: Final = (
+    ("YaBrowser/", "Yandex Browser"),
+    ("Edg", "Edge"),
+    ("OPR/", "Opera"),
+    ("SamsungBrowser/", "Samsung Internet"),
+    ("FxiOS/", "Firefox"),
+    ("Firefox/", "Firefox"),
+    ("CriOS/", "Chrome"),
+    ("Chrome/", "Chrome"),
+    ("Safari/", "Safari"),
+    ("okhttp/", "okhttp"),
+    ("curl/", "curl"),
+)
+_SYSTEMS: Final = (
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Android", "Android"),
+    ("Windows", "Windows"),
+    ("CrOS", "ChromeOS"),
+    ("Macintosh", "macOS"),
+    ("Linux", "Linux"),
+)
+
+
+def device_of(user_agent: str) -> str:
+    """Name the browser and the system of a User-Agent, such as "Firefox, Android"; empty if neither is known.
+
+    Only names of these tables are returned. The header is the sender's own text, and may go into a stranger's mailbox.
+    """
+    named = (next((name for mark, name in known if mark in user_agent), None) for known in (_BROWSERS, _SYSTEMS))
+    return ", ".join(filter(None, named))
+
+
+MIN_PASSWORD: Final = 8
+MAX_PASSWORD: Final = 128
+
+
+def normalized(password: str) -> str:
+    """Return the form in which a password is measured and hashed: the same from every keyboard."""
+    return unicodedata.normalize("NFKC", password)
+
+
+def weakness_of(password: str, *, email: str | None = None, name: str | None = None) -> str | None:
+    """Return why this password is guessed first, or None."""
+    guess = normalized(password).casefold().strip()
+    if len(set(guess)) <= 1:
+        return "it is one character, repeated"
+    if guess in COMMON_PASSWORDS:
+        return "it is one of the passwords that are tried first"
+    if email is not None:
+        address = normalized(email).casefold()
+        if guess in {address, address.rpartition("@")[0], mailbox_of(address), mailbox_of(address).rpartition("@")[0]}:
+            return "it is the e-mail address"
+    if name is not None and guess == normalized(name).casefold().strip():
+        return "it is the name"
+    return None

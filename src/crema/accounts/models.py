@@ -1,12 +1,12 @@
 """Tables of people, their roles, sessions and one-time codes. Secrets are kept only as hashes."""
 
 from datetime import datetime
-from typing import ClassVar
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, SmallInteger, String, func
+from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String, func, select, text
 from sqlalchemy.ext.hybrid import hybrid_property
-from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
+from sqlalchemy.orm import Mapped, column_property, mapped_column, relationship, validates
 from sqlalchemy.sql import ColumnElement
 
 from crema.accounts.domain import effective_permissions
@@ -86,10 +86,13 @@ class StaffShop(Base):
 class User(Base):
     """A person. Deleted ones stay as a tombstone without personal data, because their orders stay.
 
-    Until verified, name, phone and password are the latest attempt's; verification writes those of the
-    attempt whose code was entered. `is_tied`: they serve the shops they are tied to and no others, also when
-    those are none any more; it takes `shops:all` from what their role allows. What a deleted person wrote is erased
-    some time after `deleted_at`; `erased_at` is when that was done.
+    Until verified they have no password, and the name and phone of who registered the address first: what each attempt
+    wrote is with its code, and verification writes what the attempt wrote whose code was entered. The clean-up leaves
+    them alone until `kept_until`, while the code that was last mailed lives.
+
+    `is_tied`: they serve the shops they are tied to and no others, also when those are none any more; it takes
+    `shops:all` from what their role allows. What a deleted person wrote is erased some time after `deleted_at`;
+    `erased_at` is when that was done.
     """
 
     __tablename__ = "users"
@@ -113,6 +116,7 @@ class User(Base):
     verified_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
     erased_at: Mapped[datetime | None]
+    kept_until: Mapped[datetime | None]
     created_at: Mapped[Created]
     updated_at: Mapped[Updated]
 
@@ -120,6 +124,9 @@ class User(Base):
     staff_shops: Mapped[list[StaffShop]] = relationship(
         lazy="raise", order_by="StaffShop.shop_id", cascade="all, delete-orphan", passive_deletes=True
     )
+
+    if TYPE_CHECKING:
+        pending_email: Mapped[str | None]
 
     @hybrid_property
     def is_verified(self) -> bool:
@@ -169,37 +176,57 @@ trigrams("ix_users_phone_trgm", User.phone)
 
 
 class OneTimeCode(Base):
-    """A six-digit code sent by mail, and what it will confirm. Once spent it is deleted.
+    """What a six-digit code that goes by mail will confirm.
 
-    For a registration, `name`, `phone` and `password_hash` are those of that very attempt, so that nobody
-    can plant a password on someone else's address.
+    For a registration it is one attempt, with its own name, phone and password: nobody can plant a password on
+    someone else's address. For a change of address it is the address that is asked for, and the login that asked.
+
+    The code is computed from `id` and `nonce` with a key that isn't in the database, see `service.codes`. A spent one
+    stays, without personal data, until `expires_at`: the same code sent twice gets the same answer.
     """
 
     __tablename__ = "one_time_codes"
     __table_args__ = (
         CheckConstraint("purpose IN ('registration', 'password_reset', 'email_change')", "purpose"),
-        CheckConstraint("tries BETWEEN 0 AND 5", "tries"),
         Index("ix_one_time_codes_user_id_purpose", "user_id", "purpose"),
     )
-    MAX_TRIES: ClassVar[int] = 5
 
     id: Mapped[Id]
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     purpose: Mapped[str]
-    code_hash: Mapped[bytes] = mapped_column(LargeBinary)
-    tries: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    nonce: Mapped[bytes] = mapped_column(LargeBinary)
     expires_at: Mapped[datetime]
+    spent_at: Mapped[datetime | None]
     created_at: Mapped[Created]
     name: Mapped[str | None] = mapped_column(String(120))
     phone: Mapped[str | None] = mapped_column(String(20))
     password_hash: Mapped[str | None]
+    language: Mapped[str | None] = mapped_column(String(2))
     new_email: Mapped[str | None] = mapped_column(String(254))
+    session_id: Mapped[UUID | None] = mapped_column(ForeignKey("sessions.id", ondelete="SET NULL"), index=True)
 
 
 Index(
     "ix_one_time_codes_new_email_lower",
     func.lower(OneTimeCode.new_email),
     postgresql_where=OneTimeCode.new_email.is_not(None),
+)
+ONE_AT_A_TIME: Final = text("purpose <> 'registration' AND spent_at IS NULL")
+"""A person has one code for a new password and one for a new address; of registrations there may be several."""
+Index(
+    "uq_one_time_codes_user_id_purpose",
+    OneTimeCode.user_id,
+    OneTimeCode.purpose,
+    unique=True,
+    postgresql_where=ONE_AT_A_TIME,
+)
+
+User.pending_email = column_property(
+    select(OneTimeCode.new_email)
+    .where(OneTimeCode.user_id == User.id, OneTimeCode.purpose == "email_change", OneTimeCode.spent_at.is_(None))
+    .correlate_except(OneTimeCode)
+    .scalar_subquery(),
+    expire_on_flush=False,
 )
 
 

@@ -1,36 +1,60 @@
 """JSON of people, sessions and roles."""
 
 import unicodedata
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StringConstraints
 
-from crema.accounts.domain import COMMON_PASSWORDS, PERMISSIONS
+from crema.accounts.domain import MAX_PASSWORD, MIN_PASSWORD, PERMISSIONS, normalized
 from crema.schemas import Email, Input, Instant, Line, Name, Output, Phone, Text, partial, unique
 
-
-def _composed(password: str) -> str:
-    """Make the letters one typed the same on every keyboard."""
-    return unicodedata.normalize("NFC", password)
+_LONGEST: Final = 1024
+"""Characters of a password as it is sent: letters may come in pieces that are one after normalization."""
 
 
-def _uncommon(password: str) -> str:
-    if password.lower() in COMMON_PASSWORDS:
-        raise ValueError("this is one of the passwords that are tried first")
+def _normalized(password: object) -> object:
+    """Measure what is hashed, not how a keyboard spells it."""
+    return normalized(password) if isinstance(password, str) and len(password) <= _LONGEST else password
+
+
+def _short_enough(password: str) -> str:
+    """Take what was taken once: passwords were measured in NFC before."""
+    if min(len(normalized(password)), len(unicodedata.normalize("NFC", password))) > MAX_PASSWORD:
+        raise ValueError(f"a password has up to {MAX_PASSWORD} characters")
     return password
 
 
-EnteredPassword = Annotated[str, StringConstraints(max_length=128), AfterValidator(_composed)]
+def _without_spaces(code: object) -> object:
+    """Take a code as people type it: `123 456`, or with a space behind."""
+    return "".join(code.split()) if isinstance(code, str) else code
+
+
+EnteredPassword = Annotated[str, StringConstraints(max_length=_LONGEST), AfterValidator(_short_enough)]
 """What is compared with a password: rules for new ones must not lock anybody out."""
 Password = Annotated[
     str,
-    StringConstraints(min_length=8, max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$"),
-    AfterValidator(_composed),
-    AfterValidator(_uncommon),
-    Field(examples=["oat milk please"]),
+    StringConstraints(min_length=MIN_PASSWORD, max_length=MAX_PASSWORD, pattern=r"^[^\x00-\x1f\x7f]*$"),
+    BeforeValidator(_normalized),
+    Field(
+        description="Not the address, its local part, the name, one repeated character, or one of the most used.",
+        examples=["oat milk please"],
+    ),
 ]
-Code = Annotated[str, StringConstraints(pattern=r"^[0-9]{6}$"), Field(examples=["042137"])]
+Code = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9]{6}$"),
+    BeforeValidator(_without_spaces),
+    Field(description="Six digits; spaces around and inside are fine.", examples=["042137"]),
+]
+RegistrationId = Annotated[
+    str,
+    Field(
+        max_length=100,
+        description="From the answer to `POST /registration`: only the attempt that it stands for is meant.",
+        examples=["AZrfEjRWeJCrze8BI0VniYtVJYVW4w0r0cKcD7oJz-w"],
+    ),
+]
 Address = Annotated[Email, Field(examples=["anna@example.com"])]
 
 
@@ -64,12 +88,32 @@ class Register(Input):
 
 
 class Verify(Input):
-    """The code that came by mail."""
+    """The code that came by mail, and which of several attempts it is for.
+
+    The code is enough where the address was registered once. For a change of address `password` is the account's.
+    """
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"email": "anna@example.com", "code": "042137"}]})
 
     email: Address
     code: Code
+    registration_id: RegistrationId | None = None
+    password: EnteredPassword | None = None
+
+    @property
+    def is_proved(self) -> bool:
+        """Whether it says which attempt is meant."""
+        return self.registration_id is not None or self.password is not None
+
+
+class Resend(Input):
+    """An address, and the attempt whose code is to be sent again: the first one by default."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"email": "anna@example.com"}]})
+
+    email: Address
+    registration_id: RegistrationId | None = None
+    password: EnteredPassword | None = None
 
 
 class Mention(Input):
@@ -163,6 +207,7 @@ class ReplaceUser(Input):
     name: Name | None
     phone: Phone | None
     email: Annotated[Email, Field(description="Counts once it is verified.", examples=["anna@example.com"])]
+    current_password: Annotated[EnteredPassword, Field(description="Needed with a new `email` for oneself.")]
     role: Annotated[Line, Field(max_length=60, description="Only by an administrator.", examples=["barista"])]
     is_active: Annotated[bool, Field(strict=True, description="Only by an administrator.")]
     shop_ids: Annotated[
@@ -202,8 +247,24 @@ class UserOut(Output):
     shop_ids: list[UUID] = Field(description="The shops they are tied to.")
     is_verified: bool
     is_active: bool
+    pending_email: str | None = Field(description="The address that was asked for and isn't verified yet.")
     created_at: Instant
     updated_at: Instant
+
+
+class RegisteredOut(UserOut):
+    """An unverified person, and what stands for this attempt to register."""
+
+    registration_id: str = Field(
+        description="Only this answer has it. Send it with the code, and to have the code sent again.",
+        examples=["AZrfEjRWeJCrze8BI0VniYtVJYVW4w0r0cKcD7oJz-w"],
+    )
+
+    @classmethod
+    def of(cls, user: object, *, name: str | None, phone: str | None, registration_id: str) -> Self:
+        """Render an attempt with its own name and telephone, which are nobody's until it is verified."""
+        shown = UserOut.model_validate(user).model_copy(update={"name": name, "phone": phone})
+        return cls(**shown.model_dump(), role_name=shown.role, registration_id=registration_id)
 
 
 class TokensOut(Output):

@@ -7,13 +7,18 @@ from fastapi import Query, Request, Response
 
 from crema.accounts import queries
 from crema.accounts.deps import (
+    IN_TURN,
     DeletionSteps,
     Hand,
+    HandVerified,
+    HashingTurn,
     LoginService,
     OneTimeCodes,
     PasswordHashing,
     Person,
+    RegistrationLimit,
     RequestOrigin,
+    UserCredentials,
     UserEditor,
     cookie_visitor,
 )
@@ -25,14 +30,17 @@ from crema.accounts.schemas import (
     LogIn,
     Mention,
     Register,
+    RegisteredOut,
     ReplaceUser,
+    Resend,
     ResetPassword,
     SignedInOut,
     TokensOut,
     UserOut,
     Verify,
 )
-from crema.accounts.service import people, recovery, registration
+from crema.accounts.service import people, recovery, registration, verification
+from crema.accounts.service.addresses import Changing
 from crema.web.clock import Now
 from crema.web.listing import PageOut, answer, listing_parameters
 from crema.web.problem import refusals
@@ -44,31 +52,64 @@ Force = Annotated[bool, Query(description="Cancel the person's orders in progres
 ACCEPTED = AcceptedOut(detail="If this address is ours, a mail is on its way.")
 
 
-@router.post("/registration", status_code=201, summary="Register", responses=refusals(409, 422, 429))
+@router.post(
+    "/registration", status_code=201, summary="Register", responses=refusals(409, 422, 429), dependencies=[IN_TURN]
+)
 async def register(
     body: Register,
     response: Response,
     tx: Transaction,
     origin: RequestOrigin,
-    passwords: PasswordHashing,
-    codes: OneTimeCodes,
+    credentials: UserCredentials,
+    limit: RegistrationLimit,
     now: Now,
-) -> UserOut:
-    """A six-digit code goes out by mail; each code confirms the attempt it was sent for."""
-    user = await registration.register(tx, wanted=body, origin=origin, passwords=passwords, codes=codes, now=now)
-    response.headers["Location"] = f"/user/{user.id}"
-    return UserOut.model_validate(user)
+) -> RegisteredOut:
+    """A six-digit code goes out by mail; each code confirms the attempt it was sent for.
+
+    Keep the `registration_id`, and send it with the code: somebody else may register the same address meanwhile.
+    """
+    made = await registration.register(tx, wanted=body, origin=origin, credentials=credentials, limit=limit, now=now)
+    response.headers["Location"] = f"/user/{made.user.id}"
+    return RegisteredOut.of(made.user, name=made.name, phone=made.phone, registration_id=made.registration_id)
 
 
-@router.post("/verification", summary="Verify an address", responses=refusals(409, 422, 429))
-async def verify(body: Verify, tx: Transaction, origin: RequestOrigin, codes: OneTimeCodes, now: Now) -> UserOut:
-    """A code is good for 15 minutes, five tries and one use. It also confirms a new e-mail address."""
-    return UserOut.model_validate(await registration.verify(tx, wanted=body, origin=origin, codes=codes, now=now))
+@router.post("/verification", summary="Verify an address", responses=refusals(403, 409, 422, 429))
+async def verify(
+    body: Verify,
+    tx: Transaction,
+    origin: RequestOrigin,
+    credentials: UserCredentials,
+    logins: LoginService,
+    now: Now,
+    hand: HandVerified,
+) -> UserOut | TokensOut | SignedInOut:
+    """A code is good for 15 minutes, five tries and one use; sent twice it is answered alike.
+
+    With `registration_id` or `password` it means that attempt to register alone. It also confirms a new e-mail
+    address, where `password` is the account's.
+    """
+    verified = await verification.verify(
+        tx,
+        wanted=body,
+        wants_login=hand.wants_login,
+        origin=origin,
+        credentials=credentials,
+        logins=logins,
+        now=now,
+    )
+    return hand.over_verified(verified)
 
 
-@router.post("/verification/resend", status_code=202, summary="Send the code again", responses=refusals(401, 422))
-async def resend(body: Mention, tx: Transaction, origin: RequestOrigin, codes: OneTimeCodes, now: Now) -> AcceptedOut:
-    await registration.resend(tx, email=body.email, origin=origin, codes=codes, now=now)
+@router.post("/verification/resend", status_code=202, summary="Send the code again", responses=refusals(401, 422, 429))
+async def resend(
+    body: Resend,
+    tx: Transaction,
+    origin: RequestOrigin,
+    credentials: UserCredentials,
+    now: Now,
+) -> AcceptedOut:
+    """The code of the attempt that `registration_id` or `password` means; by default of the first one."""
+    await registration.resend(tx, wanted=body, origin=origin, credentials=credentials, now=now)
     return ACCEPTED
 
 
@@ -77,14 +118,13 @@ async def authenticate(
     body: LogIn,
     tx: Transaction,
     origin: RequestOrigin,
-    passwords: PasswordHashing,
+    turn: HashingTurn,
     logins: LoginService,
     now: Now,
     hand: Hand,
 ) -> TokensOut | SignedInOut:
-    tokens = await logins.log_in(
-        tx, email=body.email, password=body.password, origin=origin, passwords=passwords, now=now
-    )
+    """Where many logins from one network were wrong, an answer takes some seconds."""
+    tokens = await logins.log_in(tx, email=body.email, password=body.password, origin=origin, turn=turn, now=now)
     return hand.over(tokens)
 
 
@@ -108,22 +148,60 @@ async def see_user(user_id: UUID, tx: Transaction, actor: Person) -> UserOut:
 
 @router.put("/user/{user_id}", summary="Replace a person", responses=refusals(401, 403, 404, 409, 422, 429))
 async def replace_user(
-    user_id: UUID, body: ReplaceUser, tx: Transaction, actor: Person, codes: OneTimeCodes, now: Now
+    user_id: UUID,
+    body: ReplaceUser,
+    tx: Transaction,
+    actor: Person,
+    origin: RequestOrigin,
+    credentials: UserCredentials,
+    now: Now,
 ) -> UserOut:
-    """A new e-mail address counts once the code sent there comes back to `/verification`."""
-    return UserOut.model_validate(
-        await people.replace(tx, actor=actor, user_id=user_id, wanted=body, codes=codes, now=now)
-    )
+    """A new e-mail address counts once the code sent there comes back to `/verification`; the other logins end then.
+
+    For oneself it needs `current_password`; until then it is the `pending_email`.
+    """
+    by = Changing(actor, origin, credentials)
+    return UserOut.model_validate(await people.replace(tx, by=by, user_id=user_id, wanted=body, now=now))
 
 
 @router.patch("/user/{user_id}", summary="Change a person", responses=refusals(401, 403, 404, 409, 422, 429))
 async def change_user(
-    user_id: UUID, body: ChangeUser, tx: Transaction, actor: Person, codes: OneTimeCodes, now: Now
+    user_id: UUID,
+    body: ChangeUser,
+    tx: Transaction,
+    actor: Person,
+    origin: RequestOrigin,
+    credentials: UserCredentials,
+    now: Now,
 ) -> UserOut:
     """As PUT, but only what is sent changes."""
-    return UserOut.model_validate(
-        await people.change(tx, actor=actor, user_id=user_id, wanted=body, codes=codes, now=now)
-    )
+    by = Changing(actor, origin, credentials)
+    return UserOut.model_validate(await people.change(tx, by=by, user_id=user_id, wanted=body, now=now))
+
+
+@router.post(
+    "/user/{user_id}/email/resend",
+    status_code=202,
+    summary="Send the code for a new address again",
+    responses=refusals(401, 403, 404, 422, 429),
+)
+async def resend_email_code(
+    user_id: UUID, tx: Transaction, actor: Person, origin: RequestOrigin, codes: OneTimeCodes, now: Now
+) -> AcceptedOut:
+    """To the `pending_email`; 404 where there is none."""
+    await people.resend_email_code(tx, actor=actor, user_id=user_id, origin=origin, codes=codes, now=now)
+    return AcceptedOut(detail="A mail is on its way to the new address.")
+
+
+@router.delete(
+    "/user/{user_id}/email",
+    status_code=204,
+    summary="Withdraw a change of address",
+    responses=refusals(401, 403, 404, 422),
+)
+async def withdraw_email_change(user_id: UUID, tx: Transaction, actor: Person) -> None:
+    """There is no `pending_email` any more; the address that was verified stays."""
+    await people.withdraw_email_change(tx, actor=actor, user_id=user_id)
 
 
 @router.delete(
@@ -152,15 +230,21 @@ async def reset_password(
     body: ResetPassword,
     tx: Transaction,
     origin: RequestOrigin,
-    passwords: PasswordHashing,
+    turn: HashingTurn,
     codes: OneTimeCodes,
     now: Now,
 ) -> None:
     """Every login ends."""
-    await recovery.reset(tx, wanted=body, origin=origin, passwords=passwords, codes=codes, now=now)
+    await recovery.reset(tx, wanted=body, origin=origin, turn=turn, codes=codes, now=now)
 
 
-@router.post("/password/change", status_code=204, summary="Change the password", responses=refusals(401, 403, 422, 429))
+@router.post(
+    "/password/change",
+    status_code=204,
+    summary="Change the password",
+    responses=refusals(401, 403, 422, 429),
+    dependencies=[IN_TURN],
+)
 async def change_password(
     body: ChangePassword, tx: Transaction, actor: Person, passwords: PasswordHashing, now: Now
 ) -> None:

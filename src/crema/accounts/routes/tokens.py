@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import Form, Request, Response
 
 from crema.accounts import queries
-from crema.accounts.deps import Hand, Leaving, LoginService, PasswordHashing, Person, RequestOrigin, cookie_visitor
+from crema.accounts.deps import Hand, HashingTurn, Leaving, LoginService, Person, RequestOrigin, cookie_visitor
 from crema.accounts.queries import SESSIONS
 from crema.accounts.schemas import LogInForm, Refresh, SessionOut, SignedInOut, TokensOut
 from crema.accounts.service import logins as sessions
@@ -24,15 +24,13 @@ async def access(
     form: Annotated[LogInForm, Form()],
     tx: Transaction,
     origin: RequestOrigin,
-    passwords: PasswordHashing,
+    turn: HashingTurn,
     logins: LoginService,
     now: Now,
     hand: Hand,
 ) -> TokensOut | SignedInOut:
     """The same answer as `/authentication`; Swagger's *Authorize* uses it."""
-    tokens = await logins.log_in(
-        tx, email=form.username, password=form.password, origin=origin, passwords=passwords, now=now
-    )
+    tokens = await logins.log_in(tx, email=form.username, password=form.password, origin=origin, turn=turn, now=now)
     return hand.over(tokens)
 
 

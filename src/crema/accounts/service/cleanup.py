@@ -6,10 +6,11 @@ from uuid import UUID
 
 import structlog
 from prometheus_client import Counter
-from sqlalchemy import ColumnElement, column, delete, exists, func, select, table, update
+from sqlalchemy import ColumnElement, and_, column, delete, exists, func, or_, select, table, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts.models import OneTimeCode, RefreshToken, Session, Throttle, User
+from crema.accounts.service.codes import REGISTRATION
 
 log = structlog.get_logger(__name__)
 
@@ -20,11 +21,16 @@ DELETED: Final = Counter("crema_unverified_deleted_total", "Unverified people de
 _ORDERS: Final = table("orders", column("user_id"))  # a feature above us: known by name only, as foreign keys are
 
 
+_is_attempt: Final = and_(OneTimeCode.purpose == REGISTRATION, OneTimeCode.spent_at.is_(None))
+
+
 def _forgotten(older_than: timedelta, now: datetime) -> tuple[ColumnElement[bool], ...]:
     return (
         User.verified_at.is_(None),
         User.deleted_at.is_(None),
         User.created_at < now - older_than,
+        or_(User.kept_until.is_(None), User.kept_until <= now),
+        ~exists().where(OneTimeCode.user_id == User.id, _is_attempt, OneTimeCode.created_at >= now - older_than),
         ~exists().where(_ORDERS.c.user_id == User.id),
     )
 
@@ -38,8 +44,10 @@ async def delete_unverified(session: AsyncSession, *, older_than: timedelta, now
     """Delete up to `batch` people who did not verify in time; return how many. Their addresses are free again.
 
     One statement decides and deletes: the rows are locked and judged at once, those someone is busy with, such as
-    a verification, are skipped.
+    a verification, are skipped. Attempts to register are forgotten each in its own time.
     """
+    is_over = (OneTimeCode.created_at < now - older_than, OneTimeCode.expires_at <= now)
+    await session.execute(delete(OneTimeCode).where(_is_attempt, *is_over))
     due = (
         select(User.id)
         .where(*_forgotten(older_than, now))
@@ -88,6 +96,7 @@ async def prune(session: AsyncSession, *, now: datetime, batch: int = TOKENS_BAT
     over = select(Session.id).where(Session.ended_at.is_not(None) | (Session.expires_at < now))
     unneeded = select(RefreshToken.token_hash).where(RefreshToken.session_id.in_(over)).limit(batch)
     await session.execute(delete(RefreshToken).where(RefreshToken.token_hash.in_(unneeded)))
-    await session.execute(delete(OneTimeCode).where(OneTimeCode.expires_at < now - timedelta(days=1)))
+    is_over = OneTimeCode.expires_at < now - timedelta(days=1)
+    await session.execute(delete(OneTimeCode).where(is_over, ~_is_attempt))
     await session.execute(delete(Throttle).where(Throttle.window_ends_at < now))
     await session.execute(delete(Session).where((Session.ended_at < month_ago) | (Session.expires_at < month_ago)))

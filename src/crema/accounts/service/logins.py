@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NoReturn
 from uuid import UUID
 
 from sqlalchemy import select, update
@@ -17,8 +17,8 @@ from crema.accounts import queries
 from crema.accounts.domain import Actor
 from crema.accounts.models import RefreshToken, Session, User
 from crema.accounts.service import throttle
-from crema.accounts.service.passwords import Passwords
-from crema.accounts.service.registration import Origin
+from crema.accounts.service.passwords import Passwords, Turn
+from crema.accounts.service.registration import Attempt, Origin, list_attempts
 from crema.accounts.service.tokens import PAIR_LENGTH, AccessTokens
 from crema.core.errors import ForbiddenError, NotFoundError, UnauthenticatedError
 from crema.db.session import keep
@@ -30,6 +30,9 @@ GRACE: Final = timedelta(seconds=10)
 TRY_WINDOW: Final = timedelta(minutes=15)
 TRIES: Final = 5
 """Wrong passwords for one address from one network. Another network may still log in: no lock-out at will."""
+DELAY: Final = timedelta(seconds=5)
+PLACES: Final = 2
+"""Past the wrong passwords of a network, one login is tried each `DELAY`, and two wait for that."""
 
 
 class InvalidCredentialsError(UnauthenticatedError):
@@ -90,17 +93,34 @@ class Logins:
         email: str,
         password: str,
         origin: Origin,
-        passwords: Passwords,
+        turn: Turn,
         now: datetime,
     ) -> Tokens:
-        """Check the password and start a session. The try is counted, and kept, before anything is compared."""
+        """Check the password and start a session. The try is counted, and kept, before anything is compared.
+
+        Past the tries of a network a right password still passes, after a wait of some seconds.
+        """
+        passwords = turn.passwords
         network, account = f"login:{origin.network}", f"login:{origin.network}:{email.lower()}"
-        await throttle.count(session, key=network, limit=self.tries_per_network, window=TRY_WINDOW, now=now)
+        delay = await throttle.count_or_delay(
+            session,
+            key=network,
+            limit=self.tries_per_network,
+            window=TRY_WINDOW,
+            interval=DELAY,
+            places=PLACES,
+            now=now,
+        )
         await throttle.count(session, key=account, limit=TRIES, window=TRY_WINDOW, now=now)
         user = await queries.find_user_by_email(session, email)
+        is_claimed = user is not None and user.is_active and not user.is_verified
+        attempts = await list_attempts(session, email) if is_claimed else []
         checked_hash = user.password_hash if user else None
         await keep(session)
+        await turn.pause(delay)
 
+        if attempts:
+            await self._refuse_unverified(session, [network, account], attempts, password, passwords)
         is_right = await passwords.verify(checked_hash, password)
         if user is None or checked_hash is None or not is_right or not user.is_active:
             raise InvalidCredentialsError
@@ -117,6 +137,24 @@ class Logins:
             raise InvalidCredentialsError
         current.password_hash = renewed_hash
         return await self.start(session, user=current, origin=origin, now=now)
+
+    async def _refuse_unverified(
+        self,
+        session: AsyncSession,
+        counters: Sequence[str],
+        attempts: Sequence[Attempt],
+        password: str,
+        passwords: Passwords,
+    ) -> NoReturn:
+        """Say that the address is to be verified first, to whoever has registered it with this password."""
+        matches = [await passwords.verify(attempt.password_hash, password) for attempt in attempts]
+        if not any(matches):
+            raise InvalidCredentialsError
+        network, account = counters
+        await throttle.forgive(session, key=network)
+        await throttle.forget(session, key=account)
+        await keep(session)
+        raise EmailNotVerifiedError
 
     async def start(self, session: AsyncSession, *, user: User, origin: Origin, now: datetime) -> Tokens:
         """Start a session without asking for a password."""

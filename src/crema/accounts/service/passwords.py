@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+import unicodedata
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,8 @@ from typing import Final, TypeVar
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from crema.core.errors import TooManyError
+from crema.accounts.domain import normalized, weakness_of
+from crema.core.errors import InvalidError, TooManyError
 
 T = TypeVar("T")
 
@@ -34,6 +36,20 @@ class TooBusyError(TooManyError):
     title = "Too many people are logging in just now."
 
 
+class WeakPasswordError(InvalidError):
+    """A password that is guessed first."""
+
+    code = "weak_password"
+    title = "This password is too easy to guess."
+
+
+def check_strength(password: str, *, field: str, email: str | None, name: str | None = None) -> None:
+    """Raise WeakPasswordError for a password that is guessed first. `field` is its name in the request's body."""
+    if reason := weakness_of(password, email=email, name=name):
+        error = {"loc": ["body", field], "msg": reason, "type": WeakPasswordError.code}
+        raise WeakPasswordError(f"Choose another password: {reason}.", errors=[error])
+
+
 class Passwords:
     """argon2id with OWASP's minimum (19 MiB, 2 passes, 1 lane) in a small pool of threads.
 
@@ -48,7 +64,7 @@ class Passwords:
         self._nobodys = _unmatched_hash(self._hasher)
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
+    async def turn(self) -> AsyncIterator["Turn"]:
         """Let a request in that will hash, when it is its turn; refuse it when many wait already.
 
         Around the whole request, before its first statement: those who wait hold no database connection, of which a
@@ -59,28 +75,34 @@ class Passwords:
             await asyncio.sleep(REFUSE_AFTER)
             raise TooBusyError(retry_after=1)
         self._waiting += 1
+        turn = Turn(self, self._working)
         try:
-            await self._working.acquire()
+            await turn.take()
         finally:
             self._waiting -= 1
         try:
-            yield
+            yield turn
         finally:
-            self._working.release()
+            turn.give_back()
 
     async def hash(self, password: str) -> str:
-        return await self._run(lambda: self._hasher.hash(password))
+        """Hash a password, in the form that is the same from every keyboard."""
+        return await self._run(lambda: self._hasher.hash(normalized(password)))
 
     async def verify(self, password_hash: str | None, password: str) -> bool:
-        """Tell whether they match. None, for nobody's password, is never matched and takes as long."""
+        """Tell whether they match. None, for nobody's password, is never matched and takes as long.
 
-        def check() -> bool:
+        Hashes made before passwords were normalized to NFKC are of NFC; the two differ for few passwords.
+        """
+        forms = dict.fromkeys((normalized(password), unicodedata.normalize("NFC", password)))
+
+        def check(form: str) -> bool:
             try:
-                return self._hasher.verify(password_hash or self._nobodys, password)
+                return self._hasher.verify(password_hash or self._nobodys, form)
             except (VerificationError, InvalidHashError):
                 return False
 
-        return await self._run(check)
+        return await self._run(lambda: any(check(form) for form in forms))
 
     def is_outdated(self, password_hash: str) -> bool:
         """Whether it was made at another cost than today's."""
@@ -88,6 +110,33 @@ class Passwords:
 
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.wrap_future(self._pool.submit(work))
+
+
+class Turn:
+    """One request's place among those that hash."""
+
+    def __init__(self, passwords: Passwords, places: asyncio.Semaphore) -> None:
+        self.passwords = passwords
+        self._places = places
+        self._is_held = False
+
+    async def take(self) -> None:
+        """Wait for a place."""
+        await self._places.acquire()
+        self._is_held = True
+
+    def give_back(self) -> None:
+        """Let somebody else have the place."""
+        if self._is_held:
+            self._is_held = False
+            self._places.release()
+
+    async def pause(self, seconds: float) -> None:
+        """Wait without the place, then take one again: those who wait keep nobody from hashing."""
+        if seconds > 0:
+            self.give_back()
+            await asyncio.sleep(seconds)
+            await self.take()
 
 
 def _yield_to_others() -> None:

@@ -13,9 +13,11 @@ from crema.accounts import queries
 from crema.accounts.domain import ADMIN, ALL_SHOPS, CUSTOMER, Actor
 from crema.accounts.models import OneTimeCode, Role, StaffShop, User
 from crema.accounts.schemas import ChangeUser, ReplaceUser
+from crema.accounts.service import addresses
+from crema.accounts.service.addresses import Changing
 from crema.accounts.service.codes import Codes
 from crema.accounts.service.logins import end_sessions
-from crema.accounts.service.registration import EmailTakenError, propose_address
+from crema.accounts.service.registration import Origin
 from crema.core.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from crema.db.idempotency import IdempotencyRecord
 
@@ -70,26 +72,23 @@ async def get_visible(session: AsyncSession, *, actor: Actor, user_id: UUID) -> 
     return await queries.get_user(session, user_id)
 
 
-async def replace(
-    session: AsyncSession, *, actor: Actor, user_id: UUID, wanted: ReplaceUser, codes: Codes, now: datetime
-) -> User:
+async def replace(session: AsyncSession, *, by: Changing, user_id: UUID, wanted: ReplaceUser, now: datetime) -> User:
     """PUT: name and phone are always replaced; the rest only where it is sent."""
     sent = {"name": wanted.name, "phone": wanted.phone} | wanted.changes()
-    return await _update(session, actor=actor, user_id=user_id, sent=sent, codes=codes, now=now)
+    return await _update(session, by=by, user_id=user_id, sent=sent, now=now)
 
 
-async def change(
-    session: AsyncSession, *, actor: Actor, user_id: UUID, wanted: ChangeUser, codes: Codes, now: datetime
-) -> User:
+async def change(session: AsyncSession, *, by: Changing, user_id: UUID, wanted: ChangeUser, now: datetime) -> User:
     """PATCH: only what was sent."""
-    return await _update(session, actor=actor, user_id=user_id, sent=wanted.changes(), codes=codes, now=now)
+    return await _update(session, by=by, user_id=user_id, sent=wanted.changes(), now=now)
 
 
-async def _update(
-    session: AsyncSession, *, actor: Actor, user_id: UUID, sent: dict[str, Any], codes: Codes, now: datetime
-) -> User:
-    await get_visible(session, actor=actor, user_id=user_id)
+async def _update(session: AsyncSession, *, by: Changing, user_id: UUID, sent: dict[str, Any], now: datetime) -> User:
+    actor = by.actor
+    seen = await get_visible(session, actor=actor, user_id=user_id)
     _check_fields(actor, sent)
+    _check_reach(actor, seen)
+    new_email = await _check_email(session, by=by, user=seen, sent=sent, now=now)
     admins = await queries.lock_admins(session) if sent.keys() & {"role", "is_active"} else []
     user = await queries.get_user_for_update(session, user_id)
     _check_reach(actor, user)
@@ -107,8 +106,8 @@ async def _update(
         await _tie_to_shops(session, actor=actor, user=user, role=role, sent=sent)
     if not user.is_active:
         await end_sessions(session, user_id=user.id, reason="blocked", now=now)
-    if "email" in sent:
-        await _change_address(session, user=user, email=sent["email"], codes=codes, now=now)
+    if new_email is not None:
+        await addresses.ask(session, by=by, user=user, new_email=new_email, now=now)
     return await queries.get_user(session, user.id)
 
 
@@ -170,13 +169,34 @@ def _wrong(field: str, message: str) -> dict[str, Any]:
     return {"loc": ["body", field], "msg": message, "type": "unknown_reference"}
 
 
-async def _change_address(session: AsyncSession, *, user: User, email: str, codes: Codes, now: datetime) -> None:
-    if user.email is None or email.lower() == user.email.lower():
-        return
-    holder = await queries.find_user_by_email(session, email)
-    if holder is not None and holder.is_verified:
-        raise EmailTakenError
-    await propose_address(session, user=user, new_email=email, codes=codes, now=now)
+async def _check_email(
+    session: AsyncSession, *, by: Changing, user: User, sent: dict[str, Any], now: datetime
+) -> str | None:
+    """Return the address that was sent if it is another than they have, and may be asked for."""
+    new_email: str | None = sent.get("email")
+    if new_email is None or user.email is None or new_email.lower() == user.email.lower():
+        return None
+    if not user.is_verified:
+        raise ForbiddenError("An address that isn't verified can't be changed: they register with another one.")
+    password = sent.get("current_password")
+    await addresses.check_change(session, by=by, user=user, new_email=new_email, current_password=password, now=now)
+    return new_email
+
+
+async def resend_email_code(
+    session: AsyncSession, *, actor: Actor, user_id: UUID, origin: Origin, codes: Codes, now: datetime
+) -> None:
+    """Send the code for a new address again."""
+    user = await get_visible(session, actor=actor, user_id=user_id)
+    _check_reach(actor, user)
+    await addresses.resend(session, user=user, origin=origin, codes=codes, now=now)
+
+
+async def withdraw_email_change(session: AsyncSession, *, actor: Actor, user_id: UUID) -> None:
+    """Give up a change of address that is under way."""
+    user = await get_visible(session, actor=actor, user_id=user_id)
+    _check_reach(actor, user)
+    await addresses.withdraw(session, user=user)
 
 
 async def delete_user(

@@ -1,37 +1,30 @@
-"""Registering, and proving that an address is one's own."""
+"""Registering: each attempt is one of several that may claim an address, until a code confirms one of them."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Final
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts import queries
-from crema.accounts.domain import CUSTOMER
+from crema.accounts.domain import CUSTOMER, device_of
 from crema.accounts.models import OneTimeCode, User
-from crema.accounts.schemas import Register, Verify
-from crema.accounts.service import throttle
-from crema.accounts.service.codes import LIFETIME, Attempt, Codes, InvalidCodeError, spend, void
-from crema.accounts.service.passwords import Passwords
-from crema.accounts.service.throttle import TooManyAttemptsError
+from crema.accounts.schemas import Register, Resend
+from crema.accounts.service import mail_limits, throttle
+from crema.accounts.service.codes import LIFETIME, MINUTES, NOBODY, REGISTRATION, Codes, Issued, note_asking
+from crema.accounts.service.passwords import Passwords, check_strength
 from crema.core.errors import ConflictError
 from crema.db.base import new_id
 from crema.db.session import keep
 from crema.notifications import service as notifications
 from crema.notifications.service import Letter
 
-REGISTRATION: Final = "registration"
-EMAIL_CHANGE: Final = "email_change"
-MINUTES: Final = int(LIFETIME.total_seconds() // 60)
-HOUR: Final = timedelta(hours=1)
-MAILS: Final = {"hour": (3, HOUR), "day": (5, timedelta(days=1))}
-"""To one address, of one kind: nobody's mailbox is flooded, and few codes are there to be guessed."""
-REGISTRATIONS_AN_HOUR: Final = 1000
-"""From one network: an office, or a stand with a poster, shares an address."""
-REQUESTS_AN_HOUR: Final = 300
+COMPARED: Final = 10
+"""Attempts to register an address whose passwords are compared, the first ones: each comparison costs a hash."""
 
 
 class EmailTakenError(ConflictError):
@@ -49,149 +42,160 @@ class Origin:
     user_agent: str
     language: str
 
+    def told(self, now: datetime) -> dict[str, str]:
+        """Return what a mail says of the request that it answers. Nothing of it is the sender's own text."""
+        return {"asked_at": now.isoformat(), "network": self.network, "device": device_of(self.user_agent)}
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What checks passwords, and what makes codes."""
+
+    passwords: Passwords
+    codes: Codes
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One of those who registered an address."""
+
+    id: UUID
+    password_hash: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """An attempt to register, and the secret that stands for it."""
+
+    user: User
+    name: str | None
+    phone: str | None
+    registration_id: str
+
 
 async def register(
-    session: AsyncSession, *, wanted: Register, origin: Origin, passwords: Passwords, codes: Codes, now: datetime
-) -> User:
-    """Make or renew an unverified person and promise the code.
+    session: AsyncSession,
+    *,
+    wanted: Register,
+    origin: Origin,
+    credentials: Credentials,
+    limit: int,
+    now: datetime,
+) -> Registered:
+    """Add an attempt to register, with a code of its own, and promise the code.
 
-    Until an address is verified anyone may claim it: each claim gets a code of its own, which confirms its
-    own name and password and no other's.
+    Until an address is verified anyone may claim it. Whoever registers again with the same password renews their
+    attempt instead. `limit` are the registrations an hour from one network.
     """
-    await throttle.count(session, key=f"register:{origin.network}", limit=REGISTRATIONS_AN_HOUR, window=HOUR, now=now)
+    passwords, codes = credentials.passwords, credentials.codes
+    check_strength(wanted.password, field="password", email=wanted.email, name=wanted.name)
+    key = f"register:{origin.network}"
+    await throttle.count(session, key=key, limit=limit, window=mail_limits.HOUR, now=now)
+    attempts = await list_attempts(session, wanted.email)
     await keep(session)
-    password_hash = await passwords.hash(wanted.password)
+    known = [each for each in attempts if await passwords.verify(each.password_hash, wanted.password)]
+    password_hash = known[0].password_hash if known else await passwords.hash(wanted.password)
 
-    await _count_mail(session, purpose=REGISTRATION, email=wanted.email, now=now)
+    asked: dict[str, Any] = {"email": wanted.email, "network": origin.network, "now": now}
+    await mail_limits.count(session, purpose=REGISTRATION, **asked)
+    await note_asking(session, kind="verification", **asked)
+    user_id = await _claim(session, wanted=wanted, language=origin.language, now=now)
+    attempt = {"name": wanted.name, "phone": wanted.phone, "language": origin.language}
+    issued = None
+    if known:
+        which = OneTimeCode.id == known[0].id
+        issued = await codes.renew(session, which=which, now=now, created_at=now, **attempt)
+    if issued is None:
+        row = codes.new_row(user_id=user_id, purpose=REGISTRATION, now=now, password_hash=password_hash, **attempt)
+        session.add(row)
+        await session.flush()
+        issued = Issued(row.id, user_id, codes.code_of(row.id, row.nonce))
+    user = await queries.get_user(session, user_id)
+    await _send_code(session, issued, email=user.email, origin=origin, now=now)
+    return Registered(user, wanted.name, wanted.phone, codes.registration_id(issued.id))
+
+
+async def _claim(session: AsyncSession, *, wanted: Register, language: str, now: datetime) -> UUID:
+    """Lock the unverified person of an address, made here if there is none. They are kept while the code lives."""
     claim = insert(User).values(
         id=new_id(),
         email=wanted.email,
         name=wanted.name,
         phone=wanted.phone,
-        password_hash=password_hash,
+        language=language,
         role_id=await queries.get_role_id(session, CUSTOMER),
-        language=origin.language,
+        kept_until=now + LIFETIME,
         created_at=now,
         updated_at=now,
     )
-    user_id = await session.scalar(
+    user_id: UUID | None = await session.scalar(
         claim.on_conflict_do_update(
-            index_elements=[queries.EMAIL_KEY],
-            set_={
-                "name": wanted.name,
-                "phone": wanted.phone,
-                "password_hash": password_hash,
-                "language": origin.language,
-                "created_at": now,  # they registered just now: the clean-up waits for them anew
-                "updated_at": now,
-            },
-            where=User.verified_at.is_(None),
+            index_elements=[queries.EMAIL_KEY], set_={"kept_until": now + LIFETIME}, where=User.verified_at.is_(None)
         ).returning(User.id)
     )
     if user_id is None:
         raise EmailTakenError
-    user = await queries.get_user(session, user_id)
-    attempt = Attempt(name=wanted.name, phone=wanted.phone, password_hash=password_hash)
-    await _send_code(session, user=user, attempt=attempt, codes=codes, now=now)
-    return user
+    return user_id
 
 
-async def resend(session: AsyncSession, *, email: str, origin: Origin, codes: Codes, now: datetime) -> None:
-    """Promise a new code for the latest attempt. Does nothing, silently, where there is none to verify."""
-    if not await may_mail(session, purpose=REGISTRATION, email=email, origin=origin, now=now):
-        return
-    claimant = await queries.find_user_by_email(session, email)
-    if claimant is None:
-        return
-    user = await queries.find_user_for_update(session, claimant.id)
-    if user is None or user.is_verified:  # the clean-up, or a verification, was quicker
-        return
-    attempt = Attempt(name=user.name, phone=user.phone, password_hash=user.password_hash)
-    await _send_code(session, user=user, attempt=attempt, codes=codes, now=now)
-
-
-async def verify(session: AsyncSession, *, wanted: Verify, origin: Origin, codes: Codes, now: datetime) -> User:
-    """Confirm the attempt, or the change of address, that the code was sent for."""
-    found = await codes.match(session, among=_sent_to(wanted.email), code=wanted.code, network=origin.network, now=now)
-
-    await spend(session, found=found, network=origin.network)
-    confirm = _confirm_registration if found.purpose == REGISTRATION else _confirm_address
-    await confirm(session, found=found, now=now)
-    await void(session, user_id=found.user_id)
-    return await queries.get_user(session, found.user_id)
-
-
-def _sent_to(email: str) -> ColumnElement[bool]:
-    """Limit to codes that prove this address. Several may claim it: only the code entered tells whose it is."""
-    claimants = select(User.id).where(func.lower(email) == queries.EMAIL_KEY, User.verified_at.is_(None))
-    return or_(
-        and_(OneTimeCode.purpose == REGISTRATION, OneTimeCode.user_id == claimants.scalar_subquery()),
-        and_(OneTimeCode.purpose == EMAIL_CHANGE, func.lower(OneTimeCode.new_email) == func.lower(email)),
-    )
-
-
-async def _confirm_registration(session: AsyncSession, *, found: OneTimeCode, now: datetime) -> None:
-    confirmed = await session.scalar(
-        update(User)
-        .where(User.id == found.user_id, User.verified_at.is_(None), User.deleted_at.is_(None))
-        .values(
-            verified_at=now,
-            updated_at=now,
-            name=found.name,
-            phone=found.phone,
-            password_hash=found.password_hash,
+async def list_attempts(session: AsyncSession, email: str) -> list[Attempt]:
+    """List the first attempts to register an address that isn't verified."""
+    person = select(User.id).where(func.lower(email) == queries.EMAIL_KEY, User.verified_at.is_(None))
+    attempts = (
+        select(OneTimeCode.id, OneTimeCode.password_hash)
+        .where(
+            OneTimeCode.user_id == person.scalar_subquery(),
+            OneTimeCode.purpose == REGISTRATION,
+            OneTimeCode.spent_at.is_(None),
         )
-        .returning(User.id)
+        .order_by(OneTimeCode.id)
+        .limit(COMPARED)
     )
-    if confirmed is None:
-        raise InvalidCodeError
+    return [Attempt(*row) for row in await session.execute(attempts)]
 
 
-async def _confirm_address(session: AsyncSession, *, found: OneTimeCode, now: datetime) -> None:
-    user = await queries.get_user(session, found.user_id)
-    old_email = user.email
-    # Somebody's unverified claim doesn't stand in the way of who just proved the address theirs.
-    claim = func.lower(found.new_email) == queries.EMAIL_KEY
-    await session.execute(delete(User).where(claim, User.verified_at.is_(None), User.id != user.id))
-    try:
-        async with session.begin_nested():
-            await session.execute(update(User).where(User.id == user.id).values(email=found.new_email, updated_at=now))
-    except IntegrityError as error:
-        raise EmailTakenError from error
-    if old_email:
-        context = {"name": user.name, "new_email": found.new_email}
-        await notifications.send(session, [Letter(old_email, "email_changed", user.language, context)])
+async def resend(
+    session: AsyncSession, *, wanted: Resend, origin: Origin, credentials: Credentials, now: datetime
+) -> None:
+    """Promise the code of one attempt again. Does nothing, silently, where there is none to verify.
+
+    The attempt is the one that is proved by its registration id or password; without either the first. The
+    statements are the same whether or not anybody has the address: the time they take tells nothing.
+    """
+    passwords, codes = credentials.passwords, credentials.codes
+    async with passwords.turn() if wanted.password is not None else nullcontext():
+        asked: dict[str, Any] = {"email": wanted.email, "network": origin.network, "now": now}
+        permit = await mail_limits.may_mail(session, purpose=REGISTRATION, **asked)
+        if permit == "refused":
+            return
+        attempts = await list_attempts(session, wanted.email)
+        await keep(session)
+        if wanted.registration_id is not None:
+            meant = codes.read_registration_id(wanted.registration_id)
+            attempts = [attempt for attempt in attempts if attempt.id == meant]
+        if wanted.password is not None:
+            hashes = [attempt.password_hash for attempt in attempts] or [None]
+            matches = [await passwords.verify(password_hash, wanted.password) for password_hash in hashes]
+            attempts = [attempt for attempt, is_right in zip(attempts, matches, strict=False) if is_right]
+
+    which = OneTimeCode.id == (attempts[0].id if attempts else NOBODY)
+    if permit == "sent":
+        await note_asking(session, kind="verification", **asked)
+    claim = update(User).where(func.lower(wanted.email) == queries.EMAIL_KEY, User.verified_at.is_(None))
+    email = await session.scalar(claim.values(kept_until=now + LIFETIME).returning(User.email))
+    if permit == "flooded":
+        await codes.extend(session, which=which, now=now)
+        return
+    issued = await codes.renew(session, which=which, now=now)
+    await _send_code(session, issued, email=email, origin=origin, now=now)
 
 
-async def propose_address(session: AsyncSession, *, user: User, new_email: str, codes: Codes, now: datetime) -> None:
-    """Send a code to the address someone wants to have; it counts once the code comes back."""
-    await _count_mail(session, purpose=EMAIL_CHANGE, email=new_email, now=now)
-    code = await codes.issue(
-        session, user_id=user.id, purpose=EMAIL_CHANGE, attempt=Attempt(new_email=new_email), now=now
-    )
-    if code is not None:
-        context = {"code": code, "minutes": MINUTES, "name": user.name}
-        await notifications.send(session, [Letter(new_email, "email_change_code", user.language, context)])
-
-
-async def may_mail(session: AsyncSession, *, purpose: str, email: str, origin: Origin, now: datetime) -> bool:
-    """Tell whether one more mail may go there, asked for from here. The answer must not show to the asker."""
-    try:
-        await throttle.count(session, key=f"mail-from:{origin.network}", limit=REQUESTS_AN_HOUR, window=HOUR, now=now)
-        await _count_mail(session, purpose=purpose, email=email, now=now)
-    except TooManyAttemptsError:
-        return False
-    return True
-
-
-async def _count_mail(session: AsyncSession, *, purpose: str, email: str, now: datetime) -> None:
-    for name, (limit, window) in MAILS.items():
-        key = f"mail-a-{name}:{purpose}:{email.lower()}"
-        await throttle.count(session, key=key, limit=limit, window=window, now=now)
-
-
-async def _send_code(session: AsyncSession, *, user: User, attempt: Attempt, codes: Codes, now: datetime) -> None:
-    code = await codes.issue(session, user_id=user.id, purpose=REGISTRATION, attempt=attempt, now=now)
-    if code is not None and user.email is not None:
-        context = {"code": code, "minutes": MINUTES, "name": attempt.name}
-        await notifications.send(session, [Letter(user.email, "verification_code", user.language, context)])
+async def _send_code(
+    session: AsyncSession, issued: Issued | None, *, email: str | None, origin: Origin, now: datetime
+) -> None:
+    """Promise a registration's code. The address isn't proved to be the sender's: nothing they wrote goes there."""
+    letters = []
+    if issued is not None and email is not None:
+        context = {"code": issued.code, "minutes": MINUTES} | origin.told(now)
+        letters = [Letter(email, "verification_code", origin.language, context)]
+    await notifications.send(session, letters, even_none=True)

@@ -6,7 +6,7 @@ Counters are locked before people and their codes, by whoever needs both.
 from datetime import datetime, timedelta
 from math import ceil
 
-from sqlalchemy import case, delete, func, update
+from sqlalchemy import case, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -44,6 +44,57 @@ async def count(
     hits, ends_at = (await session.execute(statement)).one()
     if hits > limit:
         raise TooManyAttemptsError(retry_after=max(1, ceil((ends_at - now).total_seconds())))
+
+
+async def count_or_delay(
+    session: AsyncSession,
+    *,
+    key: str,
+    limit: int,
+    window: timedelta,
+    interval: timedelta,
+    places: int,
+    now: datetime,
+) -> float:
+    """Count one try; return the seconds to wait before it may be made: none up to `limit` in a `window`.
+
+    Past the limit, tries are let through one each `interval`, with up to `places` waiting; raise
+    TooManyAttemptsError for more. The wait is the caller's: it must hold neither a connection nor a turn to hash.
+    """
+    try:
+        await count(session, key=key, limit=limit, window=window, now=now)
+    except TooManyAttemptsError:
+        pass
+    else:
+        return 0.0
+    next_free = func.greatest(Throttle.window_ends_at, now) + interval
+    statement = (
+        insert(Throttle)
+        .values(key=f"{key}:next", hits=1, window_ends_at=now + interval)
+        .on_conflict_do_update(
+            index_elements=["key"],
+            set_={"hits": 1, "window_ends_at": next_free},
+            where=Throttle.window_ends_at <= now + interval * places,
+        )
+        .returning(Throttle.window_ends_at)
+    )
+    ends_at = await session.scalar(statement)
+    if ends_at is None:
+        raise TooManyAttemptsError(retry_after=max(1, ceil(interval.total_seconds())))
+    return max(0.0, (ends_at - interval - now).total_seconds())
+
+
+async def mark(session: AsyncSession, *, key: str, window: timedelta, now: datetime) -> None:
+    """Note that something happened; `is_marked` says so until the window ends."""
+    statement = insert(Throttle).values(key=key, hits=0, window_ends_at=now + window)
+    ends_at = statement.excluded.window_ends_at
+    await session.execute(statement.on_conflict_do_update(index_elements=["key"], set_={"window_ends_at": ends_at}))
+
+
+async def is_marked(session: AsyncSession, *, key: str, now: datetime) -> bool:
+    """Whether this was noted, and its window hasn't ended."""
+    found = select(Throttle.key).where(Throttle.key == key, Throttle.window_ends_at > now)
+    return await session.scalar(found) is not None
 
 
 async def forgive(session: AsyncSession, *, key: str) -> None:
