@@ -8,8 +8,8 @@ from fastapi import FastAPI
 from obstore.store import LocalStore
 from PIL import Image
 
+from crema.media.domain import MAX_BYTES
 from crema.menu.domain import MAX_IMAGES
-from crema.menu.service.images import MAX_BYTES
 from factories.menu import Json, add_image, animated, decode, encode, make_product, upload
 from factories.pictures import png
 from fixtures.app import Clock

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from sqlalchemy import select
 
 from crema.db.session import Sessions
+from crema.media.domain import MAX_BYTES
 from crema.support.models import Attachment
 from crema.support.service import attachments
 from factories.menu import decode
@@ -110,7 +111,7 @@ async def test_an_upload_is_sent_once_by_whoever_made_it(
         (b"", 415, "unsupported_attachment"),
         (b"PK\x03\x04", 415, "unsupported_attachment"),
         (b"\x89PNG\r\n\x1a\n broken", 422, "image_broken"),
-        (b"%PDF-" + b"x" * attachments.MAX_BYTES, 413, "too_large"),
+        (b"%PDF-" + b"x" * MAX_BYTES, 413, "too_large"),
     ],
 )
 async def test_u2_what_is_no_picture_and_no_pdf_is_refused(
@@ -144,11 +145,9 @@ async def test_what_nobody_sent_within_a_day_is_swept_away(
     await sent(customer, chat, kept)
 
     clock.advance(hours=23)
-    async with sessions() as session:
-        early = await attachments.sweep(session, app.state.media, now=clock.now)
+    early = await attachments.sweep(sessions, app.state.media, now=clock.now)
     two_days_on = datetime.now(UTC) + timedelta(days=2)  # files are as old as the machine's clock says
-    async with sessions() as session:
-        late = await attachments.sweep(session, app.state.media, now=two_days_on)
+    late = await attachments.sweep(sessions, app.state.media, now=two_days_on)
 
     assert (early, late) == (0, 1)
     assert (await customer.get(kept["url"])).status_code == 200

@@ -21,19 +21,21 @@ class TooManyAttemptsError(TooManyError):
     title = "Too many attempts."
 
 
-async def count(session: AsyncSession, *, key: str, limit: int, window: timedelta, now: datetime) -> None:
-    """Count one try; raise TooManyAttemptsError past the limit, until the window ends.
+async def count(
+    session: AsyncSession, *, key: str, limit: int, window: timedelta, now: datetime, amount: int = 1
+) -> None:
+    """Count one try, or `amount` of something; raise TooManyAttemptsError past the limit, until the window ends.
 
     One statement, so that rivals count too. A refused try needn't be kept: the count stands at its limit anyway.
     """
     is_over = Throttle.window_ends_at <= now
     statement = (
         insert(Throttle)
-        .values(key=key, hits=1, window_ends_at=now + window)
+        .values(key=key, hits=amount, window_ends_at=now + window)
         .on_conflict_do_update(
             index_elements=["key"],
             set_={
-                "hits": case((is_over, 1), else_=Throttle.hits + 1),
+                "hits": case((is_over, amount), else_=Throttle.hits + amount),
                 "window_ends_at": case((is_over, now + window), else_=Throttle.window_ends_at),
             },
         )

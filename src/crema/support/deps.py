@@ -1,0 +1,29 @@
+"""What the chat's routes take from who is asking: files, read once it is known that they may come."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Request
+
+from crema.accounts.deps import Person
+from crema.media.deps import admit
+from crema.media.domain import CHAT_QUOTA, MAX_BYTES
+from crema.support.schemas import AttachmentForm
+from crema.support.service import attachments
+from crema.web.clock import Now
+from crema.web.transaction import Transaction
+from crema.web.uploads import Upload, read_upload
+
+
+async def _attachment_upload(
+    request: Request, conversation_id: UUID, tx: Transaction, actor: Person, now: Now
+) -> AsyncIterator[Upload[AttachmentForm]]:
+    await attachments.check_room(tx, conversation_id=conversation_id, actor=actor)
+    await admit(request, tx, person_id=actor.user_id, quota=CHAT_QUOTA, now=now)
+    async with read_upload(request, AttachmentForm, max_bytes=MAX_BYTES) as upload:
+        yield upload
+
+
+AttachmentUpload = Annotated[Upload[AttachmentForm], Depends(_attachment_upload, scope="function")]
+"""A file for a conversation, read once it is known that it may come."""
