@@ -40,6 +40,7 @@ WALL_SECONDS: Final = 20
 """For a machine so busy that five seconds of CPU time take longer."""
 
 _DECODER: Final = Path(__file__).with_name("decoder.py")
+_BRANDS: Final = frozenset({b"avif", b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"hevc", b"avis"})
 _ENVIRONMENT: Final = {"MALLOC_ARENA_MAX": "1", "PATH": os.defpath}  # none of our secrets
 
 
@@ -79,7 +80,6 @@ class ImageTooCostlyError(InvalidError):
 
 
 _REFUSALS: Final[Mapping[str, type[CremaError]]] = {
-    "unsupported": UnsupportedImageError,
     "too_large": ImageTooLargeError,
     "animated": ImageAnimatedError,
     "broken": ImageBrokenError,
@@ -109,7 +109,8 @@ class Renderer:
 
     async def render(self, file: BinaryIO) -> Rendition:
         """Decode an open file of the operating system's; raise one of the errors above."""
-        file.flush()
+        if not is_picture(await asyncio.to_thread(_head, file)):
+            raise UnsupportedImageError
         return _parsed(*await self._run(file))
 
     async def _run(self, file: BinaryIO) -> tuple[int, bytes]:
@@ -135,6 +136,21 @@ class Renderer:
                 process.kill()
                 await process.wait()
         return process.returncode or 0, output
+
+
+def is_picture(head: bytes) -> bool:
+    """Whether a file begins as those do that we try to decode."""
+    return (
+        head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"))
+        or (head.startswith(b"RIFF") and head[8:12] == b"WEBP")
+        or (head[4:8] == b"ftyp" and head[8:12] in _BRANDS)
+    )
+
+
+def _head(file: BinaryIO) -> bytes:
+    file.flush()
+    file.seek(0)
+    return file.read(12)
 
 
 def _parsed(status: int, output: bytes) -> Rendition:
