@@ -24,17 +24,3 @@ def swapped_profile() -> bytes:
         name = bytes(profile[place : place + 4])
         profile[place : place + 4] = other.get(name, name)
     return bytes(profile)
-
-
-def scan_bomb(*, scans: int = 50) -> bytes:
-    """Make a small JPEG of sixteen megapixels whose first scan is repeated: each costs a pass over all pixels."""
-    buffer = BytesIO()
-    Image.new("RGB", (4000, 4000), "red").save(buffer, "JPEG", progressive=True, quality=1)
-    plain = buffer.getvalue()
-    start = plain.index(b"\xff\xda")
-    end = next(
-        place
-        for place in range(start + 2, len(plain))
-        if plain[place] == 0xFF and plain[place + 1] != 0 and not 0xD0 <= plain[place + 1] <= 0xD7
-    )
-    return plain[:end] + plain[start:end] * scans + plain[end:]

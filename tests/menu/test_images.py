@@ -9,6 +9,7 @@ from obstore.store import LocalStore
 from PIL import Image
 
 from crema.media.domain import MAX_BYTES
+from crema.media.service import decoder, rendering
 from crema.menu.domain import MAX_IMAGES
 from factories.menu import Json, add_image, animated, decode, encode, make_product, upload
 from factories.pictures import png
@@ -189,6 +190,8 @@ async def test_u1_a_small_file_that_unpacks_to_eighty_megapixels_is_refused_unde
     bomb = encode(Image.new("1", (9000, 9000)), "PNG")
     loaded: list[str] = []
     monkeypatch.setattr(Image.Image, "load", lambda *_: loaded.append("decoded"))
+    with pytest.raises(decoder.RefusedError, match="too_large"):
+        decoder.render(bomb, decoder.Limits(**rendering.LIMITS))
 
     response = await upload(manager, await make_product(manager), bomb)
 
