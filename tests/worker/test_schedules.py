@@ -203,9 +203,8 @@ async def run_job(world: World, task: str) -> str:
         try:
             job_id = await jobs.configure_task(task).defer_async(timestamp=0)
         except AlreadyEnqueued:
-            job_id = await world.scalar(
-                text("SELECT max(id) FROM procrastinate_jobs WHERE task_name = :task").bindparams(task=task)
-            )
+            newest = text("SELECT max(id) FROM procrastinate_jobs WHERE task_name = :task").bindparams(task=task)
+            job_id = await world.scalar(newest)
     status = text("SELECT status::text FROM procrastinate_jobs WHERE id = :id").bindparams(id=job_id)
     async with asyncio.timeout(30):
         while (now := await world.scalar(status)) in ("todo", "doing"):  # noqa: ASYNC110 - another connection's work
@@ -213,7 +212,7 @@ async def run_job(world: World, task: str) -> str:
     return now or "succeeded"
 
 
-def test_every_periodic_job_has_a_case(world: World) -> None:
+async def test_every_periodic_job_has_a_case(world: World) -> None:
     tasks = {task for task, _ in worker.make_jobs(world.duties).periodic_registry.periodic_tasks}
 
     assert tasks == CASES.keys()
@@ -256,7 +255,8 @@ async def test_a_failing_job_is_counted_and_told_to_the_administrators_once_a_da
         assert await run_job(world, "media.sweep") == "succeeded"
 
     assert ends == ["failed", "failed"]
-    assert measured("crema_job_failures_total", "media.sweep") == failures + 2
+    counted = measured("crema_job_failures_total", "media.sweep") - failures
+    assert counted >= 2  # the schedule may have had its turn meanwhile
     assert measured("crema_job_last_success_timestamp_seconds", "media.sweep") > before
     assert {message["To"]: message["Subject"] for message in sink.messages} == {
         russian.email: "Не работает фоновое задание: media.sweep",
@@ -265,4 +265,4 @@ async def test_a_failing_job_is_counted_and_told_to_the_administrators_once_a_da
     assert await world.scalar(select(func.count()).where(Mail.template == "job_failed")) == 2
     assert not any("anna@example.com" in str(message) for message in sink.messages)
     logged = [record for record in caplog.records if record.levelname == "ERROR"]
-    assert len(logged) == 2
+    assert len(logged) == counted
