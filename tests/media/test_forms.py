@@ -182,3 +182,13 @@ async def test_u4_a_person_uploads_so_many_bytes_a_day(customer: httpx2.AsyncCli
 def test_editors_may_upload_more_than_customers() -> None:
     assert MENU_QUOTA.per_minute > CHAT_QUOTA.per_minute
     assert MENU_QUOTA.bytes_per_day > CHAT_QUOTA.bytes_per_day
+
+
+async def test_a_login_form_that_names_a_field_twice_is_refused(client: httpx2.AsyncClient) -> None:
+    fields = "username=a%40example.com&password=x&username=b%40example.com"
+
+    response = await client.post(
+        "/access", content=fields, headers={"Content-Type": "application/x-www-form-urlencoded"}
+    )
+
+    assert refusal(response) == (422, ["body", "username"], "repeated")

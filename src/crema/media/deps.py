@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crema.db.session import keep
 from crema.media.domain import MAX_BYTES, Quota
 from crema.media.service import MediaService, quotas
-from crema.web.uploads import declared_size
+from crema.web.forms import declared_size
 
 
 async def _store(request: Request) -> ObjectStore:

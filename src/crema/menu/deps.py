@@ -17,9 +17,9 @@ from crema.menu.service import images
 from crema.menu.service.whole_menu import WholeMenu
 from crema.shops import queries as shops
 from crema.web.clock import Now
+from crema.web.forms import Upload, read_upload
 from crema.web.listing import understood
 from crema.web.transaction import Reads, Transaction
-from crema.web.uploads import Upload, read_upload
 
 
 async def _permissions(visitor: Visitor) -> frozenset[str]:

@@ -12,8 +12,8 @@ from crema.media.domain import CHAT_QUOTA, MAX_BYTES
 from crema.support.schemas import AttachmentForm
 from crema.support.service import attachments
 from crema.web.clock import Now
+from crema.web.forms import Upload, read_upload
 from crema.web.transaction import Transaction
-from crema.web.uploads import Upload, read_upload
 
 
 async def _attachment_upload(

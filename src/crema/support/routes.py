@@ -28,11 +28,11 @@ from crema.support.schemas import (
 from crema.support.service import attachments, talking
 from crema.support.service.attachments import NewFile
 from crema.web.clock import Now
+from crema.web.forms import form_schema
 from crema.web.listing import PageOut, answer, listing_parameters
 from crema.web.problem import refusals
 from crema.web.routing import router as new_router
 from crema.web.transaction import Transaction
-from crema.web.uploads import form_schema
 
 router = new_router("Support chat")
 

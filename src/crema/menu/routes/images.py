@@ -11,10 +11,10 @@ from crema.menu.deps import ImageUpload
 from crema.menu.schemas import ImageForm, ImageOut, ImagePatch
 from crema.menu.service import images
 from crema.web.clock import Now
+from crema.web.forms import form_schema
 from crema.web.problem import refusals
 from crema.web.routing import router as new_router
 from crema.web.transaction import Transaction
-from crema.web.uploads import form_schema
 
 router = new_router("Menu")
 

@@ -1,9 +1,10 @@
-"""Forms that bring one file, read as they come: refused at the first thing wrong, and never held in memory whole.
+"""Forms. Those that bring a file are read as they come: refused at the first thing wrong, never held in memory whole.
 
 FastAPI's `UploadFile` is read before anybody knows who is asking, keeps the last of several files, and refuses
 `filename*`. Here a dependency checks first and reads then.
 """
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from email.utils import collapse_rfc2231_value
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO, Final, Generic, TypeVar
 
+from fastapi import Depends
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from python_multipart import MultipartParser
@@ -37,6 +39,17 @@ class Upload(Generic[FormT]):
     name: str
     size: int
     form: FormT
+
+
+async def _each_field_once(request: Request) -> None:
+    names = Counter(name for name, _ in (await request.form()).multi_items())
+    for name, times in names.items():
+        if times > 1:
+            raise _refused(name, "repeated", "send this field once")
+
+
+EachFieldOnce = Depends(_each_field_once)
+"""A dependency for routes that take a form by FastAPI's `Form`, which keeps the last of several values."""
 
 
 def declared_size(request: Request, *, at_most: int) -> int:
