@@ -6,14 +6,15 @@ from typing import Any
 import httpx2
 import pytest
 from fastapi import FastAPI
+from PIL import Image
 from sqlalchemy import select
 
 from crema.db.session import Sessions
 from crema.media.domain import MAX_BYTES
 from crema.support.models import Attachment
 from crema.support.service import attachments
-from factories.menu import decode
-from factories.pictures import png
+from factories.menu import decode, encode
+from factories.pictures import HEIC, png, swapped_profile
 from fixtures.app import Clock
 from fixtures.people import LogIn
 
@@ -68,6 +69,21 @@ async def test_u2_a_picture_is_encoded_anew_and_a_pdf_kept(
         assert response.headers["x-content-type-options"] == "nosniff"
         assert response.headers["cache-control"] == "no-store"
         assert response.headers["content-disposition"].startswith("attachment; filename*=UTF-8''")
+
+
+@pytest.mark.parametrize(
+    "content", [HEIC, encode(Image.new("RGB", (64, 48), "red"), "AVIF", icc_profile=swapped_profile())]
+)
+async def test_u2_a_telephone_s_picture_is_taken_in_its_colours(
+    customer: httpx2.AsyncClient, chat: str, content: bytes
+) -> None:
+    attachment = (await upload(customer, chat, content, "IMG_0001.HEIC")).json()
+
+    picture = decode((await customer.get(attachment["url"])).content)
+
+    assert (attachment["name"], attachment["content_type"]) == ("IMG_0001.webp", "image/webp")
+    red, green, blue = picture.getpixel((30, 20))
+    assert (red < 20, green > 235, blue < 20) == (True, True, True)
 
 
 async def test_a5_nobody_else_fetches_it_and_the_other_side_only_once_it_is_sent(
