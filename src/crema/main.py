@@ -28,6 +28,8 @@ from crema.db.driver import READING, WRITING, Connections, OneConnection, PoolRe
 from crema.db.events import Bus, open_bus
 from crema.db.session import Sessions, make_engine, make_readings, make_sessions
 from crema.live.hub import Hub
+from crema.media.service import MediaService
+from crema.media.service.rendering import Renderer
 from crema.menu import routes as menu
 from crema.menu.service.whole_menu import WholeMenu
 from crema.notifications import routes as notifications
@@ -242,6 +244,7 @@ def hand_out(app: FastAPI, settings: Settings, sessions: Sessions | None) -> Non
     )
     app.state.menu = WholeMenu()
     app.state.media = open_media(settings)
+    app.state.renderer = Renderer()
     app.state.stationery = _stationery(settings)
 
 
@@ -259,7 +262,7 @@ def _duties(settings: Settings, sessions: Sessions) -> Duties:
         sessions=sessions,
         sender=SmtpSender(settings.smtp_url.get_secret_value()) if settings.smtp_url else ConsoleSender(),
         stationery=_stationery(settings),
-        media=open_media(settings),
+        media=MediaService(open_media(settings), Renderer()),
         unverified_ttl=settings.unverified_ttl,
         erase_after=settings.erase_after,
         chat_url=settings.chat_url or settings.links_to,

@@ -6,7 +6,7 @@ worker left behind is taken up by another.
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,17 +14,19 @@ from typing import Any, Final
 from uuid import UUID
 
 import structlog
-from obstore.store import ObjectStore
-from procrastinate import App, BaseRetryStrategy, PsycopgConnector, RetryDecision
+from procrastinate import App, BaseRetryStrategy, JobContext, PsycopgConnector, RetryDecision
 from procrastinate.jobs import Job
+from procrastinate.worker import Worker
+from prometheus_client import Counter, Gauge
 from sqlalchemy import delete, make_url
 
-from crema.accounts.service import cleanup
+from crema.accounts.service import alerts, cleanup
 from crema.db.idempotency import IdempotencyRecord
 from crema.db.session import Sessions
 from crema.demo.chain import load
 from crema.demo.seed import PAINT, paint
-from crema.menu.service.images import sweep_media
+from crema.media.service import MediaService
+from crema.menu.service import images
 from crema.notifications.service import DELIVER, QUEUE, delivery
 from crema.notifications.service.rendering import Stationery
 from crema.notifications.service.senders import Sender
@@ -42,6 +44,13 @@ HOUSEKEEPING: Final = "housekeeping"
 FINISHED_JOBS_HOURS: Final = 24
 IDEMPOTENCY_HOURS: Final = 48
 LONGEST_WAIT: Final = timedelta(hours=1)
+FAILURES: Final = Counter("crema_job_failures_total", "Failures of background jobs, tries included.", ["task"])
+LAST_SUCCESS: Final = Gauge(
+    "crema_job_last_success_timestamp_seconds",
+    "When a job of this task last succeeded.",
+    ["task"],
+    multiprocess_mode="max",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +61,7 @@ class Duties:
     sessions: Sessions
     sender: Sender
     stationery: Stationery
-    media: ObjectStore
+    media: MediaService
     unverified_ttl: timedelta
     erase_after: timedelta
     chat_url: str
@@ -136,12 +145,11 @@ def _add_schedules(jobs: App, duties: Duties) -> None:
 
     @jobs.periodic(cron="45 * * * *")
     @jobs.task(name="media.sweep", queue=HOUSEKEEPING)
-    async def sweep_pictures(timestamp: int) -> None:
+    async def sweep_media(timestamp: int) -> None:
         del timestamp
-        async with duties.sessions.begin() as session:
-            swept = await sweep_media(session, duties.media, now=datetime.now(UTC))
-        async with duties.sessions.begin() as session:
-            await attachments.sweep(session, duties.media, now=datetime.now(UTC))
+        now = datetime.now(UTC)
+        swept = await images.sweep(duties.sessions, duties.media.store, now=now)
+        await attachments.sweep(duties.sessions, duties.media.store, now=now)
         if swept.missing:
             log.error("pictures_without_files", keys=swept.missing)
 
@@ -176,12 +184,47 @@ async def _erase_somebody(duties: Duties, *, now: datetime) -> bool:
             return False
         for key in await chats.list_files_of(session, customer_id=user_id):
             with suppress(FileNotFoundError):
-                await duties.media.delete_async(key)
+                await duties.media.store.delete_async(key)
         await leaving.erase(session, user_id=user_id)
         await closing.erase(session, user_id=user_id)
         await cleanup.finish_erasing(session, user_id=user_id, now=now)
     log.info("deleted_person_erased", user_id=str(user_id))
     return True
+
+
+def _watching(duties: Duties) -> Callable[[Callable[[], Awaitable[Any]], JobContext, Worker], Awaitable[Any]]:
+    """Make the middleware that has failures seen: counted and, of periodic jobs, told to the administrators once a day.
+
+    procrastinate logs each failure that isn't tried again as an error.
+    """
+
+    async def watch(call_next: Callable[[], Awaitable[Any]], context: JobContext, worker: Worker) -> Any:
+        task = context.job.task_name
+        try:
+            result = await call_next()
+        except Exception as error:
+            FAILURES.labels(task).inc()
+            if any(name == task for name, _ in worker.app.periodic_registry.periodic_tasks):
+                await _tell(duties, task=task, error=error)
+            raise
+        LAST_SUCCESS.labels(task).set_to_current_time()
+        return result
+
+    return watch
+
+
+async def _tell(duties: Duties, *, task: str, error: Exception) -> None:
+    now = datetime.now(UTC)
+    try:
+        async with duties.sessions.begin() as session:
+            await alerts.tell_administrators(
+                session,
+                template="job_failed",
+                context={"task": task, "error": type(error).__name__, "at": f"{now:%Y-%m-%d %H:%M} UTC"},
+                dedup_key=f"job-failed:{task}:{now:%Y-%m-%d}",
+            )
+    except Exception as untold:  # noqa: BLE001 - the job's own failure is what must be seen
+        log.warning("job_failure_untold", task=task, error=repr(untold)[:300])
 
 
 async def run(duties: Duties, **options: Any) -> None:
@@ -196,6 +239,7 @@ async def run(duties: Duties, **options: Any) -> None:
                     install_signal_handlers=False,
                     shutdown_graceful_timeout=DRAIN_SECONDS,
                     delete_jobs="successful",
+                    worker_middleware=[_watching(duties)],
                     **options,
                 )
         except asyncio.CancelledError:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +11,7 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from crema.media.service.rendering import Renderer, Rendition
 from crema.menu import queries
 from crema.menu.domain import MAX_IMAGES
 from crema.menu.models import Product
@@ -94,6 +95,12 @@ async def upload_two_for_one_place(
     product = await make_product(editor)
     for _ in range(MAX_IMAGES - 1):
         await add_image(editor, product)
+
+    async def rendered(*_: Any) -> Rendition:
+        return Rendition(8, 8, {8: b"webp"})
+
+    monkeypatch.setattr(Renderer, "render", rendered)
+    monkeypatch.setattr(Renderer, "turn", lambda *_: nullcontext())  # as in two server processes
     monkeypatch.setattr(queries, "list_images", meeting_a_rival(queries.list_images))
 
     answers = await asyncio.gather(*(upload(editor, product) for _ in range(2)))

@@ -1,21 +1,16 @@
 """What a modifier group must allow, which size is the default, which widths a picture gets."""
 
 from itertools import product as every
-from uuid import uuid4
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from crema.menu.domain import (
-    IMAGE_WIDTHS,
-    MEDIA_NAME,
     InvalidModifierGroupError,
     OptionRule,
     check_group,
     default_size,
-    media_name,
-    widths_for,
 )
 
 options = st.lists(st.builds(OptionRule, st.integers(1, 3), st.booleans(), st.booleans()), max_size=4)
@@ -57,20 +52,3 @@ def test_one_size_is_the_default_where_there_are_sizes(marked: list[bool]) -> No
 
     assert (default is None) == (marked == [])
     assert default is None or marked[default] or (default == 0 and not any(marked))
-
-
-@given(st.integers(1, 8000))
-def test_widths_are_ours_and_never_wider_than_the_picture(width: int) -> None:
-    widths = widths_for(width)
-
-    assert widths == sorted(set(widths))
-    assert max(widths) == min(width, IMAGE_WIDTHS[-1])
-    assert set(widths) <= {*IMAGE_WIDTHS, width}
-
-
-@given(st.integers(1, 1280))
-def test_only_names_that_we_give_look_like_ours(width: int) -> None:
-    name = media_name(uuid4().hex, width)
-
-    assert MEDIA_NAME.fullmatch(name)
-    assert not any(MEDIA_NAME.fullmatch(other) for other in (f"../{name}", f"{name}\n", name.upper(), f"{name}\0"))

@@ -8,10 +8,11 @@ from fastapi import FastAPI
 from obstore.store import LocalStore
 from PIL import Image
 
+from crema.media.domain import MAX_BYTES
+from crema.media.service import decoder, rendering
 from crema.menu.domain import MAX_IMAGES
-from crema.menu.service.images import MAX_BYTES
 from factories.menu import Json, add_image, animated, decode, encode, make_product, upload
-from factories.pictures import png
+from factories.pictures import HEIC, png
 from fixtures.app import Clock
 
 pytestmark = pytest.mark.anyio
@@ -162,6 +163,13 @@ REFUSED = {
     "half a png": (encode(Image.effect_noise((200, 200), 60), "PNG")[:9000], 422, "image_broken"),
     "half a jpeg": (encode(Image.effect_noise((200, 200), 60), "JPEG")[:5000], 422, "image_broken"),
     "half a webp": (encode(Image.effect_noise((200, 200), 60), "WEBP")[:3000], 422, "image_broken"),
+    "too wide an avif": (encode(Image.new("RGB", (8001, 1)), "AVIF"), 422, "image_too_large"),
+    "too many pixels of avif": (encode(Image.new("L", (4001, 4000)), "AVIF", speed=10), 422, "image_too_large"),
+    "animated avif": (animated("AVIF"), 422, "image_animated"),
+    "half an avif": (encode(Image.effect_noise((200, 200), 60), "AVIF")[:3000], 422, "image_broken"),
+    "half a heic": (HEIC[: len(HEIC) // 2], 422, "image_broken"),
+    "the head of a heic": (HEIC[:20], 422, "image_broken"),
+    "a film": (b"\x00\x00\x00\x18ftypmp42" + bytes(400), 415, "unsupported_image"),
     "the head of a png": (png()[:20], 422, "image_broken"),
     "the head of a jpeg": (b"\xff\xd8\xff\xe0", 422, "image_broken"),
     "a jpeg of endless scans": (
@@ -189,6 +197,8 @@ async def test_u1_a_small_file_that_unpacks_to_eighty_megapixels_is_refused_unde
     bomb = encode(Image.new("1", (9000, 9000)), "PNG")
     loaded: list[str] = []
     monkeypatch.setattr(Image.Image, "load", lambda *_: loaded.append("decoded"))
+    with pytest.raises(decoder.RefusedError, match="too_large"):
+        decoder.render(bomb, decoder.Limits(**rendering.LIMITS))
 
     response = await upload(manager, await make_product(manager), bomb)
 

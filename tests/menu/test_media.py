@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx2
 import pytest
 from fastapi import FastAPI
-from sqlalchemy.ext.asyncio import AsyncSession
 
+from crema.db.session import Sessions
 from crema.menu.service import images
 from factories.menu import add_image, make_product, upload
 from fixtures.app import Clock
@@ -90,14 +90,14 @@ async def test_u3_names_we_never_gave_are_not_looked_up(client: httpx2.AsyncClie
 
 
 async def test_u4_a_sweep_removes_files_nobody_names_after_an_hour(
-    app: FastAPI, manager: httpx2.AsyncClient, session: AsyncSession, clock: Clock, folder: Path
+    app: FastAPI, manager: httpx2.AsyncClient, sessions: Sessions, clock: Clock, folder: Path
 ) -> None:
     product = await make_product(manager)
     gone, kept = await add_image(manager, product), await add_image(manager, product)
     await manager.delete(f"/product/{product['id']}/image/{gone['id']}")
     age(folder, clock, minutes=61)
 
-    sweep = await images.sweep_media(session, app.state.media, now=clock())
+    sweep = await images.sweep(sessions, app.state.media, now=clock())
 
     assert sweep.removed == [url.removeprefix("/media/") for url in gone["urls"].values()]
     assert names(folder) == {url.removeprefix("/media/") for url in kept["urls"].values()}
@@ -105,36 +105,36 @@ async def test_u4_a_sweep_removes_files_nobody_names_after_an_hour(
 
 
 async def test_u4_a_sweep_leaves_files_that_may_belong_to_an_open_request(
-    app: FastAPI, session: AsyncSession, clock: Clock, folder: Path
+    app: FastAPI, sessions: Sessions, clock: Clock, folder: Path
 ) -> None:
     (folder / ("a" * 32 + "-320.webp")).write_bytes(b"")
     age(folder, clock, minutes=59)
 
-    sweep = await images.sweep_media(session, app.state.media, now=clock())
+    sweep = await images.sweep(sessions, app.state.media, now=clock())
 
     assert sweep.removed == []
     assert len(names(folder)) == 1
 
 
 async def test_a_sweep_leaves_files_that_are_not_ours(
-    app: FastAPI, session: AsyncSession, clock: Clock, folder: Path
+    app: FastAPI, sessions: Sessions, clock: Clock, folder: Path
 ) -> None:
     (folder / "README").write_text("hands off")
     age(folder, clock, days=1)
 
-    await images.sweep_media(session, app.state.media, now=clock())
+    await images.sweep(sessions, app.state.media, now=clock())
 
     assert names(folder) == {"README"}
 
 
 async def test_a_sweep_tells_which_pictures_lost_their_files(
-    app: FastAPI, manager: httpx2.AsyncClient, session: AsyncSession, clock: Clock, folder: Path
+    app: FastAPI, manager: httpx2.AsyncClient, sessions: Sessions, clock: Clock, folder: Path
 ) -> None:
     image = await add_image(manager, await make_product(manager))
     shutil.rmtree(folder)
     clock.advance(minutes=61)
 
-    sweep = await images.sweep_media(session, app.state.media, now=clock())
+    sweep = await images.sweep(sessions, app.state.media, now=clock())
 
     assert [str(id_) for id_ in sweep.missing] == [image["id"]]
 
@@ -142,7 +142,7 @@ async def test_a_sweep_tells_which_pictures_lost_their_files(
 async def test_u4_a_failed_upload_leaves_no_row_and_its_files_to_the_sweep(
     app: FastAPI,
     manager: httpx2.AsyncClient,
-    session: AsyncSession,
+    sessions: Sessions,
     clock: Clock,
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -153,7 +153,7 @@ async def test_u4_a_failed_upload_leaves_no_row_and_its_files_to_the_sweep(
     response = await upload(manager, product)
     written = names(folder)
     age(folder, clock, minutes=61)
-    sweep = await images.sweep_media(session, app.state.media, now=clock())
+    sweep = await images.sweep(sessions, app.state.media, now=clock())
 
     assert response.status_code == 500
     assert (await manager.get(f"/product/{product['id']}")).json()["images"] == []

@@ -42,6 +42,7 @@ CONTEXTS: dict[str, dict[str, Any]] = {
     "order_cancelled_staff": ORDER | {"customer_name": EVIL, "reason": EVIL},
     "order_ready": {"number": "A-042", "shop": EVIL, "shop_address": "Арбат, 1"},
     "order_cancelled": {"number": "A-042", "shop": "x", "reason": EVIL},
+    "job_failed": {"task": EVIL, "error": "OSError", "at": "2026-11-23 09:30 UTC"},
     "chat_answer": {"name": EVIL, "answers": [EVIL, "x"], "count": 2, "chat_url": "https://crema.example/chat"},
 }
 TEMPLATES = Path(crema.notifications.__file__).parent / "templates"

@@ -6,13 +6,15 @@ from typing import Any
 import httpx2
 import pytest
 from fastapi import FastAPI
+from PIL import Image
 from sqlalchemy import select
 
 from crema.db.session import Sessions
+from crema.media.domain import MAX_BYTES
 from crema.support.models import Attachment
 from crema.support.service import attachments
-from factories.menu import decode
-from factories.pictures import png
+from factories.menu import decode, encode
+from factories.pictures import HEIC, png, swapped_profile
 from fixtures.app import Clock
 from fixtures.people import LogIn
 
@@ -69,6 +71,21 @@ async def test_u2_a_picture_is_encoded_anew_and_a_pdf_kept(
         assert response.headers["content-disposition"].startswith("attachment; filename*=UTF-8''")
 
 
+@pytest.mark.parametrize(
+    "content", [HEIC, encode(Image.new("RGB", (64, 48), "red"), "AVIF", icc_profile=swapped_profile())]
+)
+async def test_u2_a_telephone_s_picture_is_taken_in_its_colours(
+    customer: httpx2.AsyncClient, chat: str, content: bytes
+) -> None:
+    attachment = (await upload(customer, chat, content, "IMG_0001.HEIC")).json()
+
+    picture = decode((await customer.get(attachment["url"])).content)
+
+    assert (attachment["name"], attachment["content_type"]) == ("IMG_0001.webp", "image/webp")
+    red, green, blue = picture.getpixel((30, 20))
+    assert (red < 20, green > 235, blue < 20) == (True, True, True)
+
+
 async def test_a5_nobody_else_fetches_it_and_the_other_side_only_once_it_is_sent(
     customer: httpx2.AsyncClient,
     other_customer: httpx2.AsyncClient,
@@ -110,7 +127,7 @@ async def test_an_upload_is_sent_once_by_whoever_made_it(
         (b"", 415, "unsupported_attachment"),
         (b"PK\x03\x04", 415, "unsupported_attachment"),
         (b"\x89PNG\r\n\x1a\n broken", 422, "image_broken"),
-        (b"%PDF-" + b"x" * attachments.MAX_BYTES, 413, "too_large"),
+        (b"%PDF-" + b"x" * MAX_BYTES, 413, "too_large"),
     ],
 )
 async def test_u2_what_is_no_picture_and_no_pdf_is_refused(
@@ -147,11 +164,9 @@ async def test_what_nobody_sent_within_a_day_is_swept_away(
     await sent(customer, chat, kept)
 
     clock.advance(hours=23)
-    async with sessions() as session:
-        early = await attachments.sweep(session, app.state.media, now=clock.now)
+    early = await attachments.sweep(sessions, app.state.media, now=clock.now)
     two_days_on = datetime.now(UTC) + timedelta(days=2)  # files are as old as the machine's clock says
-    async with sessions() as session:
-        late = await attachments.sweep(session, app.state.media, now=two_days_on)
+    late = await attachments.sweep(sessions, app.state.media, now=two_days_on)
 
     assert (early, late) == (0, 1)
     assert (await customer.get(kept["url"])).status_code == 200

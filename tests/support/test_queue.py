@@ -34,9 +34,12 @@ class Shop:
     async def write(self, person: PersonMade, chat: str, said: str) -> None:
         """Write over HTTP, as often as it takes past the limit of five a second."""
         async with client_of(self.town, person) as client:
-            while (answer := await client.post(f"/chat/{chat}/messages", json={"text": said})).status_code == 429:
-                await asyncio.sleep(int(answer.headers["Retry-After"]))
-            assert answer.status_code == 201, answer.text
+            answer = await client.post(f"/chat/{chat}/messages", json={"text": said})
+        if answer.status_code == 429:
+            await asyncio.sleep(int(answer.headers["Retry-After"]))
+            await self.write(person, chat, said)
+            return
+        assert answer.status_code == 201, answer.text
 
     async def move(self, chat: str, **values: Any) -> None:
         """Change a conversation as its service would, and wake nobody: the feed looks when it hears of the next."""

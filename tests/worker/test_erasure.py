@@ -19,6 +19,7 @@ from sqlalchemy import select, text
 from crema import worker
 from crema.accounts.models import User
 from crema.db.session import Sessions
+from crema.media.service import MediaService
 from crema.notifications.service.rendering import Stationery
 from crema.notifications.service.senders import SmtpSender
 from crema.orders.schemas import PlaceOrder
@@ -48,7 +49,7 @@ def duties(own_app: FastAPI, database_url: str, own_sessions: Sessions, sink: Si
         sessions=own_sessions,
         sender=SmtpSender(sink.url),
         stationery=Stationery("Crema <noreply@crema.example.com>", "Crema", "http://127.0.0.1:8000"),
-        media=own_app.state.media,
+        media=MediaService(own_app.state.media, own_app.state.renderer),
         unverified_ttl=timedelta(hours=48),
         erase_after=timedelta(days=30),
         chat_url="http://127.0.0.1:8000",
@@ -221,7 +222,7 @@ async def test_a_file_that_can_t_be_deleted_yet_is_not_forgotten(
         async def delete_async(self, _: str) -> None:
             raise OSError("the store is away")
 
-    jobs = worker.make_jobs(replace(duties, media=Away()))  # type: ignore[arg-type]  # a store that only fails
+    jobs = worker.make_jobs(replace(duties, media=replace(duties.media, store=Away())))  # type: ignore[arg-type]  # it only fails
     async with jobs.open_async():
         with pytest.raises(OSError, match="away"):
             await jobs.tasks["accounts.erase"].func(0)

@@ -14,6 +14,8 @@ from sqlalchemy import select, text
 
 from crema import worker
 from crema.db.session import Sessions
+from crema.media.service import MediaService
+from crema.media.service.rendering import Renderer
 from crema.notifications import service as notifications
 from crema.notifications.models import Mail
 from crema.notifications.service import Letter
@@ -33,7 +35,7 @@ def duties(database_url: str, own_sessions: Sessions, sink: Sink, tmp_path: Path
         sessions=own_sessions,
         sender=SmtpSender(sink.url),
         stationery=Stationery("Crema <noreply@crema.example.com>", "Crema", "http://127.0.0.1:8000"),
-        media=LocalStore(tmp_path),
+        media=MediaService(LocalStore(tmp_path), Renderer()),
         unverified_ttl=timedelta(hours=48),
         erase_after=timedelta(days=30),
         chat_url="http://127.0.0.1:8000",

@@ -241,6 +241,11 @@ async def get_user(session: AsyncSession, user_id: UUID) -> User:
     return user
 
 
+async def lock_user(session: AsyncSession, user_id: UUID) -> None:
+    """Lock a person until the transaction ends, so that what they own can be counted; rows may still name them."""
+    await session.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
+
+
 async def find_user_for_update(session: AsyncSession, user_id: UUID) -> User | None:
     """Lock a person until the transaction ends, then load them whole, over what was loaded before.
 

@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Mapping
 from datetime import datetime
+from tempfile import TemporaryFile
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from obstore.store import ObjectStore
 from sqlalchemy import exists, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -17,6 +17,7 @@ from crema.db import jobs
 from crema.db.session import Sessions, keep
 from crema.demo.chain import Chain, picture_of
 from crema.demo.chain import Product as DemoProduct
+from crema.media.service import MediaService
 from crema.menu.models import Category, Ingredient, ModifierGroup, Product, ProductImage
 from crema.menu.schemas import (
     CategoryIn,
@@ -69,7 +70,7 @@ async def seed(session: AsyncSession, *, chain: Chain, passwords: Passwords, now
         )
 
 
-async def paint(sessions: Sessions, *, chain: Chain, media: ObjectStore, now: datetime) -> None:
+async def paint(sessions: Sessions, *, chain: Chain, media: MediaService, now: datetime) -> None:
     """Draw and add a picture for every demo product that has none, one transaction each."""
     for product in chain.products:
         async with sessions() as session:
@@ -84,7 +85,17 @@ async def paint(sessions: Sessions, *, chain: Chain, media: ObjectStore, now: da
                 continue
             await keep(session)  # drawing takes a while too
             content = await asyncio.to_thread(picture_of, product)
-            await add_image(session, media, product_id=product_id, content=content, alt=product.name, now=now)
+            with TemporaryFile() as file:
+                file.write(content)
+                await add_image(
+                    session,
+                    media,
+                    product_id=product_id,
+                    person_id=SEEDER.user_id,
+                    file=file,
+                    alt=product.name,
+                    now=now,
+                )
             await keep(session)
 
 

@@ -1,20 +1,25 @@
 """What the menu's routes take from the application and from who is asking."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends, Query, Request
-from obstore.store import ObjectStore
 
 from crema.accounts.deps import MenuEditor, Visitor
 from crema.core.errors import NotFoundError
 from crema.db.listing import Listing, ListQuery
+from crema.media.deps import admit
+from crema.media.domain import MAX_BYTES, MENU_QUOTA
 from crema.menu import queries
+from crema.menu.schemas import ImageForm
+from crema.menu.service import images
 from crema.menu.service.whole_menu import WholeMenu
 from crema.shops import queries as shops
+from crema.web.clock import Now
+from crema.web.forms import Upload, read_upload
 from crema.web.listing import understood
-from crema.web.transaction import Reads
+from crema.web.transaction import Reads, Transaction
 
 
 async def _permissions(visitor: Visitor) -> frozenset[str]:
@@ -76,9 +81,14 @@ async def _menu(request: Request) -> WholeMenu:
 TheMenu = Annotated[WholeMenu, Depends(_menu)]
 
 
-async def _media(request: Request) -> ObjectStore:
-    store: ObjectStore = request.app.state.media
-    return store
+async def _image_upload(
+    request: Request, product_id: UUID, tx: Transaction, editor: MenuEditor, now: Now
+) -> AsyncIterator[Upload[ImageForm]]:
+    await images.check_room(tx, product_id=product_id)
+    await admit(request, tx, person_id=editor.user_id, quota=MENU_QUOTA, now=now)
+    async with read_upload(request, ImageForm, max_bytes=MAX_BYTES) as upload:
+        yield upload
 
 
-Media = Annotated[ObjectStore, Depends(_media)]
+ImageUpload = Annotated[Upload[ImageForm], Depends(_image_upload, scope="function")]
+"""A picture for a product, read once it is known that it may come."""

@@ -1,6 +1,5 @@
 """Rules of the menu: what a modifier group must allow, and what a product looks like to those who price it. Pure."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -28,9 +27,6 @@ Allergen = Literal[
 """The fourteen that EU law (regulation 1169/2011, annex II) has named on every menu."""
 
 MAX_IMAGES: Final = 10
-IMAGE_WIDTHS: Final = (320, 640, 1280)
-MEDIA_NAME: Final = re.compile(r"(?P<key>[0-9a-f]{32})-[0-9]{1,4}\.webp", re.ASCII)
-"""The only names we give to files, and so the only ones we look up."""
 
 
 class InvalidModifierGroupError(InvalidError):
@@ -120,13 +116,3 @@ def default_size(marked: Sequence[bool]) -> int | None:
     if not marked:
         return None
     return marked.index(True) if True in marked else 0
-
-
-def widths_for(width: int) -> list[int]:
-    """Choose the widths a picture is kept in: ours, never wider than the picture itself."""
-    return sorted({min(width, ours) for ours in IMAGE_WIDTHS})
-
-
-def media_name(key: str, width: int) -> str:
-    """Name the file of a picture in one width."""
-    return f"{key}-{width}.webp"

@@ -20,7 +20,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT
 from sqlalchemy.orm import InstrumentedAttribute, Mapped, mapped_column, relationship
 
 from crema.db.base import Base, Created, Id, Money, Updated, fold
-from crema.menu.domain import media_name
+from crema.media.domain import media_name
 
 
 class ProductCategory(Base):

@@ -237,6 +237,12 @@ class ImageIn(Input):
     )
 
 
+class ImageForm(Input):
+    """A picture as a form, beside its file."""
+
+    alt: Alt = ""
+
+
 @partial
 class ImagePatch(ImageIn):
     """What changes of a picture; the others move over."""

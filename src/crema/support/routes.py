@@ -1,23 +1,21 @@
 """The support chat over HTTP, for the customer and for those who answer."""
 
-from typing import Annotated, Final
 from urllib.parse import quote
 from uuid import UUID
 
-from fastapi import Form, Request, Response, UploadFile
-from pydantic import Field
+from fastapi import Request, Response
 
 from crema.accounts.deps import Person, SupportStaff
 from crema.live import service as live
 from crema.live.domain import TICKET_LIFETIME
 from crema.live.schemas import TicketOut
-from crema.menu.deps import Media
-from crema.schemas import Input
+from crema.media.deps import UPLOAD_LIMIT, Media, MediaStore
 from crema.support import queries
-from crema.support.deps import Limited
+from crema.support.deps import AttachmentUpload, Limited
 from crema.support.queries import ASSIGNEES, CONVERSATIONS, MESSAGES, NOTES
 from crema.support.schemas import (
     AssigneeOut,
+    AttachmentForm,
     AttachmentOut,
     ChangeConversation,
     ConversationOut,
@@ -31,21 +29,15 @@ from crema.support.schemas import (
     WriteNote,
 )
 from crema.support.service import attachments, opening, talking
+from crema.support.service.attachments import NewFile
 from crema.web.clock import Now
+from crema.web.forms import form_schema
 from crema.web.listing import PageOut, answer, listing_parameters
 from crema.web.problem import refusals
 from crema.web.routing import router as new_router
 from crema.web.transaction import Transaction
 
 router = new_router("Support chat")
-
-UPLOAD_LIMIT: Final = attachments.MAX_BYTES + 64 * 1024
-
-
-class UploadAttachment(Input):
-    """A file as a form."""
-
-    file: UploadFile = Field(description="JPEG, PNG, WebP or PDF; up to 5 MiB, pictures up to 16 megapixels.")
 
 
 @router.post("/chat", summary="Open one's conversation", responses=refusals(401, 403, 404, 422))
@@ -177,22 +169,25 @@ async def read_messages(
     status_code=201,
     summary="Upload an attachment",
     max_body_size=UPLOAD_LIMIT,
-    dependencies=[Limited],
+    openapi_extra=form_schema(
+        AttachmentForm, description="JPEG, PNG, WebP, AVIF, HEIC or PDF; up to 5 MiB, pictures up to 16 megapixels."
+    ),
     responses=refusals(401, 403, 404, 409, 413, 415, 422, 429),
 )
 async def upload_attachment(
     conversation_id: UUID,
-    body: Annotated[UploadAttachment, Form(media_type="multipart/form-data")],
+    upload: AttachmentUpload,
     tx: Transaction,
     media: Media,
     actor: Person,
     now: Now,
 ) -> AttachmentOut:
-    """Send its id as `attachment_id` of a message within a day. A picture is kept as WebP, without metadata."""
-    content, name = await body.file.read(), body.file.filename or ""
-    attachment = await attachments.upload(
-        tx, media, conversation_id=conversation_id, actor=actor, name=name, content=content, now=now
-    )
+    """Send its id as `attachment_id` of a message within a day. A picture is kept as WebP, without metadata.
+
+    A person may upload 30 files a minute and 100 MiB a day; ten may wait to be sent.
+    """
+    new = NewFile(upload.file, upload.name)
+    attachment = await attachments.upload(tx, media, conversation_id=conversation_id, actor=actor, new=new, now=now)
     return AttachmentOut.model_validate(attachment)
 
 
@@ -206,11 +201,11 @@ async def upload_attachment(
     },
 )
 async def fetch_attachment(
-    conversation_id: UUID, attachment_id: UUID, tx: Transaction, media: Media, actor: Person
+    conversation_id: UUID, attachment_id: UUID, tx: Transaction, store: MediaStore, actor: Person
 ) -> Response:
     """Browsers save it rather than show it."""
     attachment, content = await attachments.fetch(
-        tx, media, conversation_id=conversation_id, attachment_id=attachment_id, actor=actor
+        tx, store, conversation_id=conversation_id, attachment_id=attachment_id, actor=actor
     )
     headers = {
         "Content-Disposition": f"attachment; filename*=UTF-8''{quote(attachment.name, safe='')}",

@@ -176,6 +176,10 @@ class AttachmentOut(Output):
     url: str = Field(description="Fetch it with the same login.")
 
 
+class AttachmentForm(Input):
+    """A file as a form, which has nothing beside it."""
+
+
 class NoteOut(Output):
     """What the staff tell each other."""
 

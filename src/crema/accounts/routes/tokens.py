@@ -11,6 +11,7 @@ from crema.accounts.queries import SESSIONS
 from crema.accounts.schemas import LogInForm, Refresh, SessionOut, SignedInOut, TokensOut
 from crema.accounts.service import logins as sessions
 from crema.web.clock import Now
+from crema.web.forms import EachFieldOnce
 from crema.web.listing import PageOut, answer, listing_parameters
 from crema.web.problem import refusals
 from crema.web.routing import router as new_router
@@ -19,7 +20,12 @@ from crema.web.transaction import Transaction
 router = new_router("Working with JWT", cookie_visitor)
 
 
-@router.post("/access", summary="Log in with a form (OAuth2)", responses=refusals(401, 403, 422, 429))
+@router.post(
+    "/access",
+    summary="Log in with a form (OAuth2)",
+    dependencies=[EachFieldOnce],
+    responses=refusals(401, 403, 422, 429),
+)
 async def access(
     form: Annotated[LogInForm, Form()],
     tx: Transaction,

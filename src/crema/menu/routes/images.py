@@ -1,24 +1,23 @@
 """Pictures of products over HTTP, and the files themselves."""
 
-from typing import Annotated, Final
+from typing import Final
 from uuid import UUID
 
-from fastapi import Form, Response, UploadFile
-from pydantic import Field
+from fastapi import Response
 
 from crema.accounts.deps import MenuEditor
-from crema.menu.deps import Media
-from crema.menu.schemas import Alt, ImageOut, ImagePatch
+from crema.media.deps import UPLOAD_LIMIT, Media, MediaStore
+from crema.menu.deps import ImageUpload
+from crema.menu.schemas import ImageForm, ImageOut, ImagePatch
 from crema.menu.service import images
-from crema.schemas import Input
 from crema.web.clock import Now
+from crema.web.forms import form_schema
 from crema.web.problem import refusals
 from crema.web.routing import router as new_router
 from crema.web.transaction import Transaction
 
 router = new_router("Menu")
 
-UPLOAD_LIMIT: Final = 6 * 1024 * 1024
 MEDIA_HEADERS: Final = {
     "Cache-Control": "public, max-age=31536000, immutable",  # a name never gets other content
     "Content-Disposition": "inline",
@@ -27,32 +26,38 @@ MEDIA_HEADERS: Final = {
 }
 
 
-class UploadImage(Input):
-    """A picture as a form."""
-
-    file: UploadFile = Field(description="JPEG, PNG or WebP; up to 5 MiB, 16 megapixels, 8000 pixels a side.")
-    alt: Alt = ""
-
-
 @router.post(
     "/product/{product_id}/images",
     status_code=201,
     summary="Add a picture",
     max_body_size=UPLOAD_LIMIT,
-    responses=refusals(401, 403, 404, 409, 413, 415, 422),
+    openapi_extra=form_schema(
+        ImageForm, description="JPEG, PNG, WebP, AVIF or HEIC; up to 5 MiB, 16 megapixels, 8000 pixels a side."
+    ),
+    responses=refusals(401, 403, 404, 409, 413, 415, 422, 429),
 )
 async def add_image(
     product_id: UUID,
-    body: Annotated[UploadImage, Form(media_type="multipart/form-data")],
+    upload: ImageUpload,
     response: Response,
     tx: Transaction,
     media: Media,
-    _: MenuEditor,
+    editor: MenuEditor,
     now: Now,
 ) -> ImageOut:
-    """It comes last. Kept as WebP in up to three widths, without metadata; what the file is called doesn't matter."""
-    content = await body.file.read()
-    image = await images.add_image(tx, media, product_id=product_id, content=content, alt=body.alt, now=now)
+    """It comes last. Kept as WebP in sRGB, in up to three widths, without metadata; its file name doesn't matter.
+
+    A person may upload 60 pictures a minute and 1 GiB a day.
+    """
+    image = await images.add_image(
+        tx,
+        media,
+        product_id=product_id,
+        person_id=editor.user_id,
+        file=upload.file,
+        alt=upload.form.alt,
+        now=now,
+    )
     response.headers["Location"] = f"/product/{product_id}/image/{image.id}"
     return ImageOut.model_validate(image)
 
@@ -85,7 +90,7 @@ async def delete_image(product_id: UUID, image_id: UUID, tx: Transaction, _: Men
     response_class=Response,
     responses={200: {"description": "The picture.", "content": {"image/webp": {}}}, **refusals(404, 422)},
 )
-async def fetch_media(name: str, media: Media) -> Response:
-    content = await images.read_media(media, name)
+async def fetch_media(name: str, store: MediaStore) -> Response:
+    content = await images.read_media(store, name)
     etag = f'"{name.removesuffix(".webp")}"'
     return Response(content, media_type="image/webp", headers={**MEDIA_HEADERS, "ETag": etag})

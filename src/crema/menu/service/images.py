@@ -1,28 +1,27 @@
 """Pictures of products: rows here, files in the media store.
 
 Files are written before their row, and never removed with it: a row that is visible always has its files, whatever
-fails or is rolled back. Files nobody names are left to `sweep_media`.
+fails or is rolled back. Files nobody names are left to `sweep`.
 """
 
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Final
+from datetime import datetime
+from typing import Any, BinaryIO
 from uuid import UUID
 
 from obstore.store import ObjectStore
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crema.core.errors import ConflictError, NotFoundError, TooLargeError
-from crema.db.session import keep
-from crema.menu import domain, queries
-from crema.menu.domain import MAX_IMAGES, MEDIA_NAME
+from crema.core.errors import ConflictError, NotFoundError
+from crema.db.session import Sessions, keep
+from crema.media.domain import MEDIA_NAME, media_name
+from crema.media.service import MediaService, files
+from crema.menu import queries
+from crema.menu.domain import MAX_IMAGES
 from crema.menu.models import ProductImage
-from crema.menu.service import documents, pictures
-
-MAX_BYTES: Final = 5 * 1024 * 1024
-SWEEP_AFTER: Final = timedelta(hours=1)
+from crema.menu.service import documents
 
 
 class TooManyImagesError(ConflictError):
@@ -40,20 +39,30 @@ class Sweep:
     missing: Sequence[UUID]
 
 
+async def check_room(session: AsyncSession, *, product_id: UUID) -> None:
+    """Refuse a picture more than a product can have, before anything is read or decoded."""
+    await queries.get_product(session, product_id)
+    _check_room(await queries.list_images(session, product_id))
+
+
 async def add_image(
-    session: AsyncSession, store: ObjectStore, *, product_id: UUID, content: bytes, alt: str, now: datetime
+    session: AsyncSession,
+    media: MediaService,
+    *,
+    product_id: UUID,
+    person_id: UUID,
+    file: BinaryIO,
+    alt: str,
+    now: datetime,
 ) -> ProductImage:
     """Make a picture of an upload and put it last. Commits first what the session holds: decoding takes a while."""
-    if len(content) > MAX_BYTES:
-        raise TooLargeError(f"A picture has at most {MAX_BYTES // 1024**2} MiB.")
-    await queries.get_product_for_update(session, product_id)
-    _check_room(await queries.list_images(session, product_id))
-    await keep(session)
-
-    rendition = await pictures.render(content)
+    async with media.renderer.turn(person_id):
+        await check_room(session, product_id=product_id)
+        await keep(session)
+        rendition = await media.renderer.render(file)
     key = secrets.token_hex(16)
     for width, encoded in rendition.files.items():
-        await store.put_async(domain.media_name(key, width), encoded)
+        await media.store.put_async(media_name(key, width), encoded)
 
     product = await queries.get_product_for_update(session, product_id)
     others = await queries.list_images(session, product_id)
@@ -126,34 +135,21 @@ async def read_media(store: ObjectStore, name: str) -> bytes:
     """Read a file of ours; any name we would not give is not looked up."""
     if not MEDIA_NAME.fullmatch(name):
         raise NotFoundError
-    try:
-        found = await store.get_async(name)
-    except FileNotFoundError:
-        raise NotFoundError from None
-    return bytes(await found.bytes_async())
+    return await files.read(store, name)
 
 
-async def sweep_media(session: AsyncSession, store: ObjectStore, *, now: datetime) -> Sweep:
-    """Remove files that no picture names, once they are an hour old: younger ones may belong to an open request."""
-    cutoff = now - SWEEP_AFTER
-    files = {
-        file["path"]: file["last_modified"]
-        async for batch in store.list()
-        for file in batch
-        if MEDIA_NAME.fullmatch(file["path"])
-    }
+async def sweep(sessions: Sessions, store: ObjectStore, *, now: datetime) -> Sweep:
+    """Remove files that no picture names. No connection is held while the store thinks."""
+    found = {name: at for name, at in (await files.list_files(store)).items() if MEDIA_NAME.fullmatch(name)}
+    async with sessions() as session:
+        images = await queries.list_all_images(session)
 
-    images = await queries.list_all_images(session)
-    await keep(session)
-
-    keys = {image.key for image in images}
-    removed = sorted(name for name, written in files.items() if written < cutoff and name.partition("-")[0] not in keys)
+    named = {media_name(image.key, width) for image in images for width in image.widths}
     missing = [
         image.id
         for image in images
-        if image.created_at < cutoff and any(domain.media_name(image.key, width) not in files for width in image.widths)
+        if image.created_at < now - files.SWEPT_AFTER
+        and any(media_name(image.key, width) not in found for width in image.widths)
     ]
-
-    if removed:
-        await store.delete_async(removed)
+    removed = await files.delete_orphans(store, files=found, is_named=named.__contains__, now=now)
     return Sweep(removed=removed, missing=missing)

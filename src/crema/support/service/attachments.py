@@ -3,43 +3,44 @@
 The file is written before its row, and the row before the message that sends it. What is never sent is swept away.
 """
 
+import asyncio
 import re
 import secrets
 import unicodedata
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import BinaryIO, Final
 from uuid import UUID
 
 from obstore.store import ObjectStore
 from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from crema.accounts import queries as accounts
 from crema.accounts.domain import Actor
-from crema.core.errors import ConflictError, NotFoundError, TooLargeError, UnsupportedTypeError
+from crema.core.errors import ConflictError, UnsupportedTypeError
 from crema.core.lookalikes import is_visible
-from crema.db.session import keep
-from crema.menu.service import pictures
-from crema.menu.service.pictures import UnsupportedImageError
+from crema.db.session import Sessions, keep
+from crema.media.service import MediaService, files
+from crema.media.service.rendering import Renderer, UnsupportedImageError
 from crema.support import queries
 from crema.support.models import Attachment
-from crema.support.service import leaving, limits
+from crema.support.service import leaving
 
-MAX_BYTES: Final = 5 * 1024 * 1024
 MAX_UNSENT: Final = 10
 KEPT_UNSENT: Final = timedelta(days=1)
 MAX_NAME: Final = 120
 PDF: Final = "application/pdf"
 WEBP: Final = "image/webp"
+_PDF_SIGNATURE: Final = b"%PDF-"
 _FOLDER: Final = "chat"
-_SWEPT_AT_ONCE: Final = 500
 
 
 class UnsupportedAttachmentError(UnsupportedTypeError):
     """Neither a picture nor a PDF, whatever its name says."""
 
     code = "unsupported_attachment"
-    title = "Send a JPEG, PNG or WebP picture, or a PDF."
+    title = "Send a JPEG, PNG, WebP, AVIF or HEIC picture, or a PDF."
 
 
 class TooManyAttachmentsError(ConflictError):
@@ -47,6 +48,14 @@ class TooManyAttachmentsError(ConflictError):
 
     code = "too_many_attachments"
     title = f"At most {MAX_UNSENT} uploads may wait to be sent."
+
+
+@dataclass(frozen=True, slots=True)
+class NewFile:
+    """What somebody sent, and what they call it."""
+
+    file: BinaryIO
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,38 +68,27 @@ class _File:
 
 
 async def upload(
-    session: AsyncSession,
-    store: ObjectStore,
-    *,
-    conversation_id: UUID,
-    actor: Actor,
-    name: str,
-    content: bytes,
-    now: datetime,
+    session: AsyncSession, media: MediaService, *, conversation_id: UUID, actor: Actor, new: NewFile, now: datetime
 ) -> Attachment:
     """Keep a file for a message to come. Commits first what the session holds: decoding takes a while."""
-    if len(content) > MAX_BYTES:
-        raise TooLargeError(f"An attachment has at most {MAX_BYTES // 1024**2} MiB.")
-    conversation = await queries.get_conversation(session, conversation_id=conversation_id, actor=actor)
-    leaving.check_customer_is_here(conversation)
-    await _check_room(session, actor)
-    await limits.count_bytes(session, actor=actor, size=len(content), now=now)
-    await keep(session)
-
-    file = await _read(content)
+    async with media.renderer.turn(actor.user_id):
+        await check_room(session, conversation_id=conversation_id, actor=actor)
+        await keep(session)
+        file = await _read(new.file, media.renderer)
     key = f"{_FOLDER}/{secrets.token_hex(16)}{file.suffix}"
-    await store.put_async(key, file.content)
+    await media.store.put_async(key, file.content)
 
+    await accounts.lock_user(session, actor.user_id)
     conversation = await queries.get_conversation(
         session, conversation_id=conversation_id, actor=actor, for_update=True
     )
     leaving.check_customer_is_here(conversation)
-    await _check_room(session, actor)
+    await _check_unsent(session, actor)
     attachment = Attachment(
         conversation_id=conversation_id,
         uploader_id=actor.user_id,
         key=key,
-        name=_plain(name, suffix=file.suffix),
+        name=_plain(new.name, suffix=file.suffix),
         content_type=file.content_type,
         size=len(file.content),
         width=file.width,
@@ -102,16 +100,24 @@ async def upload(
     return attachment
 
 
-async def _check_room(session: AsyncSession, actor: Actor) -> None:
+async def check_room(session: AsyncSession, *, conversation_id: UUID, actor: Actor) -> None:
+    """Refuse one more upload than may wait to be sent, before anything is read or decoded."""
+    leaving.check_customer_is_here(
+        await queries.get_conversation(session, conversation_id=conversation_id, actor=actor)
+    )
+    await _check_unsent(session, actor)
+
+
+async def _check_unsent(session: AsyncSession, actor: Actor) -> None:
     if await queries.count_unsent(session, uploader_id=actor.user_id) >= MAX_UNSENT:
         raise TooManyAttachmentsError
 
 
-async def _read(content: bytes) -> _File:
-    if content.startswith(b"%PDF-"):
-        return _File(content, PDF, ".pdf")
+async def _read(file: BinaryIO, renderer: Renderer) -> _File:
+    if await asyncio.to_thread(file.read, len(_PDF_SIGNATURE)) == _PDF_SIGNATURE:
+        return _File(_PDF_SIGNATURE + await asyncio.to_thread(file.read), PDF, ".pdf")
     try:
-        rendition = await pictures.render(content)
+        rendition = await renderer.render(file)
     except UnsupportedImageError:
         raise UnsupportedAttachmentError from None
     largest = rendition.files[max(rendition.files)]
@@ -135,25 +141,19 @@ async def fetch(
         session, attachment_id=attachment_id, conversation_id=conversation_id, user_id=actor.user_id
     )
     await keep(session)
-    try:
-        found = await store.get_async(attachment.key)
-    except FileNotFoundError:
-        raise NotFoundError from None
-    return attachment, bytes(await found.bytes_async())
+    return attachment, await files.read(store, attachment.key)
 
 
-async def sweep(session: AsyncSession, store: ObjectStore, *, now: datetime) -> int:
-    """Remove uploads nobody sent within a day, row and file, and files without a row; return how many."""
+async def sweep(sessions: Sessions, store: ObjectStore, *, now: datetime) -> int:
+    """Remove uploads nobody sent within a day, row and file, and files without a row; return how many files."""
     expired = delete(Attachment).where(
         Attachment.id.in_(
             queries.unsent().where(Attachment.created_at < now - KEPT_UNSENT).with_only_columns(Attachment.id)
         )
     )
-    await session.execute(expired)
-    files = {file["path"]: file["last_modified"] async for batch in store.list(prefix=_FOLDER) for file in batch}
-    await keep(session)
-    known = await queries.list_attachment_keys(session)
-    orphans = [path for path, written in files.items() if path not in known and written < now - timedelta(hours=1)]
-    if orphans:
-        await store.delete_async(orphans)
-    return len(orphans)
+    async with sessions.begin() as session:
+        await session.execute(expired)
+    found = await files.list_files(store, prefix=_FOLDER)
+    async with sessions() as session:
+        named = await queries.list_attachment_keys(session)
+    return len(await files.delete_orphans(store, files=found, is_named=named.__contains__, now=now))

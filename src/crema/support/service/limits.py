@@ -15,23 +15,23 @@ from crema.live.domain import FRAMES_PER_SECOND
 REQUESTS_A_SECOND: Final = FRAMES_PER_SECOND
 """What a person may send over HTTP; a socket takes as many frames."""
 BYTES_A_DAY: Final = 50 * 1024 * 1024
-"""Texts, notes and uploads of one person, as they come in."""
+"""Texts and notes of one person. Files have quotas of their own: `media.domain.CHAT_QUOTA`."""
 _SECOND: Final = timedelta(seconds=1)
 _DAY: Final = timedelta(days=1)
 
 
 class RateLimitedError(TooManyError):
-    """Messages, notes, uploads and receipts over HTTP come faster than a socket would take them."""
+    """Messages, notes and receipts over HTTP come faster than a socket would take them."""
 
     code = "rate_limited"
     title = f"Send at most {REQUESTS_A_SECOND} requests a second to the support chat."
 
 
 class ChatQuotaExceededError(TooManyError):
-    """A person's texts, notes and uploads of a day have reached their limit."""
+    """A person's texts and notes of a day have reached their limit."""
 
     code = "chat_quota_exceeded"
-    title = f"You may write and upload {BYTES_A_DAY // 1024**2} MiB a day."
+    title = f"You may write {BYTES_A_DAY // 1024**2} MiB a day."
 
 
 async def count_request(session: AsyncSession, *, actor: Actor, now: datetime) -> None:

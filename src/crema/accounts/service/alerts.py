@@ -1,0 +1,24 @@
+"""Words to the administrators about what needs a person."""
+
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crema.accounts import queries
+from crema.notifications import service as notifications
+from crema.notifications.service import Letter
+
+
+async def tell_administrators(
+    session: AsyncSession, *, template: str, context: Mapping[str, Any], dedup_key: str
+) -> None:
+    """Promise each administrator one mail per `dedup_key`, in their language."""
+    admins = await session.scalar(select(queries.admin_recipients())) or []
+    letters = [
+        Letter(email, template, language, dict(context), f"{dedup_key}:{sha256(email.encode()).hexdigest()[:32]}")
+        for email, language in admins
+    ]
+    await notifications.send(session, letters)

@@ -1,0 +1,170 @@
+"""Making safe pictures of what people upload: whatever came in, only pixels that we encoded anew go out.
+
+Each picture is decoded by a process of its own, `decoder.py`, which limits its memory and time; it is killed when it
+takes too long, and with the server. It costs a tenth of a second to start, nothing while nobody uploads, and what one
+hostile file does to it no other picture meets. The file is its stdin, so that the server never holds it in memory.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+from uuid import UUID
+
+import structlog
+
+from crema.core.errors import CremaError, InvalidError, UnsupportedTypeError
+from crema.media.domain import IMAGE_WIDTHS, MAX_PIXELS, MAX_SIDE
+from crema.media.service.turns import Turns
+
+log = structlog.get_logger(__name__)
+
+DECODERS: Final = 2
+"""Pictures decoded at once by a server process."""
+LIMITS: Final[Mapping[str, Any]] = {
+    "pixels": MAX_PIXELS,
+    "side": MAX_SIDE,
+    "widths": IMAGE_WIDTHS,
+    "memory_bytes": 512 * 1024**2,  # beyond what it needs to start; the worst picture that is taken needs half of it
+    "cpu_seconds": 5,
+}
+"""What one picture may cost: `decoder.Limits`."""
+WALL_SECONDS: Final = 20
+"""For a machine so busy that five seconds of CPU time take longer."""
+
+_DECODER: Final = Path(__file__).with_name("decoder.py")
+_BRANDS: Final = frozenset({b"avif", b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"hevc", b"avis"})
+_ENVIRONMENT: Final = {"MALLOC_ARENA_MAX": "1", "PATH": os.defpath}  # none of our secrets
+
+
+class UnsupportedImageError(UnsupportedTypeError):
+    """Not a JPEG, PNG, WebP, AVIF or HEIC picture, whatever its name says."""
+
+    code = "unsupported_image"
+    title = "Send a JPEG, PNG, WebP, AVIF or HEIC picture."
+
+
+class ImageTooLargeError(InvalidError):
+    """Its header promises more pixels than we decode."""
+
+    code = "image_too_large"
+    title = f"A picture has at most {MAX_PIXELS // 1_000_000} megapixels and {MAX_SIDE} pixels a side."
+
+
+class ImageAnimatedError(InvalidError):
+    """It has several frames."""
+
+    code = "image_animated"
+    title = "A picture stands still."
+
+
+class ImageBrokenError(InvalidError):
+    """It can't be decoded to the end."""
+
+    code = "image_broken"
+    title = "This picture is damaged."
+
+
+class ImageTooCostlyError(InvalidError):
+    """Decoding it takes more than five seconds or half a gigabyte."""
+
+    code = "image_too_costly"
+    title = "Decoding this picture takes too much time or memory. Save it anew and send that."
+
+
+_REFUSALS: Final[Mapping[str, type[CremaError]]] = {
+    "too_large": ImageTooLargeError,
+    "animated": ImageAnimatedError,
+    "broken": ImageBrokenError,
+    "too_costly": ImageTooCostlyError,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rendition:
+    """A picture, encoded in several widths; `width` and `height` are those of the largest."""
+
+    width: int
+    height: int
+    files: Mapping[int, bytes]
+
+
+class Renderer:
+    """Decodes pictures of many people in fair turns."""
+
+    def __init__(self, limits: Mapping[str, Any] = LIMITS) -> None:
+        self._limits = limits
+        self._turns = Turns(DECODERS)
+
+    def turn(self, person_id: UUID) -> AbstractAsyncContextManager[None]:
+        """Wait for this person's turn to `render`, and hold it; look then whether there still is room."""
+        return self._turns.turn(person_id)
+
+    async def render(self, file: BinaryIO) -> Rendition:
+        """Decode an open file of the operating system's; raise one of the errors above."""
+        if not is_picture(await asyncio.to_thread(_head, file)):
+            raise UnsupportedImageError
+        return _parsed(*await self._run(file))
+
+    async def _run(self, file: BinaryIO) -> tuple[int, bytes]:
+        pillow = find_spec("PIL")
+        assert pillow is not None
+        assert pillow.origin is not None
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-I", "-S", str(_DECODER), str(os.getpid()), str(Path(pillow.origin).parents[1])),
+            json.dumps(dict(self._limits)),
+            stdin=file,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            env=_ENVIRONMENT,
+        )
+        try:
+            async with asyncio.timeout(WALL_SECONDS):
+                output, _ = await process.communicate()
+        except TimeoutError:
+            return -signal.SIGXCPU, b""
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        return process.returncode or 0, output
+
+
+def is_picture(head: bytes) -> bool:
+    """Whether a file begins as those do that we try to decode."""
+    return (
+        head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"))
+        or (head.startswith(b"RIFF") and head[8:12] == b"WEBP")
+        or (head[4:8] == b"ftyp" and head[8:12] in _BRANDS)
+    )
+
+
+def _head(file: BinaryIO) -> bytes:
+    file.flush()
+    file.seek(0)
+    return file.read(12)
+
+
+def _parsed(status: int, output: bytes) -> Rendition:
+    if status in (-signal.SIGXCPU, -signal.SIGKILL):
+        raise ImageTooCostlyError
+    if status != 0:
+        log.warning("picture_decoder_failed", status=status)
+        raise ImageBrokenError
+    first, _, content = output.partition(b"\n")
+    header = json.loads(first)
+    if "refused" in header:
+        raise _REFUSALS[header["refused"]]
+    files, start = {}, 0
+    for width, size in header["sizes"].items():
+        files[int(width)] = content[start : start + size]
+        start += size
+    return Rendition(header["width"], header["height"], files)

@@ -1,0 +1,284 @@
+"""Every periodic job, through the worker's own door, on data that it has to do something about."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+from procrastinate.exceptions import AlreadyEnqueued
+from prometheus_client import REGISTRY
+from sqlalchemy import func, select, text, update
+
+from crema import worker
+from crema.accounts.models import User
+from crema.db.idempotency import IdempotencyRecord
+from crema.db.session import Sessions
+from crema.media.service import MediaService
+from crema.menu.service import images
+from crema.notifications import service as notifications
+from crema.notifications.models import Mail
+from crema.notifications.service import Letter
+from crema.notifications.service.rendering import Stationery
+from crema.notifications.service.senders import SmtpSender
+from crema.orders.models import Order
+from crema.worker import Duties
+from factories.menu import add_image, make_product
+from factories.orders import make_shop, make_simple_product, place
+from fixtures.app import Clock, connect
+from fixtures.people import PersonMade, make_person
+from fixtures.smtp import Sink
+
+pytestmark = pytest.mark.anyio
+
+
+@dataclass
+class World:
+    """An app whose clock shows three days ago, and what its worker needs."""
+
+    app: FastAPI
+    sessions: Sessions
+    duties: Duties
+    media: Path
+
+    async def person(self, role: str = "user", **fields: Any) -> PersonMade:
+        return await make_person(self.app, email=f"{uuid4().hex}@example.com", role=role, **fields)
+
+    @asynccontextmanager
+    async def client(self, role: str = "user", **fields: Any) -> AsyncIterator[httpx2.AsyncClient]:
+        async with connect(self.app, (await self.person(role, **fields)).token) as client:
+            yield client
+
+    async def scalar(self, statement: Any) -> Any:
+        async with self.sessions() as session:
+            return await session.scalar(statement)
+
+
+@pytest.fixture
+async def world(
+    own_app: FastAPI, own_sessions: Sessions, database_url: str, sink: Sink, clock: Clock, data_dir: Path
+) -> World:
+    clock.now = datetime.now(UTC) - timedelta(days=3)
+    duties = Duties(
+        database_url=database_url,
+        sessions=own_sessions,
+        sender=SmtpSender(sink.url),
+        stationery=Stationery("Crema <noreply@crema.example.com>", "Crema", "http://127.0.0.1:8000"),
+        media=MediaService(own_app.state.media, own_app.state.renderer),
+        unverified_ttl=timedelta(hours=48),
+        erase_after=timedelta(days=1),
+        chat_url="http://127.0.0.1:8000",
+    )
+    return World(own_app, own_sessions, duties, data_dir / "media")
+
+
+Check = Callable[[], Awaitable[bool]]
+"""Whether the job has done its work; False before."""
+
+
+async def an_unverified_person(world: World) -> Check:
+    person = await world.person(is_verified=False)
+
+    async def is_deleted() -> bool:
+        return await world.scalar(text("SELECT count(*) FROM users WHERE id = :id").bindparams(id=person.id)) == 0
+
+    return is_deleted
+
+
+async def an_order_nobody_fetched(world: World) -> Check:
+    shop = await make_shop(world.sessions)
+    async with world.client() as customer, world.client("barista", shop_ids=(shop,)) as barista:
+        order = await place(customer, await make_simple_product(world.sessions), shop_id=str(shop))
+        for status in ("accepted", "preparing", "ready"):
+            assert (await barista.patch(f"/order/{order['id']}", json={"status": status})).status_code == 200
+
+    async def is_expired() -> bool:
+        return await world.scalar(select(Order.status)) == "expired"
+
+    return is_expired
+
+
+async def an_answer_nobody_read(world: World) -> Check:
+    async with world.client() as customer, world.client("support") as support:
+        chat = (await customer.post("/chat")).json()["id"]
+        await customer.post(f"/chat/{chat}/messages", json={"text": "Где мой латте?"})
+        assert (await support.post(f"/chat/{chat}/messages", json={"text": "Готов."})).status_code == 201
+
+    async def is_mailed() -> bool:
+        return await world.scalar(select(func.count()).where(Mail.template == "chat_answer")) == 1
+
+    return is_mailed
+
+
+async def old_records(world: World) -> Check:
+    person = await world.person()
+    long_ago = datetime.now(UTC) - timedelta(days=60)
+    async with world.sessions.begin() as session:
+        session.add(Mail(recipient="a@example.com", template="x", language="en", context={}, created_at=long_ago))
+        session.add(
+            IdempotencyRecord(
+                user_id=person.id, route="x", key="x", request_hash=b"x", status=201, body=b"x", created_at=long_ago
+            )
+        )
+
+    async def are_gone() -> bool:
+        left = [await world.scalar(select(func.count()).select_from(kind)) for kind in (Mail, IdempotencyRecord)]
+        return left == [0, 0]
+
+    return are_gone
+
+
+async def files_nobody_names(world: World) -> Check:
+    async with world.client("manager") as manager, world.client() as customer:
+        product = await make_product(manager)
+        gone, kept = await add_image(manager, product), await add_image(manager, product)
+        await manager.delete(f"/product/{product['id']}/image/{gone['id']}")
+        chat = (await customer.post("/chat")).json()["id"]
+        path = f"/chat/{chat}/attachments"
+        unsent, sent = [(await customer.post(path, files={"file": ("a.pdf", b"%PDF-1.7")})).json() for _ in range(2)]
+        body = {"attachment_id": sent["id"]}
+        assert (await customer.post(f"/chat/{chat}/messages", json=body)).status_code == 201
+    (world.media / "chat" / f"{'a' * 32}.pdf").write_bytes(b"%PDF-1.7 without a row")
+    for file in world.media.rglob("*.*"):
+        os.utime(file, (world.app.state.clock().timestamp(),) * 2)
+
+    async def are_gone() -> bool:
+        named = {url.removeprefix("/media/") for url in kept["urls"].values()}
+        keys = await world.scalar(text("SELECT array_agg(key) FROM attachments"))
+        found = {str(file.relative_to(world.media)) for file in world.media.rglob("*.*")}
+        assert unsent["id"] != sent["id"]
+        return found == named | set(keys) and len(keys) == 1
+
+    return are_gone
+
+
+async def a_job_of_a_dead_worker(world: World) -> Check:
+    async with world.sessions.begin() as session:
+        letter = Letter("anna@example.com", "password_changed", "en", {"name": None})
+        await notifications.send(session, [letter])
+        await session.execute(
+            text(
+                "INSERT INTO procrastinate_workers (id, last_heartbeat) OVERRIDING SYSTEM VALUE"
+                " VALUES (4242, now() - interval '1 hour')"
+            )
+        )
+        await session.execute(text("UPDATE procrastinate_jobs SET status = 'doing', worker_id = 4242"))
+
+    async def is_taken_up() -> bool:
+        async with asyncio.timeout(20):
+            while await world.scalar(select(Mail.status).where(Mail.id == letter.id)) != "sent":  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        return True
+
+    return is_taken_up
+
+
+async def a_deleted_person(world: World) -> Check:
+    person = await world.person()
+    deleted = update(User).where(User.id == person.id)
+    gone = {"deleted_at": world.app.state.clock(), "email": None, "name": None, "phone": None, "password_hash": None}
+    async with world.sessions.begin() as session:
+        await session.execute(deleted.values(gone))
+
+    async def is_done() -> bool:
+        return await world.scalar(select(User.erased_at).where(User.id == person.id)) is not None
+
+    return is_done
+
+
+CASES: dict[str, Callable[[World], Awaitable[Check]]] = {
+    "accounts.cleanup": an_unverified_person,
+    "accounts.erase": a_deleted_person,
+    "orders.expire": an_order_nobody_fetched,
+    "support.mail_unread": an_answer_nobody_read,
+    "records.prune": old_records,
+    "media.sweep": files_nobody_names,
+    "jobs.rescue": a_job_of_a_dead_worker,
+}
+
+
+@asynccontextmanager
+async def working(duties: Duties) -> AsyncIterator[None]:
+    task = asyncio.create_task(worker.run(duties, fetch_job_polling_interval=0.1))
+    yield
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def run_job(world: World, task: str) -> str:
+    """Have a worker do one job of this task; tell how it ended."""
+    async with worker.make_jobs(world.duties).open_async() as jobs:
+        try:
+            job_id = await jobs.configure_task(task).defer_async(timestamp=0)
+        except AlreadyEnqueued:
+            newest = text("SELECT max(id) FROM procrastinate_jobs WHERE task_name = :task").bindparams(task=task)
+            job_id = await world.scalar(newest)
+    status = text("SELECT status::text FROM procrastinate_jobs WHERE id = :id").bindparams(id=job_id)
+    async with asyncio.timeout(30):
+        while (now := await world.scalar(status)) in ("todo", "doing"):  # noqa: ASYNC110 - another connection's work
+            await asyncio.sleep(0.05)
+    return now or "succeeded"
+
+
+async def test_every_periodic_job_has_a_case(world: World) -> None:
+    tasks = {task for task, _ in worker.make_jobs(world.duties).periodic_registry.periodic_tasks}
+
+    assert tasks == CASES.keys()
+
+
+@pytest.mark.parametrize("task", CASES)
+async def test_a_periodic_job_does_its_work_as_the_worker_runs_it(world: World, task: str) -> None:
+    is_done = await CASES[task](world)
+
+    async with working(world.duties):
+        assert await run_job(world, task) == "succeeded"
+        assert await is_done()
+
+
+def measured(name: str, task: str) -> float:
+    return REGISTRY.get_sample_value(name, {"task": task}) or 0
+
+
+async def test_a_failing_job_is_counted_and_told_to_the_administrators_once_a_day(
+    world: World, sink: Sink, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    russian, english = await world.person("admin"), await world.person("admin")
+    async with world.sessions.begin() as session:
+        await session.execute(text("UPDATE users SET language = 'ru' WHERE id = :id").bindparams(id=russian.id))
+        await session.execute(text("UPDATE users SET language = 'en' WHERE id = :id").bindparams(id=english.id))
+    whole = images.sweep
+
+    async def broken(*_: Any, **__: Any) -> None:
+        raise OSError("the disk of anna@example.com is full")
+
+    failures = measured("crema_job_failures_total", "media.sweep")
+    async with working(world.duties):
+        monkeypatch.setattr(images, "sweep", broken)
+        ends = [await run_job(world, "media.sweep") for _ in range(2)]
+        async with asyncio.timeout(20):
+            while len(sink.messages) < 2:  # noqa: ASYNC110 - another thread's
+                await asyncio.sleep(0.05)
+        monkeypatch.setattr(images, "sweep", whole)
+        before = measured("crema_job_last_success_timestamp_seconds", "media.sweep")
+        assert await run_job(world, "media.sweep") == "succeeded"
+
+    assert ends == ["failed", "failed"]
+    counted = measured("crema_job_failures_total", "media.sweep") - failures
+    assert counted >= 2  # the schedule may have had its turn meanwhile
+    assert measured("crema_job_last_success_timestamp_seconds", "media.sweep") > before
+    assert {message["To"]: message["Subject"] for message in sink.messages} == {
+        russian.email: "Не работает фоновое задание: media.sweep",
+        english.email: "A background job fails: media.sweep",
+    }
+    assert await world.scalar(select(func.count()).where(Mail.template == "job_failed")) == 2
+    assert not any("anna@example.com" in str(message) for message in sink.messages)
+    logged = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert len(logged) == counted
