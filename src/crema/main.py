@@ -32,6 +32,7 @@ from crema.live.hub import Hub
 from crema.menu import routes as menu
 from crema.menu.service.whole_menu import WholeMenu
 from crema.notifications import routes as notifications
+from crema.notifications.service import delivery
 from crema.notifications.service.rendering import Stationery
 from crema.notifications.service.senders import ConsoleSender, SmtpSender
 from crema.orders import routes as orders
@@ -69,6 +70,7 @@ ROUTERS: Final = (
     accounts.tokens,
     accounts.people,
     accounts.roles,
+    accounts.mails,
     browser.router,
     orders_live.router,
     orders_live.sockets,
@@ -209,6 +211,7 @@ def hand_out(app: FastAPI, settings: Settings, sessions: Sessions | None) -> Non
     app.state.menu = WholeMenu()
     app.state.media = open_media(settings)
     app.state.stationery = _stationery(settings)
+    app.state.measures = [delivery.measure]
 
 
 def _has_mailbox(settings: Settings) -> bool:
@@ -227,7 +230,7 @@ def _duties(settings: Settings, sessions: Sessions) -> Duties:
         stationery=_stationery(settings),
         media=open_media(settings),
         unverified_ttl=settings.unverified_ttl,
-        chat_url=settings.chat_url or settings.links_to,
+        chat_url=settings.chat_link,
     )
 
 

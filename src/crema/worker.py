@@ -19,12 +19,13 @@ from procrastinate import App, BaseRetryStrategy, PsycopgConnector, RetryDecisio
 from procrastinate.jobs import Job
 from sqlalchemy import delete, make_url
 
-from crema.accounts.service import cleanup
+from crema.accounts.service import cleanup, failed_mails
 from crema.db.idempotency import IdempotencyRecord
 from crema.db.session import Sessions
 from crema.demo.chain import load
 from crema.demo.seed import PAINT, paint
 from crema.menu.service.images import sweep_media
+from crema.notifications.domain import back_off
 from crema.notifications.service import DELIVER, QUEUE, delivery
 from crema.notifications.service.rendering import Stationery
 from crema.notifications.service.senders import Sender
@@ -40,7 +41,6 @@ DRAIN_SECONDS: Final = 3
 HOUSEKEEPING: Final = "housekeeping"
 FINISHED_JOBS_HOURS: Final = 24
 IDEMPOTENCY_HOURS: Final = 48
-LONGEST_WAIT: Final = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +56,14 @@ class Duties:
     chat_url: str
 
 
-class BackOff(BaseRetryStrategy):
-    """Wait twice as long after each failure, up to an hour, never in step with others."""
+class WhenDue(BaseRetryStrategy):
+    """Run a mail's job again when its delivery says so."""
 
     def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision:
-        del exception
-        seconds = min(2 ** (job.attempts + 1), LONGEST_WAIT.total_seconds())
-        return RetryDecision(retry_in={"seconds": int(seconds * random.uniform(0.75, 1.25))})  # noqa: S311 - not a secret
+        if isinstance(exception, delivery.RetryLaterError):
+            return RetryDecision(retry_at=exception.at)
+        wait = back_off(job.attempts + 1, spread=random.uniform(0.75, 1.25))  # noqa: S311 - not a secret
+        return RetryDecision(retry_in={"seconds": int(wait.total_seconds())})
 
 
 def make_jobs(duties: Duties) -> App:
@@ -75,16 +76,23 @@ def make_jobs(duties: Duties) -> App:
 
     _add_errands(jobs, duties)
     _add_schedules(jobs, duties)
+    _add_mail_schedules(jobs, duties)
     return jobs
 
 
 def _add_errands(jobs: App, duties: Duties) -> None:
     """Add what requests ask for."""
+    pause = delivery.Pause()
 
-    @jobs.task(name=DELIVER, queue=QUEUE, retry=BackOff())
+    @jobs.task(name=DELIVER, queue=QUEUE, retry=WhenDue())
     async def deliver(mail_id: str) -> None:
         await delivery.deliver(
-            duties.sessions, duties.sender, duties.stationery, mail_id=UUID(mail_id), now=datetime.now(UTC)
+            duties.sessions,
+            duties.sender,
+            duties.stationery,
+            mail_id=UUID(mail_id),
+            now=datetime.now(UTC),
+            pause=pause,
         )
 
     @jobs.task(name=PAINT, queue=HOUSEKEEPING)
@@ -149,6 +157,24 @@ def _add_schedules(jobs: App, duties: Duties) -> None:
         for job in await jobs.job_manager.get_stalled_jobs():
             log.warning("job_rescued", job_id=job.id, task=job.task_name)
             await jobs.job_manager.retry_job(job)
+
+
+def _add_mail_schedules(jobs: App, duties: Duties) -> None:
+    """Add what has to be done about mails every so often."""
+
+    @jobs.periodic(cron="* * * * *")
+    @jobs.task(name="mails.expire", queue=HOUSEKEEPING, queueing_lock="mails.expire")
+    async def expire_mails(timestamp: int) -> None:
+        del timestamp
+        async with duties.sessions.begin() as session:
+            await delivery.expire(session, now=datetime.now(UTC))
+
+    @jobs.periodic(cron="5 * * * *")
+    @jobs.task(name="mails.tell_admins", queue=HOUSEKEEPING)
+    async def tell_admins(timestamp: int) -> None:
+        del timestamp
+        async with duties.sessions.begin() as session:
+            await failed_mails.tell_admins(session, now=datetime.now(UTC))
 
 
 async def run(duties: Duties, **options: Any) -> None:

@@ -2,9 +2,11 @@
 
 import asyncio
 import os
+from datetime import datetime, timedelta
 from typing import Final, Literal
 
 import asyncpg
+import structlog
 from fastapi import Request, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
@@ -16,9 +18,13 @@ from starlette.applications import Starlette
 
 from crema.db.schema import is_current
 from crema.web import problem
+from crema.web.clock import Now
 from crema.web.routing import router as new_router
 
+log = structlog.get_logger(__name__)
+
 READY_SECONDS: Final = 2.0
+MEASURE_EVERY: Final = timedelta(seconds=5)
 
 router = new_router("Operations")
 
@@ -66,9 +72,24 @@ async def _check_database(app: Starlette) -> None:
 
 
 @router.get("/metrics", summary="Read the metrics", response_class=PlainTextResponse, responses=problem.refusals(422))
-async def metrics() -> Response:
+async def metrics(request: Request, now: Now) -> Response:
     """In Prometheus' text format; those of all server processes where `PROMETHEUS_MULTIPROC_DIR` is set."""
+    await _measure(request.app, now)
     return Response(generate_latest(_registry()), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _measure(app: Starlette, now: datetime) -> None:
+    """Bring the gauges of what is in the database up to date, every few seconds at most; without it they stay."""
+    last: datetime | None = getattr(app.state, "measured_at", None)
+    if last is not None and last <= now < last + MEASURE_EVERY:
+        return
+    app.state.measured_at = now
+    try:
+        async with asyncio.timeout(READY_SECONDS):
+            for measure in app.state.measures:
+                await measure(app.state.sessions, now=now)
+    except (*problem.DATABASE_AWAY, asyncpg.PostgresError, SQLAlchemyError) as error:
+        log.warning("not_measured", error=repr(error)[:300])
 
 
 def _registry() -> CollectorRegistry:
