@@ -84,7 +84,13 @@ def _summary(order: Order) -> dict[str, Any]:
         "timezone": order.shop.timezone,
         "ready_at": order.ready_estimate_at.astimezone(UTC).isoformat(),
         "lines": [
-            {"name": line.name, "details": _details(line), "quantity": line.quantity, "total": f"{line.total:.2f}"}
+            {
+                "name": line.name,
+                "details": _details(line),
+                "note": line.note,
+                "quantity": line.quantity,
+                "total": f"{line.total:.2f}",
+            }
             for line in order.lines
         ],
         "total": f"{order.total:.2f}",
@@ -99,4 +105,4 @@ def _details(line: OrderLine) -> str:
         option["name"] if option["quantity"] == 1 else f"{option['name']} ×{option['quantity']}"
         for option in line.options
     ]
-    return ", ".join([*size, *options, *([line.note] if line.note else [])])
+    return ", ".join([*size, *options])
