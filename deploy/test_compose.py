@@ -89,7 +89,7 @@ def sink() -> Iterator[Sink]:
     port = free_port()
     controller = Controller(sink, hostname="0.0.0.0", port=port)  # noqa: S104 - containers come by the bridge
     controller.start()
-    sink.url = f"smtp://{GATEWAY}:{port}"
+    sink.url = f"smtp+plain://{GATEWAY}:{port}"
     yield sink
     controller.stop()
 

@@ -33,6 +33,7 @@ from crema.media.service.rendering import Renderer
 from crema.menu import routes as menu
 from crema.menu.service.whole_menu import WholeMenu
 from crema.notifications import routes as notifications
+from crema.notifications.service import delivery
 from crema.notifications.service.rendering import Stationery
 from crema.notifications.service.senders import ConsoleSender, SmtpSender
 from crema.orders import routes as orders
@@ -72,6 +73,7 @@ ROUTERS: Final = (
     accounts.tokens,
     accounts.people,
     accounts.roles,
+    accounts.mails,
     browser.router,
     orders_live.router,
     orders_live.sockets,
@@ -246,6 +248,7 @@ def hand_out(app: FastAPI, settings: Settings, sessions: Sessions | None) -> Non
     app.state.media = open_media(settings)
     app.state.renderer = Renderer()
     app.state.stationery = _stationery(settings)
+    app.state.measures = [delivery.measure]
 
 
 def _has_mailbox(settings: Settings) -> bool:
@@ -265,7 +268,7 @@ def _duties(settings: Settings, sessions: Sessions) -> Duties:
         media=MediaService(open_media(settings), Renderer()),
         unverified_ttl=settings.unverified_ttl,
         erase_after=settings.erase_after,
-        chat_url=settings.chat_url or settings.links_to,
+        chat_url=settings.chat_link,
     )
 
 

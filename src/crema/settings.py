@@ -11,11 +11,14 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from crema.notifications.domain import parse_sender, parse_smtp_url
+
 MIN_SECRET_BYTES: Final = 32
 MIN_DISTINCT: Final = 8
 """Different characters in a secret: a random one, even of 32 hexadecimal digits, has more."""
 KNOWN_SECRETS: Final = frozenset({"for-a-look-only-for-a-look-only-for-a-look"})
 """Of deploy/demo.env."""
+CONVERSATION: Final = "{conversation_id}"
 _SECRETS: Final = "/run/secrets"
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -57,7 +60,11 @@ class Settings(BaseSettings):
 
     # A file of Docker's or Kubernetes', /run/secrets/crema_secret_key, does as well as a variable.
     model_config = SettingsConfigDict(
-        env_prefix="CREMA_", frozen=True, extra="ignore", secrets_dir=_SECRETS if Path(_SECRETS).is_dir() else None
+        env_prefix="CREMA_",
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,
+        secrets_dir=_SECRETS if Path(_SECRETS).is_dir() else None,
     )
 
     env: Literal["development", "production"] = Field(
@@ -91,7 +98,9 @@ class Settings(BaseSettings):
     public_url: str | None = Field(None, description="Our address as people see it, for links in mails.")
     chat_url: str | None = Field(
         None,
-        description="Where your front end shows the support chat, for mails about answers; `public_url` by default.",
+        description="Where your front end shows a conversation, for mails about answers:"
+        " `https://app.example.com/chat/{conversation_id}`. Without the placeholder `?conversation_id=…` is appended."
+        " By default `/chat/{conversation_id}` at `public_url`.",
     )
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
@@ -117,13 +126,19 @@ class Settings(BaseSettings):
         [], description="Names we answer to, `api.example.com` or `*.example.com`; any by default."
     )
     smtp_url: SecretStr | None = Field(
-        None, description="`smtp://user:password@host:587`, `smtps://…`. Without it mails go to the console."
+        None,
+        description="`smtp://user:password@host:587` (STARTTLS, required), `smtps://…` (TLS). Certificates are checked."
+        " `smtp+plain://host:25`, without a password, sends everything in the clear: for a server on the same machine"
+        " or network. Without it mails go to the console.",
+    )
+    mail_from: str = Field(
+        "Crema <noreply@crema.example.com>",
+        description='Sender of mails; a name with a comma is quoted: `"Coffee, Bar" <noreply@example.com>`.',
     )
     mail_to_console: bool = Field(
         default=False,
         description="Start in production without `smtp_url`: mails, with the codes in them, are printed.",
     )
-    mail_from: str = Field("Crema <noreply@crema.example.com>", description="Sender of mails.")
     admin_email: str | None = Field(None, description="First administrator, made at first start.")
     admin_password: SecretStr | None = Field(None, description="Their password.")
     demo: bool | None = Field(
@@ -201,6 +216,30 @@ class Settings(BaseSettings):
     def _empty_is_absent(cls, value: Any) -> Any:
         return None if value == "" else value
 
+    @field_validator("mail_from")
+    @classmethod
+    def _one_sender(cls, value: str) -> str:
+        return str(parse_sender(value))
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _smtp_server(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parse_smtp_url(value.get_secret_value())
+        return value
+
+    @field_validator("chat_url")
+    @classmethod
+    def _link_to_chat(cls, value: str | None) -> str | None:
+        if value is not None and (
+            not re.fullmatch(r"https?://[^\s/]\S*", value) or re.search("[{}]", value.replace(CONVERSATION, ""))
+        ):
+            raise ValueError(
+                "it must be an address such as https://app.example.com/chat/{conversation_id},"
+                " with no other placeholder"
+            )
+        return value
+
     @model_validator(mode="after")
     def _production_is_strict(self) -> Self:
         secret = self.secret_key.get_secret_value()
@@ -244,6 +283,14 @@ class Settings(BaseSettings):
     def links_to(self) -> str:
         """Our address for links, without a trailing slash."""
         return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+    @property
+    def chat_link(self) -> str:
+        """The address of a conversation, with the placeholder `{conversation_id}` in it."""
+        url = self.chat_url or f"{self.links_to}/chat/{CONVERSATION}"
+        if CONVERSATION in url:
+            return url
+        return f"{url}{'&' if '?' in url else '?'}conversation_id={CONVERSATION}"
 
     def secret(self) -> bytes:
         """Give the signing secret; in development make one at first use and keep it in the data folder."""

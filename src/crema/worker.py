@@ -20,13 +20,14 @@ from procrastinate.worker import Worker
 from prometheus_client import Counter, Gauge
 from sqlalchemy import delete, make_url
 
-from crema.accounts.service import alerts, cleanup
+from crema.accounts.service import alerts, cleanup, failed_mails
 from crema.db.idempotency import IdempotencyRecord
 from crema.db.session import Sessions
 from crema.demo.chain import load
 from crema.demo.seed import PAINT, paint
 from crema.media.service import MediaService
 from crema.menu.service import images
+from crema.notifications.domain import back_off
 from crema.notifications.service import DELIVER, QUEUE, delivery
 from crema.notifications.service.rendering import Stationery
 from crema.notifications.service.senders import Sender
@@ -43,7 +44,6 @@ DRAIN_SECONDS: Final = 3
 HOUSEKEEPING: Final = "housekeeping"
 FINISHED_JOBS_HOURS: Final = 24
 IDEMPOTENCY_HOURS: Final = 48
-LONGEST_WAIT: Final = timedelta(hours=1)
 FAILURES: Final = Counter("crema_job_failures_total", "Failures of background jobs, tries included.", ["task"])
 LAST_SUCCESS: Final = Gauge(
     "crema_job_last_success_timestamp_seconds",
@@ -67,13 +67,14 @@ class Duties:
     chat_url: str
 
 
-class BackOff(BaseRetryStrategy):
-    """Wait twice as long after each failure, up to an hour, never in step with others."""
+class WhenDue(BaseRetryStrategy):
+    """Run a mail's job again when its delivery says so."""
 
     def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision:
-        del exception
-        seconds = min(2 ** (job.attempts + 1), LONGEST_WAIT.total_seconds())
-        return RetryDecision(retry_in={"seconds": int(seconds * random.uniform(0.75, 1.25))})  # noqa: S311 - not a secret
+        if isinstance(exception, delivery.RetryLaterError):
+            return RetryDecision(retry_at=exception.at)
+        wait = back_off(job.attempts + 1, spread=random.uniform(0.75, 1.25))  # noqa: S311 - not a secret
+        return RetryDecision(retry_in={"seconds": int(wait.total_seconds())})
 
 
 def make_jobs(duties: Duties) -> App:
@@ -87,16 +88,23 @@ def make_jobs(duties: Duties) -> App:
     _add_errands(jobs, duties)
     _add_schedules(jobs, duties)
     _add_erasure(jobs, duties)
+    _add_mail_schedules(jobs, duties)
     return jobs
 
 
 def _add_errands(jobs: App, duties: Duties) -> None:
     """Add what requests ask for."""
+    pause = delivery.Pause()
 
-    @jobs.task(name=DELIVER, queue=QUEUE, retry=BackOff())
+    @jobs.task(name=DELIVER, queue=QUEUE, retry=WhenDue())
     async def deliver(mail_id: str) -> None:
         await delivery.deliver(
-            duties.sessions, duties.sender, duties.stationery, mail_id=UUID(mail_id), now=datetime.now(UTC)
+            duties.sessions,
+            duties.sender,
+            duties.stationery,
+            mail_id=UUID(mail_id),
+            now=datetime.now(UTC),
+            pause=pause,
         )
 
     @jobs.task(name=PAINT, queue=HOUSEKEEPING)
@@ -225,6 +233,24 @@ async def _tell(duties: Duties, *, task: str, error: Exception) -> None:
             )
     except Exception as untold:  # noqa: BLE001 - the job's own failure is what must be seen
         log.warning("job_failure_untold", task=task, error=repr(untold)[:300])
+
+
+def _add_mail_schedules(jobs: App, duties: Duties) -> None:
+    """Add what has to be done about mails every so often."""
+
+    @jobs.periodic(cron="* * * * *")
+    @jobs.task(name="mails.expire", queue=HOUSEKEEPING, queueing_lock="mails.expire")
+    async def expire_mails(timestamp: int) -> None:
+        del timestamp
+        async with duties.sessions.begin() as session:
+            await delivery.expire(session, now=datetime.now(UTC))
+
+    @jobs.periodic(cron="5 * * * *")
+    @jobs.task(name="mails.tell_admins", queue=HOUSEKEEPING)
+    async def tell_admins(timestamp: int) -> None:
+        del timestamp
+        async with duties.sessions.begin() as session:
+            await failed_mails.tell_admins(session, now=datetime.now(UTC))
 
 
 async def run(duties: Duties, **options: Any) -> None:

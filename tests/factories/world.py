@@ -13,6 +13,7 @@ from crema.accounts.models import Role, RolePermission
 from crema.cart.models import Cart, CartItem
 from crema.db.session import Sessions
 from crema.menu.models import Category, Ingredient, ProductImage
+from crema.notifications.models import Mail
 from crema.support.models import Attachment, Conversation
 from factories.orders import make_latte, make_shop, place
 from fixtures.app import connect
@@ -109,7 +110,10 @@ async def make_world(app: FastAPI, sessions: Sessions) -> World:
         image = ProductImage(product_id=latte.id, key="0" * 32, width=640, height=640, widths=[320, 640])
         cart = Cart(user_id=customer.id)
         conversation = Conversation(customer_id=customer.id, shop_id=near)
-        session.add_all([category, ingredient, role, image, cart, conversation])
+        mail = Mail(
+            recipient="anna@example.com", template="order_ready", language="ru", context={"x": 1}, status="failed"
+        )
+        session.add_all([category, ingredient, role, image, cart, conversation, mail])
         await session.flush()
         attachment = Attachment(
             conversation_id=conversation.id,
@@ -129,6 +133,7 @@ async def make_world(app: FastAPI, sessions: Sessions) -> World:
         "user_id": customer.id,
         "session_id": customer.session_id,
         "role_id": role.id,
+        "mail_id": mail.id,
         "category_id": category.id,
         "product_id": latte.id,
         "image_id": image.id,

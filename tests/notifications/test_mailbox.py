@@ -33,7 +33,7 @@ async def test_it_shows_mails_with_their_codes_and_runs_nothing(client: httpx2.A
     "changes",
     [
         {"env": "production", "database_url": "postgresql://x/y", "log_format": "json"},
-        {"smtp_url": SecretStr("smtp://mail")},
+        {"smtp_url": SecretStr("smtp+plain://mail")},
     ],
 )
 def test_it_is_not_there_in_production_nor_with_a_mail_server(settings: Settings, changes: dict[str, object]) -> None:

@@ -1,11 +1,13 @@
 """Every template in both languages, with everything it may be given."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import crema.notifications
+from crema.notifications.domain import CODE_TEMPLATES, LIFETIMES
 from crema.notifications.service.rendering import LANGUAGES, Stationery
 
 STATIONERY = Stationery(sender="Crema <noreply@crema.example.com>", chain="Crema", link="https://crema.example.com")
@@ -18,8 +20,8 @@ ORDER: dict[str, Any] = {
     "timezone": "Europe/Moscow",
     "ready_at": "2026-11-23T09:30:00+00:00",
     "lines": [
-        {"name": EVIL, "details": "L, Овсяное", "quantity": 2, "total": "620.00"},
-        {"name": "Круассан", "details": "", "quantity": 1, "total": "190.00"},
+        {"name": EVIL, "details": "L, Овсяное", "note": EVIL, "quantity": 2, "total": "620.00"},
+        {"name": "Круассан", "details": "", "note": "", "quantity": 1, "total": "190.00"},
     ],
     "total": "810.00",
     "currency": "RUB",
@@ -43,6 +45,10 @@ CONTEXTS: dict[str, dict[str, Any]] = {
     "order_ready": {"number": "A-042", "shop": EVIL, "shop_address": "Арбат, 1"},
     "order_cancelled": {"number": "A-042", "shop": "x", "reason": EVIL},
     "job_failed": {"task": EVIL, "error": "OSError", "at": "2026-11-23 09:30 UTC"},
+    "mails_failed": {
+        "count": 2,
+        "mails": [{"template": "order_ready", "recipient": "anna@example.com", "status": "failed", "error": EVIL}],
+    },
     "chat_answer": {"name": EVIL, "answers": [EVIL, "x"], "count": 2, "chat_url": "https://crema.example/chat"},
 }
 TEMPLATES = Path(crema.notifications.__file__).parent / "templates"
@@ -51,6 +57,12 @@ TEMPLATES = Path(crema.notifications.__file__).parent / "templates"
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_template_is_in_every_language_and_in_this_table(language: str) -> None:
     assert {path.stem for path in (TEMPLATES / language).iterdir()} == set(CONTEXTS)
+
+
+def test_lives_are_of_templates_and_every_code_has_one() -> None:
+    assert set(LIFETIMES) <= set(CONTEXTS)
+    assert {template for template, context in CONTEXTS.items() if "code" in context} == CODE_TEMPLATES
+    assert set(LIFETIMES) >= CODE_TEMPLATES
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -104,3 +116,70 @@ def test_m2_nobody_s_name_goes_to_an_address_that_is_not_verified(template: str,
     rendered = STATIONERY.render(template=template, language=language, context=CODE | {"name": "spam.example"})
 
     assert "spam" not in rendered.subject + rendered.text + rendered.html
+
+
+WRITTEN = (
+    "\n\n\n\n\nИтого: 1,00 ₽ — ОПЛАЧЕНО ОНЛАЙН",
+    "Погорячее\r\n\r\nИтого: 1,00 ₽ — ОПЛАЧЕНО ОНЛАЙН",
+    "Погорячее\u2028\u2029\x85\x0b\x0cИтого: 1,00 ₽ — ОПЛАЧЕНО ОНЛАЙН",
+    "Погорячее" + " " * 200 + "Итого: 1,00 ₽ — ОПЛАЧЕНО ОНЛАЙН",
+    "Погорячее" + "\u00a0\u3000" * 100 + "Итого: 1,00 ₽ — ОПЛАЧЕНО ОНЛАЙН",
+    "\u202e\u2066Итого: 1,00 ₽ — ОПЛАЧЕНО ОНЛАЙН",
+    "> \n> \nИтого: 1,00 ₽ — ОПЛАЧЕНО ОНЛАЙН",
+    "я" * 300 + "\nИтого: 1,00 ₽ — ОПЛАЧЕНО ОНЛАЙН",
+    "</blockquote><p>Итого: 1,00 ₽ — ОПЛАЧЕНО ОНЛАЙН",
+)
+"""What people write so that it reads as if we had said it."""
+
+
+def _with(context: Any, written: str) -> Any:
+    """Put the text where people write."""
+    if isinstance(context, dict):
+        return {
+            key: written if key in {"name", "customer_name", "note", "comment", "reason", "error"} and value else value
+            for key, value in ((key, _with(value, written)) for key, value in context.items())
+        } | ({"answers": [written]} if "answers" in context else {})
+    return [_with(value, written) for value in context] if isinstance(context, list) else context
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("template", CONTEXTS)
+@pytest.mark.parametrize("written", WRITTEN)
+def test_m5_what_people_wrote_never_stands_as_a_line_of_ours(template: str, language: str, written: str) -> None:
+    plain = STATIONERY.render(template=template, language=language, context=_with(CONTEXTS[template], "Слово"))
+
+    rendered = STATIONERY.render(template=template, language=language, context=_with(CONTEXTS[template], written))
+
+    ours = [line for line in rendered.text.splitlines() if not line.startswith("> ")]
+    assert len(ours) == len([line for line in plain.text.splitlines() if not line.startswith("> ")])
+    assert not [line for line in ours if line.lstrip().startswith("Итого: 1,00")]
+    assert not re.search("[\u2028\u2029\x85\x0b\x0c\r\u202e\u2066]", rendered.text + rendered.subject)
+    assert all(len(line) <= 74 for line in rendered.text.splitlines() if line.startswith("> "))
+    assert rendered.html.count("<blockquote") == plain.html.count("<blockquote")
+
+
+def test_m5_a_note_stands_under_its_line_and_the_comment_in_a_block_of_its_own() -> None:
+    context = ORDER | {"customer_name": "Анна", "comment": "Без\n\nкрышки"}
+    context["lines"] = [ORDER["lines"][0] | {"note": "Погорячее\n\n\nИтого: 1,00 ₽"}]
+
+    rendered = STATIONERY.render(template="order_placed_staff", language="ru", context=context)
+
+    assert "— 620,00 ₽\n> Погорячее\n> Итого: 1,00 ₽\nИтого: 810,00 ₽" in rendered.text
+    assert "Клиент:\n> Анна\n" in rendered.text
+    assert rendered.text.endswith("Комментарий:\n> Без\n> крышки")
+    assert re.search(r"<blockquote[^>]*>Погорячее<br>Итого: 1,00 ₽</blockquote>", rendered.html)
+    assert re.search(r"<blockquote[^>]*>Без<br>крышки</blockquote>", rendered.html)
+
+
+def test_m5_a_link_that_somebody_wrote_stays_whole() -> None:
+    link = "https://crema.example.com/" + "a" * 100
+
+    context = CONTEXTS["chat_answer"] | {"answers": [f"Смотрите {link}"]}
+
+    assert link in STATIONERY.render(template="chat_answer", language="ru", context=context).text
+
+
+def test_mails_promised_by_the_last_version_can_be_rendered() -> None:
+    lines = [{key: value for key, value in line.items() if key != "note"} for line in ORDER["lines"]]
+
+    assert STATIONERY.render(template="order_placed_customer", language="ru", context=ORDER | {"lines": lines}).text

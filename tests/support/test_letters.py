@@ -12,7 +12,7 @@ from fixtures.people import LogIn
 
 pytestmark = pytest.mark.anyio
 
-CHAT_URL = "https://crema.example/chat"
+CHAT_URL = "https://crema.example/chat/{conversation_id}"
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ async def test_unread_answers_become_one_mail_after_two_minutes(
     assert early == []
     assert [mail.context["answers"] for mail in first] == [["Уже готов.", "Ждём вас!"]]
     assert first[0].recipient == "anna@example.com"
-    assert first[0].context["chat_url"] == CHAT_URL
+    assert first[0].context["chat_url"] == f"https://crema.example/chat/{chat}"
     assert len(again) == 1
     assert [mail.context["answers"] for mail in second[1:]] == [["Вы где?"]]
 

@@ -193,6 +193,48 @@ async def a_deleted_person(world: World) -> Check:
     return is_done
 
 
+async def a_mail_past_its_life(world: World) -> Check:
+    promised = world.app.state.clock()
+    async with world.sessions.begin() as session:
+        mail = Mail(
+            recipient="x@example.com",
+            template="verification_code",
+            language="en",
+            context={"code": "123456"},
+            created_at=promised,
+            queued_at=promised,
+        )
+        session.add(mail)
+        await session.flush()
+        mail_id = mail.id
+
+    async def is_done() -> bool:
+        return await world.scalar(select(Mail.status).where(Mail.id == mail_id)) == "expired"
+
+    return is_done
+
+
+async def mails_that_failed(world: World) -> Check:
+    admin = await world.person("admin")
+    async with world.sessions.begin() as session:
+        session.add(
+            Mail(
+                recipient="x@example.com",
+                template="order_ready",
+                language="en",
+                context={},
+                status="failed",
+                failed_at=datetime.now(UTC) - timedelta(days=1),
+            )
+        )
+
+    async def is_done() -> bool:
+        told = select(func.count()).where(Mail.template == "mails_failed", Mail.recipient == admin.email)
+        return await world.scalar(told) == 1
+
+    return is_done
+
+
 CASES: dict[str, Callable[[World], Awaitable[Check]]] = {
     "accounts.cleanup": an_unverified_person,
     "accounts.erase": a_deleted_person,
@@ -201,6 +243,8 @@ CASES: dict[str, Callable[[World], Awaitable[Check]]] = {
     "records.prune": old_records,
     "media.sweep": files_nobody_names,
     "jobs.rescue": a_job_of_a_dead_worker,
+    "mails.expire": a_mail_past_its_life,
+    "mails.tell_admins": mails_that_failed,
 }
 
 

@@ -10,15 +10,17 @@ import psycopg
 import pytest
 from obstore.store import LocalStore
 from procrastinate.jobs import Job
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
 
 from crema import worker
 from crema.db.session import Sessions
 from crema.media.service import MediaService
 from crema.media.service.rendering import Renderer
 from crema.notifications import service as notifications
+from crema.notifications.domain import back_off
 from crema.notifications.models import Mail
 from crema.notifications.service import Letter
+from crema.notifications.service.delivery import RetryLaterError
 from crema.notifications.service.rendering import Stationery
 from crema.notifications.service.senders import SmtpSender
 from crema.worker import Duties
@@ -160,12 +162,45 @@ async def test_unverified_people_are_deleted_on_schedule(duties: Duties, own_ses
         assert list(await session.scalars(text("SELECT email FROM users"))) == ["47@example.com"]
 
 
-@pytest.mark.parametrize(("attempts", "least", "most"), [(0, 1, 3), (3, 12, 20), (30, 2700, 4500)])
-def test_retries_wait_twice_as_long_each_time_up_to_an_hour(attempts: int, least: int, most: int) -> None:
-    job = Job(id=1, queue="mail", lock=None, queueing_lock=None, task_name="x", attempts=attempts)
-    now = datetime.now(UTC)
+async def test_m7_codes_are_emptied_and_failures_told_on_schedule(duties: Duties, own_sessions: Sessions) -> None:
+    await promise(own_sessions)
+    await promise(own_sessions, "boris@example.com")
+    async with own_sessions.begin() as session:
+        old = datetime.now(UTC) - timedelta(days=1)
+        await session.execute(update(Mail).values(queued_at=old))
+        await session.execute(
+            text(
+                "INSERT INTO users (id, email, role_id, verified_at) SELECT gen_random_uuid(), 'admin@example.com', id,"
+                " now() FROM roles WHERE name = 'admin'"
+            )
+        )
 
-    decision = worker.BackOff().get_retry_decision(exception=OSError(), job=job)
+    async with worker.make_jobs(duties).open_async() as jobs:
+        await jobs.tasks["mails.expire"].func(0)
+        async with own_sessions.begin() as session:
+            await session.execute(update(Mail).values(failed_at=old))
+        await jobs.tasks["mails.tell_admins"].func(0)
+        await jobs.tasks["mails.tell_admins"].func(0)
 
-    assert decision.retry_at
-    assert least - 1 <= (decision.retry_at - now).total_seconds() <= most + 1
+    async with own_sessions() as session:
+        mails = list(await session.scalars(select(Mail).order_by(Mail.id)))
+    assert [(mail.status, mail.context) for mail in mails[:2]] == [("expired", {})] * 2
+    assert [(mail.recipient, mail.context["count"]) for mail in mails[2:]] == [("admin@example.com", 2)]
+
+
+@pytest.mark.parametrize(("tries", "seconds"), [(1, 2), (4, 16), (10, 1024), (11, 1800), (1_000, 1800)])
+def test_retries_wait_twice_as_long_each_time_up_to_half_an_hour(tries: int, seconds: int) -> None:
+    assert back_off(tries, spread=1) == timedelta(seconds=seconds)
+    assert back_off(tries, spread=0.75) < back_off(tries, spread=1) < back_off(tries, spread=1.25)
+
+
+def test_a_job_runs_again_when_its_delivery_says_so() -> None:
+    job = Job(id=1, queue="mail", lock=None, queueing_lock=None, task_name="x", attempts=30)
+    at = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+
+    decision = worker.WhenDue().get_retry_decision(exception=RetryLaterError("451", at=at), job=job)
+    unforeseen = worker.WhenDue().get_retry_decision(exception=OSError(), job=job)
+
+    assert decision.retry_at == at
+    assert unforeseen.retry_at
+    assert unforeseen.retry_at > datetime.now(UTC)

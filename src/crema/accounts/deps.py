@@ -120,6 +120,7 @@ ShopEditor = Annotated[Actor, Depends(_allowed("shops:write"))]
 OrderStaff = Annotated[Actor, Depends(_allowed("orders:write"))]
 UserEditor = Annotated[Actor, Depends(_allowed("users:write"))]
 SupportStaff = Annotated[Actor, Depends(_allowed("support:write"))]
+MailEditor = Annotated[Actor, Depends(_allowed("mails:write"))]
 RoleEditor = Annotated[Actor, Depends(_allowed("roles:write"))]
 
 

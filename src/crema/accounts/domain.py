@@ -9,6 +9,7 @@ from typing import Final
 from uuid import UUID
 
 PERMISSIONS: Final = {
+    "mails:write": "See which mails were sent and which were not, and send them again.",
     "menu:write": "Change categories, products, sizes, modifier groups and pictures.",
     "orders:read": "See the orders of one's shops.",
     "orders:write": "Move the orders of one's shops along.",

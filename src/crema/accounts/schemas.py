@@ -345,3 +345,22 @@ class RoleOut(Output):
     permissions: list[str] = Field(validation_alias="permission_codes")
     created_at: Instant
     updated_at: Instant
+
+
+class MailOut(Output):
+    """A mail and what became of it, without what it says."""
+
+    id: UUID
+    recipient: str = Field(examples=["anna@example.com"])
+    template: str = Field(examples=["order_ready"])
+    language: str = Field(examples=["ru"])
+    status: Literal["queued", "sent", "failed", "expired"] = Field(
+        description="`failed`: not taken; `expired`: not sent in the time it is worth sending."
+    )
+    tries: int = Field(description="Since it was queued, last.")
+    last_error: str | None = Field(description="What the mail server said.", examples=["451 4.3.2 Try again later"])
+    created_at: Instant
+    next_try_at: Instant | None = Field(description="Null at first: at once.")
+    expires_at: Instant = Field(description="When it is given up, if it is queued.")
+    sent_at: Instant | None
+    failed_at: Instant | None

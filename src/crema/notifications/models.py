@@ -3,23 +3,29 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Index, SmallInteger, String
+from sqlalchemy import CheckConstraint, ColumnElement, Index, SmallInteger, String, case
+from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column
 
 from crema.db.base import Base, Created, Id
+from crema.notifications.domain import LIFETIMES, LONGEST_LIFE, lifetime
+
+STATUSES = ("queued", "sent", "failed", "expired")
 
 
 class Mail(Base):
     """One message to one address. Its id is the Message-ID, the same at every try.
 
-    `context` is what the template needs, as JSON; it is emptied once an SMTP server has taken the message,
-    because it may hold a code.
+    `context` is what the template needs, as JSON. It is emptied once an SMTP server has taken the message and, where it
+    holds a code, at the end of the code's life; the context of other mails that failed stays, so that they can be
+    resent. `queued_at` is when the mail was written or resent: its life counts from there.
     """
 
     __tablename__ = "mails"
     __table_args__ = (
-        CheckConstraint("status IN ('queued', 'sent', 'failed')", "status"),
+        CheckConstraint("status IN ('queued', 'sent', 'failed', 'expired')", "status"),
         Index("ix_mails_created_at", "created_at"),
+        Index("ix_mails_status_queued_at", "status", "queued_at", postgresql_where="status <> 'sent'"),
     )
 
     id: Mapped[Id]
@@ -30,6 +36,20 @@ class Mail(Base):
     context: Mapped[dict[str, Any]]
     status: Mapped[str] = mapped_column(String(10), server_default="queued")
     tries: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    content_refusals: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     last_error: Mapped[str | None] = mapped_column(String(300))
     created_at: Mapped[Created]
+    queued_at: Mapped[Created]
+    next_try_at: Mapped[datetime | None]
     sent_at: Mapped[datetime | None]
+    failed_at: Mapped[datetime | None]
+
+    @hybrid_property
+    def expires_at(self) -> datetime:
+        """When the mail is no longer worth sending."""
+        return self.queued_at + lifetime(self.template)
+
+    @expires_at.inplace.expression
+    @classmethod
+    def _expires_at(cls) -> ColumnElement[datetime]:
+        return cls.queued_at + case(LIFETIMES, value=cls.template, else_=LONGEST_LIFE)

@@ -1,11 +1,102 @@
 """Every SELECT about mails."""
 
-from sqlalchemy import select
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crema.notifications.models import Mail
+from crema.core.errors import NotFoundError
+from crema.core.page import Page
+from crema.db.listing import (
+    ChoiceField,
+    InstantField,
+    IntegerField,
+    Listing,
+    ListQuery,
+    TextField,
+    UuidField,
+    paginate,
+)
+from crema.notifications.domain import FAILED_TEMPLATE
+from crema.notifications.models import STATUSES, Mail
+
+MAILS: Final = Listing(
+    fields={
+        "id": UuidField(Mail.id),
+        "recipient": TextField(Mail.recipient, example="anna@example.com"),
+        "template": TextField(Mail.template, example="order_ready"),
+        "language": ChoiceField(Mail.language, choices=["en", "ru"]),
+        "status": ChoiceField(Mail.status, choices=list(STATUSES)),
+        "tries": IntegerField(Mail.tries),
+        "last_error": TextField(Mail.last_error, nullable=True, example="451"),
+        "created_at": InstantField(Mail.created_at),
+        "next_try_at": InstantField(Mail.next_try_at, nullable=True),
+        "expires_at": InstantField(Mail.expires_at),
+        "sent_at": InstantField(Mail.sent_at, nullable=True),
+        "failed_at": InstantField(Mail.failed_at, nullable=True),
+    },
+    sort=["created_at", "expires_at", "recipient", "tries"],
+    default_sort="-created_at",
+    search={"recipient": Mail.recipient, "last_error": Mail.last_error},
+    id_column=Mail.id,
+)
+
+
+async def list_mails(session: AsyncSession, *, query: ListQuery) -> Page[Mail]:
+    """Page through mails."""
+    return await paginate(session, select(Mail), query)
+
+
+async def find_mail(session: AsyncSession, mail_id: UUID) -> Mail | None:
+    """Load a mail as it is now."""
+    return await session.get(Mail, mail_id, populate_existing=True)
+
+
+async def get_mail(session: AsyncSession, mail_id: UUID) -> Mail:
+    """Load a mail as it is now."""
+    mail = await find_mail(session, mail_id)
+    if mail is None:
+        raise NotFoundError
+    return mail
 
 
 async def list_latest(session: AsyncSession, *, limit: int = 50) -> list[Mail]:
-    """List the latest mails, newest first."""
-    return list(await session.scalars(select(Mail).order_by(Mail.created_at.desc(), Mail.id.desc()).limit(limit)))
+    """List the latest mails that can still be read, newest first."""
+    readable = select(Mail).where(Mail.context != {})
+    return list(await session.scalars(readable.order_by(Mail.created_at.desc(), Mail.id.desc()).limit(limit)))
+
+
+async def count_undelivered(session: AsyncSession) -> tuple[dict[str, int], datetime | None]:
+    """Count mails that weren't sent by status, and tell since when the oldest queued one waits."""
+    rows = (
+        await session.execute(
+            select(Mail.status, func.count(), func.min(Mail.queued_at))
+            .where(Mail.status != "sent")
+            .group_by(Mail.status)
+        )
+    ).all()
+    return {status: number for status, number, _ in rows}, next(
+        (at for status, _, at in rows if status == "queued"), None
+    )
+
+
+def _failed(since: datetime, until: datetime) -> tuple[ColumnElement[bool], ...]:
+    return (
+        Mail.status.in_(("failed", "expired")),
+        Mail.failed_at >= since,
+        Mail.failed_at < until,
+        Mail.template != FAILED_TEMPLATE,
+    )
+
+
+async def count_failed(session: AsyncSession, *, since: datetime, until: datetime) -> int:
+    """Count what failed in this time, but for mails about such mails."""
+    return await session.scalar(select(func.count()).select_from(Mail).where(*_failed(since, until))) or 0
+
+
+async def list_failed(session: AsyncSession, *, since: datetime, until: datetime, limit: int) -> list[Mail]:
+    """List what `count_failed` counts, oldest first."""
+    failed = select(Mail).where(*_failed(since, until)).order_by(Mail.failed_at, Mail.id).limit(limit)
+    return list(await session.scalars(failed))

@@ -3,10 +3,12 @@
 import asyncio
 import os
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Final, Literal
 
 import asyncpg
+import structlog
 from fastapi import Request, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
@@ -19,10 +21,14 @@ from starlette.applications import Starlette
 from crema.core.errors import ForbiddenError
 from crema.db.schema import is_current
 from crema.web import problem
+from crema.web.clock import Now
 from crema.web.routing import router as new_router
+
+log = structlog.get_logger(__name__)
 
 READY_SECONDS: Final = 2.0
 _FORWARDED: Final = frozenset({"forwarded", "x-forwarded-for"})
+MEASURE_EVERY: Final = timedelta(seconds=5)
 
 router = new_router("Operations")
 
@@ -82,13 +88,14 @@ async def _check_database(app: Starlette) -> None:
 @router.get(
     "/metrics", summary="Read the metrics", response_class=PlainTextResponse, responses=problem.refusals(403, 422)
 )
-async def metrics(request: Request) -> Response:
+async def metrics(request: Request, now: Now) -> Response:
     """In Prometheus' text format; those of all server processes where `PROMETHEUS_MULTIPROC_DIR` is set.
 
     Only for the networks of `CREMA_METRICS_NETWORKS`, this machine by default, and never through a proxy.
     """
     if not _may_read_metrics(request):
         raise MetricsPrivateError
+    await _measure(request.app, now)
     return Response(generate_latest(_registry()), media_type=CONTENT_TYPE_LATEST)
 
 
@@ -102,6 +109,20 @@ def _may_read_metrics(request: Request) -> bool:
         return False
     client = getattr(client, "ipv4_mapped", None) or client
     return any(client in network for network in networks)
+
+
+async def _measure(app: Starlette, now: datetime) -> None:
+    """Bring the gauges of what is in the database up to date, every few seconds at most; without it they stay."""
+    last: datetime | None = getattr(app.state, "measured_at", None)
+    if last is not None and last <= now < last + MEASURE_EVERY:
+        return
+    app.state.measured_at = now
+    try:
+        async with asyncio.timeout(READY_SECONDS):
+            for measure in app.state.measures:
+                await measure(app.state.sessions, now=now)
+    except (*problem.DATABASE_AWAY, asyncpg.PostgresError, SQLAlchemyError) as error:
+        log.warning("not_measured", error=repr(error)[:300])
 
 
 def _registry() -> CollectorRegistry:

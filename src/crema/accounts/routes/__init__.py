@@ -1,7 +1,8 @@
 """People over HTTP: who they are, and how they stay logged in."""
 
+from crema.accounts.routes.mails import router as mails
 from crema.accounts.routes.people import router as people
 from crema.accounts.routes.roles import router as roles
 from crema.accounts.routes.tokens import router as tokens
 
-__all__ = ["people", "roles", "tokens"]
+__all__ = ["mails", "people", "roles", "tokens"]

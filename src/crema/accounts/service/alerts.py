@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts import queries
@@ -16,7 +15,7 @@ async def tell_administrators(
     session: AsyncSession, *, template: str, context: Mapping[str, Any], dedup_key: str
 ) -> None:
     """Promise each administrator one mail per `dedup_key`, in their language."""
-    admins = await session.scalar(select(queries.admin_recipients())) or []
+    admins = await queries.list_admin_recipients(session)
     letters = [
         Letter(email, template, language, dict(context), f"{dedup_key}:{sha256(email.encode()).hexdigest()[:32]}")
         for email, language in admins

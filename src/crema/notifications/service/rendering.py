@@ -1,14 +1,25 @@
-"""Turning a promised mail into a message: one text template a language; the HTML is made of the same text."""
+"""Turning a promised mail into a message: one text template a language; the HTML is made of the same text.
 
+What people wrote must not read as if we had said it. Whatever a template prints becomes one line, and what may have
+several or speaks for somebody goes through the filter `quoted`: each of its lines begins with `> `, in the HTML it is a
+block of its own.
+"""
+
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from email.message import EmailMessage
+from email.policy import default
 from email.utils import format_datetime, parseaddr
+from itertools import groupby
+from textwrap import wrap
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from crema.notifications.domain import with_ascii_domain
 from crema.notifications.models import Mail
 
 LANGUAGES: Final = ("en", "ru")
@@ -33,15 +44,55 @@ def _local(instant: str, timezone: str, language: str) -> str:
     return f"{at.day} {at:%B at %H:%M}"
 
 
+_DIRECTIONS: Final = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""They make a reader see text in another order, and another place, than it has."""
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]")
+_QUOTE: Final = "> "
+_QUOTE_WIDTH: Final = 72
+"""Longer lines would be broken by the reader's program, which marks only their beginning."""
+
+
+class _Quoted(str):
+    """Lines that each begin with `> `."""
+
+    __slots__ = ()
+
+
+def _visible(text: str) -> str:
+    return _DIRECTIONS.sub("", _CONTROL.sub("", text))
+
+
+def _one_line(value: Any) -> Any:
+    """Print a value on one line: whatever breaks a line, and any other space, becomes one space."""
+    if not isinstance(value, str) or isinstance(value, _Quoted):
+        return value
+    return re.sub(r"\s+", " ", _visible(value))
+
+
+def _quoted(text: str) -> _Quoted:
+    """Set text apart, line by line, without its blank lines."""
+    lines = [" ".join(line.split()) for line in _visible(text).splitlines()]
+    # A link stays whole, so that it can be followed.
+    broken = [part for line in lines for part in wrap(line, _QUOTE_WIDTH, break_long_words="://" not in line)]
+    return _Quoted("\n".join(f"{_QUOTE}{line}" for line in broken))
+
+
+def _groups(paragraph: str) -> Iterator[tuple[bool, list[str]]]:
+    """Tell lines of ours and quoted ones apart: (whether they are quoted, the lines)."""
+    for is_quoted, lines in groupby(paragraph.split("\n"), lambda line: line.startswith(_QUOTE)):
+        yield is_quoted, [line.removeprefix(_QUOTE) if is_quoted else line for line in lines]
+
+
 def _environment(*, autoescape: bool) -> Environment:
     environment = Environment(
         loader=PackageLoader("crema.notifications"),
         autoescape=autoescape,  # noqa: S701 - off for plain text only
         undefined=StrictUndefined,
         trim_blocks=True,
+        finalize=None if autoescape else _one_line,
         keep_trailing_newline=False,
     )
-    environment.filters |= {"money": _money, "local": _local}
+    environment.filters |= {"money": _money, "local": _local, "quoted": _quoted}
     return environment
 
 
@@ -75,7 +126,7 @@ class Stationery:
             known
             | {
                 "subject": subject,
-                "paragraphs": [block.split("\n") for block in text.split("\n\n")],
+                "paragraphs": [list(_groups(block)) for block in re.split("\n{2,}", text)],
                 "code": context.get("code"),
                 "action": context.get("chat_url"),
             }
@@ -83,11 +134,14 @@ class Stationery:
         return Rendered(subject, text, html)
 
     def message(self, mail: Mail) -> EmailMessage:
-        """Make the message of a mail. Its Message-ID is the mail's id, the same at every try."""
+        """Make the message of a mail. Its Message-ID is the mail's id, the same at every try.
+
+        InvalidAddressError: nothing can be sent to its recipient.
+        """
         rendered = self.render(template=mail.template, language=mail.language, context=mail.context)
-        message = EmailMessage()
+        message = EmailMessage(policy=default.clone(cte_type="7bit"))
         message["From"] = self.sender
-        message["To"] = mail.recipient
+        message["To"] = with_ascii_domain(mail.recipient)
         message["Subject"] = rendered.subject
         message["Date"] = format_datetime(mail.created_at)
         message["Message-ID"] = f"<{mail.id}@{parseaddr(self.sender)[1].rpartition('@')[2]}>"

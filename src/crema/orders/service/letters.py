@@ -141,7 +141,13 @@ def _summary(order: Order) -> dict[str, Any]:
         "timezone": order.shop.timezone,
         "ready_at": order.ready_estimate_at.astimezone(UTC).isoformat(),
         "lines": [
-            {"name": line.name, "details": _details(line), "quantity": line.quantity, "total": f"{line.total:.2f}"}
+            {
+                "name": line.name,
+                "details": _details(line),
+                "note": line.note,
+                "quantity": line.quantity,
+                "total": f"{line.total:.2f}",
+            }
             for line in order.lines
         ],
         "total": f"{order.total:.2f}",
@@ -152,7 +158,7 @@ def _summary(order: Order) -> dict[str, Any]:
 
 def describe(line: OrderLine) -> str:
     """Write a line as people read it: how many, of what, made how."""
-    details = _details(line)
+    details = ", ".join(filter(None, (_details(line), line.note)))
     return f"{line.quantity} × {line.name}" + (f" ({details})" if details else "")
 
 
@@ -162,4 +168,4 @@ def _details(line: OrderLine) -> str:
         option["name"] if option["quantity"] == 1 else f"{option['name']} ×{option['quantity']}"
         for option in line.options
     ]
-    return ", ".join([*size, *options, *([line.note] if line.note else [])])
+    return ", ".join([*size, *options])

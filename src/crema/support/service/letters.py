@@ -20,7 +20,8 @@ _LONGEST_QUOTE: Final = 300
 async def mail_unread(session: AsyncSession, *, chat_url: str, now: datetime) -> int:
     """Promise one mail for all unread answers of a conversation whose oldest waits for AWAY; return how many mails.
 
-    Locks the conversations, skipping those where someone is writing just now. An answer is mailed once.
+    `chat_url` is the address of a conversation, with `{conversation_id}` in it. Locks the conversations, skipping those
+    where someone is writing just now. An answer is mailed once.
     """
     letters = []
     conversations = await queries.list_unread_for_update(session, before=now - AWAY, limit=BATCH)
@@ -36,7 +37,7 @@ async def mail_unread(session: AsyncSession, *, chat_url: str, now: datetime) ->
             "name": customer.name,
             "answers": [text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}…" for text in texts],
             "count": len(answers),
-            "chat_url": chat_url,
+            "chat_url": chat_url.replace("{conversation_id}", str(conversation.id)),
         }
         key = f"chat-answer:{conversation.id}:{conversation.mailed_seq}"
         letters.append(Letter(customer.email, "chat_answer", customer.language, context, key))

@@ -1,0 +1,36 @@
+"""Mails for administrators: what was sent, what was not. Here because `notifications`, below, knows no permissions."""
+
+from uuid import UUID
+
+from fastapi import Request, Response
+
+from crema.accounts.deps import MailEditor
+from crema.accounts.schemas import MailOut
+from crema.notifications import queries
+from crema.notifications.queries import MAILS
+from crema.notifications.service import resending
+from crema.web.clock import Now
+from crema.web.listing import PageOut, answer, listing_parameters
+from crema.web.problem import refusals
+from crema.web.routing import router as new_router
+from crema.web.transaction import Transaction
+
+router = new_router("Operations")
+
+
+@router.get("/mails", summary="List mails", openapi_extra=listing_parameters(MAILS), responses=refusals(401, 403, 422))
+async def list_mails(request: Request, response: Response, tx: Transaction, actor: MailEditor) -> PageOut[MailOut]:
+    """Those of the last 30 days, without their text, which may hold codes."""
+    query = MAILS.parse(request.query_params.multi_items(), permissions=actor.permissions)
+    return answer(request, response, await queries.list_mails(tx, query=query), MailOut.model_validate)
+
+
+@router.post(
+    "/mail/{mail_id}/resend",
+    status_code=202,
+    summary="Send a mail again",
+    responses=refusals(401, 403, 404, 409, 422),
+)
+async def resend_mail(mail_id: UUID, tx: Transaction, _: MailEditor, now: Now) -> MailOut:
+    """Only what failed or expired, and has something left to say: a code that has expired is not sent again."""
+    return MailOut.model_validate(await resending.resend(tx, mail_id=mail_id, now=now))

@@ -1,0 +1,185 @@
+"""How long a mail is worth sending, when it is tried again, and what a mail server's refusal means."""
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from email.errors import ObsoleteHeaderDefect
+from email.headerregistry import Address
+from email.policy import default
+from enum import StrEnum
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+import idna
+
+LONGEST_LIFE: Final = timedelta(days=5)
+"""For what has no end of its own: RFC 5321, 4.5.4.1."""
+FAILED_TEMPLATE: Final = "mails_failed"
+"""The daily word to administrators about what failed."""
+LIFETIMES: Final = {
+    "verification_code": timedelta(minutes=15),
+    "password_reset": timedelta(minutes=15),
+    "email_change_code": timedelta(minutes=15),
+    "order_ready": timedelta(hours=1),
+    FAILED_TEMPLATE: timedelta(days=1),
+}
+"""Template → how long its mails are worth sending. Later they are `expired`. Not listed: LONGEST_LIFE."""
+CODE_TEMPLATES: Final = frozenset({"verification_code", "password_reset", "email_change_code"})
+"""Templates whose context holds a code: it is emptied at the end of its life, whether the mail was sent or not."""
+
+LONGEST_WAIT: Final = timedelta(minutes=30)
+MAX_CONTENT_REFUSALS: Final = 5
+"""So often a server may refuse the content of a mail; then the mail has failed."""
+
+
+def lifetime(template: str) -> timedelta:
+    """Return how long a mail of this template is worth sending."""
+    return LIFETIMES.get(template, LONGEST_LIFE)
+
+
+def back_off(tries: int, *, spread: float) -> timedelta:
+    """Return how long to wait after this many tries: 2 s after the first, twice as long each time, up to 30 minutes.
+
+    `spread`, about 1, keeps mails that failed together from being tried together.
+    """
+    return min(timedelta(seconds=2 ** min(tries, 20)), LONGEST_WAIT) * spread
+
+
+class Stage(StrEnum):
+    """How far the talk with a mail server got."""
+
+    SESSION = "session"
+    """Connection, greeting, EHLO, STARTTLS, AUTH, MAIL FROM: nothing of this mail alone."""
+    RECIPIENT = "recipient"
+    CONTENT = "content"
+
+
+class Refusal(StrEnum):
+    """What a failed try means for the mail."""
+
+    RECIPIENT = "recipient"
+    """This address takes no mail: final."""
+    CONTENT = "content"
+    """The server doesn't like the message: final after MAX_CONTENT_REFUSALS."""
+    SERVER = "server"
+    """Every mail would fare the same: all wait."""
+    LATER = "later"
+    """This mail waits."""
+
+
+_FINAL_FOR_RECIPIENT: Final = frozenset({550, 551, 553, 556})
+_ABOUT_RECIPIENT: Final = re.compile(r"5\.1\.([012346]|10)|5\.2\.1")
+"""RFC 3463: bad address or mailbox disabled. Not 5.1.7 and 5.1.8, the sender's address; not 5.2.2, a full mailbox."""
+_NOT_ABOUT_CONTENT: Final = re.compile(r"5\.4\.\d+|5\.3\.(?!4$)\d+")
+"""RFC 3463: routing and quotas, and the server's own troubles, but for a message that is too large."""
+_ENHANCED: Final = re.compile(r"\s*([245]\.\d{1,3}\.\d{1,3})\b")
+_CLOSING: Final = 421
+_TOO_LARGE: Final = 552
+
+
+def meaning_of(stage: Stage, code: int, text: str) -> Refusal:
+    """Judge the reply of a mail server by RFC 5321 and its enhanced status code of RFC 3463, if it has one.
+
+    Refusals of policy, quota and ourselves are not the recipient's: such a mail waits.
+    """
+    match = _ENHANCED.match(text)
+    enhanced = match[1] if match else None
+    if stage == Stage.SESSION:
+        is_own_size = code == _TOO_LARGE or enhanced == "5.3.4"
+        return Refusal.CONTENT if is_own_size else Refusal.SERVER
+    if code == _CLOSING or not 500 <= code < 600:  # noqa: PLR2004 - SMTP's final codes
+        return Refusal.LATER
+    if stage == Stage.RECIPIENT:
+        is_final = _ABOUT_RECIPIENT.fullmatch(enhanced) if enhanced else code in _FINAL_FOR_RECIPIENT
+        return Refusal.RECIPIENT if is_final else Refusal.LATER
+    return Refusal.LATER if enhanced and _NOT_ABOUT_CONTENT.fullmatch(enhanced) else Refusal.CONTENT
+
+
+class InvalidAddressError(ValueError):
+    """No mail can be sent to, or come from, such an address."""
+
+
+def with_ascii_domain(address: str) -> str:
+    """Return an address with its domain in ACE (`почта.рф` → `xn--80a1acny.xn--p1ai`).
+
+    Servers on the way may not know SMTPUTF8, so that a domain travels so even where the next one does.
+    """
+    local, at, domain = address.rpartition("@")
+    if not (local and at and domain):
+        raise InvalidAddressError("an e-mail address is local-part@domain")
+    if domain.isascii():
+        return address
+    try:
+        return f"{local}@{idna.encode(domain, uts46=True).decode()}"
+    except idna.IDNAError as error:
+        raise InvalidAddressError("the domain of this e-mail address is not valid") from error
+
+
+def parse_sender(text: str) -> Address:
+    """Read `Name <address>` or an address. ValueError, with what to do, for anything else or more than one."""
+    if not text.isprintable():
+        raise ValueError("it must be one line, without control characters")
+    header: Any = default.header_factory("From", text)
+    addresses: tuple[Address, ...] = header.addresses
+    # A full stop in a name that isn't quoted is called obsolete, and is plain.
+    defects = [defect for defect in header.defects if not isinstance(defect, ObsoleteHeaderDefect)]
+    if defects or len(addresses) != 1 or not addresses[0].domain or any(g.display_name for g in header.groups):
+        raise ValueError(
+            "it must be one address, as in: Crema <noreply@example.com>. A name with a comma or another sign is quoted:"
+            ' "Coffee, Bar" <noreply@example.com>'
+        )
+    address = with_ascii_domain(addresses[0].addr_spec)
+    if not address.isascii():
+        raise ValueError("the part before the @ must be ASCII, or most servers will refuse our mails")
+    return Address(display_name=addresses[0].display_name, addr_spec=address)
+
+
+class Security(StrEnum):
+    """How the way to the mail server is kept private."""
+
+    TLS = "smtps"
+    STARTTLS = "smtp"
+    NONE = "smtp+plain"
+
+
+_PORTS: Final = {Security.TLS: 465, Security.STARTTLS: 587, Security.NONE: 25}
+
+
+@dataclass(frozen=True, slots=True)
+class MailServer:
+    """Where mails are handed over."""
+
+    host: str
+    port: int
+    security: Security
+    username: str | None = None
+    password: str | None = None
+
+
+def parse_smtp_url(url: str) -> MailServer:
+    """Read `smtp://user:password@host:587`, `smtps://…` or `smtp+plain://host`; ValueError says what is wrong.
+
+    The text of the error holds nothing of the URL, which has a password in it.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError("it is not an SMTP URL: its host or port can't be read") from None
+    if parts.scheme not in tuple(Security) or not host:
+        raise ValueError(
+            "it is not an SMTP URL: smtp://user:password@host:587 (STARTTLS), smtps://… (TLS) or, for a server on the"
+            " same machine, smtp+plain://host:25"
+        )
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise ValueError("an SMTP URL ends after its port; encode / ? # in a password as %2F %3F %23")
+    security = Security(parts.scheme)
+    if security == Security.NONE and (parts.username or parts.password):
+        raise ValueError("smtp+plain:// sends everything in the clear, so it takes no user and no password")
+    return MailServer(
+        host=host,
+        port=port or _PORTS[security],
+        security=security,
+        username=unquote(parts.username) if parts.username else None,
+        password=unquote(parts.password) if parts.password else None,
+    )

@@ -1,0 +1,70 @@
+"""Sending once more what could not be delivered."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Text, case, cast, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crema.core.errors import ConflictError
+from crema.db import jobs
+from crema.notifications import queries
+from crema.notifications.domain import CODE_TEMPLATES
+from crema.notifications.models import Mail
+from crema.notifications.service import DELIVER, QUEUE
+
+
+class MailNotFailedError(ConflictError):
+    """It was sent, or is still to be."""
+
+    code = "mail_not_failed"
+    title = "Only a mail that failed or expired can be sent again."
+
+
+class MailOverError(ConflictError):
+    """What it has to say is no longer true, or no longer kept."""
+
+    code = "mail_over"
+    title = "This mail can't be sent again."
+
+
+async def resend(session: AsyncSession, *, mail_id: UUID, now: datetime) -> Mail:
+    """Queue a mail that failed or expired once more, with a new life; a code keeps the one it has."""
+    holds_code = Mail.template.in_(CODE_TEMPLATES)
+    queued = (
+        update(Mail)
+        .where(Mail.id == mail_id, *_may_be_resent(now))
+        .values(
+            status="queued",
+            queued_at=case((holds_code, Mail.queued_at), else_=now),
+            tries=0,
+            content_refusals=0,
+            failed_at=None,
+            next_try_at=now,
+        )
+        .returning(Mail.id)
+        .cte("queued")
+    )
+    job = func.jsonb_build_object("mail_id", cast(queued.c.id, Text))
+    deferred = select(jobs.defer(DELIVER, queue=QUEUE, arguments=job), func.count()).select_from(queued)
+    row = (await session.execute(deferred)).one()
+    mail = await queries.get_mail(session, mail_id)
+    if not row[1]:
+        raise _refusal(mail)
+    return mail
+
+
+def _may_be_resent(now: datetime) -> tuple[ColumnElement[bool], ...]:
+    return (
+        Mail.status.in_(("failed", "expired")),
+        Mail.context != {},
+        or_(Mail.template.not_in(CODE_TEMPLATES), Mail.expires_at > now),
+    )
+
+
+def _refusal(mail: Mail) -> ConflictError:
+    if mail.status not in ("failed", "expired"):
+        return MailNotFailedError(f"The mail is {mail.status}.")
+    if mail.template in CODE_TEMPLATES:
+        return MailOverError("Its code has expired; the person can ask for a new one.")
+    return MailOverError("Its content is no longer kept.")
