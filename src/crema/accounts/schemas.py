@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
 from crema.accounts.domain import COMMON_PASSWORDS, PERMISSIONS
-from crema.schemas import Email, Input, Instant, Name, Output, Phone, Text, partial, unique
+from crema.schemas import Email, Input, Instant, Name, Output, Phone, Replacement, Text, partial, unique
 
 
 def _composed(password: str) -> str:
@@ -137,8 +137,8 @@ class ChangePassword(Input):
 
 
 @partial
-class ReplaceUser(Input):
-    """What may be written of a person. A name or phone left out is emptied; the rest, never empty, stays."""
+class UserFields(Input):
+    """What may be written of a person."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Анна", "phone": "+79161234567"}]})
 
@@ -152,8 +152,7 @@ class ReplaceUser(Input):
     ]
 
 
-@partial
-class ChangeUser(ReplaceUser):
+class ChangeUser(UserFields):
     """Only what is sent changes."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Анна"}, {"role": "barista"}]})
@@ -173,6 +172,12 @@ class UserOut(Output):
     is_active: bool
     created_at: Instant
     updated_at: Instant
+
+
+class ReplaceUser(UserFields, Replacement):
+    """A person as a PUT sends them. A name or phone left out is emptied; the rest, never empty, stays."""
+
+    shows = UserOut
 
 
 class TokensOut(Output):
@@ -253,3 +258,9 @@ class RoleOut(Output):
     permissions: list[str] = Field(validation_alias="permission_codes")
     created_at: Instant
     updated_at: Instant
+
+
+class ReplaceRole(RoleIn, Replacement):
+    """A role as a PUT sends it."""
+
+    shows = RoleOut

@@ -3,13 +3,26 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, ClassVar, Final, Self
 from uuid import UUID
 
 from pydantic import AfterValidator, AliasPath, ConfigDict, Field, model_validator
 
 from crema.menu.domain import MAX_IMAGES, Allergen, OptionRule
-from crema.schemas import Input, Instant, Line, Money, Name, Output, Position, Slug, Text, partial, unique
+from crema.schemas import (
+    Input,
+    Instant,
+    Line,
+    Money,
+    Name,
+    Output,
+    Position,
+    Replacement,
+    Slug,
+    Text,
+    partial,
+    unique,
+)
 
 _EXAMPLE_ID: Final = "01a2074f-26f7-7216-8892-26d298d63ed0"
 
@@ -67,8 +80,42 @@ class IngredientPatch(IngredientIn):
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Молоко 3,2 %"}]})
 
 
-class OptionIn(Input):
+class LinkedIngredientOut(Output):
+    """An ingredient of something."""
+
+    id: UUID = Field(validation_alias=AliasPath("ingredient", "id"))
+    name: str = Field(validation_alias=AliasPath("ingredient", "name"))
+
+
+class OptionOut(Output):
+    """One choice of a group."""
+
+    id: UUID
+    name: str
+    price_delta: Money
+    max_quantity: int
+    is_default: bool
+    is_active: bool
+    allergens: list[Allergen]
+    ingredients: list[LinkedIngredientOut]
+
+
+class ProductGroupOut(Output):
+    """A group as this product offers it: the limits are those that count here."""
+
+    id: UUID = Field(validation_alias=AliasPath("group", "id"))
+    name: str = Field(validation_alias=AliasPath("group", "name"))
+    min_choices: int = Field(validation_alias="effective_min_choices")
+    max_choices: int = Field(validation_alias="effective_max_choices")
+    free_quantity: int = Field(validation_alias=AliasPath("group", "free_quantity"))
+    options: list[OptionOut] = Field(validation_alias=AliasPath("group", "options"))
+
+
+class OptionIn(Replacement):
     """One choice of a group. Options whose id is sent are changed, those without are new, the others go."""
+
+    shows = OptionOut
+    views: ClassVar = {"ingredient_ids": "ingredients"}
 
     id: UUID | None = None
     name: Name
@@ -146,8 +193,11 @@ def _at_most_one_default(sizes: list[SizeIn]) -> list[SizeIn]:
     return sizes
 
 
-class GroupLinkIn(Input):
+class GroupLinkIn(Replacement):
     """A group as one product offers it; limits left out or null are the group's own."""
+
+    shows = ProductGroupOut
+    key = "group_id"
 
     group_id: UUID
     min_choices: Choices | None = None
@@ -207,7 +257,8 @@ class ProductIn(Input):
     ] = Field([])
     modifier_group_ids: Ids = Field([], description="Groups with their own limits, in this order.")
     modifier_groups: Annotated[list[GroupLinkIn], Field(max_length=50), AfterValidator(_unique_groups)] = Field(
-        [], description="Instead of `modifier_group_ids`, where this product has limits of its own."
+        [],
+        description="Instead of `modifier_group_ids`, for limits of this product's own; or as GET gives them.",
     )
     allergens: Allergens = Field([])
     nutrition: NutritionIn | None = None
@@ -216,7 +267,7 @@ class ProductIn(Input):
 
     @model_validator(mode="after")
     def _groups_once(self) -> Self:
-        if {"modifier_group_ids", "modifier_groups"} <= self.model_fields_set:
+        if self.modifier_group_ids and self.modifier_groups:
             raise ValueError("send modifier_group_ids or modifier_groups, not both")
         return self
 
@@ -258,6 +309,12 @@ class CategoryOut(Output):
     updated_at: Instant
 
 
+class ReplaceCategory(CategoryIn, Replacement):
+    """A heading as a PUT sends it."""
+
+    shows = CategoryOut
+
+
 @lru_cache(1_000)
 def category_document(fields: tuple[tuple[str, Any], ...]) -> bytes:
     """Write a heading as JSON. The same columns are the same text, so it is kept."""
@@ -271,24 +328,10 @@ class IngredientOut(Output):
     name: str
 
 
-class LinkedIngredientOut(Output):
-    """An ingredient of something."""
+class ReplaceIngredient(IngredientIn, Replacement):
+    """An ingredient as a PUT sends it."""
 
-    id: UUID = Field(validation_alias=AliasPath("ingredient", "id"))
-    name: str = Field(validation_alias=AliasPath("ingredient", "name"))
-
-
-class OptionOut(Output):
-    """One choice of a group."""
-
-    id: UUID
-    name: str
-    price_delta: Money
-    max_quantity: int
-    is_default: bool
-    is_active: bool
-    allergens: list[Allergen]
-    ingredients: list[LinkedIngredientOut]
+    shows = IngredientOut
 
 
 class ModifierGroupOut(Output):
@@ -304,15 +347,10 @@ class ModifierGroupOut(Output):
     updated_at: Instant
 
 
-class ProductGroupOut(Output):
-    """A group as this product offers it: the limits are those that count here."""
+class ReplaceModifierGroup(ModifierGroupIn, Replacement):
+    """A group as a PUT sends it."""
 
-    id: UUID = Field(validation_alias=AliasPath("group", "id"))
-    name: str = Field(validation_alias=AliasPath("group", "name"))
-    min_choices: int = Field(validation_alias="effective_min_choices")
-    max_choices: int = Field(validation_alias="effective_max_choices")
-    free_quantity: int = Field(validation_alias=AliasPath("group", "free_quantity"))
-    options: list[OptionOut] = Field(validation_alias=AliasPath("group", "options"))
+    shows = ModifierGroupOut
 
 
 class ProductCategoryOut(Output):
@@ -377,6 +415,13 @@ class ProductOut(Output):
     preparation_seconds: int
     created_at: Instant
     updated_at: Instant
+
+
+class ReplaceProduct(ProductIn, Replacement):
+    """A product as a PUT sends it. Pictures have routes of their own."""
+
+    shows = ProductOut
+    views: ClassVar = {"category_ids": "categories", "ingredient_ids": "ingredients"}
 
 
 class MenuHeadingOut(Output):

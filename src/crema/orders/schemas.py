@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, ConfigDict, Field
 
 from crema.cart.schemas import AddToCart, CartOut, ItemProblemOut
 from crema.orders.domain import Status
-from crema.schemas import Amount, Input, Instant, Line, Money, Output, Text, partial
+from crema.schemas import Amount, Input, Instant, Line, Money, Output, Replacement, Text, partial
 
 Comment = Annotated[Text, Field(max_length=500, examples=["Заберу через пять минут"])]
 Items = Annotated[list[AddToCart], Field(min_length=1, max_length=50)]
@@ -39,24 +39,6 @@ class PlaceOrder(Input):
     payment_method: Annotated[str, Field(pattern="^on_pickup$", examples=["on_pickup"])] = "on_pickup"
     items: Items | None = None
     expected_total: Money | None = Field(None, description="Refuse with `price_changed` if the total differs.")
-
-
-class ReplaceOrder(Input):
-    """PUT. The owner sends what they may write while it is placed; staff send `status`, and `pickup_at` to move it."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {"pickup_at": None, "comment": "", "items": [{"product_id": _EXAMPLE_ID}]},
-                {"status": "accepted"},
-            ]
-        }
-    )
-
-    pickup_at: Instant | None = None
-    comment: Comment | None = None
-    items: Items | None = None
-    status: Status | None = None
 
 
 @partial
@@ -179,6 +161,29 @@ class OrderOut(Output):
     created_at: Instant
     updated_at: Instant
     history: list[EventOut]
+
+
+class ReplaceOrder(Replacement):
+    """PUT. The owner sends what they may write while it is placed; staff send `status`, and `pickup_at` to move it.
+
+    Or both send the order as GET gives it, changed where they may; `lines` stay unless `items` are sent.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"pickup_at": None, "comment": "", "items": [{"product_id": _EXAMPLE_ID}]},
+                {"status": "accepted"},
+            ]
+        }
+    )
+
+    shows = OrderOut
+
+    pickup_at: Instant | None = None
+    comment: Comment | None = None
+    items: Items | None = None
+    status: Status | None = None
 
 
 class SkippedOut(Output):

@@ -10,7 +10,7 @@ from crema.accounts.deps import ShopEditor
 from crema.shops import queries, service
 from crema.shops.deps import Granted, Near, OpenNow, TheChain
 from crema.shops.models import Shop
-from crema.shops.schemas import HoursIn, InfoOut, ListedShopOut, ShopIn, ShopOut, ShopPatch
+from crema.shops.schemas import HoursIn, InfoOut, ListedShopOut, ReplaceShop, ShopIn, ShopOut, ShopPatch
 from crema.web.clock import Now
 from crema.web.direct import reads as new_reads
 from crema.web.listing import PageOut, document, documents, listing_parameters, understood
@@ -80,7 +80,7 @@ async def open_shop(body: ShopIn, response: Response, tx: Transaction, actor: Sh
 
 
 @router.put("/shop/{shop_id}", summary="Replace a shop", responses=refusals(401, 403, 404, 409, 422))
-async def replace_shop(shop_id: UUID, body: ShopIn, tx: Transaction, actor: ShopEditor, now: Now) -> ShopOut:
+async def replace_shop(shop_id: UUID, body: ReplaceShop, tx: Transaction, actor: ShopEditor, now: Now) -> ShopOut:
     """For administrators, and the shop's own managers. Its hours stay."""
     return _shown(await service.replace_shop(tx, actor=actor, shop_id=shop_id, wanted=body, now=now), now)
 

@@ -10,7 +10,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic.config import JsonDict
 
-from crema.schemas import Email, Input, Instant, Line, Name, Output, Phone, Slug, partial
+from crema.schemas import Email, Input, Instant, Line, Name, Output, Phone, Replacement, Slug, partial
 from crema.shops import domain
 from crema.shops.domain import MAX_INTERVALS_A_DAY, Chain, OpeningHours
 
@@ -190,6 +190,12 @@ class ShopOut(Output):
                 "closes_at": state.closes_at,
             }
         )
+
+
+class ReplaceShop(ShopIn, Replacement):
+    """A shop as a PUT sends it. Its hours have a route of their own."""
+
+    shows = ShopOut
 
 
 class ListedShopOut(ShopOut):

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crema.accounts import queries
 from crema.accounts.domain import ADMIN, CUSTOMER, Actor
 from crema.accounts.models import OneTimeCode, Role, StaffShop, User
-from crema.accounts.schemas import ChangeUser, ReplaceUser
+from crema.accounts.schemas import ChangeUser, ReplaceUser, UserOut
 from crema.accounts.service.codes import Codes
 from crema.accounts.service.logins import end_sessions
 from crema.accounts.service.registration import EmailTakenError, propose_address
@@ -53,8 +53,13 @@ async def get_visible(session: AsyncSession, *, actor: Actor, user_id: UUID) -> 
 async def replace(
     session: AsyncSession, *, actor: Actor, user_id: UUID, wanted: ReplaceUser, codes: Codes, now: datetime
 ) -> User:
-    """PUT: name and phone are always replaced; the rest only where it is sent."""
+    """PUT: name and phone are always replaced; the rest only where it is sent, and is another."""
+    present = UserOut.model_validate(await get_visible(session, actor=actor, user_id=user_id))
+    wanted.check_read_only(present)
     sent = {"name": wanted.name, "phone": wanted.phone} | wanted.changes()
+    for name in ADMINISTRATIVE:
+        if name in sent and _is_same(sent[name], getattr(present, name)):
+            del sent[name]
     return await _update(session, actor=actor, user_id=user_id, sent=sent, codes=codes, now=now)
 
 
@@ -95,6 +100,10 @@ async def _update(
     if "email" in sent:
         await _change_address(session, user=user, email=sent["email"], codes=codes, now=now)
     return await queries.get_user(session, user.id)
+
+
+def _is_same(sent: Any, present: Any) -> bool:
+    return set(sent) == set(present) if isinstance(sent, list) else bool(sent == present)
 
 
 def _check_fields(actor: Actor, sent: dict[str, Any]) -> None:

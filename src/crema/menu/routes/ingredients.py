@@ -7,7 +7,7 @@ from fastapi import Request, Response
 from crema.accounts.deps import MenuEditor, Visitor
 from crema.menu import queries
 from crema.menu.deps import IngredientsQuery
-from crema.menu.schemas import IngredientIn, IngredientOut, IngredientPatch
+from crema.menu.schemas import IngredientIn, IngredientOut, IngredientPatch, ReplaceIngredient
 from crema.menu.service import ingredients
 from crema.web.listing import PageOut, answer, listing_parameters
 from crema.web.problem import refusals
@@ -54,8 +54,10 @@ async def see_ingredient(ingredient_id: UUID, tx: Transaction, _: Visitor) -> In
     summary="Replace an ingredient",
     responses=refusals(401, 403, 404, 409, 422),
 )
-async def replace_ingredient(ingredient_id: UUID, body: IngredientIn, tx: Transaction, _: MenuEditor) -> IngredientOut:
-    ingredient = await ingredients.edit_ingredient(tx, ingredient_id=ingredient_id, fields=dict(body))
+async def replace_ingredient(
+    ingredient_id: UUID, body: ReplaceIngredient, tx: Transaction, _: MenuEditor
+) -> IngredientOut:
+    ingredient = await ingredients.edit_ingredient(tx, ingredient_id=ingredient_id, wanted=body)
     return IngredientOut.model_validate(ingredient)
 
 
@@ -67,7 +69,7 @@ async def replace_ingredient(ingredient_id: UUID, body: IngredientIn, tx: Transa
 async def change_ingredient(
     ingredient_id: UUID, body: IngredientPatch, tx: Transaction, _: MenuEditor
 ) -> IngredientOut:
-    ingredient = await ingredients.edit_ingredient(tx, ingredient_id=ingredient_id, fields=body.changes())
+    ingredient = await ingredients.edit_ingredient(tx, ingredient_id=ingredient_id, wanted=body)
     return IngredientOut.model_validate(ingredient)
 
 

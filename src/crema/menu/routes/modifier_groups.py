@@ -7,7 +7,7 @@ from fastapi import Request, Response
 from crema.accounts.deps import MenuEditor
 from crema.menu import queries
 from crema.menu.deps import ModifierGroupsQuery
-from crema.menu.schemas import ModifierGroupIn, ModifierGroupOut, ModifierGroupPatch
+from crema.menu.schemas import ModifierGroupIn, ModifierGroupOut, ModifierGroupPatch, ReplaceModifierGroup
 from crema.menu.service import modifier_groups
 from crema.web.clock import Now
 from crema.web.listing import PageOut, answer, listing_parameters
@@ -47,10 +47,10 @@ async def see_modifier_group(group_id: UUID, tx: Transaction, _: MenuEditor) -> 
 
 @router.put("/modifier-group/{group_id}", summary="Replace a modifier group", responses=refusals(401, 403, 404, 422))
 async def replace_modifier_group(
-    group_id: UUID, body: ModifierGroupIn, tx: Transaction, _: MenuEditor, now: Now
+    group_id: UUID, body: ReplaceModifierGroup, tx: Transaction, _: MenuEditor, now: Now
 ) -> ModifierGroupOut:
     """Options whose id is sent are changed, those without one are new, the others go."""
-    group = await modifier_groups.edit_modifier_group(tx, group_id=group_id, fields=dict(body), now=now)
+    group = await modifier_groups.edit_modifier_group(tx, group_id=group_id, wanted=body, now=now)
     return ModifierGroupOut.model_validate(group)
 
 
@@ -58,7 +58,7 @@ async def replace_modifier_group(
 async def change_modifier_group(
     group_id: UUID, body: ModifierGroupPatch, tx: Transaction, _: MenuEditor, now: Now
 ) -> ModifierGroupOut:
-    group = await modifier_groups.edit_modifier_group(tx, group_id=group_id, fields=body.changes(), now=now)
+    group = await modifier_groups.edit_modifier_group(tx, group_id=group_id, wanted=body, now=now)
     return ModifierGroupOut.model_validate(group)
 
 

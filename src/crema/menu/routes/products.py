@@ -7,7 +7,7 @@ from fastapi import Request, Response
 from crema.accounts.deps import MenuEditor
 from crema.menu import queries
 from crema.menu.deps import ProductsQuery, SeesHidden
-from crema.menu.schemas import ProductIn, ProductOut, ProductPatch
+from crema.menu.schemas import ProductIn, ProductOut, ProductPatch, ReplaceProduct
 from crema.menu.service import products
 from crema.web.clock import Now
 from crema.web.direct import reads as new_reads
@@ -50,15 +50,17 @@ async def see_product(product_id: UUID, reader: Reads, *, sees_hidden: SeesHidde
 
 
 @router.put("/product/{product_id}", summary="Replace a product", responses=refusals(401, 403, 404, 409, 422))
-async def replace_product(product_id: UUID, body: ProductIn, tx: Transaction, _: MenuEditor, now: Now) -> ProductOut:
+async def replace_product(
+    product_id: UUID, body: ReplaceProduct, tx: Transaction, _: MenuEditor, now: Now
+) -> ProductOut:
     """Sizes whose id is sent are changed, those without one are new, the others go. Pictures stay."""
-    product = await products.edit_product(tx, product_id=product_id, fields=dict(body), now=now)
+    product = await products.edit_product(tx, product_id=product_id, wanted=body, now=now)
     return ProductOut.model_validate(product)
 
 
 @router.patch("/product/{product_id}", summary="Change a product", responses=refusals(401, 403, 404, 409, 422))
 async def change_product(product_id: UUID, body: ProductPatch, tx: Transaction, _: MenuEditor, now: Now) -> ProductOut:
-    product = await products.edit_product(tx, product_id=product_id, fields=body.changes(), now=now)
+    product = await products.edit_product(tx, product_id=product_id, wanted=body, now=now)
     return ProductOut.model_validate(product)
 
 

@@ -1,8 +1,6 @@
 """Every change to the headings of the menu."""
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import delete, func, select, update
@@ -11,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crema.core.errors import ConflictError
 from crema.menu import queries
 from crema.menu.models import Category
-from crema.menu.schemas import CategoryIn
+from crema.menu.schemas import CategoryIn, CategoryOut, CategoryPatch, ReplaceCategory
 from crema.menu.service import documents
 from crema.menu.service.integrity import SlugTakenError, check_known, free_slug, when_violated
 
@@ -52,12 +50,14 @@ async def create_category(session: AsyncSession, *, wanted: CategoryIn, now: dat
 
 
 async def edit_category(
-    session: AsyncSession, *, category_id: UUID, fields: Mapping[str, Any], now: datetime
+    session: AsyncSession, *, category_id: UUID, wanted: CategoryPatch | ReplaceCategory, now: datetime
 ) -> Category:
-    """Set fields of a heading, named as in `CategoryIn`. A slug of None is kept."""
+    """Set fields of a heading: those that were sent, or all of a replacement. A slug of None is kept."""
+    fields = dict(wanted) if isinstance(wanted, ReplaceCategory) else wanted.changes()
     if "parent_id" in fields:
         await _lock_tree(session)
     category = await queries.get_category_for_update(session, category_id)
+    wanted.check_read_only(CategoryOut.model_validate(category))
     parent_id = fields.get("parent_id")
 
     if parent_id is not None and parent_id != category.parent_id:

@@ -1,7 +1,5 @@
 """Every change to the ingredients."""
 
-from collections.abc import Mapping
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import delete, select
@@ -10,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crema.core.errors import ConflictError
 from crema.menu import queries
 from crema.menu.models import Ingredient, Product, ProductIngredient
-from crema.menu.schemas import IngredientIn
+from crema.menu.schemas import IngredientIn, IngredientOut, IngredientPatch, ReplaceIngredient
 from crema.menu.service import documents
 from crema.menu.service.integrity import when_violated
 
@@ -38,11 +36,14 @@ async def create_ingredient(session: AsyncSession, *, wanted: IngredientIn) -> I
     return ingredient
 
 
-async def edit_ingredient(session: AsyncSession, *, ingredient_id: UUID, fields: Mapping[str, Any]) -> Ingredient:
-    """Set fields of an ingredient, named as in `IngredientIn`."""
+async def edit_ingredient(
+    session: AsyncSession, *, ingredient_id: UUID, wanted: IngredientPatch | ReplaceIngredient
+) -> Ingredient:
+    """Set fields of an ingredient: those that were sent, or all of a replacement."""
     ingredient = await queries.get_ingredient(session, ingredient_id, lock=True)
+    wanted.check_read_only(IngredientOut.model_validate(ingredient))
 
-    ingredient.name = fields.get("name", ingredient.name)
+    ingredient.name = wanted.changes().get("name", ingredient.name)
     with when_violated("uq_ingredients_name_folded", IngredientTakenError()):
         await session.flush()
     await documents.refresh(session, documents.of_ingredient(ingredient_id))

@@ -22,7 +22,7 @@ from crema.menu.models import (
     ProductModifierGroup,
     Size,
 )
-from crema.menu.schemas import GroupLinkIn, ProductIn, SizeIn
+from crema.menu.schemas import GroupLinkIn, ProductIn, ProductOut, ProductPatch, ReplaceProduct, SizeIn
 from crema.menu.service import documents
 from crema.menu.service.integrity import (
     SlugTakenError,
@@ -49,6 +49,7 @@ _COLUMNS: Final = (
 
 async def create_product(session: AsyncSession, *, wanted: ProductIn, now: datetime) -> Product:
     """Add a product with its parts."""
+    wanted.check_read_only(None)
     fields = dict(wanted)
     await _check_references(session, fields, known_sizes=())
 
@@ -62,9 +63,19 @@ async def create_product(session: AsyncSession, *, wanted: ProductIn, now: datet
     return await queries.get_product(session, product.id)
 
 
-async def edit_product(session: AsyncSession, *, product_id: UUID, fields: Mapping[str, Any], now: datetime) -> Product:
-    """Set fields of a product, named as in `ProductIn`. Lists are replaced; a slug of None is kept."""
+async def edit_product(
+    session: AsyncSession, *, product_id: UUID, wanted: ProductPatch | ReplaceProduct, now: datetime
+) -> Product:
+    """Set fields of a product: those that were sent, or all of a replacement.
+
+    Lists are replaced; a slug of None is kept.
+    """
     product = await queries.get_product_for_update(session, product_id)
+    if isinstance(wanted, ReplaceProduct) or "modifier_groups" in wanted.model_fields_set:
+        product = await queries.get_product(session, product_id)
+        wanted.check_read_only(ProductOut.model_validate(product))
+        _keep_limits(product, wanted.modifier_groups)
+    fields = dict(wanted) if isinstance(wanted, ReplaceProduct) else wanted.changes()
     known_sizes = await session.scalars(select(Size.id).where(Size.product_id == product_id))
     await _check_references(session, fields, known_sizes=known_sizes.all())
 
@@ -92,6 +103,18 @@ def _columns(fields: Mapping[str, Any]) -> dict[str, Any]:
     if values.get("nutrition") is not None:
         values["nutrition"] = values["nutrition"].model_dump()
     return values
+
+
+def _keep_limits(product: Product, links: Sequence[GroupLinkIn]) -> None:
+    """Keep the group's own limits the group's where they came back as the product shows them."""
+    offered = {link.group_id: link for link in product.modifier_groups}
+    for link in links:
+        present = offered.get(link.group_id)
+        if link.is_document and present is not None:
+            if link.min_choices == present.effective_min_choices:
+                link.min_choices = present.min_choices
+            if link.max_choices == present.effective_max_choices:
+                link.max_choices = present.max_choices
 
 
 def _links(fields: Mapping[str, Any]) -> dict[Loc, GroupLinkIn] | None:
