@@ -98,6 +98,7 @@ class World:
             "POST /category": {"name": "Чай"},
             "PUT /category/{category_id}": {"name": "Чай"},
             "PATCH /category/{category_id}": {"position": 3},
+            "PUT /category/{category_id}/products": {"product_ids": [product]},
             "POST /product": {"name": "Раф", "price": "300.00"},
             "PUT /product/{product_id}": {"name": "Раф", "price": "300.00"},
             "PATCH /product/{product_id}": {"price": "310.00"},

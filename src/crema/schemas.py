@@ -164,7 +164,7 @@ class Input(BaseModel):
             for place, part in enumerate(parts if isinstance(parts, list) else ()):
                 if isinstance(part, Replacement):
                     id_ = str(getattr(part, part.key))
-                    now = next((each for each in present.get(name, ()) if each["id"] == id_), {})
+                    now: Mapping[str, Any] = next((each for each in present.get(name, ()) if each["id"] == id_), {})
                     yield from part.differences(now, (*loc, name, place))
 
 

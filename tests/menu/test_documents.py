@@ -70,6 +70,7 @@ class Editor:
             self.delete_product,
             self.change_category,
             self.change_category,
+            self.order_category,
             self.delete_category,
             self.change_group,
             self.change_group,
@@ -105,8 +106,17 @@ class Editor:
     async def change_category(self) -> httpx2.Response | None:
         if (found := await self.one("/categories")) is None:
             return None
-        body = self.chance.choice([{"name": self.name()}, {"is_active": not found["is_active"]}])
+        above = self.chance.choice([None, *(each["id"] for each in await self.all("/categories"))])
+        body = self.chance.choice(
+            [{"name": self.name()}, {"is_active": not found["is_active"]}, {"parent_id": above}, {"parent_id": above}]
+        )
         return await self.client.patch(f"/category/{found['id']}", json=body)
+
+    async def order_category(self) -> httpx2.Response | None:
+        if (found := await self.one("/categories")) is None:
+            return None
+        body = {"product_ids": await self.some("/products")}
+        return await self.client.put(f"/category/{found['id']}/products", json=body)
 
     async def delete_category(self) -> httpx2.Response | None:
         if (found := await self.one("/categories")) is None or self.chance.random() > 0.3:

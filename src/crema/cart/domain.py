@@ -144,7 +144,7 @@ def assess(
 
     With problems the price is only of what is still offered: don't charge it.
     """
-    if not product.is_active:
+    if not product.is_on_menu:
         problem = Problem(ProblemCode.OFF_MENU, f"{product.name} is off the menu.", subject=product.name)
         return Configured(product, None, ()), (problem,)
     quantities = {choice.option_id: choice.quantity for choice in choices}

@@ -88,7 +88,7 @@ class PricedProduct:
     id: UUID
     name: str
     price: Decimal
-    is_active: bool
+    is_on_menu: bool
     preparation_seconds: int
     sizes: tuple[PricedSize, ...]
     modifier_groups: tuple[PricedGroup, ...]

@@ -24,13 +24,16 @@ from crema.menu.domain import media_name
 
 
 class ProductCategory(Base):
-    """Link: a product stands in a category, at a position."""
+    """Link: a product stands in a category.
+
+    `position` is its place where the category's order was set; those without one follow, by the products' own.
+    """
 
     __tablename__ = "product_categories"
 
     product_id: Mapped[UUID] = mapped_column(ForeignKey("products.id", ondelete="CASCADE"), primary_key=True)
     category_id: Mapped[UUID] = mapped_column(ForeignKey("categories.id", ondelete="CASCADE"), primary_key=True)
-    position: Mapped[int] = mapped_column(server_default="0")
+    position: Mapped[int | None]
 
     category: Mapped["Category"] = relationship(lazy="raise")
 
@@ -39,7 +42,10 @@ Index("ix_product_categories_category_id_position", ProductCategory.category_id,
 
 
 class Category(Base):
-    """A heading of the menu; categories form a tree."""
+    """A heading of the menu; categories form a tree.
+
+    `is_on_menu`: it and all above it are active. Kept by `menu.service.categories`.
+    """
 
     __tablename__ = "categories"
     __table_args__ = (CheckConstraint("parent_id <> id", "not_its_own_parent"),)
@@ -51,6 +57,7 @@ class Category(Base):
     parent_id: Mapped[UUID | None] = mapped_column(ForeignKey("categories.id", ondelete="RESTRICT"), index=True)
     position: Mapped[int] = mapped_column(server_default="0")
     is_active: Mapped[bool] = mapped_column(server_default="true")
+    is_on_menu: Mapped[bool] = mapped_column(server_default="true")
     created_at: Mapped[Created]
     updated_at: Mapped[Updated]
 
@@ -268,6 +275,11 @@ class Product(Base):
         passive_deletes=True,
     )
 
+    @property
+    def is_on_menu(self) -> bool:
+        """Whether the public sees it: it is active, and under no heading or under one that is on the menu."""
+        return self.is_active and (not self.categories or any(link.category.is_on_menu for link in self.categories))
+
 
 class ProductDocument(Base):
     """A product as `GET /product/{id}` shows it, JSON ready to be sent.
@@ -288,6 +300,13 @@ class ProductDocument(Base):
     def everything(cls) -> ColumnElement[bytes]:
         """Select what editors see."""
         return func.coalesce(cls.full, cls.public)
+
+
+Index(
+    "ix_product_documents_public",
+    ProductDocument.product_id,
+    postgresql_where=ProductDocument.public.is_not(None),
+)
 
 
 class MenuVersion(Base):
@@ -313,6 +332,7 @@ def _trigrams(name: str, column: InstrumentedAttribute[str], *, where: ColumnEle
 Index("ix_categories_position_name_folded", Category.position, fold(Category.name), Category.id)
 Index("ix_categories_name_folded", fold(Category.name), Category.id)
 Index("ix_categories_is_active", Category.is_active, Category.id)
+Index("ix_categories_is_on_menu", Category.is_on_menu, Category.id)
 Index("ix_categories_created_at", Category.created_at, Category.id)
 Index("ix_categories_updated_at", Category.updated_at, Category.id)
 _trigrams("ix_categories_name_trgm", Category.name)

@@ -55,7 +55,9 @@ class CategoryIn(Input):
     description: Description = ""
     parent_id: UUID | None = Field(None, description="The heading this one stands under.")
     position: Position = 0
-    is_active: Flag = Field(default=True, description="The public doesn't see inactive ones.")
+    is_active: Flag = Field(
+        default=True, description="An inactive one hides all headings under it, and what stands under no other."
+    )
 
 
 @partial
@@ -251,7 +253,9 @@ class ProductIn(Input):
     price: Money
     category_ids: Ids = Field([])
     is_active: Flag = Field(default=True, description="The public doesn't see inactive ones.")
-    position: Position = 0
+    position: Position = Field(
+        0, description="Its place in lists; under a heading, where that sets no order of its own."
+    )
     sizes: Annotated[
         list[SizeIn], Field(max_length=20), AfterValidator(_unique_names), AfterValidator(_at_most_one_default)
     ] = Field([])
@@ -305,6 +309,7 @@ class CategoryOut(Output):
     parent_id: UUID | None
     position: int
     is_active: bool
+    is_on_menu: bool = Field(description="Whether the public sees it: it and all above it are active.")
     created_at: Instant
     updated_at: Instant
 
@@ -319,6 +324,20 @@ class ReplaceCategory(CategoryIn, Replacement):
 def category_document(fields: tuple[tuple[str, Any], ...]) -> bytes:
     """Write a heading as JSON. The same columns are the same text, so it is kept."""
     return CategoryOut.model_validate(dict(fields)).model_dump_json().encode()
+
+
+class CategoryProductsIn(Input):
+    """The products of a heading, in their order."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"product_ids": [_EXAMPLE_ID]}]})
+
+    product_ids: Annotated[list[UUID], Field(max_length=500), AfterValidator(unique)]
+
+
+class CategoryProductsOut(Output):
+    """The products of a heading, in their order."""
+
+    product_ids: list[UUID]
 
 
 class IngredientOut(Output):
@@ -404,6 +423,10 @@ class ProductOut(Output):
     description: str
     price: Money
     is_active: bool
+    is_on_menu: bool = Field(
+        description="Whether the public sees it and it can be ordered: it is active, and under no heading or under one "
+        "that is on the menu."
+    )
     position: int
     categories: list[ProductCategoryOut]
     sizes: list[SizeOut]

@@ -53,11 +53,14 @@ async def get_visible(session: AsyncSession, *, actor: Actor, user_id: UUID) -> 
 async def replace(
     session: AsyncSession, *, actor: Actor, user_id: UUID, wanted: ReplaceUser, codes: Codes, now: datetime
 ) -> User:
-    """PUT: name and phone are always replaced; the rest only where it is sent, and is another."""
+    """PUT: name and phone are always replaced; the rest only where it is sent.
+
+    Of the whole document, as GET gives it, what only an administrator may write is left alone where it is as it was.
+    """
     present = UserOut.model_validate(await get_visible(session, actor=actor, user_id=user_id))
     wanted.check_read_only(present)
     sent = {"name": wanted.name, "phone": wanted.phone} | wanted.changes()
-    for name in ADMINISTRATIVE:
+    for name in ADMINISTRATIVE if wanted.is_document else ():
         if name in sent and _is_same(sent[name], getattr(present, name)):
             del sent[name]
     return await _update(session, actor=actor, user_id=user_id, sent=sent, codes=codes, now=now)

@@ -17,13 +17,16 @@ from crema.menu.queries.parts import (
     list_modifier_groups,
     list_overrides,
     load_modifier_groups_locked,
+    lock_below,
 )
 from crema.menu.queries.pricing import COLUMNS as PRICING_COLUMNS
 from crema.menu.queries.pricing import WANTED as WANTED_FOR_PRICING
 from crema.menu.queries.pricing import by_id, load_for_pricing, lock_products, priced
 from crema.menu.queries.products import (
     PRODUCTS,
+    PRODUCTS_OF_CATEGORY,
     PUBLIC_PRODUCTS,
+    PUBLIC_PRODUCTS_OF_CATEGORY,
     get_document,
     get_product,
     get_product_for_update,
@@ -31,6 +34,7 @@ from crema.menu.queries.products import (
     list_images,
     list_products,
     load_products,
+    lock_live_products,
 )
 
 __all__ = [
@@ -39,7 +43,9 @@ __all__ = [
     "MODIFIER_GROUPS",
     "PRICING_COLUMNS",
     "PRODUCTS",
+    "PRODUCTS_OF_CATEGORY",
     "PUBLIC_PRODUCTS",
+    "PUBLIC_PRODUCTS_OF_CATEGORY",
     "WANTED_FOR_PRICING",
     "Menu",
     "by_id",
@@ -65,6 +71,8 @@ __all__ = [
     "load_menu",
     "load_modifier_groups_locked",
     "load_products",
+    "lock_below",
+    "lock_live_products",
     "lock_products",
     "priced",
 ]

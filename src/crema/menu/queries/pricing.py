@@ -64,7 +64,7 @@ def priced(row: Sequence[Any]) -> PricedProduct:
         id=product_id,
         name=name,
         price=price,
-        is_active=False,
+        is_on_menu=False,
         is_archived=True,
         preparation_seconds=0,
         sizes=(),

@@ -6,7 +6,7 @@ from fastapi import Request, Response
 
 from crema.accounts.deps import MenuEditor
 from crema.menu import queries
-from crema.menu.deps import ProductsQuery, SeesHidden
+from crema.menu.deps import OneCategory, ProductsQuery, SeesHidden
 from crema.menu.schemas import ProductIn, ProductOut, ProductPatch, ReplaceProduct
 from crema.menu.service import products
 from crema.web.clock import Now
@@ -23,12 +23,15 @@ reads = new_reads("Menu")
 @reads.get(
     "/products",
     summary="List products",
-    openapi_extra=listing_parameters(queries.PRODUCTS),
+    openapi_extra=listing_parameters(queries.PRODUCTS_OF_CATEGORY),
     response_model=PageOut[ProductOut],
     responses=refusals(401, 422),
 )
-async def list_products(request: Request, reader: Reads, query: ProductsQuery, *, sees_hidden: SeesHidden) -> Response:
-    page, version = await queries.list_products(reader, query=query, sees_hidden=sees_hidden)
+async def list_products(
+    request: Request, reader: Reads, query: ProductsQuery, category_id: OneCategory, *, sees_hidden: SeesHidden
+) -> Response:
+    """With `category_id`, of that category and all under it, in its own order unless `sort` names another."""
+    page, version = await queries.list_products(reader, query=query, sees_hidden=sees_hidden, category_id=category_id)
     return documents(request, page, version=version)
 
 

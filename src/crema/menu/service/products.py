@@ -5,10 +5,9 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import String, cast, delete, func, literal, select, update
+from sqlalchemy import String, cast, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased
 
 from crema.core.errors import Loc
 from crema.db.base import new_id
@@ -169,18 +168,15 @@ async def _write_parts(session: AsyncSession, product_id: UUID, fields: Mapping[
 
 
 async def _file_under(session: AsyncSession, *, product_id: UUID, category_ids: Sequence[UUID]) -> None:
-    """Put a product under these headings only: where it stood already it keeps its place, else it goes last."""
+    """Put a product under these headings only: where it stood already it keeps its place."""
     await session.execute(
         delete(ProductCategory).where(
             ProductCategory.product_id == product_id, ProductCategory.category_id.not_in(category_ids)
         )
     )
-    others = aliased(ProductCategory)
-    last = select(func.coalesce(func.max(others.position) + 1, 0)).where(others.category_id == Category.id)
-    rows = select(literal(product_id), Category.id, last.scalar_subquery()).where(Category.id.in_(category_ids))
-    await session.execute(
-        insert(ProductCategory).from_select(["product_id", "category_id", "position"], rows).on_conflict_do_nothing()
-    )
+    if category_ids:
+        rows = [{"product_id": product_id, "category_id": category_id} for category_id in category_ids]
+        await session.execute(insert(ProductCategory).values(rows).on_conflict_do_nothing())
 
 
 async def _write_sizes(session: AsyncSession, *, product_id: UUID, sizes: Sequence[SizeIn]) -> None:
