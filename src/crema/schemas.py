@@ -25,7 +25,10 @@ from pydantic import (
     PlainSerializer,
     PrivateAttr,
     StringConstraints,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
     WithJsonSchema,
+    WrapValidator,
     model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
@@ -78,11 +81,16 @@ def _parse_money(value: object) -> object:
     return Decimal(text)
 
 
-def _only_text(value: object) -> object:
-    """Refuse numbers, which Pydantic would take for seconds since 1970."""
+def _read_instant(value: object, handler: ValidatorFunctionWrapHandler) -> datetime:
+    """Refuse numbers, which Pydantic would take for seconds since 1970, and say how an instant is written."""
+    message = "must be a time with its offset (RFC 3339), such as 2026-11-23T09:30:00Z"
     if not isinstance(value, str | datetime):
-        raise ValueError("an instant is an RFC 3339 string such as 2026-11-23T09:30:00Z")  # noqa: TRY004
-    return value
+        raise ValueError(message)  # noqa: TRY004 - pydantic wants ValueError
+    try:
+        instant: datetime = handler(value)
+    except ValidationError:
+        raise ValueError(message) from None
+    return instant
 
 
 def _utc(instant: datetime) -> datetime:
@@ -129,8 +137,8 @@ Amount = Annotated[
 """Money in a reply: sums may be larger than any single amount we take."""
 Instant = Annotated[
     AwareDatetime,
-    BeforeValidator(_only_text),
     AfterValidator(_utc),
+    WrapValidator(_read_instant),
     PlainSerializer(
         lambda instant: instant.astimezone(UTC).isoformat().replace("+00:00", "Z"), return_type=str, when_used="json"
     ),

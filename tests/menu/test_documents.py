@@ -77,6 +77,7 @@ class Editor:
             self.delete_group,
             self.rename_ingredient,
             self.rename_ingredient,
+            self.delete_ingredient,
             self.add_picture,
             self.change_picture,
             self.delete_picture,
@@ -134,7 +135,12 @@ class Editor:
     async def delete_group(self) -> httpx2.Response | None:
         if (found := await self.one("/modifier-groups")) is None or self.chance.random() > 0.3:
             return None
-        return await self.client.delete(f"/modifier-group/{found['id']}")
+        return await self.client.delete(f"/modifier-group/{found['id']}", params={"force": True})
+
+    async def delete_ingredient(self) -> httpx2.Response | None:
+        if (found := await self.one("/ingredients")) is None or self.chance.random() > 0.3:
+            return None
+        return await self.client.delete(f"/ingredient/{found['id']}", params={"force": True})
 
     async def rename_ingredient(self) -> httpx2.Response | None:
         if (found := await self.one("/ingredients")) is None:

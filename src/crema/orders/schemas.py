@@ -36,7 +36,7 @@ class PlaceOrder(Input):
     shop_id: UUID | None = Field(None, description="May be left out when the cart names a shop, or there is one.")
     pickup_at: Instant | None = Field(None, description="null: as soon as possible.")
     comment: Comment = ""
-    payment_method: Annotated[str, Field(pattern="^on_pickup$", examples=["on_pickup"])] = "on_pickup"
+    payment_method: Literal["on_pickup"] = Field("on_pickup", description="How it is paid: at the counter.")
     items: Items | None = None
     expected_total: Money | None = Field(None, description="Refuse with `price_changed` if the total differs.")
 

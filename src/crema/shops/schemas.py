@@ -163,7 +163,10 @@ class ShopOut(Output):
     latitude: float | None = Field(examples=[55.751244])
     longitude: float | None = Field(examples=[37.598306])
     phone: str | None = Field(examples=["+74951234567"])
-    email: str | None = Field(examples=["arbat@crema.example.com"])
+    email: str | None = Field(
+        description="The mailbox of the till; null for those who don't edit shops.",
+        examples=["arbat@crema.example.com"],
+    )
     timezone: str = Field(examples=["Europe/Moscow"])
     hours: list[IntervalOut]
     special_days: list[SpecialDayOut]

@@ -181,6 +181,16 @@ async def list_overrides(session: AsyncSession, group_id: UUID) -> list[tuple[in
     return [(row[0], row[1]) for row in rows]
 
 
+async def is_group_in_use(session: AsyncSession, group_id: UUID) -> bool:
+    """Tell whether products offer it. Archived products don't count."""
+    offered = (
+        exists()
+        .where(ProductModifierGroup.group_id == group_id)
+        .where(Product.id == ProductModifierGroup.product_id, Product.archived_at.is_(None))
+    )
+    return bool(await session.scalar(select(offered)))
+
+
 async def list_ingredients(session: AsyncSession, *, query: ListQuery) -> Page[Ingredient]:
     """List ingredients."""
     return await paginate(session, select(Ingredient), query)

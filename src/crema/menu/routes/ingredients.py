@@ -1,8 +1,9 @@
 """Ingredients over HTTP."""
 
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import Request, Response
+from fastapi import Query, Request, Response
 
 from crema.accounts.deps import MenuEditor, Visitor
 from crema.menu import queries
@@ -16,6 +17,8 @@ from crema.web.routing import router as new_router
 from crema.web.transaction import Transaction
 
 router = new_router("Menu")
+
+Force = Annotated[bool, Query(description="Products and options lose it.")]
 
 
 @router.get(
@@ -79,6 +82,6 @@ async def change_ingredient(
     summary="Delete an ingredient",
     responses=refusals(401, 403, 404, 409, 422),
 )
-async def delete_ingredient(ingredient_id: UUID, tx: Transaction, _: MenuEditor) -> None:
-    """One that something on the menu contains stays."""
-    await ingredients.delete_ingredient(tx, ingredient_id=ingredient_id)
+async def delete_ingredient(ingredient_id: UUID, tx: Transaction, _: MenuEditor, *, force: Force = False) -> None:
+    """One that something on the menu contains goes only with `force`."""
+    await ingredients.delete_ingredient(tx, ingredient_id=ingredient_id, force=force)

@@ -1,8 +1,9 @@
 """Modifier groups over HTTP. Customers see them inside products."""
 
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import Request, Response
+from fastapi import Query, Request, Response
 
 from crema.accounts.deps import MenuEditor
 from crema.menu import queries
@@ -16,6 +17,8 @@ from crema.web.routing import router as new_router
 from crema.web.transaction import Transaction
 
 router = new_router("Menu")
+
+Force = Annotated[bool, Query(description="Products stop offering it.")]
 
 
 @router.get(
@@ -66,8 +69,8 @@ async def change_modifier_group(
     "/modifier-group/{group_id}",
     status_code=204,
     summary="Delete a modifier group",
-    responses=refusals(401, 403, 404, 422),
+    responses=refusals(401, 403, 404, 409, 422),
 )
-async def delete_modifier_group(group_id: UUID, tx: Transaction, _: MenuEditor) -> None:
-    """Products stop offering it."""
-    await modifier_groups.delete_modifier_group(tx, group_id=group_id)
+async def delete_modifier_group(group_id: UUID, tx: Transaction, _: MenuEditor, *, force: Force = False) -> None:
+    """One that products offer goes only with `force`."""
+    await modifier_groups.delete_modifier_group(tx, group_id=group_id, force=force)

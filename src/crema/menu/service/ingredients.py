@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.core.errors import ConflictError
 from crema.menu import queries
-from crema.menu.models import Ingredient, Product, ProductIngredient
+from crema.menu.models import Ingredient, OptionIngredient, Product, ProductIngredient
 from crema.menu.schemas import IngredientIn, IngredientOut, IngredientPatch, ReplaceIngredient
 from crema.menu.service import documents
 from crema.menu.service.integrity import when_violated
@@ -24,7 +24,7 @@ class IngredientInUseError(ConflictError):
     """A product or an option contains it."""
 
     code = "ingredient_in_use"
-    title = "Products or options contain this ingredient."
+    title = "Products or options contain this ingredient; delete it with force=true to take it off them."
 
 
 async def create_ingredient(session: AsyncSession, *, wanted: IngredientIn) -> Ingredient:
@@ -50,19 +50,27 @@ async def edit_ingredient(
     return ingredient
 
 
-async def delete_ingredient(session: AsyncSession, *, ingredient_id: UUID) -> None:
-    """Drop an ingredient nothing on the menu contains. Archived products forget it."""
-    await queries.get_ingredient(session, ingredient_id)
+async def delete_ingredient(session: AsyncSession, *, ingredient_id: UUID, force: bool) -> None:
+    """Drop an ingredient nothing on the menu contains; with `force` what contains it loses it.
 
-    archived = select(Product.id).where(Product.archived_at.is_not(None))
+    Archived products forget it.
+    """
+    await queries.get_ingredient(session, ingredient_id, lock=True)
+    showing = await documents.find(session, documents.of_ingredient(ingredient_id)) if force else []
+
+    forgetful = select(Product.id) if force else select(Product.id).where(Product.archived_at.is_not(None))
     await session.execute(
         delete(ProductIngredient).where(
-            ProductIngredient.ingredient_id == ingredient_id, ProductIngredient.product_id.in_(archived)
+            ProductIngredient.ingredient_id == ingredient_id, ProductIngredient.product_id.in_(forgetful)
         )
     )
+    if force:
+        await session.execute(delete(OptionIngredient).where(OptionIngredient.ingredient_id == ingredient_id))
     refusal = IngredientInUseError()
     with (
         when_violated("fk_product_ingredients_ingredient_id", refusal),
         when_violated("fk_option_ingredients_ingredient_id", refusal),
     ):
         await session.execute(delete(Ingredient).where(Ingredient.id == ingredient_id))
+    if showing:
+        await documents.refresh(session, showing)

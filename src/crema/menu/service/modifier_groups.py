@@ -8,7 +8,7 @@ from sqlalchemy import delete
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crema.core.errors import Loc
+from crema.core.errors import ConflictError, Loc
 from crema.db.base import new_id
 from crema.menu import domain, queries
 from crema.menu.domain import OptionRule
@@ -22,6 +22,13 @@ from crema.menu.schemas import (
 )
 from crema.menu.service import documents
 from crema.menu.service.integrity import check_known, refuse_unknown
+
+
+class ModifierGroupInUseError(ConflictError):
+    """Products offer it."""
+
+    code = "modifier_group_in_use"
+    title = "Products offer this modifier group; delete it with force=true to take it off them."
 
 
 async def create_modifier_group(session: AsyncSession, *, wanted: ModifierGroupIn, now: datetime) -> ModifierGroup:
@@ -85,9 +92,11 @@ async def edit_modifier_group(
     return await queries.get_modifier_group(session, group_id)
 
 
-async def delete_modifier_group(session: AsyncSession, *, group_id: UUID) -> None:
-    """Drop a group; products stop offering it."""
+async def delete_modifier_group(session: AsyncSession, *, group_id: UUID, force: bool) -> None:
+    """Drop a group. With `force` products stop offering it."""
     await queries.get_modifier_group_for_update(session, group_id)
+    if not force and await queries.is_group_in_use(session, group_id):
+        raise ModifierGroupInUseError
     showing = await documents.find(session, documents.of_group(group_id))
 
     await session.execute(delete(ModifierGroup).where(ModifierGroup.id == group_id))
