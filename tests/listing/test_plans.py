@@ -37,6 +37,8 @@ FILL = (
        SELECT id, 'slug-' || n, name, about, most, most, few, moment, moment,
               CASE WHEN n > 1000 THEN lpad(to_hex(n % 1000 + 1), 32, '0')::uuid END
        FROM numbers""",
+    """INSERT INTO product_documents (product_id, shape, public, can_be_without)
+       SELECT id, 'x', 'x', CASE WHEN n % 5000 = 7 THEN '{milk}'::text[] ELSE '{eggs}' END FROM numbers""",
     "INSERT INTO product_categories (product_id, category_id) SELECT id, id FROM numbers",
     "INSERT INTO modifier_groups (id, name, created_at, updated_at) SELECT id, name, moment, moment FROM numbers",
     "INSERT INTO ingredients (id, name) SELECT id, name FROM numbers",
@@ -60,8 +62,8 @@ FILL = (
        SELECT id, lpad('7', 32, '0')::uuid, n, n, id, 'user', most, about, moment FROM numbers""",
 )
 TABLES = (
-    "products, categories, product_categories, modifier_groups, ingredients, roles, users, shops, orders, "
-    "conversations, messages"
+    "products, product_documents, categories, product_categories, modifier_groups, ingredients, roles, users, shops, "
+    "orders, conversations, messages"
 )
 LISTS: dict[str, tuple[Listing, Select[Any]]] = {
     "products": (PRODUCTS, select(Product).where(Product.archived_at.is_(None))),
@@ -85,6 +87,7 @@ VALUES = {
     "position": "7",
     "is_active": "false",
     "is_on_menu": "false",
+    "can_be_without": "milk",
     "created_at": "2026-01-01T00:07:00Z",
     "updated_at": "2026-01-01T00:07:00Z",
     "description": "О 7",

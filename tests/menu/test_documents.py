@@ -169,7 +169,7 @@ class Editor:
 
 
 async def stored(session: AsyncSession) -> list[dict[str, Any]]:
-    columns = (ProductDocument.product_id, ProductDocument.shape, ProductDocument.full, ProductDocument.public)
+    columns = list(ProductDocument.__table__.columns)
     rows = await session.execute(select(*columns).order_by(ProductDocument.product_id))
     return [row._asdict() for row in rows]
 

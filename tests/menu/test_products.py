@@ -75,6 +75,7 @@ async def test_a_new_product_has_all_it_was_given(manager: httpx2.AsyncClient) -
         "description": "Эспрессо\nи молоко",
         "price": "250.00",
         "is_active": True,
+        "is_on_menu": True,
         "position": 5,
         "categories": [{"id": category["id"], "slug": "kofe", "name": "Кофе"}],
         "sizes": [
@@ -93,6 +94,7 @@ async def test_a_new_product_has_all_it_was_given(manager: httpx2.AsyncClient) -
         ],
         "images": [],
         "allergens": ["milk"],
+        "allergens_always": None,
         "nutrition": {
             "energy_kcal": 150,
             "proteins_g": 8.5,
@@ -247,6 +249,7 @@ async def test_replacing_sets_what_is_left_out_to_its_default(manager: httpx2.As
         "price": "300.00",
         "description": "",
         "is_active": True,
+        "is_on_menu": True,
         "position": 0,
         "categories": [],
         "sizes": [],
@@ -271,9 +274,10 @@ async def test_replacing_needs_what_creating_needs(manager: httpx2.AsyncClient) 
 CHANGES: list[tuple[Json, Json]] = [
     ({}, {}),
     ({"price": "270"}, {"price": "270.00"}),
-    ({"is_active": True}, {"is_active": True}),
+    ({"is_active": True}, {"is_active": True, "is_on_menu": True}),
     ({"nutrition": None}, {"nutrition": None}),
     ({"allergens": []}, {"allergens": []}),
+    ({"allergens_always": []}, {"allergens_always": []}),
     ({"category_ids": []}, {"categories": []}),
     ({"sizes": []}, {"sizes": []}),
     ({"modifier_group_ids": []}, {"modifier_groups": []}),

@@ -9,7 +9,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from crema.core.errors import ConflictError, InvalidError
-from crema.menu.domain import PricedGroup, PricedOption, PricedProduct, PricedSize
+from crema.menu.domain import Contents, PricedGroup, PricedOption, PricedProduct, PricedSize, contents_of
 
 MAX_QUANTITY: Final = 50
 MAX_LINES: Final = 50
@@ -104,6 +104,12 @@ class Configured:
             Choice(option.option_id, option.quantity, option.name, option.group)
             for option in sorted(self.options, key=lambda option: option.option_id)
         )
+
+    @property
+    def contents(self) -> Contents:
+        """What it contains, made like that."""
+        quantities = {option.option_id: option.quantity for option in self.options}
+        return contents_of(self.product, size=self.size, quantities=quantities)
 
     @property
     def unit_price(self) -> Decimal:
@@ -303,6 +309,7 @@ class PricedItem:
     quantity: int
     unit_price: Decimal
     problems: tuple[Problem, ...]
+    contents: Contents | None = None
 
     @property
     def is_available(self) -> bool:
@@ -344,6 +351,7 @@ def price_item(
         quantity=quantity,
         unit_price=Decimal(0) if problems else configured.unit_price,
         problems=problems,
+        contents=None if problems else configured.contents,
     )
 
 

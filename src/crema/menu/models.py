@@ -244,6 +244,7 @@ class Product(Base):
     is_active: Mapped[bool] = mapped_column(server_default="true")
     position: Mapped[int] = mapped_column(server_default="0")
     allergens: Mapped[list[str]] = mapped_column(ARRAY(TEXT), server_default="{}")
+    allergens_always: Mapped[list[str] | None] = mapped_column(ARRAY(TEXT))
     nutrition: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     preparation_seconds: Mapped[int] = mapped_column(SmallInteger, server_default="90")
     archived_at: Mapped[datetime | None]
@@ -285,6 +286,7 @@ class ProductDocument(Base):
     """A product as `GET /product/{id}` shows it, JSON ready to be sent.
 
     `public` is None while the public doesn't see it; `full`, what editors see, is None where that is the same.
+    `can_be_without` names the allergens that some choice of options avoids.
     Written by `menu.service.documents`, and by nothing else.
     """
 
@@ -295,6 +297,7 @@ class ProductDocument(Base):
     shape: Mapped[str] = mapped_column(String(16))
     full: Mapped[bytes | None] = mapped_column(LargeBinary)
     public: Mapped[bytes | None] = mapped_column(LargeBinary)
+    can_be_without: Mapped[list[str]] = mapped_column(ARRAY(TEXT), server_default="{}")
 
     @classmethod
     def everything(cls) -> ColumnElement[bytes]:
@@ -302,6 +305,7 @@ class ProductDocument(Base):
         return func.coalesce(cls.full, cls.public)
 
 
+Index("ix_product_documents_can_be_without", ProductDocument.can_be_without, postgresql_using="gin")
 Index(
     "ix_product_documents_public",
     ProductDocument.product_id,

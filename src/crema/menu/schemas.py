@@ -264,15 +264,21 @@ class ProductIn(Input):
         [],
         description="Instead of `modifier_group_ids`, for limits of this product's own; or as GET gives them.",
     )
-    allergens: Allergens = Field([])
+    allergens: Allergens = Field([], description="Of the default size with the default options.")
+    allergens_always: Allergens | None = Field(
+        None, description="Those of `allergens` that stay whatever options are chosen; null: all of them."
+    )
     nutrition: NutritionIn | None = None
     ingredient_ids: Ids = Field([])
     preparation_seconds: Annotated[int, Field(strict=True, ge=0, le=7200)] = 90
 
     @model_validator(mode="after")
-    def _groups_once(self) -> Self:
+    def _agrees(self) -> Self:
         if self.modifier_group_ids and self.modifier_groups:
             raise ValueError("send modifier_group_ids or modifier_groups, not both")
+        surplus = set(self.allergens_always or ()) - set(self.allergens or ())
+        if surplus and self.allergens is not None:
+            raise ValueError(f"allergens_always names what allergens doesn't: {', '.join(sorted(surplus))}")
         return self
 
 
@@ -432,7 +438,10 @@ class ProductOut(Output):
     sizes: list[SizeOut]
     modifier_groups: list[ProductGroupOut]
     images: list[ImageOut]
-    allergens: list[Allergen]
+    allergens: list[Allergen] = Field(description="Of the default size with the default options.")
+    allergens_always: list[Allergen] | None = Field(
+        description="Those that stay whatever options are chosen; null: all of them."
+    )
     nutrition: NutritionOut | None
     ingredients: list[LinkedIngredientOut]
     preparation_seconds: int

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
-from crema.cart.schemas import AddToCart, CartOut, ItemProblemOut
+from crema.cart.schemas import AddToCart, CartOut, ContentsOut, ItemProblemOut
 from crema.orders.domain import Status
 from crema.schemas import Amount, Input, Instant, Line, Money, Output, Replacement, Text, partial
 
@@ -99,6 +99,9 @@ class OrderLineOut(Output):
     options: list[LineOptionOut]
     note: str
     quantity: int
+    contents: ContentsOut | None = Field(
+        description="What it contains, as the menu said when it was sold; null for lines from before that was noted."
+    )
     unit_price: Amount
     total: Amount
 

@@ -22,7 +22,7 @@ from crema.menu.queries.parts import (
 )
 from crema.menu.queries.pricing import COLUMNS as PRICING_COLUMNS
 from crema.menu.queries.pricing import WANTED as WANTED_FOR_PRICING
-from crema.menu.queries.pricing import by_id, load_for_pricing, lock_products, priced
+from crema.menu.queries.pricing import by_id, load_for_pricing, lock_products, priced, read_document
 from crema.menu.queries.products import (
     PRODUCTS,
     PRODUCTS_OF_CATEGORY,
@@ -77,4 +77,5 @@ __all__ = [
     "lock_live_products",
     "lock_products",
     "priced",
+    "read_document",
 ]

@@ -22,11 +22,13 @@ from crema.db.listing import (
     Listing,
     ListQuery,
     ListStatement,
+    MembersField,
     MoneyField,
     TextField,
     UuidField,
 )
 from crema.db.statement import Statement
+from crema.menu.domain import ALLERGENS
 from crema.menu.models import (
     Category,
     MenuVersion,
@@ -82,6 +84,12 @@ def _listing(*, sees_hidden: bool, is_of_category: bool = False) -> Listing:
             "slug": TextField(Product.slug, example="latte"),
             "price": MoneyField(Product.price),
             "category_id": LinkField(of=UuidField(Category.id), exists=partial(_stands_under, sees_hidden=sees_hidden)),
+            "can_be_without": LinkField(
+                of=MembersField(ProductDocument.can_be_without, choices=ALLERGENS, example="milk"),
+                exists=lambda match: (
+                    select(ProductDocument.product_id).where(ProductDocument.product_id == Product.id, match).exists()
+                ),
+            ),
             "is_active": BooleanField(Product.is_active, permission="menu:write"),
             "position": position,
             "created_at": InstantField(Product.created_at),

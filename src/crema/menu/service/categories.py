@@ -84,7 +84,7 @@ async def edit_category(
     category.updated_at = now
     with when_violated("uq_categories_slug", SlugTakenError()):
         await session.flush()
-    changed = await _renew_on_menu(session) if shows_or_hides else []
+    changed = await _renew_on_menu(session, now=now) if shows_or_hides else []
     await session.refresh(category)
     await documents.refresh(session, documents.of_categories([category_id, *changed]))
     return category
@@ -134,7 +134,7 @@ async def delete_category(session: AsyncSession, *, category_id: UUID, force: bo
         update(Category).where(Category.parent_id == category_id).values(parent_id=category.parent_id, updated_at=now)
     )
     await session.execute(delete(Category).where(Category.id == category_id))
-    await _renew_on_menu(session)
+    await _renew_on_menu(session, now=now)
     await documents.refresh(session, showing)
 
 
@@ -143,7 +143,7 @@ async def _lock_tree(session: AsyncSession) -> None:
     await session.execute(select(func.pg_advisory_xact_lock(func.hashtext("crema.menu.category_tree"))))
 
 
-async def _renew_on_menu(session: AsyncSession) -> Sequence[UUID]:
+async def _renew_on_menu(session: AsyncSession, *, now: datetime) -> Sequence[UUID]:
     """Note of each heading whether it and all above it are active; give those that changed. The tree is locked."""
     tree = (
         select(Category.id, Category.is_active.label("shown")).where(Category.parent_id.is_(None)).cte(recursive=True)
@@ -154,7 +154,7 @@ async def _renew_on_menu(session: AsyncSession) -> Sequence[UUID]:
     changed = await session.scalars(
         update(Category)
         .where(Category.id == tree.c.id, Category.is_on_menu != tree.c.shown)
-        .values(is_on_menu=tree.c.shown)
+        .values(is_on_menu=tree.c.shown, updated_at=now)
         .returning(Category.id),
         execution_options={"synchronize_session": False},
     )

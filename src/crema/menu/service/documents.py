@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm.attributes import set_committed_value
 
 from crema.db.statement import Statement
-from crema.menu import queries
+from crema.menu import domain, queries
 from crema.menu.models import (
     MenuVersion,
     Option,
@@ -113,6 +113,7 @@ async def render(session: AsyncSession, product_ids: Collection[UUID]) -> list[d
                 "shape": SHAPE,
                 "full": document if document != public[id_] else None,
                 "public": public[id_],
+                "can_be_without": domain.avoidable_allergens(queries.read_document(document)),
             }
             for id_, document in everything.items()
         ]
@@ -133,7 +134,7 @@ async def _write(session: AsyncSession, product_ids: Collection[UUID]) -> None:
     )
     if rows:
         written = insert(ProductDocument).values(rows)
-        changed = {name: written.excluded[name] for name in ("shape", "full", "public")}
+        changed = {name: written.excluded[name] for name in ("shape", "full", "public", "can_be_without")}
         await session.execute(written.on_conflict_do_update(index_elements=["product_id"], set_=changed))
 
 

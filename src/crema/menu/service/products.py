@@ -41,6 +41,7 @@ _COLUMNS: Final = (
     "is_active",
     "position",
     "allergens",
+    "allergens_always",
     "nutrition",
     "preparation_seconds",
 )

@@ -1,7 +1,8 @@
-"""Menu: categories know whether they are on the menu; the order under a category is set, or the products' own."""
+"""Menu: what is hidden, the order under a category, and what a product contains as it was configured."""
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT
 
 revision = "menu_order"
 down_revision = "bar_order_changes"
@@ -32,6 +33,12 @@ def upgrade() -> None:
         ["product_id"],
         postgresql_where=sa.text("public IS NOT NULL"),
     )
+    op.add_column("products", sa.Column("allergens_always", ARRAY(TEXT), nullable=True))
+    op.add_column("product_documents", sa.Column("can_be_without", ARRAY(TEXT), server_default="{}", nullable=False))
+    op.create_index(
+        "ix_product_documents_can_be_without", "product_documents", ["can_be_without"], postgresql_using="gin"
+    )
+    op.add_column("order_lines", sa.Column("contents", JSONB(none_as_null=True), nullable=True))
 
 
 def downgrade() -> None:

@@ -1,5 +1,6 @@
 """Turning a promised mail into a message: one text template a language; the HTML is made of the same text."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.message import EmailMessage
@@ -33,6 +34,29 @@ def _local(instant: str, timezone: str, language: str) -> str:
     return f"{at.day} {at:%B at %H:%M}"
 
 
+_ALLERGENS_RU: Final = {
+    "celery": "сельдерей",
+    "crustaceans": "ракообразные",
+    "eggs": "яйца",
+    "fish": "рыба",
+    "gluten": "глютен",
+    "lupin": "люпин",
+    "milk": "молоко",
+    "molluscs": "моллюски",
+    "mustard": "горчица",
+    "nuts": "орехи",
+    "peanuts": "арахис",
+    "sesame": "кунжут",
+    "soy": "соя",
+    "sulphites": "сульфиты",
+}
+
+
+def _allergens(codes: Sequence[str], language: str) -> str:
+    names = _ALLERGENS_RU if language == "ru" else {}
+    return ", ".join(names.get(code, code) for code in codes)
+
+
 def _environment(*, autoescape: bool) -> Environment:
     environment = Environment(
         loader=PackageLoader("crema.notifications"),
@@ -41,7 +65,7 @@ def _environment(*, autoescape: bool) -> Environment:
         trim_blocks=True,
         keep_trailing_newline=False,
     )
-    environment.filters |= {"money": _money, "local": _local}
+    environment.filters |= {"money": _money, "local": _local, "allergens": _allergens}
     return environment
 
 

@@ -141,7 +141,13 @@ def _summary(order: Order) -> dict[str, Any]:
         "timezone": order.shop.timezone,
         "ready_at": order.ready_estimate_at.astimezone(UTC).isoformat(),
         "lines": [
-            {"name": line.name, "details": _details(line), "quantity": line.quantity, "total": f"{line.total:.2f}"}
+            {
+                "name": line.name,
+                "details": _details(line),
+                "quantity": line.quantity,
+                "total": f"{line.total:.2f}",
+                "allergens": line.contents["allergens"] if line.contents else [],
+            }
             for line in order.lines
         ],
         "total": f"{order.total:.2f}",
