@@ -81,6 +81,7 @@ async def test_the_cart_becomes_an_order_and_is_empty(
         "size": {"id": str(latte.small), "name": "S", "volume_ml": None},
         "note": "",
         "quantity": 2,
+        "contents": {"allergens": [], "ingredients": [], "nutrition": None},
         "unit_price": "310.00",
         "total": "620.00",
     }
@@ -162,7 +163,9 @@ async def test_mails_go_to_customer_administrators_and_shop(
     }
     context = mails[0].context
     assert (context["number"], context["total"], context["customer_name"]) == (order["number"], "250.00", "Анна")
-    assert context["lines"] == [{"name": "Латте", "details": "S, Коровье", "quantity": 1, "total": "250.00"}]
+    assert context["lines"] == [
+        {"name": "Латте", "details": "S, Коровье", "quantity": 1, "total": "250.00", "allergens": []}
+    ]
 
 
 @pytest.mark.parametrize(

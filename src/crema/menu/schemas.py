@@ -289,6 +289,14 @@ class ProductPatch(ProductIn):
     model_config = ConfigDict(json_schema_extra={"examples": [{"price": "270.00"}, {"is_active": False}]})
 
 
+class CopyProduct(Input):
+    """What the copy is called."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Латте на кокосовом"}]})
+
+    name: Name | None = Field(None, description="Left out: the product's own name.")
+
+
 class ImageIn(Input):
     """How a picture is shown."""
 

@@ -179,7 +179,7 @@ class Listing:
         if len(names) > MAX_SORT or len(set(names)) < len(names) or not allowed.keys() >= set(names):
             fault = (
                 f"takes up to {MAX_SORT} different fields of {', '.join(allowed)}, comma-separated, a minus before "
-                f"those that go down, such as -{next(iter(allowed))}"
+                f"those that go down, such as -{next(iter(allowed), 'created_at')}"
             )
             raise InvalidSortError({"sort": fault}, allowed=list(allowed))
         keys = [SortKey(allowed[name], part != name) for part, name in zip(parts, names, strict=True)]

@@ -199,6 +199,23 @@ async def get_product_for_update(session: AsyncSession, product_id: UUID) -> Pro
     return product
 
 
+async def get_any_product_for_update(session: AsyncSession, product_id: UUID) -> Product:
+    """Lock a product, be it archived or not, without loading its parts."""
+    product = await session.scalar(
+        select(Product).where(Product.id == product_id).with_for_update(key_share=True),
+        execution_options={"populate_existing": True},
+    )
+    if product is None:
+        raise NotFoundError
+    return product
+
+
+async def is_slug_taken(session: AsyncSession, slug: str) -> bool:
+    """Tell whether a product that is not archived has this slug."""
+    taken = select(Product.id).where(Product.slug == slug, Product.archived_at.is_(None))
+    return bool(await session.scalar(select(taken.exists())))
+
+
 async def lock_live_products(session: AsyncSession, product_ids: Collection[UUID]) -> Sequence[UUID]:
     """Lock products against edits, in primary-key order, and give their ids; archived and unknown ones are absent."""
     wanted = select(Product.id).where(Product.id.in_(product_ids), Product.archived_at.is_(None))

@@ -7,7 +7,7 @@ from fastapi import Request, Response
 from crema.accounts.deps import MenuEditor
 from crema.menu import queries
 from crema.menu.deps import OneCategory, ProductsQuery, SeesHidden
-from crema.menu.schemas import ProductIn, ProductOut, ProductPatch, ReplaceProduct
+from crema.menu.schemas import CopyProduct, ProductIn, ProductOut, ProductPatch, ReplaceProduct
 from crema.menu.service import products
 from crema.web.clock import Now
 from crema.web.direct import reads as new_reads
@@ -65,6 +65,26 @@ async def replace_product(
 async def change_product(product_id: UUID, body: ProductPatch, tx: Transaction, _: MenuEditor, now: Now) -> ProductOut:
     product = await products.edit_product(tx, product_id=product_id, wanted=body, now=now)
     return ProductOut.model_validate(product)
+
+
+@router.post(
+    "/product/{product_id}/copy", status_code=201, summary="Copy a product", responses=refusals(401, 403, 404, 409, 422)
+)
+async def copy_product(
+    product_id: UUID, response: Response, tx: Transaction, _: MenuEditor, now: Now, body: CopyProduct | None = None
+) -> ProductOut:
+    """Everything but its pictures. The copy is inactive, so that nobody orders it before it is ready."""
+    product = await products.copy_product(tx, product_id=product_id, name=body.name if body else None, now=now)
+    response.headers["Location"] = f"/product/{product.id}"
+    return ProductOut.model_validate(product)
+
+
+@router.post(
+    "/product/{product_id}/restore", summary="Restore a deleted product", responses=refusals(401, 403, 404, 409, 422)
+)
+async def restore_product(product_id: UUID, tx: Transaction, _: MenuEditor, now: Now) -> ProductOut:
+    """With all it had, but a slug that was taken meanwhile, and what was deleted from the menu meanwhile."""
+    return ProductOut.model_validate(await products.restore_product(tx, product_id=product_id, now=now))
 
 
 @router.delete(

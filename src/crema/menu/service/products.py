@@ -47,6 +47,9 @@ _COLUMNS: Final = (
 )
 
 
+_SIZE_PARTS: Final = ("name", "volume_ml", "price_delta", "is_default")
+
+
 async def create_product(session: AsyncSession, *, wanted: ProductIn, now: datetime) -> Product:
     """Add a product with its parts."""
     wanted.check_read_only(None)
@@ -94,6 +97,67 @@ async def archive_product(session: AsyncSession, *, product_id: UUID, now: datet
     product = await queries.get_product_for_update(session, product_id)
     product.archived_at = now
     await documents.refresh(session, [product_id])
+
+
+async def copy_product(session: AsyncSession, *, product_id: UUID, name: str | None, now: datetime) -> Product:
+    """Add a product that is made like another. It is inactive until somebody looks at it, and has no pictures."""
+    product = await queries.get_product(session, product_id)
+    like = {column: getattr(product, column) for column in _COLUMNS if column not in ("slug", "is_active")}
+    wanted = ProductIn.model_validate(
+        {
+            **like,
+            "name": name or product.name,
+            "is_active": False,
+            "category_ids": [link.category_id for link in product.categories],
+            "sizes": [{part: getattr(size, part) for part in _SIZE_PARTS} for size in product.sizes],
+            "modifier_groups": [
+                {"group_id": link.group_id, "min_choices": link.min_choices, "max_choices": link.max_choices}
+                for link in product.modifier_groups
+            ],
+            "ingredient_ids": [link.ingredient_id for link in product.ingredients],
+        }
+    )
+    return await create_product(session, wanted=wanted, now=now)
+
+
+async def restore_product(session: AsyncSession, *, product_id: UUID, now: datetime) -> Product:
+    """Take a deleted product back; one that is there already stays as it is.
+
+    It gets another slug if its own was taken meanwhile, and a group's own limits where nobody could keep the
+    product's any more.
+    """
+    product = await queries.get_any_product_for_update(session, product_id)
+    if product.archived_at is None:
+        return await queries.get_product(session, product_id)
+    await _lock_groups(session, product_id)
+
+    slug = (
+        await free_slug(session, Product, product.name) if await queries.is_slug_taken(session, product.slug) else None
+    )
+    product.slug = slug or product.slug
+    product.archived_at = None
+    product.updated_at = now
+    with when_violated("uq_products_slug", SlugTakenError()):
+        await session.flush()
+    restored = await queries.get_product(session, product_id)
+    for link in restored.modifier_groups:
+        try:
+            domain.check_group(
+                link.group.name,
+                min_choices=link.effective_min_choices,
+                max_choices=link.effective_max_choices,
+                options=rules_of(link.group),
+            )
+        except domain.InvalidModifierGroupError:
+            link.min_choices = link.max_choices = None
+    await documents.refresh(session, [product_id])
+    return await queries.get_product(session, product_id)
+
+
+async def _lock_groups(session: AsyncSession, product_id: UUID) -> None:
+    """Keep the groups that a product offers from being changed until the transaction ends."""
+    offered = select(ProductModifierGroup.group_id).where(ProductModifierGroup.product_id == product_id)
+    await queries.load_modifier_groups_locked(session, (await session.scalars(offered)).all())
 
 
 def _columns(fields: Mapping[str, Any]) -> dict[str, Any]:
