@@ -176,3 +176,11 @@ async def test_a_page_costs_the_same_whatever_is_on_it(manager: httpx2.AsyncClie
         "/modifier-groups": [5, 5],
         "/ingredients": [3, 3],
     }
+
+
+async def test_a_wrong_order_is_told_what_would_be_right(client: httpx2.AsyncClient) -> None:
+    (fault,) = (await client.get("/products", params={"sort": "colour"})).json()["errors"]
+
+    assert fault["loc"] == ["query", "sort"]
+    assert "name, price, position" in fault["msg"]
+    assert "such as -name" in fault["msg"]

@@ -129,7 +129,7 @@ async def restore_product(session: AsyncSession, *, product_id: UUID, now: datet
     product = await queries.get_any_product_for_update(session, product_id)
     if product.archived_at is None:
         return await queries.get_product(session, product_id)
-    await _lock_groups(session, product_id)
+    await _lock_parts(session, product_id)
 
     slug = (
         await free_slug(session, Product, product.name) if await queries.is_slug_taken(session, product.slug) else None
@@ -154,10 +154,19 @@ async def restore_product(session: AsyncSession, *, product_id: UUID, now: datet
     return await queries.get_product(session, product_id)
 
 
-async def _lock_groups(session: AsyncSession, product_id: UUID) -> None:
-    """Keep the groups that a product offers from being changed until the transaction ends."""
-    offered = select(ProductModifierGroup.group_id).where(ProductModifierGroup.product_id == product_id)
-    await queries.load_modifier_groups_locked(session, (await session.scalars(offered)).all())
+async def _lock_parts(session: AsyncSession, product_id: UUID) -> None:
+    """Keep all that a product's document shows from being changed until the transaction ends."""
+    parts = (
+        (Category, ProductCategory.category_id, ProductCategory.product_id),
+        (Ingredient, ProductIngredient.ingredient_id, ProductIngredient.product_id),
+    )
+    for model, part_id, owner_id in parts:
+        found = await session.scalars(select(part_id).where(owner_id == product_id))
+        await check_known(session, model, placed("id", found.all()))
+    offered = await session.scalars(
+        select(ProductModifierGroup.group_id).where(ProductModifierGroup.product_id == product_id)
+    )
+    await queries.load_modifier_groups_locked(session, offered.all())
 
 
 def _columns(fields: Mapping[str, Any]) -> dict[str, Any]:
