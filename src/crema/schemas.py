@@ -6,10 +6,11 @@ here they are 422.
 
 import re
 import unicodedata
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Self, TypeVar
+from uuid import UUID
 
 from pydantic import (
     AfterValidator,
@@ -19,13 +20,22 @@ from pydantic import (
     ConfigDict,
     EmailStr,
     Field,
+    GetJsonSchemaHandler,
+    ModelWrapValidatorHandler,
     PlainSerializer,
+    PrivateAttr,
     StringConstraints,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
     WithJsonSchema,
+    WrapValidator,
+    model_validator,
 )
-from pydantic_core import PydanticUndefined
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticUndefined
 from pydantic_extra_types.phone_numbers import PhoneNumberValidator
 
+from crema.core.errors import InvalidError, Loc
 from crema.core.lookalikes import is_visible
 from crema.core.money import MAX_AMOUNT, quantize
 
@@ -87,11 +97,16 @@ def _parse_money(value: object) -> object:
     return Decimal(text)
 
 
-def _only_text(value: object) -> object:
-    """Refuse numbers, which Pydantic would take for seconds since 1970."""
+def _read_instant(value: object, handler: ValidatorFunctionWrapHandler) -> datetime:
+    """Refuse numbers, which Pydantic would take for seconds since 1970, and say how an instant is written."""
+    message = "must be a time with its offset (RFC 3339), such as 2026-11-23T09:30:00Z"
     if not isinstance(value, str | datetime):
-        raise ValueError("an instant is an RFC 3339 string such as 2026-11-23T09:30:00Z")  # noqa: TRY004
-    return value
+        raise ValueError(message)  # noqa: TRY004 - pydantic wants ValueError
+    try:
+        instant: datetime = handler(value)
+    except ValidationError:
+        raise ValueError(message) from None
+    return instant
 
 
 def _utc(instant: datetime) -> datetime:
@@ -154,8 +169,8 @@ Amount = Annotated[
 """Money in a reply: sums may be larger than any single amount we take."""
 Instant = Annotated[
     AwareDatetime,
-    BeforeValidator(_only_text),
     AfterValidator(_utc),
+    WrapValidator(_read_instant),
     PlainSerializer(
         lambda instant: instant.astimezone(UTC).isoformat().replace("+00:00", "Z"), return_type=str, when_used="json"
     ),
@@ -173,11 +188,123 @@ class Input(BaseModel):
         """Only what the client sent, one level deep: the whole of a PATCH."""
         return {name: getattr(self, name) for name in self.model_fields_set}
 
+    def check_read_only(self, present: "Output | None") -> None:
+        """Refuse read-only fields that differ from `present`, the document as GET gives it now; None: it is new.
+
+        Raises ReadOnlyFieldError, which names them all.
+        """
+        document = {} if present is None else present.model_dump(mode="json")
+        if places := [*self.differences(document, ())]:
+            raise ReadOnlyFieldError(places)
+
+    def differences(self, present: Mapping[str, Any], loc: Loc) -> Iterator[Loc]:
+        """Give the places of read-only fields that aren't as they are in `present`, here and in the parts."""
+        for name in type(self).model_fields:
+            parts = getattr(self, name)
+            for place, part in enumerate(parts if isinstance(parts, list) else ()):
+                if isinstance(part, Replacement):
+                    id_ = str(getattr(part, part.key))
+                    now: Mapping[str, Any] = next((each for each in present.get(name, ()) if each["id"] == id_), {})
+                    yield from part.differences(now, (*loc, name, place))
+
 
 class Output(BaseModel):
     """A reply, read from rows and dataclasses alike."""
 
     model_config = ConfigDict(from_attributes=True)
+
+
+class ReadOnlyFieldError(InvalidError):
+    """A PUT with another value of a field that can't be written. `errors` names every such field."""
+
+    code = "read_only_field"
+    title = "The request changes fields that are read-only."
+
+    def __init__(self, places: Sequence[Loc]) -> None:
+        message = "is read-only: leave it out, or send it as GET gives it"
+        errors = [{"loc": ["body", *loc], "msg": message, "type": "read_only_field"} for loc in places]
+        super().__init__("; ".join(f"{'.'.join(map(str, loc))} {message}" for loc in places[:5]), errors=errors)
+
+
+class Replacement(Input):
+    """The body of a PUT, or a part of one, that takes what GET gives: the document of the schema `shows`.
+
+    Fields that only `shows` has are read-only: left out, or sent as they are now. `check_read_only` compares them.
+    `views` names writable ids after the read-only list that shows them, as {"category_ids": "categories"}: who sends
+    the list alone keeps the ids. `key` is the field that finds a part by its id.
+    """
+
+    shows: ClassVar[type[Output]]
+    views: ClassVar[Mapping[str, str]] = {}
+    key: ClassVar[str] = "id"
+
+    _read_only: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    @classmethod
+    def read_only(cls) -> Sequence[str]:
+        """Name the fields that GET gives and nobody writes."""
+        return [name for name in cls.shows.model_fields if name not in cls.model_fields]
+
+    @property
+    def is_document(self) -> bool:
+        """Whether it was sent as GET gives it, with fields that are read-only."""
+        return bool(self._read_only)
+
+    def repeats(self, name: str) -> bool:
+        """Whether this read-only field was sent."""
+        return name in self._read_only
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _set_read_only_apart(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if not isinstance(data, dict):
+            return handler(data)
+        names = cls.read_only()
+        if "id" in data and cls.key not in data:
+            data = data | {cls.key: data["id"]}
+        body = handler({name: value for name, value in data.items() if name not in names})
+        body._read_only = {name: data[name] for name in names if name in data}  # noqa: SLF001 - a field of this class
+        return body
+
+    def differences(self, present: Mapping[str, Any], loc: Loc) -> Iterator[Loc]:
+        """Compare the read-only fields that were sent, and keep the ids that only their list was sent for."""
+        for name, sent in self._read_only.items():
+            if name not in present or not _is_same(sent, present[name]):
+                yield (*loc, name)
+        for ids, view in self.views.items():
+            if self.repeats(view) and view in present and ids not in self.model_fields_set:
+                setattr(self, ids, [UUID(part["id"]) for part in present[view]])
+        yield from super().differences(present, loc)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Describe the read-only fields, too."""
+        reference = handler(core_schema)
+        schema = handler.resolve_ref_schema(reference)
+        for name in cls.read_only():
+            schema["properties"][name] = {"readOnly": True, "description": "As GET gives it, or left out."}
+        if cls.key != "id":
+            schema["required"] = [name for name in schema["required"] if name != cls.key]
+            schema["properties"][cls.key]["description"] = "Or `id`, as GET gives it."
+        return reference
+
+
+def _is_same(sent: Any, present: Any) -> bool:
+    """Compare JSON values. Instants may be written in another way, to the millisecond, as browsers keep them."""
+    if isinstance(sent, dict) and isinstance(present, dict):
+        return sent.keys() == present.keys() and all(_is_same(sent[name], present[name]) for name in sent)
+    if isinstance(sent, list) and isinstance(present, list):
+        return len(sent) == len(present) and all(map(_is_same, sent, present))
+    if isinstance(sent, bool) != isinstance(present, bool):
+        return False
+    return bool(sent == present) or _is_same_instant(sent, present)
+
+
+def _is_same_instant(sent: Any, present: Any) -> bool:
+    try:
+        return abs(datetime.fromisoformat(sent) - datetime.fromisoformat(present)) < timedelta(milliseconds=1)
+    except (TypeError, ValueError, OverflowError):
+        return False
 
 
 InputT = TypeVar("InputT", bound=Input)

@@ -85,6 +85,7 @@ async def test_without_turns_two_moves_close_a_circle(
 ) -> None:
     monkeypatch.setattr(queries, "is_under", meeting_a_rival(queries.is_under))
     monkeypatch.setattr(categories, "_lock_tree", nothing)
+    monkeypatch.setattr(queries, "lock_below", nothing)
 
     assert await move_under_each_other(editor) == ([200, 200], True)
 
@@ -170,5 +171,37 @@ async def test_namesakes_made_at_once_get_slugs_of_their_own(
 
 async def test_without_turns_namesakes_collide(editor: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(integrity, "_lock_slugs", nothing)
+    monkeypatch.setattr(categories, "_lock_tree", nothing)
 
     assert await make_namesakes(editor, monkeypatch) == ["kofe", "slug_taken"]
+
+
+async def hide_while_something_is_put_there(editor: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Hide a heading while a product is put under its child; tell whether the public then finds the product."""
+    top = await make_category(editor)
+    child = await make_category(editor, "Холодный", parent_id=top["id"])
+    product = await make_product(editor)
+    monkeypatch.setattr(queries, "load_products", meeting_a_rival(queries.load_products))
+    monkeypatch.setattr(documents, "find", meeting_a_rival(documents.find))
+
+    answers = await asyncio.gather(
+        editor.patch(f"/category/{top['id']}", json={"is_active": False}),
+        editor.patch(f"/product/{product['id']}", json={"category_ids": [child["id"]]}),
+    )
+
+    assert [answer.status_code for answer in answers] == [200, 200]
+    return (await editor.get(f"/product/{product['id']}", headers={"Authorization": ""})).status_code
+
+
+async def test_what_is_put_under_a_heading_while_it_is_hidden_is_hidden(
+    editor: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await hide_while_something_is_put_there(editor, monkeypatch) == 404
+
+
+async def test_without_locks_below_a_heading_something_put_there_stays_seen(
+    editor: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "lock_below", nothing)
+
+    assert await hide_while_something_is_put_there(editor, monkeypatch) == 200

@@ -38,7 +38,7 @@ def product(*groups: PricedGroup, sizes: tuple[PricedSize, ...] = (), price: str
         id=uuid4(),
         name="Латте",
         price=Decimal(price),
-        is_active=True,
+        is_on_menu=True,
         preparation_seconds=90,
         sizes=sizes,
         modifier_groups=groups,
@@ -167,7 +167,7 @@ def test_equal_configurations_have_one_digest_whatever_their_order() -> None:
 
 
 def test_what_cannot_be_sold_is_marked_and_not_counted() -> None:
-    gone = PricedProduct(**{**_fields(product()), "is_active": False})
+    gone = PricedProduct(**{**_fields(product()), "is_on_menu": False})
     kept = product(price="100")
 
     items = [

@@ -32,10 +32,13 @@ FILL = (
        FROM generate_series(1, 30000) n""",
     """INSERT INTO products (id, slug, name, description, price, is_active, position, created_at, updated_at)
        SELECT id, 'slug-' || n, name, about, few, most, few, moment, moment FROM numbers""",
-    """INSERT INTO categories (id, slug, name, description, is_active, position, created_at, updated_at, parent_id)
-       SELECT id, 'slug-' || n, name, about, most, few, moment, moment,
+    """INSERT INTO categories (id, slug, name, description, is_active, is_on_menu, position, created_at, updated_at,
+                               parent_id)
+       SELECT id, 'slug-' || n, name, about, most, most, few, moment, moment,
               CASE WHEN n > 1000 THEN lpad(to_hex(n % 1000 + 1), 32, '0')::uuid END
        FROM numbers""",
+    """INSERT INTO product_documents (product_id, shape, public, can_be_without)
+       SELECT id, 'x', 'x', CASE WHEN n % 5000 = 7 THEN '{milk}'::text[] ELSE '{eggs}' END FROM numbers""",
     "INSERT INTO product_categories (product_id, category_id) SELECT id, id FROM numbers",
     "INSERT INTO modifier_groups (id, name, created_at, updated_at) SELECT id, name, moment, moment FROM numbers",
     "INSERT INTO ingredients (id, name) SELECT id, name FROM numbers",
@@ -60,8 +63,8 @@ FILL = (
        SELECT id, lpad('7', 32, '0')::uuid, n, n, id, 'user', most, about, moment FROM numbers""",
 )
 TABLES = (
-    "products, categories, product_categories, modifier_groups, ingredients, roles, users, shops, orders, "
-    "conversations, messages, staff_shops"
+    "products, product_documents, categories, product_categories, modifier_groups, ingredients, roles, users, shops, "
+    "orders, conversations, messages, staff_shops"
 )
 LISTS: dict[str, tuple[Listing, Select[Any]]] = {
     "products": (PRODUCTS, select(Product).where(Product.archived_at.is_(None))),
@@ -84,6 +87,8 @@ VALUES = {
     "price": "7",
     "position": "7",
     "is_active": "false",
+    "is_on_menu": "false",
+    "can_be_without": "milk",
     "created_at": "2026-01-01T00:07:00Z",
     "updated_at": "2026-01-01T00:07:00Z",
     "description": "О 7",
@@ -111,8 +116,16 @@ VALUES = {
     "last_message_at": "2026-01-01T00:07:00Z",
     "seq": "7",
 }
-COLUMNS = {"is_verified": "ix_users_unverified", "role": "name", "assigned_to": "assigned_to_id"}
-"""What a field is called in the plan, where that is another name: a partial index is its own condition."""
+COLUMNS = {
+    "is_verified": "ix_users_unverified",
+    "role": "name",
+    "assigned_to": "assigned_to_id",
+    "category_id": "parent_id",
+}
+"""What a field is called in the plan, where that is another name: a partial index is its own condition.
+
+PostgreSQL can't know how many headings stand under one, so only these are sure to be looked up.
+"""
 """A value of each field that few rows have."""
 SLUGGED = ("products", "categories")
 

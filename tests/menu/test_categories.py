@@ -29,6 +29,7 @@ async def test_a_new_category_has_all_it_was_given(manager: httpx2.AsyncClient) 
     assert response.headers["location"] == f"/category/{made['id']}"
     assert made == body | {
         "id": made["id"],
+        "is_on_menu": False,
         "created_at": "2026-11-23T09:00:00Z",
         "updated_at": "2026-11-23T09:00:00Z",
     }
@@ -118,6 +119,7 @@ async def test_replacing_sets_what_is_left_out_to_its_default(manager: httpx2.As
         "parent_id": None,
         "position": 0,
         "is_active": True,
+        "is_on_menu": True,
         "updated_at": "2026-11-23T09:01:00Z",
     }
 

@@ -70,12 +70,14 @@ class Editor:
             self.delete_product,
             self.change_category,
             self.change_category,
+            self.order_category,
             self.delete_category,
             self.change_group,
             self.change_group,
             self.delete_group,
             self.rename_ingredient,
             self.rename_ingredient,
+            self.delete_ingredient,
             self.add_picture,
             self.change_picture,
             self.delete_picture,
@@ -105,8 +107,17 @@ class Editor:
     async def change_category(self) -> httpx2.Response | None:
         if (found := await self.one("/categories")) is None:
             return None
-        body = self.chance.choice([{"name": self.name()}, {"is_active": not found["is_active"]}])
+        above = self.chance.choice([None, *(each["id"] for each in await self.all("/categories"))])
+        body = self.chance.choice(
+            [{"name": self.name()}, {"is_active": not found["is_active"]}, {"parent_id": above}, {"parent_id": above}]
+        )
         return await self.client.patch(f"/category/{found['id']}", json=body)
+
+    async def order_category(self) -> httpx2.Response | None:
+        if (found := await self.one("/categories")) is None:
+            return None
+        body = {"product_ids": await self.some("/products")}
+        return await self.client.put(f"/category/{found['id']}/products", json=body)
 
     async def delete_category(self) -> httpx2.Response | None:
         if (found := await self.one("/categories")) is None or self.chance.random() > 0.3:
@@ -124,7 +135,12 @@ class Editor:
     async def delete_group(self) -> httpx2.Response | None:
         if (found := await self.one("/modifier-groups")) is None or self.chance.random() > 0.3:
             return None
-        return await self.client.delete(f"/modifier-group/{found['id']}")
+        return await self.client.delete(f"/modifier-group/{found['id']}", params={"force": True})
+
+    async def delete_ingredient(self) -> httpx2.Response | None:
+        if (found := await self.one("/ingredients")) is None or self.chance.random() > 0.3:
+            return None
+        return await self.client.delete(f"/ingredient/{found['id']}", params={"force": True})
 
     async def rename_ingredient(self) -> httpx2.Response | None:
         if (found := await self.one("/ingredients")) is None:
@@ -153,7 +169,7 @@ class Editor:
 
 
 async def stored(session: AsyncSession) -> list[dict[str, Any]]:
-    columns = (ProductDocument.product_id, ProductDocument.shape, ProductDocument.full, ProductDocument.public)
+    columns = list(ProductDocument.__table__.columns)
     rows = await session.execute(select(*columns).order_by(ProductDocument.product_id))
     return [row._asdict() for row in rows]
 

@@ -80,6 +80,19 @@ async def test_an_ingredient_of_an_option_stays(manager: httpx2.AsyncClient) -> 
     assert (await manager.get(f"/ingredient/{made['id']}")).status_code == 200
 
 
+async def test_with_force_products_and_options_lose_a_deleted_ingredient(manager: httpx2.AsyncClient) -> None:
+    made, kept = await make_ingredient(manager), await make_ingredient(manager, "Кофе")
+    group = await make_group(manager, options=[{"name": "Обычное", "ingredient_ids": [made["id"]]}])
+    product = await make_product(manager, ingredient_ids=[made["id"], kept["id"]], modifier_group_ids=[group["id"]])
+
+    response = await manager.delete(f"/ingredient/{made['id']}", params={"force": True})
+
+    shown = (await manager.get(f"/product/{product['id']}")).json()
+    assert response.status_code == 204
+    assert shown["ingredients"] == [kept]
+    assert shown["modifier_groups"][0]["options"][0]["ingredients"] == []
+
+
 async def test_a_deleted_product_does_not_hold_its_ingredients(manager: httpx2.AsyncClient) -> None:
     made = await make_ingredient(manager)
     product = await make_product(manager, ingredient_ids=[made["id"]])

@@ -48,7 +48,7 @@ async def test_a_product_comes_with_all_its_price_depends_on(
         id=UUID(product["id"]),
         name="Латте",
         price=Decimal(250),
-        is_active=True,
+        is_on_menu=True,
         preparation_seconds=120,
         sizes=(
             PricedSize(UUID(small["id"]), "S", 250, Decimal(0), is_default=False),
@@ -77,7 +77,7 @@ async def test_what_is_off_the_menu_comes_marked(manager: httpx2.AsyncClient, se
 
     found = [await load(session, product) for product in (inactive, deleted)]
 
-    assert [(product.is_active, product.is_archived) for product in found] == [(False, False), (False, True)]
+    assert [(product.is_on_menu, product.is_archived) for product in found] == [(False, False), (False, True)]
     assert [product.name for product in found] == ["Латте", "Латте"]
 
 

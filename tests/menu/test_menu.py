@@ -32,7 +32,8 @@ async def test_headings_in_their_order_each_with_its_products(
     milk = await make_group(manager)
     latte = await make_product(manager, "Латте", category_ids=[coffee["id"]], modifier_group_ids=[milk["id"]])
     mix = await make_product(manager, "Юаньян", category_ids=[tea["id"], coffee["id"], hidden["id"]])
-    loose = await make_product(manager, "Круассан", category_ids=[hidden["id"]])
+    loose = await make_product(manager, "Круассан")
+    await make_product(manager, "Тайна", category_ids=[hidden["id"]])
     await make_product(manager, "Нет", category_ids=[coffee["id"]], is_active=False)
 
     menu = await menu_of(client)

@@ -198,11 +198,31 @@ async def test_a_deleted_products_limits_do_not_count(manager: httpx2.AsyncClien
     assert response.status_code == 200
 
 
-async def test_products_lose_a_deleted_group(manager: httpx2.AsyncClient) -> None:
+async def test_a_group_that_products_offer_stays(manager: httpx2.AsyncClient) -> None:
     made = await make_group(manager)
     product = await make_product(manager, modifier_group_ids=[made["id"]])
 
     response = await manager.delete(f"/modifier-group/{made['id']}")
+
+    assert (response.status_code, response.json()["code"]) == (409, "modifier_group_in_use")
+    assert [each["id"] for each in (await manager.get(f"/product/{product['id']}")).json()["modifier_groups"]] == [
+        made["id"]
+    ]
+
+
+async def test_a_deleted_product_does_not_hold_its_groups(manager: httpx2.AsyncClient) -> None:
+    made = await make_group(manager)
+    product = await make_product(manager, modifier_group_ids=[made["id"]])
+    await manager.delete(f"/product/{product['id']}")
+
+    assert (await manager.delete(f"/modifier-group/{made['id']}")).status_code == 204
+
+
+async def test_with_force_products_lose_a_deleted_group(manager: httpx2.AsyncClient) -> None:
+    made = await make_group(manager)
+    product = await make_product(manager, modifier_group_ids=[made["id"]])
+
+    response = await manager.delete(f"/modifier-group/{made['id']}", params={"force": True})
 
     assert response.status_code == 204
     assert (await manager.get(f"/modifier-group/{made['id']}")).status_code == 404

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crema.menu.models import Product, ProductCategory
+from crema.menu.models import Product
 from factories.menu import Json, make_category, make_group, make_ingredient, make_product
 from fixtures.app import Clock
 
@@ -75,6 +75,7 @@ async def test_a_new_product_has_all_it_was_given(manager: httpx2.AsyncClient) -
         "description": "Эспрессо\nи молоко",
         "price": "250.00",
         "is_active": True,
+        "is_on_menu": True,
         "position": 5,
         "categories": [{"id": category["id"], "slug": "kofe", "name": "Кофе"}],
         "sizes": [
@@ -93,6 +94,7 @@ async def test_a_new_product_has_all_it_was_given(manager: httpx2.AsyncClient) -
         ],
         "images": [],
         "allergens": ["milk"],
+        "allergens_always": None,
         "nutrition": {
             "energy_kcal": 150,
             "proteins_g": 8.5,
@@ -170,7 +172,7 @@ WRONG: list[tuple[Json, list[str | int]]] = [
     ({"sizes": None}, ["body", "sizes"]),
     ({"images": []}, ["body", "images"]),
     ({"archived_at": None}, ["body", "archived_at"]),
-    ({"modifier_group_ids": [], "modifier_groups": []}, ["body"]),
+    ({"modifier_group_ids": [str(uuid4())], "modifier_groups": [{"group_id": str(uuid4())}]}, ["body"]),
 ]
 
 
@@ -247,6 +249,7 @@ async def test_replacing_sets_what_is_left_out_to_its_default(manager: httpx2.As
         "price": "300.00",
         "description": "",
         "is_active": True,
+        "is_on_menu": True,
         "position": 0,
         "categories": [],
         "sizes": [],
@@ -271,9 +274,10 @@ async def test_replacing_needs_what_creating_needs(manager: httpx2.AsyncClient) 
 CHANGES: list[tuple[Json, Json]] = [
     ({}, {}),
     ({"price": "270"}, {"price": "270.00"}),
-    ({"is_active": True}, {"is_active": True}),
+    ({"is_active": True}, {"is_active": True, "is_on_menu": True}),
     ({"nutrition": None}, {"nutrition": None}),
     ({"allergens": []}, {"allergens": []}),
+    ({"allergens_always": []}, {"allergens_always": []}),
     ({"category_ids": []}, {"categories": []}),
     ({"sizes": []}, {"sizes": []}),
     ({"modifier_group_ids": []}, {"modifier_groups": []}),
@@ -347,26 +351,6 @@ async def test_limits_nobody_can_keep_are_refused(
     assert response.json()["code"] == "invalid_modifier_group"
     assert response.json()["group"] == "Молоко"
     assert (await client.get("/products")).json()["total"] == 0
-
-
-async def test_a_product_goes_last_in_a_new_category_and_keeps_its_place_in_others(
-    manager: httpx2.AsyncClient, session: AsyncSession
-) -> None:
-    coffee, news = await make_category(manager), await make_category(manager, "Новинки")
-    first, second = [await make_product(manager, category_ids=[coffee["id"]]) for _ in range(2)]
-    await make_product(manager, category_ids=[news["id"]])
-
-    await manager.patch(f"/product/{first['id']}", json={"category_ids": [news["id"], coffee["id"]]})
-
-    places = await session.execute(
-        select(ProductCategory.product_id, ProductCategory.category_id, ProductCategory.position)
-    )
-    found = {(str(product), str(category)): position for product, category, position in places}
-    assert [
-        found[first["id"], coffee["id"]],
-        found[second["id"], coffee["id"]],
-        found[first["id"], news["id"]],
-    ] == [0, 1, 1]
 
 
 async def test_a_deleted_product_is_gone_for_everyone(client: httpx2.AsyncClient, manager: httpx2.AsyncClient) -> None:

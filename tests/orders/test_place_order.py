@@ -81,6 +81,7 @@ async def test_the_cart_becomes_an_order_and_is_empty(
         "size": {"id": str(latte.small), "name": "S", "volume_ml": None},
         "note": "",
         "quantity": 2,
+        "contents": {"allergens": [], "ingredients": [], "nutrition": None},
         "unit_price": "310.00",
         "total": "620.00",
     }
@@ -163,7 +164,7 @@ async def test_mails_go_to_customer_administrators_and_shop(
     context = mails[0].context
     assert (context["number"], context["total"], context["customer_name"]) == (order["number"], "250.00", "Анна")
     assert context["lines"] == [
-        {"name": "Латте", "details": "S, Коровье", "note": "", "quantity": 1, "total": "250.00"}
+        {"name": "Латте", "details": "S, Коровье", "note": "", "quantity": 1, "total": "250.00", "allergens": []}
     ]
 
 
@@ -329,3 +330,27 @@ async def test_mails_speak_the_person_s_language(
 
     async with sessions() as session:
         assert [(m.recipient, m.language) for m in await session.scalars(select(Mail))] == [("anna@example.com", "ru")]
+
+
+async def test_a_wrong_time_or_payment_is_told_what_would_be_right(
+    customer: httpx2.AsyncClient, sessions: Sessions
+) -> None:
+    await make_shop(sessions)
+    items = [{"product_id": str(await make_simple_product(sessions))}]
+
+    async def refusal(**fields: str) -> tuple[list[str], str]:
+        answer = await customer.post("/order", json={"items": items} | fields)
+        assert answer.status_code == 422
+        return answer.json()["errors"][0]["loc"], answer.json()["errors"][0]["msg"]
+
+    past, local, paid = (
+        await refusal(pickup_at="2020-01-01T00:00:00Z"),
+        await refusal(pickup_at="2026-11-23T10:00"),
+        await refusal(payment_method="card"),
+    )
+
+    assert past[0] == local[0] == ["body", "pickup_at"]
+    assert "from 2026-11-23T09:00:00Z to 2026-11-30T09:00:00Z" in past[1]
+    assert "such as 2026-11-23T09:30:00Z" in local[1]
+    assert paid[0] == ["body", "payment_method"]
+    assert "on_pickup" in paid[1]

@@ -38,7 +38,7 @@ async def test_anyone_sees_a_shop_whole(client: httpx2.AsyncClient, session: Asy
         "latitude": 55.751244,
         "longitude": 37.598306,
         "phone": "+74951234567",
-        "email": "arbat@crema.example.com",
+        "email": None,
         "timezone": "Europe/Moscow",
         "hours": [
             {"weekday": 0, "opens_at": "08:00", "closes_at": "12:00"},
@@ -51,6 +51,24 @@ async def test_anyone_sees_a_shop_whole(client: httpx2.AsyncClient, session: Asy
         "closes_at": None,
         "is_active": True,
     }
+
+
+async def test_the_till_s_mailbox_is_shown_to_those_who_edit_shops_alone(
+    client: httpx2.AsyncClient, customer: httpx2.AsyncClient, manager: httpx2.AsyncClient, session: AsyncSession
+) -> None:
+    shop = await add_shop(session, email="arbat@crema.example.com")
+
+    shown = [
+        (
+            (await someone.get(f"/shop/{shop.id}")).json()["email"],
+            (await someone.get("/shops")).json()["items"][0]["email"],
+            (await someone.get("/info")).json()["shops"][0]["email"],
+        )
+        for someone in (manager, client, customer, manager)
+    ]
+
+    assert shown[1:3] == [(None, None, None)] * 2
+    assert shown[0] == shown[3] == ("arbat@crema.example.com", "arbat@crema.example.com", None)
 
 
 async def test_an_open_shop_tells_when_it_closes(client: httpx2.AsyncClient, session: AsyncSession) -> None:

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from crema.accounts.domain import MAX_PASSWORD, MIN_PASSWORD, PERMISSIONS, normalized
-from crema.schemas import Email, Input, Instant, Line, Name, Output, Phone, Text, partial, unique
+from crema.schemas import Email, Input, Instant, Line, Name, Output, Phone, Replacement, Text, partial, unique
 
 _LONGEST: Final = 1024
 """Characters of a password as it is sent: letters may come in pieces that are one after normalization."""
@@ -199,8 +199,8 @@ class ChangePassword(Input):
 
 
 @partial
-class ReplaceUser(Input):
-    """What may be written of a person. A name or phone left out is emptied; the rest, never empty, stays."""
+class UserFields(Input):
+    """What may be written of a person."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Анна", "phone": "+79161234567"}]})
 
@@ -228,8 +228,7 @@ class ReplaceUser(Input):
     ]
 
 
-@partial
-class ChangeUser(ReplaceUser):
+class ChangeUser(UserFields):
     """Only what is sent changes."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Анна"}, {"role": "barista"}]})
@@ -250,6 +249,12 @@ class UserOut(Output):
     pending_email: str | None = Field(description="The address that was asked for and isn't verified yet.")
     created_at: Instant
     updated_at: Instant
+
+
+class ReplaceUser(UserFields, Replacement):
+    """A person as a PUT sends them. A name or phone left out is emptied; the rest, never empty, stays."""
+
+    shows = UserOut
 
 
 class RegisteredOut(UserOut):
@@ -345,6 +350,12 @@ class RoleOut(Output):
     permissions: list[str] = Field(validation_alias="permission_codes")
     created_at: Instant
     updated_at: Instant
+
+
+class ReplaceRole(RoleIn, Replacement):
+    """A role as a PUT sends it."""
+
+    shows = RoleOut
 
 
 class MailOut(Output):

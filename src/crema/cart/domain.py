@@ -9,7 +9,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from crema.core.errors import ConflictError, InvalidError
-from crema.menu.domain import PricedGroup, PricedOption, PricedProduct, PricedSize
+from crema.menu.domain import Contents, PricedGroup, PricedOption, PricedProduct, PricedSize, contents_of
 
 MAX_QUANTITY: Final = 50
 MAX_LINES: Final = 50
@@ -106,6 +106,12 @@ class Configured:
         )
 
     @property
+    def contents(self) -> Contents:
+        """What it contains, made like that."""
+        quantities = {option.option_id: option.quantity for option in self.options}
+        return contents_of(self.product, size=self.size, quantities=quantities)
+
+    @property
     def unit_price(self) -> Decimal:
         """Price of one, all choices included."""
         delta = self.size.price_delta if self.size else Decimal(0)
@@ -144,7 +150,7 @@ def assess(
 
     With problems the price is only of what is still offered: don't charge it.
     """
-    if not product.is_active:
+    if not product.is_on_menu:
         problem = Problem(ProblemCode.OFF_MENU, f"{product.name} is off the menu.", subject=product.name)
         return Configured(product, None, ()), (problem,)
     quantities = {choice.option_id: choice.quantity for choice in choices}
@@ -303,6 +309,7 @@ class PricedItem:
     quantity: int
     unit_price: Decimal
     problems: tuple[Problem, ...]
+    contents: Contents | None = None
 
     @property
     def is_available(self) -> bool:
@@ -344,6 +351,7 @@ def price_item(
         quantity=quantity,
         unit_price=Decimal(0) if problems else configured.unit_price,
         problems=problems,
+        contents=None if problems else configured.contents,
     )
 
 

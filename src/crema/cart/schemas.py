@@ -7,6 +7,8 @@ from uuid import UUID
 from pydantic import ConfigDict, Field
 
 from crema.cart.domain import MAX_QUANTITY, Choice, LineRequest, ProblemCode
+from crema.menu.domain import Allergen
+from crema.menu.schemas import IngredientOut, NutritionOut
 from crema.schemas import Amount, Input, Instant, OptionalLine, Output, partial
 
 Quantity = Annotated[int, Field(strict=True, ge=1, le=MAX_QUANTITY, examples=[2])]
@@ -101,6 +103,19 @@ class ItemProblemOut(Output):
     suggestion: str | None = Field(None, description="What to choose instead, where there is something.")
 
 
+class ContentsOut(Output):
+    """What a product contains as it was configured."""
+
+    allergens: list[Allergen] = Field(
+        description="Of the product and the chosen options. Where a default option is replaced, the product's own stay "
+        "but for those that its `allergens_always` gives free."
+    )
+    ingredients: list[IngredientOut] = Field(description="Without those of default options that were replaced.")
+    nutrition: NutritionOut | None = Field(
+        description="Known only of the default size with the default options; else null."
+    )
+
+
 class ItemOut(Output):
     """A line of the cart, priced now."""
 
@@ -114,6 +129,7 @@ class ItemOut(Output):
     quantity: int
     unit_price: Amount
     total: Amount
+    contents: ContentsOut | None = Field(description="null for what can't be ordered as it is.")
     is_available: bool
     reason: str | None = Field(description="The first of `problems` in words.")
     problems: list[ItemProblemOut] = Field(description="Why it can't be ordered as it is; empty when it can.")

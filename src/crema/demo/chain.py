@@ -137,6 +137,7 @@ class Product(Content):
     sizes: tuple[Size, ...] = ()
     modifier_groups: tuple[GroupLink, ...] = ()
     allergens: tuple[Allergen, ...]
+    allergens_always: tuple[Allergen, ...] | None = None
     nutrition: Nutrition
     ingredients: tuple[Slug, ...]
     preparation_seconds: Annotated[int, Field(ge=0)]

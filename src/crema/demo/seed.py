@@ -205,6 +205,7 @@ def _product(
             for link in product.modifier_groups
         ],
         allergens=list(product.allergens),
+        allergens_always=None if product.allergens_always is None else list(product.allergens_always),
         nutrition=NutritionIn(**{name: float(value) for name, value in product.nutrition if value is not None}),
         ingredient_ids=[ingredients[slug] for slug in product.ingredients],
         preparation_seconds=product.preparation_seconds,

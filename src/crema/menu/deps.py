@@ -44,8 +44,25 @@ def _query(listing: Listing) -> Callable[..., Coroutine[Any, Any, ListQuery]]:
     return parse
 
 
-async def _products_query(request: Request, permissions: Permissions, *, sees_hidden: SeesHidden) -> ListQuery:
-    listing = queries.PRODUCTS if sees_hidden else queries.PUBLIC_PRODUCTS
+async def _one_category(request: Request) -> UUID | None:
+    ids = request.query_params.getlist("category_id")
+    try:
+        return UUID(ids[0]) if len(ids) == 1 else None
+    except ValueError:  # the list's language refuses it
+        return None
+
+
+OneCategory = Annotated[UUID | None, Depends(_one_category)]
+"""The category whose products are listed, if it is one."""
+
+
+async def _products_query(
+    request: Request, permissions: Permissions, category_id: OneCategory, *, sees_hidden: SeesHidden
+) -> ListQuery:
+    if category_id is not None:
+        listing = queries.PRODUCTS_OF_CATEGORY if sees_hidden else queries.PUBLIC_PRODUCTS_OF_CATEGORY
+    else:
+        listing = queries.PRODUCTS if sees_hidden else queries.PUBLIC_PRODUCTS
     return understood(request, listing, permissions)
 
 

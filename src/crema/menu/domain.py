@@ -1,9 +1,9 @@
 """Rules of the menu: what a modifier group must allow, and what a product looks like to those who price it. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 from uuid import UUID
 
 from crema.core.errors import InvalidError
@@ -26,6 +26,7 @@ Allergen = Literal[
 ]
 """The fourteen that EU law (regulation 1169/2011, annex II) has named on every menu."""
 
+ALLERGENS: Final[tuple[str, ...]] = get_args(Allergen)
 MAX_IMAGES: Final = 10
 
 
@@ -51,6 +52,25 @@ class PricedSize:
 
 
 @dataclass(frozen=True, slots=True)
+class Contained:
+    """An ingredient."""
+
+    id: UUID
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Nutrition:
+    """What one portion contains."""
+
+    energy_kcal: float
+    proteins_g: float
+    fats_g: float
+    carbohydrates_g: float
+    caffeine_mg: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PricedOption:
     """An option; `price_delta` is for each piece beyond the group's free quantity."""
 
@@ -60,6 +80,8 @@ class PricedOption:
     max_quantity: int
     is_default: bool
     is_active: bool
+    allergens: tuple[str, ...] = ()
+    ingredients: tuple[Contained, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +98,10 @@ class PricedGroup:
 
 @dataclass(frozen=True, slots=True)
 class PricedProduct:
-    """What pricing has to know of a product, by the names of its document.
+    """What pricing and configuring have to know of a product, by the names of its document.
+
+    `allergens`, `ingredients` and `nutrition` are of the default size with the default options. `allergens_always` are
+    the allergens that no choice takes away; None: all of them.
 
     Archived ones are here too, without parts: a cart still shows their names.
     """
@@ -84,11 +109,72 @@ class PricedProduct:
     id: UUID
     name: str
     price: Decimal
-    is_active: bool
+    is_on_menu: bool
     preparation_seconds: int
     sizes: tuple[PricedSize, ...]
     modifier_groups: tuple[PricedGroup, ...]
     is_archived: bool = False
+    allergens: tuple[str, ...] = ()
+    allergens_always: tuple[str, ...] | None = None
+    ingredients: tuple[Contained, ...] = ()
+    nutrition: Nutrition | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a product contains as it was configured. `nutrition` is None where the menu doesn't say."""
+
+    allergens: tuple[str, ...]
+    ingredients: tuple[Contained, ...]
+    nutrition: Nutrition | None
+
+
+def contents_of(product: PricedProduct, *, size: PricedSize | None, quantities: Mapping[UUID, int]) -> Contents:
+    """Tell what a product contains in a size, with so many pieces of its options.
+
+    Allergens are never left out on a guess: while a default option is replaced, those of the product stay but for those
+    that `allergens_always` gives free. An ingredient of the product goes with the default options that have it.
+    Nutrition is known only of the default size with the default options, once each: sizes and options have none.
+    """
+    options = [option for group in product.modifier_groups for option in group.options]
+    chosen = [option for option in options if option.id in quantities]
+    defaults = {option.id: 1 for option in options if option.is_default}
+    replaced = [option for option in options if option.is_default and option.id not in quantities]
+
+    kept = product.allergens
+    if replaced and product.allergens_always is not None:
+        kept = product.allergens_always
+    gone = {each.id for option in replaced for each in option.ingredients}
+    ingredients = {each.id: each for each in product.ingredients if each.id not in gone}
+    for option in chosen:
+        ingredients |= {each.id: each for each in option.ingredients}
+    is_as_described = (size is None or size.is_default) and dict(quantities) == defaults
+    return Contents(
+        allergens=tuple(sorted({*kept, *(allergen for option in chosen for allergen in option.allergens)})),
+        ingredients=tuple(ingredients.values()),
+        nutrition=product.nutrition if is_as_described else None,
+    )
+
+
+def avoidable_allergens(product: PricedProduct) -> list[str]:
+    """List the allergens that some allowed choice of this product is without, by the rule of `contents_of`."""
+    return [allergen for allergen in ALLERGENS if _can_be_without(product, allergen)]
+
+
+def _can_be_without(product: PricedProduct, allergen: str) -> bool:
+    for group in product.modifier_groups:
+        without = [option for option in group.options if option.is_active and allergen not in option.allergens]
+        if sum(option.max_quantity for option in without) < group.min_choices:
+            return False
+    always = product.allergens if product.allergens_always is None else product.allergens_always
+    if allergen in always:
+        return False
+    # What the product has by default goes only when a default option is replaced.
+    return allergen not in product.allergens or any(
+        option.is_default and allergen in option.allergens
+        for group in product.modifier_groups
+        for option in group.options
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,13 +24,16 @@ from crema.media.domain import media_name
 
 
 class ProductCategory(Base):
-    """Link: a product stands in a category, at a position."""
+    """Link: a product stands in a category.
+
+    `position` is its place where the category's order was set; those without one follow, by the products' own.
+    """
 
     __tablename__ = "product_categories"
 
     product_id: Mapped[UUID] = mapped_column(ForeignKey("products.id", ondelete="CASCADE"), primary_key=True)
     category_id: Mapped[UUID] = mapped_column(ForeignKey("categories.id", ondelete="CASCADE"), primary_key=True)
-    position: Mapped[int] = mapped_column(server_default="0")
+    position: Mapped[int | None]
 
     category: Mapped["Category"] = relationship(lazy="raise")
 
@@ -39,7 +42,10 @@ Index("ix_product_categories_category_id_position", ProductCategory.category_id,
 
 
 class Category(Base):
-    """A heading of the menu; categories form a tree."""
+    """A heading of the menu; categories form a tree.
+
+    `is_on_menu`: it and all above it are active. Kept by `menu.service.categories`.
+    """
 
     __tablename__ = "categories"
     __table_args__ = (CheckConstraint("parent_id <> id", "not_its_own_parent"),)
@@ -51,6 +57,7 @@ class Category(Base):
     parent_id: Mapped[UUID | None] = mapped_column(ForeignKey("categories.id", ondelete="RESTRICT"), index=True)
     position: Mapped[int] = mapped_column(server_default="0")
     is_active: Mapped[bool] = mapped_column(server_default="true")
+    is_on_menu: Mapped[bool] = mapped_column(server_default="true")
     created_at: Mapped[Created]
     updated_at: Mapped[Updated]
 
@@ -237,6 +244,7 @@ class Product(Base):
     is_active: Mapped[bool] = mapped_column(server_default="true")
     position: Mapped[int] = mapped_column(server_default="0")
     allergens: Mapped[list[str]] = mapped_column(ARRAY(TEXT), server_default="{}")
+    allergens_always: Mapped[list[str] | None] = mapped_column(ARRAY(TEXT))
     nutrition: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     preparation_seconds: Mapped[int] = mapped_column(SmallInteger, server_default="90")
     archived_at: Mapped[datetime | None]
@@ -268,11 +276,17 @@ class Product(Base):
         passive_deletes=True,
     )
 
+    @property
+    def is_on_menu(self) -> bool:
+        """Whether the public sees it: it is active, and under no heading or under one that is on the menu."""
+        return self.is_active and (not self.categories or any(link.category.is_on_menu for link in self.categories))
+
 
 class ProductDocument(Base):
     """A product as `GET /product/{id}` shows it, JSON ready to be sent.
 
     `public` is None while the public doesn't see it; `full`, what editors see, is None where that is the same.
+    `can_be_without` names the allergens that some choice of options avoids.
     Written by `menu.service.documents`, and by nothing else.
     """
 
@@ -283,11 +297,20 @@ class ProductDocument(Base):
     shape: Mapped[str] = mapped_column(String(16))
     full: Mapped[bytes | None] = mapped_column(LargeBinary)
     public: Mapped[bytes | None] = mapped_column(LargeBinary)
+    can_be_without: Mapped[list[str]] = mapped_column(ARRAY(TEXT), server_default="{}")
 
     @classmethod
     def everything(cls) -> ColumnElement[bytes]:
         """Select what editors see."""
         return func.coalesce(cls.full, cls.public)
+
+
+Index("ix_product_documents_can_be_without", ProductDocument.can_be_without, postgresql_using="gin")
+Index(
+    "ix_product_documents_public",
+    ProductDocument.product_id,
+    postgresql_where=ProductDocument.public.is_not(None),
+)
 
 
 class MenuVersion(Base):
@@ -313,6 +336,7 @@ def _trigrams(name: str, column: InstrumentedAttribute[str], *, where: ColumnEle
 Index("ix_categories_position_name_folded", Category.position, fold(Category.name), Category.id)
 Index("ix_categories_name_folded", fold(Category.name), Category.id)
 Index("ix_categories_is_active", Category.is_active, Category.id)
+Index("ix_categories_is_on_menu", Category.is_on_menu, Category.id)
 Index("ix_categories_created_at", Category.created_at, Category.id)
 Index("ix_categories_updated_at", Category.updated_at, Category.id)
 _trigrams("ix_categories_name_trgm", Category.name)

@@ -3,13 +3,27 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, ClassVar, Final, Self
 from uuid import UUID
 
 from pydantic import AfterValidator, AliasPath, ConfigDict, Field, model_validator
 
 from crema.menu.domain import MAX_IMAGES, Allergen, OptionRule
-from crema.schemas import Input, Instant, Line, Money, Name, OptionalLine, Output, Position, Slug, Text, partial, unique
+from crema.schemas import (
+    Input,
+    Instant,
+    Line,
+    Money,
+    Name,
+    OptionalLine,
+    Output,
+    Position,
+    Replacement,
+    Slug,
+    Text,
+    partial,
+    unique,
+)
 
 _EXAMPLE_ID: Final = "01a2074f-26f7-7216-8892-26d298d63ed0"
 
@@ -42,7 +56,9 @@ class CategoryIn(Input):
     description: Description = ""
     parent_id: UUID | None = Field(None, description="The heading this one stands under.")
     position: Position = 0
-    is_active: Flag = Field(default=True, description="The public doesn't see inactive ones.")
+    is_active: Flag = Field(
+        default=True, description="An inactive one hides all headings under it, and what stands under no other."
+    )
 
 
 @partial
@@ -67,8 +83,42 @@ class IngredientPatch(IngredientIn):
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Молоко 3,2 %"}]})
 
 
-class OptionIn(Input):
+class LinkedIngredientOut(Output):
+    """An ingredient of something."""
+
+    id: UUID = Field(validation_alias=AliasPath("ingredient", "id"))
+    name: str = Field(validation_alias=AliasPath("ingredient", "name"))
+
+
+class OptionOut(Output):
+    """One choice of a group."""
+
+    id: UUID
+    name: str
+    price_delta: Money
+    max_quantity: int
+    is_default: bool
+    is_active: bool
+    allergens: list[Allergen]
+    ingredients: list[LinkedIngredientOut]
+
+
+class ProductGroupOut(Output):
+    """A group as this product offers it: the limits are those that count here."""
+
+    id: UUID = Field(validation_alias=AliasPath("group", "id"))
+    name: str = Field(validation_alias=AliasPath("group", "name"))
+    min_choices: int = Field(validation_alias="effective_min_choices")
+    max_choices: int = Field(validation_alias="effective_max_choices")
+    free_quantity: int = Field(validation_alias=AliasPath("group", "free_quantity"))
+    options: list[OptionOut] = Field(validation_alias=AliasPath("group", "options"))
+
+
+class OptionIn(Replacement):
     """One choice of a group. Options whose id is sent are changed, those without are new, the others go."""
+
+    shows = OptionOut
+    views: ClassVar = {"ingredient_ids": "ingredients"}
 
     id: UUID | None = None
     name: Name
@@ -146,8 +196,11 @@ def _at_most_one_default(sizes: list[SizeIn]) -> list[SizeIn]:
     return sizes
 
 
-class GroupLinkIn(Input):
+class GroupLinkIn(Replacement):
     """A group as one product offers it; limits left out or null are the group's own."""
+
+    shows = ProductGroupOut
+    key = "group_id"
 
     group_id: UUID
     min_choices: Choices | None = None
@@ -201,23 +254,32 @@ class ProductIn(Input):
     price: Money
     category_ids: Ids = Field([])
     is_active: Flag = Field(default=True, description="The public doesn't see inactive ones.")
-    position: Position = 0
+    position: Position = Field(
+        0, description="Its place in lists; under a heading, where that sets no order of its own."
+    )
     sizes: Annotated[
         list[SizeIn], Field(max_length=20), AfterValidator(_unique_names), AfterValidator(_at_most_one_default)
     ] = Field([])
     modifier_group_ids: Ids = Field([], description="Groups with their own limits, in this order.")
     modifier_groups: Annotated[list[GroupLinkIn], Field(max_length=50), AfterValidator(_unique_groups)] = Field(
-        [], description="Instead of `modifier_group_ids`, where this product has limits of its own."
+        [],
+        description="Instead of `modifier_group_ids`, for limits of this product's own; or as GET gives them.",
     )
-    allergens: Allergens = Field([])
+    allergens: Allergens = Field([], description="Of the default size with the default options.")
+    allergens_always: Allergens | None = Field(
+        None, description="Those of `allergens` that stay whatever options are chosen; null: all of them."
+    )
     nutrition: NutritionIn | None = None
     ingredient_ids: Ids = Field([])
     preparation_seconds: Annotated[int, Field(strict=True, ge=0, le=7200)] = 90
 
     @model_validator(mode="after")
-    def _groups_once(self) -> Self:
-        if {"modifier_group_ids", "modifier_groups"} <= self.model_fields_set:
+    def _agrees(self) -> Self:
+        if self.modifier_group_ids and self.modifier_groups:
             raise ValueError("send modifier_group_ids or modifier_groups, not both")
+        surplus = set(self.allergens_always or ()) - set(self.allergens or ())
+        if surplus and self.allergens is not None:
+            raise ValueError(f"allergens_always names what allergens doesn't: {', '.join(sorted(surplus))}")
         return self
 
 
@@ -226,6 +288,14 @@ class ProductPatch(ProductIn):
     """What changes of a product; the rest stays. Lists are replaced as a whole."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"price": "270.00"}, {"is_active": False}]})
+
+
+class CopyProduct(Input):
+    """What the copy is called."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Латте на кокосовом"}]})
+
+    name: Name | None = Field(None, description="Left out: the product's own name.")
 
 
 class ImageIn(Input):
@@ -260,14 +330,35 @@ class CategoryOut(Output):
     parent_id: UUID | None
     position: int
     is_active: bool
+    is_on_menu: bool = Field(description="Whether the public sees it: it and all above it are active.")
     created_at: Instant
     updated_at: Instant
+
+
+class ReplaceCategory(CategoryIn, Replacement):
+    """A heading as a PUT sends it."""
+
+    shows = CategoryOut
 
 
 @lru_cache(1_000)
 def category_document(fields: tuple[tuple[str, Any], ...]) -> bytes:
     """Write a heading as JSON. The same columns are the same text, so it is kept."""
     return CategoryOut.model_validate(dict(fields)).model_dump_json().encode()
+
+
+class CategoryProductsIn(Input):
+    """The products of a heading, in their order."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"product_ids": [_EXAMPLE_ID]}]})
+
+    product_ids: Annotated[list[UUID], Field(max_length=500), AfterValidator(unique)]
+
+
+class CategoryProductsOut(Output):
+    """The products of a heading, in their order."""
+
+    product_ids: list[UUID]
 
 
 class IngredientOut(Output):
@@ -277,24 +368,10 @@ class IngredientOut(Output):
     name: str
 
 
-class LinkedIngredientOut(Output):
-    """An ingredient of something."""
+class ReplaceIngredient(IngredientIn, Replacement):
+    """An ingredient as a PUT sends it."""
 
-    id: UUID = Field(validation_alias=AliasPath("ingredient", "id"))
-    name: str = Field(validation_alias=AliasPath("ingredient", "name"))
-
-
-class OptionOut(Output):
-    """One choice of a group."""
-
-    id: UUID
-    name: str
-    price_delta: Money
-    max_quantity: int
-    is_default: bool
-    is_active: bool
-    allergens: list[Allergen]
-    ingredients: list[LinkedIngredientOut]
+    shows = IngredientOut
 
 
 class ModifierGroupOut(Output):
@@ -310,15 +387,10 @@ class ModifierGroupOut(Output):
     updated_at: Instant
 
 
-class ProductGroupOut(Output):
-    """A group as this product offers it: the limits are those that count here."""
+class ReplaceModifierGroup(ModifierGroupIn, Replacement):
+    """A group as a PUT sends it."""
 
-    id: UUID = Field(validation_alias=AliasPath("group", "id"))
-    name: str = Field(validation_alias=AliasPath("group", "name"))
-    min_choices: int = Field(validation_alias="effective_min_choices")
-    max_choices: int = Field(validation_alias="effective_max_choices")
-    free_quantity: int = Field(validation_alias=AliasPath("group", "free_quantity"))
-    options: list[OptionOut] = Field(validation_alias=AliasPath("group", "options"))
+    shows = ModifierGroupOut
 
 
 class ProductCategoryOut(Output):
@@ -372,17 +444,31 @@ class ProductOut(Output):
     description: str
     price: Money
     is_active: bool
+    is_on_menu: bool = Field(
+        description="Whether the public sees it and it can be ordered: it is active, and under no heading or under one "
+        "that is on the menu."
+    )
     position: int
     categories: list[ProductCategoryOut]
     sizes: list[SizeOut]
     modifier_groups: list[ProductGroupOut]
     images: list[ImageOut]
-    allergens: list[Allergen]
+    allergens: list[Allergen] = Field(description="Of the default size with the default options.")
+    allergens_always: list[Allergen] | None = Field(
+        description="Those that stay whatever options are chosen; null: all of them."
+    )
     nutrition: NutritionOut | None
     ingredients: list[LinkedIngredientOut]
     preparation_seconds: int
     created_at: Instant
     updated_at: Instant
+
+
+class ReplaceProduct(ProductIn, Replacement):
+    """A product as a PUT sends it. Pictures have routes of their own."""
+
+    shows = ProductOut
+    views: ClassVar = {"category_ids": "categories", "ingredient_ids": "ingredients"}
 
 
 class MenuHeadingOut(Output):

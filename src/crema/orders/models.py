@@ -34,7 +34,10 @@ class OrderNumberCounter(Base):
 
 
 class OrderLine(Base):
-    """One configured product of an order. `product_id` is a copy, not a reference: the menu may drop it."""
+    """One configured product of an order. `product_id` is a copy, not a reference: the menu may drop it.
+
+    `contents` is what it contained when it was sold; None for lines that are older than this column.
+    """
 
     __tablename__ = "order_lines"
     __table_args__ = (
@@ -53,6 +56,7 @@ class OrderLine(Base):
     note: Mapped[str] = mapped_column(String(300), server_default="")
     quantity: Mapped[int] = mapped_column(SmallInteger)
     preparation_seconds: Mapped[int] = mapped_column(server_default="0")
+    contents: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     unit_price: Mapped[Money]
     total: Mapped[Money]
 

@@ -5,9 +5,9 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StringConstraints
 
-from crema.cart.schemas import AddToCart, CartOut, ItemProblemOut
+from crema.cart.schemas import AddToCart, CartOut, ContentsOut, ItemProblemOut
 from crema.orders.domain import Status
-from crema.schemas import Amount, Input, Instant, Line, Money, Output, Text, partial
+from crema.schemas import Amount, Input, Instant, Line, Money, Output, Replacement, Text, partial
 
 Comment = Annotated[Text, Field(max_length=500, examples=["Заберу через пять минут"])]
 OrderNumber = Annotated[
@@ -43,27 +43,9 @@ class PlaceOrder(Input):
     shop_id: UUID | None = Field(None, description="May be left out when the cart names a shop, or there is one.")
     pickup_at: Instant | None = Field(None, description="null: as soon as possible.")
     comment: Comment = ""
-    payment_method: Annotated[str, Field(pattern="^on_pickup$", examples=["on_pickup"])] = "on_pickup"
+    payment_method: Literal["on_pickup"] = Field("on_pickup", description="How it is paid: at the counter.")
     items: Items | None = None
     expected_total: Money | None = Field(None, description="Refuse with `price_changed` if the total differs.")
-
-
-class ReplaceOrder(Input):
-    """PUT. The owner sends what they may write while it is placed; staff send `status`, and `pickup_at` to move it."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {"pickup_at": None, "comment": "", "items": [{"product_id": _EXAMPLE_ID}]},
-                {"status": "accepted"},
-            ]
-        }
-    )
-
-    pickup_at: Instant | None = None
-    comment: Comment | None = None
-    items: Items | None = None
-    status: Status | None = None
 
 
 @partial
@@ -124,6 +106,9 @@ class OrderLineOut(Output):
     options: list[LineOptionOut]
     note: str
     quantity: int
+    contents: ContentsOut | None = Field(
+        description="What it contains, as the menu said when it was sold; null for lines from before that was noted."
+    )
     unit_price: Amount
     total: Amount
 
@@ -186,6 +171,29 @@ class OrderOut(Output):
     created_at: Instant
     updated_at: Instant
     history: list[EventOut]
+
+
+class ReplaceOrder(Replacement):
+    """PUT. The owner sends what they may write while it is placed; staff send `status`, and `pickup_at` to move it.
+
+    Or both send the order as GET gives it, changed where they may; `lines` stay unless `items` are sent.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"pickup_at": None, "comment": "", "items": [{"product_id": _EXAMPLE_ID}]},
+                {"status": "accepted"},
+            ]
+        }
+    )
+
+    shows = OrderOut
+
+    pickup_at: Instant | None = None
+    comment: Comment | None = None
+    items: Items | None = None
+    status: Status | None = None
 
 
 class SkippedOut(Output):

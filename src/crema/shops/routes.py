@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from functools import lru_cache
+from typing import Final
 from uuid import UUID
 
 from fastapi import Request, Response
@@ -10,7 +11,7 @@ from crema.accounts.deps import ShopEditor
 from crema.shops import queries, service
 from crema.shops.deps import Granted, Near, OpenNow, TheChain
 from crema.shops.models import Shop
-from crema.shops.schemas import HoursIn, InfoOut, ListedShopOut, ShopIn, ShopOut, ShopPatch
+from crema.shops.schemas import HoursIn, InfoOut, ListedShopOut, ReplaceShop, ShopIn, ShopOut, ShopPatch
 from crema.web.clock import Now
 from crema.web.direct import reads as new_reads
 from crema.web.listing import PageOut, document, documents, listing_parameters, understood
@@ -23,20 +24,24 @@ reads = new_reads("Shops and static information")
 router = new_router("Shops and static information")
 
 
-def _shown(shop: Shop, now: datetime) -> ShopOut:
-    return ShopOut.at(now, shop=shop, hours=queries.hours_of(shop))
+NO_MAILBOX: Final = {"email": None}
+"""What the public sees of where orders are mailed to."""
+
+
+def _shown(shop: Shop, now: datetime, *, sees_mailbox: bool = True) -> ShopOut:
+    return ShopOut.at(now, shop=shop, hours=queries.hours_of(shop), **({} if sees_mailbox else NO_MAILBOX))
 
 
 @lru_cache(1_000)
 def _document(shop: Shop, minute: datetime) -> bytes:
-    """Write a shop as it stands: hours begin and end with a minute, so that all of it has the same text."""
-    return _shown(shop, minute).model_dump_json().encode()
+    """Write a shop for the public as it stands: hours begin and end with a minute, so that all of it has one text."""
+    return _shown(shop, minute, sees_mailbox=False).model_dump_json().encode()
 
 
 @lru_cache(1_000)
-def _listed(shop: Shop, minute: datetime, distance_m: int | None) -> bytes:
-    shown = ListedShopOut.at(minute, shop=shop, hours=queries.hours_of(shop), distance_m=distance_m)
-    return shown.model_dump_json().encode()
+def _listed(shop: Shop, minute: datetime, distance_m: int | None, *, sees_mailbox: bool) -> bytes:
+    more = {"distance_m": distance_m} | ({} if sees_mailbox else NO_MAILBOX)
+    return ListedShopOut.at(minute, shop=shop, hours=queries.hours_of(shop), **more).model_dump_json().encode()
 
 
 @reads.get("/info", summary="Read about the chain", response_model=InfoOut, responses=refusals(422))
@@ -62,13 +67,17 @@ async def list_shops(
     query = understood(request, listing, granted, also=("near", "open_now"))
     page = await queries.list_shops(reader, query=query, permissions=granted, near=near, open_now=open_now, now=now)
     minute = now.replace(second=0, microsecond=0)
-    return documents(request, page.map(lambda listed: _listed(listed.shop, minute, listed.distance_m)))
+    edits = queries.EDIT in granted
+    return documents(
+        request, page.map(lambda listed: _listed(listed.shop, minute, listed.distance_m, sees_mailbox=edits))
+    )
 
 
 @router.get("/shop/{shop_id}", summary="See a shop", dependencies=[Public], responses=refusals(401, 404, 422))
 async def see_shop(shop_id: UUID, tx: Transaction, granted: Granted, now: Now) -> ShopOut:
     """With its week, and whether it is open."""
-    return _shown(await queries.get_visible_shop(tx, shop_id, permissions=granted), now)
+    shop = await queries.get_visible_shop(tx, shop_id, permissions=granted)
+    return _shown(shop, now, sees_mailbox=queries.EDIT in granted)
 
 
 @router.post("/shop", status_code=201, summary="Add a shop", responses=refusals(401, 403, 409, 422))
@@ -80,7 +89,7 @@ async def open_shop(body: ShopIn, response: Response, tx: Transaction, actor: Sh
 
 
 @router.put("/shop/{shop_id}", summary="Replace a shop", responses=refusals(401, 403, 404, 409, 422))
-async def replace_shop(shop_id: UUID, body: ShopIn, tx: Transaction, actor: ShopEditor, now: Now) -> ShopOut:
+async def replace_shop(shop_id: UUID, body: ReplaceShop, tx: Transaction, actor: ShopEditor, now: Now) -> ShopOut:
     """For those who serve the shop. Its hours stay."""
     return _shown(await service.replace_shop(tx, actor=actor, shop_id=shop_id, wanted=body, now=now), now)
 

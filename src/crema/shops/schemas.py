@@ -10,7 +10,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic.config import JsonDict
 
-from crema.schemas import Email, Input, Instant, Line, Name, Output, Phone, Slug, partial
+from crema.schemas import Email, Input, Instant, Line, Name, Output, Phone, Replacement, Slug, partial
 from crema.shops import domain
 from crema.shops.domain import MAX_INTERVALS_A_DAY, Chain, OpeningHours
 
@@ -163,7 +163,10 @@ class ShopOut(Output):
     latitude: float | None = Field(examples=[55.751244])
     longitude: float | None = Field(examples=[37.598306])
     phone: str | None = Field(examples=["+74951234567"])
-    email: str | None = Field(examples=["arbat@crema.example.com"])
+    email: str | None = Field(
+        description="The mailbox of the till; null for those who don't edit shops.",
+        examples=["arbat@crema.example.com"],
+    )
     timezone: str = Field(examples=["Europe/Moscow"])
     hours: list[IntervalOut]
     special_days: list[SpecialDayOut]
@@ -190,6 +193,12 @@ class ShopOut(Output):
                 "closes_at": state.closes_at,
             }
         )
+
+
+class ReplaceShop(ShopIn, Replacement):
+    """A shop as a PUT sends it. Its hours have a route of their own."""
+
+    shows = ShopOut
 
 
 class ListedShopOut(ShopOut):

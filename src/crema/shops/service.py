@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import delete
@@ -16,7 +15,7 @@ from crema.db.base import new_id
 from crema.shops import domain, queries
 from crema.shops.domain import Interval
 from crema.shops.models import OpeningInterval, Shop
-from crema.shops.schemas import ShopIn, ShopPatch
+from crema.shops.schemas import ReplaceShop, ShopIn, ShopOut, ShopPatch
 
 
 class SlugTakenError(ConflictError):
@@ -47,19 +46,25 @@ async def open_shop(session: AsyncSession, *, actor: Actor, wanted: ShopIn, now:
     return shop
 
 
-async def replace_shop(session: AsyncSession, *, actor: Actor, shop_id: UUID, wanted: ShopIn, now: datetime) -> Shop:
+async def replace_shop(
+    session: AsyncSession, *, actor: Actor, shop_id: UUID, wanted: ReplaceShop, now: datetime
+) -> Shop:
     """PUT: everything that can be written, but its slug, which stays unless another is sent."""
-    return await _update(session, actor=actor, shop_id=shop_id, values=wanted.model_dump(), now=now)
+    return await _update(session, actor=actor, shop_id=shop_id, wanted=wanted, now=now)
 
 
 async def change_shop(session: AsyncSession, *, actor: Actor, shop_id: UUID, wanted: ShopPatch, now: datetime) -> Shop:
     """PATCH: only what was sent."""
-    return await _update(session, actor=actor, shop_id=shop_id, values=wanted.changes(), now=now)
+    return await _update(session, actor=actor, shop_id=shop_id, wanted=wanted, now=now)
 
 
-async def _update(session: AsyncSession, *, actor: Actor, shop_id: UUID, values: dict[str, Any], now: datetime) -> Shop:
+async def _update(
+    session: AsyncSession, *, actor: Actor, shop_id: UUID, wanted: ShopPatch | ReplaceShop, now: datetime
+) -> Shop:
     shop = await queries.get_shop_for_update(session, shop_id)
     _check_runs(actor, shop)
+    wanted.check_read_only(ShopOut.at(now, shop=shop, hours=queries.hours_of(shop)))
+    values = wanted.model_dump() if isinstance(wanted, ReplaceShop) else wanted.changes()
     domain.check_coordinates(values.get("latitude", shop.latitude), values.get("longitude", shop.longitude))
 
     for name, value in values.items():

@@ -7,7 +7,7 @@ from fastapi import Request, Response
 from crema.accounts import queries
 from crema.accounts.deps import RoleEditor
 from crema.accounts.queries import PERMISSIONS, ROLES
-from crema.accounts.schemas import ChangeRole, PermissionOut, RoleIn, RoleOut
+from crema.accounts.schemas import ChangeRole, PermissionOut, ReplaceRole, RoleIn, RoleOut
 from crema.accounts.service import roles
 from crema.web.clock import Now
 from crema.web.listing import PageOut, answer, listing_parameters
@@ -37,7 +37,7 @@ async def see_role(role_id: UUID, tx: Transaction, _: RoleEditor) -> RoleOut:
 
 
 @router.put("/role/{role_id}", summary="Replace a role", responses=refusals(401, 403, 404, 409, 422))
-async def replace_role(role_id: UUID, body: RoleIn, tx: Transaction, actor: RoleEditor, now: Now) -> RoleOut:
+async def replace_role(role_id: UUID, body: ReplaceRole, tx: Transaction, actor: RoleEditor, now: Now) -> RoleOut:
     return RoleOut.model_validate(await roles.replace(tx, actor=actor, role_id=role_id, wanted=body, now=now))
 
 

@@ -12,13 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crema.accounts import queries
 from crema.accounts.domain import ADMIN, ALL_SHOPS, CUSTOMER, Actor
 from crema.accounts.models import OneTimeCode, Role, StaffShop, User
-from crema.accounts.schemas import ChangeUser, ReplaceUser
+from crema.accounts.schemas import ChangeUser, ReplaceUser, UserOut
 from crema.accounts.service import addresses
 from crema.accounts.service.addresses import Changing
 from crema.accounts.service.codes import Codes
 from crema.accounts.service.logins import end_sessions
 from crema.accounts.service.registration import Origin
-from crema.core.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
+from crema.core.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, UnknownReferenceError
 from crema.db.idempotency import IdempotencyRecord
 
 _CARTS: Final = table("carts", column("user_id"))  # a feature above us: known by name only, as foreign keys are
@@ -51,13 +51,6 @@ class FieldNotYoursError(InvalidError):
     title = "Only an administrator may write this."
 
 
-class UnknownReferenceError(InvalidError):
-    """A role or a shop that doesn't exist."""
-
-    code = "unknown_reference"
-    title = "Something named here does not exist."
-
-
 class NotOfTheChainError(InvalidError):
     """`serves_all_shops` for somebody who can't serve them all: their role lacks it, or `shop_ids` says otherwise."""
 
@@ -73,8 +66,16 @@ async def get_visible(session: AsyncSession, *, actor: Actor, user_id: UUID) -> 
 
 
 async def replace(session: AsyncSession, *, by: Changing, user_id: UUID, wanted: ReplaceUser, now: datetime) -> User:
-    """PUT: name and phone are always replaced; the rest only where it is sent."""
+    """PUT: name and phone are always replaced; the rest only where it is sent.
+
+    Of the whole document, as GET gives it, what only an administrator may write is left alone where it is as it was.
+    """
+    present = UserOut.model_validate(await get_visible(session, actor=by.actor, user_id=user_id))
+    wanted.check_read_only(present)
     sent = {"name": wanted.name, "phone": wanted.phone} | wanted.changes()
+    for name in ADMINISTRATIVE if wanted.is_document else ():
+        if name in sent and _is_same(sent[name], getattr(present, name, None)):
+            del sent[name]
     return await _update(session, by=by, user_id=user_id, sent=sent, now=now)
 
 
@@ -111,6 +112,10 @@ async def _update(session: AsyncSession, *, by: Changing, user_id: UUID, sent: d
     return await queries.get_user(session, user.id)
 
 
+def _is_same(sent: Any, present: Any) -> bool:
+    return set(sent) == set(present) if isinstance(sent, list) else bool(sent == present)
+
+
 def _check_fields(actor: Actor, sent: dict[str, Any]) -> None:
     wrong = [name for name in ADMINISTRATIVE if name in sent]
     if wrong and not actor.may("users:write"):
@@ -137,7 +142,7 @@ def _check_reach(actor: Actor, user: User) -> None:
 async def _role_to_give(session: AsyncSession, *, actor: Actor, name: str) -> Role:
     role = await queries.find_role_to_give(session, name)
     if role is None:
-        raise UnknownReferenceError(f"There is no role {name!a}.", errors=[_wrong("role", "no such role")])
+        raise UnknownReferenceError([("role",)])
     if not set(role.permission_codes) <= actor.permissions or (role.name == ADMIN and not actor.is_admin):
         raise ForbiddenError("This role may do more than you.")
     return role
@@ -162,11 +167,7 @@ async def _tie_to_shops(session: AsyncSession, *, actor: Actor, user: User, role
         async with session.begin_nested():
             session.add_all(StaffShop(user_id=user.id, shop_id=shop_id) for shop_id in sorted(after))
     except IntegrityError as error:
-        raise UnknownReferenceError("There is no such shop.", errors=[_wrong("shop_ids", "no such shop")]) from error
-
-
-def _wrong(field: str, message: str) -> dict[str, Any]:
-    return {"loc": ["body", field], "msg": message, "type": "unknown_reference"}
+        raise UnknownReferenceError([("shop_ids",)]) from error
 
 
 async def _check_email(

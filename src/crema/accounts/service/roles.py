@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crema.accounts import queries
 from crema.accounts.domain import ADMIN, Actor
 from crema.accounts.models import Role, RolePermission
-from crema.accounts.schemas import ChangeRole, RoleIn
+from crema.accounts.schemas import ChangeRole, ReplaceRole, RoleIn, RoleOut
 from crema.core.errors import ConflictError, ForbiddenError
 
 
@@ -46,8 +46,9 @@ async def create(session: AsyncSession, *, actor: Actor, wanted: RoleIn, now: da
     return await queries.get_role(session, role.id)
 
 
-async def replace(session: AsyncSession, *, actor: Actor, role_id: UUID, wanted: RoleIn, now: datetime) -> Role:
+async def replace(session: AsyncSession, *, actor: Actor, role_id: UUID, wanted: ReplaceRole, now: datetime) -> Role:
     """PUT: everything."""
+    wanted.check_read_only(RoleOut.model_validate(await queries.get_role_for_update(session, role_id)))
     return await _update(session, actor=actor, role_id=role_id, sent=dict(wanted), now=now)
 
 

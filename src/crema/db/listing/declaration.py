@@ -194,7 +194,10 @@ class Listing:
         parts = sort.split(",", MAX_SORT)
         names = [part.removeprefix("-") for part in parts]
         if len(names) > MAX_SORT or len(set(names)) < len(names) or not allowed.keys() >= set(names):
-            fault = f"is not a list of up to {MAX_SORT} different fields, each with or without a minus"
+            fault = (
+                f"takes up to {MAX_SORT} different fields of {', '.join(allowed)}, comma-separated, a minus before "
+                f"those that go down, such as -{next(iter(allowed), 'created_at')}"
+            )
             raise InvalidSortError({"sort": fault}, allowed=list(allowed))
         keys = [SortKey(allowed[name], part != name) for part, name in zip(parts, names, strict=True)]
         return [*keys, SortKey(self.id, keys[-1].descending)]

@@ -19,6 +19,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from pydantic import TypeAdapter
 from sqlalchemy import ColumnElement, SQLColumnExpression
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeEngine
 
 from crema.db.base import fold
@@ -487,6 +488,14 @@ class ChoiceField(ColumnField):
         if text not in self.choices:
             raise ValueError(f"is not one of {', '.join(self.choices)}")
         return text
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MembersField(ChoiceField):
+    """An array of words of a closed set: it matches where one of those asked for is in it."""
+
+    def match(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:  # noqa: ARG002 - eq and in
+        return self.column.op("&&")(sa.cast(postgresql.array(operands), postgresql.ARRAY(sa.Text())))
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,26 +11,33 @@ from crema.menu.queries.parts import (
     get_modifier_group,
     get_modifier_group_for_update,
     is_category_in_use,
+    is_group_in_use,
     is_under,
     list_categories,
     list_ingredients,
     list_modifier_groups,
     list_overrides,
     load_modifier_groups_locked,
+    lock_below,
 )
 from crema.menu.queries.pricing import COLUMNS as PRICING_COLUMNS
 from crema.menu.queries.pricing import WANTED as WANTED_FOR_PRICING
-from crema.menu.queries.pricing import by_id, load_for_pricing, lock_products, priced
+from crema.menu.queries.pricing import by_id, load_for_pricing, lock_products, priced, read_document
 from crema.menu.queries.products import (
     PRODUCTS,
+    PRODUCTS_OF_CATEGORY,
     PUBLIC_PRODUCTS,
+    PUBLIC_PRODUCTS_OF_CATEGORY,
+    get_any_product_for_update,
     get_document,
     get_product,
     get_product_for_update,
+    is_slug_taken,
     list_all_images,
     list_images,
     list_products,
     load_products,
+    lock_live_products,
 )
 
 __all__ = [
@@ -39,10 +46,13 @@ __all__ = [
     "MODIFIER_GROUPS",
     "PRICING_COLUMNS",
     "PRODUCTS",
+    "PRODUCTS_OF_CATEGORY",
     "PUBLIC_PRODUCTS",
+    "PUBLIC_PRODUCTS_OF_CATEGORY",
     "WANTED_FOR_PRICING",
     "Menu",
     "by_id",
+    "get_any_product_for_update",
     "get_category",
     "get_category_for_update",
     "get_document",
@@ -53,6 +63,8 @@ __all__ = [
     "get_product",
     "get_product_for_update",
     "is_category_in_use",
+    "is_group_in_use",
+    "is_slug_taken",
     "is_under",
     "list_all_images",
     "list_categories",
@@ -65,6 +77,9 @@ __all__ = [
     "load_menu",
     "load_modifier_groups_locked",
     "load_products",
+    "lock_below",
+    "lock_live_products",
     "lock_products",
     "priced",
+    "read_document",
 ]

@@ -15,24 +15,24 @@ from crema.db.statement import Statement
 from crema.menu.models import Category, MenuVersion, Product, ProductCategory, ProductDocument
 
 _HEADINGS: Final = Statement(
-    select(Category).where(Category.is_active).order_by(Category.position, fold(Category.name), Category.id)
+    select(Category).where(Category.is_on_menu).order_by(Category.position, fold(Category.name), Category.id)
 )
 _SHOWN_LINKS: Final = join(
-    ProductCategory, Category, and_(Category.id == ProductCategory.category_id, Category.is_active)
+    ProductCategory, Category, and_(Category.id == ProductCategory.category_id, Category.is_on_menu)
 )
 _PRODUCTS: Final = Statement(
     select(ProductCategory.category_id, ProductDocument.public)
     .select_from(Product)
     .join(ProductDocument, ProductDocument.product_id == Product.id)
     .outerjoin(_SHOWN_LINKS, ProductCategory.product_id == Product.id)
-    .where(Product.archived_at.is_(None), Product.is_active)
-    .order_by(ProductCategory.position, Product.position, fold(Product.name), Product.id)
+    .where(Product.archived_at.is_(None), ProductDocument.public.is_not(None))
+    .order_by(ProductCategory.position.nulls_last(), Product.position, fold(Product.name), Product.id)
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Menu:
-    """Headings in their order, and the JSON documents of the products under each; None: under no heading shown."""
+    """Headings in their order, and the JSON documents of the products under each; None: under no heading."""
 
     headings: Sequence[asyncpg.Record]
     products: dict[UUID | None, list[bytes]]

@@ -44,6 +44,7 @@ CATEGORIES: Final = Listing(
         "parent_id": UuidField(Category.parent_id, nullable=True),
         "position": IntegerField(Category.position),
         "is_active": BooleanField(Category.is_active, permission="menu:write"),
+        "is_on_menu": BooleanField(Category.is_on_menu, permission="menu:write"),
         "created_at": InstantField(Category.created_at),
         "updated_at": InstantField(Category.updated_at),
     },
@@ -74,12 +75,12 @@ INGREDIENTS: Final = Listing(
 
 
 async def list_categories(reader: Reader, *, query: ListQuery, sees_hidden: bool) -> Page[asyncpg.Record]:
-    """List headings, as rows of their table; the public doesn't see inactive ones."""
+    """List headings, as rows of their table; the public sees those that are on the menu."""
     return await (_ALL_CATEGORIES if sees_hidden else _SHOWN_CATEGORIES).page(reader, query)
 
 
 async def get_category(session: AsyncSession, *, category_id: UUID, sees_hidden: bool = True) -> Category:
-    """Load a heading; for the public an inactive one is not there."""
+    """Load a heading; for the public one that is not on the menu is not there."""
     category = await session.scalar(_categories(sees_hidden=sees_hidden).where(Category.id == category_id))
     if category is None:
         raise NotFoundError
@@ -87,7 +88,7 @@ async def get_category(session: AsyncSession, *, category_id: UUID, sees_hidden:
 
 
 def _categories(*, sees_hidden: bool) -> Select[Category]:
-    return select(Category).where(true() if sees_hidden else Category.is_active)
+    return select(Category).where(true() if sees_hidden else Category.is_on_menu)
 
 
 _ALL_CATEGORIES: Final = ListStatement(_categories(sees_hidden=True))
@@ -103,6 +104,16 @@ async def get_category_for_update(session: AsyncSession, category_id: UUID) -> C
     if category is None:
         raise NotFoundError
     return category
+
+
+async def lock_below(session: AsyncSession, category_id: UUID) -> list[UUID]:
+    """Lock a heading and all headings under it: until the transaction ends nothing can be put under them."""
+    below = select(Category.id).where(Category.id == category_id).cte(recursive=True)
+    below = below.union(select(Category.id).join(below, Category.parent_id == below.c.id))
+    found = await session.scalars(
+        select(Category.id).where(Category.id.in_(select(below.c.id))).order_by(Category.id).with_for_update()
+    )
+    return list(found)
 
 
 async def is_under(session: AsyncSession, *, category_id: UUID, above_id: UUID) -> bool:
@@ -170,6 +181,16 @@ async def list_overrides(session: AsyncSession, group_id: UUID) -> list[tuple[in
         .distinct()
     )
     return [(row[0], row[1]) for row in rows]
+
+
+async def is_group_in_use(session: AsyncSession, group_id: UUID) -> bool:
+    """Tell whether products offer it. Archived products don't count."""
+    offered = (
+        exists()
+        .where(ProductModifierGroup.group_id == group_id)
+        .where(Product.id == ProductModifierGroup.product_id, Product.archived_at.is_(None))
+    )
+    return bool(await session.scalar(select(offered)))
 
 
 async def list_ingredients(session: AsyncSession, *, query: ListQuery) -> Page[Ingredient]:

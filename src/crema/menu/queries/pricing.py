@@ -50,6 +50,11 @@ WANTED: Final = func.array(
 """What `load_for_pricing` loads, as a column of another SELECT, which then wants `product_ids`; `by_id` reads it."""
 
 
+def read_document(document: bytes) -> PricedProduct:
+    """Read a product of its document."""
+    return _JSON.validate_json(document)
+
+
 def by_id(rows: Iterable[Sequence[Any]]) -> dict[UUID, PricedProduct]:
     """Read rows that end with `COLUMNS`."""
     return {product.id: product for product in map(priced, rows)}
@@ -59,12 +64,12 @@ def priced(row: Sequence[Any]) -> PricedProduct:
     """Read a product of a row that ends with `COLUMNS`. One without a document has left the menu."""
     *_, product_id, name, price, document = row
     if document is not None:
-        return _read(document)
+        return _kept(document)
     return PricedProduct(
         id=product_id,
         name=name,
         price=price,
-        is_active=False,
+        is_on_menu=False,
         is_archived=True,
         preparation_seconds=0,
         sizes=(),
@@ -73,5 +78,5 @@ def priced(row: Sequence[Any]) -> PricedProduct:
 
 
 @lru_cache(_KEPT)
-def _read(document: bytes) -> PricedProduct:
-    return _JSON.validate_json(document)
+def _kept(document: bytes) -> PricedProduct:
+    return read_document(document)

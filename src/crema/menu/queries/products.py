@@ -1,11 +1,12 @@
 """Products with everything a menu shows of them, and their pictures."""
 
 from collections.abc import Collection, Sequence
+from functools import partial
 from operator import itemgetter
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Select, bindparam, select
+from sqlalchemy import ColumnElement, Select, Uuid, bindparam, func, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
@@ -14,18 +15,21 @@ from crema.core.page import Page
 from crema.db.driver import Reader
 from crema.db.listing import (
     BooleanField,
+    ColumnField,
     InstantField,
     IntegerField,
     LinkField,
     Listing,
     ListQuery,
     ListStatement,
+    MembersField,
     MoneyField,
     SlugField,
     TextField,
     UuidField,
 )
 from crema.db.statement import Statement
+from crema.menu.domain import ALLERGENS
 from crema.menu.models import (
     Category,
     MenuVersion,
@@ -41,27 +45,60 @@ from crema.menu.models import (
 )
 from crema.schemas import Name
 
+_LAST: Final = 2**31 - 1
 
-def _listing(*, sees_hidden: bool) -> Listing:
-    links = select(ProductCategory.product_id).where(ProductCategory.product_id == Product.id)
-    if not sees_hidden:  # else filtering by a hidden category would tell the public what stands under it
-        links = links.where(ProductCategory.category.has(Category.is_active))
+
+def _stands_under(match: ColumnElement[bool], *, sees_hidden: bool) -> ColumnElement[bool]:
+    """Match products of headings, and of all headings under those."""
+    shown = true() if sees_hidden else Category.is_on_menu  # else the public could ask what a hidden one holds
+    below = select(Category.id).where(match, shown).cte(recursive=True)
+    below = below.union(select(Category.id).join(below, Category.parent_id == below.c.id).where(shown))
+    return (
+        select(ProductCategory.product_id)
+        .where(ProductCategory.product_id == Product.id, ProductCategory.category_id.in_(select(below.c.id)))
+        .exists()
+    )
+
+
+def _place_in_category() -> ColumnElement[int]:
+    """Give a product's place in the order of the category that `category_id` names."""
+    place = select(ProductCategory.position).where(
+        ProductCategory.product_id == Product.id, ProductCategory.category_id == bindparam("category_id", type_=Uuid)
+    )
+    return func.coalesce(place.scalar_subquery(), _LAST)
+
+
+def _listing(*, sees_hidden: bool, is_of_category: bool = False) -> Listing:
+    position = IntegerField(Product.position)
+    sort: dict[str, ColumnField] = {
+        "name": TextField(Product.name),
+        "price": MoneyField(Product.price),
+        "position": position,
+        "created_at": InstantField(Product.created_at),
+        "updated_at": InstantField(Product.updated_at),
+    }
+    if is_of_category:
+        sort["category_position"] = IntegerField(_place_in_category())
     return Listing(
         fields={
             "id": UuidField(Product.id),
             "name": TextField(Product.name, of=Name),
             "slug": SlugField(Product.slug),
             "price": MoneyField(Product.price),
-            "category_id": LinkField(
-                of=UuidField(ProductCategory.category_id), exists=lambda match: links.where(match).exists()
+            "category_id": LinkField(of=UuidField(Category.id), exists=partial(_stands_under, sees_hidden=sees_hidden)),
+            "can_be_without": LinkField(
+                of=MembersField(ProductDocument.can_be_without, choices=ALLERGENS, example="milk"),
+                exists=lambda match: (
+                    select(ProductDocument.product_id).where(ProductDocument.product_id == Product.id, match).exists()
+                ),
             ),
             "is_active": BooleanField(Product.is_active, permission="menu:write"),
-            "position": IntegerField(Product.position),
+            "position": position,
             "created_at": InstantField(Product.created_at),
             "updated_at": InstantField(Product.updated_at),
         },
-        sort=("name", "price", "position", "created_at", "updated_at"),
-        default_sort="position,name",
+        sort=sort,
+        default_sort="category_position,position,name" if is_of_category else "position,name",
         search={"name": Product.name, "description": Product.description},
         id_column=Product.id,
     )
@@ -69,6 +106,9 @@ def _listing(*, sees_hidden: bool) -> Listing:
 
 PRODUCTS: Final = _listing(sees_hidden=True)
 PUBLIC_PRODUCTS: Final = _listing(sees_hidden=False)
+PRODUCTS_OF_CATEGORY: Final = _listing(sees_hidden=True, is_of_category=True)
+PUBLIC_PRODUCTS_OF_CATEGORY: Final = _listing(sees_hidden=False, is_of_category=True)
+"""The same for one category, by its order. No index serves that, of the few products that one category has."""
 
 
 _WHOLE: Final = (
@@ -96,7 +136,10 @@ def _documents(*, sees_hidden: bool) -> Select[bytes | None]:
     statement = select(document.where(ProductDocument.product_id == Product.id).scalar_subquery()).where(
         Product.archived_at.is_(None)
     )
-    return statement if sees_hidden else statement.where(Product.is_active)
+    shown = select(ProductDocument.product_id).where(
+        ProductDocument.product_id == Product.id, ProductDocument.public.is_not(None)
+    )
+    return statement if sees_hidden else statement.where(shown.exists())
 
 
 _ALL: Final = _documents(sees_hidden=True)
@@ -110,13 +153,15 @@ _ONE_SHOWN: Final = Statement(_SHOWN.where(_THIS))
 
 
 async def list_products(
-    reader: Reader, *, query: ListQuery, sees_hidden: bool
+    reader: Reader, *, query: ListQuery, sees_hidden: bool, category_id: UUID | None = None
 ) -> tuple[Page[bytes], tuple[UUID, bool] | None]:
     """List products as JSON documents. The public sees nothing inactive, neither here nor inside.
 
+    `category_id` is the category whose order a query of `PRODUCTS_OF_CATEGORY` asks for.
+
     Beside them stands what is another whenever they may be; None if there are none.
     """
-    page = await (_LIST_OF_ALL if sees_hidden else _LIST_SHOWN).page(reader, query)
+    page = await (_LIST_OF_ALL if sees_hidden else _LIST_SHOWN).page(reader, query, category_id=category_id)
     version = (page.items[0][1], sees_hidden) if page.items else None
     return page.map(itemgetter(0)), version
 
@@ -154,6 +199,29 @@ async def get_product_for_update(session: AsyncSession, product_id: UUID) -> Pro
     if product is None:
         raise NotFoundError
     return product
+
+
+async def get_any_product_for_update(session: AsyncSession, product_id: UUID) -> Product:
+    """Lock a product, be it archived or not, without loading its parts."""
+    product = await session.scalar(
+        select(Product).where(Product.id == product_id).with_for_update(key_share=True),
+        execution_options={"populate_existing": True},
+    )
+    if product is None:
+        raise NotFoundError
+    return product
+
+
+async def is_slug_taken(session: AsyncSession, slug: str) -> bool:
+    """Tell whether a product that is not archived has this slug."""
+    taken = select(Product.id).where(Product.slug == slug, Product.archived_at.is_(None))
+    return bool(await session.scalar(select(taken.exists())))
+
+
+async def lock_live_products(session: AsyncSession, product_ids: Collection[UUID]) -> Sequence[UUID]:
+    """Lock products against edits, in primary-key order, and give their ids; archived and unknown ones are absent."""
+    wanted = select(Product.id).where(Product.id.in_(product_ids), Product.archived_at.is_(None))
+    return (await session.scalars(wanted.order_by(Product.id).with_for_update(key_share=True))).all()
 
 
 async def list_images(session: AsyncSession, product_id: UUID) -> Sequence[ProductImage]:

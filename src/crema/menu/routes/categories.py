@@ -8,7 +8,15 @@ from fastapi import Query, Request, Response
 from crema.accounts.deps import MenuEditor
 from crema.menu import queries
 from crema.menu.deps import CategoriesQuery, SeesHidden
-from crema.menu.schemas import CategoryIn, CategoryOut, CategoryPatch, category_document
+from crema.menu.schemas import (
+    CategoryIn,
+    CategoryOut,
+    CategoryPatch,
+    CategoryProductsIn,
+    CategoryProductsOut,
+    ReplaceCategory,
+    category_document,
+)
 from crema.menu.service import categories
 from crema.web.clock import Now
 from crema.web.direct import reads as new_reads
@@ -57,17 +65,30 @@ async def see_category(category_id: UUID, tx: Transaction, *, sees_hidden: SeesH
 
 @router.put("/category/{category_id}", summary="Replace a category", responses=refusals(401, 403, 404, 409, 422))
 async def replace_category(
-    category_id: UUID, body: CategoryIn, tx: Transaction, _: MenuEditor, now: Now
+    category_id: UUID, body: ReplaceCategory, tx: Transaction, _: MenuEditor, now: Now
 ) -> CategoryOut:
-    category = await categories.edit_category(tx, category_id=category_id, fields=dict(body), now=now)
+    category = await categories.edit_category(tx, category_id=category_id, wanted=body, now=now)
     return CategoryOut.model_validate(category)
+
+
+@router.put(
+    "/category/{category_id}/products",
+    summary="Set a category's products and their order",
+    responses=refusals(401, 403, 404, 422),
+)
+async def set_products(
+    category_id: UUID, body: CategoryProductsIn, tx: Transaction, _: MenuEditor, now: Now
+) -> CategoryProductsOut:
+    """The category's products are those listed, in this order, in the menu and in `/products?category_id=`."""
+    product_ids = await categories.set_products(tx, category_id=category_id, product_ids=body.product_ids, now=now)
+    return CategoryProductsOut(product_ids=list(product_ids))
 
 
 @router.patch("/category/{category_id}", summary="Change a category", responses=refusals(401, 403, 404, 409, 422))
 async def change_category(
     category_id: UUID, body: CategoryPatch, tx: Transaction, _: MenuEditor, now: Now
 ) -> CategoryOut:
-    category = await categories.edit_category(tx, category_id=category_id, fields=body.changes(), now=now)
+    category = await categories.edit_category(tx, category_id=category_id, wanted=body, now=now)
     return CategoryOut.model_validate(category)
 
 

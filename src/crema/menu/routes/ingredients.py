@@ -1,13 +1,14 @@
 """Ingredients over HTTP."""
 
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import Request, Response
+from fastapi import Query, Request, Response
 
 from crema.accounts.deps import MenuEditor, Visitor
 from crema.menu import queries
 from crema.menu.deps import IngredientsQuery
-from crema.menu.schemas import IngredientIn, IngredientOut, IngredientPatch
+from crema.menu.schemas import IngredientIn, IngredientOut, IngredientPatch, ReplaceIngredient
 from crema.menu.service import ingredients
 from crema.web.listing import PageOut, answer, listing_parameters
 from crema.web.problem import refusals
@@ -16,6 +17,8 @@ from crema.web.routing import router as new_router
 from crema.web.transaction import Transaction
 
 router = new_router("Menu")
+
+Force = Annotated[bool, Query(description="Products and options lose it.")]
 
 
 @router.get(
@@ -54,8 +57,10 @@ async def see_ingredient(ingredient_id: UUID, tx: Transaction, _: Visitor) -> In
     summary="Replace an ingredient",
     responses=refusals(401, 403, 404, 409, 422),
 )
-async def replace_ingredient(ingredient_id: UUID, body: IngredientIn, tx: Transaction, _: MenuEditor) -> IngredientOut:
-    ingredient = await ingredients.edit_ingredient(tx, ingredient_id=ingredient_id, fields=dict(body))
+async def replace_ingredient(
+    ingredient_id: UUID, body: ReplaceIngredient, tx: Transaction, _: MenuEditor
+) -> IngredientOut:
+    ingredient = await ingredients.edit_ingredient(tx, ingredient_id=ingredient_id, wanted=body)
     return IngredientOut.model_validate(ingredient)
 
 
@@ -67,7 +72,7 @@ async def replace_ingredient(ingredient_id: UUID, body: IngredientIn, tx: Transa
 async def change_ingredient(
     ingredient_id: UUID, body: IngredientPatch, tx: Transaction, _: MenuEditor
 ) -> IngredientOut:
-    ingredient = await ingredients.edit_ingredient(tx, ingredient_id=ingredient_id, fields=body.changes())
+    ingredient = await ingredients.edit_ingredient(tx, ingredient_id=ingredient_id, wanted=body)
     return IngredientOut.model_validate(ingredient)
 
 
@@ -77,6 +82,6 @@ async def change_ingredient(
     summary="Delete an ingredient",
     responses=refusals(401, 403, 404, 409, 422),
 )
-async def delete_ingredient(ingredient_id: UUID, tx: Transaction, _: MenuEditor) -> None:
-    """One that something on the menu contains stays."""
-    await ingredients.delete_ingredient(tx, ingredient_id=ingredient_id)
+async def delete_ingredient(ingredient_id: UUID, tx: Transaction, _: MenuEditor, *, force: Force = False) -> None:
+    """One that something on the menu contains goes only with `force`."""
+    await ingredients.delete_ingredient(tx, ingredient_id=ingredient_id, force=force)

@@ -1,13 +1,14 @@
 """Modifier groups over HTTP. Customers see them inside products."""
 
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import Request, Response
+from fastapi import Query, Request, Response
 
 from crema.accounts.deps import MenuEditor
 from crema.menu import queries
 from crema.menu.deps import ModifierGroupsQuery
-from crema.menu.schemas import ModifierGroupIn, ModifierGroupOut, ModifierGroupPatch
+from crema.menu.schemas import ModifierGroupIn, ModifierGroupOut, ModifierGroupPatch, ReplaceModifierGroup
 from crema.menu.service import modifier_groups
 from crema.web.clock import Now
 from crema.web.listing import PageOut, answer, listing_parameters
@@ -16,6 +17,8 @@ from crema.web.routing import router as new_router
 from crema.web.transaction import Transaction
 
 router = new_router("Menu")
+
+Force = Annotated[bool, Query(description="Products stop offering it.")]
 
 
 @router.get(
@@ -47,10 +50,10 @@ async def see_modifier_group(group_id: UUID, tx: Transaction, _: MenuEditor) -> 
 
 @router.put("/modifier-group/{group_id}", summary="Replace a modifier group", responses=refusals(401, 403, 404, 422))
 async def replace_modifier_group(
-    group_id: UUID, body: ModifierGroupIn, tx: Transaction, _: MenuEditor, now: Now
+    group_id: UUID, body: ReplaceModifierGroup, tx: Transaction, _: MenuEditor, now: Now
 ) -> ModifierGroupOut:
     """Options whose id is sent are changed, those without one are new, the others go."""
-    group = await modifier_groups.edit_modifier_group(tx, group_id=group_id, fields=dict(body), now=now)
+    group = await modifier_groups.edit_modifier_group(tx, group_id=group_id, wanted=body, now=now)
     return ModifierGroupOut.model_validate(group)
 
 
@@ -58,7 +61,7 @@ async def replace_modifier_group(
 async def change_modifier_group(
     group_id: UUID, body: ModifierGroupPatch, tx: Transaction, _: MenuEditor, now: Now
 ) -> ModifierGroupOut:
-    group = await modifier_groups.edit_modifier_group(tx, group_id=group_id, fields=body.changes(), now=now)
+    group = await modifier_groups.edit_modifier_group(tx, group_id=group_id, wanted=body, now=now)
     return ModifierGroupOut.model_validate(group)
 
 
@@ -66,8 +69,8 @@ async def change_modifier_group(
     "/modifier-group/{group_id}",
     status_code=204,
     summary="Delete a modifier group",
-    responses=refusals(401, 403, 404, 422),
+    responses=refusals(401, 403, 404, 409, 422),
 )
-async def delete_modifier_group(group_id: UUID, tx: Transaction, _: MenuEditor) -> None:
-    """Products stop offering it."""
-    await modifier_groups.delete_modifier_group(tx, group_id=group_id)
+async def delete_modifier_group(group_id: UUID, tx: Transaction, _: MenuEditor, *, force: Force = False) -> None:
+    """One that products offer goes only with `force`."""
+    await modifier_groups.delete_modifier_group(tx, group_id=group_id, force=force)

@@ -6,8 +6,8 @@ from fastapi import Request, Response
 
 from crema.accounts.deps import MenuEditor
 from crema.menu import queries
-from crema.menu.deps import ProductsQuery, SeesHidden
-from crema.menu.schemas import ProductIn, ProductOut, ProductPatch
+from crema.menu.deps import OneCategory, ProductsQuery, SeesHidden
+from crema.menu.schemas import CopyProduct, ProductIn, ProductOut, ProductPatch, ReplaceProduct
 from crema.menu.service import products
 from crema.web.clock import Now
 from crema.web.direct import reads as new_reads
@@ -23,12 +23,15 @@ reads = new_reads("Menu")
 @reads.get(
     "/products",
     summary="List products",
-    openapi_extra=listing_parameters(queries.PRODUCTS),
+    openapi_extra=listing_parameters(queries.PRODUCTS_OF_CATEGORY),
     response_model=PageOut[ProductOut],
     responses=refusals(401, 422),
 )
-async def list_products(request: Request, reader: Reads, query: ProductsQuery, *, sees_hidden: SeesHidden) -> Response:
-    page, version = await queries.list_products(reader, query=query, sees_hidden=sees_hidden)
+async def list_products(
+    request: Request, reader: Reads, query: ProductsQuery, category_id: OneCategory, *, sees_hidden: SeesHidden
+) -> Response:
+    """With `category_id`, of that category and all under it, in its own order unless `sort` names another."""
+    page, version = await queries.list_products(reader, query=query, sees_hidden=sees_hidden, category_id=category_id)
     return documents(request, page, version=version)
 
 
@@ -50,16 +53,38 @@ async def see_product(product_id: UUID, reader: Reads, *, sees_hidden: SeesHidde
 
 
 @router.put("/product/{product_id}", summary="Replace a product", responses=refusals(401, 403, 404, 409, 422))
-async def replace_product(product_id: UUID, body: ProductIn, tx: Transaction, _: MenuEditor, now: Now) -> ProductOut:
+async def replace_product(
+    product_id: UUID, body: ReplaceProduct, tx: Transaction, _: MenuEditor, now: Now
+) -> ProductOut:
     """Sizes whose id is sent are changed, those without one are new, the others go. Pictures stay."""
-    product = await products.edit_product(tx, product_id=product_id, fields=dict(body), now=now)
+    product = await products.edit_product(tx, product_id=product_id, wanted=body, now=now)
     return ProductOut.model_validate(product)
 
 
 @router.patch("/product/{product_id}", summary="Change a product", responses=refusals(401, 403, 404, 409, 422))
 async def change_product(product_id: UUID, body: ProductPatch, tx: Transaction, _: MenuEditor, now: Now) -> ProductOut:
-    product = await products.edit_product(tx, product_id=product_id, fields=body.changes(), now=now)
+    product = await products.edit_product(tx, product_id=product_id, wanted=body, now=now)
     return ProductOut.model_validate(product)
+
+
+@router.post(
+    "/product/{product_id}/copy", status_code=201, summary="Copy a product", responses=refusals(401, 403, 404, 409, 422)
+)
+async def copy_product(
+    product_id: UUID, response: Response, tx: Transaction, _: MenuEditor, now: Now, body: CopyProduct | None = None
+) -> ProductOut:
+    """Everything but its pictures. The copy is inactive, so that nobody orders it before it is ready."""
+    product = await products.copy_product(tx, product_id=product_id, name=body.name if body else None, now=now)
+    response.headers["Location"] = f"/product/{product.id}"
+    return ProductOut.model_validate(product)
+
+
+@router.post(
+    "/product/{product_id}/restore", summary="Restore a deleted product", responses=refusals(401, 403, 404, 409, 422)
+)
+async def restore_product(product_id: UUID, tx: Transaction, _: MenuEditor, now: Now) -> ProductOut:
+    """With all it had, but a slug that was taken meanwhile, and what was deleted from the menu meanwhile."""
+    return ProductOut.model_validate(await products.restore_product(tx, product_id=product_id, now=now))
 
 
 @router.delete(

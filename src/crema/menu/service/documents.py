@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm.attributes import set_committed_value
 
 from crema.db.statement import Statement
-from crema.menu import queries
+from crema.menu import domain, queries
 from crema.menu.models import (
     MenuVersion,
     Option,
@@ -38,8 +38,8 @@ def of_product(product_id: UUID) -> Select[UUID]:
     return select(Product.id).where(Product.id == product_id)
 
 
-def of_category(category_id: UUID) -> Select[UUID]:
-    return select(ProductCategory.product_id).where(ProductCategory.category_id == category_id)
+def of_categories(category_ids: Collection[UUID]) -> Select[UUID]:
+    return select(ProductCategory.product_id).where(ProductCategory.category_id.in_(category_ids)).distinct()
 
 
 def of_group(group_id: UUID) -> Select[UUID]:
@@ -103,15 +103,17 @@ async def render(session: AsyncSession, product_ids: Collection[UUID]) -> list[d
     async with AsyncSession(await session.connection()) as reading:
         products = await queries.load_products(reading, product_ids)
         everything = {product.id: _json(product) for product in products}
+        on_menu = {product.id for product in products if product.is_on_menu}
         for product in products:
             _hide(product)
-        public = {product.id: _json(product) if product.is_active else None for product in products}
+        public = {product.id: _json(product) if product.id in on_menu else None for product in products}
         return [
             {
                 "product_id": id_,
                 "shape": SHAPE,
                 "full": document if document != public[id_] else None,
                 "public": public[id_],
+                "can_be_without": domain.avoidable_allergens(queries.read_document(document)),
             }
             for id_, document in everything.items()
         ]
@@ -132,7 +134,7 @@ async def _write(session: AsyncSession, product_ids: Collection[UUID]) -> None:
     )
     if rows:
         written = insert(ProductDocument).values(rows)
-        changed = {name: written.excluded[name] for name in ("shape", "full", "public")}
+        changed = {name: written.excluded[name] for name in ("shape", "full", "public", "can_be_without")}
         await session.execute(written.on_conflict_do_update(index_elements=["product_id"], set_=changed))
 
 
@@ -142,6 +144,6 @@ def _json(product: Product) -> bytes:
 
 def _hide(product: Product) -> None:
     """Take from a loaded product what the public doesn't see inside it."""
-    set_committed_value(product, "categories", [link for link in product.categories if link.category.is_active])
+    set_committed_value(product, "categories", [link for link in product.categories if link.category.is_on_menu])
     for link in product.modifier_groups:
         set_committed_value(link.group, "options", [option for option in link.group.options if option.is_active])

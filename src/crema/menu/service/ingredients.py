@@ -1,7 +1,5 @@
 """Every change to the ingredients."""
 
-from collections.abc import Mapping
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import delete, select
@@ -9,8 +7,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.core.errors import ConflictError
 from crema.menu import queries
-from crema.menu.models import Ingredient, Product, ProductIngredient
-from crema.menu.schemas import IngredientIn
+from crema.menu.models import Ingredient, OptionIngredient, Product, ProductIngredient
+from crema.menu.schemas import IngredientIn, IngredientOut, IngredientPatch, ReplaceIngredient
 from crema.menu.service import documents
 from crema.menu.service.integrity import when_violated
 
@@ -26,7 +24,7 @@ class IngredientInUseError(ConflictError):
     """A product or an option contains it."""
 
     code = "ingredient_in_use"
-    title = "Products or options contain this ingredient."
+    title = "Products or options contain this ingredient; delete it with force=true to take it off them."
 
 
 async def create_ingredient(session: AsyncSession, *, wanted: IngredientIn) -> Ingredient:
@@ -38,30 +36,41 @@ async def create_ingredient(session: AsyncSession, *, wanted: IngredientIn) -> I
     return ingredient
 
 
-async def edit_ingredient(session: AsyncSession, *, ingredient_id: UUID, fields: Mapping[str, Any]) -> Ingredient:
-    """Set fields of an ingredient, named as in `IngredientIn`."""
+async def edit_ingredient(
+    session: AsyncSession, *, ingredient_id: UUID, wanted: IngredientPatch | ReplaceIngredient
+) -> Ingredient:
+    """Set fields of an ingredient: those that were sent, or all of a replacement."""
     ingredient = await queries.get_ingredient(session, ingredient_id, lock=True)
+    wanted.check_read_only(IngredientOut.model_validate(ingredient))
 
-    ingredient.name = fields.get("name", ingredient.name)
+    ingredient.name = wanted.changes().get("name", ingredient.name)
     with when_violated("uq_ingredients_name_folded", IngredientTakenError()):
         await session.flush()
     await documents.refresh(session, documents.of_ingredient(ingredient_id))
     return ingredient
 
 
-async def delete_ingredient(session: AsyncSession, *, ingredient_id: UUID) -> None:
-    """Drop an ingredient nothing on the menu contains. Archived products forget it."""
-    await queries.get_ingredient(session, ingredient_id)
+async def delete_ingredient(session: AsyncSession, *, ingredient_id: UUID, force: bool) -> None:
+    """Drop an ingredient nothing on the menu contains; with `force` what contains it loses it.
 
-    archived = select(Product.id).where(Product.archived_at.is_not(None))
+    Archived products forget it.
+    """
+    await queries.get_ingredient(session, ingredient_id, lock=True)
+    showing = await documents.find(session, documents.of_ingredient(ingredient_id)) if force else []
+
+    forgetful = select(Product.id) if force else select(Product.id).where(Product.archived_at.is_not(None))
     await session.execute(
         delete(ProductIngredient).where(
-            ProductIngredient.ingredient_id == ingredient_id, ProductIngredient.product_id.in_(archived)
+            ProductIngredient.ingredient_id == ingredient_id, ProductIngredient.product_id.in_(forgetful)
         )
     )
+    if force:
+        await session.execute(delete(OptionIngredient).where(OptionIngredient.ingredient_id == ingredient_id))
     refusal = IngredientInUseError()
     with (
         when_violated("fk_product_ingredients_ingredient_id", refusal),
         when_violated("fk_option_ingredients_ingredient_id", refusal),
     ):
         await session.execute(delete(Ingredient).where(Ingredient.id == ingredient_id))
+    if showing:
+        await documents.refresh(session, showing)

@@ -1,26 +1,39 @@
 """Every change to modifier groups and their options."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import delete
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crema.core.errors import Loc
+from crema.core.errors import ConflictError, Loc
 from crema.db.base import new_id
 from crema.menu import domain, queries
 from crema.menu.domain import OptionRule
 from crema.menu.models import Ingredient, ModifierGroup, Option, OptionIngredient
-from crema.menu.schemas import ModifierGroupIn, OptionIn
+from crema.menu.schemas import (
+    ModifierGroupIn,
+    ModifierGroupOut,
+    ModifierGroupPatch,
+    OptionIn,
+    ReplaceModifierGroup,
+)
 from crema.menu.service import documents
 from crema.menu.service.integrity import check_known, refuse_unknown
 
 
+class ModifierGroupInUseError(ConflictError):
+    """Products offer it."""
+
+    code = "modifier_group_in_use"
+    title = "Products offer this modifier group; delete it with force=true to take it off them."
+
+
 async def create_modifier_group(session: AsyncSession, *, wanted: ModifierGroupIn, now: datetime) -> ModifierGroup:
     """Add a group with its options."""
+    wanted.check_read_only(None)
     await _check_references(session, wanted.options, known=())
 
     domain.check_group(
@@ -45,10 +58,15 @@ async def create_modifier_group(session: AsyncSession, *, wanted: ModifierGroupI
 
 
 async def edit_modifier_group(
-    session: AsyncSession, *, group_id: UUID, fields: Mapping[str, Any], now: datetime
+    session: AsyncSession, *, group_id: UUID, wanted: ModifierGroupPatch | ReplaceModifierGroup, now: datetime
 ) -> ModifierGroup:
-    """Set fields of a group, named as in `ModifierGroupIn`. It must stay satisfiable wherever products use it."""
+    """Set fields of a group: those that were sent, or all of a replacement.
+
+    It must stay satisfiable wherever products use it.
+    """
     group = await queries.get_modifier_group_for_update(session, group_id)
+    wanted.check_read_only(ModifierGroupOut.model_validate(group))
+    fields = dict(wanted) if isinstance(wanted, ReplaceModifierGroup) else wanted.changes()
     options: Sequence[OptionIn] | None = fields.get("options")
     overrides = await queries.list_overrides(session, group_id)
     if options is not None:
@@ -74,9 +92,11 @@ async def edit_modifier_group(
     return await queries.get_modifier_group(session, group_id)
 
 
-async def delete_modifier_group(session: AsyncSession, *, group_id: UUID) -> None:
-    """Drop a group; products stop offering it."""
+async def delete_modifier_group(session: AsyncSession, *, group_id: UUID, force: bool) -> None:
+    """Drop a group. With `force` products stop offering it."""
     await queries.get_modifier_group_for_update(session, group_id)
+    if not force and await queries.is_group_in_use(session, group_id):
+        raise ModifierGroupInUseError
     showing = await documents.find(session, documents.of_group(group_id))
 
     await session.execute(delete(ModifierGroup).where(ModifierGroup.id == group_id))

@@ -5,10 +5,9 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import String, cast, delete, func, literal, select, update
+from sqlalchemy import String, cast, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased
 
 from crema.core.errors import Loc
 from crema.db.base import new_id
@@ -22,7 +21,7 @@ from crema.menu.models import (
     ProductModifierGroup,
     Size,
 )
-from crema.menu.schemas import GroupLinkIn, ProductIn, SizeIn
+from crema.menu.schemas import GroupLinkIn, ProductIn, ProductOut, ProductPatch, ReplaceProduct, SizeIn
 from crema.menu.service import documents
 from crema.menu.service.integrity import (
     SlugTakenError,
@@ -42,13 +41,18 @@ _COLUMNS: Final = (
     "is_active",
     "position",
     "allergens",
+    "allergens_always",
     "nutrition",
     "preparation_seconds",
 )
 
 
+_SIZE_PARTS: Final = ("name", "volume_ml", "price_delta", "is_default")
+
+
 async def create_product(session: AsyncSession, *, wanted: ProductIn, now: datetime) -> Product:
     """Add a product with its parts."""
+    wanted.check_read_only(None)
     fields = dict(wanted)
     await _check_references(session, fields, known_sizes=())
 
@@ -62,9 +66,19 @@ async def create_product(session: AsyncSession, *, wanted: ProductIn, now: datet
     return await queries.get_product(session, product.id)
 
 
-async def edit_product(session: AsyncSession, *, product_id: UUID, fields: Mapping[str, Any], now: datetime) -> Product:
-    """Set fields of a product, named as in `ProductIn`. Lists are replaced; a slug of None is kept."""
+async def edit_product(
+    session: AsyncSession, *, product_id: UUID, wanted: ProductPatch | ReplaceProduct, now: datetime
+) -> Product:
+    """Set fields of a product: those that were sent, or all of a replacement.
+
+    Lists are replaced; a slug of None is kept.
+    """
     product = await queries.get_product_for_update(session, product_id)
+    if isinstance(wanted, ReplaceProduct) or "modifier_groups" in wanted.model_fields_set:
+        product = await queries.get_product(session, product_id)
+        wanted.check_read_only(ProductOut.model_validate(product))
+        _keep_limits(product, wanted.modifier_groups)
+    fields = dict(wanted) if isinstance(wanted, ReplaceProduct) else wanted.changes()
     known_sizes = await session.scalars(select(Size.id).where(Size.product_id == product_id))
     await _check_references(session, fields, known_sizes=known_sizes.all())
 
@@ -85,6 +99,76 @@ async def archive_product(session: AsyncSession, *, product_id: UUID, now: datet
     await documents.refresh(session, [product_id])
 
 
+async def copy_product(session: AsyncSession, *, product_id: UUID, name: str | None, now: datetime) -> Product:
+    """Add a product that is made like another. It is inactive until somebody looks at it, and has no pictures."""
+    product = await queries.get_product(session, product_id)
+    like = {column: getattr(product, column) for column in _COLUMNS if column not in ("slug", "is_active")}
+    wanted = ProductIn.model_validate(
+        {
+            **like,
+            "name": name or product.name,
+            "is_active": False,
+            "category_ids": [link.category_id for link in product.categories],
+            "sizes": [{part: getattr(size, part) for part in _SIZE_PARTS} for size in product.sizes],
+            "modifier_groups": [
+                {"group_id": link.group_id, "min_choices": link.min_choices, "max_choices": link.max_choices}
+                for link in product.modifier_groups
+            ],
+            "ingredient_ids": [link.ingredient_id for link in product.ingredients],
+        }
+    )
+    return await create_product(session, wanted=wanted, now=now)
+
+
+async def restore_product(session: AsyncSession, *, product_id: UUID, now: datetime) -> Product:
+    """Take a deleted product back; one that is there already stays as it is.
+
+    It gets another slug if its own was taken meanwhile, and a group's own limits where nobody could keep the
+    product's any more.
+    """
+    product = await queries.get_any_product_for_update(session, product_id)
+    if product.archived_at is None:
+        return await queries.get_product(session, product_id)
+    await _lock_parts(session, product_id)
+
+    slug = (
+        await free_slug(session, Product, product.name) if await queries.is_slug_taken(session, product.slug) else None
+    )
+    product.slug = slug or product.slug
+    product.archived_at = None
+    product.updated_at = now
+    with when_violated("uq_products_slug", SlugTakenError()):
+        await session.flush()
+    restored = await queries.get_product(session, product_id)
+    for link in restored.modifier_groups:
+        try:
+            domain.check_group(
+                link.group.name,
+                min_choices=link.effective_min_choices,
+                max_choices=link.effective_max_choices,
+                options=rules_of(link.group),
+            )
+        except domain.InvalidModifierGroupError:
+            link.min_choices = link.max_choices = None
+    await documents.refresh(session, [product_id])
+    return await queries.get_product(session, product_id)
+
+
+async def _lock_parts(session: AsyncSession, product_id: UUID) -> None:
+    """Keep all that a product's document shows from being changed until the transaction ends."""
+    parts = (
+        (Category, ProductCategory.category_id, ProductCategory.product_id),
+        (Ingredient, ProductIngredient.ingredient_id, ProductIngredient.product_id),
+    )
+    for model, part_id, owner_id in parts:
+        found = await session.scalars(select(part_id).where(owner_id == product_id))
+        await check_known(session, model, placed("id", found.all()))
+    offered = await session.scalars(
+        select(ProductModifierGroup.group_id).where(ProductModifierGroup.product_id == product_id)
+    )
+    await queries.load_modifier_groups_locked(session, offered.all())
+
+
 def _columns(fields: Mapping[str, Any]) -> dict[str, Any]:
     values = {name: fields[name] for name in _COLUMNS if name in fields}
     if values.get("slug") is None:
@@ -92,6 +176,18 @@ def _columns(fields: Mapping[str, Any]) -> dict[str, Any]:
     if values.get("nutrition") is not None:
         values["nutrition"] = values["nutrition"].model_dump()
     return values
+
+
+def _keep_limits(product: Product, links: Sequence[GroupLinkIn]) -> None:
+    """Keep the group's own limits the group's where they came back as the product shows them."""
+    offered = {link.group_id: link for link in product.modifier_groups}
+    for link in links:
+        present = offered.get(link.group_id)
+        if link.is_document and present is not None:
+            if link.min_choices == present.effective_min_choices:
+                link.min_choices = present.min_choices
+            if link.max_choices == present.effective_max_choices:
+                link.max_choices = present.max_choices
 
 
 def _links(fields: Mapping[str, Any]) -> dict[Loc, GroupLinkIn] | None:
@@ -146,18 +242,15 @@ async def _write_parts(session: AsyncSession, product_id: UUID, fields: Mapping[
 
 
 async def _file_under(session: AsyncSession, *, product_id: UUID, category_ids: Sequence[UUID]) -> None:
-    """Put a product under these headings only: where it stood already it keeps its place, else it goes last."""
+    """Put a product under these headings only: where it stood already it keeps its place."""
     await session.execute(
         delete(ProductCategory).where(
             ProductCategory.product_id == product_id, ProductCategory.category_id.not_in(category_ids)
         )
     )
-    others = aliased(ProductCategory)
-    last = select(func.coalesce(func.max(others.position) + 1, 0)).where(others.category_id == Category.id)
-    rows = select(literal(product_id), Category.id, last.scalar_subquery()).where(Category.id.in_(category_ids))
-    await session.execute(
-        insert(ProductCategory).from_select(["product_id", "category_id", "position"], rows).on_conflict_do_nothing()
-    )
+    if category_ids:
+        rows = [{"product_id": product_id, "category_id": category_id} for category_id in category_ids]
+        await session.execute(insert(ProductCategory).values(rows).on_conflict_do_nothing())
 
 
 async def _write_sizes(session: AsyncSession, *, product_id: UUID, sizes: Sequence[SizeIn]) -> None:

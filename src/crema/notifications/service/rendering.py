@@ -6,7 +6,7 @@ block of its own.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.message import EmailMessage
@@ -42,6 +42,29 @@ def _local(instant: str, timezone: str, language: str) -> str:
     if language == "ru":
         return f"{at.day} {_MONTHS[at.month - 1]} в {at:%H:%M}"
     return f"{at.day} {at:%B at %H:%M}"
+
+
+_ALLERGENS_RU: Final = {
+    "celery": "сельдерей",
+    "crustaceans": "ракообразные",
+    "eggs": "яйца",
+    "fish": "рыба",
+    "gluten": "глютен",
+    "lupin": "люпин",
+    "milk": "молоко",
+    "molluscs": "моллюски",
+    "mustard": "горчица",
+    "nuts": "орехи",
+    "peanuts": "арахис",
+    "sesame": "кунжут",
+    "soy": "соя",
+    "sulphites": "сульфиты",
+}
+
+
+def _allergens(codes: Sequence[str], language: str) -> str:
+    names = _ALLERGENS_RU if language == "ru" else {}
+    return ", ".join(names.get(code, code) for code in codes)
 
 
 _DIRECTIONS: Final = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -92,7 +115,7 @@ def _environment(*, autoescape: bool) -> Environment:
         finalize=None if autoescape else _one_line,
         keep_trailing_newline=False,
     )
-    environment.filters |= {"money": _money, "local": _local, "quoted": _quoted}
+    environment.filters |= {"money": _money, "local": _local, "quoted": _quoted, "allergens": _allergens}
     return environment
 
 

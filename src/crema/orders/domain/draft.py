@@ -51,6 +51,12 @@ class InvalidPickupTimeError(InvalidError):
     code = "invalid_pickup_time"
     title = f"Pick-up is possible from now to {FURTHEST_PICKUP.days} days ahead."
 
+    def __init__(self, now: datetime) -> None:
+        earliest, latest = _instant(now), _instant(now + FURTHEST_PICKUP)
+        message = f"must be from {earliest} to {latest}, or null for as soon as possible"
+        errors = [{"loc": ["body", "pickup_at"], "msg": message, "type": self.code}]
+        super().__init__(f"pickup_at {message}.", errors=errors, earliest=earliest, latest=latest)
+
 
 class PriceChangedError(ConflictError):
     """The total isn't the one the client expected; `total` is what it is now."""
@@ -146,7 +152,7 @@ def check_time(hours: OpeningHours, *, pickup_at: datetime | None, now: datetime
             raise ShopClosedError(opens_at=_instant(hours.next_opening(now)))
         return
     if not now <= pickup_at <= now + FURTHEST_PICKUP:
-        raise InvalidPickupTimeError
+        raise InvalidPickupTimeError(now)
     if not hours.is_open(pickup_at):
         raise OutsideOpeningHoursError(opens_at=_instant(hours.next_opening(pickup_at)))
 

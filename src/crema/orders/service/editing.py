@@ -17,7 +17,7 @@ from crema.menu import queries as menu
 from crema.orders import domain, queries
 from crema.orders.domain import EDITABLE, Party, Status
 from crema.orders.models import Order, OrderEvent, OrderLine
-from crema.orders.schemas import ChangeOrder, ReplaceOrder
+from crema.orders.schemas import ChangeOrder, OrderOut, ReplaceOrder
 from crema.orders.service import letters, moving, placing
 from crema.orders.service.placing import Rules
 from crema.shops import queries as shops
@@ -50,31 +50,46 @@ class IncompleteReplacementError(InvalidError):
 async def replace(
     session: AsyncSession, *, actor: Actor, order_id: UUID, wanted: ReplaceOrder, rules: Rules, now: datetime
 ) -> Order:
-    """PUT: the owner replaces time, comment and items; staff replace the status, and the time if they send it."""
-    if wanted.items is not None:
+    """PUT: the owner replaces time, comment and items; staff replace the status, and the time if they send it.
+
+    Of the whole document, as GET gives it, what is as it was is left alone.
+    """
+    order = await queries.get_order_for_update(session, order_id=order_id, actor=actor)
+    _check_party(moving.parties_of(actor, order))
+    wanted.check_read_only(OrderOut.model_validate(order))
+    if wanted.repeats("lines"):
+        sent = _changed_in(wanted, order)
+    elif wanted.items is not None:
         sent = {"pickup_at": wanted.pickup_at, "comment": wanted.comment or "", "items": wanted.items}
     elif wanted.status is not None and wanted.comment is None:
         sent = {"status": wanted.status}
         if "pickup_at" in wanted.model_fields_set:
             sent["pickup_at"] = wanted.pickup_at
     else:
-        # Nobody's business before it is known that they may change the order.
-        _check_party(moving.parties_of(actor, await queries.get_order(session, order_id=order_id, actor=actor)))
         raise IncompleteReplacementError
-    return await _update(session, actor=actor, order_id=order_id, sent=sent, rules=rules, now=now)
+    return await _update(session, actor=actor, order=order, sent=sent, rules=rules, now=now)
+
+
+def _changed_in(wanted: ReplaceOrder, order: Order) -> dict[str, Any]:
+    """Give what a document changes of the order it was made from."""
+    sent = wanted.changes()
+    present = {"pickup_at": order.pickup_at, "comment": order.comment, "items": None, "status": order.status}
+    empty = {"comment": "", "items": None, "status": order.status}
+    sent = {name: empty.get(name) if value is None else value for name, value in sent.items()}
+    return {name: value for name, value in sent.items() if value != present[name]}
 
 
 async def change(
     session: AsyncSession, *, actor: Actor, order_id: UUID, wanted: ChangeOrder, rules: Rules, now: datetime
 ) -> Order:
     """PATCH: only what was sent."""
-    return await _update(session, actor=actor, order_id=order_id, sent=wanted.changes(), rules=rules, now=now)
+    order = await queries.get_order_for_update(session, order_id=order_id, actor=actor)
+    return await _update(session, actor=actor, order=order, sent=wanted.changes(), rules=rules, now=now)
 
 
 async def _update(
-    session: AsyncSession, *, actor: Actor, order_id: UUID, sent: dict[str, Any], rules: Rules, now: datetime
+    session: AsyncSession, *, actor: Actor, order: Order, sent: dict[str, Any], rules: Rules, now: datetime
 ) -> Order:
-    order = await queries.get_order_for_update(session, order_id=order_id, actor=actor)
     parties = moving.parties_of(actor, order)
     _check_party(parties)
     _check_writable(order, sent=sent, parties=parties)

@@ -147,6 +147,7 @@ def _summary(order: Order) -> dict[str, Any]:
                 "note": line.note,
                 "quantity": line.quantity,
                 "total": f"{line.total:.2f}",
+                "allergens": line.contents["allergens"] if line.contents else [],
             }
             for line in order.lines
         ],

@@ -1,7 +1,7 @@
 """Placing orders."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from math import ceil
@@ -21,6 +21,7 @@ from crema.db.base import new_id
 from crema.db.driver import Writer
 from crema.db.statement import Rows, Statement, unmanaged
 from crema.menu import queries as menu
+from crema.menu.domain import Contents
 from crema.notifications import service as notifications
 from crema.orders import domain, queries
 from crema.orders.domain import DraftLine, Status
@@ -242,11 +243,21 @@ def line_values(lines: Sequence[DraftLine], *, order_id: UUID) -> list[dict[str,
             "note": line.note,
             "quantity": line.quantity,
             "preparation_seconds": line.configured.product.preparation_seconds,
+            "contents": _contents_copy(line.configured.contents),
             "unit_price": line.configured.unit_price,
             "total": line.total,
         }
         for position, line in enumerate(lines)
     ]
+
+
+def _contents_copy(contents: Contents) -> dict[str, Any]:
+    """Write what a product contains as a line keeps it."""
+    return {
+        "allergens": list(contents.allergens),
+        "ingredients": [{"id": str(each.id), "name": each.name} for each in contents.ingredients],
+        "nutrition": asdict(contents.nutrition) if contents.nutrition else None,
+    }
 
 
 def _size_copy(configured: Configured) -> dict[str, Any] | None:

@@ -1,15 +1,13 @@
 """Staff who write to a customer first."""
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts import queries as accounts
 from crema.accounts.domain import Actor
-from crema.accounts.service.people import UnknownReferenceError
-from crema.core.errors import ConflictError, NotFoundError
+from crema.core.errors import ConflictError, NotFoundError, UnknownReferenceError
 from crema.orders import queries as orders
 from crema.orders.models import Order
 from crema.support import queries
@@ -34,23 +32,25 @@ async def write_first(session: AsyncSession, *, actor: Actor, wanted: WriteFirst
     """
     customer = await accounts.find_user(session, wanted.customer_id)
     if customer is None or not customer.is_verified or not customer.is_active or customer.id == actor.user_id:
-        raise _unknown("customer_id", "no customer that you can write to")
+        raise UnknownReferenceError([("customer_id",)])
     order = None
     if wanted.order_id is not None:
         order = await orders.find_of_customer(session, actor=actor, customer_id=customer.id, order_id=wanted.order_id)
         if order is None:
-            raise _unknown("order_id", "no order of this customer that you can see")
+            raise UnknownReferenceError([("order_id",)])
 
     shop_id = await _shop_of_first_message(session, actor=actor, customer_id=customer.id, order=order)
     try:
         conversation_id = await talking.open_for(session, customer_id=customer.id, now=now, shop_id=shop_id)
     except NotFoundError as error:
-        raise _unknown("customer_id", "no customer that you can write to") from error
+        raise UnknownReferenceError([("customer_id",)]) from error
     try:
         conversation = await queries.get_conversation(
             session, conversation_id=conversation_id, actor=actor, for_update=True
         )
     except NotFoundError as error:
+        if await orders.find_of_customer(session, actor=actor, customer_id=customer.id) is None:
+            raise UnknownReferenceError([("customer_id",)]) from error  # not a customer of theirs: nothing to tell
         raise ConversationElsewhereError from error
 
     if order is not None:
@@ -73,10 +73,5 @@ async def _shop_of_first_message(
         return None
     last = await orders.find_of_customer(session, actor=actor, customer_id=customer_id)
     if last is None:
-        raise _unknown("customer_id", "no customer that you can write to")
+        raise UnknownReferenceError([("customer_id",)])
     return last.shop_id
-
-
-def _unknown(field: str, message: str) -> UnknownReferenceError:
-    errors: list[dict[str, Any]] = [{"loc": ["body", field], "msg": message, "type": "unknown_reference"}]
-    return UnknownReferenceError(f"There is {message}.", errors=errors)
