@@ -391,7 +391,7 @@ COUNTS: Final = {
     "POST /access", "POST /authentication", "POST /verification", "POST /password/change", "POST /password/reset"
 }  # fmt: skip
 """Routes whose refusals are counted, so that each is undone lest the next be one too many."""
-COUNTERS: Final = {"one_time_codes", "throttles"}
+COUNTERS: Final = {"audit_events", "one_time_codes", "throttles"}
 """Tables that a refusal may write to: what is counted, or written down, against those who try."""
 
 

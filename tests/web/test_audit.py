@@ -6,10 +6,12 @@ from uuid import UUID
 import httpx2
 import pytest
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.db.audit import AuditEvent
 from crema.db.session import Sessions
 from factories.orders import make_shop, make_simple_product, place
+from factories.people import PASSWORD, sign_up
 from fixtures.people import LogIn
 
 pytestmark = pytest.mark.anyio
@@ -75,3 +77,43 @@ async def test_what_customers_do_and_what_staff_read_leaves_no_row(
     await admin.get("/orders")
 
     assert await events(sessions) == []
+
+
+async def test_logins_that_fail_by_the_hundred_leave_a_row_each_and_so_do_those_that_succeed(
+    client: httpx2.AsyncClient, session: AsyncSession, sessions: Sessions
+) -> None:
+    anna = "anna@example.com"
+    await sign_up(client, session, anna)
+    for email, password in ((anna, "wrong password"), ("nobody@example.com", "wrong password"), (anna, PASSWORD)):
+        answer = await client.post("/authentication", json={"email": email, "password": password})
+    logged_in = {"Authorization": f"Bearer {answer.json()['access_token']}"}
+    changed = {"old_password": PASSWORD, "new_password": "flat white please"}
+    await client.post("/password/change", json=changed, headers=logged_in)
+    await client.post("/logout", headers=logged_in)
+
+    async with sessions() as reading:
+        found = list(await reading.scalars(select(AuditEvent).order_by(AuditEvent.id)))
+    person = answer.json()["user"]["id"]
+    assert [(event.action, event.subject["user_id"], event.details.get("reason")) for event in found] == [
+        ("login_failed", person, None),
+        ("login_failed", None, None),
+        ("login", person, None),
+        ("password_changed", person, None),
+        ("logins_ended", person, "logout"),
+    ]
+    assert all(event.network and event.request_id for event in found)
+    assert not [event for event in found if anna in str(event.details) + str(event.subject)], "no address is kept"
+
+
+async def test_a_role_that_is_changed_and_a_person_who_gets_one_leave_rows(
+    admin: httpx2.AsyncClient, customer: httpx2.AsyncClient, sessions: Sessions
+) -> None:
+    role = (await admin.post("/role", json={"name": "trainee", "permissions": ["orders:read"]})).json()
+    person = (await customer.get("/me")).json()["id"]
+    await admin.patch(f"/user/{person}", json={"role": "trainee", "name": "Анна Иванова"})
+
+    first, second = await events(sessions)
+    assert (first.action, first.details["values"]) == ("POST /role", {"permissions": ["orders:read"]})
+    assert (second.action, second.subject) == ("PATCH /user/{user_id}", {"user_id": person})
+    assert second.details == {"fields": ["name", "role"], "values": {"role": "trainee"}}, "no name is kept"
+    assert role["name"] not in str(first.subject)

@@ -16,7 +16,7 @@ UNSEEN = ["\u200b", " \u200b\u00a0", "\u2060\ufeff", "\u3164", "\u2800", "\u0301
 TURNING = [*map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A))]
 SEVERAL_LINES = {"description", "comment", "text"}
 NOT_TEXT = {
-    "password", "old_password", "new_password",  # compared, never shown
+    "password", "old_password", "new_password", "current_password",  # compared, never shown
     "refresh_token", "token", "ticket", "client_secret", "client_id", "scope", "after",  # compared or ignored
 }  # fmt: skip
 

@@ -3,10 +3,13 @@
 The application's database role may insert and read them, and can neither alter nor delete them (`db.roles`).
 """
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import structlog
 from sqlalchemy import Index, String
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from crema.db.base import Base, Created, Id
@@ -36,3 +39,25 @@ class AuditEvent(Base):
 Index("ix_audit_events_created_at_id", AuditEvent.created_at, AuditEvent.id)
 Index("ix_audit_events_actor_id_created_at", AuditEvent.actor_id, AuditEvent.created_at)
 Index("ix_audit_events_action_created_at", AuditEvent.action, AuditEvent.created_at)
+
+
+def add_security_event(
+    session: AsyncSession, action: str, *, user_id: UUID | None, now: datetime, is_by_them: bool = True, **details: Any
+) -> None:
+    """Add what happened to somebody's login or credentials, in the session's transaction.
+
+    `user_id` is whose they are, None if nobody has the address that was tried; `is_by_them` says that they did it
+    themselves. Network and request come from the context of the log.
+    """
+    context = structlog.contextvars.get_contextvars()
+    session.add(
+        AuditEvent(
+            actor_id=user_id if is_by_them else None,
+            action=action,
+            subject={"user_id": str(user_id) if user_id else None},
+            details=details,
+            network=context.get("client", ""),
+            request_id=context.get("request_id"),
+            created_at=now,
+        )
+    )

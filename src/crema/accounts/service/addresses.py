@@ -16,6 +16,7 @@ from crema.accounts.service.codes import DAY, EMAIL_CHANGE, MINUTES, Codes, Issu
 from crema.accounts.service.recovery import check_password
 from crema.accounts.service.registration import Credentials, EmailTakenError, Origin
 from crema.core.errors import InvalidError, NotFoundError
+from crema.db.audit import add_security_event
 from crema.notifications import service as notifications
 from crema.notifications.service import Letter
 
@@ -78,6 +79,7 @@ async def ask(session: AsyncSession, *, by: Changing, user: User, new_email: str
         new_email=new_email,
         session_id=by.actor.session_id if by.actor.user_id == user.id else None,
     )
+    add_security_event(session, "email_change_asked", user_id=user.id, now=now, is_by_them=by.actor.user_id == user.id)
     if issued is not None and user.email is not None:
         told = {"name": user.name, "new_email": new_email} | by.origin.told(now)
         notice = Letter(user.email, "email_change_asked", user.language, told)

@@ -17,10 +17,11 @@ from crema.accounts import queries
 from crema.accounts.domain import Actor
 from crema.accounts.models import RefreshToken, Session, User
 from crema.accounts.service import throttle
-from crema.accounts.service.passwords import Passwords, Turn
-from crema.accounts.service.registration import Attempt, Origin, list_attempts
+from crema.accounts.service.passwords import Turn
+from crema.accounts.service.registration import Origin, list_attempts
 from crema.accounts.service.tokens import PAIR_LENGTH, AccessTokens
 from crema.core.errors import ForbiddenError, NotFoundError, UnauthenticatedError
+from crema.db.audit import add_security_event
 from crema.db.session import keep
 from crema.notifications import service as notifications
 from crema.notifications.service import Letter
@@ -119,42 +120,28 @@ class Logins:
         await keep(session)
         await turn.pause(delay)
 
-        if attempts:
-            await self._refuse_unverified(session, [network, account], attempts, password, passwords)
-        is_right = await passwords.verify(checked_hash, password)
-        if user is None or checked_hash is None or not is_right or not user.is_active:
-            raise InvalidCredentialsError
-        renewed_hash = await passwords.hash(password) if passwords.is_outdated(checked_hash) else checked_hash
+        if attempts:  # any of them may be theirs who log in
+            is_right = any([await passwords.verify(attempt.password_hash, password) for attempt in attempts])
+        else:
+            is_right = await passwords.verify(checked_hash, password)
+        if user is None or not is_right or not user.is_active:
+            await _refuse(session, user=user, now=now)
 
         await throttle.forgive(session, key=network)
         await throttle.forget(session, key=account)
-        if not user.is_verified:
+        if checked_hash is None or not user.is_verified:
             await keep(session)
             raise EmailNotVerifiedError
+        renewed_hash = checked_hash
+        if passwords.is_outdated(checked_hash):
+            await keep(session)
+            renewed_hash = await passwords.hash(password)
         # While the password was being hashed it may have been changed, or its owner blocked.
         current = await queries.find_user_for_update(session, user.id)
         if current is None or current.password_hash != checked_hash or not current.is_active:
-            raise InvalidCredentialsError
+            await _refuse(session, user=user, now=now)
         current.password_hash = renewed_hash
         return await self.start(session, user=current, origin=origin, now=now)
-
-    async def _refuse_unverified(
-        self,
-        session: AsyncSession,
-        counters: Sequence[str],
-        attempts: Sequence[Attempt],
-        password: str,
-        passwords: Passwords,
-    ) -> NoReturn:
-        """Say that the address is to be verified first, to whoever has registered it with this password."""
-        matches = [await passwords.verify(attempt.password_hash, password) for attempt in attempts]
-        if not any(matches):
-            raise InvalidCredentialsError
-        network, account = counters
-        await throttle.forgive(session, key=network)
-        await throttle.forget(session, key=account)
-        await keep(session)
-        raise EmailNotVerifiedError
 
     async def start(self, session: AsyncSession, *, user: User, origin: Origin, now: datetime) -> Tokens:
         """Start a session without asking for a password."""
@@ -170,6 +157,7 @@ class Logins:
         await session.flush()
         refresh_token = secrets.token_urlsafe(32)
         session.add(RefreshToken(token_hash=_hash(refresh_token), session_id=login.id, created_at=now))
+        add_security_event(session, "login", user_id=user.id, now=now, session_id=str(login.id))
         await session.flush()
         return self._tokens(user, login.id, refresh_token, now)
 
@@ -244,6 +232,13 @@ class Logins:
         return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
+async def _refuse(session: AsyncSession, *, user: User | None, now: datetime) -> NoReturn:
+    """Refuse a login, and keep that it was tried: for an address nobody has as for any other."""
+    add_security_event(session, "login_failed", user_id=user.id if user else None, now=now, is_by_them=False)
+    await keep(session)
+    raise InvalidCredentialsError
+
+
 def _hash(token: str) -> bytes:
     """Hash a token that is random enough to need no salt."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
@@ -276,8 +271,13 @@ async def end_sessions(
         ending = ending.where(Session.id.in_(only))
     if but is not None:
         ending = ending.where(Session.id != but)
-    ended = await session.scalars(ending.values(ended_at=now, end_reason=reason).returning(Session.id))
-    return len(ended.all())
+    found = await session.scalars(ending.values(ended_at=now, end_reason=reason).returning(Session.id))
+    ended = [str(session_id) for session_id in found]
+    if ended:
+        add_security_event(
+            session, "logins_ended", user_id=user_id, now=now, is_by_them=False, reason=reason, session_ids=ended
+        )
+    return len(ended)
 
 
 async def log_out(

@@ -25,6 +25,7 @@ from crema.accounts.service.codes import (
 from crema.accounts.service.logins import TRIES, TRY_WINDOW, InvalidCredentialsError, end_sessions
 from crema.accounts.service.passwords import Passwords, Turn, check_strength
 from crema.accounts.service.registration import Origin
+from crema.db.audit import add_security_event
 from crema.db.session import keep
 from crema.notifications import service as notifications
 from crema.notifications.service import Letter
@@ -150,6 +151,7 @@ async def _set_password(
     user.updated_at = now
     await session.flush()
     await void(session, user_id=user.id, but=but.id if but else None)
+    add_security_event(session, "password_changed", user_id=user.id, now=now)
     if user.email:
         letter = Letter(user.email, "password_changed", user.language, {"name": user.name})
         await notifications.send(session, [letter])

@@ -25,6 +25,7 @@ from crema.accounts.service.codes import (
 from crema.accounts.service.logins import Logins, Tokens, end_sessions
 from crema.accounts.service.registration import Credentials, EmailTakenError, Origin
 from crema.core.errors import ConflictError
+from crema.db.audit import add_security_event
 from crema.db.session import keep
 from crema.notifications import service as notifications
 from crema.notifications.service import Letter
@@ -172,6 +173,7 @@ async def _confirm_address(session: AsyncSession, *, found: OneTimeCode, now: da
             await session.execute(update(User).where(User.id == user.id).values(email=found.new_email, updated_at=now))
     except IntegrityError as error:
         raise EmailTakenError from error
+    add_security_event(session, "email_changed", user_id=user.id, now=now)
     await end_sessions(session, user_id=user.id, but=found.session_id, reason="email", now=now)
     if old_email:
         context = {"name": user.name, "new_email": found.new_email}
