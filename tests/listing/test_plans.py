@@ -204,7 +204,7 @@ async def test_every_filter_has_its_index(crowded: AsyncConnection) -> None:
 async def test_every_order_has_its_index(crowded: AsyncConnection) -> None:
     plans = {f"{name} by {sort}": await plan(crowded, name, {"sort": sort}) for name, sort in SORTS}
 
-    # Tables that are small here, of what is shown with each row, may be read whole; an incremental sort only breaks ties.
+    # Small tables of what is shown with each row may be read whole; an incremental sort only breaks ties.
     unordered = re.compile(r"Seq Scan on (?!role_permissions|one_time_codes)|(?<!Incremental )Sort  \(")
     assert {order: found for order, found in plans.items() if unordered.search(found)} == {}
 
