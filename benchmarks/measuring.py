@@ -62,7 +62,12 @@ def settings_of(database_url: str, **more: str) -> dict[str, str]:
     """Run as in production, but for a load from one address and one customer's orders."""
     return (
         environment(database_url)
-        | {"CREMA_RATE_LIMIT": "1000000/second", "CREMA_MAX_OPEN_ORDERS": "100000000", "CREMA_LOG_FORMAT": "json"}
+        | {
+            "CREMA_RATE_LIMIT": "1000000/second",
+            "CREMA_MAX_OPEN_ORDERS": "100000000",
+            "CREMA_MAX_ORDERS_AN_HOUR": "100000000",
+            "CREMA_LOG_FORMAT": "json",
+        }
         | more
     )
 

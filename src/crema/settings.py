@@ -186,7 +186,7 @@ class Settings(BaseSettings):
     registrations_per_network: int = Field(100, ge=1, description="Registrations taken from one network in an hour.")
     language: Literal["ru", "en"] = Field("ru", description="Language of the mails to shops' mailboxes.")
     max_open_orders: int = Field(50, ge=1, description="Orders a person may have in progress.")
-    max_orders_an_hour: int = Field(60, ge=1, description="Orders a person may place within an hour.")
+    max_orders_an_hour: int = Field(30, ge=1, description="Orders a person may place within an hour.")
     minimum_order: Decimal = Field(Decimal(0), ge=0, description="Smallest total of an order.")
     chain_name: str = Field("Crema", description="Name of the chain, in `/info` and mails.")
     chain_description: str = Field("Coffee to take away, ordered ahead.", description="Shown in `/info`.")

@@ -17,7 +17,8 @@ TURNING = [*map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A))]
 SEVERAL_LINES = {"description", "comment", "text"}
 NOT_TEXT = {
     "password", "old_password", "new_password", "current_password",  # compared, never shown
-    "refresh_token", "registration_id", "token", "ticket", "client_secret", "client_id", "scope", "after",  # compared or ignored
+    "refresh_token", "registration_id", "token", "ticket", "client_secret", "client_id",  # compared or ignored
+    "scope", "after",
 }  # fmt: skip
 
 
