@@ -90,7 +90,7 @@ async def attacked(town: Town) -> Attacked:
     echoed: list[tuple[str, str]] = []
     async with client_of(town, anna) as customer, client_of(town, admin) as owner:
         chat = (await good(customer.post("/chat")))["id"]
-        for payload in PAYLOADS:
+        for number, payload in enumerate(PAYLOADS):
             product = await good(
                 owner.post("/product", json={"name": payload, "description": payload, "price": "250.00"})
             )
@@ -102,8 +102,9 @@ async def attacked(town: Town) -> Attacked:
             message = await patient(customer, f"/chat/{chat}/messages", json={"text": payload})
             note = await patient(owner, f"/chat/{chat}/notes", json={"text": payload})
             files = {"file": (f"{payload.replace('/', '')}.pdf", b"%PDF-1.7", "application/pdf")}
-            attachment = await patient(customer, f"/chat/{chat}/attachments", files=files)
-            await patient(customer, f"/chat/{chat}/messages", json={"attachment_id": attachment["id"]})
+            sender = customer if number % 2 else owner  # a person uploads 30 files a minute
+            attachment = await patient(sender, f"/chat/{chat}/attachments", files=files)
+            await patient(sender, f"/chat/{chat}/messages", json={"attachment_id": attachment["id"]})
             texts = [product["name"], product["description"], shop["name"], shop["address"], person["name"]]
             texts += [order["comment"], order["lines"][0]["note"], message["text"], note["text"]]
             echoed += [(payload, text) for text in texts]
