@@ -53,7 +53,7 @@ def test_the_application_reads_and_writes_every_table(app_url: str) -> None:
 
 
 @pytest.mark.parametrize("statement", ["UPDATE audit_events SET action = ''", "DELETE FROM audit_events"])
-def test_the_application_only_adds_to_the_audit_log(app_url: str, statement: LiteralString) -> None:
+def test_s11_the_application_only_adds_to_the_audit_log(app_url: str, statement: LiteralString) -> None:
     with (
         psycopg.connect(app_url, autocommit=True) as connection,
         pytest.raises(psycopg.errors.InsufficientPrivilege),

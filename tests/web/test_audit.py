@@ -23,7 +23,7 @@ async def events(sessions: Sessions) -> list[AuditEvent]:
         return list(await session.scalars(found))
 
 
-async def test_a_price_set_to_nothing_and_set_back_leaves_two_rows(
+async def test_s11_a_price_set_to_nothing_and_set_back_leaves_two_rows(
     log_in: LogIn, customer: httpx2.AsyncClient, sessions: Sessions
 ) -> None:
     shop_id = await make_shop(sessions)
@@ -42,7 +42,7 @@ async def test_a_price_set_to_nothing_and_set_back_leaves_two_rows(
     assert first.network
 
 
-async def test_an_administrator_who_hides_a_paid_order_leaves_a_row(
+async def test_s11_an_administrator_who_hides_a_paid_order_leaves_a_row(
     admin: httpx2.AsyncClient, customer: httpx2.AsyncClient, sessions: Sessions
 ) -> None:
     await make_shop(sessions)
@@ -58,7 +58,7 @@ async def test_an_administrator_who_hides_a_paid_order_leaves_a_row(
 @pytest.mark.parametrize(
     ("body", "status"), [({"price": "-1"}, 422), ({"price": "0.00", "category_ids": [str(UUID(int=1))]}, 422)]
 )
-async def test_a_refused_change_leaves_no_row(
+async def test_s11_a_refused_change_leaves_no_row(
     admin: httpx2.AsyncClient, sessions: Sessions, body: dict[str, Any], status: int
 ) -> None:
     tea = await make_simple_product(sessions)
@@ -68,7 +68,7 @@ async def test_a_refused_change_leaves_no_row(
     assert await events(sessions) == []
 
 
-async def test_what_customers_do_and_what_staff_read_leaves_no_row(
+async def test_s11_what_customers_do_and_what_staff_read_leaves_no_row(
     admin: httpx2.AsyncClient, customer: httpx2.AsyncClient, sessions: Sessions
 ) -> None:
     await make_shop(sessions)
@@ -79,7 +79,7 @@ async def test_what_customers_do_and_what_staff_read_leaves_no_row(
     assert await events(sessions) == []
 
 
-async def test_logins_that_fail_by_the_hundred_leave_a_row_each_and_so_do_those_that_succeed(
+async def test_s11_logins_that_fail_by_the_hundred_leave_a_row_each_and_so_do_those_that_succeed(
     client: httpx2.AsyncClient, session: AsyncSession, sessions: Sessions
 ) -> None:
     anna = "anna@example.com"
@@ -105,7 +105,7 @@ async def test_logins_that_fail_by_the_hundred_leave_a_row_each_and_so_do_those_
     assert not [event for event in found if anna in str(event.details) + str(event.subject)], "no address is kept"
 
 
-async def test_a_role_that_is_changed_and_a_person_who_gets_one_leave_rows(
+async def test_s11_a_role_that_is_changed_and_a_person_who_gets_one_leave_rows(
     admin: httpx2.AsyncClient, customer: httpx2.AsyncClient, sessions: Sessions
 ) -> None:
     role = (await admin.post("/role", json={"name": "trainee", "permissions": ["orders:read"]})).json()
