@@ -126,6 +126,25 @@ def altered(value: Any) -> Any:
     return [*value, {"id": NOTHING}] if isinstance(value, list) else not value
 
 
+FOLLOWS = {
+    "/order/{order_id}": {"history", "ready_estimate_at", "payment", "is_asap"},
+    "/shop/{shop_id}": {"is_open", "opens_at", "closes_at"},
+    "/user/{user_id}": {"pending_email"},
+    "/category/{category_id}": {"is_on_menu"},
+    "/product/{product_id}": {"is_on_menu"},
+}
+"""Read-only fields that change by themselves, and so are taken as they come."""
+
+
+async def test_the_same_put_twice_is_200_twice(things: Things, clock: Clock) -> None:
+    for route, thing in things.items():
+        document = await thing.read()
+        for _ in range(2):
+            clock.advance(seconds=5)
+            answer = await thing.send(document)
+            assert answer.status_code == 200, (route, answer.text)
+
+
 async def test_a_read_only_field_that_differs_is_refused_by_its_name(app: FastAPI, things: Things) -> None:
     tried = 0
     schemas = app.openapi()["components"]["schemas"]
@@ -134,7 +153,7 @@ async def test_a_read_only_field_that_differs_is_refused_by_its_name(app: FastAP
         properties = schemas[body["$ref"].rsplit("/", 1)[1]]["properties"]
         for name in [name for name, schema in properties.items() if schema.get("readOnly")]:
             before = await thing.read()
-            if name not in before:
+            if name not in before or name in FOLLOWS.get(route, ()) or name == "updated_at":
                 continue
 
             answer = await thing.send(before | {name: altered(before[name])})
@@ -144,7 +163,7 @@ async def test_a_read_only_field_that_differs_is_refused_by_its_name(app: FastAP
             assert [error["loc"] for error in answer.json()["errors"]] == [["body", name]], route
             assert await thing.read() == before
             tried += 1
-    assert tried > 40
+    assert tried > 30
 
 
 async def test_read_only_fields_inside_options_and_groups_are_compared_too(things: Things) -> None:

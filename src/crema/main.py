@@ -263,7 +263,11 @@ def _duties(settings: Settings, sessions: Sessions) -> Duties:
     return Duties(
         database_url=settings.database_url or "",
         sessions=sessions,
-        sender=SmtpSender(settings.smtp_url.get_secret_value()) if settings.smtp_url else ConsoleSender(),
+        sender=(
+            SmtpSender(settings.smtp_url.get_secret_value())
+            if settings.smtp_url
+            else ConsoleSender(keeps_context=not settings.is_production)
+        ),
         stationery=_stationery(settings),
         media=MediaService(open_media(settings), Renderer()),
         unverified_ttl=settings.unverified_ttl,

@@ -231,12 +231,14 @@ class Replacement(Input):
 
     Fields that only `shows` has are read-only: left out, or sent as they are now. `check_read_only` compares them.
     `views` names writable ids after the read-only list that shows them, as {"category_ids": "categories"}: who sends
-    the list alone keeps the ids. `key` is the field that finds a part by its id.
+    the list alone keeps the ids. `key` is the field that finds a part by its id. What `follows` from a change by itself
+    is taken as it comes, so that the same PUT may be sent again.
     """
 
     shows: ClassVar[type[Output]]
     views: ClassVar[Mapping[str, str]] = {}
     key: ClassVar[str] = "id"
+    follows: ClassVar[frozenset[str]] = frozenset({"updated_at"})
 
     _read_only: dict[str, Any] = PrivateAttr(default_factory=dict)
 
@@ -269,7 +271,7 @@ class Replacement(Input):
     def differences(self, present: Mapping[str, Any], loc: Loc) -> Iterator[Loc]:
         """Compare the read-only fields that were sent, and keep the ids that only their list was sent for."""
         for name, sent in self._read_only.items():
-            if name not in present or not _is_same(sent, present[name]):
+            if name not in self.follows and (name not in present or not _is_same(sent, present[name])):
                 yield (*loc, name)
         for ids, view in self.views.items():
             if self.repeats(view) and view in present and ids not in self.model_fields_set:

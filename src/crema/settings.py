@@ -10,14 +10,26 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from zxcvbn import zxcvbn
 
 from crema.notifications.domain import parse_sender, parse_smtp_url
 
 MIN_SECRET_BYTES: Final = 32
 MIN_DISTINCT: Final = 8
 """Different characters in a secret: a random one, even of 32 hexadecimal digits, has more."""
-KNOWN_SECRETS: Final = frozenset({"for-a-look-only-for-a-look-only-for-a-look"})
-"""Of deploy/demo.env."""
+KNOWN_SECRETS: Final = frozenset(
+    {
+        "for-a-look-only-for-a-look-only-for-a-look",
+        "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
+    }
+)
+"""Of deploy/demo.env, and of FastAPI's tutorial."""
+MIN_GUESSES: Final = 20
+"""Decimal digits of the guesses that zxcvbn reckons a secret takes; 32 random hexadecimal digits take some 29."""
+TELLING: Final = ("change", "secret", "password", "insecure", "example", "replace", "default", "qwerty", "openssl")
+"""Words that nobody finds in a random secret."""
+MAX_JUDGED: Final = 72
+"""Characters that zxcvbn judges."""
 CONVERSATION: Final = "{conversation_id}"
 _SECRETS: Final = "/run/secrets"
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -35,10 +47,13 @@ def _split(value: Any) -> Any:
 
 
 def _is_weak(secret: str) -> bool:
-    """Return whether a secret has few different characters, is one piece repeated, or stands in our own files."""
+    """Return whether a secret has few different characters, a pattern or words, or stands in files anybody has."""
     periods = range(1, len(secret) // 2 + 1)
     is_periodic = any(secret[period:] == secret[:-period] for period in periods)
-    return len(set(secret)) < MIN_DISTINCT or is_periodic or secret in KNOWN_SECRETS
+    is_guessed = zxcvbn(secret[:MAX_JUDGED])["guesses_log10"] < MIN_GUESSES
+    is_phrase = any(word in secret.lower() for word in TELLING) or any(map(str.isspace, secret))
+    few = len(set(secret)) < MIN_DISTINCT
+    return few or is_periodic or is_phrase or secret in KNOWN_SECRETS or bool(is_guessed)
 
 
 def _as_contact(value: str) -> str:

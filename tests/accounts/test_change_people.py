@@ -284,7 +284,7 @@ async def test_t12_a_new_address_counts_once_it_is_verified(client: httpx2.Async
     [letter] = await mails_to(session, "new@example.com")
     assert letter.template == "email_change_code"
     told = {"asked_at": "2026-11-23T09:00:00+00:00", "network": "127.0.0.0/24", "device": ""}
-    assert letter.context | {"code": ""} == {"code": "", "minutes": 15} | told
+    assert letter.context | {"code": "", "long_code": ""} == {"code": "", "long_code": "", "minutes": 15} | told
 
     confirmed = await verify(client, letter.context["code"], "new@example.com")
 
@@ -533,9 +533,13 @@ async def test_t12_an_administrator_s_change_of_address_needs_the_code_too(
 ) -> None:
     user = await sign_up(client, session)
     await session.execute(update(User).where(User.email == "anna@example.com").values(language="ru"))
+    await session.execute(update(User).where(User.email == "admin@example.com").values(password_hash=CHEAP.hash("own")))
     await session.commit()
 
-    asked = await patch(admin, user["id"], email="new@example.com")
+    by_token_alone = await patch(admin, user["id"], email="new@example.com")
+    asked = await patch(admin, user["id"], email="new@example.com", current_password="own")
+
+    assert (by_token_alone.status_code, by_token_alone.json()["code"]) == (422, "current_password_required")
 
     assert asked.json()["email"] == "anna@example.com"
     [letter] = await mails_to(session, "new@example.com")

@@ -103,6 +103,7 @@ async def test_the_cart_becomes_an_order_and_is_empty(
         "comment": "Спасибо",
         "payment": {"method": "on_pickup", "status": "pending"},
         "promo_code": None,
+        "is_hidden": False,
         "created_at": "2026-11-23T09:00:00Z",
         "updated_at": "2026-11-23T09:00:00Z",
     }

@@ -252,16 +252,19 @@ async def _leaving(
 ) -> LogOutTokens:
     """Collect what names a login that is to end.
 
-    A bearer token must be one of ours, expired or not. Cookies are taken as they are: nobody but us can take them
-    away, so whoever has them may always get rid of them.
+    A bearer token must be one of ours, expired or not, unless something else names a login. Cookies are taken as they
+    are: nobody but us can take them away, so whoever has them may always get rid of them.
     """
     tokens: AccessTokens = request.app.state.access_tokens
     cookies: Cookies = request.app.state.cookies
     cookie = cookies.get(request, "access")
-    named = [tokens.read_expired(token)] if token else []
-    with suppress(InvalidTokenError):
-        named += [tokens.read_expired(cookie)] if cookie else []
     refresh_tokens = [each for each in (body and body.refresh_token, cookies.get(request, "refresh")) if each]
+    named = []
+    for access_token in filter(None, (token, cookie)):
+        with suppress(InvalidTokenError):
+            named.append(tokens.read_expired(access_token))
+    if token and not (named or cookie or refresh_tokens):
+        raise InvalidTokenError
     if not (named or cookie or refresh_tokens):
         raise UnauthenticatedError
     return LogOutTokens([(claims.user_id, claims.session_id) for claims in named], refresh_tokens)

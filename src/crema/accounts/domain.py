@@ -149,7 +149,7 @@ def normalized(password: str) -> str:
 
 def weakness_of(password: str, *, email: str | None = None, name: str | None = None) -> str | None:
     """Return why this password is guessed first, or None."""
-    guess = normalized(password).casefold().strip()
+    guess = "".join(c for c in normalized(password).casefold() if unicodedata.category(c) != "Cf").strip()
     if len(set(guess)) <= 1:
         return "it is one character, repeated"
     if guess in COMMON_PASSWORDS:

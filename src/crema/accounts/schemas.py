@@ -26,8 +26,8 @@ def _short_enough(password: str) -> str:
 
 
 def _without_spaces(code: object) -> object:
-    """Take a code as people type it: `123 456`, or with a space behind."""
-    return "".join(code.split()) if isinstance(code, str) else code
+    """Take a code as people type it: `123 456`, with a space behind, or a long one in small letters."""
+    return "".join(code.split()).replace("-", "").upper() if isinstance(code, str) else code
 
 
 EnteredPassword = Annotated[str, StringConstraints(max_length=_LONGEST), AfterValidator(_short_enough)]
@@ -43,9 +43,13 @@ Password = Annotated[
 ]
 Code = Annotated[
     str,
-    StringConstraints(pattern=r"^[0-9]{6}$"),
+    StringConstraints(pattern=r"^([0-9]{6}|[A-Z2-7]{16})$"),
     BeforeValidator(_without_spaces),
-    Field(description="Six digits; spaces around and inside are fine.", examples=["042137"]),
+    Field(
+        description="Six digits, or the long code of the same mail, which is taken however often others have guessed;"
+        " spaces and hyphens are fine.",
+        examples=["042137"],
+    ),
 ]
 RegistrationId = Annotated[
     str,
@@ -255,6 +259,7 @@ class ReplaceUser(UserFields, Replacement):
     """A person as a PUT sends them. A name or phone left out is emptied; the rest, never empty, stays."""
 
     shows = UserOut
+    follows = frozenset({"updated_at", "pending_email"})
 
 
 class RegisteredOut(UserOut):

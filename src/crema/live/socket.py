@@ -59,6 +59,12 @@ class Hangup(Exception):  # noqa: N818 - it ends a socket, it is no error
         self.closing = closing
 
 
+PASSING: Final = frozenset({"typing"})
+"""Frames of which nobody misses one: a client may send them at each key."""
+PASSING_BURST: Final = 40
+PASSING_PER_SECOND: Final = 20
+
+
 class Connection:
     """An accepted socket."""
 
@@ -67,6 +73,7 @@ class Connection:
         now = time.monotonic()
         self._rate = Bucket(at=now, size=BURST, per_second=FRAMES_PER_SECOND)
         self._strikes = Bucket(at=now, size=STRIKES - 1, per_second=1 / STRIKE_SECONDS)
+        self._passing = Bucket(at=now, size=PASSING_BURST, per_second=PASSING_PER_SECOND)
         self._seat: Seat | None = None
         self.hub: Hub = websocket.app.state.hub
 
@@ -147,6 +154,9 @@ class Connection:
             yield frame
 
     async def _strike(self, text: str) -> None:
+        """Refuse a frame that comes too fast. What passes anyway, such as typing, is dropped without a word."""
+        if _read(text).get("type") in PASSING and self._passing.take(time.monotonic()):
+            return
         detail = f"At most {FRAMES_PER_SECOND} frames a second. Send this one again after a second."
         await self.send(ErrorFrame(code="rate_limited", detail=detail, **_names(text)))
         if not self._strikes.take(time.monotonic()):
@@ -201,14 +211,18 @@ def _invalid(error: ValidationError) -> Closing:
     return Closing(Close.POLICY, f"validation_error: {_complaints(error)}")
 
 
-def _names(text: str) -> dict[str, str]:
-    """Read which message and conversation a frame is about, though the frame itself may be malformed."""
+def _read(text: str) -> dict[str, Any]:
+    """Read a frame that may be malformed; empty if it is no object."""
     try:
         frame = from_json(text)
     except ValueError:
         return {}
-    if not isinstance(frame, dict):
-        return {}
+    return frame if isinstance(frame, dict) else {}
+
+
+def _names(text: str) -> dict[str, str]:
+    """Read which message and conversation a frame is about, though the frame itself may be malformed."""
+    frame = _read(text)
     named = {name: frame.get(name) for name in ("client_id", "conversation_id")}
     return {name: value for name, value in named.items() if isinstance(value, str) and len(value) <= MAX_NAME}
 

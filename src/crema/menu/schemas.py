@@ -339,6 +339,7 @@ class ReplaceCategory(CategoryIn, Replacement):
     """A heading as a PUT sends it."""
 
     shows = CategoryOut
+    follows = frozenset({"updated_at", "is_on_menu"})
 
 
 @lru_cache(1_000)
@@ -468,6 +469,7 @@ class ReplaceProduct(ProductIn, Replacement):
     """A product as a PUT sends it. Pictures have routes of their own."""
 
     shows = ProductOut
+    follows = frozenset({"updated_at", "is_on_menu"})
     views: ClassVar = {"category_ids": "categories", "ingredient_ids": "ingredients"}
 
 

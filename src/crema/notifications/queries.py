@@ -11,6 +11,7 @@ from crema.core.errors import NotFoundError
 from crema.core.page import Page
 from crema.db.listing import (
     ChoiceField,
+    EmailField,
     InstantField,
     IntegerField,
     Listing,
@@ -25,7 +26,7 @@ from crema.notifications.models import STATUSES, Mail
 MAILS: Final = Listing(
     fields={
         "id": UuidField(Mail.id),
-        "recipient": TextField(Mail.recipient, example="anna@example.com"),
+        "recipient": EmailField(Mail.recipient),
         "template": TextField(Mail.template, example="order_ready"),
         "language": ChoiceField(Mail.language, choices=["en", "ru"]),
         "status": ChoiceField(Mail.status, choices=list(STATUSES)),

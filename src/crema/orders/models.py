@@ -90,7 +90,9 @@ class OrderEvent(Base):
 
 
 class Order(Base):
-    """An order ahead. Never erased: `hidden_at` takes it off all lists, `hidden_from_customer_at` off the customer's.
+    """An order ahead. Never erased.
+
+    `hidden_at` takes it off all lists but administrators', `hidden_from_customer_at` off the customer's.
 
     `number` was given for `business_date`, the shop's day of pick-up when it was placed, and stays when that moves.
 
@@ -132,6 +134,11 @@ class Order(Base):
         lazy="raise", order_by="OrderLine.position", cascade="all, delete-orphan"
     )
     history: Mapped[list[OrderEvent]] = relationship(lazy="raise", order_by="OrderEvent.id")
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether it is off the lists of all but administrators."""
+        return self.hidden_at is not None
 
     @property
     def is_asap(self) -> bool:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, func, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload, selectinload
 
@@ -77,8 +77,9 @@ def visible_to(actor: Actor) -> ColumnElement[bool]:
 
 
 def listed_for(actor: Actor) -> ColumnElement[bool]:
-    """Leave out what an administrator took off all lists, and what a customer took off their own."""
-    return and_(Order.hidden_at.is_(None), or_(Order.user_id != actor.user_id, Order.hidden_from_customer_at.is_(None)))
+    """Leave out what a customer took off their own lists, and what an administrator took off everybody else's."""
+    is_listed = true() if actor.is_admin else Order.hidden_at.is_(None)
+    return and_(is_listed, or_(Order.user_id != actor.user_id, Order.hidden_from_customer_at.is_(None)))
 
 
 def _whole(statement: Select[Order]) -> Select[Order]:

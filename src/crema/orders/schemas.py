@@ -168,6 +168,7 @@ class OrderOut(Output):
     comment: str
     payment: PaymentOut
     promo_code: str | None = None
+    is_hidden: bool = Field(description="Whether an administrator took it off everybody else's lists.")
     created_at: Instant
     updated_at: Instant
     history: list[EventOut]
@@ -189,6 +190,7 @@ class ReplaceOrder(Replacement):
     )
 
     shows = OrderOut
+    follows = frozenset({"updated_at", "history", "ready_estimate_at", "payment", "is_asap"})
 
     pickup_at: Instant | None = None
     comment: Comment | None = None

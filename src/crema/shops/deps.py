@@ -1,9 +1,11 @@
 """What the shops' routes take from the request and the application."""
 
+import re
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import Depends, Query, Request
+from pydantic import AfterValidator
 
 from crema.accounts.deps import Visitor
 from crema.shops.domain import Chain, Point
@@ -19,15 +21,25 @@ async def _granted(actor: Visitor) -> frozenset[str]:
     return actor.permissions if actor and actor.is_verified else frozenset()
 
 
+MAX_LATITUDE: Final = 90
+MAX_LONGITUDE: Final = 180
+_NUMBER: Final = r"-?[0-9]{1,3}(?:\.[0-9]{1,15})?"
+
+
+def _check_near(near: str) -> str:
+    """Refuse what isn't a latitude and a longitude in degrees."""
+    text = near.replace(" ", "")
+    if re.fullmatch(f"{_NUMBER},{_NUMBER}", text, re.ASCII):
+        latitude, longitude = map(Decimal, text.split(","))
+        if abs(latitude) <= MAX_LATITUDE and abs(longitude) <= MAX_LONGITUDE:
+            return text
+    raise ValueError("send latitude and longitude in degrees, such as 55.7512,37.6184")
+
+
 async def _near(
     near: Annotated[
-        str | None,
+        Annotated[str, AfterValidator(_check_near)] | None,
         Query(
-            # Latitude to 90, longitude to 180.
-            pattern=(
-                r"^-?([0-8]?[0-9](\.[0-9]{1,15})?|90(\.0{1,15})?)"
-                r",-?((1[0-7][0-9]|[0-9]{1,2})(\.[0-9]{1,15})?|180(\.0{1,15})?)$"
-            ),
             description="`latitude,longitude`: adds `distance_m` and the order `distance`, which is then the default.",
             examples=["55.7512,37.6184"],
         ),

@@ -199,6 +199,7 @@ class ReplaceShop(ShopIn, Replacement):
     """A shop as a PUT sends it. Its hours have a route of their own."""
 
     shows = ShopOut
+    follows = frozenset({"updated_at", "is_open", "opens_at", "closes_at"})
 
 
 class ListedShopOut(ShopOut):

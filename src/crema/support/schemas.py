@@ -3,7 +3,15 @@
 from typing import Annotated, Final, Literal, Self, TypeAlias
 from uuid import UUID
 
-from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, TypeAdapter, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticKnownError
 
 from crema.live.schemas import PingFrame
@@ -62,7 +70,15 @@ class WriteFirst(Input):
 
     customer_id: UUID
     order_id: UUID | None = Field(None, description="An order of the customer's that you can see.")
-    text: MessageText = Field(min_length=1)
+    text: MessageText
+    client_id: ClientId | None = None
+
+    @field_validator("text")
+    @classmethod
+    def _something_visible(cls, text: str) -> str:
+        if not text:
+            raise ValueError("send at least one visible character")
+        return text
 
 
 class _Change(Input):

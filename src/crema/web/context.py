@@ -38,6 +38,7 @@ class RequestContext:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         client = network_of(scope["client"][0]) if scope.get("client") else ""
         if scope["type"] == "websocket":
+            _strip_trailing_slash(scope)
             with structlog.contextvars.bound_contextvars(client=client):
                 await self.app(scope, receive, send)
             return

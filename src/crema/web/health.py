@@ -27,7 +27,10 @@ from crema.web.routing import router as new_router
 log = structlog.get_logger(__name__)
 
 READY_SECONDS: Final = 2.0
-_FORWARDED: Final = frozenset({"forwarded", "x-forwarded-for"})
+_FORWARDED: Final = frozenset(
+    {"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "cf-connecting-ip", "true-client-ip"}
+)
+"""Headers by which proxies show themselves."""
 MEASURE_EVERY: Final = timedelta(seconds=5)
 
 router = new_router("Operations")

@@ -246,7 +246,12 @@ async def reset_password(
     dependencies=[IN_TURN],
 )
 async def change_password(
-    body: ChangePassword, tx: Transaction, actor: Person, passwords: PasswordHashing, now: Now
+    body: ChangePassword,
+    tx: Transaction,
+    actor: Person,
+    passwords: PasswordHashing,
+    origin: RequestOrigin,
+    now: Now,
 ) -> None:
     """Every other login ends."""
-    await recovery.change(tx, actor=actor, wanted=body, passwords=passwords, now=now)
+    await recovery.change(tx, actor=actor, wanted=body, network=origin.network, passwords=passwords, now=now)

@@ -12,10 +12,10 @@ from crema.accounts import queries
 from crema.accounts.domain import Actor
 from crema.accounts.models import OneTimeCode, User
 from crema.accounts.service import mail_limits, throttle
-from crema.accounts.service.codes import DAY, EMAIL_CHANGE, MINUTES, Codes, Issued, note_asking
+from crema.accounts.service.codes import DAY, EMAIL_CHANGE, Codes, Issued, note_asking
 from crema.accounts.service.recovery import check_password
 from crema.accounts.service.registration import Credentials, EmailTakenError, Origin
-from crema.core.errors import InvalidError, NotFoundError
+from crema.core.errors import ForbiddenError, InvalidError, NotFoundError
 from crema.db.audit import add_security_event
 from crema.notifications import service as notifications
 from crema.notifications.service import Letter
@@ -45,16 +45,24 @@ async def check_change(
 ) -> None:
     """Check that this change of address may be asked for, and count it. Before anything is locked.
 
-    One's own address changes with one's password: an access token alone must not be enough to take an account over.
-    Administrators change the address of others without it; the person is told at the old one.
+    An address changes with the password of whoever asks, the person's own or an administrator's: an access token alone
+    must not be enough to take an account over. The person is told at the old address.
     """
-    if user.id == by.actor.user_id:
-        if current_password is None:
-            error = {"loc": ["body", "current_password"], "msg": "send it with a new email", "type": "missing"}
-            raise CurrentPasswordRequiredError(errors=[error])
-        passwords = by.credentials.passwords
-        async with passwords.turn():
-            await check_password(session, actor=by.actor, password=current_password, passwords=passwords, now=now)
+    if user.id != by.actor.user_id and not by.actor.is_admin:
+        raise ForbiddenError("Only the person themselves and administrators change an e-mail address.")
+    if current_password is None:
+        error = {"loc": ["body", "current_password"], "msg": "send it with a new email", "type": "missing"}
+        raise CurrentPasswordRequiredError(errors=[error])
+    passwords = by.credentials.passwords
+    async with passwords.turn():
+        await check_password(
+            session,
+            actor=by.actor,
+            password=current_password,
+            network=by.origin.network,
+            passwords=passwords,
+            now=now,
+        )
     key = f"email-change:{user.id}"
     await throttle.count(session, key=key, limit=CHANGES_A_DAY, window=DAY, now=now)
     await _count_mail(session, email=new_email, origin=by.origin, now=now)
@@ -110,6 +118,4 @@ def _change_of(user_id: UUID) -> ColumnElement[bool]:
 
 def _letter(issued: Issued, new_email: str, language: str, origin: Origin, now: datetime) -> Letter:
     """Make the mail with the code. Nobody has proved the address theirs: nothing of what people wrote goes there."""
-    return Letter(
-        new_email, "email_change_code", language, {"code": issued.code, "minutes": MINUTES} | origin.told(now)
-    )
+    return Letter(new_email, "email_change_code", language, issued.told | origin.told(now))

@@ -1,16 +1,17 @@
-"""One-time codes: six digits by mail that confirm an address, or a new password.
+"""One-time codes by mail that confirm an address, or a new password: six digits, and a long one in the same mail.
 
 A code is computed from its row and a key, so that the same code can be mailed again while it lives: whoever asks for
 another mail, the owner or a stranger, doesn't make the code worthless that the owner is typing.
 
-How often a code may be guessed is counted by the guesser's network: see `count_guess`.
+How often the six digits may be guessed is counted by the guesser's network: see `count_guess`. Nobody guesses the long
+code, so it is always taken, also when strangers have used up the guesses.
 """
 
 import binascii
 import hashlib
 import hmac
 import secrets
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import b32encode, urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -31,6 +32,7 @@ REGISTRATION: Final = "registration"
 EMAIL_CHANGE: Final = "email_change"
 RESET: Final = "password_reset"
 
+SHORT_LENGTH: Final = 6
 LIFETIME: Final = timedelta(minutes=15)
 DAY: Final = timedelta(days=1)
 MINUTES: Final = int(LIFETIME.total_seconds() // 60)
@@ -68,6 +70,12 @@ class Issued:
     id: UUID
     user_id: UUID
     code: str
+    long_code: str
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What a mail says of it."""
+        return {"code": self.code, "long_code": self.long_code, "minutes": MINUTES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +89,22 @@ class Codes:
         digest = hmac.digest(self.key, f"code:{code_id}:{nonce.hex()}".encode(), hashlib.sha256)
         return f"{int.from_bytes(digest[:8]) % 1_000_000:06d}"
 
+    def long_code_of(self, code_id: UUID, nonce: bytes) -> str:
+        """Compute the long code of a row, as it is mailed: 80 bits in four groups of letters and digits."""
+        digest = hmac.digest(self.key, f"long code:{code_id}:{nonce.hex()}".encode(), hashlib.sha256)
+        text = b32encode(digest[:10]).decode()
+        return "-".join(text[start : start + 4] for start in range(0, 16, 4))
+
     def is_code(self, row: OneTimeCode, code: str) -> bool:
-        """Whether this is the row's code."""
-        return hmac.compare_digest(self.code_of(row.id, row.nonce), code)
+        """Whether this is one of the row's two codes; `code` is without spaces and hyphens."""
+        of_row = (
+            self.long_code_of(row.id, row.nonce).replace("-", "") if is_long(code) else self.code_of(row.id, row.nonce)
+        )
+        return hmac.compare_digest(of_row, code)
+
+    def issued(self, code_id: UUID, user_id: UUID, nonce: bytes) -> Issued:
+        """Give the codes of a row to be mailed."""
+        return Issued(code_id, user_id, self.code_of(code_id, nonce), self.long_code_of(code_id, nonce))
 
     def registration_id(self, code_id: UUID) -> str:
         """Return the secret that stands for an attempt to register."""
@@ -149,7 +170,12 @@ class Codes:
         row = (
             await session.execute(statement.returning(OneTimeCode.id, OneTimeCode.user_id, OneTimeCode.nonce))
         ).one_or_none()
-        return None if row is None else Issued(row.id, row.user_id, self.code_of(row.id, row.nonce))
+        return None if row is None else self.issued(row.id, row.user_id, row.nonce)
+
+
+def is_long(code: str) -> bool:
+    """Whether this is written as a long code."""
+    return len(code) > SHORT_LENGTH
 
 
 def _new_nonce() -> bytes:
@@ -177,8 +203,12 @@ class Guess:
             await throttle.forgive(session, key=key)
 
 
-async def count_guess(session: AsyncSession, *, kind: Kind, email: str, network: str, now: datetime) -> Guess:
+async def count_guess(
+    session: AsyncSession, *, kind: Kind, email: str, entered: str, network: str, now: datetime
+) -> Guess:
     """Count a guess at the codes of an address; raise InvalidCodeError past a limit. Commit before comparing.
+
+    Long codes are no guesses: they count for the network alone, which is slowed down.
 
     It counts whatever there is to guess, and the same for addresses that nobody has. A network that asked for a code
     in the last quarter of an hour has its own tries, which nobody else uses up; all others share those of strangers.
@@ -194,13 +224,15 @@ async def count_guess(session: AsyncSession, *, kind: Kind, email: str, network:
         places=PLACES,
         now=now,
     )
+    if is_long(entered):
+        return Guess(keys[:1], delay)
     has_asked = await throttle.is_marked(session, key=f"asked:{code}:{network}", now=now)
     try:
         await throttle.count(session, key=keys[1], limit=TRIES, window=LIFETIME if has_asked else DAY, now=now)
         if not has_asked:
             await throttle.count(session, key=keys[2], limit=TRIES_OF_STRANGERS, window=DAY, now=now)
     except TooManyAttemptsError as error:
-        raise InvalidCodeError from error
+        raise InvalidCodeError("Six digits were tried too often. Enter the long code of the same mail.") from error
     return Guess(keys[:2] if has_asked else keys, delay)
 
 

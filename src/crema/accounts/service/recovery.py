@@ -12,7 +12,6 @@ from crema.accounts.models import OneTimeCode, User
 from crema.accounts.schemas import ChangePassword, ResetPassword
 from crema.accounts.service import mail_limits, throttle
 from crema.accounts.service.codes import (
-    MINUTES,
     NOBODY,
     RESET,
     Codes,
@@ -56,7 +55,7 @@ async def forgot(session: AsyncSession, *, email: str, origin: Origin, codes: Co
     row = (await session.execute(person)).one_or_none()
     letters = []
     if issued is not None and row is not None:
-        context = {"code": issued.code, "minutes": MINUTES, "name": row.name} | origin.told(now)
+        context = issued.told | {"name": row.name} | origin.told(now)
         letters = [Letter(row.email, "password_reset", row.language, context)]
     await notifications.send(session, letters, even_none=True)
 
@@ -76,7 +75,9 @@ async def reset(
     """
     passwords = turn.passwords
     check_strength(wanted.new_password, field="new_password", email=wanted.email)
-    guess = await count_guess(session, kind="reset", email=wanted.email, network=origin.network, now=now)
+    guess = await count_guess(
+        session, kind="reset", email=wanted.email, entered=wanted.code, network=origin.network, now=now
+    )
     sent = (
         select(OneTimeCode, User.name, User.password_hash)
         .join(User, User.id == OneTimeCode.user_id)
@@ -113,10 +114,13 @@ async def _check_same(session: AsyncSession, *, code: OneTimeCode, wanted: Reset
 
 
 async def check_password(
-    session: AsyncSession, *, actor: Actor, password: str, passwords: Passwords, now: datetime
+    session: AsyncSession, *, actor: Actor, password: str, network: str, passwords: Passwords, now: datetime
 ) -> str | None:
-    """Return the hash of one's own password; raise InvalidCredentialsError if this isn't it. The try is counted."""
-    key = f"password:{actor.user_id}"
+    """Return the hash of one's own password; raise InvalidCredentialsError if this isn't it.
+
+    The try is counted by network, so that who holds a stolen token doesn't keep the owner from a new password.
+    """
+    key = f"password:{actor.user_id}:{network}"
     await throttle.count(session, key=key, limit=TRIES, window=TRY_WINDOW, now=now)
     current_hash = (await queries.get_user(session, actor.user_id)).password_hash
     await keep(session)
@@ -127,12 +131,14 @@ async def check_password(
 
 
 async def change(
-    session: AsyncSession, *, actor: Actor, wanted: ChangePassword, passwords: Passwords, now: datetime
+    session: AsyncSession, *, actor: Actor, wanted: ChangePassword, network: str, passwords: Passwords, now: datetime
 ) -> None:
     """Set a new password by the old one, and end every other login."""
     user = await queries.get_user(session, actor.user_id)
     check_strength(wanted.new_password, field="new_password", email=user.email, name=user.name)
-    old_hash = await check_password(session, actor=actor, password=wanted.old_password, passwords=passwords, now=now)
+    old_hash = await check_password(
+        session, actor=actor, password=wanted.old_password, network=network, passwords=passwords, now=now
+    )
     await keep(session)
     password_hash = await passwords.hash(wanted.new_password)
 

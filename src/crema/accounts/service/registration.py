@@ -15,7 +15,7 @@ from crema.accounts.domain import CUSTOMER, device_of
 from crema.accounts.models import OneTimeCode, User
 from crema.accounts.schemas import Register, Resend
 from crema.accounts.service import mail_limits, throttle
-from crema.accounts.service.codes import LIFETIME, MINUTES, NOBODY, REGISTRATION, Codes, Issued, note_asking
+from crema.accounts.service.codes import LIFETIME, NOBODY, REGISTRATION, Codes, Issued, note_asking
 from crema.accounts.service.passwords import Passwords, check_strength
 from crema.core.errors import ConflictError
 from crema.db.base import new_id
@@ -109,7 +109,7 @@ async def register(
         row = codes.new_row(user_id=user_id, purpose=REGISTRATION, now=now, password_hash=password_hash, **attempt)
         session.add(row)
         await session.flush()
-        issued = Issued(row.id, user_id, codes.code_of(row.id, row.nonce))
+        issued = codes.issued(row.id, user_id, row.nonce)
     user = await queries.get_user(session, user_id)
     await _send_code(session, issued, email=user.email, origin=origin, now=now)
     return Registered(user, wanted.name, wanted.phone, codes.registration_id(issued.id))
@@ -196,6 +196,6 @@ async def _send_code(
     """Promise a registration's code. The address isn't proved to be the sender's: nothing they wrote goes there."""
     letters = []
     if issued is not None and email is not None:
-        context = {"code": issued.code, "minutes": MINUTES} | origin.told(now)
+        context = issued.told | origin.told(now)
         letters = [Letter(email, "verification_code", origin.language, context)]
     await notifications.send(session, letters, even_none=True)

@@ -61,7 +61,8 @@ async def _update(session: AsyncSession, *, actor: Actor, role_id: UUID, sent: d
     role = await queries.get_role_for_update(session, role_id)
     permissions = set(sent.get("permissions", role.permission_codes))
     renamed = sent.get("name", role.name) != role.name
-    if role.is_builtin and (renamed or (role.name == ADMIN and permissions != set(role.permission_codes))):
+    widens_builtin = permissions != set(role.permission_codes) and (role.name == ADMIN or not actor.is_admin)
+    if role.is_builtin and (renamed or widens_builtin):
         raise BuiltinRoleError
     _check_reach(actor, permissions | set(role.permission_codes))
 

@@ -36,7 +36,8 @@ class RefusedError(Exception):
 class ConsoleSender:
     """Prints mails for whoever runs Crema by hand. Not to the log, which must hold no codes."""
 
-    keeps_context = True
+    def __init__(self, *, keeps_context: bool = True) -> None:
+        self.keeps_context = keeps_context
 
     async def send(self, message: EmailMessage) -> None:
         body = message.get_body(("plain",))

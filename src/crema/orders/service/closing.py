@@ -46,13 +46,13 @@ async def close_orders(session: AsyncSession, *, person: User, actor: Actor, for
 
 
 async def erase(session: AsyncSession, *, user_id: UUID) -> None:
-    """Delete what a person wrote into their orders: comments, notes on lines, reasons. Amounts and products stay.
+    """Delete what a person wrote into their orders: comments, notes, reasons, edits. Amounts and products stay.
 
     `updated_at` and the position of live feeds stay too: nobody is to be told.
     """
     theirs = select(Order.id).where(Order.user_id == user_id)
     await session.execute(update(OrderLine).where(OrderLine.order_id.in_(theirs)).values(note=""))
-    await session.execute(update(OrderEvent).where(OrderEvent.order_id.in_(theirs)).values(reason=None))
+    await session.execute(update(OrderEvent).where(OrderEvent.order_id.in_(theirs)).values(reason=None, changes=None))
     await session.execute(
         update(Order)
         .where(Order.user_id == user_id)

@@ -58,7 +58,7 @@ async def write_first(session: AsyncSession, *, actor: Actor, wanted: WriteFirst
     if conversation.status == Status.RESOLVED or not conversation.last_seq:
         conversation.status = Status.PENDING
     await session.flush()
-    message = SendMessage(text=wanted.text, client_id=None)
+    message = SendMessage(text=wanted.text, client_id=wanted.client_id)
     await talking.send(session, conversation_id=conversation_id, actor=actor, wanted=message, now=now)
     return await queries.get_conversation(session, conversation_id=conversation_id, actor=actor)
 

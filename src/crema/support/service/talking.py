@@ -232,7 +232,8 @@ async def _check_seen(session: AsyncSession, conversation: Conversation, *, seen
         # The wait began after the last answer, and what is unread after the last receipt.
         unseen = conversation.unread_by_staff if conversation.waiting_since else 0
     else:
-        unseen = await queries.count_unread(
+        # Nobody has seen what isn't there yet.
+        unseen = seen_seq > conversation.last_seq or await queries.count_unread(
             session, conversation_id=conversation.id, after=seen_seq, from_customer=True
         )
     if unseen:
