@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Final, Literal, get_args
 from uuid import UUID
 
 from crema.core.errors import InvalidError
+from crema.core.money import CENT, quantize
 
 Allergen = Literal[
     "celery",
@@ -28,6 +29,7 @@ Allergen = Literal[
 
 ALLERGENS: Final[tuple[str, ...]] = get_args(Allergen)
 MAX_IMAGES: Final = 10
+_WHOLE: Final = Decimal(100)
 
 
 class InvalidModifierGroupError(InvalidError):
@@ -38,6 +40,14 @@ class InvalidModifierGroupError(InvalidError):
 
     def __init__(self, group: str, reason: str) -> None:
         super().__init__(f"{group}: {reason}.", group=group)
+
+
+def changed_price(price: Decimal, *, percent: Decimal, round_to: Decimal | None) -> Decimal:
+    """Return a price changed by so many percent, rounded half up to `round_to`, or to two decimals; never below 0."""
+    step = round_to or CENT
+    changed = price * (_WHOLE + percent) / _WHOLE
+    steps = (changed / step).quantize(Decimal(1), rounding=ROUND_HALF_UP)
+    return max(quantize(steps * step), Decimal(0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,13 @@
 """JSON of the menu. What a reply shows is what the query loaded: hidden things are left out there."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Final, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, AliasPath, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AliasPath, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from crema.menu.domain import MAX_IMAGES, Allergen, OptionRule
 from crema.schemas import (
@@ -35,6 +36,34 @@ Ids = Annotated[list[UUID], Field(max_length=50), AfterValidator(unique)]
 Choices = Annotated[int, Field(strict=True, ge=0, le=50)]
 MostChoices = Annotated[int, Field(strict=True, ge=1, le=50)]
 Amount = Annotated[float, Field(strict=True, ge=0, le=100_000, examples=[12.5])]
+
+
+def _parse_percent(value: object) -> object:
+    """Take 5, 2.5 or "-10.0"; refuse more digits and exponents."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
+        raise ValueError('a percentage is a decimal string such as "5.0"')  # noqa: TRY004 - pydantic wants ValueError
+    if not _PERCENT.fullmatch(text := str(value)):
+        raise ValueError("a percentage has up to four digits and two decimals, perhaps after a minus")
+    return Decimal(text)
+
+
+_PERCENT: Final = re.compile(r"-?\d{1,4}(\.\d{1,2})?", re.ASCII)
+Percent = Annotated[
+    Decimal,
+    BeforeValidator(_parse_percent),
+    Field(ge=-100, le=1000, examples=["5.0"]),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": r"^-?\d{1,4}(\.\d{1,2})?$"},
+                {"type": "number", "minimum": -100, "maximum": 1000, "multipleOf": 0.01},
+            ],
+            "examples": ["5.0"],
+        }
+    ),
+]
+MAX_PRICES: Final = 500
+"""Products that one request lists."""
 
 _SLUG: Final = "Left out or null: made from the name at first, kept afterwards."
 
@@ -288,6 +317,86 @@ class ProductPatch(ProductIn):
     """What changes of a product; the rest stays. Lists are replaced as a whole."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"price": "270.00"}, {"is_active": False}]})
+
+
+class ProductPriceIn(Input):
+    """What a product costs from now on."""
+
+    product_id: UUID
+    price: Money
+
+
+def _unique_prices(prices: list[ProductPriceIn]) -> list[ProductPriceIn]:
+    unique(each.product_id for each in prices)
+    return prices
+
+
+class ChangePrices(Input):
+    """New prices: all products of a kind by a percentage, or a list."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"percent": "5.0", "category_id": _EXAMPLE_ID, "round_to": "10.00", "dry_run": True},
+                {"prices": [{"product_id": _EXAMPLE_ID, "price": "270.00"}], "dry_run": False},
+            ]
+        }
+    )
+
+    percent: Percent | None = Field(
+        None, description="`5.0` makes 250.00 into 262.50, `-10` into 225.00. At least -100, at most 1000."
+    )
+    category_id: UUID | None = Field(
+        None,
+        description="Of products in this category and all under it. Without this and `product_ids`: of all.",
+    )
+    product_ids: Annotated[list[UUID], Field(min_length=1, max_length=MAX_PRICES), AfterValidator(unique)] | None = (
+        Field(None, description="Of these products.")
+    )
+    round_to: Annotated[Money, Field(gt=0)] | None = Field(
+        None,
+        description="Round to a multiple of this, a half up; otherwise to two decimals, a half up.",
+        examples=["10.00"],
+    )
+    prices: (
+        Annotated[list[ProductPriceIn], Field(min_length=1, max_length=MAX_PRICES), AfterValidator(_unique_prices)]
+        | None
+    ) = Field(None, description="Instead of `percent`: what each product costs.")
+    dry_run: Flag = Field(description="true answers what would change and changes nothing.")
+
+    @property
+    def names_products(self) -> bool:
+        """Whether products were listed, one by one."""
+        return self.prices is not None or self.product_ids is not None
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if (self.percent is None) == (self.prices is None):
+            raise ValueError("send percent or prices, one of them")
+        if self.prices is not None and any(
+            each is not None for each in (self.category_id, self.product_ids, self.round_to)
+        ):
+            raise ValueError("category_id, product_ids and round_to go with percent, not with prices")
+        if self.category_id is not None and self.product_ids is not None:
+            raise ValueError("send category_id or product_ids, not both")
+        return self
+
+
+class PriceChangeOut(Output):
+    """The price of a product and what it becomes."""
+
+    product_id: UUID
+    name: str
+    price_before: Money
+    price_after: Money
+
+
+class PricesOut(Output):
+    """What became of the prices, or would become."""
+
+    dry_run: bool
+    changed: int = Field(description="How many products get another price.")
+    products: list[PriceChangeOut]
 
 
 class CopyProduct(Input):

@@ -12,6 +12,7 @@ from sqlalchemy.orm import selectinload
 
 from crema.core.errors import NotFoundError
 from crema.core.page import Page
+from crema.db.base import fold
 from crema.db.driver import Reader
 from crema.db.listing import (
     BooleanField,
@@ -222,6 +223,28 @@ async def lock_live_products(session: AsyncSession, product_ids: Collection[UUID
     """Lock products against edits, in primary-key order, and give their ids; archived and unknown ones are absent."""
     wanted = select(Product.id).where(Product.id.in_(product_ids), Product.archived_at.is_(None))
     return (await session.scalars(wanted.order_by(Product.id).with_for_update(key_share=True))).all()
+
+
+async def list_product_ids(session: AsyncSession, *, category_id: UUID | None) -> Sequence[UUID]:
+    """Give the ids of all products by name, hidden ones too; with `category_id` those of it and all under it."""
+    wanted = select(Product.id).where(Product.archived_at.is_(None))
+    if category_id is not None:
+        wanted = wanted.where(_stands_under(Category.id == category_id, sees_hidden=True))
+    return (await session.scalars(wanted.order_by(fold(Product.name), Product.id))).all()
+
+
+async def load_live_products(
+    session: AsyncSession, product_ids: Collection[UUID], *, lock: bool
+) -> dict[UUID, Product]:
+    """Load products without their parts; with `lock` against edits. Archived and unknown ones are absent."""
+    if lock:
+        await lock_live_products(session, product_ids)
+    # Read after the lock: while it waited, another change may have committed.
+    products = await session.scalars(
+        select(Product).where(Product.id.in_(product_ids), Product.archived_at.is_(None)),
+        execution_options={"populate_existing": True},
+    )
+    return {product.id: product for product in products}
 
 
 async def list_images(session: AsyncSession, product_id: UUID) -> Sequence[ProductImage]:
