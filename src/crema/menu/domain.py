@@ -81,8 +81,16 @@ class Nutrition:
 
 
 @dataclass(frozen=True, slots=True)
+class SizePrice:
+    """What a piece of an option costs in sizes of this name."""
+
+    size_name: str
+    price_delta: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class PricedOption:
-    """An option; `price_delta` is for each piece beyond the group's free quantity."""
+    """An option; `price_delta` is for each piece beyond the group's free quantity, in sizes without their own price."""
 
     id: UUID
     name: str
@@ -92,11 +100,20 @@ class PricedOption:
     is_active: bool
     allergens: tuple[str, ...] = ()
     ingredients: tuple[Contained, ...] = ()
+    size_prices: tuple[SizePrice, ...] = ()
+
+    def price_delta_in(self, size: PricedSize | None) -> Decimal:
+        """Return what a piece costs in a size; None: of a product without sizes."""
+        if size is not None:
+            for each in self.size_prices:
+                if each.size_name == size.name:
+                    return each.price_delta
+        return self.price_delta
 
 
 @dataclass(frozen=True, slots=True)
 class PricedGroup:
-    """A modifier group with the limits it has for one product: the product's own, else the group's."""
+    """A modifier group with the limits and free quantity it has for one product: the product's, else the group's."""
 
     id: UUID
     name: str

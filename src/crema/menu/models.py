@@ -100,11 +100,14 @@ class OptionIngredient(Base):
 
 
 class Option(Base):
-    """One choice of a modifier group. `price_delta` is for each piece beyond the group's free quantity."""
+    """One choice of a modifier group. `price_delta` is for each piece beyond the group's free quantity.
+
+    `size_prices` is `[{"size_name": …, "price_delta": …}]`: what it is instead in sizes of these names.
+    """
 
     __tablename__ = "options"
     __table_args__ = (
-        CheckConstraint("price_delta >= 0", "price_delta"),
+        CheckConstraint("jsonb_typeof(size_prices) = 'array'", "size_prices"),
         CheckConstraint("max_quantity BETWEEN 1 AND 20", "max_quantity"),
     )
 
@@ -112,6 +115,7 @@ class Option(Base):
     group_id: Mapped[UUID] = mapped_column(ForeignKey("modifier_groups.id", ondelete="CASCADE"), index=True)
     name: Mapped[str] = mapped_column(String(120))
     price_delta: Mapped[Money] = mapped_column(server_default="0")
+    size_prices: Mapped[list[dict[str, str]]] = mapped_column(JSONB, server_default="[]")
     max_quantity: Mapped[int] = mapped_column(SmallInteger, server_default="1")
     is_default: Mapped[bool] = mapped_column(server_default="false")
     is_active: Mapped[bool] = mapped_column(server_default="true")
@@ -153,13 +157,17 @@ class ModifierGroup(Base):
 
 
 class ProductModifierGroup(Base):
-    """Link: a product offers a group, at a position, perhaps with limits of its own (None: the group's)."""
+    """Link: a product offers a group, at a position.
+
+    Limits and the free quantity are this product's own; None: the group's.
+    """
 
     __tablename__ = "product_modifier_groups"
     __table_args__ = (
         CheckConstraint("min_choices >= 0", "min_choices"),
         CheckConstraint("max_choices BETWEEN 1 AND 50", "max_choices"),
         CheckConstraint("min_choices <= max_choices", "choices"),
+        CheckConstraint("free_quantity BETWEEN 0 AND 50", "free_quantity"),
     )
 
     product_id: Mapped[UUID] = mapped_column(ForeignKey("products.id", ondelete="CASCADE"), primary_key=True)
@@ -169,6 +177,7 @@ class ProductModifierGroup(Base):
     position: Mapped[int] = mapped_column(server_default="0")
     min_choices: Mapped[int | None] = mapped_column(SmallInteger)
     max_choices: Mapped[int | None] = mapped_column(SmallInteger)
+    free_quantity: Mapped[int | None] = mapped_column(SmallInteger)
 
     group: Mapped[ModifierGroup] = relationship(lazy="raise")
 
@@ -182,6 +191,11 @@ class ProductModifierGroup(Base):
         """The most to choose with this product."""
         return self.group.max_choices if self.max_choices is None else self.max_choices
 
+    @property
+    def effective_free_quantity(self) -> int:
+        """How many pieces cost nothing with this product."""
+        return self.group.free_quantity if self.free_quantity is None else self.free_quantity
+
 
 class Size(Base):
     """A size a product is sold in; its price is the product's plus `price_delta`."""
@@ -189,7 +203,6 @@ class Size(Base):
     __tablename__ = "sizes"
     __table_args__ = (
         UniqueConstraint("product_id", "name"),
-        CheckConstraint("price_delta >= 0", "price_delta"),
         CheckConstraint("volume_ml > 0", "volume_ml"),
         Index("uq_sizes_default", "product_id", unique=True, postgresql_where=text("is_default")),
     )

@@ -20,6 +20,7 @@ from crema.schemas import (
     Output,
     Position,
     Replacement,
+    SignedMoney,
     Slug,
     Text,
     partial,
@@ -30,6 +31,7 @@ _EXAMPLE_ID: Final = "01a2074f-26f7-7216-8892-26d298d63ed0"
 
 Flag = Annotated[bool, Field(strict=True)]
 Description = Annotated[Text, Field(max_length=2000)]
+SizeName = Annotated[Line, Field(max_length=40, examples=["M"])]
 Alt = Annotated[OptionalLine, Field(max_length=300)]
 Allergens = Annotated[list[Allergen], Field(max_length=14), AfterValidator(unique)]
 Ids = Annotated[list[UUID], Field(max_length=50), AfterValidator(unique)]
@@ -119,12 +121,20 @@ class LinkedIngredientOut(Output):
     name: str = Field(validation_alias=AliasPath("ingredient", "name"))
 
 
+class SizePriceOut(Output):
+    """What a piece of an option costs in sizes of this name."""
+
+    size_name: str
+    price_delta: SignedMoney
+
+
 class OptionOut(Output):
-    """One choice of a group."""
+    """One choice of a group. A piece costs `price_delta`, or what `size_prices` has for the name of the chosen size."""
 
     id: UUID
     name: str
-    price_delta: Money
+    price_delta: SignedMoney
+    size_prices: list[SizePriceOut]
     max_quantity: int
     is_default: bool
     is_active: bool
@@ -133,14 +143,26 @@ class OptionOut(Output):
 
 
 class ProductGroupOut(Output):
-    """A group as this product offers it: the limits are those that count here."""
+    """A group as this product offers it: the limits and the free quantity are those that count here."""
 
     id: UUID = Field(validation_alias=AliasPath("group", "id"))
     name: str = Field(validation_alias=AliasPath("group", "name"))
     min_choices: int = Field(validation_alias="effective_min_choices")
     max_choices: int = Field(validation_alias="effective_max_choices")
-    free_quantity: int = Field(validation_alias=AliasPath("group", "free_quantity"))
+    free_quantity: int = Field(validation_alias="effective_free_quantity")
     options: list[OptionOut] = Field(validation_alias=AliasPath("group", "options"))
+
+
+class SizePriceIn(Input):
+    """What a piece of an option costs in sizes of this name."""
+
+    size_name: SizeName
+    price_delta: SignedMoney
+
+
+def _unique_size_names(prices: list[SizePriceIn]) -> list[SizePriceIn]:
+    unique(each.size_name for each in prices)
+    return prices
 
 
 class OptionIn(Replacement):
@@ -151,7 +173,13 @@ class OptionIn(Replacement):
 
     id: UUID | None = None
     name: Name
-    price_delta: Money = Field(Decimal(0), description="For each piece beyond the group's free quantity.")
+    price_delta: SignedMoney = Field(
+        Decimal(0), description="For each piece beyond the group's free quantity. May be negative."
+    )
+    size_prices: Annotated[list[SizePriceIn], Field(max_length=20), AfterValidator(_unique_size_names)] = Field(
+        [],
+        description="Instead of `price_delta` in sizes of exactly these names; names of no size have no effect.",
+    )
     max_quantity: Annotated[int, Field(strict=True, ge=1, le=20)] = 1
     is_default: Flag = False
     is_active: Flag = True
@@ -189,7 +217,14 @@ class ModifierGroupIn(Input):
                     "name": "Сироп",
                     "max_choices": 4,
                     "free_quantity": 1,
-                    "options": [{"name": "Ваниль", "price_delta": "40.00", "max_quantity": 4}],
+                    "options": [
+                        {
+                            "name": "Ваниль",
+                            "price_delta": "40.00",
+                            "size_prices": [{"size_name": "L", "price_delta": "60.00"}],
+                            "max_quantity": 4,
+                        }
+                    ],
                 },
             ]
         }
@@ -213,9 +248,9 @@ class SizeIn(Input):
     """A size. Those whose id is sent are changed, those without are new, the others go."""
 
     id: UUID | None = None
-    name: Annotated[Line, Field(max_length=40, examples=["M"])]
+    name: SizeName
     volume_ml: Annotated[int, Field(strict=True, ge=1, le=10_000, examples=[350])] | None = None
-    price_delta: Money = Field(Decimal(0), description="Added to the product's price.")
+    price_delta: SignedMoney = Field(Decimal(0), description="Added to the product's price. May be negative.")
     is_default: Flag = Field(default=False, description="If none is marked, the first is the default.")
 
 
@@ -226,7 +261,7 @@ def _at_most_one_default(sizes: list[SizeIn]) -> list[SizeIn]:
 
 
 class GroupLinkIn(Replacement):
-    """A group as one product offers it; limits left out or null are the group's own."""
+    """A group as one product offers it; what is left out or null is the group's own."""
 
     shows = ProductGroupOut
     key = "group_id"
@@ -234,6 +269,7 @@ class GroupLinkIn(Replacement):
     group_id: UUID
     min_choices: Choices | None = None
     max_choices: MostChoices | None = None
+    free_quantity: Choices | None = None
 
 
 def _unique_groups(links: list[GroupLinkIn]) -> list[GroupLinkIn]:
@@ -292,7 +328,7 @@ class ProductIn(Input):
     modifier_group_ids: Ids = Field([], description="Groups with their own limits, in this order.")
     modifier_groups: Annotated[list[GroupLinkIn], Field(max_length=50), AfterValidator(_unique_groups)] = Field(
         [],
-        description="Instead of `modifier_group_ids`, for limits of this product's own; or as GET gives them.",
+        description="Instead of `modifier_group_ids`, for limits and free quantities of its own; or as GET gives them.",
     )
     allergens: Allergens = Field([], description="Of the default size with the default options.")
     allergens_always: Allergens | None = Field(
@@ -516,7 +552,7 @@ class SizeOut(Output):
     id: UUID
     name: str
     volume_ml: int | None
-    price_delta: Money
+    price_delta: SignedMoney
     is_default: bool
 
 
