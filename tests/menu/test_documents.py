@@ -14,7 +14,7 @@ from crema.menu.service import documents
 from factories.menu import Json, add_image, make_category, make_group, make_ingredient, make_product
 
 pytestmark = pytest.mark.anyio
-STEPS = 40
+STEPS = 50
 
 
 class Editor:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from crema.core.errors import InvalidError
 from crema.core.money import CENT, quantize
+from crema.media.domain import media_name
 
 Allergen = Literal[
     "celery",
@@ -48,6 +49,25 @@ def changed_price(price: Decimal, *, percent: Decimal, round_to: Decimal | None)
     changed = price * (_WHOLE + percent) / _WHOLE
     steps = (changed / step).quantize(Decimal(1), rounding=ROUND_HALF_UP)
     return max(quantize(steps * step), Decimal(0))
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryImage:
+    """A heading's picture: its text, the size of the largest file, and the addresses of all by width."""
+
+    alt: str
+    width: int
+    height: int
+    urls: dict[str, str]
+
+
+def category_image(
+    *, key: str | None, alt: str | None, width: int | None, height: int | None, widths: Sequence[int] | None
+) -> CategoryImage | None:
+    """Return a heading's picture from the columns of its row. They are set together or not at all."""
+    if key is None or alt is None or width is None or height is None or widths is None:
+        return None
+    return CategoryImage(alt, width, height, {str(each): f"/media/{media_name(key, each)}" for each in widths})
 
 
 @dataclass(frozen=True, slots=True)

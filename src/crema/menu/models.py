@@ -21,6 +21,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Mapped, mapped_column, relatio
 
 from crema.db.base import Base, Created, Id, Money, Updated, fold
 from crema.media.domain import media_name
+from crema.menu.domain import CategoryImage, category_image
 
 
 class ProductCategory(Base):
@@ -44,11 +45,18 @@ Index("ix_product_categories_category_id_position", ProductCategory.category_id,
 class Category(Base):
     """A heading of the menu; categories form a tree.
 
-    `is_on_menu`: it and all above it are active. Kept by `menu.service.categories`.
+    `is_on_menu`: it and all above it are active. Kept by `menu.service.categories`. What begins with `image_` is of its
+    picture, if it has one; `image_key` names the files as `ProductImage.key` does.
     """
 
     __tablename__ = "categories"
-    __table_args__ = (CheckConstraint("parent_id <> id", "not_its_own_parent"),)
+    __table_args__ = (
+        CheckConstraint("parent_id <> id", "not_its_own_parent"),
+        CheckConstraint(
+            "num_nulls(image_key, image_alt, image_width, image_height, image_widths, image_created_at) IN (0, 6)",
+            "image",
+        ),
+    )
 
     id: Mapped[Id]
     slug: Mapped[str] = mapped_column(String(80), unique=True)
@@ -58,8 +66,25 @@ class Category(Base):
     position: Mapped[int] = mapped_column(server_default="0")
     is_active: Mapped[bool] = mapped_column(server_default="true")
     is_on_menu: Mapped[bool] = mapped_column(server_default="true")
+    image_key: Mapped[str | None] = mapped_column(String(80), unique=True)
+    image_alt: Mapped[str | None] = mapped_column(String(300))
+    image_width: Mapped[int | None]
+    image_height: Mapped[int | None]
+    image_widths: Mapped[list[int] | None] = mapped_column(ARRAY(SmallInteger))
+    image_created_at: Mapped[datetime | None]
     created_at: Mapped[Created]
     updated_at: Mapped[Updated]
+
+    @property
+    def image(self) -> CategoryImage | None:
+        """Its picture."""
+        return category_image(
+            key=self.image_key,
+            alt=self.image_alt,
+            width=self.image_width,
+            height=self.image_height,
+            widths=self.image_widths,
+        )
 
 
 class Ingredient(Base):

@@ -7,9 +7,17 @@ from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Final, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, AliasPath, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    AliasPath,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 
-from crema.menu.domain import MAX_IMAGES, Allergen, OptionRule
+from crema.menu.domain import MAX_IMAGES, Allergen, OptionRule, category_image
 from crema.schemas import (
     Input,
     Instant,
@@ -465,6 +473,18 @@ class ImagePatch(ImageIn):
     model_config = ConfigDict(json_schema_extra={"examples": [{"alt": "Латте в стакане", "position": 0}]})
 
 
+class CategoryImageOut(Output):
+    """A heading's picture in WebP; `width` and `height` are those of the largest file."""
+
+    alt: str
+    width: int
+    height: int
+    urls: dict[str, str] = Field(
+        description="By width in pixels.",
+        examples=[{"320": "/media/0f1e2d3c4b5a69788796a5b4c3d2e1f0-320.webp"}],
+    )
+
+
 class CategoryOut(Output):
     """A heading of the menu; headings form a tree by `parent_id`."""
 
@@ -474,6 +494,7 @@ class CategoryOut(Output):
     description: str
     parent_id: UUID | None
     position: int
+    image: CategoryImageOut | None
     is_active: bool
     is_on_menu: bool = Field(description="Whether the public sees it: it and all above it are active.")
     created_at: Instant
@@ -486,10 +507,21 @@ class ReplaceCategory(CategoryIn, Replacement):
     shows = CategoryOut
 
 
+def _with_image(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row of the headings' table with its picture as one value."""
+    parts = {name: row[f"image_{name}"] for name in ("key", "alt", "width", "height", "widths")}
+    return dict(row) | {"image": category_image(**parts)}
+
+
+def hashable(row: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """Return the fields of a row in the way `category_document` takes them."""
+    return tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in row.items())
+
+
 @lru_cache(1_000)
 def category_document(fields: tuple[tuple[str, Any], ...]) -> bytes:
     """Write a heading as JSON. The same columns are the same text, so it is kept."""
-    return CategoryOut.model_validate(dict(fields)).model_dump_json().encode()
+    return CategoryOut.model_validate(_with_image(dict(fields))).model_dump_json().encode()
 
 
 class CategoryProductsIn(Input):
@@ -625,6 +657,7 @@ class MenuHeadingOut(Output):
     description: str
     parent_id: UUID | None
     position: int
+    image: CategoryImageOut | None
 
 
 class MenuCategoryOut(MenuHeadingOut):
@@ -652,7 +685,7 @@ class MenuOut(Output):
         """Write what follows, around the products' documents, which come by heading."""
         pieces = [b'"categories":[']
         for number, heading in enumerate(headings):
-            shown = MenuHeadingOut.model_validate(dict(heading))
+            shown = MenuHeadingOut.model_validate(_with_image(heading))
             start = shown.model_dump_json()[:-1].encode()
             pieces += [b"," if number else b"", start, b',"products":', *_array(products.get(shown.id, ())), b"}"]
         pieces += [b'],"products":', *_array(products.get(None, ())), b"}"]

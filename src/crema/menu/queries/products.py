@@ -1,12 +1,13 @@
 """Products with everything a menu shows of them, and their pictures."""
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from functools import partial
 from operator import itemgetter
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Uuid, bindparam, func, select, true
+from sqlalchemy import ColumnElement, Row, Select, Uuid, bindparam, func, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
@@ -257,6 +258,8 @@ async def list_images(session: AsyncSession, product_id: UUID) -> Sequence[Produ
     return images.all()
 
 
-async def list_all_images(session: AsyncSession) -> Sequence[ProductImage]:
-    """Give every picture there is."""
-    return (await session.scalars(select(ProductImage))).all()
+async def list_all_images(session: AsyncSession) -> Sequence[Row[UUID, str, list[int], datetime]]:
+    """Give every picture there is: the id of the picture or of its heading, `key`, `widths` and `created_at`."""
+    of_products = select(ProductImage.id, ProductImage.key, ProductImage.widths, ProductImage.created_at)
+    of_headings = select(Category.id, Category.image_key, Category.image_widths, Category.image_created_at)
+    return (await session.execute(of_products.union_all(of_headings.where(Category.image_key.is_not(None))))).all()
