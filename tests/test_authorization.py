@@ -68,6 +68,7 @@ VALUES: Final[dict[str, Any]] = {
     "allergens_always": ["milk"],
     "alt": "Латте",
     "attachment_id": "{attachment_id}",
+    "category_id": "{category_id}",
     "category_ids": ["{category_id}"],
     "client_id": "phone-1",
     "code": "000000",
@@ -75,6 +76,7 @@ VALUES: Final[dict[str, Any]] = {
     "current_password": "not my password",
     "customer_id": "{user_id}",
     "description": "x",
+    "dry_run": False,
     "email": "new@example.com",
     "expected_total": "250.00",
     "file": ("latte.png", png(), "image/png"),
@@ -99,12 +101,14 @@ VALUES: Final[dict[str, Any]] = {
     "parent_id": None,
     "password": "oat milk please",
     "payment_method": "on_pickup",
+    "percent": "5.0",
     "permissions": ["orders:read"],
     "phone": "+79161234567",
     "pickup_at": "2026-11-24T09:00:00Z",
     "position": 3,
     "preparation_seconds": 60,
     "price": "310.00",
+    "prices": [{"product_id": "{product_id}", "price": "310.00"}],
     "product_id": "{product_id}",
     "product_ids": ["{product_id}"],
     "quantity": 2,
@@ -112,6 +116,7 @@ VALUES: Final[dict[str, Any]] = {
     "refresh_token": "x" * 43,
     "registration_id": "x" * 43,
     "role": "barista",
+    "round_to": "10.00",
     "seen_seq": 0,
     "seq": 1,
     "serves_all_shops": False,
@@ -140,6 +145,9 @@ VALUES_OF: Final[dict[tuple[str, str], Any]] = {
 }
 ALONG: Final[dict[str, tuple[str, ...]]] = {
     "POST /order": ("shop_id", "items"),
+    "category_id": ("percent",),
+    "round_to": ("percent",),
+    "POST /products/prices product_ids": ("percent",),
     "POST /chat/{conversation_id}/messages": ("text",),
     "POST /chats": ("customer_id", "text"),
     "seen_seq": ("status",),
@@ -148,7 +156,7 @@ ALONG: Final[dict[str, tuple[str, ...]]] = {
     "latitude": ("longitude",),
     "longitude": ("latitude",),
 }
-"""What is sent along with each field of a route, or with a field of any, beside what the route requires."""
+"""What is sent along with each field of a route, a field of any, or one of one route, beside what it requires."""
 
 
 class Bodies:
@@ -223,7 +231,7 @@ def requests_of(route: str, bodies: Bodies, world: World) -> Iterator[tuple[list
     def body(*fields: str) -> dict[str, Any]:
         names = dict.fromkeys((*required, *ALONG.get(route, ()), *fields))
         for name in [*fields]:
-            names |= dict.fromkeys(ALONG.get(name, ()))
+            names |= dict.fromkeys((*ALONG.get(name, ()), *ALONG.get(f"{route} {name}", ())))
         sent = {name: filled(VALUES_OF.get((route, name), VALUES.get(name)), world) for name in names}
         if kind != "files":
             return {kind: sent}

@@ -41,6 +41,7 @@ from crema.core.money import MAX_AMOUNT, quantize
 
 MAX_ACCENTS: Final = 30
 _AMOUNT: Final = re.compile(r"\d{1,7}(\.\d{1,2})?", re.ASCII)
+_SIGNED_AMOUNT: Final = re.compile(r"-?\d{1,7}(\.\d{1,2})?", re.ASCII)
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]")
 _LINE_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]")
 _DIRECTION: Final = re.compile(r"[\u202a-\u202e\u2066-\u2069]")
@@ -95,6 +96,16 @@ def _parse_money(value: object) -> object:
     if not _AMOUNT.fullmatch(text):
         raise ValueError("an amount has up to seven digits and two decimals, and no sign")
     return Decimal(text)
+
+
+def _parse_signed_money(value: object) -> object:
+    """Take what `_parse_money` takes, and a minus before it."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
+        raise ValueError('an amount is a decimal string such as "-20.00"')  # noqa: TRY004 - pydantic wants ValueError
+    text = value if isinstance(value, str) else str(value)
+    if not _SIGNED_AMOUNT.fullmatch(text):
+        raise ValueError("an amount has up to seven digits and two decimals, perhaps after a minus")
+    return Decimal(text) + 0  # there is no -0.00
 
 
 def _read_instant(value: object, handler: ValidatorFunctionWrapHandler) -> datetime:
@@ -161,12 +172,41 @@ Money = Annotated[
     ),
     WithJsonSchema({"type": "string", "pattern": r"^\d+\.\d{2}$", "examples": ["250.00"]}, mode="serialization"),
 ]
+SignedMoney = Annotated[
+    Decimal,
+    BeforeValidator(_parse_signed_money),
+    Field(ge=-MAX_AMOUNT, le=MAX_AMOUNT, allow_inf_nan=False, examples=["-20.00"]),
+    PlainSerializer(lambda amount: str(quantize(amount)), return_type=str, when_used="json"),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": r"^-?\d{1,7}(\.\d{1,2})?$"},
+                {
+                    "type": "number",
+                    "minimum": float(-MAX_AMOUNT),
+                    "maximum": float(MAX_AMOUNT),
+                    "multipleOf": 0.01,
+                },
+            ],
+            "examples": ["-20.00"],
+        },
+        mode="validation",
+    ),
+    WithJsonSchema({"type": "string", "pattern": r"^-?\d+\.\d{2}$", "examples": ["-20.00"]}, mode="serialization"),
+]
+"""A difference of prices: it may be negative."""
 Amount = Annotated[
     Decimal,
     PlainSerializer(lambda amount: str(quantize(amount)), return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "pattern": r"^\d+\.\d{2}$", "examples": ["250.00"]}),
 ]
 """Money in a reply: sums may be larger than any single amount we take."""
+SignedAmount = Annotated[
+    Decimal,
+    PlainSerializer(lambda amount: str(quantize(amount)), return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "pattern": r"^-?\d+\.\d{2}$", "examples": ["-20.00"]}),
+]
+"""The same for differences of prices, which may be negative."""
 Instant = Annotated[
     AwareDatetime,
     AfterValidator(_utc),

@@ -49,6 +49,30 @@ async def nothing(*_: Any, **__: Any) -> None:
     """Stand where a guard stood."""
 
 
+async def raise_twice(editor: httpx2.AsyncClient) -> str:
+    """Raise a price of 250.00 by ten percent twice at once; tell what it becomes."""
+    product = await make_product(editor)
+    body = {"percent": "10", "dry_run": False}
+    answers = await asyncio.gather(*(editor.post("/products/prices", json=body) for _ in range(2)))
+    assert [answer.status_code for answer in answers] == [200, 200]
+    return str((await editor.get(f"/product/{product['id']}")).json()["price"])
+
+
+async def test_two_percentages_at_once_both_count(editor: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queries, "load_live_products", meeting_a_rival(queries.load_live_products))
+
+    assert await raise_twice(editor) == "302.50"
+
+
+async def test_without_the_lock_one_percentage_would_be_lost(
+    editor: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "load_live_products", meeting_a_rival(queries.load_live_products))
+    monkeypatch.setattr("crema.menu.queries.products.lock_live_products", nothing)
+
+    assert await raise_twice(editor) == "275.00"
+
+
 async def move_under_each_other(editor: httpx2.AsyncClient) -> tuple[list[int], bool]:
     """Move each of two trees under the other's leaf, at once; tell the answers and whether a circle came of it."""
     roots = [await make_category(editor, name) for name in ("Кофе", "Чай")]

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 from uuid import UUID, uuid4
 
@@ -98,6 +99,14 @@ async def make_people(app: FastAPI, *, near: UUID, far: UUID) -> dict[str, Perso
     }
 
 
+def make_tea(now: datetime) -> Category:
+    """Make a category with a picture."""
+    category = Category(slug="tea", name="Чай", image_key="1" * 32, image_alt="Чай", image_created_at=now)
+    category.image_width = category.image_height = 320
+    category.image_widths = [320]
+    return category
+
+
 async def make_world(app: FastAPI, sessions: Sessions) -> World:
     near, far = await make_shop(sessions), await make_shop(sessions, slug="far")
     latte = await make_latte(sessions)
@@ -106,7 +115,7 @@ async def make_world(app: FastAPI, sessions: Sessions) -> World:
     async with connect(app, customer.token) as client:
         order = await place(client, latte.id, shop_id=str(near))
     async with sessions.begin() as session:
-        category, ingredient, role = Category(slug="tea", name="Чай"), Ingredient(name="Какао"), Role(name="cleaner")
+        category, ingredient, role = make_tea(app.state.clock()), Ingredient(name="Какао"), Role(name="cleaner")
         image = ProductImage(product_id=latte.id, key="0" * 32, width=640, height=640, widths=[320, 640])
         cart = Cart(user_id=customer.id)
         conversation = Conversation(customer_id=customer.id, shop_id=near)

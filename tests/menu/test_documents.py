@@ -14,7 +14,7 @@ from crema.menu.service import documents
 from factories.menu import Json, add_image, make_category, make_group, make_ingredient, make_product
 
 pytestmark = pytest.mark.anyio
-STEPS = 40
+STEPS = 50
 
 
 class Editor:
@@ -56,6 +56,8 @@ class Editor:
             {
                 "name": self.name(),
                 "is_active": self.chance.random() > 0.3,
+                "price_delta": f"{self.chance.randint(-50, 50)}.00",
+                "size_prices": [{"size_name": each, "price_delta": "9.00"} for each in self.chance.sample("SML", 2)],
                 "ingredient_ids": await self.some("/ingredients"),
             }
             for _ in range(self.chance.randint(0, 3))
@@ -66,6 +68,8 @@ class Editor:
             self.add_product,
             self.change_product,
             self.change_product,
+            self.offer_group,
+            self.change_prices,
             self.replace_product,
             self.delete_product,
             self.change_category,
@@ -93,6 +97,16 @@ class Editor:
         whole = await self.product()
         field = self.chance.choice([*whole])
         return await self.client.patch(f"/product/{found['id']}", json={field: whole[field]})
+
+    async def offer_group(self) -> httpx2.Response | None:
+        if (found := await self.one("/products")) is None or (group := await self.one("/modifier-groups")) is None:
+            return None
+        link = {"group_id": group["id"], "free_quantity": self.chance.choice([None, 0, 3])}
+        return await self.client.patch(f"/product/{found['id']}", json={"modifier_groups": [link]})
+
+    async def change_prices(self) -> httpx2.Response:
+        body = {"percent": f"{self.chance.randint(-50, 50)}", "dry_run": self.chance.random() < 0.3}
+        return await self.client.post("/products/prices", json=body)
 
     async def replace_product(self) -> httpx2.Response | None:
         if (found := await self.one("/products")) is None:

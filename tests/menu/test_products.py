@@ -166,7 +166,7 @@ WRONG: list[tuple[Json, list[str | int]]] = [
     ({"position": 2**31}, ["body", "position"]),
     ({"sizes": [{"name": "S"}, {"name": "S"}]}, ["body", "sizes"]),
     ({"sizes": [{"name": "S", "is_default": True}, {"name": "M", "is_default": True}]}, ["body", "sizes"]),
-    ({"sizes": [{"name": "S", "price_delta": "-1"}]}, ["body", "sizes", 0, "price_delta"]),
+    ({"sizes": [{"name": "S", "price_delta": "-1.001"}]}, ["body", "sizes", 0, "price_delta"]),
     ({"sizes": [{"name": "S", "volume_ml": 0}]}, ["body", "sizes", 0, "volume_ml"]),
     ({"sizes": [{"name": "S", "volume_ml": 2**31}]}, ["body", "sizes", 0, "volume_ml"]),
     ({"sizes": None}, ["body", "sizes"]),

@@ -74,7 +74,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class ChosenOption:
-    """An option as chosen, with what its pieces cost together after the group's free ones."""
+    """An option as chosen: what a piece costs in this size, and its pieces together after the group's free ones."""
 
     option_id: UUID
     name: str
@@ -113,9 +113,10 @@ class Configured:
 
     @property
     def unit_price(self) -> Decimal:
-        """Price of one, all choices included."""
+        """Price of one, all choices included; never below zero, whatever the deltas."""
         delta = self.size.price_delta if self.size else Decimal(0)
-        return self.product.price + delta + sum((option.price for option in self.options), Decimal(0))
+        price = self.product.price + delta + sum((option.price for option in self.options), Decimal(0))
+        return max(price, Decimal(0))
 
 
 def complete(product: PricedProduct, choices: Sequence[Choice] | None) -> tuple[Choice, ...]:
@@ -157,7 +158,7 @@ def assess(
     size, problems = _assess_size(product, size_id)
     chosen: list[ChosenOption] = []
     for group in product.modifier_groups:
-        options, found = _assess_group(group, quantities)
+        options, found = _assess_group(group, quantities, size)
         chosen += options
         problems += found
     offered = {option.option_id for option in chosen}
@@ -210,7 +211,9 @@ def _assess_size(product: PricedProduct, size_id: UUID | None) -> tuple[PricedSi
     return size, []
 
 
-def _assess_group(group: PricedGroup, quantities: Mapping[UUID, int]) -> tuple[list[ChosenOption], list[Problem]]:
+def _assess_group(
+    group: PricedGroup, quantities: Mapping[UUID, int], size: PricedSize | None
+) -> tuple[list[ChosenOption], list[Problem]]:
     """Price what was chosen of one group, and list the rules of the group that it breaks."""
     picked = [(option, quantities[option.id]) for option in group.options if option.id in quantities]
     problems = [problem for option, quantity in picked for problem in _assess_option(group, option, quantity)]
@@ -220,15 +223,16 @@ def _assess_group(group: PricedGroup, quantities: Mapping[UUID, int]) -> tuple[l
         problems.append(Problem(ProblemCode.CHOICE_REQUIRED, wanted, group.name, group.name))
     if pieces > group.max_choices:
         problems.append(Problem(ProblemCode.TOO_MANY_CHOICES, wanted, group.name, group.name))
-    free = _free_pieces(picked, group.free_quantity)
+    deltas = {option.id: option.price_delta_in(size) for option, _ in picked}
+    free = _free_pieces({option.id: quantity for option, quantity in picked}, deltas, group.free_quantity)
     options = [
         ChosenOption(
             option_id=option.id,
             name=option.name,
             group=group.name,
             quantity=quantity,
-            price_delta=option.price_delta,
-            price=option.price_delta * (quantity - free.get(option.id, 0)),
+            price_delta=deltas[option.id],
+            price=deltas[option.id] * (quantity - free.get(option.id, 0)),
         )
         for option, quantity in picked
     ]
@@ -244,12 +248,16 @@ def _assess_option(group: PricedGroup, option: PricedOption, quantity: int) -> I
         yield Problem(ProblemCode.OPTION_QUANTITY, detail, group.name, option.name)
 
 
-def _free_pieces(picked: Iterable[tuple[PricedOption, int]], free: int) -> dict[UUID, int]:
-    """Let the cheapest pieces be free, so that the price doesn't depend on the order of clicks."""
+def _free_pieces(quantities: Mapping[UUID, int], deltas: Mapping[UUID, Decimal], free: int) -> dict[UUID, int]:
+    """Let the cheapest pieces be free, so that the price doesn't depend on the order of clicks.
+
+    Pieces that lower the price are not among them: being free would take their discount away.
+    """
     given = {}
-    for option, quantity in sorted(picked, key=lambda pick: (pick[0].price_delta, pick[0].id)):
-        given[option.id] = min(quantity, free)
-        free -= given[option.id]
+    for option_id in sorted(quantities, key=lambda each: (deltas[each], each)):
+        if deltas[option_id] >= 0:
+            given[option_id] = min(quantities[option_id], free)
+            free -= given[option_id]
     return given
 
 

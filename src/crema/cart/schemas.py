@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 from crema.cart.domain import MAX_QUANTITY, Choice, LineRequest, ProblemCode
 from crema.menu.domain import Allergen
 from crema.menu.schemas import IngredientOut, NutritionOut
-from crema.schemas import Amount, Input, Instant, OptionalLine, Output, partial
+from crema.schemas import Amount, Input, Instant, OptionalLine, Output, SignedAmount, partial
 
 Quantity = Annotated[int, Field(strict=True, ge=1, le=MAX_QUANTITY, examples=[2])]
 Note = Annotated[OptionalLine, Field(max_length=300, examples=["Погорячее, пожалуйста"])]
@@ -84,14 +84,14 @@ class ChooseShop(Input):
 
 
 class OptionOut(Output):
-    """A chosen option; `price` is what its pieces cost after the group's free ones."""
+    """A chosen option. `price_delta`: of a piece in the chosen size. `price`: of all, after the group's free ones."""
 
     option_id: UUID
     name: str
     group: str
     quantity: int
-    price_delta: Amount
-    price: Amount
+    price_delta: SignedAmount
+    price: SignedAmount
 
 
 class ItemProblemOut(Output):

@@ -107,5 +107,16 @@ async def _image_upload(
         yield upload
 
 
+async def _category_image_upload(
+    request: Request, category_id: UUID, tx: Transaction, editor: MenuEditor, now: Now
+) -> AsyncIterator[Upload[ImageForm]]:
+    await queries.get_category(tx, category_id=category_id)
+    await admit(request, tx, person_id=editor.user_id, quota=MENU_QUOTA, now=now)
+    async with read_upload(request, ImageForm, max_bytes=MAX_BYTES) as upload:
+        yield upload
+
+
+CategoryImageUpload = Annotated[Upload[ImageForm], Depends(_category_image_upload, scope="function")]
+"""A picture for a category, read once it is known that it may come."""
 ImageUpload = Annotated[Upload[ImageForm], Depends(_image_upload, scope="function")]
 """A picture for a product, read once it is known that it may come."""

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Final, Literal, get_args
 from uuid import UUID
 
 from crema.core.errors import InvalidError
+from crema.core.money import CENT, quantize
+from crema.media.domain import media_name
 
 Allergen = Literal[
     "celery",
@@ -28,6 +30,7 @@ Allergen = Literal[
 
 ALLERGENS: Final[tuple[str, ...]] = get_args(Allergen)
 MAX_IMAGES: Final = 10
+_WHOLE: Final = Decimal(100)
 
 
 class InvalidModifierGroupError(InvalidError):
@@ -38,6 +41,33 @@ class InvalidModifierGroupError(InvalidError):
 
     def __init__(self, group: str, reason: str) -> None:
         super().__init__(f"{group}: {reason}.", group=group)
+
+
+def changed_price(price: Decimal, *, percent: Decimal, round_to: Decimal | None) -> Decimal:
+    """Return a price changed by so many percent, rounded half up to `round_to`, or to two decimals; never below 0."""
+    step = round_to or CENT
+    changed = price * (_WHOLE + percent) / _WHOLE
+    steps = (changed / step).quantize(Decimal(1), rounding=ROUND_HALF_UP)
+    return max(quantize(steps * step), Decimal(0))
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryImage:
+    """A heading's picture: its text, the size of the largest file, and the addresses of all by width."""
+
+    alt: str
+    width: int
+    height: int
+    urls: dict[str, str]
+
+
+def category_image(
+    *, key: str | None, alt: str | None, width: int | None, height: int | None, widths: Sequence[int] | None
+) -> CategoryImage | None:
+    """Return a heading's picture from the columns of its row. They are set together or not at all."""
+    if key is None or alt is None or width is None or height is None or widths is None:
+        return None
+    return CategoryImage(alt, width, height, {str(each): f"/media/{media_name(key, each)}" for each in widths})
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +101,16 @@ class Nutrition:
 
 
 @dataclass(frozen=True, slots=True)
+class SizePrice:
+    """What a piece of an option costs in sizes of this name."""
+
+    size_name: str
+    price_delta: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class PricedOption:
-    """An option; `price_delta` is for each piece beyond the group's free quantity."""
+    """An option; `price_delta` is for each piece beyond the group's free quantity, in sizes without their own price."""
 
     id: UUID
     name: str
@@ -82,11 +120,20 @@ class PricedOption:
     is_active: bool
     allergens: tuple[str, ...] = ()
     ingredients: tuple[Contained, ...] = ()
+    size_prices: tuple[SizePrice, ...] = ()
+
+    def price_delta_in(self, size: PricedSize | None) -> Decimal:
+        """Return what a piece costs in a size; None: of a product without sizes."""
+        if size is not None:
+            for each in self.size_prices:
+                if each.size_name == size.name:
+                    return each.price_delta
+        return self.price_delta
 
 
 @dataclass(frozen=True, slots=True)
 class PricedGroup:
-    """A modifier group with the limits it has for one product: the product's own, else the group's."""
+    """A modifier group with the limits and free quantity it has for one product: the product's, else the group's."""
 
     id: UUID
     name: str

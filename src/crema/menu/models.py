@@ -21,6 +21,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Mapped, mapped_column, relatio
 
 from crema.db.base import Base, Created, Id, Money, Updated, fold
 from crema.media.domain import media_name
+from crema.menu.domain import CategoryImage, category_image
 
 
 class ProductCategory(Base):
@@ -44,11 +45,18 @@ Index("ix_product_categories_category_id_position", ProductCategory.category_id,
 class Category(Base):
     """A heading of the menu; categories form a tree.
 
-    `is_on_menu`: it and all above it are active. Kept by `menu.service.categories`.
+    `is_on_menu`: it and all above it are active. Kept by `menu.service.categories`. What begins with `image_` is of its
+    picture, if it has one; `image_key` names the files as `ProductImage.key` does.
     """
 
     __tablename__ = "categories"
-    __table_args__ = (CheckConstraint("parent_id <> id", "not_its_own_parent"),)
+    __table_args__ = (
+        CheckConstraint("parent_id <> id", "not_its_own_parent"),
+        CheckConstraint(
+            "num_nulls(image_key, image_alt, image_width, image_height, image_widths, image_created_at) IN (0, 6)",
+            "image",
+        ),
+    )
 
     id: Mapped[Id]
     slug: Mapped[str] = mapped_column(String(80), unique=True)
@@ -58,8 +66,25 @@ class Category(Base):
     position: Mapped[int] = mapped_column(server_default="0")
     is_active: Mapped[bool] = mapped_column(server_default="true")
     is_on_menu: Mapped[bool] = mapped_column(server_default="true")
+    image_key: Mapped[str | None] = mapped_column(String(80), unique=True)
+    image_alt: Mapped[str | None] = mapped_column(String(300))
+    image_width: Mapped[int | None]
+    image_height: Mapped[int | None]
+    image_widths: Mapped[list[int] | None] = mapped_column(ARRAY(SmallInteger))
+    image_created_at: Mapped[datetime | None]
     created_at: Mapped[Created]
     updated_at: Mapped[Updated]
+
+    @property
+    def image(self) -> CategoryImage | None:
+        """Its picture."""
+        return category_image(
+            key=self.image_key,
+            alt=self.image_alt,
+            width=self.image_width,
+            height=self.image_height,
+            widths=self.image_widths,
+        )
 
 
 class Ingredient(Base):
@@ -100,11 +125,14 @@ class OptionIngredient(Base):
 
 
 class Option(Base):
-    """One choice of a modifier group. `price_delta` is for each piece beyond the group's free quantity."""
+    """One choice of a modifier group. `price_delta` is for each piece beyond the group's free quantity.
+
+    `size_prices` is `[{"size_name": …, "price_delta": …}]`: what it is instead in sizes of these names.
+    """
 
     __tablename__ = "options"
     __table_args__ = (
-        CheckConstraint("price_delta >= 0", "price_delta"),
+        CheckConstraint("jsonb_typeof(size_prices) = 'array'", "size_prices"),
         CheckConstraint("max_quantity BETWEEN 1 AND 20", "max_quantity"),
     )
 
@@ -112,6 +140,7 @@ class Option(Base):
     group_id: Mapped[UUID] = mapped_column(ForeignKey("modifier_groups.id", ondelete="CASCADE"), index=True)
     name: Mapped[str] = mapped_column(String(120))
     price_delta: Mapped[Money] = mapped_column(server_default="0")
+    size_prices: Mapped[list[dict[str, str]]] = mapped_column(JSONB, server_default="[]")
     max_quantity: Mapped[int] = mapped_column(SmallInteger, server_default="1")
     is_default: Mapped[bool] = mapped_column(server_default="false")
     is_active: Mapped[bool] = mapped_column(server_default="true")
@@ -153,13 +182,17 @@ class ModifierGroup(Base):
 
 
 class ProductModifierGroup(Base):
-    """Link: a product offers a group, at a position, perhaps with limits of its own (None: the group's)."""
+    """Link: a product offers a group, at a position.
+
+    Limits and the free quantity are this product's own; None: the group's.
+    """
 
     __tablename__ = "product_modifier_groups"
     __table_args__ = (
         CheckConstraint("min_choices >= 0", "min_choices"),
         CheckConstraint("max_choices BETWEEN 1 AND 50", "max_choices"),
         CheckConstraint("min_choices <= max_choices", "choices"),
+        CheckConstraint("free_quantity BETWEEN 0 AND 50", "free_quantity"),
     )
 
     product_id: Mapped[UUID] = mapped_column(ForeignKey("products.id", ondelete="CASCADE"), primary_key=True)
@@ -169,6 +202,7 @@ class ProductModifierGroup(Base):
     position: Mapped[int] = mapped_column(server_default="0")
     min_choices: Mapped[int | None] = mapped_column(SmallInteger)
     max_choices: Mapped[int | None] = mapped_column(SmallInteger)
+    free_quantity: Mapped[int | None] = mapped_column(SmallInteger)
 
     group: Mapped[ModifierGroup] = relationship(lazy="raise")
 
@@ -182,6 +216,11 @@ class ProductModifierGroup(Base):
         """The most to choose with this product."""
         return self.group.max_choices if self.max_choices is None else self.max_choices
 
+    @property
+    def effective_free_quantity(self) -> int:
+        """How many pieces cost nothing with this product."""
+        return self.group.free_quantity if self.free_quantity is None else self.free_quantity
+
 
 class Size(Base):
     """A size a product is sold in; its price is the product's plus `price_delta`."""
@@ -189,7 +228,6 @@ class Size(Base):
     __tablename__ = "sizes"
     __table_args__ = (
         UniqueConstraint("product_id", "name"),
-        CheckConstraint("price_delta >= 0", "price_delta"),
         CheckConstraint("volume_ml > 0", "volume_ml"),
         Index("uq_sizes_default", "product_id", unique=True, postgresql_where=text("is_default")),
     )

@@ -1,14 +1,23 @@
 """JSON of the menu. What a reply shows is what the query loaded: hidden things are left out there."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Final, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, AliasPath, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    AliasPath,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 
-from crema.menu.domain import MAX_IMAGES, Allergen, OptionRule
+from crema.menu.domain import MAX_IMAGES, Allergen, OptionRule, category_image
 from crema.schemas import (
     Input,
     Instant,
@@ -19,6 +28,7 @@ from crema.schemas import (
     Output,
     Position,
     Replacement,
+    SignedMoney,
     Slug,
     Text,
     partial,
@@ -29,12 +39,41 @@ _EXAMPLE_ID: Final = "01a2074f-26f7-7216-8892-26d298d63ed0"
 
 Flag = Annotated[bool, Field(strict=True)]
 Description = Annotated[Text, Field(max_length=2000)]
+SizeName = Annotated[Line, Field(max_length=40, examples=["M"])]
 Alt = Annotated[OptionalLine, Field(max_length=300)]
 Allergens = Annotated[list[Allergen], Field(max_length=14), AfterValidator(unique)]
 Ids = Annotated[list[UUID], Field(max_length=50), AfterValidator(unique)]
 Choices = Annotated[int, Field(strict=True, ge=0, le=50)]
 MostChoices = Annotated[int, Field(strict=True, ge=1, le=50)]
 Amount = Annotated[float, Field(strict=True, ge=0, le=100_000, examples=[12.5])]
+
+
+def _parse_percent(value: object) -> object:
+    """Take 5, 2.5 or "-10.0"; refuse more digits and exponents."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
+        raise ValueError('a percentage is a decimal string such as "5.0"')  # noqa: TRY004 - pydantic wants ValueError
+    if not _PERCENT.fullmatch(text := str(value)):
+        raise ValueError("a percentage has up to four digits and two decimals, perhaps after a minus")
+    return Decimal(text)
+
+
+_PERCENT: Final = re.compile(r"-?\d{1,4}(\.\d{1,2})?", re.ASCII)
+Percent = Annotated[
+    Decimal,
+    BeforeValidator(_parse_percent),
+    Field(ge=-100, le=1000, examples=["5.0"]),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": r"^-?\d{1,4}(\.\d{1,2})?$"},
+                {"type": "number", "minimum": -100, "maximum": 1000, "multipleOf": 0.01},
+            ],
+            "examples": ["5.0"],
+        }
+    ),
+]
+MAX_PRICES: Final = 500
+"""Products that one request lists."""
 
 _SLUG: Final = "Left out or null: made from the name at first, kept afterwards."
 
@@ -90,12 +129,20 @@ class LinkedIngredientOut(Output):
     name: str = Field(validation_alias=AliasPath("ingredient", "name"))
 
 
+class SizePriceOut(Output):
+    """What a piece of an option costs in sizes of this name."""
+
+    size_name: str
+    price_delta: SignedMoney
+
+
 class OptionOut(Output):
-    """One choice of a group."""
+    """One choice of a group. A piece costs `price_delta`, or what `size_prices` has for the name of the chosen size."""
 
     id: UUID
     name: str
-    price_delta: Money
+    price_delta: SignedMoney
+    size_prices: list[SizePriceOut]
     max_quantity: int
     is_default: bool
     is_active: bool
@@ -104,14 +151,26 @@ class OptionOut(Output):
 
 
 class ProductGroupOut(Output):
-    """A group as this product offers it: the limits are those that count here."""
+    """A group as this product offers it: the limits and the free quantity are those that count here."""
 
     id: UUID = Field(validation_alias=AliasPath("group", "id"))
     name: str = Field(validation_alias=AliasPath("group", "name"))
     min_choices: int = Field(validation_alias="effective_min_choices")
     max_choices: int = Field(validation_alias="effective_max_choices")
-    free_quantity: int = Field(validation_alias=AliasPath("group", "free_quantity"))
+    free_quantity: int = Field(validation_alias="effective_free_quantity")
     options: list[OptionOut] = Field(validation_alias=AliasPath("group", "options"))
+
+
+class SizePriceIn(Input):
+    """What a piece of an option costs in sizes of this name."""
+
+    size_name: SizeName
+    price_delta: SignedMoney
+
+
+def _unique_size_names(prices: list[SizePriceIn]) -> list[SizePriceIn]:
+    unique(each.size_name for each in prices)
+    return prices
 
 
 class OptionIn(Replacement):
@@ -122,7 +181,13 @@ class OptionIn(Replacement):
 
     id: UUID | None = None
     name: Name
-    price_delta: Money = Field(Decimal(0), description="For each piece beyond the group's free quantity.")
+    price_delta: SignedMoney = Field(
+        Decimal(0), description="For each piece beyond the group's free quantity. May be negative."
+    )
+    size_prices: Annotated[list[SizePriceIn], Field(max_length=20), AfterValidator(_unique_size_names)] = Field(
+        [],
+        description="Instead of `price_delta` in sizes of exactly these names; names of no size have no effect.",
+    )
     max_quantity: Annotated[int, Field(strict=True, ge=1, le=20)] = 1
     is_default: Flag = False
     is_active: Flag = True
@@ -160,7 +225,14 @@ class ModifierGroupIn(Input):
                     "name": "Сироп",
                     "max_choices": 4,
                     "free_quantity": 1,
-                    "options": [{"name": "Ваниль", "price_delta": "40.00", "max_quantity": 4}],
+                    "options": [
+                        {
+                            "name": "Ваниль",
+                            "price_delta": "40.00",
+                            "size_prices": [{"size_name": "L", "price_delta": "60.00"}],
+                            "max_quantity": 4,
+                        }
+                    ],
                 },
             ]
         }
@@ -184,9 +256,9 @@ class SizeIn(Input):
     """A size. Those whose id is sent are changed, those without are new, the others go."""
 
     id: UUID | None = None
-    name: Annotated[Line, Field(max_length=40, examples=["M"])]
+    name: SizeName
     volume_ml: Annotated[int, Field(strict=True, ge=1, le=10_000, examples=[350])] | None = None
-    price_delta: Money = Field(Decimal(0), description="Added to the product's price.")
+    price_delta: SignedMoney = Field(Decimal(0), description="Added to the product's price. May be negative.")
     is_default: Flag = Field(default=False, description="If none is marked, the first is the default.")
 
 
@@ -197,7 +269,7 @@ def _at_most_one_default(sizes: list[SizeIn]) -> list[SizeIn]:
 
 
 class GroupLinkIn(Replacement):
-    """A group as one product offers it; limits left out or null are the group's own."""
+    """A group as one product offers it; what is left out or null is the group's own."""
 
     shows = ProductGroupOut
     key = "group_id"
@@ -205,6 +277,7 @@ class GroupLinkIn(Replacement):
     group_id: UUID
     min_choices: Choices | None = None
     max_choices: MostChoices | None = None
+    free_quantity: Choices | None = None
 
 
 def _unique_groups(links: list[GroupLinkIn]) -> list[GroupLinkIn]:
@@ -263,7 +336,7 @@ class ProductIn(Input):
     modifier_group_ids: Ids = Field([], description="Groups with their own limits, in this order.")
     modifier_groups: Annotated[list[GroupLinkIn], Field(max_length=50), AfterValidator(_unique_groups)] = Field(
         [],
-        description="Instead of `modifier_group_ids`, for limits of this product's own; or as GET gives them.",
+        description="Instead of `modifier_group_ids`, for limits and free quantities of its own; or as GET gives them.",
     )
     allergens: Allergens = Field([], description="Of the default size with the default options.")
     allergens_always: Allergens | None = Field(
@@ -288,6 +361,86 @@ class ProductPatch(ProductIn):
     """What changes of a product; the rest stays. Lists are replaced as a whole."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"price": "270.00"}, {"is_active": False}]})
+
+
+class ProductPriceIn(Input):
+    """What a product costs from now on."""
+
+    product_id: UUID
+    price: Money
+
+
+def _unique_prices(prices: list[ProductPriceIn]) -> list[ProductPriceIn]:
+    unique(each.product_id for each in prices)
+    return prices
+
+
+class ChangePrices(Input):
+    """New prices: all products of a kind by a percentage, or a list."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"percent": "5.0", "category_id": _EXAMPLE_ID, "round_to": "10.00", "dry_run": True},
+                {"prices": [{"product_id": _EXAMPLE_ID, "price": "270.00"}], "dry_run": False},
+            ]
+        }
+    )
+
+    percent: Percent | None = Field(
+        None, description="`5.0` makes 250.00 into 262.50, `-10` into 225.00. At least -100, at most 1000."
+    )
+    category_id: UUID | None = Field(
+        None,
+        description="Of products in this category and all under it. Without this and `product_ids`: of all.",
+    )
+    product_ids: Annotated[list[UUID], Field(min_length=1, max_length=MAX_PRICES), AfterValidator(unique)] | None = (
+        Field(None, description="Of these products.")
+    )
+    round_to: Annotated[Money, Field(gt=0)] | None = Field(
+        None,
+        description="Round to a multiple of this, a half up; otherwise to two decimals, a half up.",
+        examples=["10.00"],
+    )
+    prices: (
+        Annotated[list[ProductPriceIn], Field(min_length=1, max_length=MAX_PRICES), AfterValidator(_unique_prices)]
+        | None
+    ) = Field(None, description="Instead of `percent`: what each product costs.")
+    dry_run: Flag = Field(description="true answers what would change and changes nothing.")
+
+    @property
+    def names_products(self) -> bool:
+        """Whether products were listed, one by one."""
+        return self.prices is not None or self.product_ids is not None
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if (self.percent is None) == (self.prices is None):
+            raise ValueError("send percent or prices, one of them")
+        if self.prices is not None and any(
+            each is not None for each in (self.category_id, self.product_ids, self.round_to)
+        ):
+            raise ValueError("category_id, product_ids and round_to go with percent, not with prices")
+        if self.category_id is not None and self.product_ids is not None:
+            raise ValueError("send category_id or product_ids, not both")
+        return self
+
+
+class PriceChangeOut(Output):
+    """The price of a product and what it becomes."""
+
+    product_id: UUID
+    name: str
+    price_before: Money
+    price_after: Money
+
+
+class PricesOut(Output):
+    """What became of the prices, or would become."""
+
+    dry_run: bool
+    changed: int = Field(description="How many products get another price.")
+    products: list[PriceChangeOut]
 
 
 class CopyProduct(Input):
@@ -320,6 +473,18 @@ class ImagePatch(ImageIn):
     model_config = ConfigDict(json_schema_extra={"examples": [{"alt": "Латте в стакане", "position": 0}]})
 
 
+class CategoryImageOut(Output):
+    """A heading's picture in WebP; `width` and `height` are those of the largest file."""
+
+    alt: str
+    width: int
+    height: int
+    urls: dict[str, str] = Field(
+        description="By width in pixels.",
+        examples=[{"320": "/media/0f1e2d3c4b5a69788796a5b4c3d2e1f0-320.webp"}],
+    )
+
+
 class CategoryOut(Output):
     """A heading of the menu; headings form a tree by `parent_id`."""
 
@@ -329,6 +494,7 @@ class CategoryOut(Output):
     description: str
     parent_id: UUID | None
     position: int
+    image: CategoryImageOut | None
     is_active: bool
     is_on_menu: bool = Field(description="Whether the public sees it: it and all above it are active.")
     created_at: Instant
@@ -342,10 +508,21 @@ class ReplaceCategory(CategoryIn, Replacement):
     follows = frozenset({"updated_at", "is_on_menu"})
 
 
+def _with_image(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row of the headings' table with its picture as one value."""
+    parts = {name: row[f"image_{name}"] for name in ("key", "alt", "width", "height", "widths")}
+    return dict(row) | {"image": category_image(**parts)}
+
+
+def hashable(row: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """Return the fields of a row in the way `category_document` takes them."""
+    return tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in row.items())
+
+
 @lru_cache(1_000)
 def category_document(fields: tuple[tuple[str, Any], ...]) -> bytes:
     """Write a heading as JSON. The same columns are the same text, so it is kept."""
-    return CategoryOut.model_validate(dict(fields)).model_dump_json().encode()
+    return CategoryOut.model_validate(_with_image(dict(fields))).model_dump_json().encode()
 
 
 class CategoryProductsIn(Input):
@@ -408,7 +585,7 @@ class SizeOut(Output):
     id: UUID
     name: str
     volume_ml: int | None
-    price_delta: Money
+    price_delta: SignedMoney
     is_default: bool
 
 
@@ -482,6 +659,7 @@ class MenuHeadingOut(Output):
     description: str
     parent_id: UUID | None
     position: int
+    image: CategoryImageOut | None
 
 
 class MenuCategoryOut(MenuHeadingOut):
@@ -509,7 +687,7 @@ class MenuOut(Output):
         """Write what follows, around the products' documents, which come by heading."""
         pieces = [b'"categories":[']
         for number, heading in enumerate(headings):
-            shown = MenuHeadingOut.model_validate(dict(heading))
+            shown = MenuHeadingOut.model_validate(_with_image(heading))
             start = shown.model_dump_json()[:-1].encode()
             pieces += [b"," if number else b"", start, b',"products":', *_array(products.get(shown.id, ())), b"}"]
         pieces += [b'],"products":', *_array(products.get(None, ())), b"}"]

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StringC
 
 from crema.cart.schemas import AddToCart, CartOut, ContentsOut, ItemProblemOut
 from crema.orders.domain import Status
-from crema.schemas import Amount, Input, Instant, Line, Money, Output, Replacement, Text, partial
+from crema.schemas import Amount, Input, Instant, Line, Money, Output, Replacement, SignedAmount, Text, partial
 
 Comment = Annotated[Text, Field(max_length=500, examples=["Заберу через пять минут"])]
 OrderNumber = Annotated[
@@ -85,8 +85,8 @@ class LineOptionOut(Output):
     name: str
     group: str
     quantity: int
-    price_delta: Amount
-    price: Amount
+    price_delta: SignedAmount
+    price: SignedAmount
 
 
 class LineSizeOut(Output):

@@ -20,6 +20,7 @@ _VALUES: Final = frozenset(
         *("sizes", "options", "modifier_groups", "id", "group_id", "product_id", "product_ids", "order_ids"),
         *("hours", "weekday", "opens_at", "closes_at", "timezone", "pickup_at", "shop_id", "items", "quantity"),
         *("force", "dry_run", "preparation_seconds", "volume_ml", "nutrition", "seconds_per_slot", "percent"),
+        *("prices", "round_to", "category_id", "size_prices", "size_name"),
     }
 )
 """Fields whose values are kept. Of others, which may be personal data or text, only the names are."""

@@ -1,17 +1,19 @@
 """Products with everything a menu shows of them, and their pictures."""
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from functools import partial
 from operator import itemgetter
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Uuid, bindparam, func, select, true
+from sqlalchemy import ColumnElement, Row, Select, Uuid, bindparam, func, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
 from crema.core.errors import NotFoundError
 from crema.core.page import Page
+from crema.db.base import fold
 from crema.db.driver import Reader
 from crema.db.listing import (
     BooleanField,
@@ -224,6 +226,28 @@ async def lock_live_products(session: AsyncSession, product_ids: Collection[UUID
     return (await session.scalars(wanted.order_by(Product.id).with_for_update(key_share=True))).all()
 
 
+async def list_product_ids(session: AsyncSession, *, category_id: UUID | None) -> Sequence[UUID]:
+    """Give the ids of all products by name, hidden ones too; with `category_id` those of it and all under it."""
+    wanted = select(Product.id).where(Product.archived_at.is_(None))
+    if category_id is not None:
+        wanted = wanted.where(_stands_under(Category.id == category_id, sees_hidden=True))
+    return (await session.scalars(wanted.order_by(fold(Product.name), Product.id))).all()
+
+
+async def load_live_products(
+    session: AsyncSession, product_ids: Collection[UUID], *, lock: bool
+) -> dict[UUID, Product]:
+    """Load products without their parts; with `lock` against edits. Archived and unknown ones are absent."""
+    if lock:
+        await lock_live_products(session, product_ids)
+    # Read after the lock: while it waited, another change may have committed.
+    products = await session.scalars(
+        select(Product).where(Product.id.in_(product_ids), Product.archived_at.is_(None)),
+        execution_options={"populate_existing": True},
+    )
+    return {product.id: product for product in products}
+
+
 async def list_images(session: AsyncSession, product_id: UUID) -> Sequence[ProductImage]:
     """Give a product's pictures in their order."""
     images = await session.scalars(
@@ -234,6 +258,8 @@ async def list_images(session: AsyncSession, product_id: UUID) -> Sequence[Produ
     return images.all()
 
 
-async def list_all_images(session: AsyncSession) -> Sequence[ProductImage]:
-    """Give every picture there is."""
-    return (await session.scalars(select(ProductImage))).all()
+async def list_all_images(session: AsyncSession) -> Sequence[Row[UUID, str, list[int], datetime]]:
+    """Give every picture there is: the id of the picture or of its heading, `key`, `widths` and `created_at`."""
+    of_products = select(ProductImage.id, ProductImage.key, ProductImage.widths, ProductImage.created_at)
+    of_headings = select(Category.id, Category.image_key, Category.image_widths, Category.image_created_at)
+    return (await session.execute(of_products.union_all(of_headings.where(Category.image_key.is_not(None))))).all()

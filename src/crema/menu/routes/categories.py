@@ -16,6 +16,7 @@ from crema.menu.schemas import (
     CategoryProductsOut,
     ReplaceCategory,
     category_document,
+    hashable,
 )
 from crema.menu.service import categories
 from crema.web.clock import Now
@@ -43,7 +44,7 @@ async def list_categories(
     request: Request, reader: Reads, query: CategoriesQuery, *, sees_hidden: SeesHidden
 ) -> Response:
     page = await queries.list_categories(reader, query=query, sees_hidden=sees_hidden)
-    return documents(request, page.map(lambda row: category_document(tuple(row.items()))))
+    return documents(request, page.map(lambda row: category_document(hashable(row))))
 
 
 @router.post("/category", status_code=201, summary="Add a category", responses=refusals(401, 403, 409, 422))

@@ -1,4 +1,4 @@
-"""Pictures of products over HTTP, and the files themselves."""
+"""Pictures of products and categories over HTTP, and the files themselves."""
 
 from typing import Final
 from uuid import UUID
@@ -7,8 +7,8 @@ from fastapi import Response
 
 from crema.accounts.deps import MenuEditor
 from crema.media.deps import UPLOAD_LIMIT, Media, MediaStore
-from crema.menu.deps import ImageUpload
-from crema.menu.schemas import ImageForm, ImageOut, ImagePatch
+from crema.menu.deps import CategoryImageUpload, ImageUpload
+from crema.menu.schemas import CategoryOut, ImageForm, ImageOut, ImagePatch
 from crema.menu.service import images
 from crema.web.clock import Now
 from crema.web.forms import form_schema
@@ -60,6 +60,41 @@ async def add_image(
     )
     response.headers["Location"] = f"/product/{product_id}/image/{image.id}"
     return ImageOut.model_validate(image)
+
+
+@router.post(
+    "/category/{category_id}/image",
+    summary="Set a category's picture",
+    max_body_size=UPLOAD_LIMIT,
+    openapi_extra=form_schema(
+        ImageForm, description="JPEG, PNG, WebP, AVIF or HEIC; up to 5 MiB, 16 megapixels, 8000 pixels a side."
+    ),
+    responses=refusals(401, 403, 404, 413, 415, 422, 429),
+)
+async def set_category_image(
+    category_id: UUID, upload: CategoryImageUpload, tx: Transaction, media: Media, editor: MenuEditor, now: Now
+) -> CategoryOut:
+    """A category has one picture: another replaces it. Taken, kept and counted as those of products are."""
+    category = await images.set_category_image(
+        tx,
+        media,
+        category_id=category_id,
+        person_id=editor.user_id,
+        file=upload.file,
+        alt=upload.form.alt,
+        now=now,
+    )
+    return CategoryOut.model_validate(category)
+
+
+@router.delete(
+    "/category/{category_id}/image",
+    status_code=204,
+    summary="Delete a category's picture",
+    responses=refusals(401, 403, 404, 422),
+)
+async def delete_category_image(category_id: UUID, tx: Transaction, _: MenuEditor, now: Now) -> None:
+    await images.delete_category_image(tx, category_id=category_id, now=now)
 
 
 @router.patch(

@@ -7,8 +7,17 @@ from fastapi import Request, Response
 from crema.accounts.deps import MenuEditor
 from crema.menu import queries
 from crema.menu.deps import OneCategory, ProductsQuery, SeesHidden
-from crema.menu.schemas import CopyProduct, ProductIn, ProductOut, ProductPatch, ReplaceProduct
-from crema.menu.service import products
+from crema.menu.schemas import (
+    ChangePrices,
+    CopyProduct,
+    PriceChangeOut,
+    PricesOut,
+    ProductIn,
+    ProductOut,
+    ProductPatch,
+    ReplaceProduct,
+)
+from crema.menu.service import prices, products
 from crema.web.clock import Now
 from crema.web.direct import reads as new_reads
 from crema.web.listing import PageOut, document, documents, listing_parameters
@@ -40,6 +49,21 @@ async def create_product(body: ProductIn, response: Response, tx: Transaction, _
     product = await products.create_product(tx, wanted=body, now=now)
     response.headers["Location"] = f"/product/{product.id}"
     return ProductOut.model_validate(product)
+
+
+@router.post("/products/prices", summary="Change many prices", responses=refusals(401, 403, 422))
+async def change_prices(body: ChangePrices, tx: Transaction, _: MenuEditor, now: Now) -> PricesOut:
+    """By a percentage or from a list; all or nothing. `dry_run: true` answers the same and changes nothing.
+
+    A percentage sent twice counts twice. To repeat safely, send what the dry run answered as `prices`. Price deltas of
+    sizes and options stay.
+    """
+    changes = await prices.change_prices(tx, wanted=body, now=now)
+    return PricesOut(
+        dry_run=body.dry_run,
+        changed=sum(each.price_after != each.price_before for each in changes),
+        products=[PriceChangeOut.model_validate(each) for each in changes],
+    )
 
 
 @reads.get(

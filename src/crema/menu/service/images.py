@@ -1,4 +1,4 @@
-"""Pictures of products: rows here, files in the media store.
+"""Pictures of products and headings: rows here, files in the media store.
 
 Files are written before their row, and never removed with it: a row that is visible always has its files, whatever
 fails or is rolled back. Files nobody names are left to `sweep`.
@@ -18,9 +18,10 @@ from crema.core.errors import ConflictError, NotFoundError
 from crema.db.session import Sessions, keep
 from crema.media.domain import MEDIA_NAME, media_name
 from crema.media.service import MediaService, files
+from crema.media.service.rendering import Rendition
 from crema.menu import queries
 from crema.menu.domain import MAX_IMAGES
-from crema.menu.models import ProductImage
+from crema.menu.models import Category, ProductImage
 from crema.menu.service import documents
 
 
@@ -60,9 +61,7 @@ async def add_image(
         await check_room(session, product_id=product_id)
         await keep(session)
         rendition = await media.renderer.render(file)
-    key = secrets.token_hex(16)
-    for width, encoded in rendition.files.items():
-        await media.store.put_async(media_name(key, width), encoded)
+    key = await _store(media, rendition)
 
     product = await queries.get_product_for_update(session, product_id)
     others = await queries.list_images(session, product_id)
@@ -117,6 +116,55 @@ async def delete_image(session: AsyncSession, *, product_id: UUID, image_id: UUI
     await session.delete(image)
     product.updated_at = now
     await documents.refresh(session, [product_id])
+
+
+async def set_category_image(
+    session: AsyncSession,
+    media: MediaService,
+    *,
+    category_id: UUID,
+    person_id: UUID,
+    file: BinaryIO,
+    alt: str,
+    now: datetime,
+) -> Category:
+    """Make an upload the picture of a heading, instead of the one it had. Commits first, as `add_image` does."""
+    async with media.renderer.turn(person_id):
+        await queries.get_category(session, category_id=category_id)
+        await keep(session)
+        rendition = await media.renderer.render(file)
+    key = await _store(media, rendition)
+
+    category = await queries.get_category_for_update(session, category_id)
+    category.image_key = key
+    category.image_alt = alt
+    category.image_width = rendition.width
+    category.image_height = rendition.height
+    category.image_widths = sorted(rendition.files)
+    category.image_created_at = now
+    category.updated_at = now
+    await documents.refresh(session, [])
+    return category
+
+
+async def delete_category_image(session: AsyncSession, *, category_id: UUID, now: datetime) -> None:
+    """Take the picture off a heading. Its files stay until a sweep."""
+    category = await queries.get_category_for_update(session, category_id)
+    if category.image_key is None:
+        raise NotFoundError
+
+    category.image_key = category.image_alt = category.image_widths = None
+    category.image_width = category.image_height = category.image_created_at = None
+    category.updated_at = now
+    await documents.refresh(session, [])
+
+
+async def _store(media: MediaService, rendition: Rendition) -> str:
+    """Write the files of a picture, and return the key that names them."""
+    key = secrets.token_hex(16)
+    for width, encoded in rendition.files.items():
+        await media.store.put_async(media_name(key, width), encoded)
+    return key
 
 
 def _find(images: Sequence[ProductImage], image_id: UUID) -> ProductImage:

@@ -136,6 +136,7 @@ async def _write_options(session: AsyncSession, *, group_id: UUID, options: Sequ
             "group_id": group_id,
             "name": option.name,
             "price_delta": option.price_delta,
+            "size_prices": [each.model_dump(mode="json") for each in option.size_prices],
             "max_quantity": option.max_quantity,
             "is_default": option.is_default,
             "is_active": option.is_active,

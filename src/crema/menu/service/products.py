@@ -111,7 +111,12 @@ async def copy_product(session: AsyncSession, *, product_id: UUID, name: str | N
             "category_ids": [link.category_id for link in product.categories],
             "sizes": [{part: getattr(size, part) for part in _SIZE_PARTS} for size in product.sizes],
             "modifier_groups": [
-                {"group_id": link.group_id, "min_choices": link.min_choices, "max_choices": link.max_choices}
+                {
+                    "group_id": link.group_id,
+                    "min_choices": link.min_choices,
+                    "max_choices": link.max_choices,
+                    "free_quantity": link.free_quantity,
+                }
                 for link in product.modifier_groups
             ],
             "ingredient_ids": [link.ingredient_id for link in product.ingredients],
@@ -179,7 +184,7 @@ def _columns(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _keep_limits(product: Product, links: Sequence[GroupLinkIn]) -> None:
-    """Keep the group's own limits the group's where they came back as the product shows them."""
+    """Keep the group's own limits and free quantity the group's where they came back as the product shows them."""
     offered = {link.group_id: link for link in product.modifier_groups}
     for link in links:
         present = offered.get(link.group_id)
@@ -188,6 +193,8 @@ def _keep_limits(product: Product, links: Sequence[GroupLinkIn]) -> None:
                 link.min_choices = present.min_choices
             if link.max_choices == present.effective_max_choices:
                 link.max_choices = present.max_choices
+            if link.free_quantity == present.effective_free_quantity:
+                link.free_quantity = present.free_quantity
 
 
 def _links(fields: Mapping[str, Any]) -> dict[Loc, GroupLinkIn] | None:
