@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
+from uuid import UUID
 
 from sqlalchemy import and_, delete, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
@@ -83,39 +84,37 @@ async def verify(
         found = await _match(claims, wanted=wanted, credentials=credentials, now=now)
 
     await guess.forgive(session)
-    spent_at = now
-    if await spend(session, row=found, now=now):
+    is_first = await spend(session, row=found, now=now)
+    if is_first:
         confirm = _confirm_registration if found.purpose == REGISTRATION else _confirm_address
         await confirm(session, found=found, now=now)
         await void(session, user_id=found.user_id, but=found.id)
-    else:
-        spent_at = await session.scalar(select(OneTimeCode.spent_at).where(OneTimeCode.id == found.id)) or now
     user = await queries.find_user(session, found.user_id)
     if user is None or user.email is None or not user.is_verified or user.email.lower() != wanted.email.lower():
         raise InvalidCodeError
     # The code for a new address may have gone to a mistyped one: there it takes the password to get in.
     if not wants_login or (found.purpose == EMAIL_CHANGE and wanted.password is None):
         return Verified(user)
-    is_fresh = wanted.is_proved or await _may_log_in(session, user=user, spent_at=spent_at, origin=origin, now=now)
-    if not user.is_active or not is_fresh:
+    may_log_in = is_first or wanted.is_proved or await _is_second_tap(session, code_id=found.id, origin=origin, now=now)
+    if not user.is_active or not may_log_in:
         raise InvalidCodeError
     return Verified(user, await logins.start(session, user=user, origin=origin, now=now))
 
 
-async def _may_log_in(session: AsyncSession, *, user: User, spent_at: datetime, origin: Origin, now: datetime) -> bool:
-    """Whether a code that confirmed something at `spent_at` gives a login: now, or to a second tap right after.
-
-    The second tap comes from the same network within seconds, and the login of the first goes on.
-    """
-    if spent_at == now:
-        return True
-    first = select(Session.id).where(
-        Session.user_id == user.id,
-        Session.created_at >= spent_at,
-        Session.network == origin.network,
-        Session.ended_at.is_(None),
+async def _is_second_tap(session: AsyncSession, *, code_id: UUID, origin: Origin, now: datetime) -> bool:
+    """Whether a code was spent seconds ago from the same network, for a login that goes on."""
+    first = (
+        select(Session.id)
+        .join(OneTimeCode, OneTimeCode.user_id == Session.user_id)
+        .where(
+            OneTimeCode.id == code_id,
+            OneTimeCode.spent_at >= now - GRACE,
+            Session.created_at >= OneTimeCode.spent_at,
+            Session.network == origin.network,
+            Session.ended_at.is_(None),
+        )
     )
-    return now - spent_at <= GRACE and await session.scalar(first.limit(1)) is not None
+    return await session.scalar(first.limit(1)) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY
 
-revision = "prices_category_images"
-down_revision = "prices_size_prices"
+revision = "0019_category_images"
+down_revision = "0018_size_prices"
 branch_labels = None
 depends_on = None
 

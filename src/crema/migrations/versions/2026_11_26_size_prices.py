@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
-revision = "prices_size_prices"
+revision = "0018_size_prices"
 down_revision = "0017_menu_order"
 branch_labels = None
 depends_on = None
