@@ -84,7 +84,7 @@ async def test_without_turns_two_moves_close_a_circle(
     editor: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queries, "is_under", meeting_a_rival(queries.is_under))
-    monkeypatch.setattr(categories, "_lock_tree", nothing)
+    monkeypatch.setattr(categories, "lock_tree", nothing)
     monkeypatch.setattr(queries, "lock_below", nothing)
 
     assert await move_under_each_other(editor) == ([200, 200], True)
@@ -171,7 +171,7 @@ async def test_namesakes_made_at_once_get_slugs_of_their_own(
 
 async def test_without_turns_namesakes_collide(editor: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(integrity, "_lock_slugs", nothing)
-    monkeypatch.setattr(categories, "_lock_tree", nothing)
+    monkeypatch.setattr(categories, "lock_tree", nothing)
 
     assert await make_namesakes(editor, monkeypatch) == ["kofe", "slug_taken"]
 

@@ -17,6 +17,7 @@ from crema.menu.queries.parts import (
     list_ingredients,
     list_modifier_groups,
     list_overrides,
+    load_all_modifier_groups,
     load_modifier_groups_locked,
     lock_below,
 )
@@ -36,6 +37,7 @@ from crema.menu.queries.products import (
     list_all_images,
     list_images,
     list_products,
+    load_all_products,
     load_products,
     lock_live_products,
 )
@@ -73,6 +75,8 @@ __all__ = [
     "list_modifier_groups",
     "list_overrides",
     "list_products",
+    "load_all_modifier_groups",
+    "load_all_products",
     "load_for_pricing",
     "load_menu",
     "load_modifier_groups_locked",
