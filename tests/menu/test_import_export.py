@@ -176,6 +176,15 @@ async def test_a_dry_run_says_the_same_and_changes_nothing(manager: httpx2.Async
     ]
 
 
+async def test_what_is_there_is_exported_whatever_the_limits_are(
+    manager: httpx2.AsyncClient, sessions: Sessions
+) -> None:
+    async with sessions.begin() as session:
+        session.add_all(Category(slug=f"c-{n}", name="\u202eКофе") for n in range(501))
+
+    assert len((await export(manager))["categories"]) == 501
+
+
 @pytest.mark.usefixtures("latte")
 async def test_two_categories_change_places(manager: httpx2.AsyncClient) -> None:
     document = await export(manager)

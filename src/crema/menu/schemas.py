@@ -615,7 +615,7 @@ class MenuProduct(Input):
     price: Money
     is_active: Flag = True
     position: Position = 0
-    categories: Annotated[list[MenuPlace], Field(max_length=50)] = Field([])
+    categories: Annotated[list[MenuPlace], Field(max_length=500)] = Field([])
     sizes: Annotated[list[SizeIn], Field(max_length=20), AfterValidator(_at_most_one_default)] = Field(
         [], description="Known by their ids, else by their names in the product."
     )

@@ -9,7 +9,7 @@ from crema import __version__
 from crema.accounts.deps import MenuEditor
 from crema.menu.deps import MenuOfShop, TheMenu
 from crema.menu.schemas import MenuDocument, MenuImportOut, MenuOut
-from crema.menu.service import import_export
+from crema.menu.service import exporting, importing
 from crema.shops.deps import TheChain
 from crema.web.clock import Now
 from crema.web.direct import reads as new_reads
@@ -49,7 +49,7 @@ async def see_menu(request: Request, reader: Reads, menu: TheMenu, chain: TheCha
 @router.get("/menu/export", summary="Export the whole menu", responses=refusals(401, 403, 422))
 async def export_menu(tx: Transaction, _: MenuEditor) -> MenuDocument:
     """All that can be edited, hidden things included, without pictures: what `POST /menu/import` takes."""
-    return await import_export.export_menu(tx)
+    return await exporting.export_menu(tx)
 
 
 @router.post(
@@ -67,7 +67,7 @@ async def import_menu(
     document doesn't name stays, options of its groups and sizes of its products included. Other changes of the menu
     wait meanwhile.
     """
-    imported = await import_export.import_menu(tx, wanted=body, dry_run=dry_run, now=now)
+    imported = await importing.import_menu(tx, wanted=body, dry_run=dry_run, now=now)
     return MenuImportOut.model_validate(imported)
 
 
