@@ -1,5 +1,6 @@
 """What is wrong with a menu that is to be imported, and which of its rows mean what is there."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 from uuid import UUID
@@ -54,6 +55,7 @@ def problems_of(wanted: MenuDocument, menu: PresentMenu) -> Iterator[tuple[Loc, 
 def _wrong_products(wanted: MenuDocument, menu: PresentMenu) -> Iterator[tuple[Loc, str]]:
     slugs = menu.categories.keys() | {row.slug for row in wanted.categories}
     keys = {row.key or row.name for row in wanted.modifier_groups}
+    names = Counter(group.name for group in menu.groups.values())
     for place, row in enumerate(wanted.products):
         loc = ("products", place)
         yield from _repeated_in((*loc, "categories"), [each.slug for each in row.categories])
@@ -64,7 +66,7 @@ def _wrong_products(wanted: MenuDocument, menu: PresentMenu) -> Iterator[tuple[L
             if each.slug not in slugs:
                 yield (*loc, "categories", nth, "slug"), "no category has this slug"
         for nth, link in enumerate(row.modifier_groups):
-            if link.group not in keys and len(menu.named(link.group)) != 1:
+            if link.group not in keys and names[link.group] != 1:
                 yield (*loc, "modifier_groups", nth, "group"), "no group, or more than one, has this key or name"
 
 
@@ -80,13 +82,16 @@ def _ingredients_of(wanted: MenuDocument) -> Iterator[tuple[Loc, str]]:
 
 
 def _repeated(rows: str, name: str, keys: Sequence[str]) -> Iterator[tuple[Loc, str]]:
-    for place, key in enumerate(keys):
-        if key in keys[:place]:
-            yield (rows, place, name), "another row of this document has it"
+    for (*loc, place), _ in _repeated_in((rows,), keys):
+        yield (*loc, place, name), "another row of this document has it"
 
 
 def _repeated_in(loc: Loc, keys: Sequence[str]) -> Iterator[tuple[Loc, str]]:
-    yield from (((*loc, place), "stands here twice") for place, key in enumerate(keys) if key in keys[:place])
+    seen: set[str] = set()
+    for place, key in enumerate(keys):
+        if key in seen:
+            yield (*loc, place), "stands here twice"
+        seen.add(key)
 
 
 def _wrong_groups(wanted: MenuDocument, menu: PresentMenu) -> Iterator[tuple[Loc, str]]:
