@@ -18,7 +18,7 @@ from crema.web import problem, transaction
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "crema"
-FEATURES = ("accounts", "live", "media", "notifications", "shops", "menu", "cart", "orders", "support")
+FEATURES = ("accounts", "live", "media", "notifications", "shops", "menu", "cart", "orders", "reports", "support")
 ALLOWED = {"__init__", "domain", "models", "schemas", "queries", "service", "deps", "hub", "routes", "staff", "socket"}
 LEFTOVERS = {"utils", "helpers", "constants", "exceptions", "crud", "repository", "manager", "common", "misc"}
 

@@ -140,6 +140,10 @@ VALUES_OF: Final[dict[tuple[str, str], Any]] = {
     ("POST /modifier-group", "options"): [{"name": "Да"}],
     ("PUT /modifier-group/{group_id}", "options"): [{"name": "Да"}],
     ("PATCH /modifier-group/{group_id}", "options"): [{"name": "Да"}],
+    ("POST /menu/import", "categories"): [{"slug": "new", "name": "Новое"}],
+    ("POST /menu/import", "ingredients"): [{"name": "Новое"}],
+    ("POST /menu/import", "modifier_groups"): [{"name": "Новое"}],
+    ("POST /menu/import", "products"): [{"slug": "new", "name": "Новое", "price": "310.00"}],
     ("PATCH /chat/{conversation_id}", "status"): "resolved",
     ("PATCH /chat/{conversation_id}", "assigned_to"): "{assignee}",
 }

@@ -18,6 +18,7 @@ TAGS = [
     "Shops and static information",
     "Cart",
     "Orders",
+    "Reports",
     "Support chat",
     "Operations",
 ]

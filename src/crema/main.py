@@ -40,6 +40,7 @@ from crema.orders import routes as orders
 from crema.orders import socket as orders_live
 from crema.orders.service import closing
 from crema.orders.service.placing import Rules
+from crema.reports import routes as reports
 from crema.settings import Settings
 from crema.shops import routes as shops
 from crema.shops.domain import Chain
@@ -58,6 +59,7 @@ TAGS: Final = (
     "Shops and static information",
     "Cart",
     "Orders",
+    "Reports",
     "Support chat",
     "Operations",
 )
@@ -77,6 +79,7 @@ ROUTERS: Final = (
     browser.router,
     orders_live.router,
     orders_live.sockets,
+    reports.router,
     support.router,
     support_socket.router,
     health.router,

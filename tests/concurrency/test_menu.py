@@ -9,13 +9,14 @@ from uuid import UUID
 import httpx2
 import pytest
 from fastapi import FastAPI
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.media.service.rendering import Renderer, Rendition
 from crema.menu import queries
 from crema.menu.domain import MAX_IMAGES
 from crema.menu.models import Product
-from crema.menu.service import categories, documents, integrity
+from crema.menu.service import categories, documents, importing, integrity, products
 from factories.menu import add_image, make_category, make_group, make_product, upload
 from fixtures.app import connect
 from fixtures.people import make_person
@@ -108,7 +109,7 @@ async def test_without_turns_two_moves_close_a_circle(
     editor: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queries, "is_under", meeting_a_rival(queries.is_under))
-    monkeypatch.setattr(categories, "_lock_tree", nothing)
+    monkeypatch.setattr(categories, "lock_tree", nothing)
     monkeypatch.setattr(queries, "lock_below", nothing)
 
     assert await move_under_each_other(editor) == ([200, 200], True)
@@ -195,7 +196,7 @@ async def test_namesakes_made_at_once_get_slugs_of_their_own(
 
 async def test_without_turns_namesakes_collide(editor: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(integrity, "_lock_slugs", nothing)
-    monkeypatch.setattr(categories, "_lock_tree", nothing)
+    monkeypatch.setattr(categories, "lock_tree", nothing)
 
     assert await make_namesakes(editor, monkeypatch) == ["kofe", "slug_taken"]
 
@@ -229,3 +230,51 @@ async def test_without_locks_below_a_heading_something_put_there_stays_seen(
     monkeypatch.setattr(queries, "lock_below", nothing)
 
     assert await hide_while_something_is_put_there(editor, monkeypatch) == 200
+
+
+async def import_beside_an_edit(editor: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Import two changed products while one of them is being edited, which holds its row and wants the version's."""
+    first, second = [await make_product(editor, slug=slug) for slug in ("first", "second")]
+    document = (await editor.get("/menu/export")).json()
+    for row in document["products"]:
+        row["price"] = "300.00"
+    order = {row["slug"]: row for row in document["products"]}
+    document["products"] = [order["first"], order["second"]]
+    edited, met = asyncio.Event(), asyncio.Event()
+    check, refresh = products._check_references, documents.refresh
+
+    async def check_slowly(session: AsyncSession, fields: Any, **known: Any) -> None:
+        await check(session, fields, **known)
+        if fields.get("name") == "Другое":  # the edit: it has its product
+            edited.set()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(met.wait(), IN_VAIN_SECONDS)
+
+    async def refresh_and_tell(session: AsyncSession, showing: Any) -> None:
+        await refresh(session, showing)
+        met.set()  # the import has the version's row
+
+    monkeypatch.setattr(products, "_check_references", check_slowly)
+    edit = asyncio.create_task(editor.patch(f"/product/{second['id']}", json={"name": "Другое"}))
+    await edited.wait()
+    monkeypatch.setattr(documents, "refresh", refresh_and_tell)
+    answers = await asyncio.gather(edit, editor.post("/menu/import", json=document))
+    assert first["price"] == second["price"]
+    return [answer.status_code for answer in answers]
+
+
+async def test_an_import_and_an_edit_take_turns(editor: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await import_beside_an_edit(editor, monkeypatch) == [200, 200]
+
+
+async def test_twin_without_locking_the_menu_first_an_import_and_an_edit_wait_for_each_other(
+    editor: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importing, "_lock_menu", nothing)
+
+    try:
+        answers = await import_beside_an_edit(editor, monkeypatch)
+    except DBAPIError:
+        return
+
+    assert answers != [200, 200]

@@ -117,6 +117,7 @@ def _allowed(permission: str) -> Callable[[Actor], Coroutine[Any, Any, Actor]]:
 Person = Annotated[Actor, Depends(person)]
 MenuEditor = Annotated[Actor, Depends(_allowed("menu:write"))]
 ShopEditor = Annotated[Actor, Depends(_allowed("shops:write"))]
+OrderReader = Annotated[Actor, Depends(_allowed("orders:read"))]
 OrderStaff = Annotated[Actor, Depends(_allowed("orders:write"))]
 UserEditor = Annotated[Actor, Depends(_allowed("users:write"))]
 SupportStaff = Annotated[Actor, Depends(_allowed("support:write"))]

@@ -16,6 +16,7 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
+from pydantic.config import JsonDict
 
 from crema.menu.domain import MAX_IMAGES, Allergen, OptionRule, category_image
 from crema.schemas import (
@@ -702,3 +703,135 @@ def _array(documents: Sequence[bytes]) -> Iterator[bytes]:
             yield b","
         yield document
     yield b"]"
+
+
+_EXAMPLE_MENU: Final[JsonDict] = {
+    "categories": [{"slug": "coffee", "name": "Кофе"}],
+    "ingredients": [{"name": "Эспрессо"}],
+    "modifier_groups": [
+        {
+            "name": "Молоко",
+            "min_choices": 1,
+            "options": [{"name": "Обычное", "is_default": True, "allergens": ["milk"]}],
+        }
+    ],
+    "products": [
+        {
+            "slug": "latte",
+            "name": "Латте",
+            "price": "250.00",
+            "categories": [{"slug": "coffee"}],
+            "sizes": [{"name": "S", "volume_ml": 250}],
+            "modifier_groups": [{"group": "Молоко"}],
+            "ingredients": ["Эспрессо"],
+        }
+    ],
+}
+
+
+class MenuCategory(Input):
+    """A heading, known by its slug."""
+
+    slug: Slug
+    name: Name
+    description: Description = ""
+    parent: Slug | None = Field(None, description="The slug of the heading this one stands under.")
+    position: Position = 0
+    is_active: Flag = True
+
+
+class MenuIngredient(Input):
+    """An ingredient, known by its name."""
+
+    name: Name
+
+
+class MenuOption(Input):
+    """A choice of a group, known by its id, else by its name in the group."""
+
+    id: UUID | None = None
+    name: Name
+    price_delta: SignedMoney = Decimal(0)
+    size_prices: Annotated[list[SizePriceIn], Field(max_length=20), AfterValidator(_unique_size_names)] = Field([])
+    max_quantity: Annotated[int, Field(strict=True, ge=1, le=20)] = 1
+    is_default: Flag = False
+    is_active: Flag = True
+    allergens: Allergens = Field([])
+    ingredients: Annotated[list[Name], Field(max_length=50)] = Field([], description="By name.")
+
+
+class MenuGroup(Input):
+    """A set of options, known by its id, else by its name."""
+
+    id: UUID | None = None
+    key: Name | None = Field(None, description="What products of this document call it; left out or null: its name.")
+    name: Name
+    min_choices: Choices = 0
+    max_choices: MostChoices = 1
+    free_quantity: Choices = 0
+    options: Annotated[list[MenuOption], Field(max_length=50)] = Field([])
+
+
+class MenuPlace(Input):
+    """A heading of a product."""
+
+    slug: Slug
+    position: Position | None = Field(None, description="Its place there; null: after those that have one.")
+
+
+class MenuGroupLink(Input):
+    """A group of a product; limits that are null are the group's own."""
+
+    group: Name = Field(description="The key of a group of this document, else the name of one that is there.")
+    min_choices: Choices | None = None
+    max_choices: MostChoices | None = None
+    free_quantity: Choices | None = None
+
+
+class MenuProduct(Input):
+    """A product, known by its slug. Pictures are not in the document."""
+
+    slug: Slug
+    name: Name
+    description: Description = ""
+    price: Money
+    is_active: Flag = True
+    position: Position = 0
+    categories: Annotated[list[MenuPlace], Field(max_length=500)] = Field([])
+    sizes: Annotated[list[SizeIn], Field(max_length=20), AfterValidator(_at_most_one_default)] = Field(
+        [], description="Known by their ids, else by their names in the product."
+    )
+    modifier_groups: Annotated[list[MenuGroupLink], Field(max_length=50)] = Field([])
+    allergens: Allergens = Field([])
+    allergens_always: Allergens | None = None
+    nutrition: NutritionIn | None = None
+    ingredients: Annotated[list[Name], Field(max_length=50)] = Field([], description="By name.")
+    preparation_seconds: Annotated[int, Field(strict=True, ge=0, le=7200)] = 90
+
+
+class MenuDocument(Input):
+    """The whole menu, or a part of it, as one document."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE_MENU]})
+
+    categories: Annotated[list[MenuCategory], Field(max_length=500)] = Field([])
+    ingredients: Annotated[list[MenuIngredient], Field(max_length=1000)] = Field([])
+    modifier_groups: Annotated[list[MenuGroup], Field(max_length=500)] = Field([])
+    products: Annotated[list[MenuProduct], Field(max_length=1000)] = Field([])
+
+
+class MenuChangeOut(Output):
+    """What an import did with one row."""
+
+    loc: list[str | int] = Field(examples=[["products", 0]])
+    key: str = Field(description="Slug or name.", examples=["latte"])
+    action: str = Field(description="`created` or `updated`.", examples=["updated"])
+    fields: list[str] = Field(description="Those that changed; empty for what is new.", examples=[["price"]])
+
+
+class MenuImportOut(Output):
+    """What an import changed, or would change."""
+
+    dry_run: bool
+    changes: list[MenuChangeOut]
+    unchanged: int = Field(description="Rows that are as the document says already.", examples=[57])

@@ -1,7 +1,7 @@
 """Tables of orders. Lines hold copies of names and prices: what was sold never changes."""
 
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import (
@@ -11,6 +11,7 @@ from sqlalchemy import (
     SmallInteger,
     String,
     UniqueConstraint,
+    func,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -151,8 +152,12 @@ class Order(Base):
         return {"method": self.payment_method, "status": self.payment_status}
 
 
+WANTED_AT: Final = func.coalesce(Order.pickup_at, Order.created_at)
+"""The moment an order is wanted at; as soon as possible is when it was placed."""
+
 Index("ix_orders_user_id_created_at_id", Order.user_id, Order.created_at, Order.id)
 Index("ix_orders_shop_id_created_at_id", Order.shop_id, Order.created_at, Order.id)
+Index("ix_orders_shop_id_wanted_at", Order.shop_id, WANTED_AT)
 Index("ix_orders_created_at_id", Order.created_at, Order.id)
 Index("ix_orders_updated_at_id", Order.updated_at, Order.id)
 Index("ix_orders_changed_in", Order.changed_in)

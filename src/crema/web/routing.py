@@ -24,7 +24,7 @@ class UnknownParameterError(InvalidError):
 
 
 BODY_LIMIT: Final = 64 * 1024
-"""Bytes of a body, counted as they come. Routes that take files allow more."""
+"""Bytes of a body, counted as they come. Routes that take files, or a whole menu, allow more."""
 
 
 class Route(APIRoute):

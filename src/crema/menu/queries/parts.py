@@ -1,6 +1,6 @@
 """Headings, modifier groups and ingredients: what products are put together from."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -157,6 +157,11 @@ async def get_modifier_group_for_update(session: AsyncSession, group_id: UUID) -
     """Lock a group, then load it with its options: until the transaction ends no product can take it up."""
     await session.execute(select(ModifierGroup.id).where(ModifierGroup.id == group_id).with_for_update(key_share=True))
     return await get_modifier_group(session, group_id)
+
+
+async def load_all_modifier_groups(session: AsyncSession) -> Sequence[ModifierGroup]:
+    """Load every group with its options, by name."""
+    return (await session.scalars(_GROUPS.order_by(ModifierGroup.name, ModifierGroup.id))).all()
 
 
 async def load_modifier_groups_locked(session: AsyncSession, group_ids: Collection[UUID]) -> dict[UUID, ModifierGroup]:

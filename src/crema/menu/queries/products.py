@@ -192,6 +192,11 @@ async def load_products(session: AsyncSession, product_ids: Collection[UUID]) ->
     return (await session.scalars(_WHOLE.where(Product.id.in_(product_ids)).order_by(Product.id))).all()
 
 
+async def load_all_products(session: AsyncSession) -> Sequence[Product]:
+    """Load every product that is not archived with its parts, by its place in lists."""
+    return (await session.scalars(_WHOLE.order_by(Product.position, Product.slug))).all()
+
+
 async def get_product_for_update(session: AsyncSession, product_id: UUID) -> Product:
     """Lock a product, without loading its parts, whose edits take turns on this row too. Carts may still take it."""
     product = await session.scalar(

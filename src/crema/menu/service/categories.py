@@ -39,7 +39,7 @@ class CategoryNotEmptyError(ConflictError):
 
 async def create_category(session: AsyncSession, *, wanted: CategoryIn, now: datetime) -> Category:
     """Add a heading."""
-    await _lock_tree(session)
+    await lock_tree(session)
     await _check_parent(session, wanted.parent_id)
     parent = await queries.get_category(session, category_id=wanted.parent_id) if wanted.parent_id else None
 
@@ -67,7 +67,7 @@ async def edit_category(
     """Set fields of a heading: those that were sent, or all of a replacement. A slug of None is kept."""
     fields = dict(wanted) if isinstance(wanted, ReplaceCategory) else wanted.changes()
     if shows_or_hides := bool(fields.keys() & {"parent_id", "is_active"}):
-        await _lock_tree(session)
+        await lock_tree(session)
         await queries.lock_below(session, category_id)
     category = await queries.get_category_for_update(session, category_id)
     wanted.check_read_only(CategoryOut.model_validate(category))
@@ -122,7 +122,7 @@ async def set_products(
 
 async def delete_category(session: AsyncSession, *, category_id: UUID, force: bool, now: datetime) -> None:
     """Drop a heading. With `force` its products lose it, and the headings under it move up to its parent."""
-    await _lock_tree(session)
+    await lock_tree(session)
     below = await queries.lock_below(session, category_id)
     category = await queries.get_category_for_update(session, category_id)
 
@@ -138,7 +138,7 @@ async def delete_category(session: AsyncSession, *, category_id: UUID, force: bo
     await documents.refresh(session, showing)
 
 
-async def _lock_tree(session: AsyncSession) -> None:
+async def lock_tree(session: AsyncSession) -> None:
     """Let changes of the tree take turns: two moves, each harmless alone, could close a circle."""
     await session.execute(select(func.pg_advisory_xact_lock(func.hashtext("crema.menu.category_tree"))))
 

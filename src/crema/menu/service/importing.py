@@ -1,0 +1,269 @@
+"""The whole menu, read of one document into the tables.
+
+Rows are matched, changed and added, never removed, so that carts and orders keep what they name.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+from pydantic import ValidationError
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crema.core.errors import Loc
+from crema.menu import domain
+from crema.menu.domain import InvalidModifierGroupError
+from crema.menu.models import (
+    Category,
+    Ingredient,
+    ModifierGroup,
+    Option,
+    Product,
+    ProductCategory,
+    ProductDocument,
+)
+from crema.menu.schemas import (
+    CategoryIn,
+    CategoryPatch,
+    IngredientIn,
+    IngredientPatch,
+    MenuDocument,
+    MenuOption,
+    MenuProduct,
+    ModifierGroupIn,
+    ModifierGroupPatch,
+    ProductIn,
+    ProductPatch,
+)
+from crema.menu.service.categories import create_category, edit_category, lock_tree
+from crema.menu.service.exporting import CATEGORY, GROUP, LINK, OPTION, PRODUCT, SIZE, PresentMenu, columns, folded
+from crema.menu.service.import_checks import InvalidMenuError, depth_of, merged_parts, parents_of, problems_of
+from crema.menu.service.ingredients import create_ingredient, edit_ingredient
+from crema.menu.service.modifier_groups import create_modifier_group, edit_modifier_group
+from crema.menu.service.products import create_product, edit_product
+from crema.schemas import Input
+
+InputT = TypeVar("InputT", bound=Input)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What was done with one row of the document."""
+
+    loc: Loc
+    key: str
+    action: str
+    fields: Sequence[str] = ()
+
+
+@dataclass(slots=True)
+class Imported:
+    """What an import did, or would do."""
+
+    dry_run: bool
+    changes: list[Change] = field(default_factory=list)
+    unchanged: int = 0
+
+    def note(self, loc: Loc, key: str, fields: Sequence[str] | None) -> None:
+        """Count a row: new (None), or with the fields that changed."""
+        if fields is None:
+            self.changes.append(Change(loc, key, "created"))
+        elif fields:
+            self.changes.append(Change(loc, key, "updated", fields))
+        else:
+            self.unchanged += 1
+
+
+async def import_menu(session: AsyncSession, *, wanted: MenuDocument, dry_run: bool, now: datetime) -> Imported:
+    """Make the menu as the document says, all of it or nothing; with `dry_run` only tell what would change."""
+    await _lock_menu(session)
+    menu = await PresentMenu.load(session)
+    if problems := [*problems_of(wanted, menu)]:
+        raise InvalidMenuError(problems)
+
+    imported = Imported(dry_run)
+    async with session.begin_nested() as savepoint:
+        ingredients = await _import_ingredients(session, wanted, menu, imported)
+        groups = await _import_groups(session, wanted, menu, imported, ingredients=ingredients, now=now)
+        categories = await _import_categories(session, wanted, menu, imported, now=now)
+        ids = _Ids(ingredients, groups, categories)
+        for place, row in enumerate(wanted.products):
+            loc = ("products", place)
+            with _at(loc):
+                fields = await _import_product(session, row, menu.products.get(row.slug), ids=ids, now=now)
+            imported.note(loc, row.slug, fields)
+        if dry_run:
+            await savepoint.rollback()
+    return imported
+
+
+async def _lock_menu(session: AsyncSession) -> None:
+    """Let no other change of the menu begin, in the order in which these lock; the shops go on selling."""
+    await lock_tree(session)
+    for statement in (
+        select(Product.id).where(Product.archived_at.is_(None)).order_by(Product.id).with_for_update(key_share=True),
+        select(Category.id).order_by(Category.id).with_for_update(),
+        select(Ingredient.id).order_by(Ingredient.id).with_for_update(),
+        select(ModifierGroup.id).order_by(ModifierGroup.id).with_for_update(key_share=True),
+        select(ProductDocument.product_id).order_by(ProductDocument.product_id).with_for_update(),
+    ):
+        await session.execute(statement)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ids:
+    """Ids by what the document calls things."""
+
+    ingredients: Mapping[str, UUID]
+    groups: Mapping[str, UUID]
+    categories: Mapping[str, UUID]
+
+
+async def _import_ingredients(
+    session: AsyncSession, wanted: MenuDocument, menu: PresentMenu, imported: Imported
+) -> dict[str, UUID]:
+    ids = {key: ingredient.id for key, ingredient in menu.ingredients.items()}
+    for place, row in enumerate(wanted.ingredients):
+        present = menu.ingredients.get(folded(row.name))
+        fields = None if present is None else ["name"] if present.name != row.name else []
+        if present is None:
+            ids[folded(row.name)] = (await create_ingredient(session, wanted=IngredientIn(name=row.name))).id
+        elif fields:
+            await edit_ingredient(session, ingredient_id=present.id, wanted=IngredientPatch(name=row.name))
+        imported.note(("ingredients", place), row.name, fields)
+    return ids
+
+
+async def _import_groups(
+    session: AsyncSession,
+    wanted: MenuDocument,
+    menu: PresentMenu,
+    imported: Imported,
+    *,
+    ingredients: Mapping[str, UUID],
+    now: datetime,
+) -> dict[str, UUID]:
+    ids = {group.name: group.id for group in menu.groups.values()}
+    for place, row in enumerate(wanted.modifier_groups):
+        loc, present = ("modifier_groups", place), menu.match(row)
+        parts = merged_parts(row.options, present.options if present else [])
+        options = [_option(part, id_, ingredients) for part, id_ in parts]
+        values = columns(row, GROUP) | {"options": options}
+        group_id, fields = present.id if present else None, None
+        with _at(loc):
+            if present is None:
+                new = _validated(ModifierGroupIn, values)
+                group_id = (await create_modifier_group(session, wanted=new, now=now)).id
+            else:
+                there = [_option(option, option.id, ingredients) for option in present.options]
+                fields = _differing(values, columns(present, GROUP) | {"options": there})
+                if fields:
+                    patch = _validated(ModifierGroupPatch, values)
+                    await edit_modifier_group(session, group_id=present.id, wanted=patch, now=now)
+        assert group_id is not None
+        ids[row.key or row.name] = group_id
+        imported.note(loc, row.key or row.name, fields)
+    return ids
+
+
+def _option(part: MenuOption | Option, id_: UUID | None, ingredients: Mapping[str, UUID]) -> dict[str, Any]:
+    if isinstance(part, Option):
+        contained = [link.ingredient_id for link in part.ingredients]
+        prices = part.size_prices
+    else:
+        contained = [ingredients[folded(name)] for name in part.ingredients]
+        prices = [each.model_dump(mode="json") for each in part.size_prices]
+    return {"id": id_, "ingredient_ids": contained, "size_prices": prices} | columns(part, OPTION)
+
+
+async def _import_categories(
+    session: AsyncSession, wanted: MenuDocument, menu: PresentMenu, imported: Imported, *, now: datetime
+) -> dict[str, UUID]:
+    """Those on top first: what one is put under stands in its place already."""
+    ids = {slug: category.id for slug, category in menu.categories.items()}
+    parents = parents_of(wanted, menu)
+    rows = sorted(enumerate(wanted.categories), key=lambda row: depth_of(row[1].slug, parents) or 0)
+    for place, row in rows:
+        present = menu.categories.get(row.slug)
+        values = columns(row, CATEGORY) | {"parent_id": ids[row.parent] if row.parent else None}
+        fields = None if present is None else _differing(values, columns(present, [*CATEGORY, "parent_id"]))
+        if present is None:
+            new = CategoryIn.model_validate(values | {"slug": row.slug})
+            ids[row.slug] = (await create_category(session, wanted=new, now=now)).id
+        elif fields:
+            patch = CategoryPatch.model_validate({name: values[name] for name in fields})
+            await edit_category(session, category_id=present.id, wanted=patch, now=now)
+        imported.note(("categories", place), row.slug, fields)
+    return ids
+
+
+async def _import_product(
+    session: AsyncSession, row: MenuProduct, present: Product | None, *, ids: _Ids, now: datetime
+) -> Sequence[str] | None:
+    """Add or change one product; give the fields that changed, None for a new one."""
+    places = {ids.categories[each.slug]: each.position for each in row.categories}
+    values = columns(row, PRODUCT) | {
+        "nutrition": row.nutrition.model_dump() if row.nutrition else None,
+        "sizes": _sizes(row, present),
+        "modifier_groups": [{"group_id": ids.groups[each.group]} | columns(each, LINK) for each in row.modifier_groups],
+        "ingredient_ids": [ids.ingredients[folded(name)] for name in row.ingredients],
+    }
+    fields = None if present is None else _differing(values | {"categories": places}, _present(present))
+    product_id = present.id if present else None
+    if present is None:
+        new = _validated(ProductIn, values | {"category_ids": [*places]})
+        product_id = (await create_product(session, wanted=new, now=now)).id
+    elif fields:
+        patch = _validated(ProductPatch, values | {"category_ids": [*places]})
+        await edit_product(session, product_id=present.id, wanted=patch, now=now)
+    if fields is None or "categories" in fields:
+        for category_id, position in places.items():
+            await session.execute(
+                update(ProductCategory)
+                .where(ProductCategory.product_id == product_id, ProductCategory.category_id == category_id)
+                .values(position=position)
+            )
+    return fields
+
+
+def _sizes(row: MenuProduct, present: Product | None) -> list[dict[str, Any]]:
+    """Give the product's sizes: those of the document, then those that it doesn't name."""
+    parts = merged_parts(row.sizes, present.sizes if present else [])
+    sizes = [{"id": id_} | columns(part, SIZE) for part, id_ in parts]
+    default = domain.default_size([size["is_default"] for size in sizes])
+    return [size | {"is_default": place == default} for place, size in enumerate(sizes)]
+
+
+def _present(product: Product) -> dict[str, Any]:
+    """Give what is there of a product, in the form of what is wanted."""
+    nutrition = product.nutrition
+    return columns(product, PRODUCT) | {
+        "nutrition": None if nutrition is None else {"caffeine_mg": None} | nutrition,
+        "categories": {link.category_id: link.position for link in product.categories},
+        "sizes": [{"id": size.id} | columns(size, SIZE) for size in product.sizes],
+        "modifier_groups": [columns(link, ["group_id", *LINK]) for link in product.modifier_groups],
+        "ingredient_ids": [link.ingredient_id for link in product.ingredients],
+    }
+
+
+def _differing(wanted: Mapping[str, Any], present: Mapping[str, Any]) -> list[str]:
+    return [name for name in wanted if wanted[name] != present[name]]
+
+
+def _validated(model: type[InputT], values: Mapping[str, Any]) -> InputT:
+    return model.model_validate(values)
+
+
+@contextmanager
+def _at(loc: Loc) -> Iterator[None]:
+    """Say at which row it was refused."""
+    try:
+        yield
+    except ValidationError as error:
+        raise InvalidMenuError([((*loc, *each["loc"]), each["msg"]) for each in error.errors()]) from None
+    except InvalidModifierGroupError as error:
+        raise InvalidMenuError([(loc, error.detail)]) from None

@@ -1,0 +1,1 @@
+"""What was sold: sums of orders, by shop."""

@@ -1,0 +1,183 @@
+"""Sums of orders. An order belongs to the moment it is wanted at: its pick-up time, or when it was placed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any, Final
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import (
+    ARRAY,
+    Date,
+    Integer,
+    Interval,
+    RowMapping,
+    Select,
+    TableValuedAlias,
+    Uuid,
+    bindparam,
+    cast,
+    extract,
+    func,
+    select,
+    true,
+    tuple_,
+)
+from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.types import TIMESTAMP
+
+from crema.accounts.domain import Actor
+from crema.core.errors import NotFoundError
+from crema.db.base import fold
+from crema.orders.domain import Status
+from crema.orders.models import WANTED_AT, Order, OrderLine
+from crema.reports.domain import local_spans
+from crema.shops.models import Shop
+
+_INSTANT: Final = TIMESTAMP(timezone=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Sold:
+    """What orders sum up to; None is what a grouping by product can't tell."""
+
+    orders: int
+    items: int
+    subtotal: Decimal
+    discount: Decimal | None = None
+    total: Decimal | None = None
+    cancelled: int | None = None
+    expired: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SalesRow(Sold):
+    """The same for one shop's day, hour or product."""
+
+    shop_id: UUID
+    shop_name: str
+    day: date | None = None
+    hour: int | None = None
+    product_id: UUID | None = None
+    product_name: str | None = None
+
+
+async def list_served_shops(session: AsyncSession, *, actor: Actor, shop_id: UUID | None) -> list[Shop]:
+    """Load the shops that the actor serves, by name, without their hours; or the one, which is else not found."""
+    statement = select(Shop).where(true() if actor.serves_all_shops else Shop.id.in_(actor.shop_ids))
+    if shop_id is not None:
+        statement = statement.where(Shop.id == shop_id)
+    shops = list(await session.scalars(statement.order_by(fold(Shop.name), Shop.id)))
+    if shop_id is not None and not shops:
+        raise NotFoundError
+    return shops
+
+
+async def sum_sales(
+    session: AsyncSession, *, shops: Sequence[Shop], first: date, last: date, by: str, currency: str
+) -> tuple[list[SalesRow], Sold]:
+    """Sum the orders of these local days by shop and `by`, and altogether: rows in the shops' order."""
+    spans = [(shop.id, span) for shop in shops for span in local_spans(ZoneInfo(shop.timezone), first, last)]
+    values = {
+        "shop_ids": [shop_id for shop_id, _ in spans],
+        "begins": [span.begins_at for _, span in spans],
+        "ends": [span.ends_at for _, span in spans],
+        "offsets": [span.offset for _, span in spans],
+        "currency": currency,
+    }
+    found = (await session.execute(STATEMENTS[by], values)).mappings().all()
+    places = {shop.id: (place, shop.name) for place, shop in enumerate(shops)}
+    rows = [_row(each, by, places[each["shop_id"]][1]) for each in found if not each["is_sum"]]
+    rows.sort(key=lambda row: places[row.shop_id][0])  # stable: inside a shop as the statement orders them
+    return rows, next(Sold(**_sums(each)) for each in found if each["is_sum"])
+
+
+def _row(found: RowMapping, by: str, shop_name: str) -> SalesRow:
+    key = {by: found["key"]} if by != "product" else {"product_id": found["key"], "product_name": found["name"]}
+    return SalesRow(**_sums(found), **key, shop_id=found["shop_id"], shop_name=shop_name)
+
+
+def _sums(found: RowMapping) -> dict[str, Any]:
+    names = ("orders", "items", "subtotal", "discount", "total", "cancelled", "expired")
+    return {name: found[name] for name in names if name in found}
+
+
+def _spans() -> TableValuedAlias:
+    arrays = [
+        bindparam("shop_ids", type_=ARRAY(Uuid)),
+        bindparam("begins", type_=ARRAY(_INSTANT)),
+        bindparam("ends", type_=ARRAY(_INSTANT)),
+        bindparam("offsets", type_=ARRAY(Interval)),
+    ]
+    names = ("shop_id", "begins_at", "ends_at", "utc_offset")
+    return func.unnest(*arrays).table_valued(*names, name="spans").render_derived()
+
+
+def _by_time(by: str) -> Select[Any]:
+    """Sum orders; each of one span, whose offset makes its local time."""
+    spans = _spans()
+    local = func.timezone("UTC", WANTED_AT) + spans.c.utc_offset
+    key = cast(local, Date) if by == "day" else cast(extract("hour", local), Integer)
+    lines = select(func.sum(OrderLine.quantity)).where(OrderLine.order_id == Order.id).scalar_subquery()
+    orders = (
+        select(Order.shop_id, key.label("key"), Order.status, Order.subtotal, Order.discount, Order.total)
+        .add_columns(lines.label("items"))
+        .select_from(spans)
+        .join(Order, _is_in(spans))
+        .where(Order.hidden_at.is_(None), Order.currency == bindparam("currency"))
+        .where(Order.status.in_([Status.COMPLETED, Status.CANCELLED, Status.EXPIRED]))
+        .subquery("sold")
+    )
+    is_completed = orders.c.status == Status.COMPLETED
+    sums = {
+        "orders": func.count().filter(is_completed),
+        "items": func.coalesce(func.sum(orders.c["items"]).filter(is_completed), 0),
+        **{
+            name: func.coalesce(func.sum(orders.c[name]).filter(is_completed), 0)
+            for name in ("subtotal", "discount", "total")
+        },
+        "cancelled": func.count().filter(orders.c.status == Status.CANCELLED),
+        "expired": func.count().filter(orders.c.status == Status.EXPIRED),
+    }
+    return (
+        select(orders.c.shop_id, orders.c.key, (func.grouping(orders.c.key) == 1).label("is_sum"))
+        .add_columns(*(each.label(name) for name, each in sums.items()))
+        .group_by(func.grouping_sets(tuple_(orders.c.shop_id, orders.c.key), tuple_()))
+        .order_by(orders.c.shop_id, orders.c.key)
+    )
+
+
+def _by_product() -> Select[Any]:
+    """Sum the lines of completed orders. What sells most comes first."""
+    spans = _spans()
+    lines = (
+        select(Order.shop_id, OrderLine.product_id, OrderLine.order_id, OrderLine.name)
+        .add_columns(OrderLine.quantity, OrderLine.total, WANTED_AT.label("wanted_at"))
+        .select_from(spans)
+        .join(Order, _is_in(spans))
+        .join(OrderLine, OrderLine.order_id == Order.id)
+        .where(Order.hidden_at.is_(None), Order.currency == bindparam("currency"))
+        .where(Order.status == Status.COMPLETED)
+        .subquery("sold")
+    )
+    names = func.array_agg(aggregate_order_by(lines.c.name, lines.c.wanted_at.desc()))
+    items = func.coalesce(func.sum(lines.c.quantity), 0)
+    return (
+        select(lines.c.shop_id, lines.c.product_id.label("key"))
+        .add_columns((func.grouping(lines.c.product_id) == 1).label("is_sum"))
+        .add_columns(func.coalesce(names[1], "").label("name"))
+        .add_columns(func.count(lines.c.order_id.distinct()).label("orders"), items.label("items"))
+        .add_columns(func.coalesce(func.sum(lines.c.total), 0).label("subtotal"))
+        .group_by(func.grouping_sets(tuple_(lines.c.shop_id, lines.c.product_id), tuple_()))
+        .order_by(lines.c.shop_id, items.desc(), lines.c.product_id)
+    )
+
+
+def _is_in(spans: TableValuedAlias) -> Any:
+    return (Order.shop_id == spans.c.shop_id) & (spans.c.begins_at <= WANTED_AT) & (spans.c.ends_at > WANTED_AT)
+
+
+STATEMENTS: Final = {"hour": _by_time("hour"), "day": _by_time("day"), "product": _by_product()}
