@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, func, or_, select
+from sqlalchemy import BigInteger, ColumnElement, Select, Text, and_, bindparam, cast, func, literal_column, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload, selectinload
 
@@ -126,6 +126,12 @@ async def list_open_for_update(session: AsyncSession, *, user_id: UUID) -> list[
     return list(await session.scalars(statement, execution_options={"populate_existing": True}))
 
 
+async def list_open_of_shop_for_update(session: AsyncSession, *, shop_id: UUID) -> list[Order]:
+    """Lock a shop's orders in progress, by id, and load them with it."""
+    statement = select(Order).where(Order.shop_id == shop_id, _IS_OPEN).options(joinedload(Order.shop))
+    return list(await session.scalars(statement.order_by(Order.id).with_for_update(of=Order)))
+
+
 async def get_order_for_update(session: AsyncSession, *, order_id: UUID, actor: Actor) -> Order:
     """Lock a visible order until the transaction ends, then load it whole."""
     locked = await session.scalar(
@@ -150,6 +156,7 @@ class Circumstances:
     """
 
     shop: Shop
+    shop_version: int
     admins: Sequence[Sequence[str]]
     open_orders: int
     recent_orders: int
@@ -157,6 +164,8 @@ class Circumstances:
     products: Mapping[UUID, PricedProduct]
 
 
+SHOP_VERSION: Final = cast(cast(literal_column("shops.xmin"), Text), BigInteger)
+"""Which transaction wrote the shop last."""
 _IS_OPEN: Final = or_(*(Order.status == status for status in OPEN))
 _OPEN_ORDERS: Final = select(func.count()).where(Order.user_id == bindparam("user_id"), _IS_OPEN).scalar_subquery()
 _RECENT_ORDERS: Final = (
@@ -165,6 +174,7 @@ _RECENT_ORDERS: Final = (
     .scalar_subquery()
 )
 _ANYWHERE: Final = shops.ACTIVE.add_columns(
+    SHOP_VERSION.label("shop_version"),
     accounts.admin_recipients().label("admins"),
     _OPEN_ORDERS.label("open_orders"),
     _RECENT_ORDERS.label("recent_orders"),
@@ -191,6 +201,7 @@ async def find_circumstances(
     (row,) = rows
     return Circumstances(
         shop=shops.shop_of(row),
+        shop_version=row["shop_version"],
         admins=row["admins"] or (),
         open_orders=row["open_orders"],
         recent_orders=row["recent_orders"][0],

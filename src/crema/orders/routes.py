@@ -106,7 +106,10 @@ async def delete_order(order_id: UUID, tx: Transaction, actor: Person, now: Now,
 async def cancel_order(
     order_id: UUID, tx: Transaction, actor: Person, now: Now, rules: OrderRules, body: CancelOrder | None = None
 ) -> OrderOut:
-    """Asking again for what is cancelled already changes nothing."""
+    """By the customer until it is being prepared, by staff until it is handed over: with a reason once it is ready.
+
+    Asking again for what is cancelled already changes nothing.
+    """
     order = await moving.cancel(
         tx,
         actor=actor,

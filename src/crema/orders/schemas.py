@@ -58,11 +58,13 @@ class ChangeOrder(Input):
     comment: Comment
     items: Items
     status: Status
-    reason: Reason | None = Field(None, description="Why, for the history; with `status`.")
+    reason: Reason | None = Field(
+        None, description="Why, for the history; with `status`. Needed to cancel what is ready."
+    )
 
 
 class CancelOrder(Input):
-    """Why, if one likes to say."""
+    """Why, if one likes to say; an order that is ready is cancelled with a reason only."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "Не успеваю"}]})
 

@@ -51,7 +51,7 @@ async def move(
     current = Status(order.status)
     if current == to:
         return
-    domain.check_move(current, to, parties_of(actor, order) if actor else {Party.SYSTEM})
+    domain.check_move(current, to, parties_of(actor, order) if actor else {Party.SYSTEM}, reason=reason)
 
     order.status = to
     order.updated_at = now
