@@ -96,6 +96,7 @@ VALUES: Final[dict[str, Any]] = {
     "old_password": "not my password",
     "options": [{"option_id": "{cow}"}],
     "order_id": "{order_id}",
+    "order_ids": ["{order_id}"],
     "parent_id": None,
     "password": "oat milk please",
     "payment_method": "on_pickup",

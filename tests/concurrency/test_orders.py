@@ -10,8 +10,10 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import bindparam, delete, func, insert, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts import queries as accounts
+from crema.accounts.domain import Actor
 from crema.cart import service as carts
 from crema.cart.models import Cart, CartItem
 from crema.cart.queries import ITEM_COLUMNS, StoredItem, stored_item
@@ -310,3 +312,52 @@ async def test_orders_of_a_shop_that_is_renamed_meanwhile_are_placed(
         statuses = await together(*(each for pair in zip(orders, renamings, strict=True) for each in pair))
 
     assert statuses == [200] * RIVALS + [201] * RIVALS
+
+
+async def advance_both_ways(barista: httpx2.AsyncClient, orders: list[str]) -> list[int]:
+    def body(ids: list[str]) -> dict[str, Any]:
+        return {"order_ids": ids, "status": "accepted"}
+
+    return await together(
+        *(barista.post("/orders/advance", json=body(ids)) for _ in range(RIVALS) for ids in (orders, orders[::-1]))
+    )
+
+
+async def test_baristas_who_advance_the_same_orders_the_other_way_round_do_not_block_each_other(
+    customer: httpx2.AsyncClient,
+    barista: httpx2.AsyncClient,
+    own_sessions: Sessions,
+    product_id: UUID,
+) -> None:
+    orders = [(await place(customer, product_id))["id"] for _ in range(5)]
+
+    assert await advance_both_ways(barista, orders) == [200] * 2 * RIVALS
+
+    async with own_sessions() as session:
+        accepted = select(func.count()).where(OrderEvent.status == "accepted")
+        assert await session.scalar(accepted) == len(orders), "each moved once"
+
+
+async def test_unless_orders_are_locked_each_barista_would_move_them(
+    customer: httpx2.AsyncClient,
+    barista: httpx2.AsyncClient,
+    own_sessions: Sessions,
+    product_id: UUID,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The twin."""
+    everyone_has_read = asyncio.Barrier(2 * RIVALS)
+
+    async def unlocked(session: AsyncSession, *, order_ids: list[UUID], actor: Actor) -> list[Order]:
+        found = [await queries.get_order(session, order_id=order_id, actor=actor) for order_id in sorted(order_ids)]
+        await everyone_has_read.wait()
+        return found
+
+    monkeypatch.setattr(queries, "list_for_update", unlocked)
+    orders = [(await place(customer, product_id))["id"] for _ in range(2)]
+
+    await advance_both_ways(barista, orders)
+
+    async with own_sessions() as session:
+        accepted = select(func.count()).where(OrderEvent.status == "accepted")
+        assert await session.scalar(accepted) == len(orders) * 2 * RIVALS

@@ -142,6 +142,14 @@ async def get_order_for_update(session: AsyncSession, *, order_id: UUID, actor: 
     return await get_order(session, order_id=order_id, actor=actor)
 
 
+async def list_for_update(session: AsyncSession, *, order_ids: Collection[UUID], actor: Actor) -> list[Order]:
+    """Lock those of these orders that are visible, by id, until the transaction ends, then load them whole."""
+    locked = select(Order.id).where(Order.id.in_(order_ids), visible_to(actor))
+    ids = list(await session.scalars(locked.order_by(Order.id).with_for_update(of=Order)))
+    whole = _whole(select(Order).where(Order.id.in_(ids), visible_to(actor))).order_by(Order.id)
+    return list(await session.scalars(whole, execution_options={"populate_existing": True}))
+
+
 async def list_history(session: AsyncSession, *, order_id: UUID, query: ListQuery) -> Page[OrderEvent]:
     """Page through an order's moves, oldest first."""
     return await paginate(session, select(OrderEvent).where(OrderEvent.order_id == order_id), query)

@@ -4,11 +4,13 @@ from uuid import UUID
 
 from fastapi import Request, Response
 
-from crema.accounts.deps import Person
+from crema.accounts.deps import OrderStaff, Person
 from crema.orders import queries
 from crema.orders.deps import OrderRules
 from crema.orders.queries import HISTORY, ORDERS
 from crema.orders.schemas import (
+    AdvancedOut,
+    AdvanceOrders,
     CancelOrder,
     ChangeOrder,
     EventOut,
@@ -119,6 +121,23 @@ async def cancel_order(
         now=now,
     )
     return OrderOut.model_validate(order)
+
+
+@router.post("/orders/advance", summary="Move several orders", responses=refusals(401, 403, 422))
+async def advance_orders(
+    body: AdvanceOrders, tx: Transaction, actor: OrderStaff, now: Now, rules: OrderRules
+) -> AdvancedOut:
+    """For staff. Each order moves by itself, or stays and says why not: the answer is 200 either way."""
+    advanced = await moving.advance(
+        tx,
+        actor=actor,
+        order_ids=body.order_ids,
+        to=body.status,
+        reason=body.reason,
+        shop_language=rules.shop_language,
+        now=now,
+    )
+    return AdvancedOut.model_validate({"items": advanced})
 
 
 @router.post(

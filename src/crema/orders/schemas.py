@@ -71,6 +71,45 @@ class CancelOrder(Input):
     reason: Reason | None = None
 
 
+class AdvanceOrders(Input):
+    """Several orders to move to one status."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"order_ids": [_EXAMPLE_ID], "status": "ready"},
+                {"order_ids": [_EXAMPLE_ID], "status": "cancelled", "reason": "Отключили свет"},
+            ]
+        }
+    )
+
+    order_ids: list[UUID] = Field(min_length=1, max_length=50)
+    status: Status
+    reason: Reason | None = Field(None, description="Why, for the history. Needed to cancel what is ready.")
+
+
+class MoveProblemOut(Output):
+    """Why an order didn't move."""
+
+    code: str = Field(examples=["illegal_transition"])
+    title: str
+    detail: str
+
+
+class AdvancedOrderOut(Output):
+    """What became of one order."""
+
+    order_id: UUID
+    status: Status | None = Field(description="Where it stands now; null where there is no such order.")
+    problem: MoveProblemOut | None = Field(description="null: it moved, or stood there already.")
+
+
+class AdvancedOut(Output):
+    """What became of each order, as they were asked for."""
+
+    items: list[AdvancedOrderOut]
+
+
 class OrderShopOut(Output):
     """Where to pick it up."""
 
