@@ -82,6 +82,7 @@ VALUES: Final[dict[str, Any]] = {
     "hours": [],
     "ingredient_ids": ["{ingredient_id}"],
     "is_active": False,
+    "is_made": False,
     "items": [{"product_id": "{product_id}"}],
     "latitude": 55.75,
     "longitude": 37.61,

@@ -57,6 +57,7 @@ class OrderLine(Base):
     quantity: Mapped[int] = mapped_column(SmallInteger)
     preparation_seconds: Mapped[int] = mapped_column(server_default="0")
     contents: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    is_made: Mapped[bool] = mapped_column(server_default="false")
     unit_price: Mapped[Money]
     total: Mapped[Money]
 

@@ -14,6 +14,7 @@ from crema.orders.schemas import (
     CancelOrder,
     ChangeOrder,
     EventOut,
+    MarkLine,
     OrderOut,
     PlaceOrder,
     ReorderOut,
@@ -90,6 +91,17 @@ async def change_order(
 ) -> OrderOut:
     """As PUT, but only what is sent changes."""
     order = await editing.change(tx, actor=actor, order_id=order_id, wanted=body, rules=rules, now=now)
+    return OrderOut.model_validate(order)
+
+
+@router.patch(
+    "/order/{order_id}/line/{line_id}", summary="Mark a line as made", responses=refusals(401, 403, 404, 409, 422)
+)
+async def mark_line(
+    order_id: UUID, line_id: UUID, body: MarkLine, tx: Transaction, actor: Person, now: Now
+) -> OrderOut:
+    """For staff of the shop, while the order is accepted or being prepared. The order doesn't move by itself."""
+    order = await editing.mark_line(tx, actor=actor, order_id=order_id, line_id=line_id, is_made=body.is_made, now=now)
     return OrderOut.model_validate(order)
 
 

@@ -110,6 +110,14 @@ class AdvancedOut(Output):
     items: list[AdvancedOrderOut]
 
 
+class MarkLine(Input):
+    """Whether a line is made."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"is_made": True}]})
+
+    is_made: bool = Field(strict=True)
+
+
 class OrderShopOut(Output):
     """Where to pick it up."""
 
@@ -141,6 +149,7 @@ class LineSizeOut(Output):
 class OrderLineOut(Output):
     """A line: copies of names and prices, which later changes of the menu don't touch."""
 
+    id: UUID = Field(description="An edit of the items gives new ones.")
     product_id: UUID
     name: str
     size: LineSizeOut | None
@@ -150,6 +159,7 @@ class OrderLineOut(Output):
     contents: ContentsOut | None = Field(
         description="What it contains, as the menu said when it was sold; null for lines from before that was noted."
     )
+    is_made: bool = Field(description="Whether the bar has made it; says nothing of the order's status.")
     unit_price: Amount
     total: Amount
 

@@ -43,6 +43,8 @@ MOVES: Final[dict[tuple[Status, Status], frozenset[Party]]] = {
 
 EDITABLE: Final = frozenset({Status.PLACED, Status.ACCEPTED, Status.PREPARING})
 """While it stands here, staff may move its pick-up time."""
+IN_WORK: Final = frozenset({Status.ACCEPTED, Status.PREPARING})
+"""While it stands here, the bar makes its lines."""
 FINAL: Final = frozenset({Status.COMPLETED, Status.CANCELLED, Status.EXPIRED})
 OPEN: Final = frozenset(Status) - FINAL
 LIVE: Final = "orders"

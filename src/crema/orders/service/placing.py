@@ -290,6 +290,7 @@ def line_values(lines: Sequence[DraftLine], *, order_id: UUID) -> list[dict[str,
             "quantity": line.quantity,
             "preparation_seconds": line.configured.product.preparation_seconds,
             "contents": _contents_copy(line.configured.contents),
+            "is_made": False,
             "unit_price": line.configured.unit_price,
             "total": line.total,
         }
