@@ -109,6 +109,7 @@ VALUES = {
     "total": "7",
     "comment": "О 7",
     "payment_status": "pending",
+    "source": "counter",
     "customer_id": "00000000-0000-0000-0000-000000000007",
     "order_id": "00000000-0000-0000-0000-000000000007",
     "assigned_to": "00000000-0000-0000-0000-000000000007",

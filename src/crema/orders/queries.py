@@ -41,6 +41,7 @@ ORDERS: Final = Listing(
         "status": ChoiceField(Order.status, choices=[status.value for status in Status]),
         "shop_id": UuidField(Order.shop_id),
         "user_id": UuidField(Order.user_id, permission="orders:read"),
+        "source": ChoiceField(Order.source, choices=["app", "counter"]),
         "pickup_at": InstantField(Order.pickup_at, nullable=True),
         "ready_estimate_at": InstantField(Order.ready_estimate_at),
         "total": MoneyField(Order.total),
@@ -78,7 +79,8 @@ def visible_to(actor: Actor) -> ColumnElement[bool]:
 
 def listed_for(actor: Actor) -> ColumnElement[bool]:
     """Leave out what an administrator took off all lists, and what a customer took off their own."""
-    return and_(Order.hidden_at.is_(None), or_(Order.user_id != actor.user_id, Order.hidden_from_customer_at.is_(None)))
+    not_own = Order.user_id.is_distinct_from(actor.user_id)
+    return and_(Order.hidden_at.is_(None), or_(not_own, Order.hidden_from_customer_at.is_(None)))
 
 
 def _whole(statement: Select[Order]) -> Select[Order]:

@@ -49,7 +49,11 @@ async def place_order(
     rules: OrderRules,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """Order the cart, or `items`. Send an `Idempotency-Key` to repeat safely; a cart becomes one order anyway."""
+    """Order the cart, or `items`. Send an `Idempotency-Key` to repeat safely; a cart becomes one order anyway.
+
+    Staff with `orders:write` take an order at the counter by `source: counter` and a `customer_name`: it stands in the
+    shop's queue, belongs to no account, and nobody but staff sees it.
+    """
 
     async def create() -> tuple[OrderOut, str]:
         order = await placing.place(tx, actor=actor, wanted=body, rules=rules, now=now)

@@ -1,9 +1,9 @@
 """JSON of orders."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from crema.cart.schemas import AddToCart, CartOut, ContentsOut, ItemProblemOut
 from crema.orders.domain import Status
@@ -17,6 +17,7 @@ OrderNumber = Annotated[
     StringConstraints(pattern=r"^[A-Z]{1,8}-[0-9]{3}$"),
 ]
 """As it is called out; people write it in small letters too."""
+CustomerName = Annotated[Line, Field(max_length=40, examples=["Пётр"])]
 Items = Annotated[list[AddToCart], Field(min_length=1, max_length=50)]
 Reason = Annotated[Line, Field(max_length=300, examples=["Закончилось овсяное молоко"])]
 
@@ -36,6 +37,12 @@ class PlaceOrder(Input):
                     "items": [{"product_id": _EXAMPLE_ID, "quantity": 1}],
                     "expected_total": "250.00",
                 },
+                {
+                    "source": "counter",
+                    "customer_name": "Пётр",
+                    "shop_id": _EXAMPLE_ID,
+                    "items": [{"product_id": _EXAMPLE_ID}],
+                },
             ]
         }
     )
@@ -46,6 +53,19 @@ class PlaceOrder(Input):
     payment_method: Literal["on_pickup"] = Field("on_pickup", description="How it is paid: at the counter.")
     items: Items | None = None
     expected_total: Money | None = Field(None, description="Refuse with `price_changed` if the total differs.")
+    source: Literal["app", "counter"] = Field(
+        "app", description="`counter`: staff take it for somebody without an account; needs `items`."
+    )
+    customer_name: CustomerName | None = Field(None, description="With `source: counter`: whom to call.")
+
+    @model_validator(mode="after")
+    def _says_who_orders(self) -> Self:
+        is_at_counter = self.source == "counter"
+        if is_at_counter != (self.customer_name is not None):
+            raise ValueError("`customer_name` and `source: counter` go together")
+        if is_at_counter and self.items is None:
+            raise ValueError("an order at the counter needs `items`: staff have no cart for it")
+        return self
 
 
 @partial
@@ -207,7 +227,9 @@ class OrderOut(Output):
     number: str = Field(examples=["A-042"], description="What is called out. Its letter goes with the day of pick-up.")
     status: Status
     shop: OrderShopOut
-    user_id: UUID
+    source: str = Field(examples=["app"], description="`app`, or `counter`: staff took it.")
+    user_id: UUID | None = Field(description="null: taken at the counter.")
+    customer_name: str | None = Field(description="Whom to call, of an order taken at the counter; later erased.")
     pickup_at: Instant | None
     is_asap: bool
     ready_estimate_at: Instant

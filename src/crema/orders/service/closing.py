@@ -60,9 +60,9 @@ async def close_orders_of_shop(
     orders = [order for order in orders if is_closed_at(order.pickup_at)]
     if orders and not force:
         raise _refusal_of(orders)
-    languages = await accounts.languages_of(session, {order.user_id for order in orders})
+    languages = await accounts.languages_of(session, {order.user_id for order in orders if order.user_id})
     for order in orders:
-        reason = _CLOSED[languages[order.user_id]]
+        reason = _CLOSED[languages[order.user_id] if order.user_id else "en"]
         await moving.move(session, order=order, to=Status.CANCELLED, actor=None, now=now, reason=reason)
 
 
@@ -87,4 +87,16 @@ async def erase(session: AsyncSession, *, user_id: UUID) -> None:
         update(Order)
         .where(Order.user_id == user_id)
         .values(comment="", updated_at=Order.updated_at, changed_in=Order.changed_in)
+    )
+
+
+async def erase_names(session: AsyncSession, *, taken_before: datetime) -> None:
+    """Delete the names of whom orders at the counter were for: nobody has an account there that could be deleted.
+
+    As above, nobody is to be told.
+    """
+    await session.execute(
+        update(Order)
+        .where(Order.customer_name != "", Order.created_at < taken_before)
+        .values(customer_name="", updated_at=Order.updated_at, changed_in=Order.changed_in)
     )

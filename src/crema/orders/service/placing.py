@@ -16,7 +16,14 @@ from crema.accounts.models import User
 from crema.cart import service as carts
 from crema.cart.domain import Configured, LineRequest
 from crema.cart.queries import find_cart
-from crema.core.errors import ConflictError, InvalidError, TooManyError, UnauthenticatedError, UnknownReferenceError
+from crema.core.errors import (
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    TooManyError,
+    UnauthenticatedError,
+    UnknownReferenceError,
+)
 from crema.db.base import new_id
 from crema.db.driver import Writer
 from crema.db.statement import Rows, Statement, unmanaged
@@ -93,11 +100,14 @@ async def place(tx: Writer, *, actor: Actor, wanted: PlaceOrder, rules: Rules, n
     and, last because all customers of a shop share them, the shop (FOR SHARE) and its number counter. The order is
     no session's: a unit of work would cost as much as all the rest.
     """
+    shop_ids = [_shop_at_counter(actor, wanted)] if wanted.source == "counter" else None
     person = await _lock_person(tx, actor.user_id)
     requests, cart_shop_id = await _requests_of(tx, actor=actor, wanted=wanted)
+    if shop_ids is None:
+        shop_ids = [wanted.shop_id] if wanted.shop_id else [cart_shop_id, None] if cart_shop_id else [None]
     await menu.lock_products(tx, {request.product_id for request in requests})
     around, draft, number = await _gather(
-        tx, actor=actor, requests=requests, cart_shop_id=cart_shop_id, wanted=wanted, rules=rules, now=now
+        tx, actor=actor, requests=requests, shop_ids=shop_ids, wanted=wanted, rules=rules, now=now
     )
 
     order = unmanaged(
@@ -108,7 +118,9 @@ async def place(tx: Writer, *, actor: Actor, wanted: PlaceOrder, rules: Rules, n
         status=Status.PLACED,
         shop_id=around.shop.id,
         shop=around.shop,
-        user_id=actor.user_id,
+        source=wanted.source,
+        user_id=actor.user_id if wanted.source == "app" else None,
+        customer_name=wanted.customer_name,
         pickup_at=wanted.pickup_at,
         ready_estimate_at=draft.ready_at,
         comment=wanted.comment,
@@ -138,7 +150,8 @@ async def place(tx: Writer, *, actor: Actor, wanted: PlaceOrder, rules: Rules, n
             ),
         ],
     )
-    mails = letters.placed(order=order, customer=person, admins=around.admins, shop_language=rules.shop_language)
+    customer = person if wanted.source == "app" else letters.without_account(order)
+    mails = letters.placed(order=order, customer=customer, admins=around.admins, shop_language=rules.shop_language)
     await _RECORD.rows(
         tx,
         **_ORDERS.values([order]),
@@ -188,7 +201,7 @@ async def _gather(
     *,
     actor: Actor,
     requests: Sequence[LineRequest],
-    cart_shop_id: UUID | None,
+    shop_ids: Sequence[UUID | None],
     wanted: PlaceOrder,
     rules: Rules,
     now: datetime,
@@ -200,14 +213,15 @@ async def _gather(
     while True:
         around = await _find_circumstances(
             tx,
-            shop_ids=[wanted.shop_id] if wanted.shop_id else [cart_shop_id, None] if cart_shop_id else [None],
+            shop_ids=shop_ids,
             user_id=actor.user_id,
             product_ids={request.product_id for request in requests},
             now=now,
         )
         if around is None:
             raise UnknownReferenceError([("shop_id",)]) if wanted.shop_id else ShopRequiredError
-        _check_limits(around, rules=rules, now=now)
+        if wanted.source == "app":
+            _check_limits(around, rules=rules, now=now)
         draft = _draft(around, requests=requests, wanted=wanted, rules=rules, now=now)
         number = await _next_number(tx, around=around, business_date=draft.business_date)
         if number is not None:
@@ -235,10 +249,24 @@ def _check_limits(around: Circumstances, *, rules: Rules, now: datetime) -> None
         raise TooManyOrdersError(retry_after=max(1, ceil(wait.total_seconds())))
 
 
+def _shop_at_counter(actor: Actor, wanted: PlaceOrder) -> UUID | None:
+    """Name the shop at whose counter staff take the order: theirs, if they have one; None is the chain's only one."""
+    if not actor.may("orders:write"):
+        raise ForbiddenError("Only staff take orders at the counter.")
+    shop_id = wanted.shop_id
+    if shop_id is None and not actor.serves_all_shops and actor.shop_ids:
+        if len(actor.shop_ids) > 1:
+            raise ShopRequiredError
+        (shop_id,) = actor.shop_ids
+    if not actor.serves_all_shops and shop_id not in actor.shop_ids:
+        raise ForbiddenError("You can take orders only at the shops you work for.")
+    return shop_id
+
+
 async def _requests_of(tx: Writer, *, actor: Actor, wanted: PlaceOrder) -> tuple[Sequence[LineRequest], UUID | None]:
     """Give the lines to order, and the shop that the cart names."""
     if wanted.items is not None:
-        cart = None if wanted.shop_id else await find_cart(tx, actor.user_id)
+        cart = None if wanted.shop_id or wanted.source == "counter" else await find_cart(tx, actor.user_id)
         return [item.as_request() for item in wanted.items], cart.shop_id if cart else None
     taken, shop_id = await carts.take(tx, user_id=actor.user_id)
     if not taken:
