@@ -245,9 +245,10 @@ async def test_the_names_of_who_ordered_at_the_counter_are_erased_after_a_month(
             for name in (f"{SECRET} Пётр", "Павел")
         ]
         async with own_sessions.begin() as session:
-            ages = text("UPDATE orders SET created_at = now() - :age WHERE id = :id")
-            await session.execute(ages, {"age": timedelta(days=31), "id": UUID(old["id"])})
-            await session.execute(ages, {"age": timedelta(days=29), "id": UUID(new["id"])})
+            for order, days in ((old, 31), (new, 29)):
+                placed_at = datetime.now(UTC) - timedelta(days=days)
+                placed = text("UPDATE orders SET created_at = :placed_at WHERE id = :id")
+                await session.execute(placed, {"placed_at": placed_at, "id": UUID(order["id"])})
             await session.execute(text("UPDATE mails SET created_at = now() - interval '31 days'"))
         assert "orders.customer_name" in await found(own_sessions, SECRET)
 
