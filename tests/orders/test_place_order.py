@@ -74,6 +74,8 @@ async def test_the_cart_becomes_an_order_and_is_empty(
     (line,) = order.pop("lines")
     (event,) = order.pop("history")
     (cow_or_oat,) = line.pop("options")
+    assert UUID(line.pop("id"))
+    assert line.pop("is_made") is False
     assert (cow_or_oat["name"], cow_or_oat["price"]) == ("Овсяное", "60.00")
     assert line == {
         "product_id": str(latte.id),
