@@ -219,6 +219,7 @@ def hand_out(app: FastAPI, settings: Settings, sessions: Sessions | None) -> Non
         tries_per_network=settings.login_tries_per_network,
     )
     app.state.before_deletion = (closing.close_orders, leaving.close_conversation)
+    app.state.before_closing = (closing.close_orders_of_shop,)
     app.state.cookies = browser.Cookies(
         key=_derived(secret, "csrf tokens"),
         is_secure=settings.is_production or settings.links_to.startswith("https:"),

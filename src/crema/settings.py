@@ -165,7 +165,10 @@ class Settings(BaseSettings):
     erase_after: Duration = Field(
         timedelta(days=30),
         ge=timedelta(0),
-        description="What deleted people wrote, in the chat with its files and in orders, is erased so long after.",
+        description=(
+            "What deleted people wrote, in the chat with its files and in orders, and the names of orders at the "
+            "counter are erased so long after."
+        ),
     )
     access_ttl: Duration = Field(timedelta(minutes=10), gt=timedelta(0), description="Life of an access token.")
     refresh_ttl: Duration = Field(timedelta(days=30), gt=timedelta(0), description="Life of a login.")

@@ -171,12 +171,14 @@ def _add_schedules(jobs: App, duties: Duties) -> None:
 
 
 def _add_erasure(jobs: App, duties: Duties) -> None:
-    """Add the erasure of what deleted people wrote."""
+    """Add the erasure of what deleted people wrote, and of the names of those who ordered at the counter."""
 
     @jobs.periodic(cron="15 * * * *")
     @jobs.task(name="accounts.erase", queue=HOUSEKEEPING, queueing_lock="accounts.erase")
     async def erase_deleted(timestamp: int) -> None:
         del timestamp
+        async with duties.sessions.begin() as session:
+            await closing.erase_names(session, taken_before=datetime.now(UTC) - duties.erase_after)
         while await _erase_somebody(duties, now=datetime.now(UTC)):
             pass
 

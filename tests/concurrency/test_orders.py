@@ -9,8 +9,11 @@ from uuid import UUID
 import httpx2
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import bindparam, delete, func, select
+from sqlalchemy import bindparam, delete, func, insert, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from crema.accounts import queries as accounts
+from crema.accounts.domain import Actor
 from crema.cart import service as carts
 from crema.cart.models import Cart, CartItem
 from crema.cart.queries import ITEM_COLUMNS, StoredItem, stored_item
@@ -18,9 +21,11 @@ from crema.db.driver import Writer
 from crema.db.session import Sessions
 from crema.db.statement import Statement
 from crema.orders import queries, routes
-from crema.orders.models import Order, OrderEvent, OrderLine
+from crema.orders.models import Order, OrderEvent, OrderLine, OrderNumberCounter
 from crema.orders.service import placing
 from crema.orders.service.letters import Customer
+from crema.shops import service as shops
+from crema.shops.service import Closing
 from crema.web.listing import created
 from factories.orders import make_shop, make_simple_product, place
 from fixtures.app import connect
@@ -246,3 +251,113 @@ async def test_a_person_gets_no_more_open_orders_than_allowed(
     statuses = await together(*(customer.post("/order", json=body) for _ in range(RIVALS)))
 
     assert statuses == [201] * 3 + [409] * (RIVALS - 3)
+
+
+async def order_while_closed(app: FastAPI, sessions: Sessions, shop_id: UUID, product_id: UUID) -> tuple[int, int]:
+    """Close a shop, and commit once an order waits for that. Give the order's status, and how many orders there are."""
+    anna = await make_person(app, email="anna@example.com")
+    admin = await make_person(app, email="admin@example.com", role="admin")
+    now = app.state.clock()
+    async with connect(app, anna.token) as client, sessions.begin() as session:
+        actor = await accounts.find_actor(session, user_id=admin.id, session_id=admin.session_id, now=now)
+        assert actor is not None
+        closing = Closing(app.state.before_closing, force=False)
+        await shops.set_hours(session, actor=actor, shop_id=shop_id, intervals=[], closing=closing, now=now)
+        body = {"shop_id": str(shop_id), "items": [{"product_id": str(product_id)}]}
+        placing_one = asyncio.ensure_future(client.post("/order", json=body))
+        await until_waiting_or_done(sessions, placing_one)
+        await session.commit()
+        answer = await placing_one
+    return answer.status_code, await count(sessions, Order)
+
+
+async def until_waiting_or_done(sessions: Sessions, request: asyncio.Future[httpx2.Response]) -> None:
+    waiting = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    async with asyncio.timeout(10):
+        while not request.done():
+            async with sessions() as session:
+                if await session.scalar(waiting):
+                    return
+            await asyncio.sleep(0.01)
+
+
+async def test_nobody_orders_at_a_shop_that_is_being_closed(
+    own_app: FastAPI, own_sessions: Sessions, shop_id: UUID, product_id: UUID
+) -> None:
+    assert await order_while_closed(own_app, own_sessions, shop_id, product_id) == (409, 0)
+
+
+async def test_unless_the_shop_is_held_as_it_was_read_an_order_would_come_to_a_closed_one(
+    own_app: FastAPI, own_sessions: Sessions, shop_id: UUID, product_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The twin."""
+    unheld = insert(OrderNumberCounter).values(
+        shop_id=bindparam("shop_id"), business_date=bindparam("business_date"), last=1
+    )
+    monkeypatch.setattr(placing, "_COUNT_UP", Statement(unheld.returning(OrderNumberCounter.last)))
+
+    assert await order_while_closed(own_app, own_sessions, shop_id, product_id) == (201, 1)
+
+
+async def test_orders_of_a_shop_that_is_renamed_meanwhile_are_placed(
+    own_app: FastAPI, customer: httpx2.AsyncClient, own_sessions: Sessions, shop_id: UUID, product_id: UUID
+) -> None:
+    admin = await make_person(own_app, email="admin@example.com", role="admin")
+    body = {"items": [{"product_id": str(product_id)}]}
+    async with connect(own_app, admin.token) as manager:
+        renamings = [manager.patch(f"/shop/{shop_id}", json={"name": f"Арбат {n}"}) for n in range(RIVALS)]
+        orders = [customer.post("/order", json=body) for _ in range(RIVALS)]
+        statuses = await together(*(each for pair in zip(orders, renamings, strict=True) for each in pair))
+
+    assert statuses == [200] * RIVALS + [201] * RIVALS
+
+
+async def advance_both_ways(barista: httpx2.AsyncClient, orders: list[str]) -> list[int]:
+    def body(ids: list[str]) -> dict[str, Any]:
+        return {"order_ids": ids, "status": "accepted"}
+
+    return await together(
+        *(barista.post("/orders/advance", json=body(ids)) for _ in range(RIVALS) for ids in (orders, orders[::-1]))
+    )
+
+
+async def test_baristas_who_advance_the_same_orders_the_other_way_round_do_not_block_each_other(
+    customer: httpx2.AsyncClient,
+    barista: httpx2.AsyncClient,
+    own_sessions: Sessions,
+    product_id: UUID,
+) -> None:
+    orders = [(await place(customer, product_id))["id"] for _ in range(5)]
+
+    assert await advance_both_ways(barista, orders) == [200] * 2 * RIVALS
+
+    async with own_sessions() as session:
+        accepted = select(func.count()).where(OrderEvent.status == "accepted")
+        assert await session.scalar(accepted) == len(orders), "each moved once"
+
+
+async def test_unless_orders_are_locked_each_barista_would_move_them(
+    customer: httpx2.AsyncClient,
+    barista: httpx2.AsyncClient,
+    own_sessions: Sessions,
+    product_id: UUID,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The twin."""
+    everyone_has_read = asyncio.Barrier(2 * RIVALS)
+
+    async def unlocked(session: AsyncSession, *, order_ids: list[UUID], actor: Actor) -> list[Order]:
+        found = [await queries.get_order(session, order_id=order_id, actor=actor) for order_id in sorted(order_ids)]
+        await everyone_has_read.wait()
+        return found
+
+    monkeypatch.setattr(queries, "list_for_update", unlocked)
+    orders = [(await place(customer, product_id))["id"] for _ in range(2)]
+
+    await advance_both_ways(barista, orders)
+
+    async with own_sessions() as session:
+        accepted = select(func.count()).where(OrderEvent.status == "accepted")
+        assert await session.scalar(accepted) == len(orders) * 2 * RIVALS

@@ -10,6 +10,7 @@ from crema.orders.domain import (
     MOVES,
     IllegalTransitionError,
     Party,
+    ReasonRequiredError,
     Status,
     check_move,
     estimate_ready,
@@ -25,10 +26,16 @@ def test_a10_only_the_moves_of_the_table_are_possible(start: Status, to: Status,
     listed = party in MOVES.get((start, to), frozenset())
 
     if listed:
-        check_move(start, to, {party})
+        check_move(start, to, {party}, reason="Пролили")
     else:
         with pytest.raises(IllegalTransitionError):
             check_move(start, to, {party})
+
+
+@pytest.mark.parametrize("reason", [None, ""])
+def test_a10_what_is_ready_is_cancelled_with_a_reason_only(reason: str | None) -> None:
+    with pytest.raises(ReasonRequiredError):
+        check_move(Status.READY, Status.CANCELLED, {Party.STAFF}, reason=reason)
 
 
 def test_a10_nothing_leaves_a_final_status() -> None:

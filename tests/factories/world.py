@@ -151,6 +151,7 @@ async def make_world(app: FastAPI, sessions: Sessions) -> World:
         "shop_id": near,
         "item_id": item.id,
         "order_id": order["id"],
+        "line_id": order["lines"][0]["id"],
         "conversation_id": conversation.id,
         "attachment_id": attachment.id,
         "name": "0.webp",

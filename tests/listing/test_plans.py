@@ -50,9 +50,12 @@ FILL = (
     """INSERT INTO shops (id, slug, name, address, timezone, is_active, created_at, updated_at)
        SELECT id, 'slug-' || n, name, about, 'Zone/' || few, most, moment, moment FROM numbers""",
     "INSERT INTO staff_shops (user_id, shop_id) SELECT id, id FROM numbers",
-    """INSERT INTO orders (id, number, business_date, status, shop_id, user_id, pickup_at, ready_estimate_at, comment,
-                           payment_status, subtotal, total, currency, created_at, updated_at)
-       SELECT id, 'A-' || n, moment, CASE WHEN most THEN 'completed' ELSE 'placed' END, id, id, moment, moment, about,
+    """INSERT INTO orders (id, number, business_date, status, shop_id, source, user_id, customer_name, pickup_at,
+                           ready_estimate_at, comment, payment_status, subtotal, total, currency, created_at,
+                           updated_at)
+       SELECT id, 'A-' || n, moment, CASE WHEN most THEN 'completed' ELSE 'placed' END, id,
+              CASE WHEN most THEN 'app' ELSE 'counter' END, CASE WHEN most THEN id END,
+              CASE WHEN NOT most THEN '' END, moment, moment, about,
               CASE WHEN most THEN 'paid' ELSE 'pending' END, few, few, 'RUB', moment, moment FROM numbers""",
     """INSERT INTO conversations (id, customer_id, shop_id, order_id, assigned_to_id, status, waiting_since,
                                   last_message_at, created_at, updated_at)
@@ -109,6 +112,7 @@ VALUES = {
     "total": "7",
     "comment": "О 7",
     "payment_status": "pending",
+    "source": "counter",
     "customer_id": "00000000-0000-0000-0000-000000000007",
     "order_id": "00000000-0000-0000-0000-000000000007",
     "assigned_to": "00000000-0000-0000-0000-000000000007",

@@ -23,7 +23,12 @@ async def latte(manager: httpx2.AsyncClient) -> Json:
     espresso, milk = await make_ingredient(manager, "Эспрессо"), await make_ingredient(manager, "Молоко")
     options = [
         {"name": "Обычное", "is_default": True, "allergens": ["milk"], "ingredient_ids": [milk["id"]]},
-        {"name": "Овсяное", "price_delta": "60.00", "max_quantity": 2},
+        {
+            "name": "Овсяное",
+            "price_delta": "60.00",
+            "size_prices": [{"size_name": "L", "price_delta": "80.00"}],
+            "max_quantity": 2,
+        },
     ]
     group = await make_group(manager, "Молоко", min_choices=1, options=options)
     other = await make_group(manager, "Молоко")  # groups may share a name
@@ -32,7 +37,7 @@ async def latte(manager: httpx2.AsyncClient) -> Json:
         slug="latte",
         category_ids=[drinks["id"], coffee["id"]],
         sizes=[{"name": "S"}, {"name": "L", "price_delta": "90.00", "is_default": True, "volume_ml": 450}],
-        modifier_groups=[{"group_id": other["id"], "max_choices": 2}, {"group_id": group["id"]}],
+        modifier_groups=[{"group_id": other["id"], "max_choices": 2, "free_quantity": 1}, {"group_id": group["id"]}],
         ingredient_ids=[milk["id"], espresso["id"]],
         allergens=["milk"],
         allergens_always=[],

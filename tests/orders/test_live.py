@@ -68,6 +68,38 @@ async def test_the_board_is_a_snapshot_then_each_order_as_it_changes(town: Town,
     assert [event["status"] for event in accepted["order"]["history"]] == ["placed", "accepted"]
 
 
+async def test_an_order_at_the_counter_comes_to_the_board_and_to_no_customer(town: Town, shop: Shop) -> None:
+    async with (
+        open_socket(town.servers[0], "/orders/live", shop.barista) as board,
+        open_socket(town.servers[0], "/orders/live", shop.anna) as customers,
+        client_of(town, shop.barista, server=1) as client,
+    ):
+        await board.expect("snapshot")
+        await customers.expect("snapshot")
+        taken = await place(client, shop.product_id, source="counter", customer_name="Пётр")
+        assert (await board.expect("order"))["order"] == taken
+        await customers.send("ping")
+        assert (await customers.next())["type"] == "pong"
+
+
+async def test_lines_that_are_made_are_told_live(town: Town, shop: Shop) -> None:
+    order = await shop.order()
+    await shop.move(order, "accepted")
+
+    async with (
+        open_socket(town.servers[0], "/orders/live", shop.barista) as board,
+        open_socket(town.servers[0], "/orders/live", shop.anna) as customers,
+        client_of(town, shop.barista, server=1) as client,
+    ):
+        await board.expect("snapshot")
+        await customers.expect("snapshot")
+        line = order["lines"][0]["id"]
+        assert (await client.patch(f"/order/{order['id']}/line/{line}", json={"is_made": True})).status_code == 200
+        for socket in (board, customers):
+            told = (await socket.expect("order"))["order"]
+            assert ([each["is_made"] for each in told["lines"]], told["status"]) == ([True], "accepted")
+
+
 async def test_a3_the_owner_follows_their_own_and_nobody_elses(town: Town, shop: Shop) -> None:
     stranger = await town.person()
 

@@ -68,7 +68,7 @@ async def test_a10_staff_move_only_along_the_table(
     await put_at(sessions, order, start)
     listed = Party.STAFF in MOVES.get((start, to), frozenset())
 
-    response = await barista.patch(f"/order/{order['id']}", json={"status": to})
+    response = await barista.patch(f"/order/{order['id']}", json={"status": to, "reason": "Пролили"})
 
     assert response.status_code == (200 if listed or start == to else 409)
     assert len(await moves_of(sessions)) == (2 if listed else 1)
@@ -91,6 +91,31 @@ async def test_a10_the_owner_cancels_only_until_it_is_being_prepared(
         assert (response.status_code, len(await moves_of(sessions))) == (200, 1)
     else:
         assert (response.status_code, response.json()["code"]) == (409, "illegal_transition")
+
+
+async def test_a10_staff_cancel_what_is_ready_with_a_reason_only(
+    barista: httpx2.AsyncClient, admin: httpx2.AsyncClient, order: dict[str, Any], sessions: Sessions
+) -> None:
+    """Tried: a drink that was spilled, or isn't fetched, is cancelled before it is handed over."""
+    await put_at(sessions, order, Status.READY)
+    path = f"/order/{order['id']}"
+    for refused in (
+        await barista.post(f"{path}/cancel"),
+        await barista.post(f"{path}/cancel", json={"reason": None}),
+        await barista.patch(path, json={"status": "cancelled"}),
+        await barista.put(path, json={"status": "cancelled"}),
+        await admin.delete(path),
+    ):
+        assert (refused.status_code, refused.json()["code"]) == (422, "reason_required")
+    assert len(await moves_of(sessions)) == 1
+
+    cancelled = await barista.post(f"{path}/cancel", json={"reason": "Пролили"})
+
+    assert (cancelled.status_code, cancelled.json()["status"]) == (200, "cancelled")
+    assert cancelled.json()["history"][-1]["reason"] == "Пролили"
+    async with sessions() as session:
+        mail = (await session.scalars(select(Mail).where(Mail.template == "order_cancelled"))).one()
+    assert mail.context["reason"] == "Пролили"
 
 
 async def test_a_cancelled_order_is_told_to_its_customer(

@@ -74,6 +74,8 @@ async def test_the_cart_becomes_an_order_and_is_empty(
     (line,) = order.pop("lines")
     (event,) = order.pop("history")
     (cow_or_oat,) = line.pop("options")
+    assert UUID(line.pop("id"))
+    assert line.pop("is_made") is False
     assert (cow_or_oat["name"], cow_or_oat["price"]) == ("Овсяное", "60.00")
     assert line == {
         "product_id": str(latte.id),
@@ -92,7 +94,9 @@ async def test_the_cart_becomes_an_order_and_is_empty(
         "number": "J-001",
         "status": "placed",
         "shop": {"id": str(shop_id), "name": "Crema arbat", "address": "Арбат, 1", "timezone": "Europe/Moscow"},
+        "source": "app",
         "user_id": str(customer.person.id),
+        "customer_name": None,
         "pickup_at": None,
         "is_asap": True,
         "ready_estimate_at": ready.isoformat().replace("+00:00", "Z"),

@@ -34,8 +34,8 @@ pytestmark = pytest.mark.anyio
 
 SECRET = "zq-secret"
 PHONE = "+79167654321"
-CODES = {"payment_method", "promo_code", "quote_id", "source"}
-"""Fields of an order that are text and hold nothing that people write."""
+CODES = {"customer_name", "payment_method", "promo_code", "quote_id", "source"}
+"""Fields of an order that are text and hold nothing that customers write."""
 COLUMNS = """
     SELECT table_name, column_name FROM information_schema.columns
     WHERE table_schema = 'public' AND data_type IN ('text', 'character varying', 'jsonb', 'json', 'bytea', 'ARRAY')
@@ -230,3 +230,30 @@ async def test_a_file_that_can_t_be_deleted_yet_is_not_forgotten(
 
     await work(duties, "accounts.erase")
     assert await found(own_sessions, "passport") == set()
+
+
+async def test_the_names_of_who_ordered_at_the_counter_are_erased_after_a_month(
+    own_app: FastAPI, own_sessions: Sessions, duties: Duties
+) -> None:
+    """Nobody has an account there that could be deleted; what was sold stays."""
+    shop, product = await make_shop(own_sessions), await make_simple_product(own_sessions)
+    barista = await make_person(own_app, email="barista@example.com", role="barista", shop_ids=(shop,))
+    body = {"items": [{"product_id": str(product)}], "source": "counter"}
+    async with clients(own_app, barista.token) as (client,):
+        old, new = [
+            (await client.post("/order", json=body | {"customer_name": name})).json()
+            for name in (f"{SECRET} Пётр", "Павел")
+        ]
+        async with own_sessions.begin() as session:
+            for order, days in ((old, 31), (new, 29)):
+                placed_at = datetime.now(UTC) - timedelta(days=days)
+                placed = text("UPDATE orders SET created_at = :placed_at WHERE id = :id")
+                await session.execute(placed, {"placed_at": placed_at, "id": UUID(order["id"])})
+            await session.execute(text("UPDATE mails SET created_at = now() - interval '31 days'"))
+        assert "orders.customer_name" in await found(own_sessions, SECRET)
+
+        await work(duties, "accounts.erase", "records.prune")
+
+        seen = [(await client.get(f"/order/{order['id']}")).json() for order in (old, new)]
+    assert await found(own_sessions, SECRET) == set()
+    assert [(order["customer_name"], order["total"]) for order in seen] == [("", "250.00"), ("Павел", "250.00")]

@@ -241,6 +241,12 @@ async def get_user(session: AsyncSession, user_id: UUID) -> User:
     return user
 
 
+async def languages_of(session: AsyncSession, user_ids: AbstractSet[UUID]) -> dict[UUID, str]:
+    """Tell in which language to write to people."""
+    rows = await session.execute(select(User.id, User.language).where(User.id.in_(user_ids)))
+    return {row.id: row.language for row in rows}
+
+
 async def lock_user(session: AsyncSession, user_id: UUID) -> None:
     """Lock a person until the transaction ends, so that what they own can be counted; rows may still name them."""
     await session.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))

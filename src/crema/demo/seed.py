@@ -37,7 +37,7 @@ from crema.menu.service.products import create_product
 from crema.shops.domain import interval
 from crema.shops.models import Shop
 from crema.shops.schemas import ShopIn
-from crema.shops.service import open_shop, set_hours
+from crema.shops.service import Closing, open_shop, set_hours
 
 PAINT: Final = "demo.paint"
 SEEDER: Final = Actor(uuid4(), uuid4(), ADMIN, frozenset(PERMISSIONS), frozenset())
@@ -120,7 +120,9 @@ async def _seed_shops(session: AsyncSession, chain: Chain, now: datetime) -> dic
         )
         opened = await open_shop(session, actor=SEEDER, wanted=wanted, now=now)
         week = [interval(each.weekday, each.opens_at, each.closes_at) for each in shop.hours]
-        await set_hours(session, actor=SEEDER, shop_id=opened.id, intervals=week, now=now)
+        await set_hours(
+            session, actor=SEEDER, shop_id=opened.id, intervals=week, closing=Closing(before=(), force=False), now=now
+        )
         known[shop.slug] = opened.id
     return known
 

@@ -58,6 +58,7 @@ class OrderLine(Base):
     quantity: Mapped[int] = mapped_column(SmallInteger)
     preparation_seconds: Mapped[int] = mapped_column(server_default="0")
     contents: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    is_made: Mapped[bool] = mapped_column(server_default="false")
     unit_price: Mapped[Money]
     total: Mapped[Money]
 
@@ -97,6 +98,8 @@ class Order(Base):
 
     `number` was given for `business_date`, the shop's day of pick-up when it was placed, and stays when that moves.
 
+    One that was taken at the counter has no account but a `customer_name`, which becomes '' when it is erased.
+
     `changed_in` is the id of the transaction that wrote it last: live feeds resume by it.
     """
 
@@ -106,6 +109,9 @@ class Order(Base):
         CheckConstraint(f"status IN ({_STATUSES})", "status"),
         CheckConstraint("payment_method IN ('on_pickup')", "payment_method"),
         CheckConstraint("payment_status IN ('pending', 'paid', 'refunded', 'cancelled')", "payment_status"),
+        CheckConstraint("source IN ('app', 'counter')", "source"),
+        CheckConstraint("(source = 'app') = (user_id IS NOT NULL)", "customer"),
+        CheckConstraint("(source = 'counter') = (customer_name IS NOT NULL)", "customer_name"),
         CheckConstraint("discount BETWEEN 0 AND subtotal AND total = subtotal - discount", "total"),
     )
 
@@ -114,7 +120,9 @@ class Order(Base):
     business_date: Mapped[date]
     status: Mapped[str] = mapped_column(String(20), server_default="placed")
     shop_id: Mapped[UUID] = mapped_column(ForeignKey("shops.id", ondelete="RESTRICT"))
-    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="RESTRICT"))
+    source: Mapped[str] = mapped_column(String(10), server_default="app")
+    user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="RESTRICT"))
+    customer_name: Mapped[str | None] = mapped_column(String(40))
     pickup_at: Mapped[datetime | None]
     ready_estimate_at: Mapped[datetime]
     comment: Mapped[str] = mapped_column(server_default="")
@@ -166,6 +174,8 @@ Index("ix_orders_pickup_at", Order.pickup_at, postgresql_where=Order.pickup_at.i
 Index("ix_orders_total_id", Order.total, Order.id)
 Index("ix_orders_status_created_at_id", Order.status, Order.created_at, Order.id)
 Index("ix_orders_payment_status", Order.payment_status)
+Index("ix_orders_source", Order.source)
+Index("ix_orders_customer_name_to_erase", Order.created_at, postgresql_where=Order.customer_name != "")
 Index("ix_orders_number_folded", fold(Order.number))
 trigrams("ix_orders_number_trgm", Order.number)
 Index("ix_orders_comment_folded", fold(Order.comment), Order.id)

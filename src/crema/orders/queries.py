@@ -6,7 +6,20 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, func, or_, select, true
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    cast,
+    func,
+    literal_column,
+    or_,
+    select,
+    true,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload, selectinload
 
@@ -41,6 +54,7 @@ ORDERS: Final = Listing(
         "status": ChoiceField(Order.status, choices=[status.value for status in Status]),
         "shop_id": UuidField(Order.shop_id),
         "user_id": UuidField(Order.user_id, permission="orders:read"),
+        "source": ChoiceField(Order.source, choices=["app", "counter"]),
         "pickup_at": InstantField(Order.pickup_at, nullable=True),
         "ready_estimate_at": InstantField(Order.ready_estimate_at),
         "total": MoneyField(Order.total),
@@ -79,7 +93,8 @@ def visible_to(actor: Actor) -> ColumnElement[bool]:
 def listed_for(actor: Actor) -> ColumnElement[bool]:
     """Leave out what a customer took off their own lists, and what an administrator took off everybody else's."""
     is_listed = true() if actor.is_admin else Order.hidden_at.is_(None)
-    return and_(is_listed, or_(Order.user_id != actor.user_id, Order.hidden_from_customer_at.is_(None)))
+    not_own = Order.user_id.is_distinct_from(actor.user_id)
+    return and_(is_listed, or_(not_own, Order.hidden_from_customer_at.is_(None)))
 
 
 def _whole(statement: Select[Order]) -> Select[Order]:
@@ -127,6 +142,12 @@ async def list_open_for_update(session: AsyncSession, *, user_id: UUID) -> list[
     return list(await session.scalars(statement, execution_options={"populate_existing": True}))
 
 
+async def list_open_of_shop_for_update(session: AsyncSession, *, shop_id: UUID) -> list[Order]:
+    """Lock a shop's orders in progress, by id, and load them with it."""
+    statement = select(Order).where(Order.shop_id == shop_id, _IS_OPEN).options(joinedload(Order.shop))
+    return list(await session.scalars(statement.order_by(Order.id).with_for_update(of=Order)))
+
+
 async def get_order_for_update(session: AsyncSession, *, order_id: UUID, actor: Actor) -> Order:
     """Lock a visible order until the transaction ends, then load it whole."""
     locked = await session.scalar(
@@ -135,6 +156,14 @@ async def get_order_for_update(session: AsyncSession, *, order_id: UUID, actor: 
     if locked is None:
         raise NotFoundError
     return await get_order(session, order_id=order_id, actor=actor)
+
+
+async def list_for_update(session: AsyncSession, *, order_ids: Collection[UUID], actor: Actor) -> list[Order]:
+    """Lock those of these orders that are visible, by id, until the transaction ends, then load them whole."""
+    locked = select(Order.id).where(Order.id.in_(order_ids), visible_to(actor))
+    ids = list(await session.scalars(locked.order_by(Order.id).with_for_update(of=Order)))
+    whole = _whole(select(Order).where(Order.id.in_(ids), visible_to(actor))).order_by(Order.id)
+    return list(await session.scalars(whole, execution_options={"populate_existing": True}))
 
 
 async def list_history(session: AsyncSession, *, order_id: UUID, query: ListQuery) -> Page[OrderEvent]:
@@ -151,6 +180,7 @@ class Circumstances:
     """
 
     shop: Shop
+    shop_version: int
     admins: Sequence[Sequence[str]]
     open_orders: int
     recent_orders: int
@@ -158,6 +188,8 @@ class Circumstances:
     products: Mapping[UUID, PricedProduct]
 
 
+SHOP_VERSION: Final = cast(cast(literal_column("shops.xmin"), Text), BigInteger)
+"""Which transaction wrote the shop last."""
 _IS_OPEN: Final = or_(*(Order.status == status for status in OPEN))
 _OPEN_ORDERS: Final = select(func.count()).where(Order.user_id == bindparam("user_id"), _IS_OPEN).scalar_subquery()
 _RECENT_ORDERS: Final = (
@@ -166,6 +198,7 @@ _RECENT_ORDERS: Final = (
     .scalar_subquery()
 )
 _ANYWHERE: Final = shops.ACTIVE.add_columns(
+    SHOP_VERSION.label("shop_version"),
     accounts.admin_recipients().label("admins"),
     _OPEN_ORDERS.label("open_orders"),
     _RECENT_ORDERS.label("recent_orders"),
@@ -192,6 +225,7 @@ async def find_circumstances(
     (row,) = rows
     return Circumstances(
         shop=shops.shop_of(row),
+        shop_version=row["shop_version"],
         admins=row["admins"] or (),
         open_orders=row["open_orders"],
         recent_orders=row["recent_orders"][0],

@@ -4,14 +4,17 @@ from uuid import UUID
 
 from fastapi import Request, Response
 
-from crema.accounts.deps import Person
+from crema.accounts.deps import OrderStaff, Person
 from crema.orders import queries
 from crema.orders.deps import OrderRules
 from crema.orders.queries import HISTORY, ORDERS
 from crema.orders.schemas import (
+    AdvancedOut,
+    AdvanceOrders,
     CancelOrder,
     ChangeOrder,
     EventOut,
+    MarkLine,
     OrderOut,
     PlaceOrder,
     ReorderOut,
@@ -46,7 +49,11 @@ async def place_order(
     rules: OrderRules,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """Order the cart, or `items`. Send an `Idempotency-Key` to repeat safely; a cart becomes one order anyway."""
+    """Order the cart, or `items`. Send an `Idempotency-Key` to repeat safely; a cart becomes one order anyway.
+
+    Staff with `orders:write` take an order at the counter by `source: counter` and a `customer_name`: it stands in the
+    shop's queue, belongs to no account, and nobody but staff sees it.
+    """
 
     async def create() -> tuple[OrderOut, str]:
         order = await placing.place(tx, actor=actor, wanted=body, rules=rules, now=now)
@@ -91,6 +98,17 @@ async def change_order(
     return OrderOut.model_validate(order)
 
 
+@router.patch(
+    "/order/{order_id}/line/{line_id}", summary="Mark a line as made", responses=refusals(401, 403, 404, 409, 422)
+)
+async def mark_line(
+    order_id: UUID, line_id: UUID, body: MarkLine, tx: Transaction, actor: Person, now: Now
+) -> OrderOut:
+    """For staff of the shop, while the order is accepted or being prepared. The order doesn't move by itself."""
+    order = await editing.mark_line(tx, actor=actor, order_id=order_id, line_id=line_id, is_made=body.is_made, now=now)
+    return OrderOut.model_validate(order)
+
+
 @router.delete(
     "/order/{order_id}",
     status_code=204,
@@ -106,7 +124,10 @@ async def delete_order(order_id: UUID, tx: Transaction, actor: Person, now: Now,
 async def cancel_order(
     order_id: UUID, tx: Transaction, actor: Person, now: Now, rules: OrderRules, body: CancelOrder | None = None
 ) -> OrderOut:
-    """Asking again for what is cancelled already changes nothing."""
+    """By the customer until it is being prepared, by staff until it is handed over: with a reason once it is ready.
+
+    Asking again for what is cancelled already changes nothing.
+    """
     order = await moving.cancel(
         tx,
         actor=actor,
@@ -116,6 +137,23 @@ async def cancel_order(
         now=now,
     )
     return OrderOut.model_validate(order)
+
+
+@router.post("/orders/advance", summary="Move several orders", responses=refusals(401, 403, 422))
+async def advance_orders(
+    body: AdvanceOrders, tx: Transaction, actor: OrderStaff, now: Now, rules: OrderRules
+) -> AdvancedOut:
+    """For staff. Each order moves by itself, or stays and says why not: the answer is 200 either way."""
+    advanced = await moving.advance(
+        tx,
+        actor=actor,
+        order_ids=body.order_ids,
+        to=body.status,
+        reason=body.reason,
+        shop_language=rules.shop_language,
+        now=now,
+    )
+    return AdvancedOut.model_validate({"items": advanced})
 
 
 @router.post(

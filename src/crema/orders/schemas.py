@@ -1,9 +1,9 @@
 """JSON of orders."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from crema.cart.schemas import AddToCart, CartOut, ContentsOut, ItemProblemOut
 from crema.orders.domain import Status
@@ -17,6 +17,7 @@ OrderNumber = Annotated[
     StringConstraints(pattern=r"^[A-Z]{1,8}-[0-9]{3}$"),
 ]
 """As it is called out; people write it in small letters too."""
+CustomerName = Annotated[Line, Field(max_length=40, examples=["Пётр"])]
 Items = Annotated[list[AddToCart], Field(min_length=1, max_length=50)]
 Reason = Annotated[Line, Field(max_length=300, examples=["Закончилось овсяное молоко"])]
 
@@ -36,6 +37,12 @@ class PlaceOrder(Input):
                     "items": [{"product_id": _EXAMPLE_ID, "quantity": 1}],
                     "expected_total": "250.00",
                 },
+                {
+                    "source": "counter",
+                    "customer_name": "Пётр",
+                    "shop_id": _EXAMPLE_ID,
+                    "items": [{"product_id": _EXAMPLE_ID}],
+                },
             ]
         }
     )
@@ -46,6 +53,19 @@ class PlaceOrder(Input):
     payment_method: Literal["on_pickup"] = Field("on_pickup", description="How it is paid: at the counter.")
     items: Items | None = None
     expected_total: Money | None = Field(None, description="Refuse with `price_changed` if the total differs.")
+    source: Literal["app", "counter"] = Field(
+        "app", description="`counter`: staff take it for somebody without an account; needs `items`."
+    )
+    customer_name: CustomerName | None = Field(None, description="With `source: counter`: whom to call.")
+
+    @model_validator(mode="after")
+    def _says_who_orders(self) -> Self:
+        is_at_counter = self.source == "counter"
+        if is_at_counter != (self.customer_name is not None):
+            raise ValueError("`customer_name` and `source: counter` go together")
+        if is_at_counter and self.items is None:
+            raise ValueError("an order at the counter needs `items`: staff have no cart for it")
+        return self
 
 
 @partial
@@ -58,15 +78,64 @@ class ChangeOrder(Input):
     comment: Comment
     items: Items
     status: Status
-    reason: Reason | None = Field(None, description="Why, for the history; with `status`.")
+    reason: Reason | None = Field(
+        None, description="Why, for the history; with `status`. Needed to cancel what is ready."
+    )
 
 
 class CancelOrder(Input):
-    """Why, if one likes to say."""
+    """Why, if one likes to say; an order that is ready is cancelled with a reason only."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "Не успеваю"}]})
 
     reason: Reason | None = None
+
+
+class AdvanceOrders(Input):
+    """Several orders to move to one status."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"order_ids": [_EXAMPLE_ID], "status": "ready"},
+                {"order_ids": [_EXAMPLE_ID], "status": "cancelled", "reason": "Отключили свет"},
+            ]
+        }
+    )
+
+    order_ids: list[UUID] = Field(min_length=1, max_length=50)
+    status: Status
+    reason: Reason | None = Field(None, description="Why, for the history. Needed to cancel what is ready.")
+
+
+class MoveProblemOut(Output):
+    """Why an order didn't move."""
+
+    code: str = Field(examples=["illegal_transition"])
+    title: str
+    detail: str
+
+
+class AdvancedOrderOut(Output):
+    """What became of one order."""
+
+    order_id: UUID
+    status: Status | None = Field(description="Where it stands now; null where there is no such order.")
+    problem: MoveProblemOut | None = Field(description="null: it moved, or stood there already.")
+
+
+class AdvancedOut(Output):
+    """What became of each order, as they were asked for."""
+
+    items: list[AdvancedOrderOut]
+
+
+class MarkLine(Input):
+    """Whether a line is made."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"is_made": True}]})
+
+    is_made: bool = Field(strict=True)
 
 
 class OrderShopOut(Output):
@@ -100,6 +169,7 @@ class LineSizeOut(Output):
 class OrderLineOut(Output):
     """A line: copies of names and prices, which later changes of the menu don't touch."""
 
+    id: UUID = Field(description="An edit of the items gives new ones.")
     product_id: UUID
     name: str
     size: LineSizeOut | None
@@ -109,6 +179,7 @@ class OrderLineOut(Output):
     contents: ContentsOut | None = Field(
         description="What it contains, as the menu said when it was sold; null for lines from before that was noted."
     )
+    is_made: bool = Field(description="Whether the bar has made it; says nothing of the order's status.")
     unit_price: Amount
     total: Amount
 
@@ -156,7 +227,9 @@ class OrderOut(Output):
     number: str = Field(examples=["A-042"], description="What is called out. Its letter goes with the day of pick-up.")
     status: Status
     shop: OrderShopOut
-    user_id: UUID
+    source: str = Field(examples=["app"], description="`app`, or `counter`: staff took it.")
+    user_id: UUID | None = Field(description="null: taken at the counter.")
+    customer_name: str | None = Field(description="Whom to call, of an order taken at the counter; later erased.")
     pickup_at: Instant | None
     is_asap: bool
     ready_estimate_at: Instant

@@ -1,6 +1,7 @@
 """What the shops' routes take from the request and the application."""
 
 import re
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Annotated, Final
 
@@ -9,6 +10,7 @@ from pydantic import AfterValidator
 
 from crema.accounts.deps import Visitor
 from crema.shops.domain import Chain, Point
+from crema.shops.service import BeforeClosing, Closing
 
 
 async def _chain(request: Request) -> Chain:
@@ -51,6 +53,15 @@ async def _near(
     return Point(latitude, longitude)
 
 
+async def _closing(
+    request: Request,
+    force: Annotated[bool, Query(description="Cancel the orders in progress that the change closes out.")] = False,  # noqa: FBT002
+) -> Closing:
+    before: Sequence[BeforeClosing] = request.app.state.before_closing
+    return Closing(before, force)
+
+
+ClosingSteps = Annotated[Closing, Depends(_closing)]
 TheChain = Annotated[Chain, Depends(_chain)]
 Granted = Annotated[frozenset[str], Depends(_granted)]
 Near = Annotated[Point | None, Depends(_near)]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from itertools import pairwise
-from typing import Final
+from typing import Final, Self
 from zoneinfo import ZoneInfo
 
 from crema.core.errors import InvalidError
@@ -192,6 +192,16 @@ class OpeningHours:
                 if end > at:
                     return None if begin <= at and end - at > timedelta(days=7) else end
         return None
+
+    def drops(self, pickup_at: datetime | None, *, new: Self, now: datetime) -> bool:
+        """Whether an order that these hours allow is closed out by new ones; None is as soon as possible.
+
+        What is late counts as wanted now. A shop that never opens any more closes out every order.
+        """
+        if not new.intervals:
+            return bool(self.intervals)
+        at = max(pickup_at or now, now)
+        return self.is_open(at) and not new.is_open(at)
 
     def state(self, at: datetime) -> OpeningState:
         """Tell the public what it wants to know."""

@@ -9,7 +9,7 @@ from fastapi import Request, Response
 
 from crema.accounts.deps import ShopEditor
 from crema.shops import queries, service
-from crema.shops.deps import Granted, Near, OpenNow, TheChain
+from crema.shops.deps import ClosingSteps, Granted, Near, OpenNow, TheChain
 from crema.shops.models import Shop
 from crema.shops.schemas import HoursIn, InfoOut, ListedShopOut, ReplaceShop, ShopIn, ShopOut, ShopPatch
 from crema.web.clock import Now
@@ -89,15 +89,21 @@ async def open_shop(body: ShopIn, response: Response, tx: Transaction, actor: Sh
 
 
 @router.put("/shop/{shop_id}", summary="Replace a shop", responses=refusals(401, 403, 404, 409, 422))
-async def replace_shop(shop_id: UUID, body: ReplaceShop, tx: Transaction, actor: ShopEditor, now: Now) -> ShopOut:
-    """For those who serve the shop. Its hours stay."""
-    return _shown(await service.replace_shop(tx, actor=actor, shop_id=shop_id, wanted=body, now=now), now)
+async def replace_shop(
+    shop_id: UUID, body: ReplaceShop, tx: Transaction, actor: ShopEditor, now: Now, closing: ClosingSteps
+) -> ShopOut:
+    """For those who serve the shop. Its hours stay. Deactivating it with orders in progress takes `force=true`."""
+    shop = await service.update_shop(tx, actor=actor, shop_id=shop_id, wanted=body, closing=closing, now=now)
+    return _shown(shop, now)
 
 
 @router.patch("/shop/{shop_id}", summary="Change a shop", responses=refusals(401, 403, 404, 409, 422))
-async def change_shop(shop_id: UUID, body: ShopPatch, tx: Transaction, actor: ShopEditor, now: Now) -> ShopOut:
-    """For those who serve the shop."""
-    return _shown(await service.change_shop(tx, actor=actor, shop_id=shop_id, wanted=body, now=now), now)
+async def change_shop(
+    shop_id: UUID, body: ShopPatch, tx: Transaction, actor: ShopEditor, now: Now, closing: ClosingSteps
+) -> ShopOut:
+    """For those who serve the shop. Deactivating it with orders in progress takes `force=true`."""
+    shop = await service.update_shop(tx, actor=actor, shop_id=shop_id, wanted=body, closing=closing, now=now)
+    return _shown(shop, now)
 
 
 @router.delete("/shop/{shop_id}", status_code=204, summary="Delete a shop", responses=refusals(401, 403, 404, 409, 422))
@@ -106,8 +112,11 @@ async def delete_shop(shop_id: UUID, tx: Transaction, actor: ShopEditor) -> None
     await service.delete_shop(tx, actor=actor, shop_id=shop_id)
 
 
-@router.put("/shop/{shop_id}/hours", summary="Set a shop's week", responses=refusals(401, 403, 404, 422))
-async def set_hours(shop_id: UUID, body: HoursIn, tx: Transaction, actor: ShopEditor, now: Now) -> ShopOut:
-    """Replaces the whole week. For those who serve the shop."""
+@router.put("/shop/{shop_id}/hours", summary="Set a shop's week", responses=refusals(401, 403, 404, 409, 422))
+async def set_hours(
+    shop_id: UUID, body: HoursIn, tx: Transaction, actor: ShopEditor, now: Now, closing: ClosingSteps
+) -> ShopOut:
+    """Replaces the whole week. For those who serve the shop. Closing out orders in progress takes `force=true`."""
     intervals = [each.interval() for each in body.hours]
-    return _shown(await service.set_hours(tx, actor=actor, shop_id=shop_id, intervals=intervals, now=now), now)
+    shop = await service.set_hours(tx, actor=actor, shop_id=shop_id, intervals=intervals, closing=closing, now=now)
+    return _shown(shop, now)

@@ -1,7 +1,9 @@
 """Every change to shops: administrators open and close them, managers run theirs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Protocol
 from uuid import UUID
 
 from sqlalchemy import delete
@@ -13,9 +15,35 @@ from crema.core.errors import ConflictError, ForbiddenError, NotFoundError
 from crema.core.slug import slugify
 from crema.db.base import new_id
 from crema.shops import domain, queries
-from crema.shops.domain import Interval
+from crema.shops.domain import Interval, OpeningHours
 from crema.shops.models import OpeningInterval, Shop
 from crema.shops.schemas import ReplaceShop, ShopIn, ShopOut, ShopPatch
+
+
+class BeforeClosing(Protocol):
+    """What a feature above us does before a shop closes at times at which it was open, in the same transaction.
+
+    The shop is locked. `is_closed_at` tells of a pick-up time, None for as soon as possible, whether the shop will
+    then be closed and wasn't before. It may refuse; with `force` it has to settle what it would refuse for.
+    """
+
+    async def __call__(
+        self,
+        session: AsyncSession,
+        *,
+        shop_id: UUID,
+        is_closed_at: Callable[[datetime | None], bool],
+        force: bool,
+        now: datetime,
+    ) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """How a change that closes a shop goes about the orders in progress."""
+
+    before: Sequence[BeforeClosing]
+    force: bool
 
 
 class SlugTakenError(ConflictError):
@@ -46,42 +74,46 @@ async def open_shop(session: AsyncSession, *, actor: Actor, wanted: ShopIn, now:
     return shop
 
 
-async def replace_shop(
-    session: AsyncSession, *, actor: Actor, shop_id: UUID, wanted: ReplaceShop, now: datetime
+async def update_shop(
+    session: AsyncSession,
+    *,
+    actor: Actor,
+    shop_id: UUID,
+    wanted: ShopPatch | ReplaceShop,
+    closing: Closing,
+    now: datetime,
 ) -> Shop:
-    """PUT: everything that can be written, but its slug, which stays unless another is sent."""
-    return await _update(session, actor=actor, shop_id=shop_id, wanted=wanted, now=now)
-
-
-async def change_shop(session: AsyncSession, *, actor: Actor, shop_id: UUID, wanted: ShopPatch, now: datetime) -> Shop:
-    """PATCH: only what was sent."""
-    return await _update(session, actor=actor, shop_id=shop_id, wanted=wanted, now=now)
-
-
-async def _update(
-    session: AsyncSession, *, actor: Actor, shop_id: UUID, wanted: ShopPatch | ReplaceShop, now: datetime
-) -> Shop:
+    """PUT: everything that can be written, but its slug, which stays unless another is sent. PATCH: what was sent."""
     shop = await queries.get_shop_for_update(session, shop_id)
     _check_runs(actor, shop)
     wanted.check_read_only(ShopOut.at(now, shop=shop, hours=queries.hours_of(shop)))
     values = wanted.model_dump() if isinstance(wanted, ReplaceShop) else wanted.changes()
     domain.check_coordinates(values.get("latitude", shop.latitude), values.get("longitude", shop.longitude))
+    before = _hours_if_active(shop)
 
     for name, value in values.items():
         if name != "slug" or value is not None:
             setattr(shop, name, value)
     shop.updated_at = now
     await _flush(session)
+    await _settle(session, shop=shop, before=before, closing=closing, now=now)
     return shop
 
 
 async def set_hours(
-    session: AsyncSession, *, actor: Actor, shop_id: UUID, intervals: Sequence[Interval], now: datetime
+    session: AsyncSession,
+    *,
+    actor: Actor,
+    shop_id: UUID,
+    intervals: Sequence[Interval],
+    closing: Closing,
+    now: datetime,
 ) -> Shop:
     """Replace a shop's week. Two at once take turns on the shop, and the later one's week stands."""
     shop = await queries.get_shop_for_update(session, shop_id)
     _check_runs(actor, shop)
     domain.check_week(intervals)
+    before = _hours_if_active(shop)
 
     shop.opening_intervals.clear()
     await session.flush()  # the old ones go first: new ones may cover their time
@@ -91,7 +123,29 @@ async def set_hours(
     )
     shop.updated_at = now
     await session.flush()
+    await _settle(session, shop=shop, before=before, closing=closing, now=now)
     return shop
+
+
+def _hours_if_active(shop: Shop) -> OpeningHours:
+    """Give the hours at which it can be ordered from: none while it is inactive."""
+    hours = queries.hours_of(shop)
+    return hours if shop.is_active else replace(hours, intervals=())
+
+
+async def _settle(session: AsyncSession, *, shop: Shop, before: OpeningHours, closing: Closing, now: datetime) -> None:
+    """Let the features above us refuse or settle what a shop's new hours close out."""
+    after = _hours_if_active(shop)
+    if before == after:
+        return
+    for settle in closing.before:
+        await settle(
+            session,
+            shop_id=shop.id,
+            is_closed_at=lambda pickup_at: before.drops(pickup_at, new=after, now=now),
+            force=closing.force,
+            now=now,
+        )
 
 
 async def delete_shop(session: AsyncSession, *, actor: Actor, shop_id: UUID) -> None:

@@ -14,7 +14,7 @@ from crema.db.audit import AuditEvent
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _VALUES: Final = frozenset(
     {
-        *("role", "is_active", "shop_ids", "permissions", "status", "is_made", "assigned_to", "seen_seq"),
+        *("role", "is_active", "shop_ids", "permissions", "status", "is_made", "source", "assigned_to", "seen_seq"),
         *("price", "price_delta", "free_quantity", "min_choices", "max_choices", "max_quantity", "is_default"),
         *("slug", "parent_id", "category_ids", "modifier_group_ids", "ingredient_ids", "position", "allergens"),
         *("sizes", "options", "modifier_groups", "id", "group_id", "product_id", "product_ids", "order_ids"),

@@ -5,7 +5,7 @@ from enum import Enum, StrEnum
 from typing import Final
 from uuid import UUID
 
-from crema.core.errors import ConflictError
+from crema.core.errors import ConflictError, InvalidError
 
 
 class Status(StrEnum):
@@ -36,12 +36,15 @@ MOVES: Final[dict[tuple[Status, Status], frozenset[Party]]] = {
     (Status.PREPARING, Status.READY): frozenset({Party.STAFF}),
     (Status.PREPARING, Status.CANCELLED): frozenset({Party.STAFF, Party.SYSTEM}),
     (Status.READY, Status.COMPLETED): frozenset({Party.STAFF}),
+    (Status.READY, Status.CANCELLED): frozenset({Party.STAFF, Party.SYSTEM}),
     (Status.READY, Status.EXPIRED): frozenset({Party.SYSTEM}),
 }
 """The whole table; what isn't in it can't happen."""
 
 EDITABLE: Final = frozenset({Status.PLACED, Status.ACCEPTED, Status.PREPARING})
 """While it stands here, staff may move its pick-up time."""
+IN_WORK: Final = frozenset({Status.ACCEPTED, Status.PREPARING})
+"""While it stands here, the bar makes its lines."""
 FINAL: Final = frozenset({Status.COMPLETED, Status.CANCELLED, Status.EXPIRED})
 OPEN: Final = frozenset(Status) - FINAL
 LIVE: Final = "orders"
@@ -57,8 +60,18 @@ class IllegalTransitionError(ConflictError):
     title = "The order can't move there."
 
 
-def check_move(current: Status, wanted: Status, parties: Iterable[Party]) -> None:
-    """Raise IllegalTransitionError unless one of these capacities may make the move."""
+class ReasonRequiredError(InvalidError):
+    """The customer of a drink that was made is told why they won't get it."""
+
+    code = "reason_required"
+    title = "Say why an order that is ready is cancelled: send `reason`."
+
+
+def check_move(current: Status, wanted: Status, parties: Iterable[Party], *, reason: str | None = None) -> None:
+    """Raise IllegalTransitionError unless one of these capacities may make the move.
+
+    ReasonRequiredError where a drink that is ready is cancelled without one.
+    """
     if not MOVES.get((current, wanted), frozenset()) & set(parties):
         raise IllegalTransitionError(
             f"An order that is {current} can't become {wanted} by you.",
@@ -66,6 +79,8 @@ def check_move(current: Status, wanted: Status, parties: Iterable[Party]) -> Non
             wanted=wanted.value,
             allowed=sorted(to.value for (start, to), who in MOVES.items() if start == current and who & set(parties)),
         )
+    if (current, wanted) == (Status.READY, Status.CANCELLED) and not reason:
+        raise ReasonRequiredError
 
 
 def topic_of_person(user_id: UUID) -> str:

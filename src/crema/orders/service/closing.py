@@ -1,5 +1,6 @@
-"""What becomes of the orders of a person whose account is deleted."""
+"""What becomes of the orders of a person whose account is deleted, and of a shop that closes."""
 
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -7,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from crema.accounts import queries as accounts
 from crema.accounts.domain import Actor
 from crema.accounts.models import User
 from crema.core.errors import ConflictError
@@ -15,11 +17,12 @@ from crema.orders.domain import Status
 from crema.orders.models import Order, OrderEvent, OrderLine
 from crema.orders.service import moving
 
-_REASONS: Final = {"ru": "Аккаунт удалён.", "en": "The account was deleted."}
+_DELETED: Final = {"ru": "Аккаунт удалён.", "en": "The account was deleted."}
+_CLOSED: Final = {"ru": "Кофейня в это время закрыта.", "en": "The shop is closed at this time."}
 
 
 class OpenOrdersError(ConflictError):
-    """A person with orders in progress can't be deleted. `orders` lists them."""
+    """A person with orders in progress can't be deleted, nor a shop closed out of theirs. `orders` lists them."""
 
     code = "open_orders"
     title = "There are orders in progress. Send force=true to cancel them."
@@ -28,21 +31,48 @@ class OpenOrdersError(ConflictError):
 async def close_orders(session: AsyncSession, *, person: User, actor: Actor, force: bool, now: datetime) -> None:
     """Refuse while a person who is being deleted has orders in progress; with `force` cancel them.
 
-    The customer, the shop and its boards are told as of any cancellation. A drink that is ready can't be cancelled:
+    The customer, the shop and its boards are told as of any cancellation. A drink that is ready stays at the shop:
     its order expires. Run by `people.delete_user`, while the person is locked: no order is placed meanwhile.
     """
     del actor
     orders = await queries.list_open_for_update(session, user_id=person.id)
     if orders and not force:
-        raise OpenOrdersError(
-            orders=[
-                {"id": str(order.id), "number": order.number, "status": order.status, "shop_id": str(order.shop_id)}
-                for order in orders
-            ]
-        )
+        raise _refusal_of(orders)
     for order in orders:
         to = Status.EXPIRED if order.status == Status.READY else Status.CANCELLED
-        await moving.move(session, order=order, to=to, actor=None, now=now, reason=_REASONS[person.language])
+        await moving.move(session, order=order, to=to, actor=None, now=now, reason=_DELETED[person.language])
+
+
+async def close_orders_of_shop(
+    session: AsyncSession,
+    *,
+    shop_id: UUID,
+    is_closed_at: Callable[[datetime | None], bool],
+    force: bool,
+    now: datetime,
+) -> None:
+    """Refuse while a shop that closes has orders in progress for then; with `force` cancel them and tell everybody.
+
+    Run by `shops.service`, while the shop is locked: placing an order waits, and looks at the shop again. An edit
+    of an order holds the order, and is waited for.
+    """
+    orders = await queries.list_open_of_shop_for_update(session, shop_id=shop_id)
+    orders = [order for order in orders if is_closed_at(order.pickup_at)]
+    if orders and not force:
+        raise _refusal_of(orders)
+    languages = await accounts.languages_of(session, {order.user_id for order in orders if order.user_id})
+    for order in orders:
+        reason = _CLOSED[languages[order.user_id] if order.user_id else "en"]
+        await moving.move(session, order=order, to=Status.CANCELLED, actor=None, now=now, reason=reason)
+
+
+def _refusal_of(orders: Sequence[Order]) -> OpenOrdersError:
+    return OpenOrdersError(
+        orders=[
+            {"id": str(order.id), "number": order.number, "status": order.status, "shop_id": str(order.shop_id)}
+            for order in orders
+        ]
+    )
 
 
 async def erase(session: AsyncSession, *, user_id: UUID) -> None:
@@ -57,4 +87,16 @@ async def erase(session: AsyncSession, *, user_id: UUID) -> None:
         update(Order)
         .where(Order.user_id == user_id)
         .values(comment="", updated_at=Order.updated_at, changed_in=Order.changed_in)
+    )
+
+
+async def erase_names(session: AsyncSession, *, taken_before: datetime) -> None:
+    """Delete the names of whom orders at the counter were for: nobody has an account there that could be deleted.
+
+    As above, nobody is to be told.
+    """
+    await session.execute(
+        update(Order)
+        .where(Order.customer_name != "", Order.created_at < taken_before)
+        .values(customer_name="", updated_at=Order.updated_at, changed_in=Order.changed_in)
     )

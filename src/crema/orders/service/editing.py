@@ -5,17 +5,17 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import delete
+from sqlalchemy import delete, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts.domain import Actor
 from crema.cart import service as carts
 from crema.cart.domain import Choice, ItemUnavailableError, LineRequest
 from crema.cart.queries import PricedCart
-from crema.core.errors import ConflictError, ForbiddenError, InvalidError
+from crema.core.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from crema.menu import queries as menu
 from crema.orders import domain, queries
-from crema.orders.domain import EDITABLE, Party, Status
+from crema.orders.domain import EDITABLE, IN_WORK, Party, Status
 from crema.orders.models import Order, OrderEvent, OrderLine
 from crema.orders.schemas import ChangeOrder, OrderOut, ReplaceOrder
 from crema.orders.service import letters, moving, placing
@@ -31,6 +31,13 @@ class OrderNotEditableError(ConflictError):
 
     code = "order_not_editable"
     title = "The order can't be changed any more."
+
+
+class OrderNotInWorkError(ConflictError):
+    """Nobody at the bar makes the order now."""
+
+    code = "order_not_in_work"
+    title = "Lines are marked while the order is accepted or being prepared."
 
 
 class TooManyEditsError(ConflictError):
@@ -126,6 +133,27 @@ async def _update(
             shop_language=rules.shop_language,
             now=now,
         )
+    return await queries.get_order(session, order_id=order.id, actor=actor)
+
+
+async def mark_line(
+    session: AsyncSession, *, actor: Actor, order_id: UUID, line_id: UUID, is_made: bool, now: datetime
+) -> Order:
+    """Note as staff whether a line is made, and tell those who follow the order. It moves nothing by itself."""
+    order = await queries.get_order_for_update(session, order_id=order_id, actor=actor)
+    if Party.STAFF not in moving.parties_of(actor, order):
+        raise ForbiddenError("Only the shop's staff mark what is made.")
+    line = next((line for line in order.lines if line.id == line_id), None)
+    if line is None:
+        raise NotFoundError
+    if line.is_made == is_made:
+        return order
+    if order.status not in IN_WORK:
+        raise OrderNotInWorkError
+    line.is_made = is_made
+    await session.flush()
+    await session.execute(update(Order).where(Order.id == order.id).values(updated_at=now))
+    moving.announce(session, order)
     return await queries.get_order(session, order_id=order.id, actor=actor)
 
 

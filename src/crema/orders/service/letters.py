@@ -26,6 +26,18 @@ class Customer:
     name: str | None
 
 
+def without_account(order: Order) -> Customer:
+    """Give the customer of an order taken at the counter, whom nobody writes to."""
+    return Customer(email=None, language="en", name=order.customer_name)
+
+
+async def _customer_of(session: AsyncSession, order: Order) -> Customer:
+    if order.user_id is None:
+        return without_account(order)
+    person = await session.get_one(User, order.user_id)
+    return Customer(person.email, person.language, person.name)
+
+
 def placed(
     *,
     order: Order,
@@ -75,7 +87,7 @@ async def moved(
     template = _TEMPLATE_OF.get(Status(order.status))
     if template is None:
         return
-    customer = await session.get_one(User, order.user_id)
+    customer = await _customer_of(session, order)
     if customer.email is None:
         return
     context = {"number": order.number, "shop": order.shop.name, "shop_address": order.shop.address}
@@ -102,7 +114,7 @@ async def edited(
             shop_language=shop_language,
         )
         return
-    customer = await session.get_one(User, order.user_id)
+    customer = await _customer_of(session, order)
     if customer.email:
         context = _summary(order) | changed
         key = f"order-edited:{event.id}:customer"
@@ -112,7 +124,7 @@ async def edited(
 
 
 async def _for_staff(session: AsyncSession, order: Order) -> dict[str, Any]:
-    customer = await session.get_one(User, order.user_id)
+    customer = await _customer_of(session, order)
     return _summary(order) | {"customer_name": customer.name}
 
 

@@ -1,5 +1,7 @@
 """Moving orders along the table of `orders.domain`. Every move is a row in the history."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -7,11 +9,11 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts.domain import Actor
-from crema.core.errors import ForbiddenError
+from crema.core.errors import CremaError, ForbiddenError, NotFoundError
 from crema.db import events
 from crema.db.driver import Writer
 from crema.orders import domain, queries
-from crema.orders.domain import FINAL, Party, Status
+from crema.orders.domain import FINAL, IllegalTransitionError, Party, ReasonRequiredError, Status
 from crema.orders.models import Order, OrderEvent
 from crema.orders.service import letters
 from crema.shops import queries as shops
@@ -29,7 +31,9 @@ def parties_of(actor: Actor, order: Order) -> frozenset[Party]:
 
 def announce(tx: Writer | AsyncSession, order: Order) -> None:
     """Wake those who follow this order live, at the commit."""
-    topics = [domain.topic_of_person(order.user_id), domain.topic_of_shop(order.shop_id), domain.EVERYWHERE]
+    topics = [domain.topic_of_shop(order.shop_id), domain.EVERYWHERE]
+    if order.user_id is not None:
+        topics.append(domain.topic_of_person(order.user_id))
     events.publish(tx, topics=topics)
 
 
@@ -51,7 +55,7 @@ async def move(
     current = Status(order.status)
     if current == to:
         return
-    domain.check_move(current, to, parties_of(actor, order) if actor else {Party.SYSTEM})
+    domain.check_move(current, to, parties_of(actor, order) if actor else {Party.SYSTEM}, reason=reason)
 
     order.status = to
     order.updated_at = now
@@ -74,6 +78,44 @@ async def move(
     announce(session, order)
     is_by_customer = actor is not None and actor.user_id == order.user_id
     await letters.moved(session, order=order, reason=reason, is_by_customer=is_by_customer, shop_language=shop_language)
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """What became of an order that was to move; `status` is None where there is no such order."""
+
+    order_id: UUID
+    status: str | None
+    problem: CremaError | None
+
+
+async def advance(
+    session: AsyncSession,
+    *,
+    actor: Actor,
+    order_ids: Sequence[UUID],
+    to: Status,
+    reason: str | None,
+    shop_language: str,
+    now: datetime,
+) -> list[Advanced]:
+    """Move several orders as staff. Each moves or tells why not, as if it had been asked for alone."""
+    orders = {order.id: order for order in await queries.list_for_update(session, order_ids=order_ids, actor=actor)}
+    problems: dict[UUID, CremaError] = {}
+    for order in orders.values():
+        if Party.STAFF not in parties_of(actor, order):
+            problems[order.id] = ForbiddenError("Only the shop's staff set the status.")
+            continue
+        try:
+            await move(session, order=order, to=to, actor=actor, reason=reason, shop_language=shop_language, now=now)
+        except (IllegalTransitionError, ReasonRequiredError) as error:  # raised before anything is changed
+            problems[order.id] = error
+    return [
+        Advanced(order_id, orders[order_id].status, problems.get(order_id))
+        if order_id in orders
+        else Advanced(order_id, None, NotFoundError())
+        for order_id in dict.fromkeys(order_ids)
+    ]
 
 
 async def cancel(

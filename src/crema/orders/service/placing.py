@@ -8,7 +8,7 @@ from math import ceil
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import BigInteger, Date, bindparam, literal, select
 from sqlalchemy.dialects.postgresql import insert
 
 from crema.accounts.domain import Actor
@@ -16,7 +16,14 @@ from crema.accounts.models import User
 from crema.cart import service as carts
 from crema.cart.domain import Configured, LineRequest
 from crema.cart.queries import find_cart
-from crema.core.errors import ConflictError, InvalidError, TooManyError, UnauthenticatedError, UnknownReferenceError
+from crema.core.errors import (
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    TooManyError,
+    UnauthenticatedError,
+    UnknownReferenceError,
+)
 from crema.db.base import new_id
 from crema.db.driver import Writer
 from crema.db.statement import Rows, Statement, unmanaged
@@ -31,6 +38,7 @@ from crema.orders.schemas import PlaceOrder
 from crema.orders.service import letters, moving
 from crema.orders.service.letters import Customer
 from crema.shops import queries as shops
+from crema.shops.models import Shop
 
 
 class CartEmptyError(ConflictError):
@@ -75,60 +83,58 @@ class Rules:
     max_orders_an_hour: int
 
 
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a request becomes at the shop, before it has a number."""
+
+    lines: Sequence[DraftLine]
+    total: Decimal
+    ready_at: datetime
+    business_date: date
+
+
 async def place(tx: Writer, *, actor: Actor, wanted: PlaceOrder, rules: Rules, now: datetime) -> Order:
     """Turn the cart, or the items sent, into an order at today's prices; promise the mails about it.
 
     A person's orders are placed one after another: their row is locked first. Then the cart, the products
-    and, last because all customers of a shop share it, the shop's number counter. The order is no session's: a unit
-    of work would cost as much as all the rest.
+    and, last because all customers of a shop share them, the shop (FOR SHARE) and its number counter. The order is
+    no session's: a unit of work would cost as much as all the rest.
     """
+    shop_ids = [_shop_at_counter(actor, wanted)] if wanted.source == "counter" else None
     person = await _lock_person(tx, actor.user_id)
     requests, cart_shop_id = await _requests_of(tx, actor=actor, wanted=wanted)
-    product_ids = {request.product_id for request in requests}
-    await menu.lock_products(tx, product_ids)
-    around = await _find_circumstances(
-        tx,
-        shop_ids=[wanted.shop_id] if wanted.shop_id else [cart_shop_id, None] if cart_shop_id else [None],
-        user_id=actor.user_id,
-        product_ids=product_ids,
-        now=now,
+    if shop_ids is None:
+        shop_ids = [wanted.shop_id] if wanted.shop_id else [cart_shop_id, None] if cart_shop_id else [None]
+    await menu.lock_products(tx, {request.product_id for request in requests})
+    around, draft, number = await _gather(
+        tx, actor=actor, requests=requests, shop_ids=shop_ids, wanted=wanted, rules=rules, now=now
     )
-    if around is None:
-        raise UnknownReferenceError([("shop_id",)]) if wanted.shop_id else ShopRequiredError
-    _check_limits(around, rules=rules, now=now)
-
-    hours = shops.hours_of(around.shop)
-    domain.check_time(hours, pickup_at=wanted.pickup_at, now=now)
-    lines = domain.draft_lines(requests, around.products)
-    total = domain.check_total(lines, expected=wanted.expected_total, minimum=rules.minimum)
-    ready_at = domain.estimate_ready(
-        now=now, pickup_at=wanted.pickup_at, work_seconds=sum(line.work_seconds for line in lines)
-    )
-    business_date = hours.business_date(wanted.pickup_at or now)
 
     order = unmanaged(
         Order,
         id=(order_id := new_id()),
-        number=await _next_number(tx, shop_id=around.shop.id, business_date=business_date),
-        business_date=business_date,
+        number=number,
+        business_date=draft.business_date,
         status=Status.PLACED,
         shop_id=around.shop.id,
         shop=around.shop,
-        user_id=actor.user_id,
+        source=wanted.source,
+        user_id=actor.user_id if wanted.source == "app" else None,
+        customer_name=wanted.customer_name,
         pickup_at=wanted.pickup_at,
-        ready_estimate_at=ready_at,
+        ready_estimate_at=draft.ready_at,
         comment=wanted.comment,
         payment_method=wanted.payment_method,
         payment_status="pending",
-        subtotal=total,
+        subtotal=draft.total,
         discount=Decimal(0),
-        total=total,
+        total=draft.total,
         currency=rules.currency,
         hidden_at=None,
         hidden_from_customer_at=None,
         created_at=now,
         updated_at=now,
-        lines=[unmanaged(OrderLine, **values) for values in line_values(lines, order_id=order_id)],
+        lines=[unmanaged(OrderLine, **values) for values in line_values(draft.lines, order_id=order_id)],
         history=[
             unmanaged(
                 OrderEvent,
@@ -144,7 +150,8 @@ async def place(tx: Writer, *, actor: Actor, wanted: PlaceOrder, rules: Rules, n
             ),
         ],
     )
-    mails = letters.placed(order=order, customer=person, admins=around.admins, shop_language=rules.shop_language)
+    customer = person if wanted.source == "app" else letters.without_account(order)
+    mails = letters.placed(order=order, customer=customer, admins=around.admins, shop_language=rules.shop_language)
     await _RECORD.rows(
         tx,
         **_ORDERS.values([order]),
@@ -154,6 +161,21 @@ async def place(tx: Writer, *, actor: Actor, wanted: PlaceOrder, rules: Rules, n
     )
     moving.announce(tx, order)
     return order
+
+
+def _draft(
+    around: Circumstances, *, requests: Sequence[LineRequest], wanted: PlaceOrder, rules: Rules, now: datetime
+) -> Draft:
+    hours = shops.hours_of(around.shop)
+    domain.check_time(hours, pickup_at=wanted.pickup_at, now=now)
+    lines = domain.draft_lines(requests, around.products)
+    work_seconds = sum(line.work_seconds for line in lines)
+    return Draft(
+        lines=lines,
+        total=domain.check_total(lines, expected=wanted.expected_total, minimum=rules.minimum),
+        ready_at=domain.estimate_ready(now=now, pickup_at=wanted.pickup_at, work_seconds=work_seconds),
+        business_date=hours.business_date(wanted.pickup_at or now),
+    )
 
 
 _ORDERS, _LINES, _EVENTS = Rows(Order), Rows(OrderLine), Rows(OrderEvent)
@@ -172,6 +194,38 @@ async def _lock_person(tx: Writer, user_id: UUID) -> Customer:
     if row is None:  # deleted since we knew who is asking
         raise UnauthenticatedError
     return Customer(*row)
+
+
+async def _gather(
+    tx: Writer,
+    *,
+    actor: Actor,
+    requests: Sequence[LineRequest],
+    shop_ids: Sequence[UUID | None],
+    wanted: PlaceOrder,
+    rules: Rules,
+    now: datetime,
+) -> tuple[Circumstances, Draft, str]:
+    """Load what the order has to know, decide what it becomes, and take a number for it.
+
+    The shop is held as it was read from the number on. Where it changed before that, all of it is done again.
+    """
+    while True:
+        around = await _find_circumstances(
+            tx,
+            shop_ids=shop_ids,
+            user_id=actor.user_id,
+            product_ids={request.product_id for request in requests},
+            now=now,
+        )
+        if around is None:
+            raise UnknownReferenceError([("shop_id",)]) if wanted.shop_id else ShopRequiredError
+        if wanted.source == "app":
+            _check_limits(around, rules=rules, now=now)
+        draft = _draft(around, requests=requests, wanted=wanted, rules=rules, now=now)
+        number = await _next_number(tx, around=around, business_date=draft.business_date)
+        if number is not None:
+            return around, draft, number
 
 
 async def _find_circumstances(
@@ -195,10 +249,24 @@ def _check_limits(around: Circumstances, *, rules: Rules, now: datetime) -> None
         raise TooManyOrdersError(retry_after=max(1, ceil(wait.total_seconds())))
 
 
+def _shop_at_counter(actor: Actor, wanted: PlaceOrder) -> UUID | None:
+    """Name the shop at whose counter staff take the order: theirs, if they have one; None is the chain's only one."""
+    if not actor.may("orders:write"):
+        raise ForbiddenError("Only staff take orders at the counter.")
+    shop_id = wanted.shop_id
+    if shop_id is None and not actor.serves_all_shops and actor.shop_ids:
+        if len(actor.shop_ids) > 1:
+            raise ShopRequiredError
+        (shop_id,) = actor.shop_ids
+    if not actor.serves_all_shops and shop_id not in actor.shop_ids:
+        raise ForbiddenError("You can take orders only at the shops you work for.")
+    return shop_id
+
+
 async def _requests_of(tx: Writer, *, actor: Actor, wanted: PlaceOrder) -> tuple[Sequence[LineRequest], UUID | None]:
     """Give the lines to order, and the shop that the cart names."""
     if wanted.items is not None:
-        cart = None if wanted.shop_id else await find_cart(tx, actor.user_id)
+        cart = None if wanted.shop_id or wanted.source == "counter" else await find_cart(tx, actor.user_id)
         return [item.as_request() for item in wanted.items], cart.shop_id if cart else None
     taken, shop_id = await carts.take(tx, user_id=actor.user_id)
     if not taken:
@@ -208,15 +276,21 @@ async def _requests_of(tx: Writer, *, actor: Actor, wanted: PlaceOrder) -> tuple
 
 _COUNT_UP: Final = Statement(
     insert(OrderNumberCounter)
-    .values(shop_id=bindparam("shop_id"), business_date=bindparam("business_date"), last=1)
+    .from_select(
+        ["shop_id", "business_date", "last"],
+        select(Shop.id, bindparam("business_date", type_=Date), literal(1))
+        .where(Shop.id == bindparam("shop_id"), bindparam("shop_version", type_=BigInteger) == queries.SHOP_VERSION)
+        .with_for_update(read=True, of=Shop),
+    )
     .on_conflict_do_update(index_elements=["shop_id", "business_date"], set_={"last": OrderNumberCounter.last + 1})
     .returning(OrderNumberCounter.last)
 )
 
 
-async def _next_number(tx: Writer, *, shop_id: UUID, business_date: date) -> str:
-    ((last,),) = await _COUNT_UP.rows(tx, shop_id=shop_id, business_date=business_date)
-    return domain.number_of(last, day=business_date)
+async def _next_number(tx: Writer, *, around: Circumstances, business_date: date) -> str | None:
+    """Take a number, and hold the shop against changes until the commit; None if it isn't as it was read."""
+    row = await _COUNT_UP.row(tx, shop_id=around.shop.id, shop_version=around.shop_version, business_date=business_date)
+    return domain.number_of(row["last"], day=business_date) if row else None
 
 
 def line_values(lines: Sequence[DraftLine], *, order_id: UUID) -> list[dict[str, Any]]:
@@ -244,6 +318,7 @@ def line_values(lines: Sequence[DraftLine], *, order_id: UUID) -> list[dict[str,
             "quantity": line.quantity,
             "preparation_seconds": line.configured.product.preparation_seconds,
             "contents": _contents_copy(line.configured.contents),
+            "is_made": False,
             "unit_price": line.configured.unit_price,
             "total": line.total,
         }
