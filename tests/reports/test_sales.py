@@ -337,6 +337,7 @@ async def test_the_rows_of_a_report_are_found_by_index(engine: AsyncEngine) -> N
 
 async def fill(connection: AsyncConnection) -> None:
     for statement in (
+        "SET LOCAL statement_timeout = '60s'",
         """INSERT INTO shops (id, slug, name, address, timezone)
            SELECT lpad(to_hex(n), 32, '0')::uuid, 's-' || n, n, n, 'Europe/Moscow' FROM generate_series(1, 100) n""",
         """INSERT INTO users (id, email, role_id)
