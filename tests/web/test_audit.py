@@ -55,6 +55,14 @@ async def test_s11_an_administrator_who_hides_a_paid_order_leaves_a_row(
     ]
 
 
+async def test_s11_what_staff_create_is_named_by_its_path(admin: httpx2.AsyncClient, sessions: Sessions) -> None:
+    made = await admin.post("/ingredients", json={"name": "Oat milk"})
+
+    [event] = await events(sessions)
+    assert event.action == "POST /ingredients"
+    assert event.details["created"] == f"/ingredient/{made.json()['id']}"
+
+
 @pytest.mark.parametrize(
     ("body", "status"), [({"price": "-1"}, 422), ({"price": "0.00", "category_ids": [str(UUID(int=1))]}, 422)]
 )

@@ -37,8 +37,11 @@ class Author:
     is_staff: bool
 
 
-async def record(request: Request, session: AsyncSession) -> None:
-    """Write an event for what a member of staff has changed by this request. Call it before the commit."""
+async def record(request: Request, session: AsyncSession, *, created: str | None) -> None:
+    """Write an event for what a member of staff has changed by this request. Call it before the commit.
+
+    `created` is the path of what the request made, from its Location header.
+    """
     author: Author | None = getattr(request.state, "author", None)
     if author is None or not author.is_staff or request.method in _SAFE_METHODS:
         return
@@ -47,7 +50,7 @@ async def record(request: Request, session: AsyncSession) -> None:
         actor_role=author.role,
         action=f"{request.method} {getattr(request.scope.get('route'), 'path', '')}"[:80],
         subject={name: str(value) for name, value in request.path_params.items()},
-        details=await _details(request),
+        details=await _details(request) | ({"created": created} if created else {}),
         network=network_of(request.client.host) if request.client else "",
         request_id=getattr(request.state, "request_id", None),
         created_at=request.app.state.clock(),

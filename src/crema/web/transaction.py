@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.db.driver import Reader, Writer
@@ -15,12 +15,12 @@ async def _reader(request: Request) -> Reader:
     return reader
 
 
-async def transaction(request: Request) -> AsyncIterator[AsyncSession]:
+async def transaction(request: Request, response: Response) -> AsyncIterator[AsyncSession]:
     """Commit when the route returns, with the audit log's row of what staff did; roll back when it raises."""
     state = request.app.state
     async with (state.readings if request.method == "GET" else state.sessions)() as session:
         yield session
-        await audit.record(request, session)
+        await audit.record(request, session, created=response.headers.get("location"))
         await session.commit()
 
 
