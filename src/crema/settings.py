@@ -234,6 +234,17 @@ class Settings(BaseSettings):
     def _empty_is_absent(cls, value: Any) -> Any:
         return None if value == "" else value
 
+    @field_validator("allowed_origins")
+    @classmethod
+    def _origins_as_browsers_send_them(cls, value: list[str]) -> list[str]:
+        for origin in value:
+            if not re.fullmatch(r"https?://[a-z0-9.-]+(:\d+)?|https?://\[[0-9a-f:]+\](:\d+)?", origin):
+                raise ValueError(
+                    f"{origin!r} is no origin: write scheme and host, such as https://app.example.com,"
+                    " in small letters, without a path, a slash at the end or *"
+                )
+        return value
+
     @field_validator("mail_from")
     @classmethod
     def _one_sender(cls, value: str) -> str:

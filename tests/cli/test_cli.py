@@ -146,6 +146,19 @@ def test_a_security_contact_is_an_address_or_a_link(contact: str) -> None:
         Settings(_env_file=None, security_contact=contact)
 
 
+@pytest.mark.parametrize(
+    "origin", ["*", "https://*", "https://*.example.com", "https://app.example.com/", "app.example.com", "null"]
+)
+def test_e5_only_origins_are_taken_for_front_ends(origin: str) -> None:
+    with pytest.raises(ValidationError, match="is no origin"):
+        Settings(_env_file=None, allowed_origins=["https://app.example.com:8443", origin])
+
+
+@pytest.mark.parametrize("origin", ["https://app.example.com", "http://localhost:3000", "http://[::1]:3000"])
+def test_origins_are_taken_as_browsers_send_them(origin: str) -> None:
+    assert Settings(_env_file=None, allowed_origins=[origin]).allowed_origins == [origin]
+
+
 def test_a_refused_setting_stops_the_start_with_a_sentence(tmp_path: Path) -> None:
     done = crema("serve", data_dir=tmp_path / "data", CREMA_ENV="production")
 
