@@ -95,14 +95,6 @@ async def test_an_order_of_the_statement_gives_way(session: AsyncSession, things
     assert [t.id for t in page.items] == [t.id for t in in_order(things, "name")][:20]
 
 
-async def test_spaces_after_the_commas_of_a_sort_are_as_good_as_none(
-    session: AsyncSession, things: list[Thing]
-) -> None:
-    page = await paginate(session, select(Thing), THINGS.parse([("sort", "-price, name"), ("size", "100")]))
-
-    assert [thing.id for thing in page.items] == [thing.id for thing in in_order(things, "-price,name")][:100]
-
-
 async def test_a_list_may_sort_by_what_it_does_not_filter_by(session: AsyncSession, things: list[Thing]) -> None:
     hidden = Listing(fields={}, sort={"owner": UuidField(Thing.id)}, default_sort="-owner", id_column=Thing.id)
     page = await paginate(session, select(Thing), hidden.parse([]))

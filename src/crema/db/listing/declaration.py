@@ -191,7 +191,7 @@ class Listing:
 
     def _sort_keys(self, sort: str, permissions: Collection[str]) -> Sequence[SortKey]:
         allowed = {name: field for name, field in self.sort.items() if _open_to(permissions, field)}
-        parts = [part.strip() for part in sort.split(",", MAX_SORT)]
+        parts = sort.split(",", MAX_SORT)
         names = [part.removeprefix("-") for part in parts]
         if len(names) > MAX_SORT or len(set(names)) < len(names) or not allowed.keys() >= set(names):
             fault = (
