@@ -1,5 +1,6 @@
 """The migrated schema is the models' schema, and the rows we promise are there."""
 
+from collections.abc import Callable, Iterator
 from uuid import uuid4
 
 import psycopg
@@ -11,6 +12,29 @@ from sqlalchemy import create_engine, make_url
 from crema.accounts.domain import BUILTIN_ROLES, PERMISSIONS, effective_permissions
 from crema.db import schema
 from fixtures.database import create_database, drop_database
+
+DatabaseAt = Callable[[str], str]
+
+
+@pytest.fixture
+def database_at(server_url: str) -> Iterator[DatabaseAt]:
+    """Make a database of an earlier revision; gives its URL."""
+    names: list[str] = []
+
+    def make(revision: str) -> str:
+        names.append(f"crema_old_{uuid4().hex[:8]}")
+        url = create_database(server_url, names[-1])
+        engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
+        config = schema.alembic_config()
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, revision)
+        engine.dispose()
+        return url
+
+    yield make
+    for name in names:
+        drop_database(server_url, name)
 
 
 def check(database_url: str) -> None:
@@ -58,14 +82,8 @@ def test_permissions_and_builtin_roles_are_the_code_s(database_url: str) -> None
     assert {name: (text, frozenset(granted)) for name, text, granted in roles} == BUILTIN_ROLES
 
 
-def test_roles_that_look_the_same_keep_their_names(server_url: str) -> None:
-    url = create_database(server_url, name := f"crema_old_{uuid4().hex[:8]}")
-    config = schema.alembic_config()
-    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0008_documents_as_bytes")
-    engine.dispose()
+def test_roles_that_look_the_same_keep_their_names(database_at: DatabaseAt) -> None:
+    url = database_at("0008_documents_as_bytes")
     names = ["Admin", "\u0430dmin", "trainee", "Trainee", "трейни"]
     with psycopg.connect(url, autocommit=True) as connection:
         for number, each in enumerate(names):
@@ -79,7 +97,6 @@ def test_roles_that_look_the_same_keep_their_names(server_url: str) -> None:
     with psycopg.connect(url) as connection:
         rows = connection.execute("SELECT name, name_skeleton, id FROM roles").fetchall()
         skeletons = {role: (found, str(id_)) for role, found, id_ in rows}
-    drop_database(server_url, name)
     assert {*names, *BUILTIN_ROLES} == skeletons.keys()
     assert skeletons["admin"][0] == "admin"
     for later in names[:2]:
@@ -88,14 +105,8 @@ def test_roles_that_look_the_same_keep_their_names(server_url: str) -> None:
     assert (skeletons["trainee"][0], skeletons["Trainee"][0][:8]) == ("trainee", "trainee ")
 
 
-def test_documents_stay_while_they_become_bytes(server_url: str) -> None:
-    url = create_database(server_url, name := f"crema_old_{uuid4().hex[:8]}")
-    config = schema.alembic_config()
-    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0007_users_by_role")
-    engine.dispose()
+def test_documents_stay_while_they_become_bytes(database_at: DatabaseAt) -> None:
+    url = database_at("0007_users_by_role")
     with psycopg.connect(url, autocommit=True) as connection:
         for number, (full, public) in enumerate([("латте", "латте"), ("раф и ещё", "раф"), ("чай", None)]):
             id_ = uuid4()
@@ -111,18 +122,11 @@ def test_documents_stay_while_they_become_bytes(server_url: str) -> None:
             "SELECT convert_from(d.full, 'UTF8'), convert_from(public, 'UTF8')"
             " FROM product_documents d JOIN products ON id = product_id ORDER BY slug"
         ).fetchall()
-    drop_database(server_url, name)
     assert rows == [(None, "латте"), ("раф и ещё", "раф"), ("чай", None)]
 
 
-def test_who_serves_the_whole_chain_still_does_and_nobody_else(server_url: str) -> None:
-    url = create_database(server_url, name := f"crema_old_{uuid4().hex[:8]}")
-    config = schema.alembic_config()
-    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0008_documents_as_bytes")
-    engine.dispose()
+def test_who_serves_the_whole_chain_still_does_and_nobody_else(database_at: DatabaseAt) -> None:
+    url = database_at("0008_documents_as_bytes")
     custom = {
         "answers": ["support:write"],
         "answers and moves": ["support:write", "orders:write"],
@@ -156,7 +160,6 @@ def test_who_serves_the_whole_chain_still_does_and_nobody_else(server_url: str) 
             "SELECT r.name, is_tied, array_agg(permission_code) FROM users u JOIN roles r ON r.id = role_id"
             " JOIN role_permissions p ON p.role_id = r.id GROUP BY r.name, u.id, is_tied"
         ).fetchall()
-    drop_database(server_url, name)
     serving = {
         (role, is_tied)
         for role, is_tied, permissions in rows
@@ -165,15 +168,9 @@ def test_who_serves_the_whole_chain_still_does_and_nobody_else(server_url: str) 
     assert serving == {("admin", False), ("admin", True), ("support", False), ("answers", False)}
 
 
-def test_conversations_keep_what_they_hold_and_learn_whose_it_is(server_url: str) -> None:
+def test_conversations_keep_what_they_hold_and_learn_whose_it_is(database_at: DatabaseAt) -> None:
     """Notes become their shop's, assignees their shop's staff, and customers deleted before leave the queue."""
-    url = create_database(server_url, name := f"crema_old_{uuid4().hex[:8]}")
-    config = schema.alembic_config()
-    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0008_documents_as_bytes")
-    engine.dispose()
+    url = database_at("0008_documents_as_bytes")
     near, far, anna, boris, olga, pavel = (uuid4() for _ in range(6))
     with psycopg.connect(url, autocommit=True) as connection:
         for shop in (near, far):
@@ -218,7 +215,6 @@ def test_conversations_keep_what_they_hold_and_learn_whose_it_is(server_url: str
         ).fetchall()
         notes = connection.execute("SELECT DISTINCT shop_id FROM notes").fetchall()
         messages = connection.execute("SELECT count(*) FROM messages").fetchone()
-    drop_database(server_url, name)
     assert conversations == [
         (anna, olga, near, "open", False, True),
         (boris, None, None, "resolved", True, False),
@@ -227,14 +223,8 @@ def test_conversations_keep_what_they_hold_and_learn_whose_it_is(server_url: str
     assert messages == (2,)
 
 
-def test_what_unverified_people_wrote_stays_while_it_moves_to_their_attempts(server_url: str) -> None:
-    url = create_database(server_url, name := f"crema_old_{uuid4().hex[:8]}")
-    config = schema.alembic_config()
-    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0008_documents_as_bytes")
-    engine.dispose()
+def test_what_unverified_people_wrote_stays_while_it_moves_to_their_attempts(database_at: DatabaseAt) -> None:
+    url = database_at("0008_documents_as_bytes")
     people = {email: uuid4() for email in ("with-code", "code-expired", "verified")}
     code = (
         "INSERT INTO one_time_codes (id, user_id, purpose, code_hash, expires_at, name, password_hash, new_email)"
@@ -262,7 +252,6 @@ def test_what_unverified_people_wrote_stays_while_it_moves_to_their_attempts(ser
             " JOIN users u ON u.id = user_id ORDER BY email, purpose, c.password_hash"
         ).fetchall()
         users = connection.execute("SELECT email, name, phone, password_hash FROM users ORDER BY email").fetchall()
-    drop_database(server_url, name)
     assert found == [
         ("code-expired", "registration", "Анна", "+79161234567", "latest", "ru"),
         ("verified", "email_change", None, None, None, None),

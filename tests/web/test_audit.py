@@ -63,6 +63,49 @@ async def test_s11_what_staff_create_is_named_by_its_path(admin: httpx2.AsyncCli
     assert event.details["created"] == f"/ingredient/{made.json()['id']}"
 
 
+async def test_s11_an_order_taken_at_the_counter_leaves_one_row_whatever_is_repeated(
+    log_in: LogIn, sessions: Sessions
+) -> None:
+    shop_id = await make_shop(sessions)
+    barista = await log_in("barista@example.com", role="barista", shop_ids=(shop_id,))
+    tea = await make_simple_product(sessions)
+    body = {"source": "counter", "customer_name": "Пётр", "items": [{"product_id": str(tea), "quantity": 1}]}
+
+    first, again = [await barista.post("/order", json=body, headers={"Idempotency-Key": "cup"}) for _ in range(2)]
+
+    assert (first.status_code, again.headers["Idempotency-Replayed"]) == (201, "true")
+    [event] = await events(sessions)
+    assert (event.action, event.actor_id) == ("POST /order", barista.person.id)
+    assert event.details["created"] == f"/order/{first.json()['id']}"
+    assert event.details["values"]["items"] == [{"product_id": str(tea), "quantity": 1}]
+    assert "Пётр" not in str(event.details)
+
+
+async def test_s11_the_right_to_serve_all_shops_is_kept_as_it_was_given(
+    admin: httpx2.AsyncClient, log_in: LogIn, sessions: Sessions
+) -> None:
+    support = await log_in("support@example.com", role="support", shop_ids=(await make_shop(sessions),))
+
+    for serves_all_shops in (True, False):
+        body = {"serves_all_shops": serves_all_shops}
+        assert (await admin.patch(f"/user/{support.person.id}", json=body)).status_code == 200
+
+    assert [event.details["values"] for event in await events(sessions)] == [
+        {"serves_all_shops": True},
+        {"serves_all_shops": False},
+    ]
+
+
+async def test_s11_a_shop_taken_off_the_list_leaves_a_row(admin: httpx2.AsyncClient, sessions: Sessions) -> None:
+    shop_id = await make_shop(sessions)
+
+    assert (await admin.patch(f"/shop/{shop_id}", json={"is_active": False})).status_code == 200
+
+    [event] = await events(sessions)
+    assert (event.action, event.subject) == ("PATCH /shop/{shop_id}", {"shop_id": str(shop_id)})
+    assert event.details["values"] == {"is_active": False}
+
+
 @pytest.mark.parametrize(
     ("body", "status"), [({"price": "-1"}, 422), ({"price": "0.00", "category_ids": [str(UUID(int=1))]}, 422)]
 )

@@ -6,15 +6,18 @@ from typing import Any, Final
 from uuid import UUID
 
 from fastapi import Request
-from sqlalchemy.ext.asyncio import AsyncSession
+from pydantic import BaseModel
 
 from crema.core.networks import network_of
 from crema.db.audit import AuditEvent
+from crema.db.base import new_id
+from crema.db.statement import Rows, Statement, Where
 
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _VALUES: Final = frozenset(
     {
-        *("role", "is_active", "shop_ids", "permissions", "status", "is_made", "source", "assigned_to", "seen_seq"),
+        *("role", "is_active", "shop_ids", "serves_all_shops", "permissions", "assigned_to", "seen_seq"),
+        *("status", "is_made", "source"),
         *("price", "price_delta", "free_quantity", "min_choices", "max_choices", "max_quantity", "is_default"),
         *("slug", "parent_id", "category_ids", "modifier_group_ids", "ingredient_ids", "position", "allergens"),
         *("sizes", "options", "modifier_groups", "id", "group_id", "product_id", "product_ids", "order_ids"),
@@ -37,38 +40,44 @@ class Author:
     is_staff: bool
 
 
-async def record(request: Request, session: AsyncSession, *, created: str | None) -> None:
+async def record(request: Request, where: Where, *, created: str | None, sent: BaseModel | None = None) -> None:
     """Write an event for what a member of staff has changed by this request. Call it before the commit.
 
-    `created` is the path of what the request made, from its Location header.
+    `created` is the path of what the request made, from its Location header. `sent` is the body, where it can't be
+    read from the request again.
     """
     author: Author | None = getattr(request.state, "author", None)
     if author is None or not author.is_staff or request.method in _SAFE_METHODS:
         return
     event = AuditEvent(
+        id=new_id(),
         actor_id=author.user_id,
         actor_role=author.role,
         action=f"{request.method} {getattr(request.scope.get('route'), 'path', '')}"[:80],
         subject={name: str(value) for name, value in request.path_params.items()},
-        details=await _details(request) | ({"created": created} if created else {}),
+        details=await _details(request, sent) | ({"created": created} if created else {}),
         network=network_of(request.client.host) if request.client else "",
         request_id=getattr(request.state, "request_id", None),
         created_at=request.app.state.clock(),
     )
-    session.add(event)
+    await _INSERT.rows(where, **_EVENTS.values([event]))
 
 
-async def _details(request: Request) -> dict[str, Any]:
+_EVENTS: Final = Rows(AuditEvent)
+_INSERT: Final = Statement(_EVENTS.insertion)
+
+
+async def _details(request: Request, sent: BaseModel | None) -> dict[str, Any]:
     """Return what was sent: the names of all fields, and the values of those that are no personal data."""
     details: dict[str, Any] = {"query": _kept(dict(request.query_params))} if request.query_params else {}
     if not request.headers.get("content-type", "").startswith("application/json"):
         return details
-    body = await request.body()
-    sent = json.loads(body) if body else None
-    if isinstance(sent, dict):
-        details["fields"] = sorted(sent)[:100]
+    body = sent.model_dump_json(exclude_unset=True).encode() if sent else await request.body()
+    fields = json.loads(body) if body else None
+    if isinstance(fields, dict):
+        details["fields"] = sorted(fields)[:100]
         if len(body) <= _LONGEST:
-            details["values"] = _kept(sent)
+            details["values"] = _kept(fields)
     return details
 
 

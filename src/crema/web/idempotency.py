@@ -18,6 +18,7 @@ from crema.core.errors import ConflictError, InvalidError
 from crema.db.driver import Writer
 from crema.db.idempotency import IdempotencyRecord as Kept
 from crema.db.statement import Statement
+from crema.web import audit
 from crema.web.listing import created
 
 RETRY_SECONDS: Final = 1
@@ -57,9 +58,18 @@ async def create_once(
     body: BaseModel,
     create: Callable[[], Awaitable[tuple[BaseModel, str]]],
 ) -> Response:
-    """Answer 201 with what `create` makes, (object, location); replay it when this key has done it already."""
-    if key is None:
+    """Answer 201 with what `create` makes, (object, location); replay it when this key has done it already.
+
+    What staff create gets its row in the audit log; a replay changes nothing, and gets none.
+    """
+
+    async def recorded() -> tuple[BaseModel, str]:
         made, location = await create()
+        await audit.record(request, tx, created=location, sent=body)
+        return made, location
+
+    if key is None:
+        made, location = await recorded()
         return created(made.model_dump_json(), location)
 
     names = {"user_id": user_id, "route": f"{request.method} {request.scope['route'].path}", "key": key}
@@ -72,7 +82,7 @@ async def create_once(
             raise KeyReusedError
         return created(content, location, **{"Idempotency-Replayed": "true"})
 
-    made, location = await create()
+    made, location = await recorded()
     content = made.model_dump_json().encode()
     record = names | {"request_hash": request_hash, "status": 201, "location": location, "body": content}
     if not await _RECORD.rows(tx, **record):  # the first ended between our look and our claim

@@ -30,7 +30,7 @@ MAX_PARAMETERS: Final = 100
 MAX_HEADERS: Final = 100
 MAX_HEADER_BYTES: Final = 16 * 1024
 """Bytes of all header names and values together."""
-COUNTED: Final = frozenset({"http", "websocket"})
+REQUESTS: Final = frozenset({"http", "websocket"})
 """A socket's handshake is a request, too."""
 DENIAL: Final = "websocket.http.response"
 """The extension of ASGI by which a handshake is answered with a document."""
@@ -53,7 +53,7 @@ class RequestSize:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in {"http", "websocket"}:
+        if scope["type"] not in REQUESTS:
             await self.app(scope, receive, send)
             return
         error = _excess(scope)
@@ -97,7 +97,7 @@ class Throttle:
         self._limiter = SlidingWindowCounterRateLimiter(storage)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in COUNTED or scope["path"].startswith("/health/"):
+        if scope["type"] not in REQUESTS or scope["path"].startswith("/health/"):
             await self.app(scope, receive, send)
             return
         client = network_of(scope["client"][0] if scope["client"] else "", ipv4_prefix=32)

@@ -36,4 +36,7 @@ async def _writer(request: Request) -> AsyncIterator[Writer]:
 # The default scope runs the exit code after the reply: a failing COMMIT would then answer 201 and keep no row.
 Transaction = Annotated[AsyncSession, Depends(transaction, scope="function")]
 Writes = Annotated[Writer, Depends(_writer, scope="function")]
-"""The same for what is written all the time: a transaction of compiled statements, without a unit of work."""
+"""The same for what is written all the time: a transaction of compiled statements, without a unit of work.
+
+What staff make by it is in the audit log by `idempotency.create_once`.
+"""
