@@ -82,7 +82,8 @@ def _composed(text: str) -> str:
     return compose(text) if is_visible(text) else ""
 
 
-def _visible(text: str) -> str:
+def visible(text: str) -> str:
+    """Return the text; ValueError for one of which nobody can see anything."""
     if not text:
         raise ValueError("send at least one visible character")
     return text
@@ -134,7 +135,7 @@ Line = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1),
     AfterValidator(_clean_line),
-    AfterValidator(_visible),
+    AfterValidator(visible),
 ]
 """The same with something to see. Narrow it with Field(max_length=…)."""
 
@@ -145,7 +146,7 @@ VisibleText = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1),
     AfterValidator(_clean_text),
-    AfterValidator(_visible),
+    AfterValidator(visible),
 ]
 """Text of several lines with something to see."""
 

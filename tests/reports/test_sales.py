@@ -348,8 +348,12 @@ async def fill(connection: AsyncConnection) -> None:
                   '00000000-0000-0000-0000-000000000001', moment, 0, 0, 'RUB', moment
            FROM (SELECT n, timestamptz '2026-01-01' + n * interval '1 minute' AS moment
                  FROM generate_series(1, 30000) n) x""",
-        """INSERT INTO order_lines (id, order_id, position, product_id, name, options, quantity, unit_price, total)
-           SELECT id, id, 0, id, 'x', '[]', 1, 0, 0 FROM orders""",
+        *(  # in parts, each of which a busy machine does before the driver gives up
+            """INSERT INTO order_lines (id, order_id, position, product_id, name, options, quantity, unit_price, total)
+               SELECT id, id, 0, id, 'x', '[]', 1, 0, 0 FROM orders
+               WHERE NOT EXISTS (SELECT FROM order_lines WHERE order_id = orders.id) LIMIT 5000""",
+        )
+        * 6,
         "ANALYZE shops, orders, order_lines",
     ):
         await connection.exec_driver_sql(statement)

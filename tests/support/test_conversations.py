@@ -193,6 +193,16 @@ async def test_resolved_again_changes_nothing(chat: Chat) -> None:
     assert again == first
 
 
+async def test_resolved_again_with_less_seen_than_the_customer_has_said_is_refused(chat: Chat) -> None:
+    await chat.say(chat.anna, "Спасибо")
+    before = await chat.change(chat.olga, status="resolved", seen_seq=1)
+
+    again = await chat.olga.patch(chat.path, json={"status": "resolved", "seen_seq": 0})
+
+    assert (again.status_code, again.json()["code"], again.json()["last_seq"]) == (409, "unseen_messages", 1)
+    assert await chat.look() == before
+
+
 async def test_seen_seq_without_resolving_is_refused(chat: Chat) -> None:
     for body in ({"seen_seq": 1}, {"status": "pending", "seen_seq": 1}, {"status": "resolved", "seen_seq": -1}):
         assert await refused(chat.olga.patch(chat.path, json=body)) == (422, "validation_error")
@@ -231,7 +241,7 @@ async def role_narrowed(chat: Chat, log_in: LogIn) -> None:
 WAYS = [demoted, blocked, deleted, moved_to_another_shop, tied_to_no_shop, role_narrowed]
 
 
-@pytest.mark.parametrize("status", ["open", "resolved"])
+@pytest.mark.parametrize("status", ["open", "pending", "resolved"])
 @pytest.mark.parametrize("act", WAYS, ids=lambda act: act.__name__)
 async def test_an_assignee_who_may_not_answer_any_more_is_none(
     chat: Chat, log_in: LogIn, act: Act, status: str
@@ -379,10 +389,19 @@ def bearer(person: PersonMade) -> dict[str, str]:
     return {"Authorization": f"Bearer {person.token}"}
 
 
+async def test_the_customer_turns_to_another_shop_when_it_is_resolved(chat: Chat) -> None:
+    await chat.change(chat.olga, status="resolved")
+
+    await ok(chat.anna.post("/chat", json={"shop_id": str(chat.far)}))
+
+    assert (await chat.look(chat.pavel))["status"] == "resolved"
+    assert (await chat.olga.get(chat.path)).status_code == 404
+
+
 # The customer is blocked, or deletes their account.
 
 
-@pytest.mark.parametrize("status", ["open", "resolved"])
+@pytest.mark.parametrize("status", ["open", "pending", "resolved"])
 async def test_the_customer_is_blocked_and_it_stays(chat: Chat, status: str) -> None:
     await chat.say(chat.anna, "Вы здесь?")
     before = await chat.change(chat.olga, status=status, **({"seen_seq": 1} if status == "resolved" else {}))
@@ -392,7 +411,7 @@ async def test_the_customer_is_blocked_and_it_stays(chat: Chat, status: str) -> 
     assert await chat.look() == before
 
 
-@pytest.mark.parametrize("status", ["open", "resolved"])
+@pytest.mark.parametrize("status", ["open", "pending", "resolved"])
 async def test_the_customer_is_deleted_and_leaves_the_queue(chat: Chat, status: str) -> None:
     """Tried: the customer deleted: waits at the head for ever."""
     await chat.say(chat.anna, "Вы здесь?")
@@ -434,7 +453,7 @@ async def test_nothing_is_added_to_what_a_deleted_customer_left(chat: Chat) -> N
 # The shop goes.
 
 
-@pytest.mark.parametrize("status", ["open", "resolved"])
+@pytest.mark.parametrize("status", ["open", "pending", "resolved"])
 async def test_the_shop_is_deleted_and_it_is_the_whole_chain_s(chat: Chat, status: str) -> None:
     await chat.change(chat.olga, assigned_to=str(chat.olga.person.id), status=status)
     await ok(chat.olga.post(f"{chat.path}/notes", json={"text": "Снова она."}), 201)
@@ -464,6 +483,14 @@ async def test_staff_write_first_into_the_one_conversation(chat: Chat) -> None:
     assert answer.json() == await chat.look(chat.support)
     assert (answer.json()["status"], answer.json()["waiting_since"], answer.json()["last_seq"]) == ("open", None, 2)
     assert (await chat.look(chat.anna))["unread_by_customer"] == 1
+
+
+async def test_staff_write_first_into_what_is_pending_and_go_on_waiting(chat: Chat) -> None:
+    await chat.change(chat.olga, status="pending")
+
+    answer = await first(chat.olga, chat.anna)
+
+    assert (answer.status_code, answer.json()["status"], answer.json()["last_seq"]) == (201, "pending", 1)
 
 
 async def test_staff_write_first_into_what_is_resolved_and_wait_for_the_customer(chat: Chat) -> None:

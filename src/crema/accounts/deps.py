@@ -263,12 +263,11 @@ async def _leaving(
     named = []
     for access_token in filter(None, (token, cookie)):
         with suppress(InvalidTokenError):
-            named.append(tokens.read_expired(access_token))
-    if token and not (named or cookie or refresh_tokens):
-        raise InvalidTokenError
+            claims = tokens.read_expired(access_token)
+            named.append((claims.user_id, claims.session_id))
     if not (named or cookie or refresh_tokens):
-        raise UnauthenticatedError
-    return LogOutTokens([(claims.user_id, claims.session_id) for claims in named], refresh_tokens)
+        raise InvalidTokenError if token else UnauthenticatedError
+    return LogOutTokens(named, refresh_tokens)
 
 
 Leaving = Annotated[LogOutTokens, Depends(_leaving)]

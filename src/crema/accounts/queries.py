@@ -258,7 +258,7 @@ async def find_user_for_update(session: AsyncSession, user_id: UUID) -> User | N
     The lock lets rows that point to the person be inserted: who sends a message holds their conversation and then
     looks at the author's row, whose deletion waits for the conversation.
     """
-    await session.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
+    await lock_user(session, user_id)
     return await find_user(session, user_id)
 
 

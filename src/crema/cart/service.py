@@ -87,20 +87,18 @@ async def add(where: Where, *, user_id: UUID, wanted: AddToCart, currency: str, 
     product = (await menu.load_for_pricing(where, {wanted.product_id})).get(wanted.product_id)
     if product is None or product.is_archived:
         raise UnknownReferenceError([("product_id",)])
-    configured, problems = domain.assess_line(product, wanted.as_request())
-    if problems:
-        raise domain.refusal_of(problems)
+    choices = domain.complete(product, wanted.choices())
+    configured = domain.configure(product, size_id=wanted.size_id, choices=choices)
     item = _stored_item(configured, note=wanted.note, quantity=wanted.quantity)
     return await _put(where, item, user_id=user_id, currency=currency, now=now)
 
 
 def _stored_item(configured: Configured, *, note: str, quantity: int, item_id: UUID | None = None) -> StoredItem:
-    size = configured.size
     return StoredItem(
         item_id or new_id(),
         configured.product.id,
-        size.id if size else None,
-        size.name if size else None,
+        configured.size_id,
+        configured.size.name if configured.size else None,
         configured.choices,
         note,
         quantity,
@@ -119,6 +117,7 @@ async def add_again(
     quantities = {_digest(item): item.quantity for item in priced.items}
     products = await menu.load_for_pricing(where, {line.product_id for line in wanted})
     skipped = []
+    is_changed = False
     for index, line in enumerate(wanted):
         product = products.get(line.product_id)
         if product is None:
@@ -138,8 +137,11 @@ async def add_again(
             skipped.append(Skipped(index, line.quantity - fits, QuantityLimitError.title))
         if fits:
             item = _stored_item(configured, note=line.note, quantity=fits)
-            priced = await _put(where, item, user_id=user_id, currency=currency, now=now)
+            cart = await _put_line(where, item, user_id=user_id, now=now)
+            is_changed = True
             quantities[digest] = present + fits
+    if is_changed:
+        priced = await _price(where, cart, currency=currency)
     return priced, skipped
 
 
@@ -208,7 +210,12 @@ _DELETE: Final = Statement(delete(CartItem).where(CartItem.id == bindparam("item
 
 
 async def _put(where: Where, item: StoredItem, *, user_id: UUID, currency: str, now: datetime) -> PricedCart:
-    """Lock the person's cart and put a line into it, in one statement; then read the cart."""
+    cart = await _put_line(where, item, user_id=user_id, now=now)
+    return await _price(where, cart, currency=currency)
+
+
+async def _put_line(where: Where, item: StoredItem, *, user_id: UUID, now: datetime) -> OpenCart:
+    """Lock the person's cart and put a line into it, in one statement."""
     (row,) = await _PUT.rows(
         where,
         new_id=new_id(),
@@ -227,7 +234,11 @@ async def _put(where: Where, item: StoredItem, *, user_id: UUID, currency: str, 
     *cart, placed = row
     if placed is None:
         raise QuantityLimitError
-    priced = await queries.price_cart(where, cart=OpenCart(*cart), currency=currency)
+    return OpenCart(*cart)
+
+
+async def _price(where: Where, cart: OpenCart, *, currency: str) -> PricedCart:
+    priced = await queries.price_cart(where, cart=cart, currency=currency)
     if len(priced.items) > MAX_LINES:
         raise CartFullError
     return priced

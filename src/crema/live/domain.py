@@ -18,8 +18,6 @@ STRIKES: Final = 3
 """How often a socket may exceed the rate before it is closed."""
 STRIKE_SECONDS: Final = 10
 """One strike is forgotten after so long."""
-TYPING_SECONDS: Final = 5
-"""How long `typing` is true without being repeated."""
 MAX_SEATS: Final = 5
 """Sockets and event streams one person may hold, in all processes together."""
 TICKET_LIFETIME: Final = timedelta(seconds=30)

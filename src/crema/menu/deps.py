@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import Depends, Query, Request
 
-from crema.accounts.deps import MenuEditor, Visitor
+from crema.accounts.deps import MenuEditor
 from crema.core.errors import NotFoundError
 from crema.db.listing import Listing, ListQuery
 from crema.media.deps import admit
@@ -16,20 +16,14 @@ from crema.menu.schemas import ImageForm
 from crema.menu.service import images
 from crema.menu.service.whole_menu import WholeMenu
 from crema.shops import queries as shops
+from crema.shops.deps import Granted
 from crema.web.clock import Now
 from crema.web.forms import Upload, read_upload
 from crema.web.listing import understood
 from crema.web.transaction import Reads, Transaction
 
 
-async def _permissions(visitor: Visitor) -> frozenset[str]:
-    return visitor.permissions if visitor and visitor.is_verified else frozenset()
-
-
-Permissions = Annotated[frozenset[str], Depends(_permissions)]
-
-
-async def _sees_hidden(permissions: Permissions) -> bool:
+async def _sees_hidden(permissions: Granted) -> bool:
     return "menu:write" in permissions
 
 
@@ -38,7 +32,7 @@ SeesHidden = Annotated[bool, Depends(_sees_hidden)]
 
 
 def _query(listing: Listing) -> Callable[..., Coroutine[Any, Any, ListQuery]]:
-    async def parse(request: Request, permissions: Permissions) -> ListQuery:
+    async def parse(request: Request, permissions: Granted) -> ListQuery:
         return understood(request, listing, permissions)
 
     return parse
@@ -57,7 +51,7 @@ OneCategory = Annotated[UUID | None, Depends(_one_category)]
 
 
 async def _products_query(
-    request: Request, permissions: Permissions, category_id: OneCategory, *, sees_hidden: SeesHidden
+    request: Request, permissions: Granted, category_id: OneCategory, *, sees_hidden: SeesHidden
 ) -> ListQuery:
     if category_id is not None:
         listing = queries.PRODUCTS_OF_CATEGORY if sees_hidden else queries.PUBLIC_PRODUCTS_OF_CATEGORY

@@ -11,6 +11,8 @@ from crema.db.base import Base, Created, Id
 from crema.notifications.domain import LIFETIMES, LONGEST_LIFE, lifetime
 
 STATUSES = ("queued", "sent", "failed", "expired")
+UNDELIVERABLE = ("failed", "expired")
+"""How a mail ends that was not sent."""
 
 
 class Mail(Base):
@@ -23,7 +25,7 @@ class Mail(Base):
 
     __tablename__ = "mails"
     __table_args__ = (
-        CheckConstraint("status IN ('queued', 'sent', 'failed', 'expired')", "status"),
+        CheckConstraint(f"status IN {STATUSES}", "status"),
         Index("ix_mails_created_at", "created_at"),
         Index("ix_mails_status_queued_at", "status", "queued_at", postgresql_where="status <> 'sent'"),
     )

@@ -21,7 +21,7 @@ from crema.db.listing import (
     paginate,
 )
 from crema.notifications.domain import FAILED_TEMPLATE
-from crema.notifications.models import STATUSES, Mail
+from crema.notifications.models import STATUSES, UNDELIVERABLE, Mail
 
 MAILS: Final = Listing(
     fields={
@@ -85,7 +85,7 @@ async def count_undelivered(session: AsyncSession) -> tuple[dict[str, int], date
 
 def _failed(since: datetime, until: datetime) -> tuple[ColumnElement[bool], ...]:
     return (
-        Mail.status.in_(("failed", "expired")),
+        Mail.status.in_(UNDELIVERABLE),
         Mail.failed_at >= since,
         Mail.failed_at < until,
         Mail.template != FAILED_TEMPLATE,

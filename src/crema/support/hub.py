@@ -17,7 +17,7 @@ from crema.accounts.domain import Actor
 from crema.db import changes
 from crema.db.events import Event
 from crema.live import queries as live
-from crema.live.domain import NOT_ALLOWED, RESUMABLE, SERVER_BUSY, Position
+from crema.live.domain import NOT_ALLOWED, RESUMABLE, SERVER_BUSY, InvalidPositionError, Position
 from crema.live.hub import GONE, Feed, Hub, Seat, every
 from crema.live.schemas import ErrorFrame
 from crema.support import domain, queries
@@ -333,4 +333,6 @@ class QueueFeed(Feed[Frame]):
 
 
 def _too_far(detail: str) -> ErrorFrame:
-    return ErrorFrame(code="invalid_position", detail=f"{detail} Read what is missing from GET /chat/…/messages.")
+    return ErrorFrame(
+        code=InvalidPositionError.code, detail=f"{detail} Read what is missing from GET /chat/…/messages."
+    )

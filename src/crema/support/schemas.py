@@ -4,18 +4,18 @@ from typing import Annotated, Final, Literal, Self, TypeAlias
 from uuid import UUID
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
     TypeAdapter,
-    field_validator,
     model_validator,
 )
 from pydantic_core import PydanticKnownError
 
 from crema.live.schemas import PingFrame
-from crema.schemas import Input, Instant, Output, Text, VisibleText, partial
+from crema.schemas import Input, Instant, Output, Text, VisibleText, partial, visible
 from crema.support.domain import MAX_TEXT, Side, Status, size_of
 
 MAX_SEQ: Final = 2**31 - 1
@@ -45,7 +45,7 @@ ClientId = Annotated[
 ]
 
 SHOWN_OF_LAST: Final = 120
-Seq = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1, examples=[12])]
+Seq = Annotated[int, Field(strict=True, ge=0, le=MAX_SEQ, examples=[12])]
 
 
 class OpenConversation(Input):
@@ -70,15 +70,8 @@ class WriteFirst(Input):
 
     customer_id: UUID
     order_id: UUID | None = Field(None, description="An order of the customer's that you can see.")
-    text: MessageText
+    text: Annotated[MessageText, AfterValidator(visible)]
     client_id: ClientId | None = None
-
-    @field_validator("text")
-    @classmethod
-    def _something_visible(cls, text: str) -> str:
-        if not text:
-            raise ValueError("send at least one visible character")
-        return text
 
 
 class _Change(Input):

@@ -45,9 +45,6 @@ At most ten mails go out while a code lives (two windows of five), and two days 
 guesses at a million.
 """
 TRIES_PER_NETWORK: Final = 100
-DELAY: Final = timedelta(seconds=5)
-PLACES: Final = 2
-"""Past the tries of a network, whomever they were for, one is made each `DELAY`, and two wait for that."""
 
 NOBODY: Final = UUID(int=0)
 """Stands for a row that isn't there, so that the same statement runs."""
@@ -220,8 +217,6 @@ async def count_guess(
         key=keys[0],
         limit=TRIES_PER_NETWORK,
         window=LIFETIME,
-        interval=DELAY,
-        places=PLACES,
         now=now,
     )
     if is_long(entered):

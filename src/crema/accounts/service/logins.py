@@ -31,9 +31,6 @@ GRACE: Final = timedelta(seconds=10)
 TRY_WINDOW: Final = timedelta(minutes=15)
 TRIES: Final = 5
 """Wrong passwords for one address from one network. Another network may still log in: no lock-out at will."""
-DELAY: Final = timedelta(seconds=5)
-PLACES: Final = 2
-"""Past the wrong passwords of a network, one login is tried each `DELAY`, and two wait for that."""
 
 
 class InvalidCredentialsError(UnauthenticatedError):
@@ -108,8 +105,6 @@ class Logins:
             key=network,
             limit=self.tries_per_network,
             window=TRY_WINDOW,
-            interval=DELAY,
-            places=PLACES,
             now=now,
         )
         await throttle.count(session, key=account, limit=TRIES, window=TRY_WINDOW, now=now)

@@ -70,28 +70,29 @@ async def replace(session: AsyncSession, *, by: Changing, user_id: UUID, wanted:
 
     Of the whole document, as GET gives it, what only an administrator may write is left alone where it is as it was.
     """
-    present = UserOut.model_validate(await get_visible(session, actor=by.actor, user_id=user_id))
+    seen = await get_visible(session, actor=by.actor, user_id=user_id)
+    present = UserOut.model_validate(seen)
     wanted.check_read_only(present)
     sent = {"name": wanted.name, "phone": wanted.phone} | wanted.changes()
     for name in ADMINISTRATIVE if wanted.is_document else ():
         if name in sent and _is_same(sent[name], getattr(present, name, None)):
             del sent[name]
-    return await _update(session, by=by, user_id=user_id, sent=sent, now=now)
+    return await _update(session, by=by, seen=seen, sent=sent, now=now)
 
 
 async def change(session: AsyncSession, *, by: Changing, user_id: UUID, wanted: ChangeUser, now: datetime) -> User:
     """PATCH: only what was sent."""
-    return await _update(session, by=by, user_id=user_id, sent=wanted.changes(), now=now)
+    seen = await get_visible(session, actor=by.actor, user_id=user_id)
+    return await _update(session, by=by, seen=seen, sent=wanted.changes(), now=now)
 
 
-async def _update(session: AsyncSession, *, by: Changing, user_id: UUID, sent: dict[str, Any], now: datetime) -> User:
+async def _update(session: AsyncSession, *, by: Changing, seen: User, sent: dict[str, Any], now: datetime) -> User:
     actor = by.actor
-    seen = await get_visible(session, actor=actor, user_id=user_id)
     _check_fields(actor, sent)
     _check_reach(actor, seen)
     new_email = await _check_email(session, by=by, user=seen, sent=sent, now=now)
     admins = await queries.lock_admins(session) if sent.keys() & {"role", "is_active"} else []
-    user = await queries.get_user_for_update(session, user_id)
+    user = await queries.get_user_for_update(session, seen.id)
     _check_reach(actor, user)
 
     role = await _role_to_give(session, actor=actor, name=sent["role"]) if "role" in sent else user.role

@@ -48,17 +48,18 @@ async def create(session: AsyncSession, *, actor: Actor, wanted: RoleIn, now: da
 
 async def replace(session: AsyncSession, *, actor: Actor, role_id: UUID, wanted: ReplaceRole, now: datetime) -> Role:
     """PUT: everything."""
-    wanted.check_read_only(RoleOut.model_validate(await queries.get_role_for_update(session, role_id)))
-    return await _update(session, actor=actor, role_id=role_id, sent=dict(wanted), now=now)
+    role = await queries.get_role_for_update(session, role_id)
+    wanted.check_read_only(RoleOut.model_validate(role))
+    return await _update(session, actor=actor, role=role, sent=dict(wanted), now=now)
 
 
 async def change(session: AsyncSession, *, actor: Actor, role_id: UUID, wanted: ChangeRole, now: datetime) -> Role:
     """PATCH: only what was sent."""
-    return await _update(session, actor=actor, role_id=role_id, sent=wanted.changes(), now=now)
-
-
-async def _update(session: AsyncSession, *, actor: Actor, role_id: UUID, sent: dict[str, Any], now: datetime) -> Role:
     role = await queries.get_role_for_update(session, role_id)
+    return await _update(session, actor=actor, role=role, sent=wanted.changes(), now=now)
+
+
+async def _update(session: AsyncSession, *, actor: Actor, role: Role, sent: dict[str, Any], now: datetime) -> Role:
     permissions = set(sent.get("permissions", role.permission_codes))
     renamed = sent.get("name", role.name) != role.name
     widens_builtin = permissions != set(role.permission_codes) and (role.name == ADMIN or not actor.is_admin)

@@ -5,6 +5,7 @@ Counters are locked before people and their codes, by whoever needs both.
 
 from datetime import datetime, timedelta
 from math import ceil
+from typing import Final
 
 from sqlalchemy import case, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -12,6 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts.models import Throttle
 from crema.core.errors import TooManyError
+
+DELAY: Final = timedelta(seconds=5)
+PLACES: Final = 2
+"""Past the tries of a network, one is let through each `DELAY`, and two wait for that."""
 
 
 class TooManyAttemptsError(TooManyError):
@@ -52,13 +57,11 @@ async def count_or_delay(
     key: str,
     limit: int,
     window: timedelta,
-    interval: timedelta,
-    places: int,
     now: datetime,
 ) -> float:
     """Count one try; return the seconds to wait before it may be made: none up to `limit` in a `window`.
 
-    Past the limit, tries are let through one each `interval`, with up to `places` waiting; raise
+    Past the limit, tries are let through one each `DELAY`, with up to `PLACES` waiting; raise
     TooManyAttemptsError for more. The wait is the caller's: it must hold neither a connection nor a turn to hash.
     """
     try:
@@ -67,21 +70,21 @@ async def count_or_delay(
         pass
     else:
         return 0.0
-    next_free = func.greatest(Throttle.window_ends_at, now) + interval
+    next_free = func.greatest(Throttle.window_ends_at, now) + DELAY
     statement = (
         insert(Throttle)
-        .values(key=f"{key}:next", hits=1, window_ends_at=now + interval)
+        .values(key=f"{key}:next", hits=1, window_ends_at=now + DELAY)
         .on_conflict_do_update(
             index_elements=["key"],
             set_={"hits": 1, "window_ends_at": next_free},
-            where=Throttle.window_ends_at <= now + interval * places,
+            where=Throttle.window_ends_at <= now + DELAY * PLACES,
         )
         .returning(Throttle.window_ends_at)
     )
     ends_at = await session.scalar(statement)
     if ends_at is None:
-        raise TooManyAttemptsError(retry_after=max(1, ceil(interval.total_seconds())))
-    return max(0.0, (ends_at - interval - now).total_seconds())
+        raise TooManyAttemptsError(retry_after=max(1, ceil(DELAY.total_seconds())))
+    return max(0.0, (ends_at - DELAY - now).total_seconds())
 
 
 async def mark(session: AsyncSession, *, key: str, window: timedelta, now: datetime) -> None:

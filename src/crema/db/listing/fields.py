@@ -247,9 +247,7 @@ class TextField(ColumnField):
         return {"type": "string", "maxLength": MAX_TEXT, "examples": [self.example]}
 
     def parse(self, text: str) -> str:
-        if len(text) > MAX_TEXT:
-            raise ValueError(f"is longer than {MAX_TEXT} characters")
-        text = unicodedata.normalize("NFC", self.load(text))  # as texts are stored
+        text = self._as_stored(text)
         return text if self._input is None else self._read_as_input(text)
 
     @cached_property
@@ -266,6 +264,9 @@ class TextField(ColumnField):
     def parse_part(self, operator: str, text: str) -> str:
         """Read a part of a value, which `operator` looks for; ValueError for what is part of no value."""
         del operator
+        return self._as_stored(text)
+
+    def _as_stored(self, text: str) -> str:
         if len(text) > MAX_TEXT:
             raise ValueError(f"is longer than {MAX_TEXT} characters")
         return unicodedata.normalize("NFC", self.load(text))

@@ -42,8 +42,8 @@ class Sweep:
 
 async def check_room(session: AsyncSession, *, product_id: UUID) -> None:
     """Refuse a picture more than a product can have, before anything is read or decoded."""
-    await queries.get_product(session, product_id)
-    _check_room(await queries.list_images(session, product_id))
+    product = await queries.get_product(session, product_id)
+    _check_room(product.images)
 
 
 async def add_image(

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 from pydantic import ValidationError
@@ -45,9 +45,6 @@ from crema.menu.service.import_checks import InvalidMenuError, depth_of, merged_
 from crema.menu.service.ingredients import create_ingredient, edit_ingredient
 from crema.menu.service.modifier_groups import create_modifier_group, edit_modifier_group
 from crema.menu.service.products import create_product, edit_product
-from crema.schemas import Input
-
-InputT = TypeVar("InputT", bound=Input)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,13 +153,13 @@ async def _import_groups(
         group_id, fields = present.id if present else None, None
         with _at(loc):
             if present is None:
-                new = _validated(ModifierGroupIn, values)
+                new = ModifierGroupIn.model_validate(values)
                 group_id = (await create_modifier_group(session, wanted=new, now=now)).id
             else:
                 there = [_option(option, option.id, ingredients) for option in present.options]
                 fields = _differing(values, columns(present, GROUP) | {"options": there})
                 if fields:
-                    patch = _validated(ModifierGroupPatch, values)
+                    patch = ModifierGroupPatch.model_validate(values)
                     await edit_modifier_group(session, group_id=present.id, wanted=patch, now=now)
         assert group_id is not None
         ids[row.key or row.name] = group_id
@@ -215,10 +212,10 @@ async def _import_product(
     fields = None if present is None else _differing(values | {"categories": places}, _present(present))
     product_id = present.id if present else None
     if present is None:
-        new = _validated(ProductIn, values | {"category_ids": [*places]})
+        new = ProductIn.model_validate(values | {"category_ids": [*places]})
         product_id = (await create_product(session, wanted=new, now=now)).id
     elif fields:
-        patch = _validated(ProductPatch, values | {"category_ids": [*places]})
+        patch = ProductPatch.model_validate(values | {"category_ids": [*places]})
         await edit_product(session, product_id=present.id, wanted=patch, now=now)
     if fields is None or "categories" in fields:
         for category_id, position in places.items():
@@ -252,10 +249,6 @@ def _present(product: Product) -> dict[str, Any]:
 
 def _differing(wanted: Mapping[str, Any], present: Mapping[str, Any]) -> list[str]:
     return [name for name in wanted if wanted[name] != present[name]]
-
-
-def _validated(model: type[InputT], values: Mapping[str, Any]) -> InputT:
-    return model.model_validate(values)
 
 
 @contextmanager

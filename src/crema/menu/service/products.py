@@ -23,6 +23,7 @@ from crema.menu.models import (
 )
 from crema.menu.schemas import GroupLinkIn, ProductIn, ProductOut, ProductPatch, ReplaceProduct, SizeIn
 from crema.menu.service import documents
+from crema.menu.service.exporting import LINK, SIZE, columns
 from crema.menu.service.integrity import (
     SlugTakenError,
     check_known,
@@ -45,9 +46,6 @@ _COLUMNS: Final = (
     "nutrition",
     "preparation_seconds",
 )
-
-
-_SIZE_PARTS: Final = ("name", "volume_ml", "price_delta", "is_default")
 
 
 async def create_product(session: AsyncSession, *, wanted: ProductIn, now: datetime) -> Product:
@@ -102,23 +100,15 @@ async def archive_product(session: AsyncSession, *, product_id: UUID, now: datet
 async def copy_product(session: AsyncSession, *, product_id: UUID, name: str | None, now: datetime) -> Product:
     """Add a product that is made like another. It is inactive until somebody looks at it, and has no pictures."""
     product = await queries.get_product(session, product_id)
-    like = {column: getattr(product, column) for column in _COLUMNS if column not in ("slug", "is_active")}
+    like = columns(product, [column for column in _COLUMNS if column not in ("slug", "is_active")])
     wanted = ProductIn.model_validate(
         {
             **like,
             "name": name or product.name,
             "is_active": False,
             "category_ids": [link.category_id for link in product.categories],
-            "sizes": [{part: getattr(size, part) for part in _SIZE_PARTS} for size in product.sizes],
-            "modifier_groups": [
-                {
-                    "group_id": link.group_id,
-                    "min_choices": link.min_choices,
-                    "max_choices": link.max_choices,
-                    "free_quantity": link.free_quantity,
-                }
-                for link in product.modifier_groups
-            ],
+            "sizes": [columns(size, SIZE) for size in product.sizes],
+            "modifier_groups": [columns(link, ["group_id", *LINK]) for link in product.modifier_groups],
             "ingredient_ids": [link.ingredient_id for link in product.ingredients],
         }
     )

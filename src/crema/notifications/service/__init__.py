@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Text, cast, func, select
+from sqlalchemy import CTE, ColumnElement, Text, cast, func, select
 
 from crema.db import jobs
 from crema.db.base import new_id
@@ -31,12 +31,16 @@ class Letter:
     id: UUID = field(default_factory=new_id)
 
 
+def defer_delivery(mails: CTE) -> ColumnElement[Any]:
+    """Defer the job that delivers each of these mails; `mails` has their `id`."""
+    return jobs.defer(DELIVER, queue=QUEUE, arguments=func.jsonb_build_object("mail_id", cast(mails.c.id, Text)))
+
+
 _MAILS: Final = Rows(Mail, "id", "recipient", "template", "language", "context", "dedup_key")
 _PROMISED: Final = (
     _MAILS.insertion.on_conflict_do_nothing(index_elements=["dedup_key"]).returning(Mail.id).cte("promised")
 )
-_MAIL: Final = func.jsonb_build_object("mail_id", cast(_PROMISED.c.id, Text))
-PROMISE: Final = select(jobs.defer(DELIVER, queue=QUEUE, arguments=_MAIL)).select_from(_PROMISED)
+PROMISE: Final = select(defer_delivery(_PROMISED)).select_from(_PROMISED)
 """The statement that `send` runs; it wants the values `promised`. Others can be a part of it as CTEs."""
 
 promised: Final = _MAILS.values

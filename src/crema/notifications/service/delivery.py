@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crema.db.session import Sessions
 from crema.notifications import queries
 from crema.notifications.domain import CODE_TEMPLATES, MAX_CONTENT_REFUSALS, InvalidAddressError, Refusal, back_off
-from crema.notifications.models import Mail
+from crema.notifications.models import UNDELIVERABLE, Mail
 from crema.notifications.service.rendering import Stationery
 from crema.notifications.service.senders import RefusedError, Sender
 
@@ -165,7 +165,7 @@ async def expire(session: AsyncSession, *, now: datetime) -> None:
     is_over = Mail.expires_at <= now
     expired = {"status": "expired", "failed_at": now, "next_try_at": None}
     await session.execute(update(Mail).where(Mail.status == "queued", is_over).values(**expired))
-    codes = Mail.status.in_(("failed", "expired")), Mail.template.in_(CODE_TEMPLATES), Mail.context != {}
+    codes = Mail.status.in_(UNDELIVERABLE), Mail.template.in_(CODE_TEMPLATES), Mail.context != {}
     await session.execute(update(Mail).where(*codes, is_over).values(context={}))
 
 

@@ -3,15 +3,14 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Text, case, cast, func, or_, select, update
+from sqlalchemy import ColumnElement, case, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.core.errors import ConflictError
-from crema.db import jobs
 from crema.notifications import queries
 from crema.notifications.domain import CODE_TEMPLATES
-from crema.notifications.models import Mail
-from crema.notifications.service import DELIVER, QUEUE
+from crema.notifications.models import UNDELIVERABLE, Mail
+from crema.notifications.service import defer_delivery
 
 
 class MailNotFailedError(ConflictError):
@@ -45,8 +44,7 @@ async def resend(session: AsyncSession, *, mail_id: UUID, now: datetime) -> Mail
         .returning(Mail.id)
         .cte("queued")
     )
-    job = func.jsonb_build_object("mail_id", cast(queued.c.id, Text))
-    deferred = select(jobs.defer(DELIVER, queue=QUEUE, arguments=job), func.count()).select_from(queued)
+    deferred = select(defer_delivery(queued), func.count()).select_from(queued)
     row = (await session.execute(deferred)).one()
     mail = await queries.get_mail(session, mail_id)
     if not row[1]:
@@ -56,14 +54,14 @@ async def resend(session: AsyncSession, *, mail_id: UUID, now: datetime) -> Mail
 
 def _may_be_resent(now: datetime) -> tuple[ColumnElement[bool], ...]:
     return (
-        Mail.status.in_(("failed", "expired")),
+        Mail.status.in_(UNDELIVERABLE),
         Mail.context != {},
         or_(Mail.template.not_in(CODE_TEMPLATES), Mail.expires_at > now),
     )
 
 
 def _refusal(mail: Mail) -> ConflictError:
-    if mail.status not in ("failed", "expired"):
+    if mail.status not in UNDELIVERABLE:
         return MailNotFailedError(f"The mail is {mail.status}.")
     if mail.template in CODE_TEMPLATES:
         return MailOverError("Its code has expired; the person can ask for a new one.")

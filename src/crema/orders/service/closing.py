@@ -31,8 +31,8 @@ class OpenOrdersError(ConflictError):
 async def close_orders(session: AsyncSession, *, person: User, actor: Actor, force: bool, now: datetime) -> None:
     """Refuse while a person who is being deleted has orders in progress; with `force` cancel them.
 
-    The customer, the shop and its boards are told as of any cancellation. A drink that is ready stays at the shop:
-    its order expires. Run by `people.delete_user`, while the person is locked: no order is placed meanwhile.
+    The customer gets a mail, and the shop's boards are told; its mailbox is not. A drink that is ready stays at the
+    shop: its order expires. Run by `people.delete_user`, while the person is locked: no order is placed meanwhile.
     """
     del actor
     orders = await queries.list_open_for_update(session, user_id=person.id)
@@ -51,7 +51,7 @@ async def close_orders_of_shop(
     force: bool,
     now: datetime,
 ) -> None:
-    """Refuse while a shop that closes has orders in progress for then; with `force` cancel them and tell everybody.
+    """Refuse while a shop that closes has orders in progress for then; with `force` cancel them and tell the customers.
 
     Run by `shops.service`, while the shop is locked: placing an order waits, and looks at the shop again. An edit
     of an order holds the order, and is waited for.

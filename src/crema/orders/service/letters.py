@@ -47,21 +47,14 @@ def placed(
 ) -> list[Letter]:
     """Write to the customer, the administrators, as (address, language), and the shop's mailbox. `order` is whole."""
     context = _summary(order)
-    for_staff = context | {"customer_name": customer.name}
-    letters = [
-        Letter(email, "order_placed_staff", language, for_staff, f"order-placed:{order.id}:staff:{email}")
-        for email, language in admins
-    ]
-    if order.shop.email:
-        letters.append(
-            Letter(
-                order.shop.email,
-                "order_placed_staff",
-                shop_language,
-                for_staff,
-                f"order-placed:{order.id}:staff:{order.shop.email}",
-            )
-        )
+    letters = _to_staff(
+        order,
+        template="order_placed_staff",
+        context=context | {"customer_name": customer.name},
+        key="placed",
+        admins=admins,
+        shop_language=shop_language,
+    )
     if customer.email:
         letters.append(
             Letter(
@@ -131,17 +124,26 @@ async def _for_staff(session: AsyncSession, order: Order) -> dict[str, Any]:
 async def _tell_staff(
     session: AsyncSession, *, order: Order, template: str, context: dict[str, Any], key: str, shop_language: str
 ) -> None:
-    """Write to the administrators and to the shop's mailbox."""
-    recipients = [*(await accounts.list_admin_recipients(session))]
-    if order.shop.email:
-        recipients.append((order.shop.email, shop_language))
-    await notifications.send(
-        session,
-        [
-            Letter(email, template, language, context, f"order-{key}:{order.id}:staff:{email}")
-            for email, language in recipients
-        ],
-    )
+    admins = await accounts.list_admin_recipients(session)
+    letters = _to_staff(order, template=template, context=context, key=key, admins=admins, shop_language=shop_language)
+    await notifications.send(session, letters)
+
+
+def _to_staff(
+    order: Order,
+    *,
+    template: str,
+    context: dict[str, Any],
+    key: str,
+    admins: Sequence[Sequence[str]],
+    shop_language: str,
+) -> list[Letter]:
+    """Write to the administrators, as (address, language), and to the shop's mailbox."""
+    recipients = [*admins, (order.shop.email, shop_language)] if order.shop.email else admins
+    return [
+        Letter(email, template, language, context, f"order-{key}:{order.id}:staff:{email}")
+        for email, language in recipients
+    ]
 
 
 def _summary(order: Order) -> dict[str, Any]:
