@@ -1,27 +1,34 @@
 """Every SELECT about orders, and who sees which."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
+    Integer,
+    Numeric,
     Select,
+    TableValuedAlias,
     Text,
+    Uuid,
     and_,
     bindparam,
+    case,
     cast,
     func,
     literal_column,
+    null,
     or_,
     select,
     true,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import joinedload, selectinload
+from sqlalchemy.orm import aliased, joinedload, selectinload
 
 from crema.accounts import queries as accounts
 from crema.accounts.domain import Actor
@@ -29,49 +36,162 @@ from crema.core.errors import NotFoundError
 from crema.core.page import Page
 from crema.db.changes import changed_since
 from crema.db.listing import (
+    BooleanField,
     ChoiceField,
     InstantField,
+    IntegerField,
+    JsonMembersField,
     Listing,
     ListQuery,
+    Many,
     MoneyField,
+    NumberField,
+    One,
     TextField,
     UuidField,
     paginate,
 )
 from crema.db.statement import Statement, Where
 from crema.menu import queries as menu
-from crema.menu.domain import PricedProduct
+from crema.menu.domain import ALLERGENS, Nutrition, PricedProduct
 from crema.orders.domain import OPEN, Status
-from crema.orders.models import Order, OrderEvent
+from crema.orders.models import Order, OrderEvent, OrderLine
 from crema.orders.schemas import Comment, OrderNumber
+from crema.schemas import Line, Name
 from crema.shops import queries as shops
 from crema.shops.models import Shop
 
-ORDERS: Final = Listing(
-    fields={
-        "id": UuidField(Order.id),
-        "number": TextField(Order.number, of=OrderNumber, example="A-042"),
-        "status": ChoiceField(Order.status, choices=[status.value for status in Status]),
-        "shop_id": UuidField(Order.shop_id),
-        "user_id": UuidField(Order.user_id, permission="orders:read"),
-        "source": ChoiceField(Order.source, choices=["app", "counter"]),
-        "pickup_at": InstantField(Order.pickup_at, nullable=True),
-        "ready_estimate_at": InstantField(Order.ready_estimate_at),
-        "total": MoneyField(Order.total),
-        "comment": TextField(Order.comment, of=Comment),
-        "payment_status": ChoiceField(Order.payment_status, choices=["pending", "paid", "refunded", "cancelled"]),
-        "created_at": InstantField(Order.created_at),
-        "updated_at": InstantField(Order.updated_at),
+_STATUSES: Final = [status.value for status in Status]
+_PAYMENT_STATUSES: Final = ["pending", "paid", "refunded", "cancelled"]
+
+
+def _events(event: Any, changes: TableValuedAlias) -> Mapping[str, Any]:
+    """Declare what is shown of an order's history."""
+    was_somebody = event.actor_id.is_not(None)
+    return {
+        "status": ChoiceField(event.status, choices=_STATUSES),
+        "from_status": ChoiceField(event.from_status, choices=_STATUSES, nullable=True),
+        "actor.id": UuidField(event.actor_id, nullable=True),
+        "actor.role": TextField(
+            case((was_somebody, event.actor_role)), nullable=True, searched=False, example="barista"
+        ),
+        "reason": TextField(event.reason, nullable=True, example="закончилось молоко"),
+        "changes": Many(
+            changes,
+            true(),
+            {
+                "field": TextField(_json(changes)["field"].astext, searched=False, example="pickup_at"),
+                "before": TextField(_json(changes)["before"].astext, nullable=True, searched=False),
+                "after": TextField(_json(changes)["after"].astext, nullable=True, searched=False),
+            },
+        ),
+        "created_at": InstantField(event.created_at),
+    }
+
+
+def _json(rows: TableValuedAlias) -> ColumnElement[Any]:
+    return cast(rows.c.value, JSONB)
+
+
+def _elements(array: ColumnElement[Any], name: str) -> TableValuedAlias:
+    """Take an array in JSON apart; what is none has no elements."""
+    only_arrays = case((func.jsonb_typeof(array) == "array", array))
+    return func.jsonb_array_elements(only_arrays).table_valued("value", name=name)
+
+
+_PastEvent: Final = aliased(OrderEvent)
+_PAST_CHANGES: Final = _elements(_PastEvent.changes, "past_change")
+_OPTIONS: Final = _elements(OrderLine.options, "line_option")
+_CONTENTS: Final[ColumnElement[Any]] = OrderLine.contents.expression
+_INGREDIENTS: Final = _elements(_CONTENTS["ingredients"], "line_ingredient")
+_LINES: Final = Many(
+    OrderLine,
+    OrderLine.order_id == Order.id,
+    {
+        "id": UuidField(OrderLine.id, indexed=True),
+        "product_id": UuidField(OrderLine.product_id, indexed=True),
+        "name": TextField(OrderLine.name, indexed=True),
+        "size.id": UuidField(cast(OrderLine.size["id"].astext, Uuid), nullable=True),
+        "size.name": TextField(OrderLine.size["name"].astext, nullable=True, example="L"),
+        "size.volume_ml": IntegerField(cast(OrderLine.size["volume_ml"].astext, Integer), nullable=True),
+        "options": Many(
+            _OPTIONS,
+            true(),
+            {
+                "option_id": UuidField(cast(_json(_OPTIONS)["option_id"].astext, Uuid)),
+                "name": TextField(_json(_OPTIONS)["name"].astext, example="Овсяное"),
+                "group": TextField(_json(_OPTIONS)["group"].astext, example="Молоко"),
+                "quantity": IntegerField(cast(_json(_OPTIONS)["quantity"].astext, Integer)),
+                "price_delta": MoneyField(cast(_json(_OPTIONS)["price_delta"].astext, Numeric), signed=True),
+                "price": MoneyField(cast(_json(_OPTIONS)["price"].astext, Numeric), signed=True),
+            },
+        ),
+        "note": TextField(OrderLine.note, example="без крышки"),
+        "quantity": IntegerField(OrderLine.quantity),
+        "contents.allergens": JsonMembersField(_CONTENTS["allergens"], choices=ALLERGENS, example="milk"),
+        "contents.ingredients": Many(
+            _INGREDIENTS,
+            true(),
+            {
+                "id": UuidField(cast(_json(_INGREDIENTS)["id"].astext, Uuid)),
+                "name": TextField(_json(_INGREDIENTS)["name"].astext, example="молоко"),
+            },
+        ),
+        **{
+            f"contents.nutrition.{field.name}": NumberField(
+                cast(_CONTENTS[("nutrition", field.name)].astext, Numeric), nullable=True
+            )
+            for field in fields(Nutrition)
+        },
+        "is_made": BooleanField(OrderLine.is_made),
+        "unit_price": MoneyField(OrderLine.unit_price),
+        "total": MoneyField(OrderLine.total),
     },
-    sort=["created_at", "updated_at", "ready_estimate_at", "total", "number"],
+)
+ORDERS: Final = Listing(
+    name="Order",
+    fields={
+        "id": UuidField(Order.id, indexed=True),
+        "number": TextField(Order.number, of=OrderNumber, indexed=True, example="A-042"),
+        "status": ChoiceField(Order.status, choices=_STATUSES, indexed=True),
+        "shop.id": UuidField(Order.shop_id, indexed=True),
+        "shop": One(
+            Shop,
+            Shop.id == Order.shop_id,
+            {
+                "name": TextField(Shop.name, of=Name, example="Арбат"),
+                "address": TextField(Shop.address, of=Line, example="Арбат"),
+                "timezone": TextField(Shop.timezone, searched=False, example="Europe/Moscow"),
+            },
+        ),
+        "source": ChoiceField(Order.source, choices=["app", "counter"], indexed=True),
+        "user_id": UuidField(Order.user_id, nullable=True, indexed=True),
+        "customer_name": TextField(Order.customer_name, nullable=True, indexed=True, example="Анна"),
+        "pickup_at": InstantField(Order.pickup_at, nullable=True, indexed=True),
+        "is_asap": BooleanField(Order.pickup_at.is_(None)),
+        "ready_estimate_at": InstantField(Order.ready_estimate_at, indexed=True),
+        "lines": _LINES,
+        "subtotal": MoneyField(Order.subtotal),
+        "discount": MoneyField(Order.discount),
+        "total": MoneyField(Order.total, indexed=True),
+        "currency": TextField(Order.currency, searched=False, example="RUB"),
+        "comment": TextField(Order.comment, of=Comment, indexed=True),
+        "payment.method": TextField(Order.payment_method, searched=False, example="on_pickup"),
+        "payment.status": ChoiceField(Order.payment_status, choices=_PAYMENT_STATUSES, indexed=True),
+        "promo_code": TextField(cast(null(), Text), nullable=True, searched=False, example="SUMMER"),
+        "is_hidden": BooleanField(Order.hidden_at.is_not(None)),
+        "history": Many(_PastEvent, _PastEvent.order_id == Order.id, _events(_PastEvent, _PAST_CHANGES)),
+        "created_at": InstantField(Order.created_at, indexed=True),
+        "updated_at": InstantField(Order.updated_at, indexed=True),
+    },
+    older={"shop_id": "shop.id", "payment_status": "payment.status"},
     default_sort="-created_at",
-    search={"number": Order.number, "comment": Order.comment},
     id_column=Order.id,
 )
 
 HISTORY: Final = Listing(
-    fields={"created_at": InstantField(OrderEvent.created_at)},
-    sort=["created_at"],
+    name="OrderEvent",
+    fields=_events(OrderEvent, _elements(OrderEvent.changes.expression, "change")),
     default_sort="created_at",
     id_column=OrderEvent.id,
 )

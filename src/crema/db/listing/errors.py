@@ -1,6 +1,6 @@
 """What a list request can be refused for. A value sent is never echoed: JSON may be unable to carry it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from crema.core.errors import InvalidError
@@ -49,3 +49,13 @@ class PageTooDeepError(InvalidFilterError):
 
     code = "page_too_deep"
     title = "Pages this deep are only reached with a cursor."
+
+
+class TooCostlyError(InvalidError):
+    """No index finds it, and there is too much to look through."""
+
+    code = "too_costly"
+    title = "This question takes too long to answer."
+
+    def __init__(self, narrower: Sequence[str]) -> None:
+        super().__init__(f"Add a filter by one of {', '.join(narrower)}, or ask for a shorter span of time.")

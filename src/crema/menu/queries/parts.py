@@ -5,7 +5,8 @@ from typing import Final
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import Select, exists, or_, select, true
+from sqlalchemy import ColumnElement, Numeric, Select, TableValuedAlias, and_, cast, exists, func, or_, select, true
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
@@ -19,11 +20,15 @@ from crema.db.listing import (
     Listing,
     ListQuery,
     ListStatement,
+    Many,
+    MembersField,
+    MoneyField,
     SlugField,
     TextField,
     UuidField,
     paginate,
 )
+from crema.menu.domain import ALLERGENS
 from crema.menu.models import (
     Category,
     Ingredient,
@@ -36,40 +41,90 @@ from crema.menu.models import (
 )
 from crema.schemas import Name
 
+ADDRESSES: Final = "addresses of files"
 CATEGORIES: Final = Listing(
+    name="Category",
     fields={
-        "id": UuidField(Category.id),
-        "name": TextField(Category.name, of=Name, example="Кофе"),
-        "slug": SlugField(Category.slug, example="coffee"),
-        "parent_id": UuidField(Category.parent_id, nullable=True),
-        "position": IntegerField(Category.position),
-        "is_active": BooleanField(Category.is_active, permission="menu:write"),
-        "is_on_menu": BooleanField(Category.is_on_menu, permission="menu:write"),
-        "created_at": InstantField(Category.created_at),
-        "updated_at": InstantField(Category.updated_at),
+        "id": UuidField(Category.id, indexed=True),
+        "name": TextField(Category.name, of=Name, indexed=True, example="Кофе"),
+        "slug": SlugField(Category.slug, indexed=True, example="coffee"),
+        "description": TextField(Category.description, indexed=True),
+        "parent_id": UuidField(Category.parent_id, nullable=True, indexed=True),
+        "position": IntegerField(Category.position, indexed=True),
+        "image.alt": TextField(Category.image_alt, nullable=True, example="Чашка"),
+        "image.width": IntegerField(Category.image_width, nullable=True),
+        "image.height": IntegerField(Category.image_height, nullable=True),
+        "is_active": BooleanField(Category.is_active, indexed=True),
+        "is_on_menu": BooleanField(Category.is_on_menu, indexed=True),
+        "created_at": InstantField(Category.created_at, indexed=True),
+        "updated_at": InstantField(Category.updated_at, indexed=True),
     },
-    sort=("name", "position", "created_at", "updated_at"),
+    left_out={"image.urls": ADDRESSES},
     default_sort="position,name",
-    search={"name": Category.name, "description": Category.description},
     id_column=Category.id,
 )
+
+
+def options_of(group_id: ColumnElement[UUID], *, sees_hidden: bool) -> Many:
+    """Declare the options of a group, as they are shown."""
+    size_price = func.jsonb_array_elements(Option.size_prices).table_valued("value", name="size_price")
+    shown = Option.group_id == group_id
+    return Many(
+        Option,
+        shown if sees_hidden else and_(shown, Option.is_active),
+        {
+            "id": UuidField(Option.id),
+            "name": TextField(Option.name, of=Name, example="Овсяное"),
+            "price_delta": MoneyField(Option.price_delta, signed=True, example="50.00"),
+            "size_prices": Many(
+                size_price,
+                true(),
+                {
+                    "size_name": TextField(_text_of(size_price, "size_name"), example="L"),
+                    "price_delta": MoneyField(
+                        cast(_text_of(size_price, "price_delta"), Numeric), signed=True, example="70.00"
+                    ),
+                },
+            ),
+            "max_quantity": IntegerField(Option.max_quantity),
+            "is_default": BooleanField(Option.is_default),
+            "is_active": BooleanField(Option.is_active),
+            "allergens": MembersField(Option.allergens, choices=ALLERGENS, example="milk"),
+            "ingredients": Many(
+                (OptionIngredient, Ingredient),
+                and_(OptionIngredient.option_id == Option.id, Ingredient.id == OptionIngredient.ingredient_id),
+                {"id": UuidField(Ingredient.id), "name": TextField(Ingredient.name, of=Name, example="молоко")},
+            ),
+        },
+    )
+
+
+def _text_of(rows: TableValuedAlias, name: str) -> ColumnElement[str]:
+    return cast(rows.c.value, JSONB)[name].astext
+
+
 MODIFIER_GROUPS: Final = Listing(
+    name="ModifierGroup",
     fields={
-        "id": UuidField(ModifierGroup.id),
-        "name": TextField(ModifierGroup.name, of=Name, example="Молоко"),
-        "created_at": InstantField(ModifierGroup.created_at),
-        "updated_at": InstantField(ModifierGroup.updated_at),
+        "id": UuidField(ModifierGroup.id, indexed=True),
+        "name": TextField(ModifierGroup.name, of=Name, indexed=True, example="Молоко"),
+        "min_choices": IntegerField(ModifierGroup.min_choices),
+        "max_choices": IntegerField(ModifierGroup.max_choices),
+        "free_quantity": IntegerField(ModifierGroup.free_quantity),
+        "options": options_of(ModifierGroup.id, sees_hidden=True),
+        "created_at": InstantField(ModifierGroup.created_at, indexed=True),
+        "updated_at": InstantField(ModifierGroup.updated_at, indexed=True),
     },
-    sort=("name", "created_at", "updated_at"),
     default_sort="name",
-    search={"name": ModifierGroup.name},
     id_column=ModifierGroup.id,
 )
 INGREDIENTS: Final = Listing(
-    fields={"id": UuidField(Ingredient.id), "name": TextField(Ingredient.name, of=Name, example="молоко")},
-    sort=("name",),
+    name="Ingredient",
+    fields={
+        "id": UuidField(Ingredient.id, indexed=True),
+        "name": TextField(Ingredient.name, of=Name, indexed=True, example="молоко"),
+    },
     default_sort="name",
-    search={"name": Ingredient.name},
     id_column=Ingredient.id,
 )
 
