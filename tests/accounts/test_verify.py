@@ -184,6 +184,23 @@ async def test_a_verification_may_log_in_with_cookies(client: httpx2.AsyncClient
     assert (await client.get("/me")).json() == answer.json()["user"]
 
 
+async def test_a_verification_logs_in_by_routes_with_one_answer_each(
+    client: httpx2.AsyncClient, session: AsyncSession
+) -> None:
+    await register(client)
+    body = {"email": "anna@example.com", "code": await last_code(session)}
+    token = (await client.get("/csrf")).json()["csrf_token"]
+
+    tokens = await client.post("/verification/login", json=body)
+    cookies = await client.post(
+        "/verification/login/cookie", json=body, headers={"Origin": "http://crema", "X-CSRF-Token": token}
+    )
+
+    assert tokens.json()["user"]["is_verified"] is True
+    assert (cookies.status_code, cookies.json().keys()) == (200, {"user"})
+    assert (await client.get("/me")).json() == cookies.json()["user"]
+
+
 async def test_t7_a_spent_code_logs_nobody_in_later_without_a_proof(
     client: httpx2.AsyncClient, session: AsyncSession, clock: Clock
 ) -> None:

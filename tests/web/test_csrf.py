@@ -172,6 +172,36 @@ async def test_c2_nobody_is_logged_in_by_another_site(
         assert await session.scalar(text("SELECT count(*) FROM sessions")) == 1
 
 
+COOKIE_ROUTES = ("/authentication/cookie", "/refresh/cookie", "/verification/login/cookie")
+
+
+@pytest.mark.parametrize("path", [*COOKIE_ROUTES, *(f"{path}/" for path in COOKIE_ROUTES)])
+@pytest.mark.parametrize("has_bearer", [False, True])
+async def test_c2_a_route_that_sets_cookies_wants_the_proof_whatever_else_is_sent(
+    client: httpx2.AsyncClient, sessions: Sessions, anna: PersonMade, path: str, *, has_bearer: bool
+) -> None:
+    headers = {"Origin": "https://evil.example"} | ({"Authorization": f"Bearer {anna.token}"} if has_bearer else {})
+
+    answer = await client.post(path, headers=headers, json={"email": anna.email, "password": PASSWORD})
+
+    assert (answer.status_code, answer.json()["code"]) == (403, "csrf_failed")
+    assert "set-cookie" not in answer.headers
+    async with sessions() as session:
+        assert await session.scalar(text("SELECT count(*) FROM sessions")) == 1
+
+
+async def test_a_page_logs_in_and_refreshes_by_the_routes_of_cookies(
+    page: httpx2.AsyncClient, anna: PersonMade
+) -> None:
+    logged_in = await page.post("/authentication/cookie", json={"email": anna.email, "password": PASSWORD})
+    before = dict(page.cookies)
+    refreshed = await page.post("/refresh/cookie")
+
+    assert (logged_in.status_code, refreshed.status_code) == (200, 200)
+    assert logged_in.json() == refreshed.json() == {"user": (await page.get("/me")).json()}
+    assert dict(page.cookies) != before
+
+
 @pytest.mark.parametrize("authorization", NO_BEARER)
 async def test_c2_another_authorization_header_does_not_free_cookies_from_the_guard(
     app: FastAPI, page: httpx2.AsyncClient, sessions: Sessions, authorization: str

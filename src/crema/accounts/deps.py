@@ -193,10 +193,17 @@ class LogOutTokens(NamedTuple):
 
 
 class Handing:
-    """Gives a login's tokens to whoever asked, the way they asked for."""
+    """Gives a login's tokens to whoever asked, the way they asked for.
+
+    `?mode=cookie` is taken wherever tokens are given, but not described: it changes what the answer is, which OpenAPI
+    can't say. The routes that end in `/cookie` are the same with one answer each.
+    """
 
     def __init__(
-        self, request: Request, response: Response, mode: Annotated[Mode, Query(description=_MODE)] = "token"
+        self,
+        request: Request,
+        response: Response,
+        mode: Annotated[Mode, Query(description=_MODE, include_in_schema=False)] = "token",
     ) -> None:
         self._request = request
         self._cookies: Cookies = request.app.state.cookies
@@ -207,8 +214,10 @@ class Handing:
 
     def over(self, tokens: Tokens) -> TokensOut | SignedInOut:
         """Put the tokens into the answer, or into cookies."""
-        if self._mode == "token":
-            return TokensOut.model_validate(tokens)
+        return TokensOut.model_validate(tokens) if self._mode == "token" else self.into_cookies(tokens)
+
+    def into_cookies(self, tokens: Tokens) -> SignedInOut:
+        """Put the tokens into cookies."""
         for_access, for_refresh = self._lifetimes
         self._cookies.put(self._response, "access", tokens.access_token, lifetime=for_access)
         self._cookies.put(self._response, "refresh", tokens.refresh_token, lifetime=for_refresh)
@@ -219,7 +228,7 @@ class Handing:
         if sent is not None:
             return sent.refresh_token
         if self._mode != "cookie" or self._given is None:
-            raise InvalidRefreshTokenError("Send the refresh token in the body, or in its cookie with mode=cookie.")
+            raise InvalidRefreshTokenError("Send the refresh token in the body, or in its cookie to /refresh/cookie.")
         # If it is refused, it goes; if not, the answer gives the next.
         self._cookies.drop_later(self._request, "access", "refresh")
         token: str = self._given
@@ -233,8 +242,8 @@ class VerifiedHanding(Handing):
         self,
         request: Request,
         response: Response,
-        mode: Annotated[Mode, Query(description=_MODE)] = "token",
-        login: Annotated[bool, Query(description=_LOGIN)] = False,  # noqa: FBT002 - a query parameter
+        mode: Annotated[Mode, Query(description=_MODE, include_in_schema=False)] = "token",
+        login: Annotated[bool, Query(description=_LOGIN, include_in_schema=False)] = False,  # noqa: FBT002 - a query parameter
     ) -> None:
         super().__init__(request, response, mode)
         self.wants_login = login
@@ -244,8 +253,16 @@ class VerifiedHanding(Handing):
         return self.over(verified.tokens) if verified.tokens else UserOut.model_validate(verified.user)
 
 
+class CookieHanding(Handing):
+    """Gives a login's tokens in cookies. `web.browser.Guard` wants its proof for the routes that use it."""
+
+    def __init__(self, request: Request, response: Response) -> None:
+        super().__init__(request, response, "cookie")
+
+
 Hand = Annotated[Handing, Depends()]
 HandVerified = Annotated[VerifiedHanding, Depends()]
+HandCookies = Annotated[CookieHanding, Depends()]
 
 
 async def _leaving(

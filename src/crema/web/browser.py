@@ -213,7 +213,7 @@ class Guard:
     def _needs_proof(request: Request) -> bool:
         if request.method in SAFE:
             return False
-        if "cookie" in request.query_params.getlist("mode"):
+        if "cookie" in request.query_params.getlist("mode") or request.url.path.rstrip("/").endswith("/cookie"):
             return True  # it reads or sets cookies, whatever else it brings
         if bearer_token(request.headers):
             return False  # `accounts.deps.visitor` looks at no cookie then
@@ -292,7 +292,7 @@ CSRF_LIFETIME: Final = timedelta(days=30)
 
 @router.get("/csrf", summary="Get a CSRF token")
 async def csrf(request: Request, response: Response) -> CsrfOut:
-    """For browsers that keep their login in cookies (`?mode=cookie`), before they log in and as often as they like."""
+    """For browsers that keep their login in cookies, before `POST /authentication/cookie` and as often as they like."""
     cookies: Cookies = request.app.state.cookies
     secret = cookies.get(request, "csrf") or secrets.token_urlsafe(32)
     cookies.put(response, "csrf", secret, lifetime=CSRF_LIFETIME)

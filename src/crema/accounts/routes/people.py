@@ -10,6 +10,7 @@ from crema.accounts.deps import (
     IN_TURN,
     DeletionSteps,
     Hand,
+    HandCookies,
     HandVerified,
     HashingTurn,
     LoginService,
@@ -73,7 +74,12 @@ async def register(
     return RegisteredOut.of(made.user, name=made.name, phone=made.phone, registration_id=made.registration_id)
 
 
-@router.post("/verification", summary="Verify an address", responses=refusals(403, 409, 422, 429))
+@router.post(
+    "/verification",
+    summary="Verify an address",
+    response_model=None,
+    responses={200: {"model": UserOut}, **refusals(403, 409, 422, 429)},
+)
 async def verify(
     body: Verify,
     tx: Transaction,
@@ -100,6 +106,43 @@ async def verify(
     return hand.over_verified(verified)
 
 
+@router.post("/verification/login", summary="Verify an address and log in", responses=refusals(403, 409, 422, 429))
+async def verify_and_log_in(
+    body: Verify,
+    tx: Transaction,
+    origin: RequestOrigin,
+    credentials: UserCredentials,
+    logins: LoginService,
+    now: Now,
+) -> TokensOut:
+    """Like `/verification`, with the answer of a login. For a new e-mail address only together with `password`."""
+    verified = await verification.verify(
+        tx, wanted=body, wants_login=True, origin=origin, credentials=credentials, logins=logins, now=now
+    )
+    return TokensOut.model_validate(verification.login_of(verified))
+
+
+@router.post(
+    "/verification/login/cookie",
+    summary="Verify an address and log in with cookies",
+    responses=refusals(403, 409, 422, 429),
+)
+async def verify_and_log_in_cookie(
+    body: Verify,
+    tx: Transaction,
+    origin: RequestOrigin,
+    credentials: UserCredentials,
+    logins: LoginService,
+    now: Now,
+    hand: HandCookies,
+) -> SignedInOut:
+    """For pages: the tokens go into cookies. Needs `GET /csrf` before."""
+    verified = await verification.verify(
+        tx, wanted=body, wants_login=True, origin=origin, credentials=credentials, logins=logins, now=now
+    )
+    return hand.into_cookies(verification.login_of(verified))
+
+
 @router.post("/verification/resend", status_code=202, summary="Send the code again", responses=refusals(401, 422, 429))
 async def resend(
     body: Resend,
@@ -113,7 +156,12 @@ async def resend(
     return ACCEPTED
 
 
-@router.post("/authentication", summary="Log in", responses=refusals(401, 403, 422, 429))
+@router.post(
+    "/authentication",
+    summary="Log in",
+    response_model=None,
+    responses={200: {"model": TokensOut}, **refusals(401, 403, 422, 429)},
+)
 async def authenticate(
     body: LogIn,
     tx: Transaction,
@@ -126,6 +174,21 @@ async def authenticate(
     """Where many logins from one network were wrong, an answer takes some seconds."""
     tokens = await logins.log_in(tx, email=body.email, password=body.password, origin=origin, turn=turn, now=now)
     return hand.over(tokens)
+
+
+@router.post("/authentication/cookie", summary="Log in with cookies", responses=refusals(401, 403, 422, 429))
+async def authenticate_cookie(
+    body: LogIn,
+    tx: Transaction,
+    origin: RequestOrigin,
+    turn: HashingTurn,
+    logins: LoginService,
+    now: Now,
+    hand: HandCookies,
+) -> SignedInOut:
+    """For pages: the tokens go into cookies that no script can read. Needs `GET /csrf` before."""
+    tokens = await logins.log_in(tx, email=body.email, password=body.password, origin=origin, turn=turn, now=now)
+    return hand.into_cookies(tokens)
 
 
 @router.post("/me", summary="Who am I", operation_id="post_me", responses=refusals(401, 403, 422))

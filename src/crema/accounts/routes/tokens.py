@@ -6,7 +6,16 @@ from uuid import UUID
 from fastapi import Form, Request, Response
 
 from crema.accounts import queries
-from crema.accounts.deps import Hand, HashingTurn, Leaving, LoginService, Person, RequestOrigin, cookie_visitor
+from crema.accounts.deps import (
+    Hand,
+    HandCookies,
+    HashingTurn,
+    Leaving,
+    LoginService,
+    Person,
+    RequestOrigin,
+    cookie_visitor,
+)
 from crema.accounts.queries import SESSIONS
 from crema.accounts.schemas import LogInForm, Refresh, SessionOut, SignedInOut, TokensOut
 from crema.accounts.service import logins as sessions
@@ -24,7 +33,8 @@ router = new_router("Working with JWT", cookie_visitor)
     "/access",
     summary="Log in with a form (OAuth2)",
     dependencies=[EachFieldOnce],
-    responses=refusals(401, 403, 422, 429),
+    response_model=None,
+    responses={200: {"model": TokensOut}, **refusals(401, 403, 422, 429)},
 )
 async def access(
     form: Annotated[LogInForm, Form()],
@@ -40,7 +50,12 @@ async def access(
     return hand.over(tokens)
 
 
-@router.post("/refresh", summary="Get the next pair of tokens", responses=refusals(401, 422))
+@router.post(
+    "/refresh",
+    summary="Get the next pair of tokens",
+    response_model=None,
+    responses={200: {"model": TokensOut}, **refusals(401, 422)},
+)
 async def refresh(
     tx: Transaction, logins: LoginService, now: Now, hand: Hand, body: Refresh | None = None
 ) -> TokensOut | SignedInOut:
@@ -50,6 +65,12 @@ async def refresh(
     whole session.
     """
     return hand.over(await logins.refresh(tx, refresh_token=hand.back(body), now=now))
+
+
+@router.post("/refresh/cookie", summary="Get the next pair of tokens in cookies", responses=refusals(401, 403, 422))
+async def refresh_cookie(tx: Transaction, logins: LoginService, now: Now, hand: HandCookies) -> SignedInOut:
+    """For pages: the refresh token comes by its cookie. Otherwise like `/refresh`."""
+    return hand.into_cookies(await logins.refresh(tx, refresh_token=hand.back(None), now=now))
 
 
 @router.post("/logout", status_code=204, summary="Log out", responses=refusals(401, 422))

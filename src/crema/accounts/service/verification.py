@@ -101,6 +101,13 @@ async def verify(
     return Verified(user, await logins.start(session, user=user, origin=origin, now=now))
 
 
+def login_of(verified: Verified) -> Tokens:
+    """Return the login that a code gave; raise InvalidCodeError for a new address without the password."""
+    if verified.tokens is None:
+        raise InvalidCodeError("The code of a new e-mail address logs in only together with `password`.")
+    return verified.tokens
+
+
 async def _is_second_tap(session: AsyncSession, *, code_id: UUID, origin: Origin, now: datetime) -> bool:
     """Whether a code was spent seconds ago from the same network, for a login that goes on."""
     first = (
