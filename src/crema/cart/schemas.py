@@ -83,7 +83,7 @@ class ChooseShop(Input):
     shop_id: UUID | None
 
 
-class OptionOut(Output):
+class CartOptionOut(Output):
     """A chosen option. `price_delta`: of a piece in the chosen size. `price`: of all, after the group's free ones."""
 
     option_id: UUID
@@ -116,7 +116,7 @@ class ContentsOut(Output):
     )
 
 
-class ItemOut(Output):
+class CartItemOut(Output):
     """A line of the cart, priced now."""
 
     id: UUID
@@ -124,7 +124,7 @@ class ItemOut(Output):
     name: str
     size_id: UUID | None
     size_name: str | None
-    options: list[OptionOut]
+    options: list[CartOptionOut]
     note: str
     quantity: int
     unit_price: Amount
@@ -140,7 +140,7 @@ class CartOut(Output):
 
     id: UUID
     shop_id: UUID | None
-    items: list[ItemOut]
+    items: list[CartItemOut]
     subtotal: Amount
     discount: Amount = Decimal(0)
     total: Amount

@@ -21,11 +21,11 @@ from crema.media.service import MediaService
 from crema.menu.models import Category, Ingredient, ModifierGroup, Product, ProductImage
 from crema.menu.schemas import (
     CategoryIn,
-    GroupLinkIn,
     IngredientIn,
     ModifierGroupIn,
     NutritionIn,
     OptionIn,
+    ProductGroupIn,
     ProductIn,
     SizeIn,
 )
@@ -203,7 +203,7 @@ def _product(
             for size in product.sizes
         ],
         modifier_groups=[
-            GroupLinkIn(group_id=groups[link.group], min_choices=link.min_choices, max_choices=link.max_choices)
+            ProductGroupIn(group_id=groups[link.group], min_choices=link.min_choices, max_choices=link.max_choices)
             for link in product.modifier_groups
         ],
         allergens=list(product.allergens),

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
-from typing import Annotated, Any, ClassVar, Final, Self
+from typing import Annotated, Any, ClassVar, Final, Self, TypeVar
 from uuid import UUID
 
 from pydantic import (
@@ -63,15 +63,7 @@ Percent = Annotated[
     Decimal,
     BeforeValidator(_parse_percent),
     Field(ge=-100, le=1000, examples=["5.0"]),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string", "pattern": r"^-?\d{1,4}(\.\d{1,2})?$"},
-                {"type": "number", "minimum": -100, "maximum": 1000, "multipleOf": 0.01},
-            ],
-            "examples": ["5.0"],
-        }
-    ),
+    WithJsonSchema({"type": "string", "pattern": r"^-?\d{1,4}(\.\d{1,2})?$", "examples": ["5.0"]}),
 ]
 MAX_PRICES: Final = 500
 """Products that one request lists."""
@@ -137,7 +129,7 @@ class SizePriceOut(Output):
     price_delta: SignedMoney
 
 
-class OptionOut(Output):
+class ModifierOptionOut(Output):
     """One choice of a group. A piece costs `price_delta`, or what `size_prices` has for the name of the chosen size."""
 
     id: UUID
@@ -159,7 +151,7 @@ class ProductGroupOut(Output):
     min_choices: int = Field(validation_alias="effective_min_choices")
     max_choices: int = Field(validation_alias="effective_max_choices")
     free_quantity: int = Field(validation_alias="effective_free_quantity")
-    options: list[OptionOut] = Field(validation_alias=AliasPath("group", "options"))
+    options: list[ModifierOptionOut] = Field(validation_alias=AliasPath("group", "options"))
 
 
 class SizePriceIn(Input):
@@ -169,7 +161,10 @@ class SizePriceIn(Input):
     price_delta: SignedMoney
 
 
-def _unique_size_names(prices: list[SizePriceIn]) -> list[SizePriceIn]:
+SizePriceT = TypeVar("SizePriceT", bound=SizePriceIn)
+
+
+def _unique_size_names(prices: list[SizePriceT]) -> list[SizePriceT]:
     unique(each.size_name for each in prices)
     return prices
 
@@ -177,7 +172,7 @@ def _unique_size_names(prices: list[SizePriceIn]) -> list[SizePriceIn]:
 class OptionIn(Replacement):
     """One choice of a group. Options whose id is sent are changed, those without are new, the others go."""
 
-    shows = OptionOut
+    shows = ModifierOptionOut
     views: ClassVar = {"ingredient_ids": "ingredients"}
 
     id: UUID | None = None
@@ -263,13 +258,16 @@ class SizeIn(Input):
     is_default: Flag = Field(default=False, description="If none is marked, the first is the default.")
 
 
-def _at_most_one_default(sizes: list[SizeIn]) -> list[SizeIn]:
+SizeT = TypeVar("SizeT", bound=SizeIn)
+
+
+def _at_most_one_default(sizes: list[SizeT]) -> list[SizeT]:
     if sum(size.is_default for size in sizes) > 1:
         raise ValueError("only one size can be the default")
     return sizes
 
 
-class GroupLinkIn(Replacement):
+class ProductGroupIn(Replacement):
     """A group as one product offers it; what is left out or null is the group's own."""
 
     shows = ProductGroupOut
@@ -281,7 +279,7 @@ class GroupLinkIn(Replacement):
     free_quantity: Choices | None = None
 
 
-def _unique_groups(links: list[GroupLinkIn]) -> list[GroupLinkIn]:
+def _unique_groups(links: list[ProductGroupIn]) -> list[ProductGroupIn]:
     unique(link.group_id for link in links)
     return links
 
@@ -335,7 +333,7 @@ class ProductIn(Input):
         list[SizeIn], Field(max_length=20), AfterValidator(_unique_names), AfterValidator(_at_most_one_default)
     ] = Field([])
     modifier_group_ids: Ids = Field([], description="Groups with their own limits, in this order.")
-    modifier_groups: Annotated[list[GroupLinkIn], Field(max_length=50), AfterValidator(_unique_groups)] = Field(
+    modifier_groups: Annotated[list[ProductGroupIn], Field(max_length=50), AfterValidator(_unique_groups)] = Field(
         [],
         description="Instead of `modifier_group_ids`, for limits and free quantities of its own; or as GET gives them.",
     )
@@ -561,7 +559,7 @@ class ModifierGroupOut(Output):
     min_choices: int
     max_choices: int
     free_quantity: int
-    options: list[OptionOut]
+    options: list[ModifierOptionOut]
     created_at: Instant
     updated_at: Instant
 
@@ -580,7 +578,7 @@ class ProductCategoryOut(Output):
     name: str = Field(validation_alias=AliasPath("category", "name"))
 
 
-class SizeOut(Output):
+class ProductSizeOut(Output):
     """A size; its price is the product's plus `price_delta`."""
 
     id: UUID
@@ -590,7 +588,7 @@ class SizeOut(Output):
     is_default: bool
 
 
-class ImageOut(Output):
+class ProductImageOut(Output):
     """A picture in WebP; `width` and `height` are those of the largest file."""
 
     id: UUID
@@ -629,9 +627,9 @@ class ProductOut(Output):
     )
     position: int
     categories: list[ProductCategoryOut]
-    sizes: list[SizeOut]
+    sizes: list[ProductSizeOut]
     modifier_groups: list[ProductGroupOut]
-    images: list[ImageOut]
+    images: list[ProductImageOut]
     allergens: list[Allergen] = Field(description="Of the default size with the default options.")
     allergens_always: list[Allergen] | None = Field(
         description="Those that stay whatever options are chosen; null: all of them."
@@ -663,7 +661,7 @@ class MenuHeadingOut(Output):
     image: CategoryImageOut | None
 
 
-class MenuCategoryOut(MenuHeadingOut):
+class MenuSectionOut(MenuHeadingOut):
     """A heading with its products; one that stands under several headings is under each."""
 
     products: list[ProductOut]
@@ -674,7 +672,7 @@ class MenuOut(Output):
 
     shop_id: UUID | None
     currency: str = Field(examples=["RUB"])
-    categories: list[MenuCategoryOut]
+    categories: list[MenuSectionOut]
     products: list[ProductOut] = Field(description="Those under no heading.")
 
     @staticmethod
@@ -746,13 +744,25 @@ class MenuIngredient(Input):
     name: Name
 
 
+class MenuSize(SizeIn):
+    """A size of a product, known by its id, else by its name in the product."""
+
+
+class MenuSizePrice(SizePriceIn):
+    """What a piece of an option costs in sizes of this name."""
+
+
+class MenuNutrition(NutritionIn):
+    """What one portion of the default size contains."""
+
+
 class MenuOption(Input):
     """A choice of a group, known by its id, else by its name in the group."""
 
     id: UUID | None = None
     name: Name
     price_delta: SignedMoney = Decimal(0)
-    size_prices: Annotated[list[SizePriceIn], Field(max_length=20), AfterValidator(_unique_size_names)] = Field([])
+    size_prices: Annotated[list[MenuSizePrice], Field(max_length=20), AfterValidator(_unique_size_names)] = Field([])
     max_quantity: Annotated[int, Field(strict=True, ge=1, le=20)] = 1
     is_default: Flag = False
     is_active: Flag = True
@@ -798,13 +808,11 @@ class MenuProduct(Input):
     is_active: Flag = True
     position: Position = 0
     categories: Annotated[list[MenuPlace], Field(max_length=500)] = Field([])
-    sizes: Annotated[list[SizeIn], Field(max_length=20), AfterValidator(_at_most_one_default)] = Field(
-        [], description="Known by their ids, else by their names in the product."
-    )
+    sizes: Annotated[list[MenuSize], Field(max_length=20), AfterValidator(_at_most_one_default)] = Field([])
     modifier_groups: Annotated[list[MenuGroupLink], Field(max_length=50)] = Field([])
     allergens: Allergens = Field([])
     allergens_always: Allergens | None = None
-    nutrition: NutritionIn | None = None
+    nutrition: MenuNutrition | None = None
     ingredients: Annotated[list[Name], Field(max_length=50)] = Field([], description="By name.")
     preparation_seconds: Annotated[int, Field(strict=True, ge=0, le=7200)] = 90
 

@@ -9,12 +9,12 @@ from crema.orders import queries
 from crema.orders.deps import OrderRules
 from crema.orders.queries import HISTORY, ORDERS
 from crema.orders.schemas import (
-    AdvancedOut,
+    AdvancedOrdersOut,
     AdvanceOrders,
     CancelOrder,
     ChangeOrder,
-    EventOut,
     MarkLine,
+    OrderEventOut,
     OrderOut,
     PlaceOrder,
     ReorderOut,
@@ -142,7 +142,7 @@ async def cancel_order(
 @router.post("/orders/advance", summary="Move several orders", responses=refusals(401, 403, 422))
 async def advance_orders(
     body: AdvanceOrders, tx: Transaction, actor: OrderStaff, now: Now, rules: OrderRules
-) -> AdvancedOut:
+) -> AdvancedOrdersOut:
     """For staff. Each order moves by itself, or stays and says why not: the answer is 200 either way."""
     advanced = await moving.advance(
         tx,
@@ -153,7 +153,7 @@ async def advance_orders(
         shop_language=rules.shop_language,
         now=now,
     )
-    return AdvancedOut.model_validate({"items": advanced})
+    return AdvancedOrdersOut.model_validate({"items": advanced})
 
 
 @router.post(
@@ -179,8 +179,8 @@ async def reorder(
 )
 async def see_history(
     order_id: UUID, request: Request, response: Response, tx: Transaction, actor: Person
-) -> PageOut[EventOut]:
+) -> PageOut[OrderEventOut]:
     query = HISTORY.parse(request.query_params.multi_items(), permissions=actor.permissions)
     await queries.get_order(tx, order_id=order_id, actor=actor)
     page = await queries.list_history(tx, order_id=order_id, query=query)
-    return answer(request, response, page, EventOut.model_validate)
+    return answer(request, response, page, OrderEventOut.model_validate)

@@ -124,7 +124,7 @@ class AdvancedOrderOut(Output):
     problem: MoveProblemOut | None = Field(description="null: it moved, or stood there already.")
 
 
-class AdvancedOut(Output):
+class AdvancedOrdersOut(Output):
     """What became of each order, as they were asked for."""
 
     items: list[AdvancedOrderOut]
@@ -206,7 +206,7 @@ class OrderChangeOut(Output):
     after: bool | str | list[str] | None
 
 
-class EventOut(Output):
+class OrderEventOut(Output):
     """One move or edit of an order. `actor` is null when it was the system.
 
     An edit leaves the status as it is and lists what it changed; a move's `changes` are empty.
@@ -244,7 +244,7 @@ class OrderOut(Output):
     is_hidden: bool = Field(description="Whether an administrator took it off everybody else's lists.")
     created_at: Instant
     updated_at: Instant
-    history: list[EventOut]
+    history: list[OrderEventOut]
 
 
 class ReplaceOrder(Replacement):

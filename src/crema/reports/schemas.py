@@ -39,7 +39,7 @@ Day = Annotated[
 ]
 
 
-class SoldOut(Output):
+class SalesTotalsOut(Output):
     """What the orders of one row sum up to."""
 
     orders: int = Field(description="Completed orders. By product: those that hold it.", examples=[41])
@@ -51,7 +51,7 @@ class SoldOut(Output):
     expired: int | None = Field(description="Orders that nobody picked up; null by product.", examples=[1])
 
 
-class SalesRowOut(SoldOut):
+class SalesRowOut(SalesTotalsOut):
     """A shop's day, hour of the day or product."""
 
     shop_id: UUID
@@ -72,12 +72,12 @@ class SalesOut(Output):
     by: Grouping
     currency: str = Field(examples=["RUB"])
     rows: list[SalesRowOut]
-    totals: SoldOut
+    totals: SalesTotalsOut
 
     def header(self) -> list[str]:
         """Name the columns of the table: those that this grouping fills."""
         keys = ["product_id", "product_name"] if self.by == "product" else [self.by]
-        sums = [name for name in SoldOut.model_fields if getattr(self.totals, name) is not None]
+        sums = [name for name in SalesTotalsOut.model_fields if getattr(self.totals, name) is not None]
         return ["shop_id", "shop_name", *keys, *sums, "currency"]
 
     def table(self) -> list[list[Any]]:

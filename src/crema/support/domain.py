@@ -13,12 +13,15 @@ SUPPORT: Final = "support:write"
 """The permission to answer customers."""
 
 
-class Status(StrEnum):
+class ConversationStatus(StrEnum):
     """Where a conversation stands. A new message of the customer makes it open again."""
 
     OPEN = "open"
     PENDING = "pending"
     RESOLVED = "resolved"
+
+
+Status = ConversationStatus
 
 
 class Side(StrEnum):

@@ -8,7 +8,9 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-_REFERENCE: Final = "#/components/schemas/{model}"
+from crema.web import components
+
+_REFERENCE: Final = f"{components.REFERENCE}{{model}}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class Channel:
 def describe(channels: Sequence[Channel], *, title: str, version: str, description: str, url: str) -> dict[str, Any]:
     """Make the document. `url` is our address as people see it; secure there, secure here."""
     address = urlsplit(url)
-    return {
+    document: dict[str, Any] = {
         "asyncapi": "3.0.0",
         "info": {"title": title, "version": version, "description": description},
         "defaultContentType": "application/json",
@@ -39,6 +41,8 @@ def describe(channels: Sequence[Channel], *, title: str, version: str, descripti
         "operations": {name: operation for channel in channels for name, operation in _operations(channel).items()},
         "components": {"messages": _messages(channels), "schemas": _schemas(channels)},
     }
+    renamed: dict[str, Any] = components.rename_references(document)
+    return renamed
 
 
 def _channel(channel: Channel) -> dict[str, Any]:
@@ -87,5 +91,4 @@ def _schemas(channels: Sequence[Channel]) -> dict[str, Any]:
     modes: list[tuple[type[BaseModel], Any]] = [(model, "validation") for model in taken]
     modes += [(model, "serialization") for model in given]
     _, schemas = models_json_schema(sorted(modes, key=lambda pair: pair[0].__name__), ref_template=_REFERENCE)
-    definitions: dict[str, Any] = schemas["$defs"]
-    return definitions
+    return components.rewrite(schemas["$defs"])

@@ -13,13 +13,13 @@ from fastapi import Request, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
-from pydantic import BaseModel
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 
 from crema.core.errors import ForbiddenError
 from crema.db.schema import is_current
+from crema.schemas import Output
 from crema.web import problem
 from crema.web.clock import Now
 from crema.web.routing import router as new_router
@@ -50,7 +50,7 @@ class MetricsPrivateError(ForbiddenError):
         super().__init__("Ask for them directly, from a network of CREMA_METRICS_NETWORKS.")
 
 
-class HealthOut(BaseModel):
+class HealthOut(Output):
     """All is well; otherwise there is a problem document."""
 
     status: Literal["ok"] = "ok"

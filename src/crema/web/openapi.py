@@ -6,6 +6,7 @@ from typing import Any, Final
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from crema.web import components
 from crema.web.problem import Problem, refusals
 
 DESCRIPTION: Final = """\
@@ -40,10 +41,39 @@ def describe(app: FastAPI) -> Callable[[], dict[str, Any]]:
                 for method in _METHODS & item.keys():
                     everywhere = (413, 503) if "requestBody" in item[method] else (503,)
                     item[method]["responses"].update(_stringed(refusals(*everywhere)))
-            app.openapi_schema = document
+                    components.lift(schemas, item[method])
+                    _without_titles(item[method])
+                    _without_null(item[method].get("requestBody", {}))
+            document["components"]["schemas"] = components.rewrite(schemas)
+            app.openapi_schema = components.rename_references(document)
         return app.openapi_schema
 
     return openapi
+
+
+def _without_titles(operation: dict[str, Any]) -> None:
+    """Leave out what Pydantic calls each parameter and answer: generators would name types by it."""
+    for parameter in operation.get("parameters", ()):
+        parameter["schema"] = components.map_schema(parameter["schema"], _untitled)
+    for answer in (operation.get("requestBody", {}), *operation["responses"].values()):
+        for content in answer.get("content", {}).values():
+            if "schema" in content:
+                content["schema"] = components.map_schema(content["schema"], _untitled)
+
+
+def _without_null(body: dict[str, Any]) -> None:
+    """Say of a body that may be left out only what it is when it is sent.
+
+    `null` is taken, too. Described, it made a client send its own sign for "left out".
+    """
+    for content in body.get("content", {}).values():
+        kinds = content["schema"].get("anyOf", [])
+        if not body.get("required") and {"type": "null"} in kinds and len(kinds) == 2:  # noqa: PLR2004 - it and null
+            content["schema"] = next(kind for kind in kinds if kind != {"type": "null"})
+
+
+def _untitled(schema: components.Schema) -> components.Schema:
+    return {name: value for name, value in schema.items() if name != "title"}
 
 
 def _stringed(responses: dict[int | str, dict[str, Any]]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from fastapi import Response
 from crema.accounts.deps import MenuEditor
 from crema.media.deps import UPLOAD_LIMIT, Media, MediaStore
 from crema.menu.deps import CategoryImageUpload, ImageUpload
-from crema.menu.schemas import CategoryOut, ImageForm, ImageOut, ImagePatch
+from crema.menu.schemas import CategoryOut, ImageForm, ImagePatch, ProductImageOut
 from crema.menu.service import images
 from crema.web.clock import Now
 from crema.web.forms import form_schema
@@ -44,7 +44,7 @@ async def add_image(
     media: Media,
     editor: MenuEditor,
     now: Now,
-) -> ImageOut:
+) -> ProductImageOut:
     """It comes last. Kept as WebP in sRGB, in up to three widths, without metadata; its file name doesn't matter.
 
     A person may upload 60 pictures a minute and 1 GiB a day.
@@ -59,7 +59,7 @@ async def add_image(
         now=now,
     )
     response.headers["Location"] = f"/product/{product_id}/image/{image.id}"
-    return ImageOut.model_validate(image)
+    return ProductImageOut.model_validate(image)
 
 
 @router.post(
@@ -104,9 +104,9 @@ async def delete_category_image(category_id: UUID, tx: Transaction, _: MenuEdito
 )
 async def change_image(
     product_id: UUID, image_id: UUID, body: ImagePatch, tx: Transaction, _: MenuEditor, now: Now
-) -> ImageOut:
+) -> ProductImageOut:
     image = await images.edit_image(tx, product_id=product_id, image_id=image_id, fields=body.changes(), now=now)
-    return ImageOut.model_validate(image)
+    return ProductImageOut.model_validate(image)
 
 
 @router.delete(

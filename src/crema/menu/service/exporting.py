@@ -23,12 +23,12 @@ from crema.menu.schemas import (
     MenuGroup,
     MenuGroupLink,
     MenuIngredient,
+    MenuNutrition,
     MenuOption,
     MenuPlace,
     MenuProduct,
-    NutritionIn,
-    SizeIn,
-    SizePriceIn,
+    MenuSize,
+    MenuSizePrice,
 )
 
 CATEGORY: Final = ("name", "description", "position", "is_active")
@@ -115,7 +115,7 @@ def columns(row: Any, names: Iterable[str]) -> dict[str, Any]:
 
 def _option_row(option: Option) -> MenuOption:
     ingredients = [link.ingredient.name for link in option.ingredients]
-    prices = [SizePriceIn.model_validate(each) for each in option.size_prices]
+    prices = [MenuSizePrice.model_validate(each) for each in option.size_prices]
     return MenuOption.model_construct(
         id=option.id, size_prices=prices, ingredients=ingredients, **columns(option, OPTION)
     )
@@ -127,9 +127,9 @@ def _product_row(product: Product, *, slugs: Mapping[UUID, str], keys: Mapping[U
     ]
     return MenuProduct.model_construct(
         **columns(product, PRODUCT),
-        nutrition=NutritionIn.model_construct(**product.nutrition) if product.nutrition else None,
+        nutrition=MenuNutrition.model_construct(**product.nutrition) if product.nutrition else None,
         categories=sorted(places, key=lambda place: place.slug),
-        sizes=[SizeIn.model_construct(id=size.id, **columns(size, SIZE)) for size in product.sizes],
+        sizes=[MenuSize.model_construct(id=size.id, **columns(size, SIZE)) for size in product.sizes],
         modifier_groups=[
             MenuGroupLink.model_construct(group=keys[link.group_id], **columns(link, LINK))
             for link in product.modifier_groups

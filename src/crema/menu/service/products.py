@@ -21,7 +21,7 @@ from crema.menu.models import (
     ProductModifierGroup,
     Size,
 )
-from crema.menu.schemas import GroupLinkIn, ProductIn, ProductOut, ProductPatch, ReplaceProduct, SizeIn
+from crema.menu.schemas import ProductGroupIn, ProductIn, ProductOut, ProductPatch, ReplaceProduct, SizeIn
 from crema.menu.service import documents
 from crema.menu.service.exporting import LINK, SIZE, columns
 from crema.menu.service.integrity import (
@@ -173,7 +173,7 @@ def _columns(fields: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _keep_limits(product: Product, links: Sequence[GroupLinkIn]) -> None:
+def _keep_limits(product: Product, links: Sequence[ProductGroupIn]) -> None:
     """Keep the group's own limits and free quantity the group's where they came back as the product shows them."""
     offered = {link.group_id: link for link in product.modifier_groups}
     for link in links:
@@ -187,15 +187,15 @@ def _keep_limits(product: Product, links: Sequence[GroupLinkIn]) -> None:
                 link.free_quantity = present.free_quantity
 
 
-def _links(fields: Mapping[str, Any]) -> dict[Loc, GroupLinkIn] | None:
+def _links(fields: Mapping[str, Any]) -> dict[Loc, ProductGroupIn] | None:
     """Tell the groups and their places in the body, in whichever of the two ways they came; None: not at all."""
     if not {"modifier_groups", "modifier_group_ids"} & fields.keys():
         return None
-    own: dict[Loc, GroupLinkIn] = {
+    own: dict[Loc, ProductGroupIn] = {
         ("modifier_groups", place, "group_id"): link for place, link in enumerate(fields.get("modifier_groups", ()))
     }
-    plain: dict[Loc, GroupLinkIn] = {
-        ("modifier_group_ids", place): GroupLinkIn(group_id=group_id)
+    plain: dict[Loc, ProductGroupIn] = {
+        ("modifier_group_ids", place): ProductGroupIn(group_id=group_id)
         for place, group_id in enumerate(fields.get("modifier_group_ids", ()))
     }
     return {**own, **plain}

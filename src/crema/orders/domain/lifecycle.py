@@ -8,7 +8,7 @@ from uuid import UUID
 from crema.core.errors import ConflictError, InvalidError
 
 
-class Status(StrEnum):
+class OrderStatus(StrEnum):
     """Where an order stands."""
 
     PLACED = "placed"
@@ -18,6 +18,9 @@ class Status(StrEnum):
     COMPLETED = "completed"
     CANCELLED = "cancelled"
     EXPIRED = "expired"
+
+
+Status = OrderStatus
 
 
 class Party(Enum):
