@@ -165,7 +165,7 @@ def test_a_client_in_kotlin_compiles(description: Path, tmp_path: Path) -> None:
         pytest.skip("java is not installed: the client in Kotlin is not tried")
     modules = installed(HERE / "kotlin")
     generator = Path(str(files("openapi_generator_cli"))) / "openapi-generator.jar"
-    options = ["--additional-properties=serializationLibrary=gson"]
+    options = ["--additional-properties=serializationLibrary=gson,enumPropertyNaming=UPPERCASE"]
     run(
         [java, "-jar", str(generator), "generate", "-i", str(description), "-g", "kotlin", "-o", "out", *options],
         tmp_path,

@@ -106,43 +106,6 @@ async def verify(
     return hand.over_verified(verified)
 
 
-@router.post("/verification/login", summary="Verify an address and log in", responses=refusals(403, 409, 422, 429))
-async def verify_and_log_in(
-    body: Verify,
-    tx: Transaction,
-    origin: RequestOrigin,
-    credentials: UserCredentials,
-    logins: LoginService,
-    now: Now,
-) -> TokensOut:
-    """Like `/verification`, with the answer of a login. For a new e-mail address only together with `password`."""
-    verified = await verification.verify(
-        tx, wanted=body, wants_login=True, origin=origin, credentials=credentials, logins=logins, now=now
-    )
-    return TokensOut.model_validate(verification.login_of(verified))
-
-
-@router.post(
-    "/verification/login/cookie",
-    summary="Verify an address and log in with cookies",
-    responses=refusals(403, 409, 422, 429),
-)
-async def verify_and_log_in_cookie(
-    body: Verify,
-    tx: Transaction,
-    origin: RequestOrigin,
-    credentials: UserCredentials,
-    logins: LoginService,
-    now: Now,
-    hand: HandCookies,
-) -> SignedInOut:
-    """For pages: the tokens go into cookies. Needs `GET /csrf` before."""
-    verified = await verification.verify(
-        tx, wanted=body, wants_login=True, origin=origin, credentials=credentials, logins=logins, now=now
-    )
-    return hand.into_cookies(verification.login_of(verified))
-
-
 @router.post("/verification/resend", status_code=202, summary="Send the code again", responses=refusals(401, 422, 429))
 async def resend(
     body: Resend,

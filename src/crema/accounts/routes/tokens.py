@@ -14,11 +14,13 @@ from crema.accounts.deps import (
     LoginService,
     Person,
     RequestOrigin,
+    UserCredentials,
     cookie_visitor,
 )
 from crema.accounts.queries import SESSIONS
-from crema.accounts.schemas import LogInForm, Refresh, SessionOut, SignedInOut, TokensOut
+from crema.accounts.schemas import LogInForm, Refresh, SessionOut, SignedInOut, TokensOut, Verify
 from crema.accounts.service import logins as sessions
+from crema.accounts.service import verification
 from crema.web.clock import Now
 from crema.web.forms import EachFieldOnce
 from crema.web.listing import PageOut, answer, listing_parameters
@@ -71,6 +73,43 @@ async def refresh(
 async def refresh_cookie(tx: Transaction, logins: LoginService, now: Now, hand: HandCookies) -> SignedInOut:
     """For pages: the refresh token comes by its cookie. Otherwise like `/refresh`."""
     return hand.into_cookies(await logins.refresh(tx, refresh_token=hand.back(None), now=now))
+
+
+@router.post("/verification/login", summary="Verify an address and log in", responses=refusals(403, 409, 422, 429))
+async def verify_and_log_in(
+    body: Verify,
+    tx: Transaction,
+    origin: RequestOrigin,
+    credentials: UserCredentials,
+    logins: LoginService,
+    now: Now,
+) -> TokensOut:
+    """Like `/verification`, with the answer of a login. For a new e-mail address only together with `password`."""
+    verified = await verification.verify(
+        tx, wanted=body, wants_login=True, origin=origin, credentials=credentials, logins=logins, now=now
+    )
+    return TokensOut.model_validate(verification.login_of(verified))
+
+
+@router.post(
+    "/verification/login/cookie",
+    summary="Verify an address and log in with cookies",
+    responses=refusals(403, 409, 422, 429),
+)
+async def verify_and_log_in_cookie(
+    body: Verify,
+    tx: Transaction,
+    origin: RequestOrigin,
+    credentials: UserCredentials,
+    logins: LoginService,
+    now: Now,
+    hand: HandCookies,
+) -> SignedInOut:
+    """For pages: the tokens go into cookies. Needs `GET /csrf` before."""
+    verified = await verification.verify(
+        tx, wanted=body, wants_login=True, origin=origin, credentials=credentials, logins=logins, now=now
+    )
+    return hand.into_cookies(verification.login_of(verified))
 
 
 @router.post("/logout", status_code=204, summary="Log out", responses=refusals(401, 422))
