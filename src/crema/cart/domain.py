@@ -41,6 +41,8 @@ class ProblemCode(StrEnum):
     OPTION_QUANTITY = "option_quantity"
     CHOICE_REQUIRED = "choice_required"
     TOO_MANY_CHOICES = "too_many_choices"
+    CART_FULL = "cart_full"
+    QUANTITY_LIMIT = "quantity_limit"
 
 
 OF_THE_SIZE: Final = frozenset({ProblemCode.SIZE_REQUIRED, ProblemCode.SIZE_NOT_OFFERED})
@@ -58,8 +60,13 @@ class Problem:
     subject: str | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Write it as problem documents and carts show it."""
+        """Write it as carts show it, beside the line it is about."""
         return {"code": self.code.value, "detail": self.detail, "until": None, "suggestion": None}
+
+    def of_line(self, line: int, *, product_id: UUID, item_id: UUID | None = None) -> dict[str, Any]:
+        """Write it as refusals show it, with the line it is about: its place, and the cart's line if it is one."""
+        about = {"line": line, "item_id": str(item_id) if item_id else None, "product_id": str(product_id)}
+        return about | self.as_json()
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +186,7 @@ def configure(product: PricedProduct, *, size_id: UUID | None, choices: Sequence
     check_choices(choices)
     configured, problems = assess(product, size_id=complete_size(product, size_id), choices=choices)
     if problems:
-        raise refusal_of(problems)
+        raise refusal_of(problems, product_id=product.id)
     return configured
 
 
@@ -189,10 +196,16 @@ def check_choices(choices: Sequence[Choice]) -> None:
         raise InvalidConfigurationError("An option stands here twice; use its quantity.")
 
 
-def refusal_of(problems: Sequence[Problem]) -> InvalidConfigurationError | ItemUnavailableError:
-    """Make the refusal of a new choice: a client's fault comes before what is merely not available."""
+def refusal_of(
+    problems: Sequence[Problem], *, product_id: UUID, line: int = 0, item_id: UUID | None = None
+) -> InvalidConfigurationError | ItemUnavailableError:
+    """Make the refusal of a new choice: a client's fault comes before what is merely not available.
+
+    `item_id` and `line` are those of the cart's line, if it is one.
+    """
     faults = [problem for problem in problems if problem.code not in NOT_FOR_SALE]
-    extra: dict[str, Any] = {"problems": [problem.as_json() for problem in problems]}
+    told = [problem.of_line(line, product_id=product_id, item_id=item_id) for problem in problems]
+    extra: dict[str, Any] = {"problems": told}
     group = next((problem.group for problem in faults or problems if problem.group), None)
     if group is not None:
         extra["group"] = group

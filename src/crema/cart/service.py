@@ -49,12 +49,20 @@ class CartFullError(ConflictError):
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """So many pieces of the line at `index` that did not go into the cart, and why."""
+    """So many pieces of the line at `index` that did not go into the cart, and everything that is wrong with it."""
 
     index: int
     quantity: int
-    reason: str
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[Problem, ...]
+
+    @property
+    def reason(self) -> str:
+        """The first of its problems in words."""
+        return self.problems[0].detail
+
+
+_NO_ROOM: Final = Problem(ProblemCode.CART_FULL, CartFullError.title)
+_TOO_MANY: Final = Problem(ProblemCode.QUANTITY_LIMIT, QuantityLimitError.title)
 
 
 async def open_cart(where: Where, *, user_id: UUID, now: datetime) -> OpenCart:
@@ -122,19 +130,19 @@ async def add_again(
         product = products.get(line.product_id)
         if product is None:
             gone = Problem(ProblemCode.OFF_MENU, "This product is off the menu.")
-            skipped.append(Skipped(index, line.quantity, gone.detail, (gone,)))
+            skipped.append(Skipped(index, line.quantity, (gone,)))
             continue
         configured, problems = domain.assess_line(product, line)
         if problems:
-            skipped.append(Skipped(index, line.quantity, problems[0].detail, problems))
+            skipped.append(Skipped(index, line.quantity, problems))
             continue
         present = quantities.get(digest := _digest(line), 0)
         fits = min(line.quantity, MAX_QUANTITY - present)
         if not present and len(quantities) == MAX_LINES:
-            skipped.append(Skipped(index, line.quantity, CartFullError.title))
+            skipped.append(Skipped(index, line.quantity, (_NO_ROOM,)))
             continue
         if fits < line.quantity:
-            skipped.append(Skipped(index, line.quantity - fits, QuantityLimitError.title))
+            skipped.append(Skipped(index, line.quantity - fits, (_TOO_MANY,)))
         if fits:
             item = _stored_item(configured, note=line.note, quantity=fits)
             cart = await _put_line(where, item, user_id=user_id, now=now)
@@ -165,13 +173,13 @@ async def change(
         choices = domain.complete(product, changes.choices())
         domain.check_choices(choices)
     configured, problems = domain.assess(product, size_id=size_id, choices=choices)
-    if chosen := [problem for problem in problems if _is_about(problem, sent)]:
-        raise domain.refusal_of(chosen)
     if problems:
-        raise ItemUnavailableError(
-            problems[0].detail,
-            problems=[{"item_id": str(item.id), "product_id": str(product.id)} | each.as_json() for each in problems],
-        )
+        items = (await queries.price_cart(where, cart=cart, currency=currency)).items
+        line = next(place for place, each in enumerate(items) if each.id == item.id)
+        about: dict[str, Any] = {"line": line, "product_id": product.id, "item_id": item.id}
+        if chosen := [problem for problem in problems if _is_about(problem, sent)]:
+            raise domain.refusal_of(chosen, **about)
+        raise ItemUnavailableError(problems[0].detail, problems=[problem.of_line(**about) for problem in problems])
 
     await _DELETE.rows(where, item_id=item.id)
     changed = _stored_item(

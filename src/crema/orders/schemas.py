@@ -277,8 +277,8 @@ class SkippedOut(Output):
     line: int = Field(description="Which line of the order, from 0.")
     name: str
     quantity: int = Field(description="So many pieces were left out.")
-    reason: str
-    problems: list[ItemProblemOut] = Field(description="Empty where the cart merely had no room.")
+    reason: str = Field(description="The first of `problems` in words.")
+    problems: list[ItemProblemOut] = Field(description="Everything that is wrong with it, or the cart's limit.")
 
 
 class ReorderOut(Output):

@@ -115,12 +115,7 @@ def draft_lines(requests: Sequence[LineRequest], products: Mapping[UUID, PricedP
 
 def _refusal_of(found: Sequence[tuple[int, LineRequest, Problem]]) -> InvalidError | ConflictError:
     problems = [
-        {
-            "line": index,
-            "item_id": str(request.item_id) if request.item_id else None,
-            "product_id": str(request.product_id),
-        }
-        | problem.as_json()
+        problem.of_line(index, product_id=request.product_id, item_id=request.item_id)
         for index, request, problem in found
     ]
     unknown = [

@@ -249,7 +249,15 @@ async def reorder(
         for each in found
     ]
     if sum(each.quantity for each in found) == sum(request.quantity for request in requests):
-        raise ItemUnavailableError("Nothing of it can be put into the cart.", skipped=skipped)
+        raise ItemUnavailableError(
+            "Nothing of it can be put into the cart.",
+            skipped=skipped,
+            problems=[
+                problem.of_line(each.index, product_id=requests[each.index].product_id)
+                for each in found
+                for problem in each.problems
+            ],
+        )
     return cart, skipped
 
 
