@@ -7,14 +7,26 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StringC
 
 from crema.cart.schemas import AddToCart, CartOut, ContentsOut, ItemProblemOut
 from crema.orders.domain import Status
-from crema.schemas import Amount, Input, Instant, Line, Money, Output, Replacement, SignedAmount, Text, partial
+from crema.schemas import (
+    Amount,
+    Input,
+    Instant,
+    Line,
+    Matching,
+    Money,
+    Output,
+    Replacement,
+    SignedAmount,
+    Text,
+    partial,
+)
 
 Comment = Annotated[Text, Field(max_length=500, examples=["Заберу через пять минут"])]
 OrderNumber = Annotated[
     str,
     StringConstraints(strip_whitespace=True),
     AfterValidator(str.upper),
-    StringConstraints(pattern=r"^[A-Z]{1,8}-[0-9]{3}$"),
+    Matching(r"^[A-Z]{1,8}-[0-9]{3}$", "send a number as it is called out, such as K-042"),
 ]
 """As it is called out; people write it in small letters too."""
 CustomerName = Annotated[Line, Field(max_length=40, examples=["Пётр"])]

@@ -8,14 +8,13 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    StringConstraints,
     TypeAdapter,
     model_validator,
 )
 from pydantic_core import PydanticKnownError
 
 from crema.live.schemas import PingFrame
-from crema.schemas import Input, Instant, Output, Text, VisibleText, partial, visible
+from crema.schemas import Input, Instant, Matching, Output, Text, VisibleText, partial, visible
 from crema.support.domain import MAX_TEXT, Side, Status, size_of
 
 MAX_SEQ: Final = 2**31 - 1
@@ -40,7 +39,7 @@ MessageText = Annotated[
 ]
 ClientId = Annotated[
     str,
-    StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,64}$"),
+    Matching(r"^[A-Za-z0-9._:-]{1,64}$", "send 1 to 64 Latin letters, digits and . _ : -"),
     Field(examples=["01a2074f-26f7"], description="Your name for the message: sending it again stores nothing twice."),
 ]
 

@@ -18,6 +18,7 @@ from crema.core.errors import ConflictError, InvalidError
 from crema.db.driver import Writer
 from crema.db.idempotency import IdempotencyRecord as Kept
 from crema.db.statement import Statement
+from crema.schemas import Matching
 from crema.web import audit
 from crema.web.listing import created
 
@@ -28,10 +29,10 @@ IdempotencyKey = Annotated[
     Header(
         min_length=1,
         max_length=255,
-        pattern=r"^[\x20-\x7e\xa0-\xff]*$",
         description="Repeat a request safely: the same key and body give the same answer and one effect.",
         examples=["6f1d2c3e-morning-latte"],
     ),
+    Matching(r"^[\x20-\x7e\xa0-\xff]*$", "send a key without control characters"),
 ]
 
 

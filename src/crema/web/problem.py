@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from crema.core import errors
+from crema.web.validation import sentence_of
 
 log = structlog.get_logger(__name__)
 
@@ -144,7 +145,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
     found = [
         {
             "loc": [part if isinstance(part, int) else _printable(part) for part in e["loc"]],
-            "msg": _printable(e["msg"]),
+            "msg": _printable(sentence_of(e)),
             "type": e["type"],
         }
         for e in error.errors()[:50]
