@@ -21,7 +21,7 @@ from crema.orders.queries import ORDERS
 from crema.shops.models import Shop
 from crema.shops.queries import SHOPS
 from crema.support.models import Conversation, Message
-from crema.support.queries import CONVERSATIONS, MESSAGES, visible_to
+from crema.support.queries import CONVERSATIONS, MESSAGES, reader_of, visible_to
 
 pytestmark = pytest.mark.anyio
 
@@ -64,11 +64,17 @@ FILL = (
     """INSERT INTO messages (id, conversation_id, seq, client_id, author_id, author_role, is_from_customer, text,
                              created_at)
        SELECT id, lpad('7', 32, '0')::uuid, n, n, id, 'user', most, about, moment FROM numbers""",
+    """INSERT INTO messages (id, conversation_id, seq, client_id, author_id, author_role, is_from_customer, text,
+                             created_at)
+       SELECT gen_random_uuid(), id, 100000 + n, 'x' || n, id, 'user', most, about, moment FROM numbers""",
+    """INSERT INTO notes (id, conversation_id, author_id, author_role, shop_id, text, created_at)
+       SELECT id, id, id, 'support', id, about, moment FROM numbers""",
 )
 TABLES = (
     "products, product_documents, categories, product_categories, modifier_groups, ingredients, roles, users, shops, "
-    "orders, conversations, messages, staff_shops"
+    "orders, conversations, messages, notes, staff_shops"
 )
+READER = reader_of(Actor(UUID(int=7), UUID(int=7), "support", frozenset(PERMISSIONS), frozenset({UUID(int=7)})))
 LISTS: dict[str, tuple[Listing, Select[Any]]] = {
     "products": (PRODUCTS, select(Product).where(Product.archived_at.is_(None))),
     "categories": (CATEGORIES, select(Category)),
@@ -172,7 +178,7 @@ async def plan(crowded: AsyncConnection, name: str, parameters: dict[str, str]) 
             raise Caught(statement.params(values))
 
     with pytest.raises(Caught) as caught:
-        await paginate(Explaining(crowded), statement, query)
+        await paginate(Explaining(crowded), statement, query, **(READER if name == "conversations" else {}))
     compiled = caught.value.args[0].compile(
         dialect=postgresql.dialect(),
         compile_kwargs={"literal_binds": True},  # type: ignore[no-untyped-call]
@@ -226,7 +232,33 @@ async def test_f5_every_search_has_its_index(crowded: AsyncConnection) -> None:
     }
     plans |= {(name, "slug"): await plan(crowded, name, {"slug__icontains": "latte"}) for name in SLUGGED}
 
-    assert {where: found for where, found in plans.items() if not is_looked_up(found, where[1])} == {}
+    # A search through other rows is named by their path: the last part is the column.
+    assert {
+        where: found for where, found in plans.items() if not is_looked_up(found, where[1].rpartition(".")[2])
+    } == {}
+
+
+async def test_a_search_through_60000_messages_reads_no_table_whole_but_the_conversations(
+    crowded: AsyncConnection,
+) -> None:
+    found = await plan(crowded, "conversations", {"search": "латте"})
+
+    assert "ix_messages_text_trgm" in found
+    assert "ix_notes_text_trgm" in found
+    assert re.findall(r"Seq Scan on (messages|notes|users)", found) == []
+
+
+async def test_a_customer_s_search_reads_their_own_messages_only(
+    crowded: AsyncConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    me = UUID(int=8)
+    customer = Actor(me, me, "user", permissions=frozenset(), shop_ids=frozenset())
+    monkeypatch.setitem(LISTS, "conversations", (CONVERSATIONS, select(Conversation).where(visible_to(customer))))
+
+    found = await plan(crowded, "conversations", {"search": "ла", "search_fields": "messages.text"})
+
+    assert re.search(r"Index Scan using \S*messages_conversation_id", found), found
+    assert "Seq Scan on messages" not in found
 
 
 async def test_what_staff_of_a_shop_may_follow_is_found_by_index(

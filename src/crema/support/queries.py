@@ -3,10 +3,27 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ARRAY, ColumnElement, Select, Uuid, and_, any_, exists, func, literal, not_, null, or_, select
+from sqlalchemy import (
+    ARRAY,
+    Boolean,
+    ColumnElement,
+    Select,
+    Uuid,
+    and_,
+    any_,
+    bindparam,
+    cast,
+    exists,
+    func,
+    literal,
+    not_,
+    null,
+    or_,
+    select,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload, selectinload
@@ -23,8 +40,10 @@ from crema.db.listing import (
     IntegerField,
     Listing,
     ListQuery,
+    Searched,
     TextField,
     UuidField,
+    like,
     paginate,
 )
 from crema.db.listing.fields import Bound
@@ -48,6 +67,26 @@ class AssigneeField(UuidField):
         return super().match(operator, operands) & _ASSIGNEE_COUNTS
 
 
+_READABLE_NOTE: Final = or_(
+    bindparam("reads_all_notes", type_=Boolean),
+    Note.author_id == bindparam("reader_id", type_=Uuid),
+    Note.shop_id == any_(cast(bindparam("reader_shop_ids", type_=ARRAY(Uuid)), ARRAY(Uuid))),
+)
+"""Notes written for the shops of `reader_of` and their own; for the whole chain's staff all."""
+
+
+def _has_message(pattern: Bound) -> ColumnElement[bool]:
+    return exists().where(Message.conversation_id == Conversation.id, like(Message.text, pattern))
+
+
+def _has_note(pattern: Bound) -> ColumnElement[bool]:
+    return exists().where(Note.conversation_id == Conversation.id, like(Note.text, pattern), _READABLE_NOTE)
+
+
+def _is_of(pattern: Bound) -> ColumnElement[bool]:
+    return exists().where(User.id == Conversation.customer_id, like(User.name, pattern))
+
+
 CONVERSATIONS: Final = Listing(
     fields={
         "id": UuidField(Conversation.id),
@@ -68,6 +107,11 @@ CONVERSATIONS: Final = Listing(
         "updated_at": InstantField(Conversation.updated_at),
     },
     default_sort="-last_message_at",
+    search={
+        "messages.text": Searched(_has_message),
+        "notes.text": Searched(_has_note, permission=SUPPORT),
+        "customer.name": Searched(_is_of, permission=SUPPORT),
+    },
     id_column=Conversation.id,
 )
 
@@ -132,7 +176,8 @@ async def list_conversations(session: AsyncSession, *, actor: Actor, query: List
     """Page through what the actor may see, each with its last message."""
     statement = select(Conversation).where(visible_to(actor))
     last_message = joinedload(Conversation.last_message).joinedload(Message.writer)
-    return await paginate(session, statement.options(joinedload(Conversation.customer), last_message), query)
+    statement = statement.options(joinedload(Conversation.customer), last_message)
+    return await paginate(session, statement, query, **reader_of(actor))
 
 
 async def list_messages(session: AsyncSession, *, conversation_id: UUID, query: ListQuery) -> Page[Message]:
@@ -230,18 +275,16 @@ async def count_unread(session: AsyncSession, *, conversation_id: UUID, after: i
     return await session.scalar(statement) or 0
 
 
-def notes_visible_to(actor: Actor) -> ColumnElement[bool]:
-    """Limit to notes written for one's shops and one's own; for the whole chain's staff to all."""
-    if actor.serves_all_shops:
-        return Note.id.is_not(None)
-    return or_(Note.author_id == actor.user_id, Note.shop_id.in_(actor.shop_ids))
+def reader_of(actor: Actor) -> dict[str, Any]:
+    """Give the values by which a statement about notes knows who reads them."""
+    shop_ids = sorted(actor.shop_ids)
+    return {"reads_all_notes": actor.serves_all_shops, "reader_id": actor.user_id, "reader_shop_ids": shop_ids}
 
 
 async def list_notes(session: AsyncSession, *, conversation_id: UUID, actor: Actor, query: ListQuery) -> Page[Note]:
     """Page through the notes on a conversation that the actor may see, oldest first."""
-    statement = select(Note).where(Note.conversation_id == conversation_id, notes_visible_to(actor))
-    statement = statement.options(joinedload(Note.writer))
-    return await paginate(session, statement, query)
+    statement = select(Note).where(Note.conversation_id == conversation_id, _READABLE_NOTE)
+    return await paginate(session, statement.options(joinedload(Note.writer)), query, **reader_of(actor))
 
 
 async def get_note(session: AsyncSession, *, note_id: UUID) -> Note:
@@ -338,6 +381,7 @@ async def list_unmailed(session: AsyncSession, *, conversation: Conversation) ->
 
 _WITH_NAMES: Final = (
     joinedload(Conversation.customer),
+    joinedload(Conversation.last_message).joinedload(Message.writer),
     joinedload(Conversation.assigned_person),
     selectinload(Conversation.answerers),
 )

@@ -63,7 +63,10 @@ async def issue_ticket(tx: Transaction, actor: Person, now: Now) -> TicketOut:
 async def list_chats(
     request: Request, response: Response, tx: Transaction, actor: Person
 ) -> PageOut[ListedConversationOut]:
-    """One's own; for those who answer, those of their shops. `sort=waiting_since`: who waits longest comes first."""
+    """One's own; for those who answer, those of their shops. `sort=waiting_since`: who waits longest comes first.
+
+    `search` looks through the messages, and for those who answer through the notes they may read and customers' names.
+    """
     query = CONVERSATIONS.parse(request.query_params.multi_items(), permissions=actor.permissions)
     page = await queries.list_conversations(tx, actor=actor, query=query)
     return answer(request, response, page, ListedConversationOut.model_validate)

@@ -169,7 +169,7 @@ class LastMessageOut(Output):
 class ListedConversationOut(ConversationOut):
     """A conversation in the queue."""
 
-    last_message: LastMessageOut | None
+    last_message: LastMessageOut | None = Field(description="Of either side; staff's notes are none.")
 
 
 class AttachmentOut(Output):
@@ -364,8 +364,8 @@ class AssigneeOut(Output):
     shop_ids: list[UUID] = Field(description="The shops they work for.")
 
 
-class QueuedConversationOut(ConversationOut):
-    """A conversation of the queue, with names, and who is connected to it but for oneself."""
+class QueuedConversationOut(ListedConversationOut):
+    """A conversation of the queue, with names, what was said last, and who is connected to it but for oneself."""
 
     model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
 

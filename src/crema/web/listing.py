@@ -195,20 +195,18 @@ def _several(value: Mapping[str, Any], **limits: Any) -> dict[str, Any]:
     return {"type": "array", "items": dict(value), **limits, "examples": [example]}
 
 
-def _reserved(fields: Mapping[str, lists.Field]) -> str:
-    gates = [(name, field.permission) for name, field in fields.items() if field.permission]
-    return "".join(f" `{name}` only with permission `{permission}`." for name, permission in gates)
+def _reserved(gates: Mapping[str, str | None]) -> str:
+    return "".join(f" `{name}` only with permission `{gate}`." for name, gate in gates.items() if gate)
 
 
 def _searching(listing: Listing) -> list[dict[str, Any]]:
     shortest, longest = lists.SEARCH_LENGTH
     names = [*listing.search]
     words = {"type": "string", "minLength": shortest, "maxLength": longest, "examples": ["латте"]}
-    searched = {name: field for name, field in listing.fields.items() if name in listing.search}
     fields = _several({"type": "string", "enum": names, "examples": names[:1]}, minItems=1)
     return [
         _parameter("search", words, f"Every word (up to {lists.MAX_WORDS}) is in {', '.join(names)}; case is ignored."),
-        _parameter("search_fields", fields, f"Search in these only, comma-separated.{_reserved(searched)}"),
+        _parameter("search_fields", fields, f"Search in these only, comma-separated.{_reserved(listing.search_gates)}"),
     ]
 
 
@@ -217,7 +215,7 @@ def _paging(listing: Listing) -> list[dict[str, Any]]:
     order = {"type": "string", "enum": keys, "examples": [listing.default_sort.split(",")[0]]}
     sort = _several(order, minItems=1, maxItems=lists.MAX_SORT, uniqueItems=True)
     about = f"Up to {lists.MAX_SORT}, comma-separated, `-` for descending; `{listing.default_sort}` if left out."
-    about += _reserved(listing.sort)
+    about += _reserved({name: field.permission for name, field in listing.sort.items()})
     page = {"type": "integer", "minimum": 1, "maximum": lists.MAX_OFFSET + 1, "examples": [1]}
     default = lists.DEFAULT_SIZE
     size = {"type": "integer", "minimum": 1, "maximum": lists.MAX_SIZE, "default": default, "examples": [default]}

@@ -34,9 +34,11 @@ from crema.db.listing.fields import (
     MembersField,
     MoneyField,
     PhoneField,
+    Searched,
     SlugField,
     TextField,
     UuidField,
+    like,
 )
 from crema.db.listing.query import ListQuery, ListStatement, paginate
 
@@ -68,9 +70,11 @@ __all__ = [
     "MoneyField",
     "PageTooDeepError",
     "PhoneField",
+    "Searched",
     "SlugField",
     "TextField",
     "UnknownFilterError",
     "UuidField",
+    "like",
     "paginate",
 ]

@@ -19,11 +19,12 @@ from crema.db.listing.fields import (
     Column,
     ColumnField,
     Field,
+    Searched,
     UuidField,
     containing,
     integer,
     items,
-    like,
+    search_in,
     storable,
 )
 from crema.db.listing.query import Condition, ListQuery, SortKey, read_cursor
@@ -54,7 +55,7 @@ class Listing:
     """The fields of a resource that lists may be filtered, searched and sorted by, each written down by hand.
 
     `sort` names fields, or maps names to fields of its own; they are never NULL. A searched column that bears
-    the name of a field is for the same people as the field. The id ends every order.
+    the name of a field is for the same people as the field; a `Searched` says for whom it is. The id ends every order.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class Listing:
         sort: Mapping[str, ColumnField] | Sequence[str],
         default_sort: str,
         id_column: Column | ColumnField,
-        search: Mapping[str, Column] | None = None,
+        search: Mapping[str, Column | Searched] | None = None,
     ) -> None:
         self.fields = fields
         self.filters = {
@@ -178,15 +179,20 @@ class Listing:
                     shape=("search", tuple(columns)),
                     bound=[containing(word)],
                     bind=_text,
-                    build=lambda bound: sa.or_(*(like(column, bound[0]) for column in found)),
+                    build=lambda bound: sa.or_(*(search_in(column, bound[0]) for column in found)),
                 )
 
-    def search_columns(self, permissions: Collection[str]) -> Mapping[str, Column]:
+    def search_columns(self, permissions: Collection[str]) -> Mapping[str, Column | Searched]:
         """Give what those with these permissions search in."""
+        gates = self.search_gates
+        return {name: each for name, each in self.search.items() if gates[name] is None or gates[name] in permissions}
+
+    @property
+    def search_gates(self) -> Mapping[str, str | None]:
+        """Tell which permission each searched text needs, if any."""
+        declared = {name: self.fields.get(name, each) for name, each in self.search.items()}
         return {
-            name: column
-            for name, column in self.search.items()
-            if name not in self.fields or _open_to(permissions, self.fields[name])
+            name: each.permission if isinstance(each, Field | Searched) else None for name, each in declared.items()
         }
 
     def _sort_keys(self, sort: str, permissions: Collection[str]) -> Sequence[SortKey]:

@@ -103,6 +103,19 @@ def like(column: Column, pattern: Bound) -> ColumnElement[bool]:
     return fold(column).like(fold(pattern))
 
 
+@dataclass(frozen=True)
+class Searched:
+    """Text of other rows to be searched through. `matches` builds the predicate for a pattern, as `like` does."""
+
+    matches: Callable[[Bound], ColumnElement[bool]]
+    permission: str | None = None
+
+
+def search_in(text: Column | Searched, pattern: Bound) -> ColumnElement[bool]:
+    """Look for a word in a column, or in other rows' text."""
+    return text.matches(pattern) if isinstance(text, Searched) else like(text, pattern)
+
+
 def _escaped(text: str) -> str:
     return re.sub(r"([\\%_])", r"\\\1", text)  # the backslash is LIKE's own default escape
 

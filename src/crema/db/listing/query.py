@@ -144,12 +144,12 @@ def _named(group: object, values: Iterable[T]) -> Iterable[tuple[str, T]]:
     return ((f"list_{group}_{n}", value) for n, value in enumerate(values))
 
 
-async def paginate(session: AsyncSession, statement: Select[T], query: ListQuery) -> Page[T]:
-    """Read one page of what the statement selects. It already carries what the actor may see.
+async def paginate(session: AsyncSession, statement: Select[T], query: ListQuery, **values: Any) -> Page[T]:
+    """Read one page of what the statement selects. It already carries what the actor may see; `values` are its own.
 
     Costs one statement, and a second to count when `page` doesn't happen to show the end.
     """
-    values = query.values
+    values |= query.values
     rows: Sequence[Any] = (await session.execute(query.window(statement), values)).unique().all()
     total = query.known_total(rows)
     if total is None and query.page is not None:
