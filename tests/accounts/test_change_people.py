@@ -314,6 +314,25 @@ async def test_the_code_for_a_new_address_is_worth_five_guesses(
     assert (await client.get("/me")).json()["email"] == "anna@example.com"
 
 
+async def test_t7_the_long_code_for_a_new_address_is_taken_however_often_strangers_have_guessed(
+    client: httpx2.AsyncClient, session: AsyncSession
+) -> None:
+    tokens = await sign_in(client, session)
+    client.headers |= bearer(tokens)
+    await patch(client, tokens["user"]["id"], email="new@example.com", current_password=PASSWORD)
+    [mail] = await mails_to(session, "new@example.com", "email_change_code")
+    for _ in range(6):
+        await verify(client, wrong(mail.context["code"]), "new@example.com")
+
+    short = await verify(client, mail.context["code"], "new@example.com")
+    false = await verify(client, "AAAA-AAAA-AAAA-AAAA", "new@example.com")
+    long = await verify(client, mail.context["long_code"].lower(), "new@example.com")
+
+    assert (short.status_code, "long code" in short.json()["detail"]) == (422, True)
+    assert (false.status_code, false.json()["code"]) == (422, "invalid_code")
+    assert (long.status_code, long.json()["email"]) == (200, "new@example.com")
+
+
 async def test_the_own_address_again_is_no_change(customer: httpx2.AsyncClient, session: AsyncSession) -> None:
     assert (await patch(customer, customer.person.id, email="ANNA@example.com")).status_code == 200
     assert await mails_to(session, "ANNA@example.com") == []
