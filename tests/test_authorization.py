@@ -8,6 +8,7 @@ what a new parameter of a path speaks of. A table that refusals may write to is 
 """
 
 import asyncio
+import json
 import os
 import re
 from collections import defaultdict
@@ -53,11 +54,11 @@ UNDOCUMENTED: Final = {
     "GET /.well-known/security.txt",
 }
 """Pages for people, which are public and hold nothing personal, but for /mailbox, which only development has."""
-NO_BODY, EMPTY, OPEN = "(no body)", "{}", "open"
+NO_BODY, EMPTY, OPEN, TAKEN = "(no body)", "{}", "open", "taken"
 ORDER: Final = "PATCH /order/{order_id}"
 
 Outcomes = Mapping[str, str]
-"""Actor → status, or what a socket answers: `open`, or the code it is closed with."""
+"""Actor → status, or what a socket answers: `open` or `taken`, the code of an error, or the code it is closed with."""
 
 
 # What is sent.
@@ -390,6 +391,12 @@ async def test_a1_the_table_decides_about_every_field_of_every_body(app: FastAPI
     assert decided == fields_of(app)
 
 
+async def test_a1_the_table_decides_about_every_field_of_every_frame(app: FastAPI) -> None:
+    decided = {route: {*labels} for route, labels in TABLE.items() if route.startswith("WS ")}
+
+    assert decided == {route: {NO_BODY, *frames} for route, frames in frames_of(app).items()}
+
+
 async def test_a1_every_field_has_a_value_to_try(app: FastAPI) -> None:
     bodies = Bodies(app.openapi())
 
@@ -525,6 +532,41 @@ async def test_write_the_table(app: FastAPI, world: World, connection: AsyncConn
     write_table(observed | await observe_sockets(town))
 
 
+def frames_of(app: FastAPI) -> dict[str, dict[str, dict[str, Any]]]:
+    """Give what clients may send on each socket, as the AsyncAPI document describes it: a frame for each field."""
+    document = app.state.asyncapi
+    schemas, found = document["components"]["schemas"], {}
+    for operation in document["operations"].values():
+        if operation["action"] == "receive":
+            channel = document["channels"][operation["channel"]["$ref"].rpartition("/")[2]]
+            names = [each["$ref"].rpartition("/")[2] for each in operation["messages"]]
+            found[f"WS {channel['address']}"] = dict(each for name in names for each in _frames(schemas[name]))
+    return found
+
+
+def _frames(schema: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    type_, required = schema["properties"]["type"]["const"], [*schema["required"]]
+    fields = [name for name in schema["properties"] if name != "type"]
+    for name in fields or [""]:
+        names = dict.fromkeys([*required, *([name] if name else [])])
+        frame = {each: type_ if each == "type" else FRAME_VALUES[each] for each in names}
+        if type_ == "message":  # a text or an attachment: another message each, so with a name of its own
+            frame |= {"client_id": "phone-2"} if name == "attachment_id" else {"text": FRAME_VALUES["text"]}
+        yield f"{type_}.{name}" if name else type_, frame
+
+
+FRAME_VALUES: Final = {
+    "attachment_id": "01a2074f-26f7-7216-8892-26d298d63ed0",
+    "client_id": "phone-1",
+    "conversation_id": "{conversation_id}",
+    "seq": 0,
+    "text": "Где мой латте?",
+    "ticket": "x" * 43,
+    "token": "x" * 43,
+}
+"""A value of each field of clients' frames; what is added there fails until it has one."""
+
+
 async def observe_sockets(town: Town) -> dict[str, dict[str, Outcomes]]:
     """Try every socket as everybody, on a started server."""
     near, far = [await make_shop(town.sessions, slug=f"{name}-{os.urandom(4).hex()}") for name in ("near", "far")]
@@ -534,14 +576,25 @@ async def observe_sockets(town: Town) -> dict[str, dict[str, Outcomes]]:
         conversation = (await client.post("/chat", json={"shop_id": str(near)})).json()
     there.ids = {"conversation_id": conversation["id"]}
     sockets = sorted(route for route in routes_of(town.app) if route.startswith("WS "))
-    return {
-        route: {NO_BODY: {actor: await try_socket(town, there, actor, route.split()[1]) for actor in ACTORS}}
-        for route in sockets
-    }
+    frames = frames_of(town.app)
+    observed: dict[str, dict[str, Outcomes]] = {}
+    for route in sockets:
+        path = route.split()[1]
+        opened = {actor: await try_socket(town, there, actor, path) for actor in ACTORS}
+        observed[route] = {NO_BODY: opened}
+        for label, frame in frames[route].items():
+            observed[route][label] = {
+                actor: await try_socket(town, there, actor, path, filled(frame, there)) if came == OPEN else came
+                for actor, came in opened.items()
+            }
+    return observed
 
 
-async def try_socket(town: Town, there: World, actor: str, path: str) -> str:
-    """Connect, by header or cookies as the actor does; tell whether that opened it, or how it was closed."""
+async def try_socket(town: Town, there: World, actor: str, path: str, frame: dict[str, Any] | None = None) -> str:
+    """Connect, by header or cookies as the actor does; tell whether that opened it, or how it was closed.
+
+    With a frame: whether that is taken, or the code of the error it is answered with.
+    """
     server = town.servers[0]
     headers = there.headers(actor)
     headers.pop("Origin", None)
@@ -552,9 +605,15 @@ async def try_socket(town: Town, there: World, actor: str, path: str) -> str:
         try:
             async with asyncio.timeout(WAIT_SECONDS):
                 await socket.recv()
+                if frame is None:
+                    return OPEN
+                for each in (frame, {"type": "ping"}):  # a frame without an answer is taken when the next one has its
+                    await socket.send(json.dumps(each))
+                while (answer := json.loads(await socket.recv()))["type"] not in {"ack", "pong", "error"}:
+                    pass
+                return str(answer["code"]) if answer["type"] == "error" else TAKEN
         except ConnectionClosed:
             return str(socket.close_code)
-    return OPEN
 
 
 async def test_a1_a5_each_actor_gets_into_the_sockets_of_the_table(town: Town) -> None:
