@@ -48,7 +48,7 @@ from crema.support import routes as support
 from crema.support import socket as support_socket
 from crema.support.hub import Rooms
 from crema.support.service import leaving
-from crema.web import asyncapi, browser, direct, docs, health, limits, openapi, problem, routing, security_txt
+from crema.web import asyncapi, browser, direct, docs, health, limits, methods, openapi, problem, routing, security_txt
 from crema.web.context import RequestContext
 from crema.worker import Duties
 
@@ -168,22 +168,25 @@ def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastA
             browser.Cors,
             allow_origins=settings.allowed_origins,
             allow_origin_regex=None if settings.is_production else browser.LOCALHOST,
-            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=browser.SENT_HEADERS,
             expose_headers=browser.EXPOSED_HEADERS,
             allow_credentials=True,
             max_age=600,
         )
+    app.add_middleware(methods.Head)
     app.add_middleware(RequestContext, headers=browser.headers_of(is_production=settings.is_production))
     problem.add_handlers(app)
-    for router in ROUTERS:
+    routers = [
+        *ROUTERS,
+        *([notifications.router] if _has_mailbox(settings) else ()),
+        *([docs.router] if settings.docs else ()),
+    ]
+    for router in routers:
         app.include_router(router)
-    if _has_mailbox(settings):
-        app.include_router(notifications.router)
     if settings.docs:
-        app.include_router(docs.router)
         docs.mount_assets(app)
-    app.router.middleware_stack = direct.Shortcut(app.router.middleware_stack, ROUTERS)
+    app.router.middleware_stack = direct.Shortcut(app.router.middleware_stack, routers)
     app.openapi = openapi.describe(app)  # type: ignore[method-assign]  # FastAPI's documented way
     return app
 
