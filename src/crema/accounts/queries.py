@@ -33,6 +33,7 @@ from crema.accounts.models import Permission, Role, RolePermission, Session, Sta
 from crema.accounts.schemas import PermissionCode
 from crema.core.errors import NotFoundError
 from crema.core.page import Page
+from crema.db import versions
 from crema.db.listing import (
     BooleanField,
     EmailField,
@@ -267,6 +268,7 @@ async def get_user_for_update(session: AsyncSession, user_id: UUID) -> User:
     user = await find_user_for_update(session, user_id)
     if user is None:
         raise NotFoundError
+    await versions.check(session, key=User.id, value=user_id)
     return user
 
 
@@ -329,7 +331,9 @@ async def get_role(session: AsyncSession, role_id: UUID) -> Role:
 async def get_role_for_update(session: AsyncSession, role_id: UUID) -> Role:
     """Lock a role until the transaction ends, then load it with its permissions."""
     await session.execute(select(Role.id).where(Role.id == role_id).with_for_update())
-    return await get_role(session, role_id)
+    role = await get_role(session, role_id)
+    await versions.check(session, key=Role.id, value=role_id)
+    return role
 
 
 async def list_roles(session: AsyncSession, *, query: ListQuery) -> Page[Role]:

@@ -1,9 +1,10 @@
 """Every SELECT about carts."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
@@ -13,6 +14,7 @@ from crema.cart import domain
 from crema.cart.domain import Choice, LineRequest, PricedItem
 from crema.cart.models import Cart, CartItem
 from crema.core.errors import NotFoundError
+from crema.db import versions
 from crema.db.statement import Statement, Where
 from crema.menu import queries as menu
 from crema.menu.models import Product
@@ -25,6 +27,7 @@ class OpenCart:
     id: UUID
     shop_id: UUID | None
     updated_at: datetime
+    version: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ class PricedCart:
     items: list[PricedItem]
     currency: str
     updated_at: datetime
+    version: str
 
     @property
     def subtotal(self) -> Decimal:
@@ -87,13 +91,20 @@ _PRICED_ITEMS: Final = Statement(
     .where(_THIS_CART)
     .order_by(CartItem.id)
 )
-_CART: Final = Statement(select(Cart.id, Cart.shop_id, Cart.updated_at).where(Cart.user_id == bindparam("user_id")))
+CART_COLUMNS: Final = (Cart.id, Cart.shop_id, Cart.updated_at, versions.column(Cart))
+_CART: Final = Statement(select(*CART_COLUMNS).where(Cart.user_id == bindparam("user_id")))
 
 
 async def find_cart(where: Where, user_id: UUID) -> OpenCart | None:
     """Find a person's cart, if they have one already."""
     row = await _CART.row(where, user_id=user_id)
-    return None if row is None else OpenCart(*row)
+    return None if row is None else open_cart(row[:4], user_id=user_id)
+
+
+def open_cart(row: Sequence[Any], *, user_id: UUID) -> OpenCart:
+    """Read a row of `CART_COLUMNS`."""
+    id_, shop_id, updated_at, version = row
+    return OpenCart(id_, shop_id, updated_at, versions.name(version, user_id))
 
 
 async def price_cart(where: Where, *, cart: OpenCart, currency: str) -> PricedCart:
@@ -116,6 +127,7 @@ async def price_cart(where: Where, *, cart: OpenCart, currency: str) -> PricedCa
         ],
         currency=currency,
         updated_at=cart.updated_at,
+        version=cart.version,
     )
 
 

@@ -27,6 +27,7 @@ from crema.cart.models import Cart, CartItem
 from crema.cart.queries import OpenCart, PricedCart, StoredItem
 from crema.cart.schemas import AddToCart, ChangeItem
 from crema.core.errors import ConflictError, InvalidError, UnknownReferenceError
+from crema.db import versions
 from crema.db.base import new_id
 from crema.db.statement import Statement, Where
 from crema.menu import queries as menu
@@ -71,15 +72,16 @@ _LOCKED: Final = (
         updated_at=bindparam("now"),
     )
     .on_conflict_do_update(index_elements=["user_id"], set_={"updated_at": bindparam("now")})
-    .returning(Cart.id, Cart.shop_id, Cart.updated_at)
+    .returning(*queries.CART_COLUMNS)
 )
 _LOCK: Final = Statement(_LOCKED)
 
 
 async def _lock_cart(where: Where, *, user_id: UUID, now: datetime) -> OpenCart:
     """Give the person's cart, made at need, its row locked until the transaction ends."""
+    await versions.check(where, key=Cart.user_id, value=user_id)
     (row,) = await _LOCK.rows(where, new_id=new_id(), owner_id=user_id, now=now)
-    return OpenCart(*row)
+    return queries.open_cart(row, user_id=user_id)
 
 
 async def add(where: Where, *, user_id: UUID, wanted: AddToCart, currency: str, now: datetime) -> PricedCart:
@@ -234,7 +236,7 @@ async def _put_line(where: Where, item: StoredItem, *, user_id: UUID, now: datet
     *cart, placed = row
     if placed is None:
         raise QuantityLimitError
-    return OpenCart(*cart)
+    return queries.open_cart(cart, user_id=user_id)
 
 
 async def _price(where: Where, cart: OpenCart, *, currency: str) -> PricedCart:

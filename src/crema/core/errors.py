@@ -54,6 +54,13 @@ class ConflictError(CremaError):
     title = "The present state does not allow this."
 
 
+class PreconditionFailedError(CremaError):
+    """`If-Match` names another version than there is now: somebody else was faster."""
+
+    code = "precondition_failed"
+    title = "This was changed since you have read it: read it again, then send your change with the new ETag."
+
+
 class InvalidError(CremaError):
     """The input breaks a rule that its schema can't express."""
 

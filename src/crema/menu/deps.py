@@ -1,7 +1,7 @@
 """What the menu's routes take from the application and from who is asking."""
 
 from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import Depends, Query, Request
@@ -12,6 +12,7 @@ from crema.db.listing import Listing, ListQuery
 from crema.media.deps import admit
 from crema.media.domain import MAX_BYTES, MENU_QUOTA
 from crema.menu import queries
+from crema.menu.models import Category, Ingredient, ModifierGroup, Product
 from crema.menu.schemas import ImageForm
 from crema.menu.service import images
 from crema.menu.service.whole_menu import WholeMenu
@@ -20,7 +21,13 @@ from crema.shops.deps import Granted
 from crema.web.clock import Now
 from crema.web.forms import Upload, read_upload
 from crema.web.listing import understood
+from crema.web.preconditions import Versioned
 from crema.web.transaction import Reads, Transaction
+
+PRODUCT: Final = Versioned(Product.id, "product_id")
+CATEGORY: Final = Versioned(Category.id, "category_id")
+INGREDIENT: Final = Versioned(Ingredient.id, "ingredient_id")
+MODIFIER_GROUP: Final = Versioned(ModifierGroup.id, "group_id")
 
 
 async def _sees_hidden(permissions: Granted) -> bool:

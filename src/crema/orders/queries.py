@@ -27,6 +27,7 @@ from crema.accounts import queries as accounts
 from crema.accounts.domain import Actor
 from crema.core.errors import NotFoundError
 from crema.core.page import Page
+from crema.db import versions
 from crema.db.changes import changed_since
 from crema.db.listing import (
     ChoiceField,
@@ -155,6 +156,7 @@ async def get_order_for_update(session: AsyncSession, *, order_id: UUID, actor: 
     )
     if locked is None:
         raise NotFoundError
+    await versions.check(session, key=Order.id, value=order_id)
     return await get_order(session, order_id=order_id, actor=actor)
 
 

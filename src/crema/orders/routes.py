@@ -6,7 +6,7 @@ from fastapi import Request, Response
 
 from crema.accounts.deps import OrderStaff, Person
 from crema.orders import queries
-from crema.orders.deps import OrderRules
+from crema.orders.deps import ORDER, OrderRules
 from crema.orders.queries import HISTORY, ORDERS
 from crema.orders.schemas import (
     AdvancedOut,
@@ -38,6 +38,7 @@ direct = new_direct("Orders")
     status_code=201,
     response_model=OrderOut,
     summary="Place an order",
+    dependencies=[ORDER.made],
     responses=refusals(401, 403, 404, 409, 422),
 )
 async def place_order(
@@ -75,12 +76,19 @@ async def list_orders(request: Request, response: Response, tx: Transaction, act
     return answer(request, response, page, OrderOut.model_validate)
 
 
-@router.get("/order/{order_id}", summary="See an order", responses=refusals(401, 403, 404, 422))
+@router.get(
+    "/order/{order_id}", summary="See an order", dependencies=[ORDER.shown], responses=refusals(401, 403, 404, 422)
+)
 async def see_order(order_id: UUID, tx: Transaction, actor: Person) -> OrderOut:
     return OrderOut.model_validate(await queries.get_order(tx, order_id=order_id, actor=actor))
 
 
-@router.put("/order/{order_id}", summary="Replace an order", responses=refusals(401, 403, 404, 409, 422))
+@router.put(
+    "/order/{order_id}",
+    summary="Replace an order",
+    dependencies=[ORDER.edited],
+    responses=refusals(401, 403, 404, 409, 422),
+)
 async def replace_order(
     order_id: UUID, body: ReplaceOrder, tx: Transaction, actor: Person, now: Now, rules: OrderRules
 ) -> OrderOut:
@@ -89,7 +97,12 @@ async def replace_order(
     return OrderOut.model_validate(order)
 
 
-@router.patch("/order/{order_id}", summary="Change an order", responses=refusals(401, 403, 404, 409, 422))
+@router.patch(
+    "/order/{order_id}",
+    summary="Change an order",
+    dependencies=[ORDER.edited],
+    responses=refusals(401, 403, 404, 409, 422),
+)
 async def change_order(
     order_id: UUID, body: ChangeOrder, tx: Transaction, actor: Person, now: Now, rules: OrderRules
 ) -> OrderOut:
@@ -99,7 +112,10 @@ async def change_order(
 
 
 @router.patch(
-    "/order/{order_id}/line/{line_id}", summary="Mark a line as made", responses=refusals(401, 403, 404, 409, 422)
+    "/order/{order_id}/line/{line_id}",
+    summary="Mark a line as made",
+    dependencies=[ORDER.edited],
+    responses=refusals(401, 403, 404, 409, 422),
 )
 async def mark_line(
     order_id: UUID, line_id: UUID, body: MarkLine, tx: Transaction, actor: Person, now: Now
@@ -113,6 +129,7 @@ async def mark_line(
     "/order/{order_id}",
     status_code=204,
     summary="Cancel and hide an order",
+    dependencies=[ORDER.edited],
     responses=refusals(401, 403, 404, 409, 422),
 )
 async def delete_order(order_id: UUID, tx: Transaction, actor: Person, now: Now, rules: OrderRules) -> None:
@@ -120,7 +137,12 @@ async def delete_order(order_id: UUID, tx: Transaction, actor: Person, now: Now,
     await moving.hide(tx, actor=actor, order_id=order_id, shop_language=rules.shop_language, now=now)
 
 
-@router.post("/order/{order_id}/cancel", summary="Cancel an order", responses=refusals(401, 403, 404, 409, 422))
+@router.post(
+    "/order/{order_id}/cancel",
+    summary="Cancel an order",
+    dependencies=[ORDER.made],
+    responses=refusals(401, 403, 404, 409, 422),
+)
 async def cancel_order(
     order_id: UUID, tx: Transaction, actor: Person, now: Now, rules: OrderRules, body: CancelOrder | None = None
 ) -> OrderOut:

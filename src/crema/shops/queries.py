@@ -34,6 +34,7 @@ from sqlalchemy.orm import selectinload
 
 from crema.core.errors import NotFoundError
 from crema.core.page import Page
+from crema.db import versions
 from crema.db.base import fold
 from crema.db.driver import Reader
 from crema.db.listing import (
@@ -198,6 +199,7 @@ async def get_shop_for_update(session: AsyncSession, shop_id: UUID) -> Shop:
     )
     if shop is None:
         raise NotFoundError
+    await versions.check(session, key=Shop.id, value=shop_id)
     return shop
 
 

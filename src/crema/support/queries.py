@@ -16,6 +16,7 @@ from crema.accounts.domain import Actor
 from crema.accounts.models import Role, StaffShop, User
 from crema.core.errors import NotFoundError
 from crema.core.page import Page
+from crema.db import versions
 from crema.db.changes import changed_since
 from crema.db.listing import (
     ChoiceField,
@@ -153,6 +154,8 @@ async def get_conversation(
     )
     if conversation is None:
         raise NotFoundError
+    if for_update:
+        await versions.check(session, key=Conversation.id, value=conversation_id)
     return conversation
 
 

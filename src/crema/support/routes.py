@@ -11,7 +11,7 @@ from crema.live.domain import TICKET_LIFETIME
 from crema.live.schemas import TicketOut
 from crema.media.deps import UPLOAD_LIMIT, Media, MediaStore
 from crema.support import queries
-from crema.support.deps import AttachmentUpload, Limited
+from crema.support.deps import CONVERSATION, AttachmentUpload, Limited
 from crema.support.queries import ASSIGNEES, CONVERSATIONS, MESSAGES, NOTES
 from crema.support.schemas import (
     AssigneeOut,
@@ -40,7 +40,9 @@ from crema.web.transaction import Transaction
 router = new_router("Support chat")
 
 
-@router.post("/chat", summary="Open one's conversation", responses=refusals(401, 403, 404, 422))
+@router.post(
+    "/chat", summary="Open one's conversation", dependencies=[CONVERSATION.made], responses=refusals(401, 403, 404, 422)
+)
 async def open_chat(tx: Transaction, actor: Person, now: Now, body: OpenConversation | None = None) -> ConversationOut:
     """A customer has one conversation for good, made here at the first call. Link it to an order or a shop."""
     conversation = await talking.open_own(tx, actor=actor, wanted=body or OpenConversation(), now=now)
@@ -73,7 +75,7 @@ async def list_chats(
     "/chats",
     status_code=201,
     summary="Write to a customer first",
-    dependencies=[Limited],
+    dependencies=[Limited, CONVERSATION.made],
     responses=refusals(401, 403, 409, 422, 429),
 )
 async def write_first(
@@ -100,14 +102,22 @@ async def list_assignees(
     return answer(request, response, page, AssigneeOut.model_validate)
 
 
-@router.get("/chat/{conversation_id}", summary="See a conversation", responses=refusals(401, 403, 404, 422))
+@router.get(
+    "/chat/{conversation_id}",
+    summary="See a conversation",
+    dependencies=[CONVERSATION.shown],
+    responses=refusals(401, 403, 404, 422),
+)
 async def see_chat(conversation_id: UUID, tx: Transaction, actor: Person) -> ConversationOut:
     conversation = await queries.get_conversation(tx, conversation_id=conversation_id, actor=actor)
     return ConversationOut.model_validate(conversation)
 
 
 @router.patch(
-    "/chat/{conversation_id}", summary="Assign or settle a conversation", responses=refusals(401, 403, 404, 409, 422)
+    "/chat/{conversation_id}",
+    summary="Assign or settle a conversation",
+    dependencies=[CONVERSATION.edited],
+    responses=refusals(401, 403, 404, 409, 422),
 )
 async def change_chat(
     conversation_id: UUID, body: ChangeConversation, tx: Transaction, actor: SupportStaff, now: Now
@@ -153,7 +163,7 @@ async def send_message(
 @router.post(
     "/chat/{conversation_id}/read",
     summary="Mark messages as read",
-    dependencies=[Limited],
+    dependencies=[Limited, CONVERSATION.made],
     responses=refusals(401, 403, 404, 422, 429),
 )
 async def read_messages(

@@ -27,7 +27,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crema.core.errors import TooLargeError
 from crema.web.methods import MethodTable
-from crema.web.routing import Route, check_parameters, conditional, knows_its_parameters, query_names, share
+from crema.web.routing import (
+    AnsweredError,
+    Route,
+    check_parameters,
+    complete,
+    conditional,
+    knows_its_parameters,
+    query_names,
+    share,
+)
 
 _SOURCES: Final[dict[str, Callable[[Request], Any]]] = {
     f"{name}_params": attrgetter(source) for name, source in {"query": "query_params", "cookie": "cookies"}.items()
@@ -121,7 +130,10 @@ class Direct(Route):
         if not self._enters:
             return await self._run(request, body, None)
         async with AsyncExitStack() as stack:
-            return await self._run(request, body, stack)
+            try:
+                return await self._run(request, body, stack)
+            except AnsweredError as answered:
+                return answered.response
 
     async def _run(self, request: Request, body: Any, stack: AsyncExitStack | None) -> Response:
         made: list[Any] = []
@@ -136,6 +148,7 @@ class Direct(Route):
             else:
                 made.append(await stack.enter_async_context(step.enter(**given)))
         response: Response = made[-1]
+        await complete(request, response)
         return response
 
 

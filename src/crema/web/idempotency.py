@@ -26,6 +26,7 @@ RETRY_SECONDS: Final = 1
 IdempotencyKey = Annotated[
     str | None,
     Header(
+        alias="Idempotency-Key",
         min_length=1,
         max_length=255,
         pattern=r"^[\x20-\x7e\xa0-\xff]*$",
@@ -80,7 +81,9 @@ async def create_once(
     if kept_hash is not None:
         if kept_hash != request_hash:
             raise KeyReusedError
-        return created(content, location, **{"Idempotency-Replayed": "true"})
+        replayed = created(content, location)
+        replayed.headers["Idempotency-Replayed"] = "true"
+        return replayed
 
     made, location = await recorded()
     content = made.model_dump_json().encode()

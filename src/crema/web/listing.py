@@ -11,11 +11,13 @@ from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 from starlette.datastructures import QueryParams
+from starlette.status import HTTP_201_CREATED
 
 from crema import __version__
 from crema.core.page import Page
 from crema.db import listing as lists
 from crema.db.listing import Listing, ListQuery
+from crema.web.tags import tag
 
 T = TypeVar("T")
 OutT = TypeVar("OutT")
@@ -67,14 +69,20 @@ def answer(request: Request, response: Response, page: Page[T], render: Callable
     )
 
 
-def document(content: str | bytes) -> Response:
-    """Send JSON that is ready."""
-    return Response(content, media_type="application/json")
+def document(content: str | bytes, *, version: str | None = None) -> Response:
+    """Send JSON that is ready; tagged, if it is a version of something that can be edited."""
+    response = Response(content, media_type="application/json")
+    if version is not None:
+        response.raw_headers.append((b"etag", tag(version, response.body).encode()))
+    return response
 
 
-def created(content: str | bytes, location: str, **headers: str) -> Response:
+def created(content: str | bytes, location: str, *, version: str | None = None) -> Response:
     """Send JSON that is ready of something new, which has its own place."""
-    return Response(content, 201, {"Location": location} | headers, media_type="application/json")
+    response = document(content, version=version)
+    response.status_code = HTTP_201_CREATED
+    response.headers["Location"] = location
+    return response
 
 
 def pieces(*content: bytes, **headers: str) -> Response:

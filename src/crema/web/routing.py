@@ -14,6 +14,7 @@ from starlette.status import HTTP_200_OK, HTTP_304_NOT_MODIFIED
 from crema.core.errors import InvalidError
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+OnAnswer = Callable[[Request, Response], Awaitable[None]]
 
 
 class UnknownParameterError(InvalidError):
@@ -44,10 +45,33 @@ class Route(APIRoute):
         async def checked(request: Request) -> Response:
             if not checks_itself:
                 check_parameters(request, known)
-            response = await handle(request)
+            try:
+                response = await handle(request)
+                await complete(request, response)
+            except AnsweredError as answered:
+                response = answered.response
             return conditional(request, response)
 
         return checked
+
+
+class AnsweredError(Exception):
+    """Raised by a dependency that has the answer already: the rest of the request isn't run."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(response)
+        self.response = response
+
+
+def on_answer(request: Request, call: OnAnswer) -> None:
+    """Have this called with the answer, if it isn't a refusal, before the request's transaction is committed."""
+    request.scope["state"].setdefault("on_answer", []).append(call)
+
+
+async def complete(request: Request, response: Response) -> None:
+    """Call what `on_answer` has been given."""
+    for call in request.scope["state"].get("on_answer", ()):
+        await call(request, response)
 
 
 def knows_its_parameters(route: APIRoute) -> bool:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import selectinload
 
 from crema.core.errors import NotFoundError
 from crema.core.page import Page
+from crema.db import versions
 from crema.db.driver import Reader
 from crema.db.listing import (
     BooleanField,
@@ -103,6 +104,7 @@ async def get_category_for_update(session: AsyncSession, category_id: UUID) -> C
     )
     if category is None:
         raise NotFoundError
+    await versions.check(session, key=Category.id, value=category_id)
     return category
 
 
@@ -156,7 +158,9 @@ async def get_modifier_group(session: AsyncSession, group_id: UUID) -> ModifierG
 async def get_modifier_group_for_update(session: AsyncSession, group_id: UUID) -> ModifierGroup:
     """Lock a group, then load it with its options: until the transaction ends no product can take it up."""
     await session.execute(select(ModifierGroup.id).where(ModifierGroup.id == group_id).with_for_update(key_share=True))
-    return await get_modifier_group(session, group_id)
+    group = await get_modifier_group(session, group_id)
+    await versions.check(session, key=ModifierGroup.id, value=group_id)
+    return group
 
 
 async def load_all_modifier_groups(session: AsyncSession) -> Sequence[ModifierGroup]:
@@ -209,4 +213,6 @@ async def get_ingredient(session: AsyncSession, ingredient_id: UUID, *, lock: bo
     ingredient = await session.scalar(wanted.with_for_update() if lock else wanted)
     if ingredient is None:
         raise NotFoundError
+    if lock:
+        await versions.check(session, key=Ingredient.id, value=ingredient_id)
     return ingredient

@@ -13,6 +13,7 @@ from sqlalchemy.orm import selectinload
 
 from crema.core.errors import NotFoundError
 from crema.core.page import Page
+from crema.db import versions
 from crema.db.base import fold
 from crema.db.driver import Reader
 from crema.db.listing import (
@@ -150,8 +151,8 @@ _VERSION: Final = select(MenuVersion.version).scalar_subquery()
 _LIST_OF_ALL: Final = ListStatement(_ALL.add_columns(_VERSION))
 _LIST_SHOWN: Final = ListStatement(_SHOWN.add_columns(_VERSION))
 _THIS: Final = Product.id == bindparam("product_id")
-_ONE_OF_ALL: Final = Statement(_ALL.where(_THIS))
-_ONE_SHOWN: Final = Statement(_SHOWN.where(_THIS))
+_ONE_OF_ALL: Final = Statement(_ALL.where(_THIS).add_columns(versions.column(Product)))
+_ONE_SHOWN: Final = Statement(_SHOWN.where(_THIS).add_columns(versions.column(Product)))
 
 
 async def list_products(
@@ -168,13 +169,12 @@ async def list_products(
     return page.map(itemgetter(0)), version
 
 
-async def get_document(reader: Reader, *, product_id: UUID, sees_hidden: bool) -> bytes:
-    """Give a product as a JSON document. The public sees nothing inactive, neither itself nor inside."""
+async def get_document(reader: Reader, *, product_id: UUID, sees_hidden: bool) -> tuple[bytes, str]:
+    """Return a product as a JSON document, and its version. The public sees nothing inactive, itself or inside."""
     row = await (_ONE_OF_ALL if sees_hidden else _ONE_SHOWN).row(reader, product_id=product_id)
     if row is None or row[0] is None:
         raise NotFoundError
-    document: bytes = row[0]
-    return document
+    return row[0], versions.name(row[1], product_id)
 
 
 async def get_product(session: AsyncSession, product_id: UUID) -> Product:
@@ -205,6 +205,7 @@ async def get_product_for_update(session: AsyncSession, product_id: UUID) -> Pro
     )
     if product is None:
         raise NotFoundError
+    await versions.check(session, key=Product.id, value=product_id)
     return product
 
 

@@ -7,7 +7,7 @@ from fastapi import Query, Request, Response
 
 from crema.accounts.deps import MenuEditor
 from crema.menu import queries
-from crema.menu.deps import CategoriesQuery, SeesHidden
+from crema.menu.deps import CATEGORY, CategoriesQuery, SeesHidden
 from crema.menu.schemas import (
     CategoryIn,
     CategoryOut,
@@ -47,7 +47,13 @@ async def list_categories(
     return documents(request, page.map(lambda row: category_document(hashable(row))))
 
 
-@router.post("/category", status_code=201, summary="Add a category", responses=refusals(401, 403, 409, 422))
+@router.post(
+    "/category",
+    status_code=201,
+    summary="Add a category",
+    dependencies=[CATEGORY.made],
+    responses=refusals(401, 403, 409, 422),
+)
 async def create_category(
     body: CategoryIn, response: Response, tx: Transaction, _: MenuEditor, now: Now
 ) -> CategoryOut:
@@ -57,14 +63,22 @@ async def create_category(
 
 
 @router.get(
-    "/category/{category_id}", summary="See a category", dependencies=[Public], responses=refusals(401, 404, 422)
+    "/category/{category_id}",
+    summary="See a category",
+    dependencies=[Public, CATEGORY.shown],
+    responses=refusals(401, 404, 422),
 )
 async def see_category(category_id: UUID, tx: Transaction, *, sees_hidden: SeesHidden) -> CategoryOut:
     category = await queries.get_category(tx, category_id=category_id, sees_hidden=sees_hidden)
     return CategoryOut.model_validate(category)
 
 
-@router.put("/category/{category_id}", summary="Replace a category", responses=refusals(401, 403, 404, 409, 422))
+@router.put(
+    "/category/{category_id}",
+    summary="Replace a category",
+    dependencies=[CATEGORY.edited],
+    responses=refusals(401, 403, 404, 409, 422),
+)
 async def replace_category(
     category_id: UUID, body: ReplaceCategory, tx: Transaction, _: MenuEditor, now: Now
 ) -> CategoryOut:
@@ -75,6 +89,7 @@ async def replace_category(
 @router.put(
     "/category/{category_id}/products",
     summary="Set a category's products and their order",
+    dependencies=[CATEGORY.edited],
     responses=refusals(401, 403, 404, 422),
 )
 async def set_products(
@@ -85,7 +100,12 @@ async def set_products(
     return CategoryProductsOut(product_ids=list(product_ids))
 
 
-@router.patch("/category/{category_id}", summary="Change a category", responses=refusals(401, 403, 404, 409, 422))
+@router.patch(
+    "/category/{category_id}",
+    summary="Change a category",
+    dependencies=[CATEGORY.edited],
+    responses=refusals(401, 403, 404, 409, 422),
+)
 async def change_category(
     category_id: UUID, body: CategoryPatch, tx: Transaction, _: MenuEditor, now: Now
 ) -> CategoryOut:
@@ -97,6 +117,7 @@ async def change_category(
     "/category/{category_id}",
     status_code=204,
     summary="Delete a category",
+    dependencies=[CATEGORY.edited],
     responses=refusals(401, 403, 404, 409, 422),
 )
 async def delete_category(category_id: UUID, tx: Transaction, _: MenuEditor, now: Now, *, force: Force = False) -> None:

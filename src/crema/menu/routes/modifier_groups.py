@@ -7,7 +7,7 @@ from fastapi import Query, Request, Response
 
 from crema.accounts.deps import MenuEditor
 from crema.menu import queries
-from crema.menu.deps import ModifierGroupsQuery
+from crema.menu.deps import MODIFIER_GROUP, ModifierGroupsQuery
 from crema.menu.schemas import ModifierGroupIn, ModifierGroupOut, ModifierGroupPatch, ReplaceModifierGroup
 from crema.menu.service import modifier_groups
 from crema.web.clock import Now
@@ -34,7 +34,13 @@ async def list_modifier_groups(
     return answer(request, response, page, ModifierGroupOut.model_validate)
 
 
-@router.post("/modifier-group", status_code=201, summary="Add a modifier group", responses=refusals(401, 403, 422))
+@router.post(
+    "/modifier-group",
+    status_code=201,
+    summary="Add a modifier group",
+    dependencies=[MODIFIER_GROUP.made],
+    responses=refusals(401, 403, 422),
+)
 async def create_modifier_group(
     body: ModifierGroupIn, response: Response, tx: Transaction, _: MenuEditor, now: Now
 ) -> ModifierGroupOut:
@@ -43,12 +49,22 @@ async def create_modifier_group(
     return ModifierGroupOut.model_validate(group)
 
 
-@router.get("/modifier-group/{group_id}", summary="See a modifier group", responses=refusals(401, 403, 404, 422))
+@router.get(
+    "/modifier-group/{group_id}",
+    summary="See a modifier group",
+    dependencies=[MODIFIER_GROUP.shown],
+    responses=refusals(401, 403, 404, 422),
+)
 async def see_modifier_group(group_id: UUID, tx: Transaction, _: MenuEditor) -> ModifierGroupOut:
     return ModifierGroupOut.model_validate(await queries.get_modifier_group(tx, group_id))
 
 
-@router.put("/modifier-group/{group_id}", summary="Replace a modifier group", responses=refusals(401, 403, 404, 422))
+@router.put(
+    "/modifier-group/{group_id}",
+    summary="Replace a modifier group",
+    dependencies=[MODIFIER_GROUP.edited],
+    responses=refusals(401, 403, 404, 422),
+)
 async def replace_modifier_group(
     group_id: UUID, body: ReplaceModifierGroup, tx: Transaction, _: MenuEditor, now: Now
 ) -> ModifierGroupOut:
@@ -57,7 +73,12 @@ async def replace_modifier_group(
     return ModifierGroupOut.model_validate(group)
 
 
-@router.patch("/modifier-group/{group_id}", summary="Change a modifier group", responses=refusals(401, 403, 404, 422))
+@router.patch(
+    "/modifier-group/{group_id}",
+    summary="Change a modifier group",
+    dependencies=[MODIFIER_GROUP.edited],
+    responses=refusals(401, 403, 404, 422),
+)
 async def change_modifier_group(
     group_id: UUID, body: ModifierGroupPatch, tx: Transaction, _: MenuEditor, now: Now
 ) -> ModifierGroupOut:
@@ -69,6 +90,7 @@ async def change_modifier_group(
     "/modifier-group/{group_id}",
     status_code=204,
     summary="Delete a modifier group",
+    dependencies=[MODIFIER_GROUP.edited],
     responses=refusals(401, 403, 404, 409, 422),
 )
 async def delete_modifier_group(group_id: UUID, tx: Transaction, _: MenuEditor, *, force: Force = False) -> None:

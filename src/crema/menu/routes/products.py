@@ -6,7 +6,7 @@ from fastapi import Request, Response
 
 from crema.accounts.deps import MenuEditor
 from crema.menu import queries
-from crema.menu.deps import OneCategory, ProductsQuery, SeesHidden
+from crema.menu.deps import PRODUCT, OneCategory, ProductsQuery, SeesHidden
 from crema.menu.schemas import (
     ChangePrices,
     CopyProduct,
@@ -44,7 +44,13 @@ async def list_products(
     return documents(request, page, version=version)
 
 
-@router.post("/product", status_code=201, summary="Add a product", responses=refusals(401, 403, 409, 422))
+@router.post(
+    "/product",
+    status_code=201,
+    summary="Add a product",
+    dependencies=[PRODUCT.made],
+    responses=refusals(401, 403, 409, 422),
+)
 async def create_product(body: ProductIn, response: Response, tx: Transaction, _: MenuEditor, now: Now) -> ProductOut:
     product = await products.create_product(tx, wanted=body, now=now)
     response.headers["Location"] = f"/product/{product.id}"
@@ -73,10 +79,16 @@ async def change_prices(body: ChangePrices, tx: Transaction, _: MenuEditor, now:
     responses=refusals(401, 404, 422),
 )
 async def see_product(product_id: UUID, reader: Reads, *, sees_hidden: SeesHidden) -> Response:
-    return document(await queries.get_document(reader, product_id=product_id, sees_hidden=sees_hidden))
+    content, version = await queries.get_document(reader, product_id=product_id, sees_hidden=sees_hidden)
+    return document(content, version=version)
 
 
-@router.put("/product/{product_id}", summary="Replace a product", responses=refusals(401, 403, 404, 409, 422))
+@router.put(
+    "/product/{product_id}",
+    summary="Replace a product",
+    dependencies=[PRODUCT.edited],
+    responses=refusals(401, 403, 404, 409, 422),
+)
 async def replace_product(
     product_id: UUID, body: ReplaceProduct, tx: Transaction, _: MenuEditor, now: Now
 ) -> ProductOut:
@@ -85,14 +97,23 @@ async def replace_product(
     return ProductOut.model_validate(product)
 
 
-@router.patch("/product/{product_id}", summary="Change a product", responses=refusals(401, 403, 404, 409, 422))
+@router.patch(
+    "/product/{product_id}",
+    summary="Change a product",
+    dependencies=[PRODUCT.edited],
+    responses=refusals(401, 403, 404, 409, 422),
+)
 async def change_product(product_id: UUID, body: ProductPatch, tx: Transaction, _: MenuEditor, now: Now) -> ProductOut:
     product = await products.edit_product(tx, product_id=product_id, wanted=body, now=now)
     return ProductOut.model_validate(product)
 
 
 @router.post(
-    "/product/{product_id}/copy", status_code=201, summary="Copy a product", responses=refusals(401, 403, 404, 409, 422)
+    "/product/{product_id}/copy",
+    status_code=201,
+    summary="Copy a product",
+    dependencies=[PRODUCT.made],
+    responses=refusals(401, 403, 404, 409, 422),
 )
 async def copy_product(
     product_id: UUID, response: Response, tx: Transaction, _: MenuEditor, now: Now, body: CopyProduct | None = None
@@ -104,7 +125,10 @@ async def copy_product(
 
 
 @router.post(
-    "/product/{product_id}/restore", summary="Restore a deleted product", responses=refusals(401, 403, 404, 409, 422)
+    "/product/{product_id}/restore",
+    summary="Restore a deleted product",
+    dependencies=[PRODUCT.made],
+    responses=refusals(401, 403, 404, 409, 422),
 )
 async def restore_product(product_id: UUID, tx: Transaction, _: MenuEditor, now: Now) -> ProductOut:
     """With all it had, but a slug that was taken meanwhile, and what was deleted from the menu meanwhile."""
@@ -112,7 +136,11 @@ async def restore_product(product_id: UUID, tx: Transaction, _: MenuEditor, now:
 
 
 @router.delete(
-    "/product/{product_id}", status_code=204, summary="Delete a product", responses=refusals(401, 403, 404, 422)
+    "/product/{product_id}",
+    status_code=204,
+    summary="Delete a product",
+    dependencies=[PRODUCT.edited],
+    responses=refusals(401, 403, 404, 422),
 )
 async def delete_product(product_id: UUID, tx: Transaction, _: MenuEditor, now: Now) -> None:
     """Past orders keep it; in carts it is marked."""
