@@ -48,7 +48,20 @@ from crema.support import routes as support
 from crema.support import socket as support_socket
 from crema.support.hub import Rooms
 from crema.support.service import leaving
-from crema.web import asyncapi, browser, direct, docs, health, limits, methods, openapi, problem, routing, security_txt
+from crema.web import (
+    asyncapi,
+    browser,
+    compression,
+    direct,
+    docs,
+    health,
+    limits,
+    methods,
+    openapi,
+    problem,
+    routing,
+    security_txt,
+)
 from crema.web.context import RequestContext
 from crema.worker import Duties
 
@@ -152,7 +165,7 @@ def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastA
         lifespan=lifespan,
         redirect_slashes=False,
         docs_url=None,
-        openapi_url="/openapi.json" if settings.docs else None,
+        openapi_url=None,
         redoc_url=None,
         generate_unique_id_function=routing.operation_id,
         telemetry={"tracing": _HAS_TELEMETRY, "metrics": _HAS_TELEMETRY, "logs": _HAS_TELEMETRY},
@@ -174,6 +187,7 @@ def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastA
             allow_credentials=True,
             max_age=600,
         )
+    app.add_middleware(compression.Compression)
     app.add_middleware(methods.Head)
     app.add_middleware(RequestContext, headers=browser.headers_of(is_production=settings.is_production))
     problem.add_handlers(app)
@@ -251,6 +265,7 @@ def hand_out(app: FastAPI, settings: Settings, sessions: Sessions | None) -> Non
     app.state.asyncapi = asyncapi.describe(
         CHANNELS, title="Crema", version=__version__, description=SOCKETS, url=settings.links_to
     )
+    app.state.documents = docs.Documents(app)
     app.state.menu = WholeMenu()
     app.state.media = open_media(settings)
     app.state.renderer = Renderer()
