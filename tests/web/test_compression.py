@@ -6,7 +6,6 @@ from typing import Any
 
 import httpx2
 import pytest
-from backports import zstd
 from fastapi import FastAPI
 
 from crema.accounts.service.passwords import Passwords
@@ -14,7 +13,7 @@ from crema.db.session import Sessions
 from crema.demo import seed
 from crema.demo.chain import load
 from crema.web import compression
-from crema.web.compression import SECRET, SMALLEST, choose
+from crema.web.compression import SECRET, SMALLEST, choose, zstd
 from factories.menu import make_product
 from factories.world import World, make_world
 from fixtures.app import CHEAP, connect

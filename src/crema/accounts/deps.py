@@ -27,6 +27,7 @@ from crema.db.driver import Reader
 from crema.web.audit import Author
 from crema.web.browser import Cookies, bearer_token
 from crema.web.clock import Now
+from crema.web.idempotency import IdempotencyKey, answer_once
 from crema.web.preconditions import Versioned
 from crema.web.routing import Language
 from crema.web.transaction import Reads
@@ -189,6 +190,15 @@ async def _credentials(passwords: PasswordHashing, codes: OneTimeCodes) -> Crede
 
 
 UserCredentials = Annotated[Credentials, Depends(_credentials)]
+
+
+async def _once(request: Request, actor: Person, idempotency_key: IdempotencyKey = None) -> None:
+    if idempotency_key is not None:
+        await answer_once(request, user_id=actor.user_id, key=idempotency_key)
+
+
+Once = Annotated[None, Depends(_once)]
+"""Takes an `Idempotency-Key`. The last parameter of a POST that makes or adds, after its transaction and its actor."""
 
 
 class LogOutTokens(NamedTuple):

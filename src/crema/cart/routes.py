@@ -4,7 +4,7 @@ from uuid import UUID
 
 from fastapi import Response
 
-from crema.accounts.deps import Person
+from crema.accounts.deps import Once, Person
 from crema.cart import queries, service
 from crema.cart.deps import CART, Currency
 from crema.cart.schemas import AddToCart, CartOut, ChangeItem, ChooseShop
@@ -34,7 +34,9 @@ async def see_cart(tx: Writes, actor: Person, now: Now, currency: Currency) -> R
     response_model=CartOut,
     responses=refusals(401, 403, 404, 409, 422),
 )
-async def add_to_cart(body: AddToCart, tx: Writes, actor: Person, now: Now, currency: Currency) -> Response:
+async def add_to_cart(
+    body: AddToCart, tx: Writes, actor: Person, now: Now, currency: Currency, _once: Once
+) -> Response:
     """The same configuration again adds to its quantity."""
     cart = await service.add(tx, user_id=actor.user_id, wanted=body, currency=currency, now=now)
     return created(CartOut.model_validate(cart).model_dump_json(), "/cart", version=cart.version)

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from fastapi import Request, Response
 
-from crema.accounts.deps import OrderStaff, Person
+from crema.accounts.deps import Once, OrderStaff, Person
 from crema.orders import queries
 from crema.orders.deps import ORDER, OrderRules
 from crema.orders.queries import HISTORY, ORDERS
@@ -21,10 +21,10 @@ from crema.orders.schemas import (
     ReplaceOrder,
 )
 from crema.orders.service import editing, moving, placing
+from crema.web import audit
 from crema.web.clock import Now
 from crema.web.direct import direct as new_direct
-from crema.web.idempotency import IdempotencyKey, create_once
-from crema.web.listing import PageOut, answer, listing_parameters
+from crema.web.listing import PageOut, answer, created, listing_parameters
 from crema.web.problem import refusals
 from crema.web.routing import router as new_router
 from crema.web.transaction import Transaction, Writes
@@ -48,19 +48,17 @@ async def place_order(
     actor: Person,
     now: Now,
     rules: OrderRules,
-    idempotency_key: IdempotencyKey = None,
+    _once: Once,
 ) -> Response:
     """Order the cart, or `items`. Send an `Idempotency-Key` to repeat safely; a cart becomes one order anyway.
 
     Staff with `orders:write` take an order at the counter by `source: counter` and a `customer_name`: it stands in the
     shop's queue, belongs to no account, and nobody but staff sees it.
     """
-
-    async def create() -> tuple[OrderOut, str]:
-        order = await placing.place(tx, actor=actor, wanted=body, rules=rules, now=now)
-        return OrderOut.model_validate(order), f"/order/{order.id}"
-
-    return await create_once(request, tx, user_id=actor.user_id, key=idempotency_key, body=body, create=create)
+    order = await placing.place(tx, actor=actor, wanted=body, rules=rules, now=now)
+    location = f"/order/{order.id}"
+    await audit.record(request, tx, created=location, sent=body)
+    return created(OrderOut.model_validate(order).model_dump_json(), location)
 
 
 @router.get(
@@ -144,7 +142,13 @@ async def delete_order(order_id: UUID, tx: Transaction, actor: Person, now: Now,
     responses=refusals(401, 403, 404, 409, 422),
 )
 async def cancel_order(
-    order_id: UUID, tx: Transaction, actor: Person, now: Now, rules: OrderRules, body: CancelOrder | None = None
+    order_id: UUID,
+    tx: Transaction,
+    actor: Person,
+    now: Now,
+    rules: OrderRules,
+    _once: Once,
+    body: CancelOrder | None = None,
 ) -> OrderOut:
     """By the customer until it is being prepared, by staff until it is handed over: with a reason once it is ready.
 
@@ -163,7 +167,7 @@ async def cancel_order(
 
 @router.post("/orders/advance", summary="Move several orders", responses=refusals(401, 403, 422))
 async def advance_orders(
-    body: AdvanceOrders, tx: Transaction, actor: OrderStaff, now: Now, rules: OrderRules
+    body: AdvanceOrders, tx: Transaction, actor: OrderStaff, now: Now, rules: OrderRules, _once: Once
 ) -> AdvancedOut:
     """For staff. Each order moves by itself, or stays and says why not: the answer is 200 either way."""
     advanced = await moving.advance(
@@ -185,7 +189,7 @@ async def advance_orders(
     responses=refusals(401, 403, 404, 409, 422),
 )
 async def reorder(
-    order_id: UUID, response: Response, tx: Transaction, actor: Person, now: Now, rules: OrderRules
+    order_id: UUID, response: Response, tx: Transaction, actor: Person, now: Now, rules: OrderRules, _once: Once
 ) -> ReorderOut:
     """Exactly what was chosen, at today's prices; `skipped` tells what is no longer to be had or doesn't fit."""
     cart, skipped = await editing.reorder(tx, actor=actor, order_id=order_id, currency=rules.currency, now=now)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import Request, Response
 
-from crema.accounts.deps import ShopEditor
+from crema.accounts.deps import Once, ShopEditor
 from crema.shops import queries, service
 from crema.shops.deps import SHOP, ClosingSteps, Granted, Near, OpenNow, TheChain
 from crema.shops.models import Shop
@@ -85,7 +85,9 @@ async def see_shop(shop_id: UUID, tx: Transaction, granted: Granted, now: Now) -
 @router.post(
     "/shop", status_code=201, summary="Add a shop", dependencies=[SHOP.made], responses=refusals(401, 403, 409, 422)
 )
-async def open_shop(body: ShopIn, response: Response, tx: Transaction, actor: ShopEditor, now: Now) -> ShopOut:
+async def open_shop(
+    body: ShopIn, response: Response, tx: Transaction, actor: ShopEditor, now: Now, _once: Once
+) -> ShopOut:
     """For administrators. It opens once it has hours."""
     shop = await service.open_shop(tx, actor=actor, wanted=body, now=now)
     response.headers["Location"] = f"/shop/{shop.id}"

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import Request, Response
 
-from crema.accounts.deps import Person, SupportStaff
+from crema.accounts.deps import Once, Person, SupportStaff
 from crema.live import service as live
 from crema.live.domain import TICKET_LIFETIME
 from crema.live.schemas import TicketOut
@@ -43,7 +43,9 @@ router = new_router("Support chat")
 @router.post(
     "/chat", summary="Open one's conversation", dependencies=[CONVERSATION.made], responses=refusals(401, 403, 404, 422)
 )
-async def open_chat(tx: Transaction, actor: Person, now: Now, body: OpenConversation | None = None) -> ConversationOut:
+async def open_chat(
+    tx: Transaction, actor: Person, now: Now, _once: Once, body: OpenConversation | None = None
+) -> ConversationOut:
     """A customer has one conversation for good, made here at the first call. Link it to an order or a shop."""
     conversation = await talking.open_own(tx, actor=actor, wanted=body or OpenConversation(), now=now)
     return ConversationOut.model_validate(conversation)
@@ -79,7 +81,7 @@ async def list_chats(
     responses=refusals(401, 403, 409, 422, 429),
 )
 async def write_first(
-    body: WriteFirst, response: Response, tx: Transaction, actor: SupportStaff, now: Now
+    body: WriteFirst, response: Response, tx: Transaction, actor: SupportStaff, now: Now, _once: Once
 ) -> ConversationOut:
     """A customer has one conversation: the message is added to it. Staff of a shop write to those who ordered there."""
     conversation = await opening.write_first(tx, actor=actor, wanted=body, now=now)
@@ -152,7 +154,7 @@ async def list_messages(
     | {200: {"model": MessageOut, "description": "It had been sent before, under the same client_id."}},
 )
 async def send_message(
-    conversation_id: UUID, body: SendMessage, response: Response, tx: Transaction, actor: Person, now: Now
+    conversation_id: UUID, body: SendMessage, response: Response, tx: Transaction, actor: Person, now: Now, _once: Once
 ) -> MessageOut:
     """Send a `client_id` to repeat safely: the message is stored once."""
     message, is_new = await talking.send(tx, conversation_id=conversation_id, actor=actor, wanted=body, now=now)
@@ -167,7 +169,7 @@ async def send_message(
     responses=refusals(401, 403, 404, 422, 429),
 )
 async def read_messages(
-    conversation_id: UUID, body: ReadMessages, tx: Transaction, actor: Person, now: Now
+    conversation_id: UUID, body: ReadMessages, tx: Transaction, actor: Person, now: Now, _once: Once
 ) -> ConversationOut:
     """Everything up to `seq`, for one's side: the customer, or the staff together."""
     conversation = await talking.read(tx, conversation_id=conversation_id, actor=actor, seq=body.seq, now=now)
@@ -231,7 +233,9 @@ async def fetch_attachment(
     dependencies=[Limited],
     responses=refusals(401, 403, 404, 409, 422, 429),
 )
-async def write_note(conversation_id: UUID, body: WriteNote, tx: Transaction, actor: SupportStaff, now: Now) -> NoteOut:
+async def write_note(
+    conversation_id: UUID, body: WriteNote, tx: Transaction, actor: SupportStaff, now: Now, _once: Once
+) -> NoteOut:
     """The customer never sees it. It stays with the shop it is written for, whichever shop the customer turns to."""
     note = await talking.add_note(tx, conversation_id=conversation_id, actor=actor, text=body.text, now=now)
     return NoteOut.model_validate(note)

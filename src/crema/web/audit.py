@@ -47,7 +47,7 @@ async def record(request: Request, where: Where, *, created: str | None, sent: B
     read from the request again.
     """
     author: Author | None = getattr(request.state, "author", None)
-    if author is None or not author.is_staff or request.method in _SAFE_METHODS:
+    if author is None or not author.is_staff or request.method in _SAFE_METHODS or _is_left_out(request):
         return
     event = AuditEvent(
         id=new_id(),
@@ -61,6 +61,15 @@ async def record(request: Request, where: Where, *, created: str | None, sent: B
         created_at=request.app.state.clock(),
     )
     await _INSERT.rows(where, **_EVENTS.values([event]))
+
+
+def leave_out(request: Request) -> None:
+    """Write no event for this request: it repeats one that has its event."""
+    request.state.is_left_out_of_log = True
+
+
+def _is_left_out(request: Request) -> bool:
+    return getattr(request.state, "is_left_out_of_log", False)
 
 
 _EVENTS: Final = Rows(AuditEvent)

@@ -126,7 +126,10 @@ class Direct(Route):
         """Call all there is to call; leave what was entered before the answer goes out."""
         if request.scope["query_string"] and not self._knows_its_parameters:
             check_parameters(request, self._known)
-        body = await _json_of(request, self.max_body_size) if self.body_field else None
+        body = None
+        if self.body_field:
+            body = await _json_of(request, self.max_body_size)
+            request.scope["state"]["json"] = None if body is Undefined else body
         if not self._enters:
             return await self._run(request, body, None)
         async with AsyncExitStack() as stack:

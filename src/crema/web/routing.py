@@ -1,6 +1,7 @@
 """The route class of the whole API: unknown query parameters are refused, public GETs answer 304."""
 
 import hashlib
+import json
 import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
@@ -66,6 +67,18 @@ class AnsweredError(Exception):
 def on_answer(request: Request, call: OnAnswer) -> None:
     """Have this called with the answer, if it isn't a refusal, before the request's transaction is committed."""
     request.scope["state"].setdefault("on_answer", []).append(call)
+
+
+async def sent_json(request: Request) -> Any:
+    """Return the JSON that was sent, or whatever else as text; None if there was no body."""
+    state = request.scope["state"]
+    if "json" in state:  # a direct route has read it as it came
+        return state["json"]
+    body = await request.body()
+    try:
+        return json.loads(body) if body else None
+    except ValueError:  # where no body is taken nobody has looked at it
+        return body.decode("latin-1")
 
 
 async def complete(request: Request, response: Response) -> None:

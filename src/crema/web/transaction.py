@@ -49,5 +49,5 @@ Transaction = Annotated[AsyncSession, Depends(transaction, scope="function")]
 Writes = Annotated[Writer, Depends(_writer, scope="function")]
 """The same for what is written all the time: a transaction of compiled statements, without a unit of work.
 
-What staff make by it is in the audit log by `idempotency.create_once`.
+What staff make by it is in the audit log by `audit.record`, which the route calls.
 """

@@ -15,6 +15,7 @@ from crema.accounts.deps import (
     HandVerified,
     HashingTurn,
     LoginService,
+    Once,
     OneTimeCodes,
     PasswordHashing,
     Person,
@@ -200,7 +201,7 @@ async def change_user(
     responses=refusals(401, 403, 404, 422, 429),
 )
 async def resend_email_code(
-    user_id: UUID, tx: Transaction, actor: Person, origin: RequestOrigin, codes: OneTimeCodes, now: Now
+    user_id: UUID, tx: Transaction, actor: Person, origin: RequestOrigin, codes: OneTimeCodes, now: Now, _once: Once
 ) -> AcceptedOut:
     """To the `pending_email`; 404 where there is none."""
     await people.resend_email_code(tx, actor=actor, user_id=user_id, origin=origin, codes=codes, now=now)

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import Query, Request, Response
 
-from crema.accounts.deps import MenuEditor, Visitor
+from crema.accounts.deps import MenuEditor, Once, Visitor
 from crema.menu import queries
 from crema.menu.deps import INGREDIENT, IngredientsQuery
 from crema.menu.schemas import IngredientIn, IngredientOut, IngredientPatch, ReplaceIngredient
@@ -36,13 +36,24 @@ async def list_ingredients(
 
 
 @router.post(
-    "/ingredients",
+    "/ingredient",
     status_code=201,
     summary="Add an ingredient",
     dependencies=[INGREDIENT.made],
     responses=refusals(401, 403, 409, 422),
 )
-async def create_ingredient(body: IngredientIn, response: Response, tx: Transaction, _: MenuEditor) -> IngredientOut:
+@router.post(
+    "/ingredients",
+    status_code=201,
+    summary="Add an ingredient",
+    description="As `POST /ingredient`, which is named as the others are.",
+    operation_id="post_ingredients",
+    dependencies=[INGREDIENT.made],
+    responses=refusals(401, 403, 409, 422),
+)
+async def create_ingredient(
+    body: IngredientIn, response: Response, tx: Transaction, _: MenuEditor, _once: Once
+) -> IngredientOut:
     ingredient = await ingredients.create_ingredient(tx, wanted=body)
     response.headers["Location"] = f"/ingredient/{ingredient.id}"
     return IngredientOut.model_validate(ingredient)

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 from fastapi import Query, Request, Response
 
 from crema import __version__
-from crema.accounts.deps import MenuEditor
+from crema.accounts.deps import MenuEditor, Once
 from crema.menu.deps import MenuOfShop, TheMenu
 from crema.menu.schemas import MenuDocument, MenuImportOut, MenuOut
 from crema.menu.service import exporting, importing
@@ -59,7 +59,7 @@ async def export_menu(tx: Transaction, _: MenuEditor) -> MenuDocument:
     responses=refusals(401, 403, 409, 413, 422),
 )
 async def import_menu(
-    body: MenuDocument, tx: Transaction, _: MenuEditor, now: Now, *, dry_run: DryRun = False
+    body: MenuDocument, tx: Transaction, _: MenuEditor, now: Now, _once: Once, *, dry_run: DryRun = False
 ) -> MenuImportOut:
     """All of it or nothing; `errors` name the rows that are wrong. Up to 2 MiB.
 

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from fastapi import Request, Response
 
-from crema.accounts.deps import MenuEditor
+from crema.accounts.deps import MenuEditor, Once
 from crema.menu import queries
 from crema.menu.deps import PRODUCT, OneCategory, ProductsQuery, SeesHidden
 from crema.menu.schemas import (
@@ -51,14 +51,16 @@ async def list_products(
     dependencies=[PRODUCT.made],
     responses=refusals(401, 403, 409, 422),
 )
-async def create_product(body: ProductIn, response: Response, tx: Transaction, _: MenuEditor, now: Now) -> ProductOut:
+async def create_product(
+    body: ProductIn, response: Response, tx: Transaction, _: MenuEditor, now: Now, _once: Once
+) -> ProductOut:
     product = await products.create_product(tx, wanted=body, now=now)
     response.headers["Location"] = f"/product/{product.id}"
     return ProductOut.model_validate(product)
 
 
 @router.post("/products/prices", summary="Change many prices", responses=refusals(401, 403, 422))
-async def change_prices(body: ChangePrices, tx: Transaction, _: MenuEditor, now: Now) -> PricesOut:
+async def change_prices(body: ChangePrices, tx: Transaction, _: MenuEditor, now: Now, _once: Once) -> PricesOut:
     """By a percentage or from a list; all or nothing. `dry_run: true` answers the same and changes nothing.
 
     A percentage sent twice counts twice. To repeat safely, send what the dry run answered as `prices`. Price deltas of
@@ -116,7 +118,13 @@ async def change_product(product_id: UUID, body: ProductPatch, tx: Transaction, 
     responses=refusals(401, 403, 404, 409, 422),
 )
 async def copy_product(
-    product_id: UUID, response: Response, tx: Transaction, _: MenuEditor, now: Now, body: CopyProduct | None = None
+    product_id: UUID,
+    response: Response,
+    tx: Transaction,
+    _: MenuEditor,
+    now: Now,
+    _once: Once,
+    body: CopyProduct | None = None,
 ) -> ProductOut:
     """Everything but its pictures. The copy is inactive, so that nobody orders it before it is ready."""
     product = await products.copy_product(tx, product_id=product_id, name=body.name if body else None, now=now)
@@ -130,7 +138,7 @@ async def copy_product(
     dependencies=[PRODUCT.made],
     responses=refusals(401, 403, 404, 409, 422),
 )
-async def restore_product(product_id: UUID, tx: Transaction, _: MenuEditor, now: Now) -> ProductOut:
+async def restore_product(product_id: UUID, tx: Transaction, _: MenuEditor, now: Now, _once: Once) -> ProductOut:
     """With all it had, but a slug that was taken meanwhile, and what was deleted from the menu meanwhile."""
     return ProductOut.model_validate(await products.restore_product(tx, product_id=product_id, now=now))
 
