@@ -54,7 +54,7 @@ async def test_one_changes_one_s_name_and_phone(customer: httpx2.AsyncClient, cl
     assert answer.status_code == 200
     user = answer.json()
     assert (user["name"], user["phone"]) == ("Анна", "+79161234567")
-    assert user["updated_at"] == "2026-11-23T09:01:00Z"
+    assert user["updated_at"] == "2026-11-23T09:01:00.000000Z"
 
 
 async def test_a_patch_with_null_empties(customer: httpx2.AsyncClient) -> None:

@@ -63,7 +63,7 @@ async def test_a_deleted_product_comes_back_as_it_was(
     answer = await manager.post(f"/product/{latte['id']}/restore")
 
     assert answer.status_code == 200
-    assert answer.json() == latte | {"updated_at": "2026-11-23T09:01:00Z"}
+    assert answer.json() == latte | {"updated_at": "2026-11-23T09:01:00.000000Z"}
     assert (await client.get(f"/product/{latte['id']}")).json() == answer.json()
 
 

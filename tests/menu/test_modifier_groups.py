@@ -71,8 +71,8 @@ async def test_a_new_group_has_all_it_was_given(manager: httpx2.AsyncClient) -> 
                 "ingredients": [oats],
             },
         ],
-        "created_at": "2026-11-23T09:00:00Z",
-        "updated_at": "2026-11-23T09:00:00Z",
+        "created_at": "2026-11-23T09:00:00.000000Z",
+        "updated_at": "2026-11-23T09:00:00.000000Z",
     }
     assert await seen(manager, made) == made
 
@@ -140,7 +140,7 @@ async def test_replacing_keeps_the_options_that_are_named(manager: httpx2.AsyncC
         "Основа",
         1,
         0,
-        "2026-11-23T09:01:00Z",
+        "2026-11-23T09:01:00.000000Z",
     ]
 
 
@@ -150,7 +150,7 @@ async def test_changing_leaves_the_rest(manager: httpx2.AsyncClient, clock: Cloc
 
     response = await manager.patch(f"/modifier-group/{made['id']}", json={"max_choices": 2})
 
-    assert response.json() == made | {"max_choices": 2, "updated_at": "2026-11-23T09:01:00Z"}
+    assert response.json() == made | {"max_choices": 2, "updated_at": "2026-11-23T09:01:00.000000Z"}
 
 
 @pytest.mark.parametrize(

@@ -104,8 +104,8 @@ async def test_a_new_product_has_all_it_was_given(manager: httpx2.AsyncClient) -
         },
         "ingredients": [{"id": ingredient["id"], "name": "Молоко"}],
         "preparation_seconds": 120,
-        "created_at": "2026-11-23T09:00:00Z",
-        "updated_at": "2026-11-23T09:00:00Z",
+        "created_at": "2026-11-23T09:00:00.000000Z",
+        "updated_at": "2026-11-23T09:00:00.000000Z",
     }
 
 
@@ -258,7 +258,7 @@ async def test_replacing_sets_what_is_left_out_to_its_default(manager: httpx2.As
         "nutrition": None,
         "ingredients": [],
         "preparation_seconds": 90,
-        "updated_at": "2026-11-23T09:01:00Z",
+        "updated_at": "2026-11-23T09:01:00.000000Z",
     }
 
 

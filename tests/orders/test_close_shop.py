@@ -15,7 +15,7 @@ from fixtures.people import LogIn
 
 pytestmark = pytest.mark.anyio
 
-FRIDAY_NOON = "2026-11-27T09:00:00Z"
+FRIDAY_NOON = "2026-11-27T09:00:00.000000Z"
 WEEKDAYS_ALL_DAY = [{"weekday": day, "opens_at": "00:00", "closes_at": "24:00"} for day in range(4)]
 MORNINGS = [{"weekday": day, "opens_at": "00:00", "closes_at": "11:00"} for day in range(7)]
 FORCE = {"force": "true"}

@@ -17,7 +17,7 @@ from factories.orders import make_shop, make_simple_product, place
 from fixtures.people import LogIn
 
 pytestmark = pytest.mark.anyio
-FRIDAY, WEDNESDAY = "2026-11-27T09:00:00Z", "2026-11-25T09:00:00Z"  # it is Monday noon in Moscow
+FRIDAY, WEDNESDAY = "2026-11-27T09:00:00.000000Z", "2026-11-25T09:00:00.000000Z"  # it is Monday noon in Moscow
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ async def test_an_order_moved_to_an_earlier_day_or_to_now_is_estimated_anew(
     now = (await client.patch(path, json={"pickup_at": None})).json()
 
     assert (order["ready_estimate_at"], earlier["ready_estimate_at"]) == (FRIDAY, WEDNESDAY)
-    assert now["ready_estimate_at"] == "2026-11-23T09:04:00Z"  # two minutes to begin, two of work
+    assert now["ready_estimate_at"] == "2026-11-23T09:04:00.000000Z"  # two minutes to begin, two of work
 
 
 async def test_numbers_belong_to_the_day_of_pickup_and_differ_on_one_board(
@@ -94,7 +94,7 @@ async def test_numbers_belong_to_the_day_of_pickup_and_differ_on_one_board(
     on_the_day = await place(customer, tea)
 
     board = {order["number"] for order in (await barista.get("/orders")).json()["items"]}
-    moved = (await customer.patch(f"/order/{ahead['id']}", json={"pickup_at": "2026-11-26T09:00:00Z"})).json()
+    moved = (await customer.patch(f"/order/{ahead['id']}", json={"pickup_at": "2026-11-26T09:00:00.000000Z"})).json()
 
     assert [today["number"], ahead["number"], on_the_day["number"]] == ["J-001", "L-001", "L-002"]
     assert len(board) == 3

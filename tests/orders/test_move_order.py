@@ -174,7 +174,8 @@ async def test_the_owner_edits_while_it_is_placed(
     item = {"product_id": order["lines"][0]["product_id"], "quantity": 3}
 
     edited = await customer.patch(
-        f"/order/{order['id']}", json={"items": [item], "comment": "Без крышки", "pickup_at": "2026-11-23T10:00:00Z"}
+        f"/order/{order['id']}",
+        json={"items": [item], "comment": "Без крышки", "pickup_at": "2026-11-23T10:00:00.000000Z"},
     )
 
     assert edited.status_code == 200
@@ -183,7 +184,7 @@ async def test_the_owner_edits_while_it_is_placed(
         "Без крышки",
         order["number"],
     )
-    assert edited.json()["pickup_at"] == "2026-11-23T10:00:00Z"
+    assert edited.json()["pickup_at"] == "2026-11-23T10:00:00.000000Z"
     assert [line["quantity"] for line in edited.json()["lines"]] == [3]
 
     await barista.patch(f"/order/{order['id']}", json={"status": "accepted"})
@@ -193,7 +194,7 @@ async def test_the_owner_edits_while_it_is_placed(
 
 async def test_put_replaces_all_the_owner_may_write(customer: httpx2.AsyncClient, order: dict[str, Any]) -> None:
     path, item = f"/order/{order['id']}", {"product_id": order["lines"][0]["product_id"], "quantity": 2}
-    await customer.patch(path, json={"comment": "x", "pickup_at": "2026-11-23T10:00:00Z"})
+    await customer.patch(path, json={"comment": "x", "pickup_at": "2026-11-23T10:00:00.000000Z"})
 
     replaced = await customer.put(path, json={"items": [item]})
     incomplete = await customer.put(path, json={"comment": "y"})
@@ -204,11 +205,11 @@ async def test_put_replaces_all_the_owner_may_write(customer: httpx2.AsyncClient
 
 
 async def test_put_by_staff_sets_status_and_time(barista: httpx2.AsyncClient, order: dict[str, Any]) -> None:
-    body = {"status": "accepted", "pickup_at": "2026-11-23T09:20:00Z"}
+    body = {"status": "accepted", "pickup_at": "2026-11-23T09:20:00.000000Z"}
 
     response = await barista.put(f"/order/{order['id']}", json=body)
 
-    assert (response.json()["status"], response.json()["pickup_at"]) == ("accepted", "2026-11-23T09:20:00Z")
+    assert (response.json()["status"], response.json()["pickup_at"]) == ("accepted", "2026-11-23T09:20:00.000000Z")
 
 
 async def test_a_customer_s_deletion_cancels_and_hides_it_from_the_customer_alone(

@@ -254,7 +254,7 @@ async def test_customers_are_refused(customer: httpx2.AsyncClient) -> None:
         ({"from": "2026-02-30"}, "validation_error"),
         ({"from": "0001-01-01", "to": "0001-01-02"}, "validation_error"),
         ({"from": "9999-12-30", "to": "9999-12-31"}, "validation_error"),
-        ({"from": "2026-11-23T00:00:00Z"}, "validation_error"),
+        ({"from": "2026-11-23T00:00:00.000000Z"}, "validation_error"),
         ({"by": "year"}, "validation_error"),
         ({"format": "xlsx"}, "validation_error"),
         ({"shop": "1"}, "unknown_parameter"),

@@ -73,7 +73,7 @@ async def test_an_item_is_the_shop_and_its_distance(client: httpx2.AsyncClient, 
         ({"search": "арбат 10"}, ["Арбат"]),
         ({"search": "владивосток", "search_fields": "name"}, []),
         ({"slug": "nowhere"}, []),
-        ({"created_at__lt": "2020-01-01T00:00:00Z"}, []),
+        ({"created_at__lt": "2020-01-01T00:00:00.000000Z"}, []),
         ({"sort": "-created_at", "size": 2, "name__ne": "Жук"}, ["Маяк", "Ёлка"]),
     ],
 )

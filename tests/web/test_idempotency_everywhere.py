@@ -6,13 +6,14 @@ from typing import Any
 import httpx2
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import text
+from sqlalchemy import text, update
 
 from crema import tables
+from crema.accounts.models import User
 from crema.db.session import Sessions
 from factories.menu import make_product
 from factories.world import World, make_world
-from fixtures.app import clients
+from fixtures.app import CHEAP, clients
 from fixtures.people import make_person
 
 pytestmark = pytest.mark.anyio
@@ -67,7 +68,11 @@ async def world(app: FastAPI, sessions: Sessions) -> World:
     world = await make_world(app, sessions)
     async with world.client("admin") as admin:
         world.ids["simple"] = (await make_product(admin))["id"]
-        asked = await admin.patch(f"/user/{world.ids['user_id']}", json={"email": "another@example.com"})
+        async with sessions.begin() as session:
+            mine = User.id == world.people["admin"].id
+            await session.execute(update(User).where(mine).values(password_hash=CHEAP.hash("oat milk please")))
+        body = {"email": "another@example.com", "current_password": "oat milk please"}
+        asked = await admin.patch(f"/user/{world.ids['user_id']}", json=body)
         assert asked.json()["pending_email"]
     return world
 

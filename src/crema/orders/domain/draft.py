@@ -21,6 +21,7 @@ from crema.cart.domain import (
     assess_line,
 )
 from crema.core.errors import ConflictError, InvalidError, UnknownReferenceError
+from crema.core.instants import written
 from crema.menu.domain import PricedProduct
 from crema.shops.domain import OpeningHours
 
@@ -53,7 +54,8 @@ class InvalidPickupTimeError(InvalidError):
 
     def __init__(self, now: datetime) -> None:
         earliest, latest = _instant(now), _instant(now + FURTHEST_PICKUP)
-        message = f"must be from {earliest} to {latest}, or null for as soon as possible"
+        message = f"must be from {now:%Y-%m-%dT%H:%M:%SZ} to {now + FURTHEST_PICKUP:%Y-%m-%dT%H:%M:%SZ}"
+        message += ", or null for as soon as possible"
         errors = [{"loc": ["body", "pickup_at"], "msg": message, "type": self.code}]
         super().__init__(f"pickup_at {message}.", errors=errors, earliest=earliest, latest=latest)
 
@@ -158,7 +160,7 @@ def check_time(hours: OpeningHours, *, pickup_at: datetime | None, now: datetime
 
 
 def _instant(at: datetime | None) -> str | None:
-    return at.isoformat().replace("+00:00", "Z") if at else None
+    return written(at) if at else None
 
 
 def check_total(lines: Sequence[DraftLine], *, expected: Decimal | None, minimum: Decimal) -> Decimal:

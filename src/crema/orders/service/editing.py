@@ -1,7 +1,7 @@
 """Editing and repeating orders."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -13,6 +13,7 @@ from crema.cart import service as carts
 from crema.cart.domain import Choice, ItemUnavailableError, LineRequest
 from crema.cart.queries import PricedCart
 from crema.core.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
+from crema.core.instants import written
 from crema.menu import queries as menu
 from crema.orders import domain, queries
 from crema.orders.domain import EDITABLE, IN_WORK, Party, Status
@@ -194,7 +195,7 @@ async def _record_edit(
 def _edited(order: Order) -> dict[str, Any]:
     """Write what an edit may change as the history shows it."""
     return {
-        "pickup_at": order.pickup_at.astimezone(UTC).isoformat().replace("+00:00", "Z") if order.pickup_at else None,
+        "pickup_at": written(order.pickup_at) if order.pickup_at else None,
         "comment": order.comment,
         "items": [letters.describe(line) for line in order.lines],
         "total": f"{order.total:.2f}",
