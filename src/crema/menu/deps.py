@@ -18,6 +18,7 @@ from crema.menu.service import images
 from crema.menu.service.whole_menu import WholeMenu
 from crema.shops import queries as shops
 from crema.shops.deps import Granted
+from crema.web import fields
 from crema.web.clock import Now
 from crema.web.forms import Upload, read_upload
 from crema.web.listing import understood
@@ -40,7 +41,7 @@ SeesHidden = Annotated[bool, Depends(_sees_hidden)]
 
 def _query(listing: Listing) -> Callable[..., Coroutine[Any, Any, ListQuery]]:
     async def parse(request: Request, permissions: Granted) -> ListQuery:
-        return understood(request, listing, permissions)
+        return understood(request, listing, permissions, also=(fields.NAME,))
 
     return parse
 
@@ -64,7 +65,7 @@ async def _products_query(
         listing = queries.PRODUCTS_OF_CATEGORY if sees_hidden else queries.PUBLIC_PRODUCTS_OF_CATEGORY
     else:
         listing = queries.PRODUCTS if sees_hidden else queries.PUBLIC_PRODUCTS
-    return understood(request, listing, permissions)
+    return understood(request, listing, permissions, also=(fields.NAME,))
 
 
 CategoriesQuery = Annotated[ListQuery, Depends(_query(queries.CATEGORIES))]
@@ -73,7 +74,7 @@ IngredientsQuery = Annotated[ListQuery, Depends(_query(queries.INGREDIENTS))]
 
 
 async def _modifier_groups_query(request: Request, editor: MenuEditor) -> ListQuery:
-    return understood(request, queries.MODIFIER_GROUPS, editor.permissions)
+    return understood(request, queries.MODIFIER_GROUPS, editor.permissions, also=(fields.NAME,))
 
 
 ModifierGroupsQuery = Annotated[ListQuery, Depends(_modifier_groups_query)]

@@ -19,6 +19,7 @@ from crema.menu.schemas import (
     hashable,
 )
 from crema.menu.service import categories
+from crema.web import fields
 from crema.web.clock import Now
 from crema.web.direct import reads as new_reads
 from crema.web.listing import PageOut, documents, listing_parameters
@@ -37,7 +38,8 @@ Force = Annotated[bool, Query(description="Products lose the category, categorie
     "/categories",
     summary="List categories",
     response_model=PageOut[CategoryOut],
-    openapi_extra=listing_parameters(queries.CATEGORIES),
+    openapi_extra=listing_parameters(queries.CATEGORIES, fields=fields.PARAMETER),
+    dependencies=[fields.of_list(CategoryOut)],
     responses=refusals(401, 422),
 )
 async def list_categories(
@@ -65,7 +67,8 @@ async def create_category(
 @router.get(
     "/category/{category_id}",
     summary="See a category",
-    dependencies=[Public, CATEGORY.shown],
+    openapi_extra=fields.parameters(),
+    dependencies=[Public, CATEGORY.shown, fields.of_one(CategoryOut)],
     responses=refusals(401, 404, 422),
 )
 async def see_category(category_id: UUID, tx: Transaction, *, sees_hidden: SeesHidden) -> CategoryOut:

@@ -10,6 +10,7 @@ from crema.menu import queries
 from crema.menu.deps import INGREDIENT, IngredientsQuery
 from crema.menu.schemas import IngredientIn, IngredientOut, IngredientPatch, ReplaceIngredient
 from crema.menu.service import ingredients
+from crema.web import fields
 from crema.web.listing import PageOut, answer, listing_parameters
 from crema.web.problem import refusals
 from crema.web.routing import Public
@@ -24,8 +25,8 @@ Force = Annotated[bool, Query(description="Products and options lose it.")]
 @router.get(
     "/ingredients",
     summary="List ingredients",
-    dependencies=[Public],
-    openapi_extra=listing_parameters(queries.INGREDIENTS),
+    dependencies=[Public, fields.of_list(IngredientOut)],
+    openapi_extra=listing_parameters(queries.INGREDIENTS, fields=fields.PARAMETER),
     responses=refusals(401, 422),
 )
 async def list_ingredients(
@@ -62,7 +63,8 @@ async def create_ingredient(
 @router.get(
     "/ingredient/{ingredient_id}",
     summary="See an ingredient",
-    dependencies=[Public, INGREDIENT.shown],
+    openapi_extra=fields.parameters(),
+    dependencies=[Public, INGREDIENT.shown, fields.of_one(IngredientOut)],
     responses=refusals(401, 404, 422),
 )
 async def see_ingredient(ingredient_id: UUID, tx: Transaction, _: Visitor) -> IngredientOut:

@@ -10,6 +10,7 @@ from crema.menu import queries
 from crema.menu.deps import MODIFIER_GROUP, ModifierGroupsQuery
 from crema.menu.schemas import ModifierGroupIn, ModifierGroupOut, ModifierGroupPatch, ReplaceModifierGroup
 from crema.menu.service import modifier_groups
+from crema.web import fields
 from crema.web.clock import Now
 from crema.web.listing import PageOut, answer, listing_parameters
 from crema.web.problem import refusals
@@ -24,7 +25,8 @@ Force = Annotated[bool, Query(description="Products stop offering it.")]
 @router.get(
     "/modifier-groups",
     summary="List modifier groups",
-    openapi_extra=listing_parameters(queries.MODIFIER_GROUPS),
+    openapi_extra=listing_parameters(queries.MODIFIER_GROUPS, fields=fields.PARAMETER),
+    dependencies=[fields.of_list(ModifierGroupOut)],
     responses=refusals(401, 403, 422),
 )
 async def list_modifier_groups(
@@ -52,7 +54,8 @@ async def create_modifier_group(
 @router.get(
     "/modifier-group/{group_id}",
     summary="See a modifier group",
-    dependencies=[MODIFIER_GROUP.shown],
+    openapi_extra=fields.parameters(),
+    dependencies=[MODIFIER_GROUP.shown, fields.of_one(ModifierGroupOut)],
     responses=refusals(401, 403, 404, 422),
 )
 async def see_modifier_group(group_id: UUID, tx: Transaction, _: MenuEditor) -> ModifierGroupOut:

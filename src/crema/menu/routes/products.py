@@ -18,6 +18,7 @@ from crema.menu.schemas import (
     ReplaceProduct,
 )
 from crema.menu.service import prices, products
+from crema.web import fields
 from crema.web.clock import Now
 from crema.web.direct import reads as new_reads
 from crema.web.listing import PageOut, document, documents, listing_parameters
@@ -32,8 +33,9 @@ reads = new_reads("Menu")
 @reads.get(
     "/products",
     summary="List products",
-    openapi_extra=listing_parameters(queries.PRODUCTS_OF_CATEGORY),
+    openapi_extra=listing_parameters(queries.PRODUCTS_OF_CATEGORY, fields=fields.PARAMETER),
     response_model=PageOut[ProductOut],
+    dependencies=[fields.of_list(ProductOut)],
     responses=refusals(401, 422),
 )
 async def list_products(
@@ -78,6 +80,8 @@ async def change_prices(body: ChangePrices, tx: Transaction, _: MenuEditor, now:
     "/product/{product_id}",
     summary="See a product",
     response_model=ProductOut,
+    openapi_extra=fields.parameters(),
+    dependencies=[fields.of_one(ProductOut)],
     responses=refusals(401, 404, 422),
 )
 async def see_product(product_id: UUID, reader: Reads, *, sees_hidden: SeesHidden) -> Response:
