@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from importlib.util import find_spec
 from typing import Final
 
+import email_validator
 from fastapi import FastAPI
 from obstore.store import LocalStore, ObjectStore, from_url
 
@@ -221,6 +222,8 @@ def connect(
 def hand_out(app: FastAPI, settings: Settings, sessions: Sessions | None) -> None:
     """Give features their values: they read `app.state` in their `deps` and never see the settings."""
     secret = settings.secret()
+    # Addresses under .test, which RFC 2606 keeps for trying things out.
+    email_validator.TEST_ENVIRONMENT = not settings.is_production
     app.state.clock = lambda: datetime.now(UTC)
     if sessions is not None:
         one = OneConnection(sessions)

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from crema.core import errors
+from crema.web.sentences import sentence
 
 log = structlog.get_logger(__name__)
 
@@ -142,11 +143,12 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
+    is_json = "json" in request.headers.get("content-type", "")
     # Never the input itself: it may be a password, or text that JSON can't carry.
     found = [
         {
             "loc": [part if isinstance(part, int) else _printable(part) for part in e["loc"]],
-            "msg": _printable(e["msg"]),
+            "msg": _printable(sentence(e, is_json=is_json)),
             "type": e["type"],
         }
         for e in error.errors()[:50]
