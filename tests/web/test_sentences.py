@@ -20,7 +20,7 @@ from fixtures.people import LogIn
 pytestmark = pytest.mark.anyio
 PHRASES = re.compile(r"Value error|Assertion failed|pattern|regex|regular expression|\^|\\d|\[a-z|\[0-9")
 WRONG: tuple[Any, ...] = (
-    None, True, -1, 1e400, 10**30, "", " ", "!!!", "\x00", "x" * 20_000, "\u202ex", "é" * 3, [], [None], [{}], {}, {"x": 1},
+    None, True, -1, 1e400, 10**30, "", " ", "!!!", "\x00", "x" * 20_000, "\u202ex", [], [None], [{}], {}, {"x": 1},
     "2026-13-45", "12:99", "nan", "1.234", "-5", "x@", "x@localhost",
 )  # fmt: skip
 
