@@ -91,7 +91,7 @@ _PRICED_ITEMS: Final = Statement(
     .where(_THIS_CART)
     .order_by(CartItem.id)
 )
-CART_COLUMNS: Final = (Cart.id, Cart.shop_id, Cart.updated_at, versions.column(Cart))
+CART_COLUMNS: Final = (Cart.id, Cart.shop_id, Cart.updated_at, versions.COLUMN)
 _CART: Final = Statement(select(*CART_COLUMNS).where(Cart.user_id == bindparam("user_id")))
 
 

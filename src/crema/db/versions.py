@@ -33,9 +33,8 @@ class UncheckedVersionError(RuntimeError):
     """A change was meant for one version, and whatever made it looked at none: a defect."""
 
 
-def column(model: type[Base]) -> ColumnElement[str]:
-    """Return the column that `name` makes a version of."""
-    return cast(literal_column(f"{model.__tablename__}.xmin"), Text).label("version")
+COLUMN: Final[ColumnElement[str]] = cast(literal_column("xmin"), Text).label("version")
+"""What `name` makes a version of, in statements of one table."""
 
 
 def name(version: str, key: UUID) -> str:
@@ -51,7 +50,7 @@ def model_of(key: Key) -> type[Base]:
 
 @lru_cache
 def _version_of(key: Key, *, lock: bool) -> Statement:
-    statement = select(column(model_of(key))).select_from(model_of(key)).where(key == bindparam("key"))
+    statement = select(COLUMN).select_from(model_of(key)).where(key == bindparam("key"))
     return Statement(statement.with_for_update(key_share=True) if lock else statement)
 
 

@@ -151,8 +151,8 @@ _VERSION: Final = select(MenuVersion.version).scalar_subquery()
 _LIST_OF_ALL: Final = ListStatement(_ALL.add_columns(_VERSION))
 _LIST_SHOWN: Final = ListStatement(_SHOWN.add_columns(_VERSION))
 _THIS: Final = Product.id == bindparam("product_id")
-_ONE_OF_ALL: Final = Statement(_ALL.where(_THIS).add_columns(versions.column(Product)))
-_ONE_SHOWN: Final = Statement(_SHOWN.where(_THIS).add_columns(versions.column(Product)))
+_ONE_OF_ALL: Final = Statement(_ALL.where(_THIS).add_columns(versions.COLUMN))
+_ONE_SHOWN: Final = Statement(_SHOWN.where(_THIS).add_columns(versions.COLUMN))
 
 
 async def list_products(
