@@ -257,5 +257,18 @@ async def test_a_client_id_is_its_author_s_own(customer: httpx2.AsyncClient, sup
     assert answers[2].json() == answers[0].json()
 
 
-async def test_f1_a_customer_can_t_filter_by_customer(customer: httpx2.AsyncClient) -> None:
-    assert (await customer.get("/chats", params={"customer_id": str(customer.person.id)})).status_code == 422
+@pytest.mark.parametrize("name", ["customer_id", "customer.id"])
+async def test_f1_a_customer_who_filters_by_customer_finds_their_own(
+    customer: httpx2.AsyncClient, other_customer: httpx2.AsyncClient, name: str
+) -> None:
+    for someone in (customer, other_customer):
+        await open_chat(someone)
+    found = {
+        (someone.person.id, asked.person.id): (await someone.get("/chats", params={name: str(asked.person.id)})).json()
+        for someone in (customer, other_customer)
+        for asked in (customer, other_customer)
+    }
+
+    assert {pair: page["total"] for pair, page in found.items()} == {
+        (one, other): int(one == other) for one, other in found
+    }

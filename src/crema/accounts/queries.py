@@ -26,7 +26,7 @@ from sqlalchemy import (
     tuple_,
 )
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import joinedload, selectinload
+from sqlalchemy.orm import aliased, joinedload, selectinload
 
 from crema.accounts.domain import ADMIN, ALL_SHOPS, Actor, effective_permissions
 from crema.accounts.models import Permission, Role, RolePermission, Session, StaffShop, User
@@ -40,6 +40,7 @@ from crema.db.listing import (
     Listing,
     ListQuery,
     Many,
+    One,
     PhoneField,
     TextField,
     UuidField,
@@ -51,6 +52,7 @@ from crema.schemas import Name, Text
 EMAIL_KEY: Final = func.lower(User.email)
 """What makes an address one person's: its case doesn't."""
 
+_RoleOf: Final = aliased(Role)
 USERS: Final = Listing(
     name="User",
     fields={
@@ -58,7 +60,7 @@ USERS: Final = Listing(
         "email": EmailField(User.email, indexed=True),
         "name": TextField(User.name, of=Name, nullable=True, indexed=True, example="Анна"),
         "phone": PhoneField(User.phone, nullable=True, indexed=True),
-        "role": TextField(Role.name, of=Name, indexed=True, example="barista"),
+        "role": One(_RoleOf, _RoleOf.id == User.role_id, TextField(_RoleOf.name, of=Name, indexed=True, example="barista")),
         "permissions": Many(
             RolePermission,
             and_(
@@ -70,7 +72,7 @@ USERS: Final = Listing(
         "shop_ids": Many(StaffShop, StaffShop.user_id == User.id, UuidField(StaffShop.shop_id)),
         "is_verified": BooleanField(User.is_verified, indexed=True),
         "is_active": BooleanField(User.is_active, indexed=True),
-        "pending_email": EmailField(User.pending_email, nullable=True),
+        "pending_email": EmailField(User.pending_email, nullable=True, searched=False),
         "created_at": InstantField(User.created_at, indexed=True),
         "updated_at": InstantField(User.updated_at, indexed=True),
     },

@@ -6,10 +6,12 @@ from uuid import UUID
 
 from sqlalchemy import (
     CheckConstraint,
+    Computed,
     ForeignKey,
     Index,
     SmallInteger,
     String,
+    Text,
     UniqueConstraint,
     func,
 )
@@ -21,6 +23,13 @@ from crema.db.changes import ChangedIn
 from crema.orders.domain import Status
 from crema.shops.models import Shop
 
+_SEARCH_TEXT = r"""
+    name || E'\n' || note || E'\n' || coalesce(size ->> 'name', '') || E'\n' || replace(replace(
+        coalesce(jsonb_path_query_array(options, '$[*].name')::text, '')
+        || E'\n' || coalesce(jsonb_path_query_array(options, '$[*].group')::text, '')
+        || E'\n' || coalesce(jsonb_path_query_array(contents, '$.ingredients[*].name')::text, ''),
+    '\"', '"'), '\\', '\')
+"""
 _STATUSES = ", ".join(f"'{status}'" for status in Status)
 
 
@@ -37,7 +46,8 @@ class OrderNumberCounter(Base):
 class OrderLine(Base):
     """One configured product of an order. `product_id` is a copy, not a reference: the menu may drop it.
 
-    `contents` is what it contained when it was sold; None for lines that are older than this column.
+    `contents` is what it contained when it was sold; None for lines that are older than this column. `search_text` is
+    all that people read of it, each text on a line of its own.
     """
 
     __tablename__ = "order_lines"
@@ -61,6 +71,7 @@ class OrderLine(Base):
     is_made: Mapped[bool] = mapped_column(server_default="false")
     unit_price: Mapped[Money]
     total: Mapped[Money]
+    search_text: Mapped[str] = mapped_column(Text, Computed(_SEARCH_TEXT, persisted=True), deferred=True)
 
 
 class OrderEvent(Base):
@@ -176,6 +187,11 @@ Index("ix_orders_status_created_at_id", Order.status, Order.created_at, Order.id
 Index("ix_orders_payment_status", Order.payment_status)
 Index("ix_orders_source", Order.source)
 Index("ix_orders_customer_name_to_erase", Order.created_at, postgresql_where=Order.customer_name != "")
+trigrams("ix_orders_customer_name_trgm", Order.customer_name, where=Order.customer_name.is_not(None))
+Index("ix_order_lines_product_id", OrderLine.product_id)
+trigrams("ix_order_lines_name_trgm", OrderLine.name)
+trigrams("ix_order_lines_search_text_trgm", OrderLine.search_text)
+trigrams("ix_order_events_reason_trgm", OrderEvent.reason, where=OrderEvent.reason.is_not(None))
 Index("ix_orders_number_folded", fold(Order.number))
 trigrams("ix_orders_number_trgm", Order.number)
 Index("ix_orders_comment_folded", fold(Order.comment), Order.id)

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, get_args
 from uuid import UUID
 
 from sqlalchemy import (
@@ -49,6 +49,7 @@ from crema.db.listing import (
     One,
     TextField,
     UuidField,
+    json_text,
     paginate,
 )
 from crema.db.statement import Statement, Where
@@ -56,13 +57,12 @@ from crema.menu import queries as menu
 from crema.menu.domain import ALLERGENS, Nutrition, PricedProduct
 from crema.orders.domain import OPEN, Status
 from crema.orders.models import Order, OrderEvent, OrderLine
-from crema.orders.schemas import Comment, OrderNumber
+from crema.orders.schemas import Comment, OrderNumber, PaymentStatus, Source
 from crema.schemas import Line, Name
 from crema.shops import queries as shops
 from crema.shops.models import Shop
 
 _STATUSES: Final = [status.value for status in Status]
-_PAYMENT_STATUSES: Final = ["pending", "paid", "refunded", "cancelled"]
 
 
 def _events(event: Any, changes: TableValuedAlias) -> Mapping[str, Any]:
@@ -80,30 +80,32 @@ def _events(event: Any, changes: TableValuedAlias) -> Mapping[str, Any]:
             changes,
             true(),
             {
-                "field": TextField(_json(changes)["field"].astext, searched=False, example="pickup_at"),
-                "before": TextField(_json(changes)["before"].astext, nullable=True, searched=False),
-                "after": TextField(_json(changes)["after"].astext, nullable=True, searched=False),
+                "field": TextField(json_text(changes.c.value, "field"), searched=False, example="pickup_at"),
+                "before": TextField(json_text(changes.c.value, "before"), nullable=True, searched=False),
+                "after": TextField(json_text(changes.c.value, "after"), nullable=True, searched=False),
             },
         ),
         "created_at": InstantField(event.created_at),
     }
 
 
-def _json(rows: TableValuedAlias) -> ColumnElement[Any]:
-    return cast(rows.c.value, JSONB)
-
-
 def _elements(array: ColumnElement[Any], name: str) -> TableValuedAlias:
     """Take an array in JSON apart; what is none has no elements."""
     only_arrays = case((func.jsonb_typeof(array) == "array", array))
-    return func.jsonb_array_elements(only_arrays).table_valued("value", name=name)
+    return func.jsonb_array_elements(only_arrays).table_valued("value", name=name, joins_implicitly=True)
 
 
 _PastEvent: Final = aliased(OrderEvent)
 _PAST_CHANGES: Final = _elements(_PastEvent.changes, "past_change")
 _OPTIONS: Final = _elements(OrderLine.options, "line_option")
 _CONTENTS: Final[ColumnElement[Any]] = OrderLine.contents.expression
-_INGREDIENTS: Final = _elements(_CONTENTS["ingredients"], "line_ingredient")
+
+
+def _part(name: str) -> ColumnElement[Any]:
+    return _CONTENTS.op("->", return_type=JSONB)(literal_column(f"'{name}'"))
+
+
+_INGREDIENTS: Final = _elements(_part("ingredients"), "line_ingredient")
 _LINES: Final = Many(
     OrderLine,
     OrderLine.order_id == Order.id,
@@ -111,35 +113,35 @@ _LINES: Final = Many(
         "id": UuidField(OrderLine.id, indexed=True),
         "product_id": UuidField(OrderLine.product_id, indexed=True),
         "name": TextField(OrderLine.name, indexed=True),
-        "size.id": UuidField(cast(OrderLine.size["id"].astext, Uuid), nullable=True),
-        "size.name": TextField(OrderLine.size["name"].astext, nullable=True, example="L"),
-        "size.volume_ml": IntegerField(cast(OrderLine.size["volume_ml"].astext, Integer), nullable=True),
+        "size.id": UuidField(cast(json_text(OrderLine.size, "id"), Uuid), nullable=True),
+        "size.name": TextField(json_text(OrderLine.size, "name"), nullable=True, example="L"),
+        "size.volume_ml": IntegerField(cast(json_text(OrderLine.size, "volume_ml"), Integer), nullable=True),
         "options": Many(
             _OPTIONS,
             true(),
             {
-                "option_id": UuidField(cast(_json(_OPTIONS)["option_id"].astext, Uuid)),
-                "name": TextField(_json(_OPTIONS)["name"].astext, example="Овсяное"),
-                "group": TextField(_json(_OPTIONS)["group"].astext, example="Молоко"),
-                "quantity": IntegerField(cast(_json(_OPTIONS)["quantity"].astext, Integer)),
-                "price_delta": MoneyField(cast(_json(_OPTIONS)["price_delta"].astext, Numeric), signed=True),
-                "price": MoneyField(cast(_json(_OPTIONS)["price"].astext, Numeric), signed=True),
+                "option_id": UuidField(cast(json_text(_OPTIONS.c.value, "option_id"), Uuid)),
+                "name": TextField(json_text(_OPTIONS.c.value, "name"), example="Овсяное"),
+                "group": TextField(json_text(_OPTIONS.c.value, "group"), example="Молоко"),
+                "quantity": IntegerField(cast(json_text(_OPTIONS.c.value, "quantity"), Integer)),
+                "price_delta": MoneyField(cast(json_text(_OPTIONS.c.value, "price_delta"), Numeric), signed=True),
+                "price": MoneyField(cast(json_text(_OPTIONS.c.value, "price"), Numeric), signed=True),
             },
         ),
         "note": TextField(OrderLine.note, example="без крышки"),
         "quantity": IntegerField(OrderLine.quantity),
-        "contents.allergens": JsonMembersField(_CONTENTS["allergens"], choices=ALLERGENS, example="milk"),
+        "contents.allergens": JsonMembersField(_part("allergens"), choices=ALLERGENS, example="milk"),
         "contents.ingredients": Many(
             _INGREDIENTS,
             true(),
             {
-                "id": UuidField(cast(_json(_INGREDIENTS)["id"].astext, Uuid)),
-                "name": TextField(_json(_INGREDIENTS)["name"].astext, example="молоко"),
+                "id": UuidField(cast(json_text(_INGREDIENTS.c.value, "id"), Uuid)),
+                "name": TextField(json_text(_INGREDIENTS.c.value, "name"), example="молоко"),
             },
         ),
         **{
             f"contents.nutrition.{field.name}": NumberField(
-                cast(_CONTENTS[("nutrition", field.name)].astext, Numeric), nullable=True
+                cast(json_text(_CONTENTS, "nutrition", field.name), Numeric), nullable=True
             )
             for field in fields(Nutrition)
         },
@@ -147,6 +149,7 @@ _LINES: Final = Many(
         "unit_price": MoneyField(OrderLine.unit_price),
         "total": MoneyField(OrderLine.total),
     },
+    search_text=OrderLine.search_text,
 )
 ORDERS: Final = Listing(
     name="Order",
@@ -164,7 +167,7 @@ ORDERS: Final = Listing(
                 "timezone": TextField(Shop.timezone, searched=False, example="Europe/Moscow"),
             },
         ),
-        "source": ChoiceField(Order.source, choices=["app", "counter"], indexed=True),
+        "source": ChoiceField(Order.source, choices=get_args(Source), indexed=True),
         "user_id": UuidField(Order.user_id, nullable=True, indexed=True),
         "customer_name": TextField(Order.customer_name, nullable=True, indexed=True, example="Анна"),
         "pickup_at": InstantField(Order.pickup_at, nullable=True, indexed=True),
@@ -176,8 +179,8 @@ ORDERS: Final = Listing(
         "total": MoneyField(Order.total, indexed=True),
         "currency": TextField(Order.currency, searched=False, example="RUB"),
         "comment": TextField(Order.comment, of=Comment, indexed=True),
-        "payment.method": TextField(Order.payment_method, searched=False, example="on_pickup"),
-        "payment.status": ChoiceField(Order.payment_status, choices=_PAYMENT_STATUSES, indexed=True),
+        "payment.method": ChoiceField(Order.payment_method, choices=["on_pickup"]),
+        "payment.status": ChoiceField(Order.payment_status, choices=get_args(PaymentStatus), indexed=True),
         "promo_code": TextField(cast(null(), Text), nullable=True, searched=False, example="SUMMER"),
         "is_hidden": BooleanField(Order.hidden_at.is_not(None)),
         "history": Many(_PastEvent, _PastEvent.order_id == Order.id, _events(_PastEvent, _PAST_CHANGES)),

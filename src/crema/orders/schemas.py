@@ -184,11 +184,15 @@ class OrderLineOut(Output):
     total: Amount
 
 
+PaymentStatus = Literal["pending", "paid", "refunded", "cancelled"]
+Source = Literal["app", "counter"]
+
+
 class PaymentOut(Output):
     """How and whether it is paid."""
 
-    method: str = Field(examples=["on_pickup"])
-    status: str = Field(examples=["pending"])
+    method: Literal["on_pickup"]
+    status: PaymentStatus
 
 
 class ActorOut(Output):
@@ -227,7 +231,7 @@ class OrderOut(Output):
     number: str = Field(examples=["A-042"], description="What is called out. Its letter goes with the day of pick-up.")
     status: Status
     shop: OrderShopOut
-    source: str = Field(examples=["app"], description="`app`, or `counter`: staff took it.")
+    source: Source = Field(description="`app`, or `counter`: staff took it.")
     user_id: UUID | None = Field(description="null: taken at the counter.")
     customer_name: str | None = Field(description="Whom to call, of an order taken at the counter; later erased.")
     pickup_at: Instant | None

@@ -42,6 +42,7 @@ from crema.db.listing.fields import (
     TextField,
     TimeOfDayField,
     UuidField,
+    json_text,
 )
 from crema.db.listing.query import MAX_TOTAL, ListQuery, ListStatement, paginate
 from crema.db.listing.related import Leaf, Many, One
@@ -87,5 +88,6 @@ __all__ = [
     "TooCostlyError",
     "UnknownFilterError",
     "UuidField",
+    "json_text",
     "paginate",
 ]

@@ -35,7 +35,7 @@ from crema.db.listing.fields import (
     storable,
 )
 from crema.db.listing.query import Condition, ListQuery, SortKey, read_cursor
-from crema.db.listing.related import Declared, Leaf, leaves
+from crema.db.listing.related import Declared, Leaf, Many, One, leaves
 
 MAX_FILTERS: Final = 10
 MAX_SORT: Final = 3
@@ -251,12 +251,13 @@ class Listing:
             except ValueError as fault:
                 faults["search"] = str(fault)
                 return
+            texts = [*columns.values()] if "search_fields" in given else _gathered(columns.values())
             for word in words:
                 yield Condition(
-                    shape=("search", tuple(columns)),
+                    shape=("search", "search_fields" in given, tuple(columns)),
                     bound=[containing(word)],
                     bind=_text,
-                    build=partial(self._found, [*columns.values()]),
+                    build=partial(self._found, texts),
                 )
 
     def _found(self, searched: Sequence[Leaf], bound: Sequence[Bound], statement: Select[Any]) -> ColumnElement[bool]:
@@ -291,7 +292,7 @@ class Listing:
         if len(names) > MAX_SORT or len(set(names)) < len(names) or not allowed.keys() >= set(names):
             fault = (
                 f"takes up to {MAX_SORT} different fields of {', '.join(allowed)}, comma-separated, a minus before "
-                f"those that go down, such as -{next(iter(allowed), 'created_at')}"
+                f"those that go down, such as {self.default_sort}"
             )
             raise InvalidSortError({"sort": fault}, allowed=list(allowed))
         keys = [SortKey(allowed[name], part != name) for part, name in zip(parts, names, strict=True)]
@@ -314,6 +315,23 @@ def _condition(name: str, leaf: Leaf, reading: Reading) -> Condition:
         surrounding,
         leaf,
     )
+
+
+def _text_of(related: One | Many) -> ColumnElement[str] | None:
+    return related.search_text if isinstance(related, Many) else None
+
+
+def _gathered(searched: Iterable[Leaf]) -> Sequence[Leaf]:
+    """Take one text for all of a list's, where there is one."""
+    found: dict[object, Leaf] = {}
+    for leaf in searched:
+        gathering = next((n for n, each in enumerate(leaf.within) if _text_of(each) is not None), None)
+        if gathering is None:
+            found[leaf] = leaf
+        else:
+            within = leaf.within[: gathering + 1]
+            found[within] = Leaf(TextField(_text_of(within[-1])), within)
+    return [*found.values()]
 
 
 def _text(name: str) -> Bound:

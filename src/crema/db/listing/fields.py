@@ -124,6 +124,12 @@ def _sensitive(operator: str) -> str:
     return operator.removeprefix("i") if operator.removeprefix("i") in _PATTERNS else operator
 
 
+def json_text(document: Any, *path: str) -> ColumnElement[str]:
+    """Select a value inside JSON as text. The path stands in the statement itself, as names of columns do."""
+    place = sa.literal_column(f"'{{{','.join(path)}}}'", postgresql.ARRAY(sa.Text()))
+    return sa.type_coerce(document, postgresql.JSONB).op("#>>", return_type=sa.Text())(place)
+
+
 def boolean(text: str) -> bool:
     """Read true or false."""
     if text.lower() not in ("true", "false"):

@@ -5,8 +5,7 @@ from typing import Final
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import ColumnElement, Numeric, Select, TableValuedAlias, and_, cast, exists, func, or_, select, true
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import ColumnElement, Numeric, Select, and_, cast, exists, func, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
@@ -26,6 +25,7 @@ from crema.db.listing import (
     SlugField,
     TextField,
     UuidField,
+    json_text,
     paginate,
 )
 from crema.menu.domain import ALLERGENS
@@ -67,7 +67,9 @@ CATEGORIES: Final = Listing(
 
 def options_of(group_id: ColumnElement[UUID], *, sees_hidden: bool) -> Many:
     """Declare the options of a group, as they are shown."""
-    size_price = func.jsonb_array_elements(Option.size_prices).table_valued("value", name="size_price")
+    size_price = func.jsonb_array_elements(Option.size_prices).table_valued(
+        "value", name="size_price", joins_implicitly=True
+    )
     shown = Option.group_id == group_id
     return Many(
         Option,
@@ -80,9 +82,10 @@ def options_of(group_id: ColumnElement[UUID], *, sees_hidden: bool) -> Many:
                 size_price,
                 true(),
                 {
-                    "size_name": TextField(_text_of(size_price, "size_name"), example="L"),
+                    # The names of sizes, which are searched where they stand.
+                    "size_name": TextField(json_text(size_price.c.value, "size_name"), searched=False, example="L"),
                     "price_delta": MoneyField(
-                        cast(_text_of(size_price, "price_delta"), Numeric), signed=True, example="70.00"
+                        cast(json_text(size_price.c.value, "price_delta"), Numeric), signed=True, example="70.00"
                     ),
                 },
             ),
@@ -97,10 +100,6 @@ def options_of(group_id: ColumnElement[UUID], *, sees_hidden: bool) -> Many:
             ),
         },
     )
-
-
-def _text_of(rows: TableValuedAlias, name: str) -> ColumnElement[str]:
-    return cast(rows.c.value, JSONB)[name].astext
 
 
 MODIFIER_GROUPS: Final = Listing(

@@ -47,6 +47,7 @@ from crema.db.listing import (
     SlugField,
     TextField,
     UuidField,
+    json_text,
 )
 from crema.db.statement import Statement
 from crema.menu.domain import ALLERGENS, Nutrition
@@ -104,7 +105,7 @@ _IS_ON_MENU: Final = and_(
 
 
 def _nutrition(name: str) -> ColumnElement[Decimal]:
-    return cast(Product.nutrition[name].astext, Numeric)
+    return cast(json_text(Product.nutrition, name), Numeric)
 
 
 def _listing(*, sees_hidden: bool, is_of_category: bool = False) -> Listing:
