@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.core.errors import Loc
 from crema.menu import domain
-from crema.menu.domain import InvalidModifierGroupError
+from crema.menu.domain import ContradictoryNutritionError, InvalidModifierGroupError
 from crema.menu.models import (
     Category,
     Ingredient,
@@ -25,6 +25,7 @@ from crema.menu.models import (
     Product,
     ProductCategory,
     ProductDocument,
+    Size,
 )
 from crema.menu.schemas import (
     CategoryIn,
@@ -36,8 +37,10 @@ from crema.menu.schemas import (
     MenuProduct,
     ModifierGroupIn,
     ModifierGroupPatch,
+    NutritionIn,
     ProductIn,
     ProductPatch,
+    SizeIn,
 )
 from crema.menu.service.categories import create_category, edit_category, lock_tree
 from crema.menu.service.exporting import CATEGORY, GROUP, LINK, OPTION, PRODUCT, SIZE, PresentMenu, columns, folded
@@ -170,11 +173,30 @@ async def _import_groups(
 def _option(part: MenuOption | Option, id_: UUID | None, ingredients: Mapping[str, UUID]) -> dict[str, Any]:
     if isinstance(part, Option):
         contained = [link.ingredient_id for link in part.ingredients]
-        prices = part.size_prices
+        prices: list[Any] = part.size_prices
+        by_size: list[Any] = part.size_nutrition
     else:
         contained = [ingredients[folded(name)] for name in part.ingredients]
         prices = [each.model_dump(mode="json") for each in part.size_prices]
-    return {"id": id_, "ingredient_ids": contained, "size_prices": prices} | columns(part, OPTION)
+        by_size = [each.model_dump() for each in part.size_nutrition]
+    return columns(part, OPTION) | {
+        "id": id_,
+        "ingredient_ids": contained,
+        "size_prices": prices,
+        "nutrition": _nutrition(part.nutrition),
+        "size_nutrition": [each | {"nutrition": _nutrition(each["nutrition"])} for each in by_size],
+    }
+
+
+def _size(part: SizeIn | Size, id_: UUID | None) -> dict[str, Any]:
+    return {"id": id_} | columns(part, SIZE) | {"nutrition": _nutrition(part.nutrition)}
+
+
+def _nutrition(nutrition: NutritionIn | Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Give it with all its fields, whether a document or a row says it."""
+    if nutrition is None:
+        return None
+    return {"caffeine_mg": None} | dict(nutrition)
 
 
 async def _import_categories(
@@ -204,7 +226,7 @@ async def _import_product(
     """Add or change one product; give the fields that changed, None for a new one."""
     places = {ids.categories[each.slug]: each.position for each in row.categories}
     values = columns(row, PRODUCT) | {
-        "nutrition": row.nutrition.model_dump() if row.nutrition else None,
+        "nutrition": _nutrition(row.nutrition),
         "sizes": _sizes(row, present),
         "modifier_groups": [{"group_id": ids.groups[each.group]} | columns(each, LINK) for each in row.modifier_groups],
         "ingredient_ids": [ids.ingredients[folded(name)] for name in row.ingredients],
@@ -230,18 +252,17 @@ async def _import_product(
 def _sizes(row: MenuProduct, present: Product | None) -> list[dict[str, Any]]:
     """Give the product's sizes: those of the document, then those that it doesn't name."""
     parts = merged_parts(row.sizes, present.sizes if present else [])
-    sizes = [{"id": id_} | columns(part, SIZE) for part, id_ in parts]
+    sizes = [_size(part, id_) for part, id_ in parts]
     default = domain.default_size([size["is_default"] for size in sizes])
     return [size | {"is_default": place == default} for place, size in enumerate(sizes)]
 
 
 def _present(product: Product) -> dict[str, Any]:
     """Give what is there of a product, in the form of what is wanted."""
-    nutrition = product.nutrition
     return columns(product, PRODUCT) | {
-        "nutrition": None if nutrition is None else {"caffeine_mg": None} | nutrition,
+        "nutrition": _nutrition(product.nutrition),
         "categories": {link.category_id: link.position for link in product.categories},
-        "sizes": [{"id": size.id} | columns(size, SIZE) for size in product.sizes],
+        "sizes": [_size(size, size.id) for size in product.sizes],
         "modifier_groups": [columns(link, ["group_id", *LINK]) for link in product.modifier_groups],
         "ingredient_ids": [link.ingredient_id for link in product.ingredients],
     }
@@ -258,5 +279,5 @@ def _at(loc: Loc) -> Iterator[None]:
         yield
     except ValidationError as error:
         raise InvalidMenuError([((*loc, *each["loc"]), each["msg"]) for each in error.errors()]) from None
-    except InvalidModifierGroupError as error:
+    except (ContradictoryNutritionError, InvalidModifierGroupError) as error:
         raise InvalidMenuError([(loc, error.detail)]) from None
