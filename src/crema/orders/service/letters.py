@@ -162,6 +162,8 @@ def _summary(order: Order) -> dict[str, Any]:
                 "quantity": line.quantity,
                 "total": f"{line.total:.2f}",
                 "allergens": line.contents["allergens"] if line.contents else [],
+                "ingredients": [each["name"] for each in line.contents["ingredients"]] if line.contents else [],
+                "nutrition": line.contents["nutrition"] if line.contents else None,
             }
             for line in order.lines
         ],
