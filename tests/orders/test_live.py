@@ -14,6 +14,7 @@ from websockets.exceptions import InvalidStatus
 
 from crema.accounts.models import Role, Session, StaffShop, User
 from crema.orders.models import Order
+from factories.menu import make_group, make_ingredient, make_product
 from factories.orders import make_shop, make_simple_product, place
 from fixtures.live import WAIT_SECONDS, Town, open_socket
 from fixtures.people import PersonMade
@@ -80,6 +81,88 @@ async def test_an_order_at_the_counter_comes_to_the_board_and_to_no_customer(tow
         assert (await board.expect("order"))["order"] == taken
         await customers.send("ping")
         assert (await customers.next())["type"] == "pong"
+
+
+@pytest.fixture
+async def oat_latte(town: Town, shop: Shop) -> dict[str, Any]:
+    """What to order: a latte in L with oat milk instead of cow's."""
+
+    def figures(*amounts: float) -> dict[str, float]:
+        names = ("energy_kcal", "proteins_g", "fats_g", "carbohydrates_g", "caffeine_mg")
+        return dict(zip(names, amounts, strict=True))
+
+    async with client_of(town, await town.person("admin")) as admin:
+        coffee, milk, oats = [
+            await make_ingredient(admin, f"{name} {uuid4().hex}") for name in ("Кофе", "Молоко", "Овёс")
+        ]
+        cow = {"name": "Коровье", "is_default": True, "allergens": ["milk"], "ingredient_ids": [milk["id"]]}
+        oat = {"name": "Овсяное", "allergens": ["gluten"], "ingredient_ids": [oats["id"]]}
+        group = await make_group(
+            admin,
+            min_choices=1,
+            options=[
+                cow | {"size_nutrition": [{"size_name": "L", "nutrition": figures(186, 9.3, 9.9, 14.6, 0)}]},
+                oat | {"size_nutrition": [{"size_name": "L", "nutrition": figures(183, 3.1, 9.3, 20.5, 0)}]},
+            ],
+        )
+        latte = await make_product(
+            admin,
+            slug=f"latte-{uuid4().hex}",
+            sizes=[{"name": "S"}, {"name": "L", "nutrition": figures(191, 9.5, 10, 15.4, 65)}],
+            modifier_group_ids=[group["id"]],
+            ingredient_ids=[coffee["id"], milk["id"]],
+            allergens=["milk"],
+            allergens_always=[],
+        )
+    item = {
+        "product_id": latte["id"],
+        "size_id": latte["sizes"][1]["id"],
+        "options": [{"option_id": group["options"][1]["id"]}],
+    }
+    contents = {
+        "allergens": ["gluten"],
+        "ingredients": [coffee, oats],
+        "nutrition": figures(188, 3.3, 9.4, 21.3, 65),
+    }
+    return {"body": {"shop_id": str(shop.id), "items": [item]}, "contents": contents}
+
+
+async def test_the_socket_tells_what_each_line_contains_as_configured(
+    town: Town, shop: Shop, oat_latte: dict[str, Any]
+) -> None:
+    async with client_of(town, shop.anna) as client:
+        first = (await client.post("/order", json=oat_latte["body"])).json()
+        async with open_socket(town.servers[1], "/orders/live", shop.barista) as board:
+            snapshot = await board.expect("snapshot")
+            second = (await client.post("/order", json=oat_latte["body"])).json()
+            placed = (await board.expect("order"))["order"]
+            plain = {"items": [{"product_id": str(shop.product_id)}]}
+            assert (await client.patch(f"/order/{second['id']}", json=plain)).status_code == 200
+            edited = (await board.expect("order"))["order"]
+
+    assert (snapshot["orders"], placed) == ([first], second)
+    for order in (snapshot["orders"][0], placed):
+        assert [line["contents"] for line in order["lines"]] == [oat_latte["contents"]]
+    assert [line["contents"] for line in edited["lines"]] == [{"allergens": [], "ingredients": [], "nutrition": None}]
+
+
+async def test_the_stream_tells_what_each_line_contains_as_configured(
+    town: Town, shop: Shop, oat_latte: dict[str, Any]
+) -> None:
+    async with client_of(town, shop.anna) as client:
+        await client.post("/order", json=oat_latte["body"])
+        async with (
+            asyncio.timeout(WAIT_SECONDS),
+            client_of(town, shop.barista, server=1) as barista,
+            barista.stream("GET", "/orders/live") as response,
+        ):
+            events = events_of(response)
+            snapshot = json.loads((await anext(events))["data"])
+            await client.post("/order", json=oat_latte["body"])
+            placed = json.loads((await anext(events))["data"])
+
+    told = [line["contents"] for order in (*snapshot["orders"], placed["order"]) for line in order["lines"]]
+    assert told == [oat_latte["contents"]] * 2
 
 
 async def test_lines_that_are_made_are_told_live(town: Town, shop: Shop) -> None:

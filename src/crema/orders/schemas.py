@@ -177,7 +177,8 @@ class OrderLineOut(Output):
     note: str
     quantity: int
     contents: ContentsOut | None = Field(
-        description="What it contains, as the menu said when it was sold; null for lines from before that was noted."
+        description="Allergens, ingredients and nutrition of one, made as it was chosen, as the menu said when it was "
+        "sold; null for lines from before that was noted."
     )
     is_made: bool = Field(description="Whether the bar has made it; says nothing of the order's status.")
     unit_price: Amount
