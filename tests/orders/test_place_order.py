@@ -170,6 +170,7 @@ async def test_mails_go_to_customer_administrators_and_shop(
     assert (context["number"], context["total"], context["customer_name"]) == (order["number"], "250.00", "Анна")
     assert context["lines"] == [
         {"name": "Латте", "details": "S, Коровье", "note": "", "quantity": 1, "total": "250.00", "allergens": []}
+        | {"ingredients": [], "nutrition": None}
     ]
 
 
