@@ -4,11 +4,10 @@ An empty cell is a field left out. A list in one cell has an item a line. Lists 
 whose rows name what they belong to: `sizes` the product's slug, `size_prices` the group's key and the option's name.
 """
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from pydantic import ValidationError
 
@@ -16,26 +15,10 @@ from crema.core.errors import Loc
 from crema.media.service.workbooks import Cell, Number, Sheet, Unreadable, Written, write
 from crema.menu.schemas import MenuDocument
 from crema.menu.service.import_checks import InvalidMenuError
+from crema.menu.service.workbook_cells import NONE, CellError, Kind, read_cell
 
-Kind: TypeAlias = Literal["text", "list", "optional_list", "flag", "integer", "number", "money"]
 Row: TypeAlias = dict[str, Any]
 Key: TypeAlias = tuple[str, ...]
-
-NONE: Final = "none"
-"""What stands in an `optional_list` that is empty: an empty cell is no list at all."""
-
-_INTEGER: Final = re.compile(r"-?\d{1,9}", re.ASCII)
-_DECIMAL: Final = re.compile(r"-?\d{1,15}(\.\d{1,20})?([eE][+-]?\d{1,3})?", re.ASCII)
-_FLAGS: Final[Mapping[str, bool]] = {"true": True, "false": False}
-_UNREADABLE: Final[Mapping[str, str]] = {
-    "formula": "is a formula: send its value",
-    "error": "is an error of the spreadsheet's",
-    "date": "is a date: format the cell as text",
-}
-
-
-class CellError(Exception):
-    """Why a cell is not what its column wants."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +138,6 @@ SHEETS: Final = (
 _BY_NAME: Final[Mapping[str, SheetType]] = {sheet.name: sheet for sheet in SHEETS}
 
 
-# Writing.
-
-
 def write_menu(document: MenuDocument) -> bytes:
     """Write the document as a workbook that `read_menu` takes."""
     content = document.model_dump(mode="json")
@@ -201,9 +181,6 @@ def _written(value: Any, kind: Kind) -> Written:
         return repr(value)  # more digits than a spreadsheet's number has
     written: str | bool | float = value
     return written
-
-
-# Reading.
 
 
 @dataclass(slots=True)
@@ -309,7 +286,7 @@ def _read_row(workbook: MenuWorkbook, sheet_type: SheetType, number: int, cells:
     found: Row = {}
     for column in (*map(Column, sheet_type.owner), *sheet_type.columns):
         try:
-            value = _read_cell(cells.get(column.name), column.kind)
+            value = read_cell(cells.get(column.name), column.kind)
         except CellError as error:
             workbook.refuse((sheet_type.name, number, column.name), str(error))
         else:
@@ -347,59 +324,3 @@ def _put(workbook: MenuWorkbook, sheet_type: SheetType, number: int, *, owner: K
     workbook.places[(*loc, len(rows))] = sheet_type.name, number
     rows.append(row)
     return (*loc, len(rows) - 1)
-
-
-def _read_cell(cell: Cell, kind: Kind) -> Any:
-    """Return the value as JSON has it, None for an empty cell."""
-    if isinstance(cell, Unreadable):
-        raise CellError(_UNREADABLE[cell.kind])
-    if kind == "flag":
-        return _flag(cell)
-    if isinstance(cell, bool):
-        raise CellError("is TRUE or FALSE, where a text or a number is wanted")
-    text = cell.text if isinstance(cell, Number) else cell
-    if text is None or not text.strip():
-        return None
-    return _READ[kind](text)
-
-
-def _integer(text: str) -> int:
-    return int(_matched(text, _INTEGER, "is not a whole number"))
-
-
-def _number(text: str) -> float:
-    return float(_matched(text, _DECIMAL, "is not a number such as 12.5"))
-
-
-def _matched(text: str, pattern: re.Pattern[str], message: str) -> str:
-    if not pattern.fullmatch(text.strip()):
-        raise CellError(message)
-    return text.strip()
-
-
-def _lines(text: str) -> list[str]:
-    return [line.strip() for line in text.split("\n") if line.strip()]
-
-
-def _optional_lines(text: str) -> list[str]:
-    return [] if (lines := _lines(text)) == [NONE] else lines
-
-
-_READ: Final[Mapping[Kind, Callable[[str], Any]]] = {
-    "text": str,
-    "money": str.strip,
-    "list": _lines,
-    "optional_list": _optional_lines,
-    "integer": _integer,
-    "number": _number,
-}
-
-
-def _flag(cell: Cell) -> bool | None:
-    if isinstance(cell, str):
-        if not cell.strip():
-            return None
-        cell = _FLAGS.get(cell.strip().lower(), cell)
-    if cell is not None and not isinstance(cell, bool):
-        raise CellError("is not TRUE or FALSE")
-    return cell
