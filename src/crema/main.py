@@ -30,6 +30,7 @@ from crema.db.session import Sessions, make_engine, make_readings, make_sessions
 from crema.live.hub import Hub
 from crema.media.service import MediaService
 from crema.media.service.rendering import Renderer
+from crema.media.service.workbooks import WorkbookReader
 from crema.menu import routes as menu
 from crema.menu.service.whole_menu import WholeMenu
 from crema.notifications import routes as notifications
@@ -251,6 +252,7 @@ def hand_out(app: FastAPI, settings: Settings, sessions: Sessions | None) -> Non
     app.state.menu = WholeMenu()
     app.state.media = open_media(settings)
     app.state.renderer = Renderer()
+    app.state.workbooks = WorkbookReader()
     app.state.stationery = _stationery(settings)
     app.state.measures = [delivery.measure]
 

@@ -900,10 +900,17 @@ class MenuDocument(Input):
     products: Annotated[list[MenuProduct], Field(max_length=1000)] = Field([])
 
 
+class MenuWorkbookForm(Input):
+    """A menu as a workbook: the form has nothing but the file."""
+
+
 class MenuChangeOut(Output):
     """What an import did with one row."""
 
-    loc: list[str | int] = Field(examples=[["products", 0]])
+    loc: list[str | int] = Field(
+        description="Its place in the document; of a workbook, the sheet and the row as a spreadsheet counts.",
+        examples=[["products", 0]],
+    )
     key: str = Field(description="Slug or name.", examples=["latte"])
     action: str = Field(description="`created` or `updated`.", examples=["updated"])
     fields: list[str] = Field(description="Those that changed; empty for what is new.", examples=[["price"]])

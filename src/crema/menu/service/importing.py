@@ -1,13 +1,14 @@
-"""The whole menu, read of one document into the tables.
+"""The whole menu, read of one document into the tables. A workbook becomes that document first.
 
 Rows are matched, changed and added, never removed, so that carts and orders keep what they name.
 """
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, BinaryIO
 from uuid import UUID
 
 from pydantic import ValidationError
@@ -15,6 +16,8 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.core.errors import Loc
+from crema.db.session import keep
+from crema.media.service.workbooks import Sheet, WorkbookReader
 from crema.menu import domain
 from crema.menu.domain import ContradictoryNutritionError, InvalidModifierGroupError
 from crema.menu.models import (
@@ -48,6 +51,7 @@ from crema.menu.service.import_checks import InvalidMenuError, depth_of, merged_
 from crema.menu.service.ingredients import create_ingredient, edit_ingredient
 from crema.menu.service.modifier_groups import create_modifier_group, edit_modifier_group
 from crema.menu.service.products import create_product, edit_product
+from crema.menu.service.workbook import MenuWorkbook, read_menu
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,31 @@ async def import_menu(session: AsyncSession, *, wanted: MenuDocument, dry_run: b
         if dry_run:
             await savepoint.rollback()
     return imported
+
+
+async def import_workbook(
+    session: AsyncSession, reader: WorkbookReader, *, file: BinaryIO, person_id: UUID, dry_run: bool, now: datetime
+) -> Imported:
+    """Do the same with a workbook; places are those of its sheets, rows and columns.
+
+    Commits first what the session holds: reading takes a while.
+    """
+    async with reader.turn(person_id):
+        await keep(session)
+        sheets = await reader.read(file)
+        workbook, wanted = await asyncio.to_thread(_document, sheets)
+
+    try:
+        imported = await import_menu(session, wanted=wanted, dry_run=dry_run, now=now)
+    except InvalidMenuError as error:
+        raise InvalidMenuError([(workbook.place(loc), message) for loc, message in error.problems]) from None
+    imported.changes = [replace(change, loc=workbook.place(change.loc)) for change in imported.changes]
+    return imported
+
+
+def _document(sheets: Sequence[Sheet]) -> tuple[MenuWorkbook, MenuDocument]:
+    workbook = read_menu(sheets)
+    return workbook, workbook.document()
 
 
 async def _lock_menu(session: AsyncSession) -> None:
