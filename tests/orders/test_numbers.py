@@ -1,5 +1,6 @@
 """Numbers of orders that move to another day, and of those placed while such ones are in progress."""
 
+import re
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -11,7 +12,8 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.db.session import Sessions
-from crema.orders.models import Order
+from crema.orders.domain import OPEN
+from crema.orders.models import IS_OPEN, Order
 from factories.orders import make_shop, make_simple_product, place
 from factories.people import mails_to
 from fixtures.app import Clock
@@ -60,6 +62,10 @@ async def give(
 async def day_of(sessions: Sessions, order: dict[str, Any]) -> date:
     async with sessions() as session:
         return (await session.scalars(select(Order.business_date).where(Order.id == UUID(order["id"])))).one()
+
+
+def test_what_keeps_its_number_is_what_is_in_progress() -> None:
+    assert set(re.findall(r"'(\w+)'", str(IS_OPEN))) == OPEN
 
 
 async def test_a_moved_order_keeps_its_number_and_belongs_to_the_new_day(
