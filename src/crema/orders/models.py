@@ -174,7 +174,7 @@ IS_OPEN: Final = Order.status.in_(
         literal_column("'ready'"),
     ]
 )
-"""In progress, which is `domain.OPEN`; written out, so that PostgreSQL sees that the index of open numbers answers it."""
+"""In progress, which is `domain.OPEN`. Written out, so that PostgreSQL sees that the index of open numbers serves."""
 WANTED_AT: Final = func.coalesce(Order.pickup_at, Order.created_at)
 """The moment an order is wanted at; as soon as possible is when it was placed."""
 
