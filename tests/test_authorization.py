@@ -109,6 +109,7 @@ VALUES: Final[dict[str, Any]] = {
     "permissions": ["orders:read"],
     "phone": "+79161234567",
     "pickup_at": "2026-11-24T09:00:00Z",
+    "pickup_name": "Кот Матроскин",
     "position": 3,
     "preparation_seconds": 60,
     "price": "310.00",

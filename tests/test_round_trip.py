@@ -131,7 +131,7 @@ def altered(value: Any) -> Any:
 
 
 FOLLOWS = {
-    "/order/{order_id}": {"history", "ready_estimate_at", "payment", "is_asap"},
+    "/order/{order_id}": {"history", "ready_estimate_at", "payment", "is_asap", "customer", "number"},
     "/shop/{shop_id}": {"is_open", "opens_at", "closes_at"},
     "/user/{user_id}": {"pending_email"},
     "/category/{category_id}": {"is_on_menu"},

@@ -77,7 +77,7 @@ LISTS: dict[str, tuple[Listing, Select[Any]]] = {
     "roles": (ROLES, select(Role)),
     "users": (USERS, select(User).join(User.role).where(User.deleted_at.is_(None))),
     "shops": (SHOPS, select(Shop)),
-    "orders": (ORDERS, select(Order).where(Order.hidden_at.is_(None))),
+    "orders": (ORDERS, select(Order)),
     "conversations": (CONVERSATIONS, select(Conversation)),
     "messages": (MESSAGES, select(Message).where(Message.conversation_id == UUID(int=7))),
 }
@@ -91,6 +91,7 @@ VALUES = {
     "position": "7",
     "is_active": "false",
     "is_on_menu": "false",
+    "is_hidden": "true",
     "can_be_without": "milk",
     "created_at": "2026-01-01T00:07:00Z",
     "updated_at": "2026-01-01T00:07:00Z",
@@ -121,6 +122,7 @@ VALUES = {
     "seq": "7",
 }
 COLUMNS = {
+    "is_hidden": "ix_orders_hidden",
     "is_verified": "ix_users_unverified",
     "role": "name",
     "assigned_to": "assigned_to_id",

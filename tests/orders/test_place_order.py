@@ -97,6 +97,8 @@ async def test_the_cart_becomes_an_order_and_is_empty(
         "source": "app",
         "user_id": str(customer.person.id),
         "customer_name": None,
+        "pickup_name": "Анна",
+        "customer": None,
         "pickup_at": None,
         "is_asap": True,
         "ready_estimate_at": ready.isoformat().replace("+00:00", "Z"),

@@ -185,6 +185,8 @@ class PricedProduct:
     `allergens`, `ingredients` and `nutrition` are of the default size with the default options, once each.
     `allergens_always` are the allergens that no choice takes away; None: all of them.
 
+    `hidden_by` names the categories that keep an active product off the menu.
+
     Archived ones are here too, without parts: a cart still shows their names.
     """
 
@@ -200,6 +202,7 @@ class PricedProduct:
     allergens_always: tuple[str, ...] | None = None
     ingredients: tuple[Contained, ...] = ()
     nutrition: Nutrition | None = None
+    hidden_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

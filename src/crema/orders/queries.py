@@ -29,6 +29,7 @@ from crema.core.errors import NotFoundError
 from crema.core.page import Page
 from crema.db.changes import changed_since
 from crema.db.listing import (
+    BooleanField,
     ChoiceField,
     InstantField,
     Listing,
@@ -41,8 +42,8 @@ from crema.db.listing import (
 from crema.db.statement import Statement, Where
 from crema.menu import queries as menu
 from crema.menu.domain import PricedProduct
-from crema.orders.domain import OPEN, Status
-from crema.orders.models import Order, OrderEvent
+from crema.orders.domain import Status
+from crema.orders.models import IS_OPEN, Order, OrderEvent
 from crema.orders.schemas import Comment, OrderNumber
 from crema.shops import queries as shops
 from crema.shops.models import Shop
@@ -59,6 +60,7 @@ ORDERS: Final = Listing(
         "ready_estimate_at": InstantField(Order.ready_estimate_at),
         "total": MoneyField(Order.total),
         "comment": TextField(Order.comment, of=Comment),
+        "is_hidden": BooleanField(Order.hidden_at.is_not(None), permission="users:write", example=False),
         "payment_status": ChoiceField(Order.payment_status, choices=["pending", "paid", "refunded", "cancelled"]),
         "created_at": InstantField(Order.created_at),
         "updated_at": InstantField(Order.updated_at),
@@ -77,6 +79,7 @@ HISTORY: Final = Listing(
 )
 
 BOARD_LIMIT: Final = 500
+"""So many orders of a board are shown: those that are to be ready first."""
 RECENT: Final = timedelta(days=1)
 
 
@@ -98,7 +101,9 @@ def listed_for(actor: Actor) -> ColumnElement[bool]:
 
 
 def _whole(statement: Select[Order]) -> Select[Order]:
-    return statement.options(joinedload(Order.shop), selectinload(Order.lines), selectinload(Order.history))
+    return statement.options(
+        joinedload(Order.shop), joinedload(Order.customer), selectinload(Order.lines), selectinload(Order.history)
+    )
 
 
 async def list_orders(session: AsyncSession, *, actor: Actor, query: ListQuery) -> Page[Order]:
@@ -137,14 +142,14 @@ async def find_of_customer(
 
 async def list_open_for_update(session: AsyncSession, *, user_id: UUID) -> list[Order]:
     """Lock a person's orders in progress, by id, and load them with their shops."""
-    statement = select(Order).where(Order.user_id == user_id, _IS_OPEN).options(joinedload(Order.shop))
+    statement = select(Order).where(Order.user_id == user_id, IS_OPEN).options(joinedload(Order.shop))
     statement = statement.order_by(Order.id).with_for_update(of=Order)
     return list(await session.scalars(statement, execution_options={"populate_existing": True}))
 
 
 async def list_open_of_shop_for_update(session: AsyncSession, *, shop_id: UUID) -> list[Order]:
     """Lock a shop's orders in progress, by id, and load them with it."""
-    statement = select(Order).where(Order.shop_id == shop_id, _IS_OPEN).options(joinedload(Order.shop))
+    statement = select(Order).where(Order.shop_id == shop_id, IS_OPEN).options(joinedload(Order.shop))
     return list(await session.scalars(statement.order_by(Order.id).with_for_update(of=Order)))
 
 
@@ -190,8 +195,7 @@ class Circumstances:
 
 SHOP_VERSION: Final = cast(cast(literal_column("shops.xmin"), Text), BigInteger)
 """Which transaction wrote the shop last."""
-_IS_OPEN: Final = or_(*(Order.status == status for status in OPEN))
-_OPEN_ORDERS: Final = select(func.count()).where(Order.user_id == bindparam("user_id"), _IS_OPEN).scalar_subquery()
+_OPEN_ORDERS: Final = select(func.count()).where(Order.user_id == bindparam("user_id"), IS_OPEN).scalar_subquery()
 _RECENT_ORDERS: Final = (
     select(func.row(func.count(), func.min(Order.created_at)))
     .where(Order.user_id == bindparam("user_id"), Order.created_at > bindparam("since"))
@@ -230,7 +234,7 @@ async def find_circumstances(
         open_orders=row["open_orders"],
         recent_orders=row["recent_orders"][0],
         first_recent_at=row["recent_orders"][1],
-        products=menu.by_id(row["products"]),
+        products=await menu.explain_hidden(where, menu.by_id(row["products"])),
     )
 
 
@@ -249,11 +253,11 @@ async def list_ready_for_update(session: AsyncSession, *, limit: int) -> list[Or
 
 
 async def list_board(session: AsyncSession, *, actor: Actor, shop_id: UUID | None) -> list[Order]:
-    """Give the orders in progress that the actor may see, oldest first."""
-    statement = select(Order).where(visible_to(actor), Order.status.in_([*OPEN]), listed_for(actor))
+    """Return the orders in progress that the actor may see; what is to be ready first comes first."""
+    statement = select(Order).where(visible_to(actor), IS_OPEN, listed_for(actor))
     if shop_id is not None:
         statement = statement.where(Order.shop_id == shop_id)
-    return list(await session.scalars(_whole(statement.order_by(Order.created_at, Order.id).limit(BOARD_LIMIT))))
+    return list(await session.scalars(_whole(statement.order_by(Order.ready_estimate_at, Order.id).limit(BOARD_LIMIT))))
 
 
 async def list_changed(

@@ -34,8 +34,10 @@ CHANNELS: Final = (
         name="orders",
         address="/orders/live",
         summary="Orders live",
-        description="One's own orders; for staff those of their shops. First a snapshot, then each that changes. Each "
-        "line tells the allergens, ingredients and nutrition of the drink as it was configured.",
+        description="One's own orders; for staff those of their shops. First a snapshot, then each that changes. "
+        "The snapshot is sorted by `ready_estimate_at`, then `id`: what is to be ready first comes first. To keep that "
+        "order, put each order that a frame brings at the place that its own `ready_estimate_at` and `id` give it. "
+        "Each line tells the allergens, ingredients and nutrition of the drink as it was configured.",
         receives=(AuthFrame, PingFrame),
         sends=(SnapshotFrame, ChangedOrderFrame, ErrorFrame, PongFrame),
         query=FollowOrders.model_json_schema()["properties"],
