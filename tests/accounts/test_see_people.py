@@ -157,7 +157,8 @@ async def test_f1_no_undeclared_column_is_asked_about(admin: httpx2.AsyncClient)
 
 
 @pytest.mark.parametrize(
-    "query", ["sort=password_hash", "sort=role_id", "sort=permissions", "search_fields=password_hash&search=argon", "x=1"]
+    "query",
+    ["sort=password_hash", "sort=role_id", "sort=permissions", "search_fields=password_hash&search=argon", "x=1"],
 )
 async def test_refuses_what_is_not_declared(admin: httpx2.AsyncClient, query: str) -> None:
     assert (await admin.get(f"/users?{query}")).status_code == 422

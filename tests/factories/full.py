@@ -17,6 +17,7 @@ from factories.pictures import png
 from factories.world import World
 
 Json = dict[str, Any]
+FIGURES = {"energy_kcal": 80, "proteins_g": 8, "fats_g": 7.5, "carbohydrates_g": 12, "caffeine_mg": 63}
 
 
 async def fill(world: World, sessions: Sessions) -> None:
@@ -36,11 +37,19 @@ async def _fill_menu(admin: httpx2.AsyncClient) -> list[Json]:
     await make_category(admin, "Закрытое", is_active=False)
     milk, coconut = await make_ingredient(admin, "Молоко"), await make_ingredient(admin, "Кокосовое молоко")
     options = [
-        {"name": "Коровье", "is_default": True, "allergens": ["milk"], "ingredient_ids": [milk["id"]]},
+        {
+            "name": "Коровье",
+            "is_default": True,
+            "allergens": ["milk"],
+            "ingredient_ids": [milk["id"]],
+            "nutrition": FIGURES | {"energy_kcal": 60},
+        },
         {
             "name": "Кокосовое",
             "price_delta": "60.00",
             "size_prices": [{"size_name": "L", "price_delta": "70.00"}],
+            "nutrition": FIGURES,
+            "size_nutrition": [{"size_name": "L", "nutrition": FIGURES | {"energy_kcal": 90}}],
             "max_quantity": 2,
             "ingredient_ids": [coconut["id"]],
         },
@@ -52,19 +61,13 @@ async def _fill_menu(admin: httpx2.AsyncClient) -> list[Json]:
         "category_ids": [child["id"]],
         "sizes": [
             {"name": "S", "volume_ml": 250, "is_default": True},
-            {"name": "L", "volume_ml": 400, "price_delta": "90.00"},
+            {"name": "L", "volume_ml": 400, "price_delta": "90.00", "nutrition": FIGURES},
             {"name": "Без объёма"},
         ],
         "modifier_group_ids": [group["id"]],
         "allergens": ["milk", "nuts"],
         "allergens_always": ["nuts"],
-        "nutrition": {
-            "energy_kcal": 150,
-            "proteins_g": 8,
-            "fats_g": 7.5,
-            "carbohydrates_g": 12,
-            "caffeine_mg": 63,
-        },
+        "nutrition": FIGURES | {"energy_kcal": 150},
         "ingredient_ids": [milk["id"]],
         "preparation_seconds": 60,
         "position": 2,
@@ -76,7 +79,9 @@ async def _fill_menu(admin: httpx2.AsyncClient) -> list[Json]:
     return [cappuccino, croissant]
 
 
-async def _fill_orders(admin: httpx2.AsyncClient, customer: httpx2.AsyncClient, products: list[Json], shop: str) -> None:
+async def _fill_orders(
+    admin: httpx2.AsyncClient, customer: httpx2.AsyncClient, products: list[Json], shop: str
+) -> None:
     cappuccino, croissant = products
     large = next(size["id"] for size in cappuccino["sizes"] if size["name"] == "L")
     coconut = next(o["id"] for o in cappuccino["modifier_groups"][0]["options"] if o["name"] == "Кокосовое")
@@ -87,7 +92,7 @@ async def _fill_orders(admin: httpx2.AsyncClient, customer: httpx2.AsyncClient, 
         "quantity": 2,
         "note": "погорячее",
     }
-    body = {"shop_id": shop, "items": [line], "comment": "у окна"}
+    body = {"shop_id": shop, "items": [line], "comment": "у окна", "pickup_name": "Аня"}
     edited = await _made(customer, "/order", body)
     (await customer.patch(f"/order/{edited['id']}", json={"comment": "у двери"})).raise_for_status()
     (await admin.patch(f"/order/{edited['id']}", json={"status": "accepted"})).raise_for_status()
@@ -149,7 +154,8 @@ async def _fill_rows(app: FastAPI, world: World, sessions: Sessions) -> None:
         login = {"user_agent": "Firefox on Linux", "network": "198.51.100.0/24"}
         await session.execute(update(Session).where(Session.user_id == people["admin"].id).values(login))
         mails = [
-            Mail(recipient="anna@example.com", template="order_ready", language="ru", context={}, status="sent", sent_at=now),
+            Mail(recipient="anna@example.com", template="order_ready", language="ru", context={}, status="sent",
+                 sent_at=now),
             Mail(recipient="boris@example.com", template="order_placed", language="en", context={}, tries=3,
                  last_error="451 try later", next_try_at=now),
             Mail(recipient="vera@example.com", template="order_placed", language="en", context={}, status="failed",

@@ -97,7 +97,9 @@ async def test_f1_the_public_may_ask_for_what_is_hidden_and_finds_none(
         assert await names(someone, path, is_active="true") == shown
 
 
-async def test_f1_the_public_can_not_ask_about_hidden_parts(client: httpx2.AsyncClient, manager: httpx2.AsyncClient) -> None:
+async def test_f1_the_public_can_not_ask_about_hidden_parts(
+    client: httpx2.AsyncClient, manager: httpx2.AsyncClient
+) -> None:
     hidden = await make_category(manager, "Тайное", is_active=False)
     shown = await make_category(manager, "Явное")
     group = await make_group(
@@ -117,7 +119,9 @@ async def test_f1_the_public_can_not_ask_about_hidden_parts(client: httpx2.Async
         {"modifier_groups.options.is_active": "false"},
     )
 
-    assert await names(client, "/products", **{"modifier_groups.options.name": "Обычное", "sizes.name": "L"}) == ["Латте"]
+    assert await names(client, "/products", **{"modifier_groups.options.name": "Обычное", "sizes.name": "L"}) == [
+        "Латте"
+    ]
     assert await names(client, "/products", search="явное обычное") == ["Латте"]
     for asked in secret:
         assert await names(client, "/products", **asked) == [], asked
@@ -125,7 +129,15 @@ async def test_f1_the_public_can_not_ask_about_hidden_parts(client: httpx2.Async
 
 
 async def test_what_is_not_declared_does_not_exist(client: httpx2.AsyncClient) -> None:
-    undeclared = ("archived_at", "category_id__gt", "key", "images.urls", "images.key", "price__icontains", "sizes.position")
+    undeclared = (
+        "archived_at",
+        "category_id__gt",
+        "key",
+        "images.urls",
+        "images.key",
+        "price__icontains",
+        "sizes.position",
+    )
 
     answers = [await client.get("/products", params={parameter: "1"}) for parameter in undeclared]
 

@@ -205,6 +205,44 @@ async def test_orders_on_the_night_that_clocks_change_are_in_their_hours(
     assert [(row["hour"], row["orders"]) for row in report["rows"]] == [(1, 1), (2, 2), (3, 1)]
 
 
+async def test_by_shop_each_shop_that_one_serves_is_a_row(
+    admin: httpx2.AsyncClient, barista: httpx2.AsyncClient, sessions: Sessions, shop_id: UUID, clock: Any
+) -> None:
+    far = await make_shop(sessions, slug="far", timezone="Asia/Vladivostok")
+    await make_shop(sessions, slug="idle")
+    me = admin.person.id
+    for shop, hours, total in ((shop_id, 0, "100.00"), (shop_id, -3, "20.00"), (far, 0, "3.00")):
+        await make_order(sessions, shop, me, at=clock.now + timedelta(hours=hours), total=total)
+    await make_order(sessions, far, me, at=clock.now, status=Status.CANCELLED)
+
+    everything = await sales(admin, by="shop", to="2026-11-24")
+    own = await sales(barista, by="shop")
+    foreign = await barista.get("/reports/sales", params=DAY | {"by": "shop", "shop_id": str(far)})
+
+    def rows(report: dict[str, Any]) -> list[tuple[Any, ...]]:
+        return [(row["shop_id"], row["orders"], row["total"], row["cancelled"]) for row in report["rows"]]
+
+    assert rows(everything) == [(str(shop_id), 2, "120.00", 0), (str(far), 1, "3.00", 1)]
+    assert (everything["totals"]["orders"], everything["totals"]["total"]) == (3, "123.00")
+    assert (rows(own), own["totals"]["total"]) == ([(str(shop_id), 2, "120.00", 0)], "120.00")
+    assert {(row["day"], row["hour"], row["product_id"]) for row in everything["rows"]} == {(None, None, None)}
+    assert foreign.status_code == 404
+
+
+async def test_by_shop_as_a_table_there_is_no_column_but_the_shop(
+    barista: httpx2.AsyncClient, sessions: Sessions, shop_id: UUID, clock: Any
+) -> None:
+    await make_order(sessions, shop_id, barista.person.id, at=clock.now)
+
+    header, row, totals = rows_of(await barista.get("/reports/sales", params=DAY | {"by": "shop", "format": "csv"}))
+
+    assert header == [
+        "shop_id", "shop_name", "orders", "items", "subtotal", "discount", "total", "cancelled", "expired", "currency"
+    ]  # fmt: skip
+    assert row == [str(shop_id), "Crema arbat", "1", "2", "250.00", "0.00", "250.00", "0", "0", "RUB"]
+    assert totals == ["", "", *row[2:]]
+
+
 async def test_by_product_the_newest_name_and_what_sells_most_first(
     admin: httpx2.AsyncClient, sessions: Sessions, shop_id: UUID, clock: Any
 ) -> None:

@@ -60,7 +60,9 @@ USERS: Final = Listing(
         "email": EmailField(User.email, indexed=True),
         "name": TextField(User.name, of=Name, nullable=True, indexed=True, example="Анна"),
         "phone": PhoneField(User.phone, nullable=True, indexed=True),
-        "role": One(_RoleOf, _RoleOf.id == User.role_id, TextField(_RoleOf.name, of=Name, indexed=True, example="barista")),
+        "role": One(
+            _RoleOf, _RoleOf.id == User.role_id, TextField(_RoleOf.name, of=Name, indexed=True, example="barista")
+        ),
         "permissions": Many(
             RolePermission,
             and_(

@@ -40,7 +40,7 @@ async def add_to_cart(body: AddToCart, tx: Writes, actor: Person, now: Now, curr
     return created(CartOut.model_validate(cart).model_dump_json(), "/cart")
 
 
-@router.put("/cart/shop", summary="Choose the shop", responses=refusals(401, 403, 404, 422))
+@router.put("/cart/shop", summary="Choose the shop", responses=refusals(401, 403, 422))
 async def choose_shop(body: ChooseShop, tx: Transaction, actor: Person, now: Now, currency: Currency) -> CartOut:
     cart = await service.choose_shop(tx, user_id=actor.user_id, shop_id=body.shop_id, now=now)
     return CartOut.model_validate(await queries.price_cart(tx, cart=cart, currency=currency))

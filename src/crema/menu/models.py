@@ -127,12 +127,15 @@ class OptionIngredient(Base):
 class Option(Base):
     """One choice of a modifier group. `price_delta` is for each piece beyond the group's free quantity.
 
-    `size_prices` is `[{"size_name": …, "price_delta": …}]`: what it is instead in sizes of these names.
+    `size_prices` is `[{"size_name": …, "price_delta": …}]`: what it is instead in sizes of these names. `nutrition` is
+    what one piece adds; `size_nutrition`, `[{"size_name": …, "nutrition": {…}}]`, what it adds instead in such sizes.
     """
 
     __tablename__ = "options"
     __table_args__ = (
         CheckConstraint("jsonb_typeof(size_prices) = 'array'", "size_prices"),
+        CheckConstraint("jsonb_typeof(nutrition) = 'object'", "nutrition"),
+        CheckConstraint("jsonb_typeof(size_nutrition) = 'array'", "size_nutrition"),
         CheckConstraint("max_quantity BETWEEN 1 AND 20", "max_quantity"),
     )
 
@@ -146,6 +149,8 @@ class Option(Base):
     is_active: Mapped[bool] = mapped_column(server_default="true")
     position: Mapped[int] = mapped_column(server_default="0")
     allergens: Mapped[list[str]] = mapped_column(ARRAY(TEXT), server_default="{}")
+    nutrition: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    size_nutrition: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, server_default="[]")
 
     ingredients: Mapped[list[OptionIngredient]] = relationship(
         lazy="raise",
@@ -223,12 +228,16 @@ class ProductModifierGroup(Base):
 
 
 class Size(Base):
-    """A size a product is sold in; its price is the product's plus `price_delta`."""
+    """A size a product is sold in; its price is the product's plus `price_delta`.
+
+    `nutrition` is of this size with the default options; None: the default size has the product's, others are unknown.
+    """
 
     __tablename__ = "sizes"
     __table_args__ = (
         UniqueConstraint("product_id", "name"),
         CheckConstraint("volume_ml > 0", "volume_ml"),
+        CheckConstraint("jsonb_typeof(nutrition) = 'object'", "nutrition"),
         Index("uq_sizes_default", "product_id", unique=True, postgresql_where=text("is_default")),
     )
 
@@ -238,6 +247,7 @@ class Size(Base):
     volume_ml: Mapped[int | None]
     price_delta: Mapped[Money] = mapped_column(server_default="0")
     is_default: Mapped[bool] = mapped_column(server_default="false")
+    nutrition: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     position: Mapped[int] = mapped_column(server_default="0")
 
 

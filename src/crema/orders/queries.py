@@ -1,7 +1,7 @@
 """Every SELECT about orders, and who sees which."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, get_args
 from uuid import UUID
@@ -12,6 +12,7 @@ from sqlalchemy import (
     Integer,
     Numeric,
     Select,
+    SQLColumnExpression,
     TableValuedAlias,
     Text,
     Uuid,
@@ -26,12 +27,12 @@ from sqlalchemy import (
     select,
     true,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased, joinedload, selectinload
 
 from crema.accounts import queries as accounts
 from crema.accounts.domain import Actor
+from crema.accounts.models import User
 from crema.core.errors import NotFoundError
 from crema.core.page import Page
 from crema.db.changes import changed_since
@@ -45,18 +46,19 @@ from crema.db.listing import (
     ListQuery,
     Many,
     MoneyField,
-    NumberField,
     One,
+    PhoneField,
     TextField,
     UuidField,
+    json_part,
     json_text,
     paginate,
 )
 from crema.db.statement import Statement, Where
 from crema.menu import queries as menu
-from crema.menu.domain import ALLERGENS, Nutrition, PricedProduct
-from crema.orders.domain import OPEN, Status
-from crema.orders.models import Order, OrderEvent, OrderLine
+from crema.menu.domain import ALLERGENS, PricedProduct
+from crema.orders.domain import Status
+from crema.orders.models import IS_OPEN, Order, OrderEvent, OrderLine
 from crema.orders.schemas import Comment, OrderNumber, PaymentStatus, Source
 from crema.schemas import Line, Name
 from crema.shops import queries as shops
@@ -89,7 +91,7 @@ def _events(event: Any, changes: TableValuedAlias) -> Mapping[str, Any]:
     }
 
 
-def _elements(array: ColumnElement[Any], name: str) -> TableValuedAlias:
+def _elements(array: SQLColumnExpression[Any], name: str) -> TableValuedAlias:
     """Take an array in JSON apart; what is none has no elements."""
     only_arrays = case((func.jsonb_typeof(array) == "array", array))
     return func.jsonb_array_elements(only_arrays).table_valued("value", name=name, joins_implicitly=True)
@@ -101,11 +103,7 @@ _OPTIONS: Final = _elements(OrderLine.options, "line_option")
 _CONTENTS: Final[ColumnElement[Any]] = OrderLine.contents.expression
 
 
-def _part(name: str) -> ColumnElement[Any]:
-    return _CONTENTS.op("->", return_type=JSONB)(literal_column(f"'{name}'"))
-
-
-_INGREDIENTS: Final = _elements(_part("ingredients"), "line_ingredient")
+_INGREDIENTS: Final = _elements(json_part(_CONTENTS, "ingredients"), "line_ingredient")
 _LINES: Final = Many(
     OrderLine,
     OrderLine.order_id == Order.id,
@@ -130,7 +128,7 @@ _LINES: Final = Many(
         ),
         "note": TextField(OrderLine.note, example="без крышки"),
         "quantity": IntegerField(OrderLine.quantity),
-        "contents.allergens": JsonMembersField(_part("allergens"), choices=ALLERGENS, example="milk"),
+        "contents.allergens": JsonMembersField(json_part(_CONTENTS, "allergens"), choices=ALLERGENS, example="milk"),
         "contents.ingredients": Many(
             _INGREDIENTS,
             true(),
@@ -139,12 +137,7 @@ _LINES: Final = Many(
                 "name": TextField(json_text(_INGREDIENTS.c.value, "name"), example="молоко"),
             },
         ),
-        **{
-            f"contents.nutrition.{field.name}": NumberField(
-                cast(json_text(_CONTENTS, "nutrition", field.name), Numeric), nullable=True
-            )
-            for field in fields(Nutrition)
-        },
+        **{f"contents.{name}": field for name, field in menu.nutrition_of(_CONTENTS, "nutrition").items()},
         "is_made": BooleanField(OrderLine.is_made),
         "unit_price": MoneyField(OrderLine.unit_price),
         "total": MoneyField(OrderLine.total),
@@ -170,6 +163,18 @@ ORDERS: Final = Listing(
         "source": ChoiceField(Order.source, choices=get_args(Source), indexed=True),
         "user_id": UuidField(Order.user_id, nullable=True, indexed=True),
         "customer_name": TextField(Order.customer_name, nullable=True, indexed=True, example="Анна"),
+        "pickup_name": TextField(Order.pickup_name, nullable=True, indexed=True, example="Аня"),
+        "customer.id": UuidField(Order.user_id, nullable=True, permission="orders:read", indexed=True),
+        "customer": One(
+            User,
+            User.id == Order.user_id,
+            {
+                "name": TextField(User.name, of=Name, nullable=True, indexed=True, example="Анна"),
+                "phone": PhoneField(User.phone, nullable=True, indexed=True),
+            },
+            nullable=True,
+            permission="orders:read",
+        ),
         "pickup_at": InstantField(Order.pickup_at, nullable=True, indexed=True),
         "is_asap": BooleanField(Order.pickup_at.is_(None)),
         "ready_estimate_at": InstantField(Order.ready_estimate_at, indexed=True),
@@ -182,7 +187,7 @@ ORDERS: Final = Listing(
         "payment.method": ChoiceField(Order.payment_method, choices=["on_pickup"]),
         "payment.status": ChoiceField(Order.payment_status, choices=get_args(PaymentStatus), indexed=True),
         "promo_code": TextField(cast(null(), Text), nullable=True, searched=False, example="SUMMER"),
-        "is_hidden": BooleanField(Order.hidden_at.is_not(None)),
+        "is_hidden": BooleanField(Order.hidden_at.is_not(None), example=False),
         "history": Many(_PastEvent, _PastEvent.order_id == Order.id, _events(_PastEvent, _PAST_CHANGES)),
         "created_at": InstantField(Order.created_at, indexed=True),
         "updated_at": InstantField(Order.updated_at, indexed=True),
@@ -200,6 +205,7 @@ HISTORY: Final = Listing(
 )
 
 BOARD_LIMIT: Final = 500
+"""So many orders of a board are shown: those that are to be ready first."""
 RECENT: Final = timedelta(days=1)
 
 
@@ -221,7 +227,9 @@ def listed_for(actor: Actor) -> ColumnElement[bool]:
 
 
 def _whole(statement: Select[Order]) -> Select[Order]:
-    return statement.options(joinedload(Order.shop), selectinload(Order.lines), selectinload(Order.history))
+    return statement.options(
+        joinedload(Order.shop), joinedload(Order.customer), selectinload(Order.lines), selectinload(Order.history)
+    )
 
 
 async def list_orders(session: AsyncSession, *, actor: Actor, query: ListQuery) -> Page[Order]:
@@ -260,14 +268,14 @@ async def find_of_customer(
 
 async def list_open_for_update(session: AsyncSession, *, user_id: UUID) -> list[Order]:
     """Lock a person's orders in progress, by id, and load them with their shops."""
-    statement = select(Order).where(Order.user_id == user_id, _IS_OPEN).options(joinedload(Order.shop))
+    statement = select(Order).where(Order.user_id == user_id, IS_OPEN).options(joinedload(Order.shop))
     statement = statement.order_by(Order.id).with_for_update(of=Order)
     return list(await session.scalars(statement, execution_options={"populate_existing": True}))
 
 
 async def list_open_of_shop_for_update(session: AsyncSession, *, shop_id: UUID) -> list[Order]:
     """Lock a shop's orders in progress, by id, and load them with it."""
-    statement = select(Order).where(Order.shop_id == shop_id, _IS_OPEN).options(joinedload(Order.shop))
+    statement = select(Order).where(Order.shop_id == shop_id, IS_OPEN).options(joinedload(Order.shop))
     return list(await session.scalars(statement.order_by(Order.id).with_for_update(of=Order)))
 
 
@@ -313,8 +321,7 @@ class Circumstances:
 
 SHOP_VERSION: Final = cast(cast(literal_column("shops.xmin"), Text), BigInteger)
 """Which transaction wrote the shop last."""
-_IS_OPEN: Final = or_(*(Order.status == status for status in OPEN))
-_OPEN_ORDERS: Final = select(func.count()).where(Order.user_id == bindparam("user_id"), _IS_OPEN).scalar_subquery()
+_OPEN_ORDERS: Final = select(func.count()).where(Order.user_id == bindparam("user_id"), IS_OPEN).scalar_subquery()
 _RECENT_ORDERS: Final = (
     select(func.row(func.count(), func.min(Order.created_at)))
     .where(Order.user_id == bindparam("user_id"), Order.created_at > bindparam("since"))
@@ -353,7 +360,7 @@ async def find_circumstances(
         open_orders=row["open_orders"],
         recent_orders=row["recent_orders"][0],
         first_recent_at=row["recent_orders"][1],
-        products=menu.by_id(row["products"]),
+        products=await menu.explain_hidden(where, menu.by_id(row["products"])),
     )
 
 
@@ -372,11 +379,11 @@ async def list_ready_for_update(session: AsyncSession, *, limit: int) -> list[Or
 
 
 async def list_board(session: AsyncSession, *, actor: Actor, shop_id: UUID | None) -> list[Order]:
-    """Give the orders in progress that the actor may see, oldest first."""
-    statement = select(Order).where(visible_to(actor), Order.status.in_([*OPEN]), listed_for(actor))
+    """Return the orders in progress that the actor may see; what is to be ready first comes first."""
+    statement = select(Order).where(visible_to(actor), IS_OPEN, listed_for(actor))
     if shop_id is not None:
         statement = statement.where(Order.shop_id == shop_id)
-    return list(await session.scalars(_whole(statement.order_by(Order.created_at, Order.id).limit(BOARD_LIMIT))))
+    return list(await session.scalars(_whole(statement.order_by(Order.ready_estimate_at, Order.id).limit(BOARD_LIMIT))))
 
 
 async def list_changed(

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Integer,
     Numeric,
     Select,
+    SQLColumnExpression,
     Text,
     Uuid,
     any_,
@@ -62,7 +63,8 @@ from crema.shops.schemas import Timezone
 EDIT: Final = "shops:write"
 _FARTHEST_M: Final = 40_000_000  # farther than any two places: where shops without coordinates stand in the order
 
-def _wall_time(minute: ColumnElement[int]) -> ColumnElement[str]:
+
+def _wall_time(minute: SQLColumnExpression[int]) -> ColumnElement[str]:
     """Write a minute as the clock on the wall shows it; past midnight it is the next day's."""
     shown = case((minute <= DAY, minute), else_=minute - DAY)
     return func.to_char(shown / 60, "FM00") + ":" + func.to_char(shown % 60, "FM00")

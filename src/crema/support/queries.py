@@ -44,11 +44,11 @@ from crema.db.listing import (
     UuidField,
     paginate,
 )
-from crema.db.listing.fields import Bound
+from crema.db.listing.fields import Bound, is_true
 from crema.support import models
 from crema.support.domain import SUPPORT, Status
-from crema.support.schemas import SHOWN_OF_LAST
 from crema.support.models import WAITING_ORDER, Answerer, Attachment, Conversation, Message, Note
+from crema.support.schemas import SHOWN_OF_LAST
 
 _ASSIGNEE_COUNTS: Final = models.may_answer(Conversation.assigned_to_id, shop_id=Conversation.assigned_shop_id)
 
@@ -59,7 +59,7 @@ class AssigneeField(UuidField):
 
     def condition(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:
         if operator == "isnull":
-            return not_(_ASSIGNEE_COUNTS) if operands[0] else _ASSIGNEE_COUNTS
+            return not_(_ASSIGNEE_COUNTS) if is_true(operands[0]) else _ASSIGNEE_COUNTS
         return super().condition(operator, operands)
 
     def match(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:

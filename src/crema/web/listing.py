@@ -20,13 +20,16 @@ from crema.db.listing import MAX_TOTAL, Listing, ListQuery
 T = TypeVar("T")
 OutT = TypeVar("OutT")
 
+
 class PageOut(BaseModel, Generic[T]):
     """One page of a list."""
 
     items: list[T]
     page: int | None = Field(description="Its number, from 1; null when walking by cursor.", examples=[1])
     size: int = Field(description="How many items a page holds.", examples=[20])
-    total: int | None = Field(description=f"How many items there are; null when walking by cursor, and past {MAX_TOTAL}.", examples=[57])
+    total: int | None = Field(
+        description=f"How many items there are; null when walking by cursor, and past {MAX_TOTAL}.", examples=[57]
+    )
     pages: int | None = Field(description="How many pages there are; null where `total` is.", examples=[3])
     total_at_least: int | None = Field(
         description=f"More than {MAX_TOTAL} are not counted: how many there are at least; otherwise null.",
@@ -189,7 +192,7 @@ def _filters(listing: Listing, *, without: Collection[str]) -> dict[str, Any]:
         "required": False,
         "style": "deepObject",
         "explode": True,
-        "description": f"Any field by any value, up to {lists.MAX_FILTERS} at once, all of which must hold. In an address "
+        "description": f"Any field by any value, up to {lists.MAX_FILTERS} at once; all must hold. In an address "
         f"without brackets too: `?{example}=…` is `?filter[{example}]=…`. Below one list, several speak of the same "
         "element; `ne` and `not_in` say that no element is so. Lists of values are separated by commas.\n\n"
         f"<details><summary>Fields and operators</summary>\n\n{fields}{_reserved(listing.fields)}\n\n</details>",

@@ -42,6 +42,7 @@ from crema.db.listing.fields import (
     TextField,
     TimeOfDayField,
     UuidField,
+    json_part,
     json_text,
 )
 from crema.db.listing.query import MAX_TOTAL, ListQuery, ListStatement, paginate
@@ -88,6 +89,7 @@ __all__ = [
     "TooCostlyError",
     "UnknownFilterError",
     "UuidField",
+    "json_part",
     "json_text",
     "paginate",
 ]

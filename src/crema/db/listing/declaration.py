@@ -76,7 +76,7 @@ class Listing:
     nobody can ask for, and why. The id ends every order. `name` is what an item is called in OpenAPI.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - it is a table
         self,
         *,
         name: str,
@@ -227,8 +227,10 @@ class Listing:
             raise InvalidFilterError({name: excess for name, _ in wanted[MAX_FILTERS:]})
         for name, (leaf, operator) in wanted:
             try:
-                reading = leaf.field.read(operator, given[name], zone=zone) if operator != "isnull" else Reading(
-                    operator, [boolean(given[name])]
+                reading = (
+                    leaf.field.read(operator, given[name], zone=zone)
+                    if operator != "isnull"
+                    else Reading(operator, [boolean(given[name])])
                 )
             except ValueError as fault:
                 faults[name] = str(fault)
@@ -278,7 +280,9 @@ class Listing:
                 for related in leaf.within:
                     inside = related.join(inside)
                 branches.append(inside.where(like(_column(leaf), bound[0])))
-        found = sa.union(*(branch.correlate(None) for branch in branches)) if branches[1:] else branches[0].correlate(None)
+        found = (
+            sa.union(*(branch.correlate(None) for branch in branches)) if branches[1:] else branches[0].correlate(None)
+        )
         return self.id.column.in_(found)
 
     def search_columns(self, permissions: Collection[str]) -> Mapping[str, Leaf]:
@@ -303,10 +307,9 @@ def _condition(name: str, leaf: Leaf, reading: Reading) -> Condition:
     operator, operands = reading
     surrounding = leaf.surrounds(operator)
     if operator == "isnull":
-        value = operands[0]
-        return Condition(
-            (name, value), [], leaf.field.bind, lambda *_: leaf.condition(operator, [value]), surrounding, leaf
-        )
+        value = sa.true() if operands[0] else sa.false()
+        build = partial(_missing, leaf, value)
+        return Condition((name, operands[0]), [], leaf.field.bind, build, surrounding, leaf)
     return Condition(
         (name, operator),
         operands,
@@ -317,7 +320,11 @@ def _condition(name: str, leaf: Leaf, reading: Reading) -> Condition:
     )
 
 
-def _text_of(related: One | Many) -> ColumnElement[str] | None:
+def _missing(leaf: Leaf, value: Bound, *_: object) -> ColumnElement[bool]:
+    return leaf.condition("isnull", [value])
+
+
+def _text_of(related: One | Many) -> Column | None:
     return related.search_text if isinstance(related, Many) else None
 
 
@@ -325,12 +332,12 @@ def _gathered(searched: Iterable[Leaf]) -> Sequence[Leaf]:
     """Take one text for all of a list's, where there is one."""
     found: dict[object, Leaf] = {}
     for leaf in searched:
-        gathering = next((n for n, each in enumerate(leaf.within) if _text_of(each) is not None), None)
-        if gathering is None:
-            found[leaf] = leaf
+        for number, related in enumerate(leaf.within, 1):
+            if (text := _text_of(related)) is not None:
+                found[related] = Leaf(TextField(text), leaf.within[:number])
+                break
         else:
-            within = leaf.within[: gathering + 1]
-            found[within] = Leaf(TextField(_text_of(within[-1])), within)
+            found[leaf] = leaf
     return [*found.values()]
 
 

@@ -47,8 +47,9 @@ class SortKey(NamedTuple):
     def order(self) -> ColumnElement[Any]:
         """The column in an ORDER BY."""
         column = self.field.sort_key
-        ordered = sa.desc(column) if self.descending else sa.asc(column)
-        return sa.nulls_last(ordered) if self.field.nullable and self.descending else ordered
+        if not self.descending:
+            return column.asc()
+        return column.desc().nulls_last() if self.field.nullable else column.desc()
 
     def is_same(self, value: Bound | None) -> ColumnElement[bool]:
         """Whether a row has this value, or none either."""
@@ -164,7 +165,9 @@ class ListQuery:
 
     def count(self, statement: Select[Any]) -> Select[int]:
         """Count what is asked for, up to one more than `MAX_TOTAL`."""
-        counted = self.filter(statement).with_only_columns(sa.literal_column("1"), maintain_column_froms=True)
+        counted: Select[Any] = self.filter(statement).with_only_columns(
+            sa.literal_column("1"), maintain_column_froms=True
+        )
         return sa.select(sa.func.count()).select_from(counted.order_by(None).limit(MAX_TOTAL + 1).subquery())
 
     def page_of(self, items: Sequence[T], *, keys: Sequence[Any], total: int | None) -> Page[T]:

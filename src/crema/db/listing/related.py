@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeAlias
 import sqlalchemy as sa
 from sqlalchemy import ColumnElement, FromClause, Select
 
-from crema.db.listing.fields import ColumnField, Field, PresenceField
+from crema.db.listing.fields import Bound, Column, ColumnField, Field, PresenceField, is_true
 
 Declared: TypeAlias = Mapping[str, Any]
 """Fields by name; nested ones as `One` and `Many`."""
@@ -62,7 +62,7 @@ class Many(_Related):
 
     fields: Declared | ColumnField
     permission: str | None = field(default=None, kw_only=True)
-    search_text: ColumnElement[str] | None = field(default=None, kw_only=True)
+    search_text: Column | None = field(default=None, kw_only=True)
 
 
 class Leaf(NamedTuple):
@@ -105,7 +105,7 @@ class Leaf(NamedTuple):
             found = related.sorted_by(found, nullable=found.nullable or related.nullable)
         return found
 
-    def condition(self, operator: str, operands: Sequence[Any]) -> ColumnElement[bool]:
+    def condition(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:
         """Build the predicate on the element of the innermost list, or on the listed row; see `surrounds`.
 
         What is denied is denied of all elements.
@@ -113,7 +113,7 @@ class Leaf(NamedTuple):
         if not self.within:
             return self.field.condition(operator, operands)
         if operator == "isnull":
-            return self._is_missing(is_missing=bool(operands[0]))
+            return self._is_missing(is_missing=is_true(operands[0]))
         assert isinstance(self.field, ColumnField)
         if positive := self.field.positive(operator):
             return sa.not_(nested(self.within, self.field.match(positive, operands)))
@@ -132,9 +132,9 @@ class Leaf(NamedTuple):
         if self.is_list:
             present = self.within[-1].exists()
         elif self.innermost_objects:
-            present = nested(self.innermost_objects, self.field.condition("isnull", [False]))
+            present = nested(self.innermost_objects, self.field.condition("isnull", [sa.false()]))
         else:
-            return self.field.condition("isnull", [is_missing])
+            return self.field.condition("isnull", [sa.true() if is_missing else sa.false()])
         return sa.not_(present) if is_missing else present
 
 

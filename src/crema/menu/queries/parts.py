@@ -1,13 +1,26 @@
 """Headings, modifier groups and ingredients: what products are put together from."""
 
 from collections.abc import Collection, Sequence
-from typing import Final
+from dataclasses import fields
+from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import ColumnElement, Numeric, Select, and_, cast, exists, func, or_, select, true
+from sqlalchemy import (
+    Numeric,
+    Select,
+    SQLColumnExpression,
+    TableValuedAlias,
+    and_,
+    cast,
+    exists,
+    func,
+    or_,
+    select,
+    true,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import selectinload
+from sqlalchemy.orm import InstrumentedAttribute, selectinload
 
 from crema.core.errors import NotFoundError
 from crema.core.page import Page
@@ -22,13 +35,14 @@ from crema.db.listing import (
     Many,
     MembersField,
     MoneyField,
+    NumberField,
     SlugField,
     TextField,
     UuidField,
     json_text,
     paginate,
 )
-from crema.menu.domain import ALLERGENS
+from crema.menu.domain import ALLERGENS, Nutrition
 from crema.menu.models import (
     Category,
     Ingredient,
@@ -65,11 +79,21 @@ CATEGORIES: Final = Listing(
 )
 
 
-def options_of(group_id: ColumnElement[UUID], *, sees_hidden: bool) -> Many:
+def _elements(array: InstrumentedAttribute[Any]) -> TableValuedAlias:
+    return func.jsonb_array_elements(array).table_valued("value", name=array.key, joins_implicitly=True)
+
+
+def nutrition_of(document: Any, *path: str) -> dict[str, NumberField]:
+    """Declare the figures of a nutrition, at a path in a JSON document."""
+    return {
+        f"nutrition.{field.name}": NumberField(cast(json_text(document, *path, field.name), Numeric), nullable=True)
+        for field in fields(Nutrition)
+    }
+
+
+def options_of(group_id: SQLColumnExpression[UUID], *, sees_hidden: bool) -> Many:
     """Declare the options of a group, as they are shown."""
-    size_price = func.jsonb_array_elements(Option.size_prices).table_valued(
-        "value", name="size_price", joins_implicitly=True
-    )
+    size_price, size_nutrition = _elements(Option.size_prices), _elements(Option.size_nutrition)
     shown = Option.group_id == group_id
     return Many(
         Option,
@@ -87,6 +111,15 @@ def options_of(group_id: ColumnElement[UUID], *, sees_hidden: bool) -> Many:
                     "price_delta": MoneyField(
                         cast(json_text(size_price.c.value, "price_delta"), Numeric), signed=True, example="70.00"
                     ),
+                },
+            ),
+            **nutrition_of(Option.nutrition),
+            "size_nutrition": Many(
+                size_nutrition,
+                true(),
+                {
+                    "size_name": TextField(json_text(size_nutrition.c.value, "size_name"), searched=False, example="L"),
+                    **nutrition_of(size_nutrition.c.value, "nutrition"),
                 },
             ),
             "max_quantity": IntegerField(Option.max_quantity),

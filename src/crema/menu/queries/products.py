@@ -1,9 +1,7 @@
 """Products with everything a menu shows of them, and their pictures."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import fields
 from datetime import datetime
-from decimal import Decimal
 from functools import partial
 from operator import itemgetter
 from typing import Final
@@ -11,13 +9,11 @@ from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
-    Numeric,
     Row,
     Select,
     Uuid,
     and_,
     bindparam,
-    cast,
     exists,
     func,
     not_,
@@ -43,14 +39,12 @@ from crema.db.listing import (
     Many,
     MembersField,
     MoneyField,
-    NumberField,
     SlugField,
     TextField,
     UuidField,
-    json_text,
 )
 from crema.db.statement import Statement
-from crema.menu.domain import ALLERGENS, Nutrition
+from crema.menu.domain import ALLERGENS
 from crema.menu.models import (
     Category,
     Ingredient,
@@ -66,7 +60,7 @@ from crema.menu.models import (
     ProductModifierGroup,
     Size,
 )
-from crema.menu.queries.parts import ADDRESSES, options_of
+from crema.menu.queries.parts import ADDRESSES, nutrition_of, options_of
 from crema.schemas import Name
 
 _LAST: Final = 2**31 - 1
@@ -92,7 +86,6 @@ def _place_in_category() -> ColumnElement[int]:
     return func.coalesce(place.scalar_subquery(), _LAST)
 
 
-_NUTRITION: Final = tuple(field.name for field in fields(Nutrition))
 _LINK: Final = aliased(ProductCategory)
 _HEADING: Final = aliased(Category)
 _IS_ON_MENU: Final = and_(
@@ -102,10 +95,6 @@ _IS_ON_MENU: Final = and_(
         exists().where(_LINK.product_id == Product.id, _HEADING.id == _LINK.category_id, _HEADING.is_on_menu),
     ),
 )
-
-
-def _nutrition(name: str) -> ColumnElement[Decimal]:
-    return cast(json_text(Product.nutrition, name), Numeric)
 
 
 def _listing(*, sees_hidden: bool, is_of_category: bool = False) -> Listing:
@@ -140,13 +129,12 @@ def _listing(*, sees_hidden: bool, is_of_category: bool = False) -> Listing:
                     "volume_ml": IntegerField(Size.volume_ml, nullable=True, indexed=True, example=400),
                     "price_delta": MoneyField(Size.price_delta, signed=True, example="60.00"),
                     "is_default": BooleanField(Size.is_default),
+                    **nutrition_of(Size.nutrition),
                 },
             ),
             "modifier_groups": Many(
                 (ProductModifierGroup, ModifierGroup),
-                and_(
-                    ProductModifierGroup.product_id == Product.id, ModifierGroup.id == ProductModifierGroup.group_id
-                ),
+                and_(ProductModifierGroup.product_id == Product.id, ModifierGroup.id == ProductModifierGroup.group_id),
                 {
                     "id": UuidField(ModifierGroup.id, indexed=True),
                     "name": TextField(ModifierGroup.name, of=Name, indexed=True, example="Молоко"),
@@ -174,7 +162,7 @@ def _listing(*, sees_hidden: bool, is_of_category: bool = False) -> Listing:
             ),
             "allergens": MembersField(Product.allergens, choices=ALLERGENS, indexed=True, example="milk"),
             "allergens_always": MembersField(Product.allergens_always, choices=ALLERGENS, example="milk"),
-            **{f"nutrition.{name}": NumberField(_nutrition(name), nullable=True) for name in _NUTRITION},
+            **nutrition_of(Product.nutrition),
             "ingredients": Many(
                 (ProductIngredient, Ingredient),
                 and_(ProductIngredient.product_id == Product.id, Ingredient.id == ProductIngredient.ingredient_id),

@@ -23,12 +23,16 @@ PartT = TypeVar("PartT", Option, Size)
 
 
 class InvalidMenuError(InvalidError):
-    """Rows of the document contradict each other or the menu. `errors` names each by its place."""
+    """Rows of the document contradict each other or the menu. `errors` names each by its place.
+
+    Of a workbook, whatever is wrong with its sheets and cells, by sheet, row and column.
+    """
 
     code = "invalid_menu"
     title = "This menu can't be imported."
 
     def __init__(self, problems: Sequence[tuple[Loc, str]]) -> None:
+        self.problems = problems
         errors = [
             {"loc": ["body", *loc], "msg": message, "type": "invalid_menu"} for loc, message in problems[:_MAX_ERRORS]
         ]

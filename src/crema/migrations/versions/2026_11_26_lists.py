@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0027_lists"
-down_revision = "0022_counter_orders"
+down_revision = "0024_telling"
 branch_labels = None
 depends_on = None
 
@@ -18,7 +18,9 @@ _SEARCH_TEXT = r"""
 
 
 def upgrade() -> None:
-    op.add_column("order_lines", sa.Column("search_text", sa.Text(), sa.Computed(_SEARCH_TEXT, persisted=True), nullable=False))
+    op.add_column(
+        "order_lines", sa.Column("search_text", sa.Text(), sa.Computed(_SEARCH_TEXT, persisted=True), nullable=False)
+    )
     op.create_index("ix_order_lines_product_id", "order_lines", ["product_id"])
     op.create_index(
         "ix_products_allergens",
@@ -32,7 +34,10 @@ def upgrade() -> None:
         ("order_lines", "name", None),
         ("order_lines", "search_text", None),
         ("orders", "customer_name", "customer_name IS NOT NULL"),
+        ("orders", "pickup_name", "pickup_name IS NOT NULL"),
         ("order_events", "reason", "reason IS NOT NULL"),
+        ("shops", "phone", "phone IS NOT NULL"),
+        ("shops", "email", "email IS NOT NULL"),
         ("sizes", "name", None),
         ("options", "name", None),
         ("product_images", "alt", None),
