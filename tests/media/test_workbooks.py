@@ -6,6 +6,7 @@ from decimal import Decimal
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import BinaryIO
 from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZipFile
 
 import pytest
@@ -13,7 +14,7 @@ from openpyxl import load_workbook
 from openpyxl.chart import BarChart
 
 from crema.core.errors import CremaError
-from crema.media.service import processes, workbook_reader, workbooks
+from crema.media.service import confined, processes, workbook_reader, workbooks
 from crema.media.service.workbooks import (
     FORMULA,
     LIMITS,
@@ -332,30 +333,40 @@ async def test_u7_a_reader_that_hangs_or_crashes_costs_one_answer(
     assert await read(PLAIN)
 
 
-async def test_u7_the_event_loop_goes_on_while_a_workbook_is_read() -> None:
-    content = write({"a": ((), ([f"{row} {column}" for column in range(50)] for row in range(1000)))})
-    reading, ticks = asyncio.ensure_future(read(content)), 0
+async def read_what_waits(folder: Path, monkeypatch: pytest.MonkeyPatch, *, turns: int) -> Sequence[Sheet]:
+    """Read with a program that ends once the event loop answers it, or gives up after so many looks."""
+    program, started, answered = (folder / name for name in ("program.py", "started", "answered"))
+    lines = (
+        f"os.mkdir({str(started)!r})",
+        f"for _ in range({turns}):",
+        f"    if os.path.exists({str(answered)!r}): return [b'{{\"sheets\": []}}']",
+        "    time.sleep(0.01)",
+        'return [b\'{"refused": "too_costly"}\']',
+    )
+    program.write_text(PROGRAM.format(body="\n    ".join(lines)))
+    monkeypatch.setattr(workbooks, "_READER", program)
+    reading = asyncio.ensure_future(read(PLAIN))
 
-    while not reading.done():
+    while not started.exists() and not reading.done():  # noqa: ASYNC110 - another process or thread makes it
         await asyncio.sleep(0.01)
-        ticks += 1
+    answered.touch()
 
-    assert len((await reading)[0].rows) == 1000
-    assert ticks > 10
+    return await reading
 
 
-async def test_u7_twin_in_the_server_itself_reading_stops_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    content = write({"a": ((), ([f"{row} {column}" for column in range(50)] for row in range(1000)))})
+async def test_u7_the_event_loop_goes_on_while_a_workbook_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await read_what_waits(tmp_path, monkeypatch, turns=10_000) == []
 
-    async def run_here(_: Path, file: BytesIO, **options: object) -> bytes:
-        file.seek(0)
-        return b"".join(workbook_reader.process(file.read(), LIMITS))
+
+async def test_u7_twin_in_the_server_itself_reading_stops_everything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run_here(program: Path, _: BinaryIO, **options: object) -> bytes:
+        return b"".join(confined.load(str(program)).process(b"", options))
 
     monkeypatch.setattr(processes, "run", run_here)
-    reading, ticks = asyncio.ensure_future(read(content)), 0
 
-    while not reading.done():
-        await asyncio.sleep(0.01)
-        ticks += 1
-
-    assert ticks < 10
+    with pytest.raises(WorkbookTooCostlyError):
+        await read_what_waits(tmp_path, monkeypatch, turns=10)

@@ -228,6 +228,7 @@ async def test_two_categories_change_places(manager: httpx2.AsyncClient) -> None
     assert await export(manager) == document
 
 
+OTHER_NUTRITION = NUTRITION | {"energy_kcal": 1.0}
 PRODUCT = {"slug": "tea", "name": "Чай", "price": "100.00"}
 
 
@@ -274,10 +275,14 @@ PRODUCT = {"slug": "tea", "name": "Чай", "price": "100.00"}
                     PRODUCT
                     | {
                         "nutrition": NUTRITION,
-                        "sizes": [{"name": "S", "nutrition": NUTRITION | {"energy_kcal": 1}}],
+                        "sizes": [{"name": "M"}, {"name": "S", "is_default": True, "nutrition": OTHER_NUTRITION}],
                     }
                 ]
             },
+            [["products", 0, "sizes", 1]],
+        ),
+        (  # its default size, of which the document says nothing
+            {"products": [PRODUCT | {"slug": "espresso", "nutrition": OTHER_NUTRITION}]},
             [["products", 0]],
         ),
         (
@@ -293,6 +298,7 @@ PRODUCT = {"slug": "tea", "name": "Чай", "price": "100.00"}
 async def test_a_wrong_row_is_named_and_nothing_is_imported(
     manager: httpx2.AsyncClient, sessions: Sessions, document: Json, locs: list[list[Any]]
 ) -> None:
+    await make_product(manager, "Эспрессо", slug="espresso", sizes=[{"name": "S", "nutrition": NUTRITION}])
     before, exported = await everything(manager, sessions), await export(manager)
 
     responses = [

@@ -26,7 +26,7 @@ from crema.menu.models import Category, Ingredient, MenuVersion, ModifierGroup, 
 from crema.menu.schemas import MenuDocument
 from crema.menu.service.import_checks import InvalidMenuError
 from crema.menu.service.workbook import SHEETS, read_menu, write_menu
-from factories.menu import Json, make_category, make_group, make_ingredient, make_product
+from factories.menu import NUTRITION, Json, make_category, make_group, make_ingredient, make_product
 from factories.workbooks import PRODUCT_PARTS, XLSX, edited, make_workbook, products
 from fixtures.app import Clock
 
@@ -80,6 +80,11 @@ async def latte(manager: httpx2.AsyncClient) -> Json:
             "price_delta": "-60.10",
             "size_prices": [{"size_name": "L", "price_delta": "80.00"}, {"size_name": "350", "price_delta": "0"}],
             "max_quantity": 2,
+            "nutrition": NUTRITION,
+            "size_nutrition": [
+                {"size_name": "L", "nutrition": NUTRITION | {"energy_kcal": 0, "caffeine_mg": None}},
+                {"size_name": "350", "nutrition": NUTRITION | {"fats_g": 2 / 3, "caffeine_mg": 12.5}},
+            ],
         },
     ]
     group = await make_group(manager, "Молоко", min_choices=1, options=options)
@@ -89,7 +94,10 @@ async def latte(manager: httpx2.AsyncClient) -> Json:
         slug="latte",
         price="250.10",
         category_ids=[drinks["id"], coffee["id"]],
-        sizes=[{"name": "350"}, {"name": "L", "price_delta": "90.00", "is_default": True, "volume_ml": 450}],
+        sizes=[
+            {"name": "350", "nutrition": NUTRITION | {"caffeine_mg": None}},
+            {"name": "L", "price_delta": "90.00", "is_default": True, "volume_ml": 450},
+        ],
         modifier_groups=[{"group_id": other["id"], "max_choices": 2, "free_quantity": 0}, {"group_id": group["id"]}],
         ingredient_ids=[milk["id"], espresso["id"]],
         allergens=["milk"],
@@ -132,7 +140,10 @@ async def test_the_workbook_is_a_file_with_a_sheet_for_each_list_and_no_formula(
     assert {sheet.freeze_panes for sheet in book.worksheets} == {"A2"}
     cells = [cell for sheet in book.worksheets for row in sheet.iter_rows() for cell in row if cell.value is not None]
     assert {cell.data_type for cell in cells} == {"s", "n", "b"}
-    assert [cell.value for cell in book["size_prices"][2]] == [book["options"]["A3"].value, "#REF!", "L", 80]
+    group = book["options"]["A3"].value
+    assert [cell.value for cell in book["size_prices"][2]] == [group, "#REF!", "L", 80]
+    assert [cell.value for cell in book["size_nutrition"][1]][2:] == ["size_name", *NUTRITION]
+    assert [cell.value for cell in book["size_nutrition"][2]] == [group, "#REF!", "L", 0, 4.8, 5.1, 7.5, None]
 
 
 @pytest.mark.usefixtures("latte")
@@ -172,6 +183,11 @@ async def test_the_demo_chain_moves_into_an_empty_one(
     async with sessions.begin() as session:
         await seed(session, chain=load(), passwords=app.state.passwords, now=clock())
     document, content = await export(admin), await export_workbook(admin)
+    sizes = [size for product in document["products"] for size in product["sizes"]]
+    options = [option for group in document["modifier_groups"] for option in group["options"]]
+    assert any(size["nutrition"] for size in sizes)
+    assert any(option["nutrition"] for option in options)
+    assert any(option["size_nutrition"] for option in options)
     assert (await import_(admin, content))["changes"] == []
     assert await export(admin) == document
 
@@ -195,6 +211,12 @@ MONEY = st.decimals(0, 9_999_999, places=2)
 OPTIONAL_LIMIT = st.none() | st.integers(1, 50)
 ALLERGENS = st.lists(st.sampled_from(get_args(Allergen)), unique=True, max_size=3)
 AMOUNT = st.floats(0, 100_000)
+FIGURES = st.fixed_dictionaries(
+    {
+        **dict.fromkeys(("energy_kcal", "proteins_g", "fats_g", "carbohydrates_g"), AMOUNT),
+        "caffeine_mg": st.none() | AMOUNT,
+    }
+)
 DOCUMENTS = st.fixed_dictionaries(
     {
         "categories": st.lists(
@@ -217,6 +239,10 @@ DOCUMENTS = st.fixed_dictionaries(
                                 "size_prices": st.lists(
                                     st.fixed_dictionaries({"size_name": LINE, "price_delta": MONEY}), max_size=3
                                 ),
+                                "nutrition": st.none() | FIGURES,
+                                "size_nutrition": st.lists(
+                                    st.fixed_dictionaries({"size_name": LINE, "nutrition": FIGURES}), max_size=3
+                                ),
                             }
                         ),
                         unique_by=lambda option: option["name"],
@@ -235,11 +261,13 @@ DOCUMENTS = st.fixed_dictionaries(
                     "price": MONEY,
                     "allergens": ALLERGENS,
                     "allergens_always": st.none() | ALLERGENS,
-                    "nutrition": st.none()
-                    | st.fixed_dictionaries(
-                        {"energy_kcal": AMOUNT, "proteins_g": AMOUNT, "fats_g": AMOUNT, "carbohydrates_g": AMOUNT}
+                    "nutrition": st.none() | FIGURES,
+                    "sizes": st.lists(
+                        st.fixed_dictionaries(
+                            {"name": LINE, "volume_ml": OPTIONAL_LIMIT, "nutrition": st.none() | FIGURES}
+                        ),
+                        max_size=3,
                     ),
-                    "sizes": st.lists(st.fixed_dictionaries({"name": LINE, "volume_ml": OPTIONAL_LIMIT}), max_size=3),
                     "categories": st.lists(
                         st.fixed_dictionaries({"slug": LINE, "position": OPTIONAL_LIMIT}), max_size=3
                     ),
@@ -388,6 +416,39 @@ async def test_numbers_are_taken_where_text_is_wanted_and_text_where_numbers_are
     assert (product["nutrition"]["energy_kcal"], product["sizes"][0]["name"]) == (12.5, "350")
 
 
+@pytest.mark.usefixtures("latte")
+async def test_figures_of_sizes_and_options_are_changed_and_cleared_caffeine_by_itself(
+    manager: httpx2.AsyncClient,
+) -> None:
+    def edit(book: Any) -> None:
+        options, sizes, by_size = (columns_of(book[name]) for name in ("options", "sizes", "size_nutrition"))
+        for name in NUTRITION:
+            book["sizes"].cell(2, sizes[name]).value = None
+        book["options"].cell(3, options["caffeine_mg"]).value = None
+        book["size_nutrition"].cell(2, by_size["caffeine_mg"]).value = 0
+        book["size_nutrition"].cell(3, by_size["fats_g"]).value = "1.5"
+
+    imported = await import_(manager, edited(await export_workbook(manager), edit))
+
+    document = await export(manager)
+    (latte,) = [each for each in document["products"] if each["slug"] == "latte"]
+    (option,) = [
+        option for group in document["modifier_groups"] for option in group["options"] if option["name"] == "#REF!"
+    ]
+    assert sorted(change["fields"] for change in imported["changes"]) == [["options"], ["sizes"]]
+    assert [size["nutrition"] for size in latte["sizes"]] == [None, None]
+    assert option["nutrition"] == NUTRITION | {"caffeine_mg": None}
+    assert option["size_nutrition"] == [
+        {"size_name": "L", "nutrition": NUTRITION | {"energy_kcal": 0.0}},
+        {"size_name": "350", "nutrition": NUTRITION | {"fats_g": 1.5, "caffeine_mg": 12.5}},
+    ]
+
+
+def columns_of(sheet: Any) -> dict[str, int]:
+    """Give the numbers of a sheet's columns by their names."""
+    return {cell.value: cell.column for cell in sheet[1]}
+
+
 # What is wrong is told by sheet and row.
 
 
@@ -403,6 +464,7 @@ async def test_all_that_is_wrong_is_told_at_once(manager: httpx2.AsyncClient) ->
     sheets["modifier_groups"] = [("name",), ("Сироп",)]
     sheets["options"] = [("group", "name"), ("Сироп", "Ваниль"), ("Сироп", None)]
     sheets["size_prices"] = [("group", "option", "size_name", "price_delta"), ("Сироп", "Мята", "S", 1)]
+    sheets["size_nutrition"] = [("group", "option")]
 
     found = await problems(manager, make_workbook(sheets))
 
@@ -415,6 +477,74 @@ async def test_all_that_is_wrong_is_told_at_once(manager: httpx2.AsyncClient) ->
     }
     assert found["products", 3, "price"] == "is a formula: send its value"
     assert found["sizes", 3, "product"] == "the sheet products has no such row"
+
+
+async def test_wrong_figures_are_told_by_sheet_row_and_column(manager: httpx2.AsyncClient) -> None:
+    sheets = products(("tea", "Чай", 100))
+    sheets["sizes"] = [("product", "name", *NUTRITION), ("tea", "S", 1, 2, 3, None, 0), ("tea", "M", -1, 2, 3, 4, "no")]
+    sheets["modifier_groups"] = [("name",), ("Молоко",)]
+    sheets["options"] = [
+        ("group", "name", *NUTRITION),
+        ("Молоко", "Коровье", None, 1, 1, 1, None),
+        ("Молоко", "Овсяное", None, None, None, None, 5),
+    ]
+    sheets["size_prices"] = [("group", "option")]
+    sheets["size_nutrition"] = [
+        ("group", "option", "size_name", *NUTRITION),
+        ("Молоко", "Коровье", "S", None, None, None, None, None),  # no figure at all
+        ("Молоко", "Коровье", "L", 1, 1, 1, "=1", 1),
+        ("Молоко", "Соевое", "L", 1, 1, 1, 1, 1),
+    ]
+
+    assert {*await problems(manager, make_workbook(sheets))} == {
+        *(("sizes", 2, "carbohydrates_g"), ("sizes", 3, "energy_kcal"), ("sizes", 3, "caffeine_mg")),
+        ("options", 2, "energy_kcal"),
+        *(("options", 3, name) for name in ("energy_kcal", "proteins_g", "fats_g", "carbohydrates_g")),
+        *(("size_nutrition", 2, "energy_kcal"), ("size_nutrition", 3, "carbohydrates_g")),
+        ("size_nutrition", 4, "option"),
+    }
+
+
+async def test_figures_for_a_size_name_twice_are_refused(manager: httpx2.AsyncClient) -> None:
+    sheets = {
+        "modifier_groups": [("name",), ("Молоко",)],
+        "options": [("group", "name"), ("Молоко", "Коровье")],
+        "size_prices": [("group", "option")],
+        "size_nutrition": [
+            ("group", "option", "size_name", *NUTRITION),
+            *[("Молоко", "Коровье", "L", 1, 1, 1, 1, 1)] * 2,
+        ],
+    }
+
+    assert [loc[:2] for loc in await problems(manager, make_workbook(sheets))] == [("options", 2)]
+
+
+async def test_contradictory_nutrition_is_told_by_the_row_of_the_default_size_of_every_product(
+    manager: httpx2.AsyncClient,
+) -> None:
+    await make_product(manager, "Какао", slug="cocoa", sizes=[{"name": "S", "nutrition": NUTRITION}])
+    figures = [*NUTRITION.values()]
+    other = [None if name == "caffeine_mg" else amount for name, amount in NUTRITION.items()]
+    header = ("slug", "name", "price", *NUTRITION)
+    rows = [(slug, slug, 100, *figures) for slug in ("tea", "latte", "mint-tea")]
+    sheets = products(*rows, ("cocoa", "Какао", 100, *other), header=header)
+    sheets["sizes"] = [
+        ("product", "name", "is_default", *NUTRITION),
+        ("tea", "S", None, *other),  # the first is the default where none is marked
+        ("latte", "S", None, *other),
+        ("latte", "L", True, *other),
+        ("mint-tea", "S", None, *other),
+        ("mint-tea", "L", True, *figures),
+    ]
+
+    found = await problems(manager, make_workbook(sheets))
+
+    message = "leave its nutrition out, or send the same as the product's."
+    assert found == {
+        ("sizes", 2): f"S: {message}",
+        ("sizes", 4): f"L: {message}",
+        ("products", 5): f"S: {message}",  # the size is the menu's, not the workbook's
+    }
 
 
 async def test_what_contradicts_the_menu_is_told_by_sheet_and_row(manager: httpx2.AsyncClient) -> None:

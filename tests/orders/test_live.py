@@ -146,7 +146,7 @@ async def test_the_socket_tells_what_each_line_contains_as_configured(
             assert (await client.patch(f"/order/{second['id']}", json=plain)).status_code == 200
             edited = (await board.expect("order"))["order"]
 
-    assert (snapshot["orders"], placed) == ([first], second)
+    assert (snapshot["orders"], placed) == ([first | shop.shown_to_staff], second | shop.shown_to_staff)
     for order in (snapshot["orders"][0], placed):
         assert [line["contents"] for line in order["lines"]] == [oat_latte["contents"]]
     assert [line["contents"] for line in edited["lines"]] == [{"allergens": [], "ingredients": [], "nutrition": None}]

@@ -105,11 +105,12 @@ async def import_menu(
     document doesn't name stays, options of its groups and sizes of its products included. Other changes of the menu
     wait meanwhile.
 
-    In a workbook an empty cell is left out; `none` in `allergens_always` is an empty list. Places are sheet, row and
-    column, rows as the spreadsheet counts them: `["products", 7, "price"]`. Numbers and prices may be numbers or text.
-    Formulas, dates, merged cells, and sheets or columns that the export doesn't have are refused. With `products` come
-    `sizes`, `product_categories` and `product_modifier_groups`, with `modifier_groups` come `options`, with `options`
-    `size_prices`, if need be without rows. A person may upload 20 workbooks a minute and 200 MiB a day.
+    In a workbook an empty cell is left out; `none` in `allergens_always` is an empty list. An empty `caffeine_mg` is
+    unknown, 0 is none. Places are sheet, row and column, rows as the spreadsheet counts them, as in
+    `["products", 7, "price"]`. Numbers and prices may be numbers or text. Formulas, dates, merged cells, and sheets or
+    columns that the export doesn't have are refused. With `products` come `sizes`, `product_categories` and
+    `product_modifier_groups`, with `modifier_groups` come `options`, with `options` come `size_prices` and
+    `size_nutrition`, if need be without rows. A person may upload 20 workbooks a minute and 200 MiB a day.
     """
     imported = await importing.import_menu(tx, wanted=body, dry_run=dry_run, now=now)
     return MenuImportOut.model_validate(imported)

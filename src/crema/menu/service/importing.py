@@ -19,7 +19,7 @@ from crema.core.errors import Loc
 from crema.db.session import keep
 from crema.media.service.workbooks import Sheet, WorkbookReader
 from crema.menu import domain
-from crema.menu.domain import ContradictoryNutritionError, InvalidModifierGroupError
+from crema.menu.domain import InvalidModifierGroupError
 from crema.menu.models import (
     Category,
     Ingredient,
@@ -40,14 +40,20 @@ from crema.menu.schemas import (
     MenuProduct,
     ModifierGroupIn,
     ModifierGroupPatch,
-    NutritionIn,
     ProductIn,
     ProductPatch,
     SizeIn,
 )
 from crema.menu.service.categories import create_category, edit_category, lock_tree
 from crema.menu.service.exporting import CATEGORY, GROUP, LINK, OPTION, PRODUCT, SIZE, PresentMenu, columns, folded
-from crema.menu.service.import_checks import InvalidMenuError, depth_of, merged_parts, parents_of, problems_of
+from crema.menu.service.import_checks import (
+    InvalidMenuError,
+    depth_of,
+    merged_parts,
+    nutrition_values,
+    parents_of,
+    problems_of,
+)
 from crema.menu.service.ingredients import create_ingredient, edit_ingredient
 from crema.menu.service.modifier_groups import create_modifier_group, edit_modifier_group
 from crema.menu.service.products import create_product, edit_product
@@ -212,20 +218,13 @@ def _option(part: MenuOption | Option, id_: UUID | None, ingredients: Mapping[st
         "id": id_,
         "ingredient_ids": contained,
         "size_prices": prices,
-        "nutrition": _nutrition(part.nutrition),
-        "size_nutrition": [each | {"nutrition": _nutrition(each["nutrition"])} for each in by_size],
+        "nutrition": nutrition_values(part.nutrition),
+        "size_nutrition": [each | {"nutrition": nutrition_values(each["nutrition"])} for each in by_size],
     }
 
 
 def _size(part: SizeIn | Size, id_: UUID | None) -> dict[str, Any]:
-    return {"id": id_} | columns(part, SIZE) | {"nutrition": _nutrition(part.nutrition)}
-
-
-def _nutrition(nutrition: NutritionIn | Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Give it with all its fields, whether a document or a row says it."""
-    if nutrition is None:
-        return None
-    return {"caffeine_mg": None} | dict(nutrition)
+    return {"id": id_} | columns(part, SIZE) | {"nutrition": nutrition_values(part.nutrition)}
 
 
 async def _import_categories(
@@ -255,7 +254,7 @@ async def _import_product(
     """Add or change one product; give the fields that changed, None for a new one."""
     places = {ids.categories[each.slug]: each.position for each in row.categories}
     values = columns(row, PRODUCT) | {
-        "nutrition": _nutrition(row.nutrition),
+        "nutrition": nutrition_values(row.nutrition),
         "sizes": _sizes(row, present),
         "modifier_groups": [{"group_id": ids.groups[each.group]} | columns(each, LINK) for each in row.modifier_groups],
         "ingredient_ids": [ids.ingredients[folded(name)] for name in row.ingredients],
@@ -289,7 +288,7 @@ def _sizes(row: MenuProduct, present: Product | None) -> list[dict[str, Any]]:
 def _present(product: Product) -> dict[str, Any]:
     """Give what is there of a product, in the form of what is wanted."""
     return columns(product, PRODUCT) | {
-        "nutrition": _nutrition(product.nutrition),
+        "nutrition": nutrition_values(product.nutrition),
         "categories": {link.category_id: link.position for link in product.categories},
         "sizes": [_size(size, size.id) for size in product.sizes],
         "modifier_groups": [columns(link, ["group_id", *LINK]) for link in product.modifier_groups],
@@ -308,5 +307,5 @@ def _at(loc: Loc) -> Iterator[None]:
         yield
     except ValidationError as error:
         raise InvalidMenuError([((*loc, *each["loc"]), each["msg"]) for each in error.errors()]) from None
-    except (ContradictoryNutritionError, InvalidModifierGroupError) as error:
+    except InvalidModifierGroupError as error:
         raise InvalidMenuError([(loc, error.detail)]) from None

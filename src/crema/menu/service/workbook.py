@@ -1,7 +1,8 @@
 """The menu's document as a workbook, one sheet a list, and back.
 
-An empty cell is a field left out. A list in one cell has an item a line. Lists of objects are sheets of their own,
-whose rows name what they belong to: `sizes` the product's slug, `size_prices` the group's key and the option's name.
+An empty cell is a field left out. A list in one cell has an item a line. The figures of a nutrition are columns beside
+what it is of; it is left out where all are empty. Lists of objects are sheets of their own, whose rows name what they
+belong to: `sizes` the product's slug, `size_prices` and `size_nutrition` the group's key and the option's name.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -61,7 +62,10 @@ _LIMITS: Final = (
     Column("max_choices", "integer"),
     Column("free_quantity", "integer"),
 )
-_NUTRITION: Final = ("energy_kcal", "proteins_g", "fats_g", "carbohydrates_g", "caffeine_mg")
+_NUTRITION: Final = tuple(
+    Column(name, "number", ("nutrition", name))
+    for name in ("energy_kcal", "proteins_g", "fats_g", "carbohydrates_g", "caffeine_mg")
+)
 SHEETS: Final = (
     SheetType(
         "categories",
@@ -84,7 +88,7 @@ SHEETS: Final = (
         (
             *(Column("id"), Column("name"), Column("price_delta", "money"), Column("max_quantity", "integer")),
             *(Column("is_default", "flag"), Column("is_active", "flag")),
-            *(Column("allergens", "list"), Column("ingredients", "list")),
+            *(Column("allergens", "list"), *_NUTRITION, Column("ingredients", "list")),
         ),
         known_by=("name",),
         above="modifier_groups",
@@ -98,14 +102,20 @@ SHEETS: Final = (
         owner=("group", "option"),
     ),
     SheetType(
+        "size_nutrition",
+        "size_nutrition",
+        (Column("size_name"), *_NUTRITION),
+        above="options",
+        owner=("group", "option"),
+    ),
+    SheetType(
         "products",
         "products",
         (
             *(Column("slug"), Column("name"), Column("description"), Column("price", "money")),
             *(Column("is_active", "flag"), Column("position", "integer")),
             *(Column("allergens", "list"), Column("allergens_always", "optional_list")),
-            *(Column(name, "number", ("nutrition", name)) for name in _NUTRITION),
-            *(Column("ingredients", "list"), Column("preparation_seconds", "integer")),
+            *(*_NUTRITION, Column("ingredients", "list"), Column("preparation_seconds", "integer")),
         ),
         known_by=("slug",),
     ),
@@ -114,7 +124,7 @@ SHEETS: Final = (
         "sizes",
         (
             *(Column("id"), Column("name"), Column("volume_ml", "integer")),
-            *(Column("price_delta", "money"), Column("is_default", "flag")),
+            *(Column("price_delta", "money"), Column("is_default", "flag"), *_NUTRITION),
         ),
         above="products",
         owner=("product",),
@@ -217,8 +227,11 @@ class MenuWorkbook:
 
 
 def _column_of(sheet: SheetType, path: Loc) -> Loc:
-    names = (column.name for column in sheet.columns if column.field == path[: len(column.field)])
-    return tuple(names) or path[:1]
+    """Return the column of a field; the first of an object that has several."""
+    for column in sheet.columns if path else ():
+        if column.field[: len(path)] == path[: len(column.field)]:
+            return (column.name,)
+    return path[:1]
 
 
 def read_menu(sheets: Sequence[Sheet]) -> MenuWorkbook:
