@@ -9,6 +9,7 @@ from sqlalchemy import select, update
 
 from crema.accounts.models import OneTimeCode, Session, User
 from crema.db.session import Sessions
+from crema.menu.service import documents
 from crema.notifications.models import Mail
 from crema.shops.models import Shop
 from crema.support.models import Attachment, Note
@@ -162,6 +163,7 @@ async def _fill_rows(app: FastAPI, world: World, sessions: Sessions) -> None:
                  failed_at=now),
         ]  # fmt: skip
         session.add_all(mails)
+        await documents.rebuild(session)  # of a product whose picture was written as a row
         pdf = (await session.scalars(select(Attachment).where(Attachment.content_type == "application/pdf"))).first()
         assert pdf is not None
         session.add(
