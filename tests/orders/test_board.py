@@ -21,16 +21,6 @@ SOON = "2026-11-23T10:00:00Z"
 
 
 @pytest.fixture
-async def shop_id(sessions: Sessions) -> UUID:
-    return await make_shop(sessions)
-
-
-@pytest.fixture
-async def barista(log_in: LogIn, shop_id: UUID) -> httpx2.AsyncClient:
-    return await log_in("barista@example.com", role="barista", shop_ids=(shop_id,))
-
-
-@pytest.fixture
 async def tea(sessions: Sessions) -> UUID:
     return await make_simple_product(sessions, name="Чай", preparation_seconds=60)
 

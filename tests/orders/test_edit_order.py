@@ -14,7 +14,6 @@ from crema.db.session import Sessions
 from crema.notifications.models import Mail
 from crema.orders.service import editing
 from factories.orders import make_shop, make_simple_product, place
-from fixtures.people import LogIn
 
 pytestmark = pytest.mark.anyio
 FRIDAY, WEDNESDAY = "2026-11-27T09:00:00Z", "2026-11-25T09:00:00Z"  # it is Monday noon in Moscow
@@ -23,11 +22,6 @@ FRIDAY, WEDNESDAY = "2026-11-27T09:00:00Z", "2026-11-25T09:00:00Z"  # it is Mond
 @pytest.fixture
 async def shop_id(sessions: Sessions) -> UUID:
     return await make_shop(sessions, email="arbat@example.com")
-
-
-@pytest.fixture
-async def barista(log_in: LogIn, shop_id: UUID) -> httpx2.AsyncClient:
-    return await log_in("barista@example.com", role="barista", shop_ids=(shop_id,))
 
 
 @pytest.fixture

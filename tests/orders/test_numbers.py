@@ -17,7 +17,6 @@ from crema.orders.models import IS_OPEN, Order
 from factories.orders import make_shop, make_simple_product, place
 from factories.people import mails_to
 from fixtures.app import Clock
-from fixtures.people import LogIn
 
 pytestmark = pytest.mark.anyio
 
@@ -28,11 +27,6 @@ WEDNESDAY_NOON = "2026-11-25T09:00:00Z"
 @pytest.fixture
 async def shop_id(sessions: Sessions) -> UUID:
     return await make_shop(sessions, email="arbat@example.com")
-
-
-@pytest.fixture
-async def barista(log_in: LogIn, shop_id: UUID) -> httpx2.AsyncClient:
-    return await log_in("barista@example.com", role="barista", shop_ids=(shop_id,))
 
 
 @pytest.fixture

@@ -28,11 +28,6 @@ async def shop_id(sessions: Sessions) -> UUID:
 
 
 @pytest.fixture
-async def barista(log_in: LogIn, shop_id: UUID) -> httpx2.AsyncClient:
-    return await log_in("barista@example.com", role="barista", shop_ids=(shop_id,))
-
-
-@pytest.fixture
 async def order(customer: httpx2.AsyncClient, sessions: Sessions, shop_id: UUID) -> dict[str, Any]:
     return await place(customer, await make_simple_product(sessions), shop_id=str(shop_id))
 

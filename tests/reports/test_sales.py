@@ -380,13 +380,19 @@ async def fill(connection: AsyncConnection) -> None:
            SELECT lpad(to_hex(n), 32, '0')::uuid, 's-' || n, n, n, 'Europe/Moscow' FROM generate_series(1, 100) n""",
         """INSERT INTO users (id, email, role_id)
            SELECT '00000000-0000-0000-0000-000000000001', 'x@example.com', id FROM roles WHERE name = 'user'""",
-        """INSERT INTO orders (id, number, business_date, status, shop_id, user_id, ready_estimate_at, subtotal, total,
-                               currency, created_at)
-           SELECT lpad(to_hex(n), 32, '0')::uuid, n, moment, 'completed', lpad(to_hex(n % 100 + 1), 32, '0')::uuid,
-                  '00000000-0000-0000-0000-000000000001', moment, 0, 0, 'RUB', moment
-           FROM (SELECT n, timestamptz '2026-01-01' + n * interval '1 minute' AS moment
-                 FROM generate_series(1, 30000) n) x""",
-        *(  # in parts, each of which a busy machine does before the driver gives up
+        # In parts, each of which a busy machine does before the driver gives up.
+        *(
+            """INSERT INTO orders (id, number, business_date, status, shop_id, user_id, ready_estimate_at, subtotal,
+                                   total, currency, created_at)
+               SELECT id, n, moment, 'completed', lpad(to_hex(n % 100 + 1), 32, '0')::uuid,
+                      '00000000-0000-0000-0000-000000000001', moment, 0, 0, 'RUB', moment
+               FROM (SELECT n, lpad(to_hex(n), 32, '0')::uuid AS id,
+                            timestamptz '2026-01-01' + n * interval '1 minute' AS moment
+                     FROM generate_series(1, 30000) n) x
+               WHERE NOT EXISTS (SELECT FROM orders WHERE orders.id = x.id) LIMIT 5000""",
+        )
+        * 6,
+        *(
             """INSERT INTO order_lines (id, order_id, position, product_id, name, options, quantity, unit_price, total)
                SELECT id, id, 0, id, 'x', '[]', 1, 0, 0 FROM orders
                WHERE NOT EXISTS (SELECT FROM order_lines WHERE order_id = orders.id) LIMIT 5000""",

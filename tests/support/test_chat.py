@@ -187,7 +187,9 @@ async def test_a4_it_can_be_about_one_s_own_order_only(
     unknown = await customer.post("/chat", json={"shop_id": str(customer.person.id)})
 
     assert (mine["order_id"], mine["shop_id"]) == (order["id"], shop)
-    assert (foreign.status_code, unknown.status_code) == (404, 404)
+    for refused, name in ((foreign, "order_id"), (unknown, "shop_id")):
+        assert (refused.status_code, refused.json()["code"]) == (422, "unknown_reference")
+        assert [error["loc"] for error in refused.json()["errors"]] == [["body", name]]
     assert (await other_customer.get("/chats")).json()["total"] == 0, "a refusal changes nothing"
 
 

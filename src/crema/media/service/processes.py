@@ -15,23 +15,31 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+import structlog
+
+from crema.core.errors import CremaError
+
+log = structlog.get_logger(__name__)
+
 _CONFINED: Final = Path(__file__).with_name("confined.py")
+_OUT_OF_TIME_OR_MEMORY: Final = (-signal.SIGXCPU, -signal.SIGKILL)
 _ENVIRONMENT: Final = {"MALLOC_ARENA_MAX": "1", "PATH": os.defpath}  # none of our secrets
 
 
-class ProcessFailedError(Exception):
-    """The process ended without a result. `status` is as that of `subprocess`; `is_costly`: time or memory ran out."""
+async def run(
+    program: Path,
+    file: BinaryIO,
+    *,
+    library: str,
+    limits: Mapping[str, Any],
+    wall_seconds: float,
+    costly: type[CremaError],
+    broken: type[CremaError],
+) -> bytes:
+    """Return what the program makes of an open file of the operating system's.
 
-    def __init__(self, status: int) -> None:
-        super().__init__(status)
-        self.status = status
-        self.is_costly = status in (-signal.SIGXCPU, -signal.SIGKILL)
-
-
-async def run(program: Path, file: BinaryIO, *, library: str, limits: Mapping[str, Any], wall_seconds: float) -> bytes:
-    """Return what the program makes of an open file of the operating system's; raise ProcessFailedError.
-
-    `library` is a package that stands in the folder of those that the program imports.
+    Raise `costly` where time or memory ran out, `broken` where the program failed otherwise. `library` is a package
+    that stands in the folder of those that the program imports.
     """
     package = find_spec(library)
     assert package is not None
@@ -49,11 +57,14 @@ async def run(program: Path, file: BinaryIO, *, library: str, limits: Mapping[st
         async with asyncio.timeout(wall_seconds):
             output, _ = await process.communicate()
     except TimeoutError:
-        raise ProcessFailedError(-signal.SIGXCPU) from None
+        raise costly from None
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
+    if process.returncode in _OUT_OF_TIME_OR_MEMORY:
+        raise costly
     if process.returncode:
-        raise ProcessFailedError(process.returncode)
+        log.warning("confined_program_failed", program=program.stem, status=process.returncode)
+        raise broken
     return output

@@ -12,15 +12,10 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 from uuid import UUID
 
-import structlog
-
 from crema.core.errors import CremaError, InvalidError, UnsupportedTypeError
 from crema.media.domain import IMAGE_WIDTHS, MAX_PIXELS, MAX_SIDE
 from crema.media.service import processes
-from crema.media.service.processes import ProcessFailedError
 from crema.media.service.turns import Turns
-
-log = structlog.get_logger(__name__)
 
 DECODERS: Final = 2
 """Pictures decoded at once by a server process."""
@@ -106,13 +101,15 @@ class Renderer:
         """Decode an open file of the operating system's; raise one of the errors above."""
         if not is_picture(await asyncio.to_thread(_head, file)):
             raise UnsupportedImageError
-        try:
-            output = await processes.run(_DECODER, file, library="PIL", limits=self._limits, wall_seconds=WALL_SECONDS)
-        except ProcessFailedError as error:
-            if error.is_costly:
-                raise ImageTooCostlyError from None
-            log.warning("picture_decoder_failed", status=error.status)
-            raise ImageBrokenError from None
+        output = await processes.run(
+            _DECODER,
+            file,
+            library="PIL",
+            limits=self._limits,
+            wall_seconds=WALL_SECONDS,
+            costly=ImageTooCostlyError,
+            broken=ImageBrokenError,
+        )
         return _parsed(output)
 
 

@@ -15,17 +15,13 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeAlias
 from uuid import UUID
 
-import structlog
 from openpyxl import Workbook
 from openpyxl.cell import WriteOnlyCell
 from openpyxl.styles import Alignment, Font
 
 from crema.core.errors import CremaError, InvalidError, UnsupportedTypeError
 from crema.media.service import processes
-from crema.media.service.processes import ProcessFailedError
 from crema.media.service.turns import Turns
-
-log = structlog.get_logger(__name__)
 
 READERS: Final = 1
 """Workbooks read at once by a server process."""
@@ -129,15 +125,15 @@ class WorkbookReader:
     async def read(self, file: BinaryIO) -> Sequence[Sheet]:
         """Read an open file of the operating system's; raise one of the errors above."""
         await asyncio.to_thread(file.flush)
-        try:
-            output = await processes.run(
-                _READER, file, library="openpyxl", limits=self._limits, wall_seconds=WALL_SECONDS
-            )
-        except ProcessFailedError as error:
-            if error.is_costly:
-                raise WorkbookTooCostlyError from None
-            log.warning("workbook_reader_failed", status=error.status)
-            raise WorkbookBrokenError from None
+        output = await processes.run(
+            _READER,
+            file,
+            library="openpyxl",
+            limits=self._limits,
+            wall_seconds=WALL_SECONDS,
+            costly=WorkbookTooCostlyError,
+            broken=WorkbookBrokenError,
+        )
         return await asyncio.to_thread(_parsed, output)
 
 

@@ -42,7 +42,7 @@ _IS_TAKEN: Final = Statement(
         .label("is_taken")
     )
 )
-_NOBODY: Final = UUID(int=0)
+_NO_ORDER: Final = UUID(int=0)
 
 
 async def take(tx: Writer, *, shop_id: UUID, shop_version: int, day: date) -> str | None:
@@ -71,7 +71,7 @@ async def move_to(session: AsyncSession, *, order: Order, day: date) -> None:
     order.business_date, order.number = day, number
 
 
-async def is_taken(where: Where, *, shop_id: UUID, number: str, day: date, order_id: UUID = _NOBODY) -> bool:
+async def is_taken(where: Where, *, shop_id: UUID, number: str, day: date, order_id: UUID = _NO_ORDER) -> bool:
     """Tell whether an order other than this one has the number, on this day or in progress at the shop."""
     row = await _IS_TAKEN.row(where, shop_id=shop_id, number=number, business_date=day, order_id=order_id)
     return row is not None and bool(row["is_taken"])
