@@ -11,6 +11,7 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from importlib.util import find_spec
 from typing import Final
 
@@ -31,6 +32,7 @@ from crema.db.session import Sessions, make_engine, make_readings, make_sessions
 from crema.live.hub import Hub
 from crema.media.service import MediaService
 from crema.media.service.rendering import Renderer
+from crema.media.service.workbooks import WorkbookReader
 from crema.menu import routes as menu
 from crema.menu.service.whole_menu import WholeMenu
 from crema.notifications import routes as notifications
@@ -238,8 +240,11 @@ def hand_out(app: FastAPI, settings: Settings, sessions: Sessions | None) -> Non
         access_tokens=app.state.access_tokens,
         tries_per_network=settings.login_tries_per_network,
     )
-    app.state.before_deletion = (closing.close_orders, leaving.close_conversation)
-    app.state.before_closing = (closing.close_orders_of_shop,)
+    app.state.before_deletion = (
+        partial(closing.close_orders, shop_language=settings.language),
+        leaving.close_conversation,
+    )
+    app.state.before_closing = (partial(closing.close_orders_of_shop, shop_language=settings.language),)
     app.state.cookies = browser.Cookies(
         key=_derived(secret, "csrf tokens"),
         is_secure=settings.is_production or settings.links_to.startswith("https:"),
@@ -272,6 +277,7 @@ def hand_out(app: FastAPI, settings: Settings, sessions: Sessions | None) -> Non
     app.state.menu = WholeMenu()
     app.state.media = open_media(settings)
     app.state.renderer = Renderer()
+    app.state.workbooks = WorkbookReader()
     app.state.stationery = _stationery(settings)
     app.state.measures = [delivery.measure]
 

@@ -5,7 +5,7 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from factories.menu import Json, make_group, make_ingredient, make_product
+from factories.menu import NUTRITION, Json, make_group, make_ingredient, make_product
 from fixtures.app import Clock
 
 pytestmark = pytest.mark.anyio
@@ -31,6 +31,8 @@ async def test_a_new_group_has_all_it_was_given(manager: httpx2.AsyncClient) -> 
                 "size_prices": [{"size_name": "L", "price_delta": 60}],
                 "max_quantity": 4,
                 "is_default": True,
+                "nutrition": NUTRITION,
+                "size_nutrition": [{"size_name": "L", "nutrition": NUTRITION | {"energy_kcal": 186}}],
             },
             {"name": "Овсяный", "is_active": False, "allergens": ["gluten"], "ingredient_ids": [oats["id"]]},
         ],
@@ -57,6 +59,8 @@ async def test_a_new_group_has_all_it_was_given(manager: httpx2.AsyncClient) -> 
                 "is_default": True,
                 "is_active": True,
                 "allergens": [],
+                "nutrition": NUTRITION,
+                "size_nutrition": [{"size_name": "L", "nutrition": NUTRITION | {"energy_kcal": 186.0}}],
                 "ingredients": [],
             },
             {
@@ -68,6 +72,8 @@ async def test_a_new_group_has_all_it_was_given(manager: httpx2.AsyncClient) -> 
                 "is_default": False,
                 "is_active": False,
                 "allergens": ["gluten"],
+                "nutrition": None,
+                "size_nutrition": [],
                 "ingredients": [oats],
             },
         ],

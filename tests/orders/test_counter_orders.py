@@ -31,11 +31,6 @@ async def product_id(sessions: Sessions) -> UUID:
     return await make_simple_product(sessions)
 
 
-@pytest.fixture
-async def barista(log_in: LogIn, shop_id: UUID) -> httpx2.AsyncClient:
-    return await log_in("barista@example.com", role="barista", shop_ids=(shop_id,))
-
-
 async def test_an_order_at_the_counter_goes_the_way_of_all_orders(
     barista: httpx2.AsyncClient,
     customer: httpx2.AsyncClient,

@@ -12,7 +12,7 @@ from crema.db.session import Sessions
 from crema.menu.models import Product
 from crema.menu.service import documents
 from crema.notifications.models import Mail
-from crema.orders.domain import MOVES, Party, Status
+from crema.orders.domain import Status
 from crema.orders.models import Order, OrderEvent
 from crema.orders.service import moving
 from factories.orders import make_shop, make_simple_product, place
@@ -20,15 +20,13 @@ from fixtures.people import LogIn
 
 pytestmark = pytest.mark.anyio
 
-
-@pytest.fixture
-async def shop_id(sessions: Sessions) -> UUID:
-    return await make_shop(sessions)
-
-
-@pytest.fixture
-async def barista(log_in: LogIn, shop_id: UUID) -> httpx2.AsyncClient:
-    return await log_in("barista@example.com", role="barista", shop_ids=(shop_id,))
+MOVES_OF_STAFF = {
+    "placed accepted", "placed cancelled",
+    "accepted preparing", "accepted cancelled",
+    "preparing ready", "preparing cancelled",
+    "ready completed", "ready cancelled",
+}  # fmt: skip
+"""Written out; what nobody moved here can't be taken back."""
 
 
 @pytest.fixture
@@ -62,11 +60,11 @@ async def test_a_morning_at_the_bar(
 
 
 @pytest.mark.parametrize(("start", "to"), list(product(Status, Status)))
-async def test_a10_staff_move_only_along_the_table(
+async def test_a10_staff_make_only_these_moves(
     barista: httpx2.AsyncClient, order: dict[str, Any], sessions: Sessions, start: Status, to: Status
 ) -> None:
     await put_at(sessions, order, start)
-    listed = Party.STAFF in MOVES.get((start, to), frozenset())
+    listed = f"{start} {to}" in MOVES_OF_STAFF
 
     response = await barista.patch(f"/order/{order['id']}", json={"status": to, "reason": "Пролили"})
 

@@ -98,6 +98,8 @@ async def test_the_cart_becomes_an_order_and_is_empty(
         "source": "app",
         "user_id": str(customer.person.id),
         "customer_name": None,
+        "pickup_name": "Анна",
+        "customer": None,
         "pickup_at": None,
         "is_asap": True,
         "ready_estimate_at": written(ready),
@@ -171,6 +173,7 @@ async def test_mails_go_to_customer_administrators_and_shop(
     assert (context["number"], context["total"], context["customer_name"]) == (order["number"], "250.00", "Анна")
     assert context["lines"] == [
         {"name": "Латте", "details": "S, Коровье", "note": "", "quantity": 1, "total": "250.00", "allergens": []}
+        | {"ingredients": [], "nutrition": None}
     ]
 
 

@@ -108,14 +108,15 @@ def open_cart(row: Sequence[Any], *, user_id: UUID) -> OpenCart:
 
 
 async def price_cart(where: Where, *, cart: OpenCart, currency: str) -> PricedCart:
-    """Read the cart's lines and price them against today's menu, in one statement."""
+    """Read the cart's lines and price them against today's menu: one statement, one more if something is hidden."""
     rows = await _PRICED_ITEMS.rows(where, cart_id=cart.id)
+    products = await menu.explain_hidden(where, menu.by_id(rows))
     return PricedCart(
         id=cart.id,
         shop_id=cart.shop_id,
         items=[
             domain.price_item(
-                product,
+                products[item.product_id],
                 item_id=item.id,
                 size_id=item.size_id,
                 size_name=item.size_name,
@@ -123,7 +124,7 @@ async def price_cart(where: Where, *, cart: OpenCart, currency: str) -> PricedCa
                 note=item.note,
                 quantity=item.quantity,
             )
-            for item, product in ((stored_item(row), menu.priced(row)) for row in rows)
+            for item in map(stored_item, rows)
         ],
         currency=currency,
         updated_at=cart.updated_at,

@@ -42,7 +42,7 @@ async def add_to_cart(
     return created(CartOut.model_validate(cart).model_dump_json(), "/cart", version=cart.version)
 
 
-@router.put("/cart/shop", summary="Choose the shop", dependencies=[CART.edited], responses=refusals(401, 403, 404, 422))
+@router.put("/cart/shop", summary="Choose the shop", dependencies=[CART.edited], responses=refusals(401, 403, 422))
 async def choose_shop(body: ChooseShop, tx: Transaction, actor: Person, now: Now, currency: Currency) -> CartOut:
     cart = await service.choose_shop(tx, user_id=actor.user_id, shop_id=body.shop_id, now=now)
     return CartOut.model_validate(await queries.price_cart(tx, cart=cart, currency=currency))

@@ -26,7 +26,7 @@ from crema.cart.domain import (
 from crema.cart.models import Cart, CartItem
 from crema.cart.queries import OpenCart, PricedCart, StoredItem
 from crema.cart.schemas import AddToCart, ChangeItem
-from crema.core.errors import ConflictError, InvalidError, UnknownReferenceError
+from crema.core.errors import ConflictError, InvalidError, UnknownReferenceError, referred_to
 from crema.db import versions
 from crema.db.base import new_id
 from crema.db.statement import Statement, Where
@@ -89,8 +89,7 @@ async def add(where: Where, *, user_id: UUID, wanted: AddToCart, currency: str, 
     product = (await menu.load_for_pricing(where, {wanted.product_id})).get(wanted.product_id)
     if product is None or product.is_archived:
         raise UnknownReferenceError([("product_id",)])
-    choices = domain.complete(product, wanted.choices())
-    configured = domain.configure(product, size_id=wanted.size_id, choices=choices)
+    configured = domain.configure(product, size_id=wanted.size_id, choices=wanted.choices())
     item = _stored_item(configured, note=wanted.note, quantity=wanted.quantity)
     return await _put(where, item, user_id=user_id, currency=currency, now=now)
 
@@ -168,7 +167,7 @@ async def change(
         domain.check_choices(choices)
     configured, problems = domain.assess(product, size_id=size_id, choices=choices)
     if chosen := [problem for problem in problems if _is_about(problem, sent)]:
-        raise domain.refusal_of(chosen)
+        raise domain.refusal_of(chosen, choices=changes.choices() or ())
     if problems:
         raise ItemUnavailableError(
             problems[0].detail,
@@ -270,7 +269,8 @@ async def clear(session: AsyncSession, *, user_id: UUID, now: datetime) -> None:
 async def choose_shop(session: AsyncSession, *, user_id: UUID, shop_id: UUID | None, now: datetime) -> OpenCart:
     """Say where the order is to be picked up."""
     if shop_id is not None:
-        await shops.get_active_shop(session, shop_id)
+        with referred_to("shop_id"):
+            await shops.get_active_shop(session, shop_id)
     cart = await _lock_cart(session, user_id=user_id, now=now)
     await session.execute(update(Cart).where(Cart.id == cart.id).values(shop_id=shop_id))
     return replace(cart, shop_id=shop_id)

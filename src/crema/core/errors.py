@@ -3,7 +3,8 @@
 `web.problem` maps a family to an HTTP status, so business code never speaks HTTP.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar, TypeAlias
 
 Loc: TypeAlias = tuple[str | int, ...]
@@ -78,6 +79,15 @@ class UnknownReferenceError(InvalidError):
         errors = [{"loc": ["body", *loc], "msg": "does not exist", "type": "unknown_reference"} for loc in places]
         where = "; ".join(".".join(map(str, loc)) for loc in places)
         super().__init__(f"Unknown: {where}.", errors=errors, **extra)
+
+
+@contextmanager
+def referred_to(*loc: str | int) -> Iterator[None]:
+    """Turn a NotFoundError into an UnknownReferenceError: what isn't found was named in the body, at this place."""
+    try:
+        yield
+    except NotFoundError as error:
+        raise UnknownReferenceError([loc]) from error
 
 
 class TooManyError(CremaError):

@@ -10,10 +10,11 @@ from crema.accounts.deps import MenuEditor
 from crema.core.errors import NotFoundError
 from crema.db.listing import Listing, ListQuery
 from crema.media.deps import admit
-from crema.media.domain import MAX_BYTES, MENU_QUOTA
+from crema.media.domain import MAX_BYTES, MENU_QUOTA, WORKBOOK_QUOTA
+from crema.media.service.workbooks import WorkbookReader
 from crema.menu import queries
 from crema.menu.models import Category, Ingredient, ModifierGroup, Product
-from crema.menu.schemas import ImageForm
+from crema.menu.schemas import ImageForm, MenuWorkbookForm
 from crema.menu.service import images
 from crema.menu.service.whole_menu import WholeMenu
 from crema.shops import queries as shops
@@ -122,3 +123,26 @@ CategoryImageUpload = Annotated[Upload[ImageForm], Depends(_category_image_uploa
 """A picture for a category, read once it is known that it may come."""
 ImageUpload = Annotated[Upload[ImageForm], Depends(_image_upload, scope="function")]
 """A picture for a product, read once it is known that it may come."""
+
+IMPORT_LIMIT: Final = 2 * 1024 * 1024
+"""Bytes of a menu that is imported, as JSON or as a form with a workbook: a thousand products."""
+
+
+async def _workbooks(request: Request) -> WorkbookReader:
+    reader: WorkbookReader = request.app.state.workbooks
+    return reader
+
+
+Workbooks = Annotated[WorkbookReader, Depends(_workbooks)]
+
+
+async def _workbook_upload(
+    request: Request, tx: Transaction, editor: MenuEditor, now: Now
+) -> AsyncIterator[Upload[MenuWorkbookForm]]:
+    await admit(request, tx, person_id=editor.user_id, quota=WORKBOOK_QUOTA, now=now)
+    async with read_upload(request, MenuWorkbookForm, max_bytes=IMPORT_LIMIT) as upload:
+        yield upload
+
+
+WorkbookUpload = Annotated[Upload[MenuWorkbookForm], Depends(_workbook_upload, scope="function")]
+"""A menu as a workbook, read once it is known that it may come."""

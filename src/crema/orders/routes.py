@@ -1,5 +1,6 @@
 """Orders over HTTP, for customers and staff alike: what one sees depends on who one is."""
 
+from functools import partial
 from uuid import UUID
 
 from fastapi import Request, Response
@@ -58,7 +59,7 @@ async def place_order(
     order = await placing.place(tx, actor=actor, wanted=body, rules=rules, now=now)
     location = f"/order/{order.id}"
     await audit.record(request, tx, created=location, sent=body)
-    return created(OrderOut.model_validate(order).model_dump_json(), location)
+    return created(OrderOut.seen_by(actor, order).model_dump_json(), location)
 
 
 @router.get(
@@ -71,14 +72,14 @@ async def list_orders(request: Request, response: Response, tx: Transaction, act
     """One's own; for staff those of the shops they serve."""
     query = ORDERS.parse(request.query_params.multi_items(), permissions=actor.permissions)
     page = await queries.list_orders(tx, actor=actor, query=query)
-    return answer(request, response, page, OrderOut.model_validate)
+    return answer(request, response, page, partial(OrderOut.seen_by, actor))
 
 
 @router.get(
     "/order/{order_id}", summary="See an order", dependencies=[ORDER.shown], responses=refusals(401, 403, 404, 422)
 )
 async def see_order(order_id: UUID, tx: Transaction, actor: Person) -> OrderOut:
-    return OrderOut.model_validate(await queries.get_order(tx, order_id=order_id, actor=actor))
+    return OrderOut.seen_by(actor, await queries.get_order(tx, order_id=order_id, actor=actor))
 
 
 @router.put(
@@ -90,9 +91,14 @@ async def see_order(order_id: UUID, tx: Transaction, actor: Person) -> OrderOut:
 async def replace_order(
     order_id: UUID, body: ReplaceOrder, tx: Transaction, actor: Person, now: Now, rules: OrderRules
 ) -> OrderOut:
-    """The owner sends `items`, `pickup_at`, `comment` while it is placed; staff send `status`, perhaps `pickup_at`."""
+    """The owner sends `items`, `pickup_at`, `comment` while it is placed; staff send `status`, perhaps `pickup_at`.
+
+    Staff take back what they tapped by mistake: `ready` to `preparing`, `preparing` to `accepted`, `completed` to
+    `ready`, each within ten minutes of the move that is taken back. It stays in the history, and feeds are told; the
+    mail that it is ready is not sent twice. An order that moves to a day where its number is taken gets a new one.
+    """
     order = await editing.replace(tx, actor=actor, order_id=order_id, wanted=body, rules=rules, now=now)
-    return OrderOut.model_validate(order)
+    return OrderOut.seen_by(actor, order)
 
 
 @router.patch(
@@ -106,7 +112,7 @@ async def change_order(
 ) -> OrderOut:
     """As PUT, but only what is sent changes."""
     order = await editing.change(tx, actor=actor, order_id=order_id, wanted=body, rules=rules, now=now)
-    return OrderOut.model_validate(order)
+    return OrderOut.seen_by(actor, order)
 
 
 @router.patch(
@@ -120,7 +126,7 @@ async def mark_line(
 ) -> OrderOut:
     """For staff of the shop, while the order is accepted or being prepared. The order doesn't move by itself."""
     order = await editing.mark_line(tx, actor=actor, order_id=order_id, line_id=line_id, is_made=body.is_made, now=now)
-    return OrderOut.model_validate(order)
+    return OrderOut.seen_by(actor, order)
 
 
 @router.delete(
@@ -162,14 +168,17 @@ async def cancel_order(
         shop_language=rules.shop_language,
         now=now,
     )
-    return OrderOut.model_validate(order)
+    return OrderOut.seen_by(actor, order)
 
 
 @router.post("/orders/advance", summary="Move several orders", responses=refusals(401, 403, 422))
 async def advance_orders(
     body: AdvanceOrders, tx: Transaction, actor: OrderStaff, now: Now, rules: OrderRules, _once: Once
 ) -> AdvancedOut:
-    """For staff. Each order moves by itself, or stays and says why not: the answer is 200 either way."""
+    """For staff. Each order moves by itself, or stays and says why not: the answer is 200 either way.
+
+    Steps back are as in PUT of an order.
+    """
     advanced = await moving.advance(
         tx,
         actor=actor,

@@ -23,7 +23,8 @@ _VALUES: Final = frozenset(
         *("sizes", "options", "modifier_groups", "id", "group_id", "product_id", "product_ids", "order_ids"),
         *("hours", "weekday", "opens_at", "closes_at", "timezone", "pickup_at", "shop_id", "items", "quantity"),
         *("force", "dry_run", "preparation_seconds", "volume_ml", "nutrition", "seconds_per_slot", "percent"),
-        *("prices", "round_to", "category_id", "size_prices", "size_name"),
+        *("prices", "round_to", "category_id", "size_prices", "size_name", "size_nutrition", "allergens_always"),
+        *("energy_kcal", "proteins_g", "fats_g", "carbohydrates_g", "caffeine_mg"),
     }
 )
 """Fields whose values are kept. Of others, which may be personal data or text, only the names are."""

@@ -10,7 +10,10 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
+from starlette.datastructures import Headers
+from starlette.routing import Match
 from starlette.status import HTTP_200_OK, HTTP_304_NOT_MODIFIED
+from starlette.types import Scope
 
 from crema.core.errors import InvalidError
 
@@ -87,6 +90,15 @@ async def complete(request: Request, response: Response) -> None:
         await call(request, response)
 
 
+class FormRoute(Route):
+    """Takes only multipart forms. What comes as anything else goes to the route of the same path that follows it."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Match by the type of the body, too."""
+        is_form = Headers(scope=scope).get("content-type", "").lower().startswith("multipart/form-data")
+        return super().matches(scope) if is_form else (Match.NONE, {})
+
+
 def knows_its_parameters(route: APIRoute) -> bool:
     """Whether it is a list, whose language knows its parameters."""
     return bool(route.openapi_extra and "parameters" in route.openapi_extra)
@@ -102,6 +114,11 @@ def query_names(dependant: Dependant) -> Iterator[str]:
 def router(tag: str, *dependencies: Callable[..., Any]) -> APIRouter:
     """Make a feature's router, under its heading in Swagger. Each of its routes calls the dependencies first."""
     return APIRouter(tags=[tag], route_class=Route, dependencies=[Depends(each) for each in dependencies])
+
+
+def form_router() -> APIRouter:
+    """Make a router of what takes a form where another route takes JSON, whose description tells of both."""
+    return APIRouter(route_class=FormRoute, include_in_schema=False)
 
 
 def check_parameters(request: Request, known: frozenset[str]) -> None:

@@ -19,6 +19,7 @@ from crema.db.listing.errors import (
     InvalidFilterError,
     InvalidSortError,
     PageTooDeepError,
+    TooCostlyError,
     UnknownFilterError,
 )
 from crema.db.listing.fields import (
@@ -30,15 +31,22 @@ from crema.db.listing.fields import (
     Field,
     InstantField,
     IntegerField,
+    JsonMembersField,
     LinkField,
     MembersField,
     MoneyField,
+    NumberField,
     PhoneField,
+    PresenceField,
     SlugField,
     TextField,
+    TimeOfDayField,
     UuidField,
+    json_part,
+    json_text,
 )
-from crema.db.listing.query import ListQuery, ListStatement, paginate
+from crema.db.listing.query import MAX_TOTAL, ListQuery, ListStatement, paginate
+from crema.db.listing.related import Leaf, Many, One
 
 __all__ = [
     "DEFAULT_SIZE",
@@ -47,6 +55,7 @@ __all__ = [
     "MAX_OFFSET",
     "MAX_SIZE",
     "MAX_SORT",
+    "MAX_TOTAL",
     "MAX_WORDS",
     "SEARCH_LENGTH",
     "BooleanField",
@@ -60,17 +69,27 @@ __all__ = [
     "InvalidCursorError",
     "InvalidFilterError",
     "InvalidSortError",
+    "JsonMembersField",
+    "Leaf",
     "LinkField",
     "ListQuery",
     "ListStatement",
     "Listing",
+    "Many",
     "MembersField",
     "MoneyField",
+    "NumberField",
+    "One",
     "PageTooDeepError",
     "PhoneField",
+    "PresenceField",
     "SlugField",
     "TextField",
+    "TimeOfDayField",
+    "TooCostlyError",
     "UnknownFilterError",
     "UuidField",
+    "json_part",
+    "json_text",
     "paginate",
 ]

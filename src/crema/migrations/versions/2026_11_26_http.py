@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0025_http"
-down_revision = "0022_counter_orders"
+revision = "0026_http"
+down_revision = "0025_lists"
 branch_labels = None
 depends_on = None
 

@@ -19,8 +19,9 @@ from crema.cart.domain import (
     Problem,
     ProblemCode,
     assess_line,
+    unknown_places,
 )
-from crema.core.errors import ConflictError, InvalidError, UnknownReferenceError
+from crema.core.errors import ConflictError, InvalidError, Loc, UnknownReferenceError
 from crema.core.instants import written
 from crema.menu.domain import PricedProduct
 from crema.shops.domain import OpeningHours
@@ -97,8 +98,8 @@ def draft_lines(requests: Sequence[LineRequest], products: Mapping[UUID, PricedP
     """Check and price each line, exactly as it was chosen.
 
     Whatever is wrong is told for all lines at once, in `problems`. What a client has just chosen wrongly is an
-    UnknownReferenceError or InvalidConfigurationError; what merely isn't sold like that any more is an
-    ItemUnavailableError.
+    UnknownReferenceError, where there is no such product or it has no such size or option, or an
+    InvalidConfigurationError; what merely isn't sold like that any more is an ItemUnavailableError.
     """
     lines: list[DraftLine] = []
     found: list[tuple[int, LineRequest, Problem]] = []
@@ -125,10 +126,11 @@ def _refusal_of(found: Sequence[tuple[int, LineRequest, Problem]]) -> InvalidErr
         | problem.as_json()
         for index, request, problem in found
     ]
-    unknown = [
-        ("items", index, "product_id")
+    unknown: list[Loc] = [
+        ("items", index, *place)
         for index, request, problem in found
-        if request.is_new and problem.code == ProblemCode.UNKNOWN_PRODUCT
+        if request.is_new
+        for place in _unknown_places(problem, request)
     ]
     if unknown:
         return UnknownReferenceError(unknown, problems=problems)
@@ -145,6 +147,12 @@ def _refusal_of(found: Sequence[tuple[int, LineRequest, Problem]]) -> InvalidErr
     if group := next((problem.group for _, problem in faults if problem.group), None):
         extra["group"] = group
     return InvalidConfigurationError(faults[0][1].detail, **extra)
+
+
+def _unknown_places(problem: Problem, request: LineRequest) -> list[Loc]:
+    if problem.code == ProblemCode.UNKNOWN_PRODUCT:
+        return [("product_id",)]
+    return unknown_places([problem], request.choices or ())
 
 
 def check_time(hours: OpeningHours, *, pickup_at: datetime | None, now: datetime) -> None:
