@@ -12,7 +12,7 @@ import json
 import os
 import re
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -38,6 +38,7 @@ from crema.orders.service import editing
 from crema.support.service import limits
 from factories.orders import make_shop
 from factories.pictures import png
+from factories.workbooks import XLSX, make_workbook
 from factories.world import ACTORS, World, make_people, make_world
 from fixtures.live import WAIT_SECONDS, Town
 
@@ -109,6 +110,7 @@ VALUES: Final[dict[str, Any]] = {
     "permissions": ["orders:read"],
     "phone": "+79161234567",
     "pickup_at": "2026-11-24T09:00:00Z",
+    "pickup_name": "Кот Матроскин",
     "position": 3,
     "preparation_seconds": 60,
     "price": "310.00",
@@ -145,6 +147,7 @@ VALUES_OF: Final[dict[tuple[str, str], Any]] = {
     ("POST /modifier-group", "options"): [{"name": "Да"}],
     ("PUT /modifier-group/{group_id}", "options"): [{"name": "Да"}],
     ("PATCH /modifier-group/{group_id}", "options"): [{"name": "Да"}],
+    ("POST /menu/import", "file"): ("menu.xlsx", make_workbook({"ingredients": [("name",), ("Новое",)]}), XLSX),
     ("POST /menu/import", "categories"): [{"slug": "new", "name": "Новое"}],
     ("POST /menu/import", "ingredients"): [{"name": "Новое"}],
     ("POST /menu/import", "modifier_groups"): [{"name": "Новое"}],
@@ -184,19 +187,25 @@ class Bodies:
 
     def labels(self, route: str) -> dict[str, str]:
         """Give a route's fields as the table names them, with those inside: `hours(closes_at opens_at weekday)`."""
-        return {name: self._label(name, schema, ()) for name, schema in self._properties(self._schema(route)).items()}
+        return {name: label for kind in self.kinds(route) for name, label in self._labels(route, kind).items()}
 
-    def required(self, route: str) -> list[str]:
-        return [*self._resolved(self._schema(route)).get("required", ())]
+    def labels_by_kind(self, route: str) -> dict[str, dict[str, str]]:
+        """Give the same by how they are sent: json, data or files."""
+        return {kind: self._labels(route, kind) for kind in self.kinds(route)}
 
-    def kind(self, route: str) -> str:
-        """Tell how a body is sent: json, data or files."""
-        if any("multipart" in content for content in self.of[route]):
-            return "files"
-        return "data" if any("form" in content for content in self.of[route]) else "json"
+    def required(self, route: str, kind: str) -> list[str]:
+        return [*self._resolved(self.kinds(route)[kind]).get("required", ())]
 
-    def _schema(self, route: str) -> Any:
-        return next(iter(self.of[route].values()), {}).get("schema", {})
+    def kinds(self, route: str) -> dict[str, Any]:
+        """Tell how a body may be sent, and the schema of each: json, data or files."""
+        return {
+            "files" if "multipart" in media_type else "data" if "form" in media_type else "json": content["schema"]
+            for media_type, content in self.of[route].items()
+        }
+
+    def _labels(self, route: str, kind: str) -> dict[str, str]:
+        properties = self._properties(self.kinds(route)[kind])
+        return {name: self._label(name, schema, ()) for name, schema in properties.items()}
 
     def _resolved(self, schema: Any) -> Any:
         while "$ref" in schema or "anyOf" in schema or "items" in schema:
@@ -234,26 +243,28 @@ def filled(value: Any, world: World) -> Any:
 
 def requests_of(route: str, bodies: Bodies, world: World) -> Iterator[tuple[list[str], dict[str, Any]]]:
     """Give each request that is to be tried on a route, and what the table calls it: one a field, and an empty one."""
-    kind, labels, required = bodies.kind(route), bodies.labels(route), bodies.required(route)
-    if not labels:
+    if not bodies.labels(route):
         yield [NO_BODY], {}
         return
+    for number, (kind, labels) in enumerate(bodies.labels_by_kind(route).items()):
+        required = bodies.required(route, kind)
 
-    def body(*fields: str) -> dict[str, Any]:
-        names = dict.fromkeys((*required, *ALONG.get(route, ()), *fields))
-        for name in [*fields]:
-            names |= dict.fromkeys((*ALONG.get(name, ()), *ALONG.get(f"{route} {name}", ())))
-        sent = {name: filled(VALUES_OF.get((route, name), VALUES.get(name)), world) for name in names}
-        if kind != "files":
-            return {kind: sent}
-        return {"files": {"file": sent.pop("file")}, "data": sent}
+        def body(*fields: str, kind: str = kind, required: Sequence[str] = required) -> dict[str, Any]:
+            names = dict.fromkeys((*required, *ALONG.get(route, ()), *fields))
+            for name in [*fields]:
+                names |= dict.fromkeys((*ALONG.get(name, ()), *ALONG.get(f"{route} {name}", ())))
+            sent = {name: filled(VALUES_OF.get((route, name), VALUES.get(name)), world) for name in names}
+            if kind != "files":
+                return {kind: sent}
+            return {"files": {"file": sent.pop("file")}, "data": sent}
 
-    yield [EMPTY], {kind: {}} if kind == "json" else {}
-    if required:
-        yield [labels[name] for name in required], body()
-    for name, label in labels.items():
-        if name not in required:
-            yield [label], body(name)
+        if number == 0:
+            yield [EMPTY], {kind: {}} if kind == "json" else {}
+        if required:
+            yield [labels[name] for name in required], body()
+        for name, label in labels.items():
+            if name not in required:
+                yield [label], body(name)
 
 
 # The table.

@@ -38,6 +38,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, PydanticUndefined, co
 from pydantic_extra_types.phone_numbers import PhoneNumberValidator
 
 from crema.core.errors import InvalidError, Loc
+from crema.core.instants import written
 from crema.core.lookalikes import is_visible
 from crema.core.money import MAX_AMOUNT, quantize
 
@@ -249,10 +250,8 @@ Instant = Annotated[
     AwareDatetime,
     AfterValidator(_utc),
     WrapValidator(_read_instant),
-    PlainSerializer(
-        lambda instant: instant.astimezone(UTC).isoformat().replace("+00:00", "Z"), return_type=str, when_used="json"
-    ),
-    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-23T09:30:00Z"]}),
+    PlainSerializer(written, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-23T09:30:00.000000Z"]}),
 ]
 Position = Annotated[int, Field(strict=True, ge=0, le=1_000_000, examples=[10])]
 

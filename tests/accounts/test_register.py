@@ -43,8 +43,8 @@ async def test_answers_with_the_unverified_person(client: httpx2.AsyncClient) ->
         "is_verified": False,
         "is_active": True,
         "pending_email": None,
-        "created_at": "2026-11-23T09:00:00Z",
-        "updated_at": "2026-11-23T09:00:00Z",
+        "created_at": "2026-11-23T09:00:00.000000Z",
+        "updated_at": "2026-11-23T09:00:00.000000Z",
     }
 
 
@@ -185,7 +185,7 @@ async def test_each_code_confirms_the_attempt_it_was_sent_for(
         {"serves_all_shops": True},
         {"is_verified": True},
         {"is_active": True},
-        {"verified_at": "2026-11-23T09:00:00Z"},
+        {"verified_at": "2026-11-23T09:00:00.000000Z"},
         {"user": {"role": "admin"}},
     ],
     ids=lambda extra: next(iter(extra)),

@@ -17,6 +17,7 @@ from crema.cart.domain import (
     price_item,
     subtotal,
 )
+from crema.core.errors import UnknownReferenceError
 from crema.menu.domain import PricedGroup, PricedOption, PricedProduct, PricedSize, SizePrice
 from crema.orders.domain import DraftLine, check_total
 
@@ -61,8 +62,9 @@ def test_the_default_size_is_taken_when_none_is_said() -> None:
 
 
 def test_refuses_a_size_of_another_product() -> None:
-    with pytest.raises(InvalidConfigurationError):
+    with pytest.raises(UnknownReferenceError) as refusal:
         configure(product(), size_id=uuid4(), choices=())
+    assert [error["loc"] for error in refusal.value.extra["errors"]] == [["body", "size_id"]]
 
 
 def test_a_required_choice_falls_to_its_default() -> None:
@@ -101,8 +103,11 @@ def test_refuses_more_pieces_than_the_option_allows() -> None:
 
 
 def test_refuses_an_option_of_another_product() -> None:
-    with pytest.raises(InvalidConfigurationError, match="not offered"):
-        configure(product(), size_id=None, choices=(Choice(uuid4()),))
+    cow = option("Коровье")
+    with pytest.raises(UnknownReferenceError) as refusal:
+        configure(product(group("Молоко", cow)), size_id=None, choices=(Choice(cow.id), Choice(uuid4())))
+    assert [error["loc"] for error in refusal.value.extra["errors"]] == [["body", "options", 1, "option_id"]]
+    assert "not offered" in refusal.value.extra["problems"][0]["detail"]
 
 
 def test_refuses_an_inactive_option() -> None:

@@ -1,7 +1,10 @@
 """Every operator of every field against the same rule written in Python."""
 
 from collections.abc import Callable
-from datetime import timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
+from random import Random
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import select, text
@@ -10,36 +13,45 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Load, joinedload, selectinload
 
 from crema.db.base import fold
-from crema.db.listing import UnknownFilterError, paginate
-from listing.things import NAMES, NOON, THINGS, TOPICS, Thing
+from crema.db.listing import InstantField, UnknownFilterError, paginate
+from listing.things import NAMES, NOON, OWNERS, THINGS, TOPICS, Thing
 
 pytestmark = pytest.mark.anyio
 
 AUDIT = frozenset({"things:audit"})
-OWN = {
+SAMPLES = {
     "id": ["00000000-0000-0000-0000-000000000001"],
     "owner_id": list(map(str, TOPICS)),
-    "topic_id": list(map(str, TOPICS)),
-}
-SAMPLES = {
-    **OWN,
+    "owner.name": ["Хозяин 1", "хозяин 2", "нет", "озя"],
+    "owner.city": ["Тверь", "тве"],
+    "tags.topic_id": list(map(str, TOPICS)),
+    "tags.word": ["новинка", "НОВИНКА", "sale%", "hit", "%"],
+    "tags.marks.level": ["0", "2", "7"],
+    "tags.marks.text": [*NAMES, "ЁЛКА"],
+    "words": ["новинка", "hit", "it"],
     "name": [*NAMES, "ЁЛКА", "ел", "Лат", "те", "%b", "e", "й"],
     "note": [*NAMES, "ЁЛКА"],
     "secret": ["alpha", "Alpha", "lph"],
-    "tag": ["новинка", "НОВИНКА", "sale%", "hit", "%"],
     "kind": ["drink", "еда"],
     "price": ["0", "99.9", "99.90", "250", "99999999999999.99"],
+    "change": ["-20", "-20.00", "0", "15.5"],
+    "weight": ["-0.5", "7.125", "7.5", "100"],
     "stock": ["-5", "0", "7", "32767", "40000", "-2147483648"],
     "rank": ["-1", "0", "40000"],
     "is_active": ["true", "FALSE"],
+    "opens": ["00:00", "08:15", "24:00"],
+    "flags": ["red", "blue"],
+    "json_flags": ["red", "green"],
     "made_at": [
         (NOON + timedelta(microseconds=3)).isoformat(),
         "2026-11-23T12:00:00.000005Z",
         (NOON + timedelta(microseconds=7)).astimezone(timezone(timedelta(hours=3))).isoformat(),
         "0001-01-01T00:00:00Z",
         "9999-12-31T23:59:59.999999z",
+        "2026-11-23",
+        "2026-11-24",
     ],
-    "gone_at": ["2026-11-23 12:00:00Z", "2026-11-23T15:00:00.000001 03:00"],
+    "gone_at": ["2026-11-23 12:00:00Z", "2026-11-23T15:00:00.000001 03:00", "2026-11-23", "2026-11-24"],
 }
 
 
@@ -47,7 +59,7 @@ def folded(value: str) -> str:
     return value.lower().replace("ё", "е")
 
 
-RULES = {
+RULES: dict[str, Callable[[Any, Any], bool]] = {
     "eq": lambda value, wanted: value == wanted[0],
     "lt": lambda value, wanted: value < wanted[0],
     "lte": lambda value, wanted: value <= wanted[0],
@@ -62,27 +74,64 @@ RULES = {
     "istartswith": lambda value, wanted: folded(value).startswith(folded(wanted[0])),
     "iendswith": lambda value, wanted: folded(value).endswith(folded(wanted[0])),
 }
+ZONES = {"UTC": UTC, "Europe/Moscow": ZoneInfo("Europe/Moscow")}
 
 
-def expected(thing: Thing, field: str, operator: str, wanted: list[object]) -> bool:
-    match field:
-        case "tag":
-            values = [tag.word for tag in thing.tags]
-        case "topic_id":
-            values = [tag.topic_id for tag in thing.tags]
-        case _:
-            values = [value for value in [getattr(thing, field)] if value is not None]
+def days(operator: str, value: str, zone: str) -> Callable[[datetime], bool] | None:
+    """Write the rule of dates by dates: what day an instant is on there. None where no date is asked for."""
+    texts = value.split(",")
+    if not any(len(text) == 10 for text in texts):
+        return None
+
+    def rule(instant: datetime) -> bool:
+        def sides(text: str) -> tuple[Any, Any]:
+            if len(text) == 10:
+                return instant.astimezone(ZONES[zone]).date(), date.fromisoformat(text)
+            return instant, datetime.fromisoformat(text.replace(" 03", "+03").upper())
+
+        if operator == "between":
+            since, until = map(sides, texts)
+            return bool(since[0] >= since[1] and until[0] <= until[1])
+        return any(RULES["eq" if operator == "in" else operator](one, [other]) for one, other in map(sides, texts))
+
+    return rule
+
+
+def elements(thing: Thing, path: str) -> list[Any]:
+    """Give the values at a path: one, or those of all elements of the list it goes through."""
+    match path.split("."):
+        case ["owner", name]:
+            return [OWNERS[thing.owner_id][name]] if thing.owner_id else [None]
+        case ["tags", "marks", name]:
+            return [getattr(mark, name) for tag in thing.tags for mark in tag.marks]
+        case ["tags", name]:
+            return [getattr(tag, name) for tag in thing.tags]
+        case ["words"]:
+            return [tag.word for tag in thing.tags]
+        case [("flags" | "json_flags") as name]:
+            return [*(getattr(thing, name) or [])]
+    return [getattr(thing, path)]
+
+
+LISTS_OF_VALUES = {"tags", "tags.marks", "words", "flags", "json_flags"}
+
+
+def expected(thing: Thing, path: str, operator: str, rule: Callable[[Any], bool]) -> bool:
+    if operator == "isnull" and path == "tags":
+        return rule(not thing.tags)
+    if operator == "isnull" and path == "tags.marks":  # of one tag
+        return any(rule(not tag.marks) for tag in thing.tags)
+    values = elements(thing, path)
     if operator == "isnull":
-        return (not values) == wanted[0]
-    if operator in {"ne", "not_in"}:
-        return not any(RULES["eq" if operator == "ne" else "in"](value, wanted) for value in values)
-    return any(RULES[operator](value, wanted) for value in values)
+        return rule(not values) if path in LISTS_OF_VALUES else any(rule(value is None) for value in values)
+    matches = [value is not None and rule(value) for value in values]
+    return not any(matches) if operator in {"ne", "not_in"} else any(matches)
 
 
 def operands(field: str, operator: str, things: list[Thing]) -> list[str]:
-    samples = SAMPLES[field] + ([str(things[0].id)] if field == "id" else [])
     if operator == "isnull":
         return ["true", "false"]
+    samples = SAMPLES[field] + ([str(things[0].id)] if field == "id" else [])
     if operator == "between":
         return [f"{low},{high}" for low in samples for high in samples]
     if operator in {"in", "not_in"}:
@@ -90,19 +139,81 @@ def operands(field: str, operator: str, things: list[Thing]) -> list[str]:
     return samples
 
 
+def rule_of(name: str, value: str, zone: str = "UTC") -> tuple[str, str, Callable[[Any], bool]]:
+    """Split a parameter into its path, its operator and what is asked of one value."""
+    leaf, operator = THINGS.filters[name]
+    path = name.partition("__")[0]
+    positive = {"ne": "eq", "not_in": "in"}.get(operator, operator)
+    if operator == "isnull":
+        return path, operator, lambda is_missing: is_missing == (value == "true")
+    if isinstance(leaf.field, InstantField) and (rule := days(positive, value, zone)):
+        return path, operator, rule
+    # Of a pattern, what is looked for is the text as `eq` reads it.
+    meant = leaf.field.read("eq" if operator.endswith(("contains", "with")) else operator, value).operands
+    return path, operator, lambda found: RULES[positive](found, meant)
+
+
+@pytest.mark.parametrize("zone", ZONES)
 @pytest.mark.parametrize("name", THINGS.filters)
-async def test_agrees_with_python(session: AsyncSession, things: list[Thing], name: str) -> None:
-    field, operator = THINGS.filters[name]
-    public = name.partition("__")[0]
-    for value in operands(public, operator, things):
-        query = THINGS.parse([(name, value), ("size", "100")], permissions=AUDIT)
+async def test_agrees_with_python(session: AsyncSession, things: list[Thing], name: str, zone: str) -> None:
+    if zone != "UTC" and not isinstance(THINGS.filters[name].field, InstantField):
+        return
+    for value in operands(name.partition("__")[0], THINGS.filters[name].operator, things):
+        query = THINGS.parse([(name, value), ("size", "100"), ("tz", zone)], permissions=AUDIT)
         page = await paginate(session, select(Thing), query)
 
-        # Of a pattern, what is looked for is the text as `eq` reads it.
-        meant = list(field.read("eq" if operator.endswith(("contains", "with")) else operator, value))
-        wanted = {t.id for t in things if expected(t, public, operator, meant)}
+        path, operator, rule = rule_of(name, value, zone)
+        wanted = {thing.id for thing in things if expected(thing, path, operator, rule)}
         assert {thing.id for thing in page.items} == wanted, (name, value)
         assert page.total == len(wanted)
+
+
+def of_one_element(thing: Thing, asked: list[tuple[str, str, Callable[[Any], bool]]]) -> bool:
+    """Look for one tag, and one mark of it, of which all that is asked of tags and marks is so."""
+    asked = [each for each in asked if each[1] not in {"ne", "not_in"} and each[0].startswith("tags.")]
+    if not asked:
+        return True
+
+    def holds(path: str, values: Any) -> bool:
+        name = path.rpartition(".")[2]
+        return all(
+            rule(getattr(values, name) is None)
+            if operator == "isnull"
+            else getattr(values, name) is not None and rule(getattr(values, name))
+            for each, operator, rule in asked
+            if each == path
+        )
+
+    of_marks = sorted({each for each, operator, _ in asked if each.startswith("tags.marks.")})
+    of_tags = sorted({each for each, *_ in asked} & {"tags.word", "tags.topic_id"})
+    presence = [rule for each, operator, rule in asked if each == "tags.marks"]
+    return any(
+        all(holds(path, tag) for path in of_tags)
+        and all(rule(not tag.marks) for rule in presence)
+        and (not of_marks or any(all(holds(path, mark) for path in of_marks) for mark in tag.marks))
+        for tag in thing.tags
+    )
+
+
+async def test_filters_below_one_list_speak_of_one_element(session: AsyncSession, things: list[Thing]) -> None:
+    pick = Random(11)  # noqa: S311 - the same questions every time
+    names = [name for name in THINGS.filters if name.startswith("tags")]
+    found = 0
+    for _ in range(300):
+        given = {name: pick.choice(operands(name.partition("__")[0], THINGS.filters[name].operator, things))
+                 for name in pick.sample(names, pick.randint(2, 4))}  # fmt: skip
+        page = await paginate(session, select(Thing), THINGS.parse([*given.items(), ("size", "100")]))
+
+        asked = [rule_of(name, value) for name, value in given.items()]
+        wanted = {
+            thing.id
+            for thing in things
+            if of_one_element(thing, asked)
+            and all(expected(thing, *each) for each in asked if each[1] in {"ne", "not_in"} or each[0] == "tags")
+        }
+        assert {thing.id for thing in page.items} == wanted, given
+        found += bool(wanted)
+    assert found > 50
 
 
 async def test_f2_filters_narrow_together_and_within_what_is_visible(
@@ -120,7 +231,9 @@ async def test_f2_filters_narrow_together_and_within_what_is_visible(
     "words",
     ["ёлка", "ЕЛ 00", "латте МАКИАТО", "a%", "_b", "\\b", "b\\", "100% ел", "нет такого", "й\u043e", "и\u0306о"],
 )
-@pytest.mark.parametrize("fields", [["name"], ["note"], ["name", "note"]])
+@pytest.mark.parametrize(
+    "fields", [["name"], ["note"], ["name", "note"], ["owner.name"], ["name", "tags.word", "tags.marks.text"]]
+)
 async def test_f5_every_word_is_found_somewhere(
     session: AsyncSession, things: list[Thing], words: str, fields: list[str]
 ) -> None:
@@ -128,7 +241,7 @@ async def test_f5_every_word_is_found_somewhere(
     page = await paginate(session, select(Thing), query)
 
     needles = [folded(word.replace("и\u0306", "й")) for word in words.split()]
-    texts = {t.id: [folded(getattr(t, field) or "") for field in fields] for t in things}
+    texts = {t.id: [folded(text or "") for field in fields for text in elements(t, field)] for t in things}
     wanted = {id_ for id_, found in texts.items() if all(any(n in text for text in found) for n in needles)}
     assert {thing.id for thing in page.items} == wanted
     assert page.total == len(wanted)

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crema.db.listing import paginate
 from crema.web import problem
 from crema.web.context import RequestContext
-from crema.web.listing import MEANINGS, PageOut, answer, listing_parameters
+from crema.web.listing import PageOut, answer, listing_parameters
 from crema.web.routing import router as new_router
 from listing.things import THINGS, Thing
 
@@ -67,7 +67,7 @@ async def test_a_page_in_its_envelope(shelf: httpx2.AsyncClient) -> None:
 
     assert response.status_code == 200
     body = response.json()
-    assert list(body) == ["items", "page", "size", "total", "pages", "next_cursor"]
+    assert list(body) == ["items", "page", "size", "total", "pages", "total_at_least", "next_cursor"]
     assert (body["page"], body["size"], body["total"], body["pages"]) == (2, 25, 60, 3)
     assert len(body["items"]) == 25
     assert set(body["items"][0]) == {"name", "rank"}
@@ -140,40 +140,107 @@ async def test_refusals_are_problems(shelf: httpx2.AsyncClient, query: str, code
     assert response.json()["code"] == code
 
 
-async def test_every_parameter_is_documented() -> None:
+PERMISSIONS = {"things:audit"}
+
+
+async def test_every_parameter_is_documented_and_there_are_twelve_at_most() -> None:
     document: dict[str, Any] = make_app(None).openapi()
     get = document["paths"]["/things/{shelf}"]["get"]
     queries = {p["name"]: p for p in get["parameters"] if p["in"] == "query"}
+    schema = queries["filter"]["schema"]
 
-    assert list(queries) == [*THINGS.parameters({"things:audit"}), "near"]
+    assert len(queries) <= 12
+    assert {*schema["properties"], *queries} - {"filter", "near"} == {*THINGS.parameters(PERMISSIONS)}
     assert [p["name"] for p in get["parameters"] if p["in"] == "path"] == ["shelf"]
-    assert {operator for _, operator in THINGS.filters.values()} == set(MEANINGS)
     for name, parameter in queries.items():
         assert parameter["description"]
         assert parameter["required"] is False
         assert parameter["schema"]["examples"], name
         assert "example" not in parameter, "Swagger UI would send it unasked"
-        assert ("things:audit" in parameter["description"]) == (
-            name.startswith("secret") or name in {"sort", "search_fields"}
-        )
+        assert ("things:audit" in parameter["description"]) == (name in {"filter", "sort", "search_fields"})
         if parameter["schema"]["type"] == "array":
-            assert parameter["explode"] is False
-    assert queries["price"]["description"] == (
-        "Equal. Also with `__ne`, `__lt`, `__lte`, `__gt`, `__gte`, `__in`, `__not_in`, `__between`."
-    )
+            assert (parameter["style"], parameter["explode"]) == ("form", True)
+    assert (queries["filter"]["style"], queries["filter"]["explode"]) == ("deepObject", True)
+    assert schema["examples"] == [{}], "Swagger UI starts with it"
+    assert "- `price`: (equals), ne, lt, lte, gt, gte, in, not_in, between\n" in queries["filter"]["description"]
     assert queries["kind__in"]["schema"]["items"]["enum"] == ["drink", "food", "еда"]
-    assert queries["id"]["schema"]["format"] == "uuid"
-    assert queries["made_at__gte"]["schema"]["format"] == "date-time"
+    assert {each.get("type") for each in schema["properties"].values()} == {"string", "integer", "number", "boolean"}
+    assert schema["properties"]["id"]["format"] == "uuid"
+    assert schema["properties"]["made_at__gte"]["format"] == "date-time"
     page = document["components"]["schemas"]["PageOut_ThingOut_"]
-    assert page["required"] == ["items", "page", "size", "total", "pages", "next_cursor"]
+    assert page["required"] == ["items", "page", "size", "total", "pages", "total_at_least", "next_cursor"]
+
+
+def sent(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 async def test_documented_examples_are_taken() -> None:
-    def sent(value: object) -> str:
-        return str(value).lower() if isinstance(value, bool) else str(value)
+    parameters = listing_parameters(THINGS)["parameters"]
+    (filters,) = (each for each in parameters if each["name"] == "filter")
+    given = {name: schema["examples"][0] for name, schema in filters["schema"]["properties"].items() if
+             "examples" in schema}  # fmt: skip
+    given |= {each["name"]: each["schema"]["examples"][0] for each in parameters if each is not filters}
 
-    for parameter in listing_parameters(THINGS)["parameters"]:
-        (example,) = parameter["schema"]["examples"]
+    assert len(given) > 100
+    for name, example in given.items():
         text = ",".join(map(sent, example)) if isinstance(example, list) else sent(example)
-        given = [(parameter["name"], text)]
-        assert THINGS.parse(given, permissions={"things:audit"}), given
+        assert THINGS.parse([(name, text)], permissions=PERMISSIONS), name
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "price__gte=99&kind__in=drink,food&sort=price,name",
+        "filter[price__gte]=99&filter[kind__in]=drink,food&sort=price,name",
+        "filter%5Bprice__gte%5D=99&kind__in=drink&kind__in=food&sort=price&sort=name",
+        "price__gte=99&filter[kind__in]=drink&filter[kind__in]=food&sort[]=price&sort[]=name",
+        "price__gte=99&kind__in[]=drink&kind__in[]=food&sort=price,name",
+        "filter[price__gte]=99&filter[kind__in][]=drink&filter[kind__in][]=food&sort[]=price,name",
+    ],
+)
+async def test_filters_may_stand_in_brackets_and_lists_be_repeated(
+    shelf: httpx2.AsyncClient, things: list[Thing], query: str
+) -> None:
+    response = await shelf.get(f"/things/a?{query}&size=100")
+
+    assert response.status_code == 200, response.text
+    wanted = [thing for thing in things if thing.price >= 99 and thing.kind in {"drink", "food"}]
+    assert 0 < response.json()["total"] == len(wanted) < len(things)
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("price=1&filter[price]=1", "invalid_filter"),
+        ("filter[price]=1&filter[price]=2", "invalid_filter"),
+        ("filter=price", "unknown_filter"),
+        ("filter[sort]=price", "unknown_filter"),
+        ("filter[page]=1", "unknown_filter"),
+        ("filter[]=1", "unknown_filter"),
+        ("filter[price][gte]=1", "unknown_filter"),
+        ("filter[filter[price]]=1", "unknown_filter"),
+        ("filter[secret]=alpha", "unknown_filter"),
+        ("price[]=1", "unknown_filter"),
+        ("page[]=1", "unknown_filter"),
+        ("sort[][]=price", "unknown_filter"),
+    ],
+)
+async def test_f8_other_brackets_are_refused(shelf: httpx2.AsyncClient, query: str, code: str) -> None:
+    response = await shelf.get(f"/things/a?{query}")
+
+    assert (response.status_code, response.json()["code"]) == (422, code)
+
+
+async def test_matches_are_counted_so_far_and_no_further(
+    shelf: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crema.db.listing.query.MAX_TOTAL", 30)
+    body = (response := await shelf.get("/things/a б", params={"page": "2"})).json()
+    assert (body["page"], body["total"], body["pages"], body["total_at_least"]) == (2, None, None, 31)
+    assert links(response).keys() == {"first", "prev", "next"}
+    assert body["next_cursor"]
+
+    few = (await shelf.get("/things/a б", params={"kind": "drink"})).json()
+    assert 0 < few["total"] <= 30
+    assert few["total_at_least"] is None

@@ -1,6 +1,7 @@
 """Pages and cursors: every order agrees with Python's, and a walk loses nothing while others write."""
 
 from functools import cmp_to_key
+from typing import Any
 
 import anyio
 import pytest
@@ -9,15 +10,27 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.db.listing import Listing, ListQuery, UuidField, paginate
 from crema.db.session import Sessions
-from listing.things import THINGS, Thing, all_pairs, create_table, make_things, store
+from listing.things import OWNERS, THINGS, Thing, all_pairs, create_table, make_things, store
 
 pytestmark = pytest.mark.anyio
 
 SORTS = [*all_pairs(["name", "price", "made_at"]), "id", "-id", "-rank,is_active,-kind", "kind,-rank,made_at", "name"]
+SORTS += [
+    "stock",
+    "-stock",
+    "-note,weight",
+    "owner.city,-owner.name",
+    "-owner.name,stock",
+    "gone_at,-owner.city",
+    "opens",
+]
 
 
-def value(thing: Thing, name: str) -> object:
-    found = getattr(thing, name)
+def value(thing: Thing, name: str) -> Any:
+    if name.startswith("owner."):
+        found = OWNERS[thing.owner_id][name.removeprefix("owner.")] if thing.owner_id else None
+    else:
+        found = getattr(thing, name)
     return found.lower().replace("ё", "е") if isinstance(found, str) else found
 
 
@@ -27,8 +40,12 @@ def in_order(things: list[Thing], sort: str) -> list[Thing]:
 
     def compare(a: Thing, b: Thing) -> int:
         for name, descending in keys:
-            if value(a, name) != value(b, name):
-                return -1 if (value(a, name) < value(b, name)) != descending else 1
+            one, other = value(a, name), value(b, name)
+            if one is None or other is None:  # comes last, whichever way the order goes
+                if one is not other:
+                    return 1 if one is None else -1
+            elif one != other:
+                return -1 if (one < other) != descending else 1
         return 0
 
     return sorted(things, key=cmp_to_key(compare))
@@ -96,7 +113,9 @@ async def test_an_order_of_the_statement_gives_way(session: AsyncSession, things
 
 
 async def test_a_list_may_sort_by_what_it_does_not_filter_by(session: AsyncSession, things: list[Thing]) -> None:
-    hidden = Listing(fields={}, sort={"owner": UuidField(Thing.id)}, default_sort="-owner", id_column=Thing.id)
+    hidden = Listing(
+        name="Hidden", fields={}, sort={"owner": UuidField(Thing.id)}, default_sort="-owner", id_column=Thing.id
+    )
     page = await paginate(session, select(Thing), hidden.parse([]))
 
     assert [t.id for t in page.items] == [t.id for t in in_order(things, "-id")][:20]

@@ -26,19 +26,22 @@ from sqlalchemy import (
     tuple_,
 )
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import joinedload, selectinload
+from sqlalchemy.orm import aliased, joinedload, selectinload
 
 from crema.accounts.domain import ADMIN, ALL_SHOPS, Actor, effective_permissions
 from crema.accounts.models import Permission, Role, RolePermission, Session, StaffShop, User
 from crema.accounts.schemas import PermissionCode
 from crema.core.errors import NotFoundError
 from crema.core.page import Page
+from crema.db import versions
 from crema.db.listing import (
     BooleanField,
     EmailField,
     InstantField,
     Listing,
     ListQuery,
+    Many,
+    One,
     PhoneField,
     TextField,
     UuidField,
@@ -50,56 +53,79 @@ from crema.schemas import Name, Text
 EMAIL_KEY: Final = func.lower(User.email)
 """What makes an address one person's: its case doesn't."""
 
+_RoleOf: Final = aliased(Role)
 USERS: Final = Listing(
+    name="User",
     fields={
-        "id": UuidField(User.id),
-        "email": EmailField(User.email),
-        "name": TextField(User.name, of=Name, nullable=True, example="Анна"),
-        "phone": PhoneField(User.phone, nullable=True),
-        "role": TextField(Role.name, of=Name, example="barista"),
-        "is_verified": BooleanField(User.is_verified),
-        "is_active": BooleanField(User.is_active),
-        "created_at": InstantField(User.created_at),
-        "updated_at": InstantField(User.updated_at),
+        "id": UuidField(User.id, indexed=True),
+        "email": EmailField(User.email, indexed=True),
+        "name": TextField(User.name, of=Name, nullable=True, indexed=True, example="Анна"),
+        "phone": PhoneField(User.phone, nullable=True, indexed=True),
+        "role": One(
+            _RoleOf, _RoleOf.id == User.role_id, TextField(_RoleOf.name, of=Name, indexed=True, example="barista")
+        ),
+        "permissions": Many(
+            RolePermission,
+            and_(
+                RolePermission.role_id == User.role_id,
+                or_(RolePermission.permission_code != ALL_SHOPS, User.is_tied.is_(False), Role.name == ADMIN),
+            ),
+            TextField(RolePermission.permission_code, of=PermissionCode, searched=False, example="menu:write"),
+        ),
+        "shop_ids": Many(StaffShop, StaffShop.user_id == User.id, UuidField(StaffShop.shop_id)),
+        "is_verified": BooleanField(User.is_verified, indexed=True),
+        "is_active": BooleanField(User.is_active, indexed=True),
+        "pending_email": EmailField(User.pending_email, nullable=True, searched=False),
+        "created_at": InstantField(User.created_at, indexed=True),
+        "updated_at": InstantField(User.updated_at, indexed=True),
     },
-    sort={
-        "created_at": InstantField(User.created_at),
-        "updated_at": InstantField(User.updated_at),
-        "email": TextField(User.email),
-        "name": TextField(func.coalesce(User.name, "")),
-    },
+    sort={"name": TextField(func.coalesce(User.name, ""))},
     default_sort="-created_at",
-    search={"email": User.email, "name": User.name, "phone": User.phone},
     id_column=User.id,
 )
 
 ROLES: Final = Listing(
+    name="Role",
     fields={
-        "id": UuidField(Role.id),
-        "name": TextField(Role.name, of=Name, example="barista"),
-        "description": TextField(Role.description, of=Text),
-        "is_builtin": BooleanField(Role.is_builtin),
-        "created_at": InstantField(Role.created_at),
-        "updated_at": InstantField(Role.updated_at),
+        "id": UuidField(Role.id, indexed=True),
+        "name": TextField(Role.name, of=Name, indexed=True, example="barista"),
+        "description": TextField(Role.description, of=Text, indexed=True),
+        "permissions": Many(
+            RolePermission,
+            RolePermission.role_id == Role.id,
+            TextField(RolePermission.permission_code, of=PermissionCode, searched=False, example="menu:write"),
+        ),
+        "is_builtin": BooleanField(Role.is_builtin, indexed=True),
+        "created_at": InstantField(Role.created_at, indexed=True),
+        "updated_at": InstantField(Role.updated_at, indexed=True),
     },
-    sort=["name", "created_at", "updated_at"],
     default_sort="name",
-    search={"name": Role.name, "description": Role.description},
     id_column=Role.id,
 )
 
 SESSIONS: Final = Listing(
-    fields={"created_at": InstantField(Session.created_at), "last_used_at": InstantField(Session.last_used_at)},
-    sort=["created_at", "last_used_at"],
+    name="Session",
+    fields={
+        "id": UuidField(Session.id),
+        "user_agent": TextField(Session.user_agent, example="Firefox"),
+        "network": TextField(Session.network, searched=False, example="198.51.100.0/24"),
+        "created_at": InstantField(Session.created_at),
+        "last_used_at": InstantField(Session.last_used_at),
+        "expires_at": InstantField(Session.expires_at),
+    },
+    left_out={"is_current": "it says which login asks, and is nothing of the login's own"},
     default_sort="-last_used_at",
     id_column=Session.id,
 )
 
 PERMISSIONS: Final = Listing(
-    fields={"code": TextField(Permission.code, of=PermissionCode, example="menu:write")},
-    sort=["code"],
+    name="Permission",
+    fields={
+        "code": TextField(Permission.code, of=PermissionCode, example="menu:write"),
+        "description": TextField(Permission.description, example="Edit the menu"),
+    },
     default_sort="code",
-    id_column=Permission.code,
+    id_column=TextField(Permission.code),
 )
 
 
@@ -267,6 +293,7 @@ async def get_user_for_update(session: AsyncSession, user_id: UUID) -> User:
     user = await find_user_for_update(session, user_id)
     if user is None:
         raise NotFoundError
+    await versions.check(session, key=User.id, value=user_id)
     return user
 
 
@@ -329,7 +356,9 @@ async def get_role(session: AsyncSession, role_id: UUID) -> Role:
 async def get_role_for_update(session: AsyncSession, role_id: UUID) -> Role:
     """Lock a role until the transaction ends, then load it with its permissions."""
     await session.execute(select(Role.id).where(Role.id == role_id).with_for_update())
-    return await get_role(session, role_id)
+    role = await get_role(session, role_id)
+    await versions.check(session, key=Role.id, value=role_id)
+    return role
 
 
 async def list_roles(session: AsyncSession, *, query: ListQuery) -> Page[Role]:

@@ -143,6 +143,10 @@ class LogIn(Input):
 class LogInForm(Input):
     """The form of the OAuth2 password flow. Clients are not told apart."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"username": "anna@example.com", "password": "oat milk please"}]}
+    )
+
     grant_type: Annotated[str, Matching("^password$", "send password")] = "password"
     username: Annotated[Email, Field(description="The e-mail address.", examples=["anna@example.com"])]
     password: EnteredPassword

@@ -10,17 +10,22 @@ U = TypeVar("U")
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """`page` and `total` are None when the list was walked by cursor."""
+    """`page` and `total` are None when the list was walked by cursor.
+
+    Where there are too many to be counted `total` is None too, and `total_at_least` says how many there are at least.
+    """
 
     items: Sequence[T]
     size: int
     page: int | None
     total: int | None
     next_cursor: str | None
+    total_at_least: int | None = None
 
     def map(self, change: Callable[[T], U]) -> "Page[U]":
         """Give the same page of other items."""
-        return Page([change(item) for item in self.items], self.size, self.page, self.total, self.next_cursor)
+        items = [change(item) for item in self.items]
+        return Page(items, self.size, self.page, self.total, self.next_cursor, self.total_at_least)
 
     @property
     def pages(self) -> int | None:

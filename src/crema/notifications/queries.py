@@ -24,10 +24,11 @@ from crema.notifications.domain import FAILED_TEMPLATE
 from crema.notifications.models import STATUSES, UNDELIVERABLE, Mail
 
 MAILS: Final = Listing(
+    name="Mail",
     fields={
         "id": UuidField(Mail.id),
         "recipient": EmailField(Mail.recipient),
-        "template": TextField(Mail.template, example="order_ready"),
+        "template": TextField(Mail.template, searched=False, example="order_ready"),
         "language": ChoiceField(Mail.language, choices=["en", "ru"]),
         "status": ChoiceField(Mail.status, choices=list(STATUSES)),
         "tries": IntegerField(Mail.tries),
@@ -38,9 +39,7 @@ MAILS: Final = Listing(
         "sent_at": InstantField(Mail.sent_at, nullable=True),
         "failed_at": InstantField(Mail.failed_at, nullable=True),
     },
-    sort=["created_at", "expires_at", "recipient", "tries"],
     default_sort="-created_at",
-    search={"recipient": Mail.recipient, "last_error": Mail.last_error},
     id_column=Mail.id,
 )
 

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Integer,
     Numeric,
     Select,
+    SQLColumnExpression,
     Text,
     Uuid,
     any_,
@@ -24,6 +25,7 @@ from sqlalchemy import (
     case,
     cast,
     func,
+    not_,
     null,
     select,
     true,
@@ -34,42 +36,74 @@ from sqlalchemy.orm import selectinload
 
 from crema.core.errors import NotFoundError
 from crema.core.page import Page
+from crema.db import versions
 from crema.db.base import fold
 from crema.db.driver import Reader
 from crema.db.listing import (
     BooleanField,
+    EmailField,
     InstantField,
     IntegerField,
     Listing,
     ListQuery,
     ListStatement,
+    Many,
+    NumberField,
+    PhoneField,
     SlugField,
     TextField,
+    TimeOfDayField,
     UuidField,
 )
 from crema.db.statement import Statement, Where
 from crema.schemas import Line, Name
-from crema.shops.domain import EARTH_RADIUS_M, Interval, OpeningHours, Point
+from crema.shops.domain import DAY, EARTH_RADIUS_M, Interval, OpeningHours, Point
 from crema.shops.models import OpeningInterval, Shop
 from crema.shops.schemas import Timezone
 
 EDIT: Final = "shops:write"
 _FARTHEST_M: Final = 40_000_000  # farther than any two places: where shops without coordinates stand in the order
 
-_FIELDS: Final = {
-    "id": UuidField(Shop.id),
-    "slug": SlugField(Shop.slug, example="arbat"),
-    "name": TextField(Shop.name, of=Name, example="Арбат"),
-    "address": TextField(Shop.address, of=Line, example="Арбат"),
-    "timezone": TextField(Shop.timezone, of=Timezone, example="Europe/Moscow"),
-    "is_active": BooleanField(Shop.is_active, permission=EDIT),
-    "created_at": InstantField(Shop.created_at),
-    "updated_at": InstantField(Shop.updated_at),
-}
-_SORT: Final = {"name": TextField(Shop.name), "created_at": InstantField(Shop.created_at)}
-_SEARCH: Final = {"name": Shop.name, "address": Shop.address}
 
-SHOPS: Final = Listing(fields=_FIELDS, sort=_SORT, default_sort="name", search=_SEARCH, id_column=Shop.id)
+def _wall_time(minute: SQLColumnExpression[int]) -> ColumnElement[str]:
+    """Write a minute as the clock on the wall shows it; past midnight it is the next day's."""
+    shown = case((minute <= DAY, minute), else_=minute - DAY)
+    return func.to_char(shown / 60, "FM00") + ":" + func.to_char(shown % 60, "FM00")
+
+
+OPEN_NOW: Final = Shop.id == any_(bindparam("open_ids", type_=ARRAY(Uuid)))
+_FIELDS: Final = {
+    "id": UuidField(Shop.id, indexed=True),
+    "slug": SlugField(Shop.slug, indexed=True, example="arbat"),
+    "name": TextField(Shop.name, of=Name, indexed=True, example="Арбат"),
+    "address": TextField(Shop.address, of=Line, indexed=True, example="Арбат"),
+    "latitude": NumberField(Shop.latitude, nullable=True, example="55.751244"),
+    "longitude": NumberField(Shop.longitude, nullable=True, example="37.598306"),
+    "phone": PhoneField(Shop.phone, nullable=True),
+    "email": EmailField(Shop.email, nullable=True, permission=EDIT),
+    "timezone": TextField(Shop.timezone, of=Timezone, searched=False, indexed=True, example="Europe/Moscow"),
+    "hours": Many(
+        OpeningInterval,
+        OpeningInterval.shop_id == Shop.id,
+        {
+            "weekday": IntegerField(OpeningInterval.weekday, minimum=0, maximum=6, example=0),
+            "opens_at": TimeOfDayField(_wall_time(OpeningInterval.opens_minute), example="08:00"),
+            "closes_at": TimeOfDayField(_wall_time(OpeningInterval.closes_minute), example="22:00"),
+        },
+    ),
+    "is_open": BooleanField(OPEN_NOW),
+    "is_active": BooleanField(Shop.is_active, indexed=True),
+    "created_at": InstantField(Shop.created_at, indexed=True),
+    "updated_at": InstantField(Shop.updated_at, indexed=True),
+}
+_ONLY_NOW: Final = "it holds for the moment of the question"
+_LEFT_OUT: Final = {
+    "opens_at": _ONLY_NOW,
+    "closes_at": _ONLY_NOW,
+    "distance_m": "it depends on the place that is asked about: `near=` and `sort=distance`",
+}
+
+SHOPS: Final = Listing(name="Shop", fields=_FIELDS, default_sort="name", left_out=_LEFT_OUT, id_column=Shop.id)
 
 
 def _distance_m() -> ColumnElement[int]:
@@ -92,10 +126,11 @@ def _distance_m() -> ColumnElement[int]:
 def _near(default_sort: str) -> Listing:
     distance = IntegerField(func.coalesce(_distance_m(), _FARTHEST_M))
     return Listing(
+        name="Shop",
         fields=_FIELDS,
-        sort={**_SORT, "distance": distance},
+        sort={"distance": distance},
         default_sort=default_sort,
-        search=_SEARCH,
+        left_out=_LEFT_OUT,
         id_column=Shop.id,
     )
 
@@ -198,6 +233,7 @@ async def get_shop_for_update(session: AsyncSession, shop_id: UUID) -> Shop:
     )
     if shop is None:
         raise NotFoundError
+    await versions.check(session, key=Shop.id, value=shop_id)
     return shop
 
 
@@ -227,11 +263,11 @@ async def list_shops(
     values: dict[str, Any] = {}
     if near is not None:
         values |= {"latitude": near.latitude, "longitude": near.longitude}
-    if open_now is not None:
+    if open_now is not None or SHOPS.asks(query, "is_open"):
         # SQL can't tell, across zones and clock changes, and they are few.
         shops = map(shop_of, await _visible(sees_all=EDIT in permissions).rows(reader))
-        values["ids"] = [shop.id for shop in shops if hours_of(shop).is_open(now) is open_now]
-    statement = _list(sees_all=EDIT in permissions, is_near=near is not None, is_narrowed=open_now is not None)
+        values["open_ids"] = [shop.id for shop in shops if hours_of(shop).is_open(now)]
+    statement = _list(sees_all=EDIT in permissions, is_near=near is not None, open_now=open_now)
     page = await statement.page(reader, query, **values)
     return page.map(lambda row: ListedShop(shop_of(row), row["distance_m"]))
 
@@ -242,9 +278,9 @@ def _visible(*, sees_all: bool) -> Statement:
 
 
 @cache
-def _list(*, sees_all: bool, is_near: bool, is_narrowed: bool) -> ListStatement:
+def _list(*, sees_all: bool, is_near: bool, open_now: bool | None) -> ListStatement:
     distance = _distance_m() if is_near else null()
     statement = (select(*_COLUMNS) if sees_all else ACTIVE).add_columns(distance.label("distance_m"))
-    if is_narrowed:
-        statement = statement.where(Shop.id == any_(bindparam("ids", type_=ARRAY(Uuid))))
+    if open_now is not None:
+        statement = statement.where(OPEN_NOW if open_now else not_(OPEN_NOW))
     return ListStatement(statement)

@@ -15,6 +15,7 @@ from sqlalchemy import (
     and_,
     any_,
     bindparam,
+    case,
     cast,
     exists,
     func,
@@ -26,13 +27,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import joinedload, selectinload
+from sqlalchemy.orm import aliased, joinedload, selectinload
 
 from crema.accounts import queries as accounts
 from crema.accounts.domain import Actor
 from crema.accounts.models import Role, StaffShop, User
 from crema.core.errors import NotFoundError
 from crema.core.page import Page
+from crema.db import versions
 from crema.db.changes import changed_since
 from crema.db.listing import (
     ChoiceField,
@@ -40,16 +42,17 @@ from crema.db.listing import (
     IntegerField,
     Listing,
     ListQuery,
-    Searched,
+    Many,
+    One,
     TextField,
     UuidField,
-    like,
     paginate,
 )
-from crema.db.listing.fields import Bound
+from crema.db.listing.fields import Bound, is_true
 from crema.support import models
 from crema.support.domain import SUPPORT, Status
 from crema.support.models import WAITING_ORDER, Answerer, Attachment, Conversation, Message, Note
+from crema.support.schemas import SHOWN_OF_LAST
 
 _ASSIGNEE_COUNTS: Final = models.may_answer(Conversation.assigned_to_id, shop_id=Conversation.assigned_shop_id)
 
@@ -60,7 +63,7 @@ class AssigneeField(UuidField):
 
     def condition(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:
         if operator == "isnull":
-            return not_(_ASSIGNEE_COUNTS) if operands[0] else _ASSIGNEE_COUNTS
+            return not_(_ASSIGNEE_COUNTS) if is_true(operands[0]) else _ASSIGNEE_COUNTS
         return super().condition(operator, operands)
 
     def match(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:
@@ -74,75 +77,125 @@ _READABLE_NOTE: Final = or_(
 )
 """Notes written for the shops of `reader_of` and their own; for the whole chain's staff all."""
 
-
-def _has_message(pattern: Bound) -> ColumnElement[bool]:
-    return exists().where(Message.conversation_id == Conversation.id, like(Message.text, pattern))
-
-
-def _has_note(pattern: Bound) -> ColumnElement[bool]:
-    return exists().where(Note.conversation_id == Conversation.id, like(Note.text, pattern), _READABLE_NOTE)
-
-
-def _is_of(pattern: Bound) -> ColumnElement[bool]:
-    return exists().where(User.id == Conversation.customer_id, like(User.name, pattern))
-
-
+_Customer: Final = aliased(User)
+_Author: Final = aliased(User)
+_LastMessage: Final = aliased(Message)
 CONVERSATIONS: Final = Listing(
+    name="Conversation",
     fields={
-        "id": UuidField(Conversation.id),
-        "customer_id": UuidField(Conversation.customer_id, permission=SUPPORT),
-        "shop_id": UuidField(Conversation.shop_id, nullable=True),
-        "order_id": UuidField(Conversation.order_id, nullable=True),
-        "assigned_to": AssigneeField(Conversation.assigned_to_id, nullable=True),
-        "status": ChoiceField(Conversation.status, choices=[status.value for status in Status]),
-        "waiting_since": InstantField(Conversation.waiting_since, nullable=True),
-        "last_message_at": InstantField(Conversation.last_message_at),
-        "created_at": InstantField(Conversation.created_at),
-        "updated_at": InstantField(Conversation.updated_at),
+        "id": UuidField(Conversation.id, indexed=True),
+        "customer.id": UuidField(Conversation.customer_id, indexed=True),
+        "customer": One(
+            _Customer,
+            _Customer.id == Conversation.customer_id,
+            {"name": TextField(_Customer.name, nullable=True, example="Анна")},
+        ),
+        "shop_id": UuidField(Conversation.shop_id, nullable=True, indexed=True),
+        "order_id": UuidField(Conversation.order_id, nullable=True, indexed=True),
+        "assigned_to": AssigneeField(Conversation.assigned_to_id, nullable=True, indexed=True),
+        "status": ChoiceField(Conversation.status, choices=[status.value for status in Status], indexed=True),
+        "waiting_since": InstantField(Conversation.waiting_since, nullable=True, indexed=True),
+        "last_seq": IntegerField(Conversation.last_seq),
+        "customer_read_seq": IntegerField(Conversation.customer_read_seq),
+        "staff_read_seq": IntegerField(Conversation.staff_read_seq),
+        "unread_by_customer": IntegerField(Conversation.unread_by_customer),
+        "unread_by_staff": IntegerField(Conversation.unread_by_staff),
+        "last_message_at": InstantField(Conversation.last_message_at, indexed=True),
+        "last_message": One(
+            (_LastMessage, _Author),
+            and_(
+                _LastMessage.conversation_id == Conversation.id,
+                _LastMessage.seq == Conversation.last_seq,
+                _Author.id == _LastMessage.author_id,
+            ),
+            {
+                "author.id": UuidField(_LastMessage.author_id),
+                "author.name": TextField(_Author.name, nullable=True, searched=False, example="Олег"),
+                "author.role": TextField(_LastMessage.author_role, searched=False, example="support"),
+                "text": TextField(func.left(_LastMessage.text, SHOWN_OF_LAST), searched=False),
+                "created_at": InstantField(_LastMessage.created_at),
+            },
+            nullable=True,
+        ),
+        "created_at": InstantField(Conversation.created_at, indexed=True),
+        "updated_at": InstantField(Conversation.updated_at, indexed=True),
     },
+    older={"customer_id": "customer.id"},
     sort={
-        "last_message_at": InstantField(Conversation.last_message_at),
         "waiting_since": InstantField(WAITING_ORDER),
-        "created_at": InstantField(Conversation.created_at),
-        "updated_at": InstantField(Conversation.updated_at),
+        "assigned_to": UuidField(case((_ASSIGNEE_COUNTS, Conversation.assigned_to_id)), nullable=True),
     },
     default_sort="-last_message_at",
-    search={
-        "messages.text": Searched(_has_message),
-        "notes.text": Searched(_has_note, permission=SUPPORT),
-        "customer.name": Searched(_is_of, permission=SUPPORT),
+    search_also={
+        "messages": Many(Message, Message.conversation_id == Conversation.id, {"text": TextField(Message.text)}),
+        "notes": Many(
+            Note,
+            and_(Note.conversation_id == Conversation.id, _READABLE_NOTE),
+            {"text": TextField(Note.text)},
+            permission=SUPPORT,
+        ),
     },
     id_column=Conversation.id,
 )
 
+_WRITER: Final = {
+    "id": UuidField(_Author.id),
+    "name": TextField(_Author.name, nullable=True, example="Олег"),
+}
 MESSAGES: Final = Listing(
+    name="Message",
     fields={
-        "seq": IntegerField(Message.seq),
-        "created_at": InstantField(Message.created_at),
+        "id": UuidField(Message.id),
+        "seq": IntegerField(Message.seq, indexed=True),
+        "conversation_id": UuidField(Message.conversation_id),
+        "client_id": TextField(Message.client_id, searched=False, example="phone-1"),
+        "text": TextField(Message.text),
+        "author": One(_Author, _Author.id == Message.author_id, _WRITER),
+        "author.role": TextField(Message.author_role, searched=False, example="support"),
+        "attachment": One(
+            Attachment,
+            Attachment.id == Message.attachment_id,
+            {
+                "id": UuidField(Attachment.id),
+                "name": TextField(Attachment.name, example="receipt.pdf"),
+                "content_type": TextField(Attachment.content_type, searched=False, example="application/pdf"),
+                "size": IntegerField(Attachment.size),
+                "width": IntegerField(Attachment.width, nullable=True),
+                "height": IntegerField(Attachment.height, nullable=True),
+            },
+            nullable=True,
+        ),
+        "created_at": InstantField(Message.created_at, indexed=True),
     },
-    sort=["seq"],
+    left_out={"attachment.url": "an address of a file"},
     default_sort="seq",
-    search={"text": Message.text},
     id_column=Message.id,
 )
 
 NOTES: Final = Listing(
-    fields={"created_at": InstantField(Note.created_at)},
-    sort=["created_at"],
+    name="Note",
+    fields={
+        "id": UuidField(Note.id),
+        "conversation_id": UuidField(Note.conversation_id),
+        "text": TextField(Note.text),
+        "author": One(_Author, _Author.id == Note.author_id, _WRITER),
+        "author.role": TextField(Note.author_role, searched=False, example="support"),
+        "created_at": InstantField(Note.created_at),
+    },
     default_sort="created_at",
-    search={"text": Note.text},
     id_column=Note.id,
 )
 
 ASSIGNEES: Final = Listing(
+    name="Assignee",
     fields={
         "id": UuidField(User.id),
         "name": TextField(User.name, nullable=True, example="Олег"),
-        "role": TextField(Role.name, example="support"),
+        "role": TextField(Role.name, searched=False, example="support"),
+        "shop_ids": Many(StaffShop, StaffShop.user_id == User.id, UuidField(StaffShop.shop_id)),
     },
     sort={"name": TextField(func.coalesce(User.name, ""))},
     default_sort="name",
-    search={"name": User.name},
     id_column=User.id,
 )
 QUEUE_LIMIT: Final = 500
@@ -198,6 +251,8 @@ async def get_conversation(
     )
     if conversation is None:
         raise NotFoundError
+    if for_update:
+        await versions.check(session, key=Conversation.id, value=conversation_id)
     return conversation
 
 

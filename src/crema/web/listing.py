@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from functools import lru_cache
 from typing import Any, Final, Generic, TypeVar
 from urllib.parse import quote, urlencode
@@ -11,33 +11,16 @@ from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 from starlette.datastructures import QueryParams
+from starlette.status import HTTP_201_CREATED
 
 from crema import __version__
 from crema.core.page import Page
 from crema.db import listing as lists
-from crema.db.listing import Listing, ListQuery
+from crema.db.listing import MAX_TOTAL, Listing, ListQuery
+from crema.web.tags import tag
 
 T = TypeVar("T")
 OutT = TypeVar("OutT")
-
-MEANINGS: Final[Mapping[str, str]] = {
-    "eq": "Equal.",
-    "ne": "Not equal.",
-    "lt": "Less.",
-    "lte": "Less or equal.",
-    "gt": "Greater.",
-    "gte": "Greater or equal.",
-    "in": "One of these, comma-separated.",
-    "not_in": "None of these, comma-separated.",
-    "between": "From the first to the second, both included.",
-    "contains": "Contains.",
-    "icontains": "Contains, whatever the case.",
-    "startswith": "Starts with.",
-    "istartswith": "Starts with, whatever the case.",
-    "endswith": "Ends with.",
-    "iendswith": "Ends with, whatever the case.",
-    "isnull": "Absent (true) or present (false).",
-}
 
 
 class PageOut(BaseModel, Generic[T]):
@@ -46,8 +29,14 @@ class PageOut(BaseModel, Generic[T]):
     items: list[T]
     page: int | None = Field(description="Its number, from 1; null when walking by cursor.", examples=[1])
     size: int = Field(description="How many items a page holds.", examples=[20])
-    total: int | None = Field(description="How many items there are; null when walking by cursor.", examples=[57])
-    pages: int | None = Field(description="How many pages there are; null when walking by cursor.", examples=[3])
+    total: int | None = Field(
+        description=f"How many items there are; null when walking by cursor, and past {MAX_TOTAL}.", examples=[57]
+    )
+    pages: int | None = Field(description="How many pages there are; null where `total` is.", examples=[3])
+    total_at_least: int | None = Field(
+        description=f"More than {MAX_TOTAL} are not counted: how many there are at least; otherwise null.",
+        examples=[None],
+    )
     next_cursor: str | None = Field(
         description="Pass it as `cursor`, with the same `sort`, to go on after the last item; null at the end.",
         examples=["WyItY3JlYXRlZF9hdCIsIjIwMjYtMTEtMjNUMDk6MzA6MDArMDA6MDAiXQ"],
@@ -63,18 +52,25 @@ def answer(request: Request, response: Response, page: Page[T], render: Callable
         size=page.size,
         total=page.total,
         pages=page.pages,
+        total_at_least=page.total_at_least,
         next_cursor=page.next_cursor,
     )
 
 
-def document(content: str | bytes) -> Response:
-    """Send JSON that is ready."""
-    return Response(content, media_type="application/json")
+def document(content: str | bytes, *, version: str | None = None) -> Response:
+    """Send JSON that is ready; tagged, if it is a version of something that can be edited."""
+    response = Response(content, media_type="application/json")
+    if version is not None:
+        response.raw_headers.append((b"etag", tag(version, response.body).encode()))
+    return response
 
 
-def created(content: str | bytes, location: str, **headers: str) -> Response:
+def created(content: str | bytes, location: str, *, version: str | None = None) -> Response:
     """Send JSON that is ready of something new, which has its own place."""
-    return Response(content, 201, {"Location": location} | headers, media_type="application/json")
+    response = document(content, version=version)
+    response.status_code = HTTP_201_CREATED
+    response.headers["Location"] = location
+    return response
 
 
 def pieces(*content: bytes, **headers: str) -> Response:
@@ -93,7 +89,7 @@ def documents(request: Request, page: Page[bytes], *, version: object = None) ->
 
     With a `version`, which is another whenever an item may be, the tag is of that and not of all that is sent.
     """
-    rest = {name: getattr(page, name) for name in ("page", "size", "total", "pages", "next_cursor")}
+    rest = {name: getattr(page, name) for name in ("page", "size", "total", "pages", "total_at_least", "next_cursor")}
     response = document(b'{"items":[%b],%b' % (b",".join(page.items), _json(rest)[1:].encode()))
     response.headers.update(page_headers(request, page))
     if version is not None:
@@ -126,14 +122,16 @@ def page_headers(request: Request, page: Page[Any]) -> dict[str, str]:
     kept = [(name, text) for name, text in request.query_params.multi_items() if name not in ("page", "cursor")]
     targets: dict[str, tuple[str, str | int]] = {}
     deepest = lists.MAX_OFFSET // page.size + 1
-    if page.page is not None and page.pages is not None:
+    if page.page is not None:
+        last = page.pages if page.total_at_least is None else -(-page.total_at_least // page.size)
+        assert last is not None
         targets["first"] = ("page", 1)
         if page.page > 1:
-            targets["prev"] = ("page", min(page.page - 1, max(page.pages, 1)))
-        if page.page < page.pages and page.page < deepest:
+            targets["prev"] = ("page", min(page.page - 1, max(last, 1)))
+        if page.next_cursor is not None and page.page < deepest:
             targets["next"] = ("page", page.page + 1)
-        if page.pages <= deepest:
-            targets["last"] = ("page", max(page.pages, 1))
+        if page.total_at_least is None and last <= deepest:
+            targets["last"] = ("page", max(last, 1))
     if page.next_cursor and "next" not in targets:
         targets["next"] = ("cursor", page.next_cursor)
     path = quote(request.scope["path"])
@@ -141,16 +139,26 @@ def page_headers(request: Request, page: Page[Any]) -> dict[str, str]:
     return {"Link": ", ".join(links)} if links else {}
 
 
+MAX_ENUM_LISTS: Final = 3
+"""So many lists of words are parameters of their own, typed in every client; see decision 16."""
+
+
 def listing_parameters(listing: Listing, **extra: Mapping[str, Any]) -> dict[str, Any]:
     """Describe every parameter, for a route's `openapi_extra`; `extra` are those the route reads itself.
 
-    Examples stand in the schemas, because Swagger UI would send a parameter's own `example` unasked.
+    Filters are one object. Examples stand in the schemas, because Swagger UI would send a parameter's own `example`
+    unasked.
     """
-    named = [_filter(name, filter_) for name, filter_ in listing.filters.items()]
+    alone = _enum_lists(listing)
     return {
         "parameters": [
-            *named,
+            _filters(listing, without=alone),
+            *(
+                _parameter(name, _several(listing.filters[name].field.schema, minItems=1, maxItems=lists.MAX_IN), about)
+                for name, about in alone.items()
+            ),
             *(_searching(listing) if listing.search else ()),
+            *(_zone() if listing.has_instants else ()),
             *_paging(listing),
             *({"name": name, "in": "query", "required": False, **parameter} for name, parameter in extra.items()),
         ]
@@ -158,36 +166,68 @@ def listing_parameters(listing: Listing, **extra: Mapping[str, Any]) -> dict[str
 
 
 def _parameter(name: str, schema: Mapping[str, Any], description: str) -> dict[str, Any]:
-    commas = {"style": "form", "explode": False} if schema["type"] == "array" else {}
+    repeated = {"style": "form", "explode": True} if schema["type"] == "array" else {}
     return {
         "name": name,
         "in": "query",
         "required": False,
         "description": description,
         "schema": dict(schema),
-        **commas,
+        **repeated,
     }
 
 
-def _filter(name: str, filter_: lists.Filter) -> dict[str, Any]:
-    field, operator = filter_
-    value = field.schema
-    match operator:
+def _enum_lists(listing: Listing) -> dict[str, str]:
+    """Name the filters by several words of a closed set, of fields that stand first in the answer."""
+    named = [
+        name
+        for name, (leaf, operator) in listing.documented.items()
+        if operator == "in" and not leaf.within and "." not in name and isinstance(leaf.field, lists.ChoiceField)
+    ]
+    return {name: f"`{name.removesuffix('__in')}` is one of these." for name in named[:MAX_ENUM_LISTS]}
+
+
+def _filters(listing: Listing, *, without: Collection[str]) -> dict[str, Any]:
+    properties = {name: _property(each) for name, each in listing.documented.items() if name not in without}
+    operators: dict[str, list[str]] = {}
+    for name, (_, operator) in listing.documented.items():
+        operators.setdefault(name.partition("__")[0], []).append("(equals)" if operator == "eq" else operator)
+    fields = "\n".join(f"- `{name}`: {', '.join(each)}" for name, each in operators.items())
+    example = next(name for name in listing.documented if "isnull" not in name)
+    return {
+        "name": "filter",
+        "in": "query",
+        "required": False,
+        "style": "deepObject",
+        "explode": True,
+        "description": f"Any field by any value, up to {lists.MAX_FILTERS} at once; all must hold. In an address "
+        f"without brackets too: `?{example}=…` is `?filter[{example}]=…`. Below one list, several speak of the same "
+        "element; `ne` and `not_in` say that no element is so. Lists of values are separated by commas.\n\n"
+        f"<details><summary>Fields and operators</summary>\n\n{fields}{_reserved(listing.fields)}\n\n</details>",
+        "schema": {
+            "title": f"{listing.name}Filter",
+            "type": "object",
+            "additionalProperties": False,
+            "examples": [{}],
+            "properties": properties,
+        },
+    }
+
+
+def _property(filter_: lists.Filter) -> dict[str, Any]:
+    match filter_.operator:
         case "isnull":
-            schema = {"type": "boolean", "examples": [True]}
+            return {"type": "boolean"}
         case "in" | "not_in":
-            schema = _several(value, minItems=1, maxItems=lists.MAX_IN)
+            return {"type": "string", "description": "Comma-separated."}
         case "between":
-            schema = _several(value, minItems=2, maxItems=2)
-        case _:
-            schema = value
-    description = MEANINGS[operator]
-    if operator == "eq":
-        others = [f"`__{other}`" for other in field.operators if other != "eq"]
-        description += f" Also with {', '.join(others)}."
-    if field.permission:
-        description += f" Only with permission `{field.permission}`."
-    return _parameter(name, schema, description)
+            return {"type": "string", "description": "Two, comma-separated."}
+    return filter_.field.schema
+
+
+def _zone() -> list[dict[str, Any]]:
+    schema = {"type": "string", "examples": ["Europe/Moscow"]}
+    return [_parameter("tz", schema, "The time zone of dates; UTC if left out. A date stands for its whole day.")]
 
 
 def _several(value: Mapping[str, Any], **limits: Any) -> dict[str, Any]:
@@ -195,18 +235,20 @@ def _several(value: Mapping[str, Any], **limits: Any) -> dict[str, Any]:
     return {"type": "array", "items": dict(value), **limits, "examples": [example]}
 
 
-def _reserved(gates: Mapping[str, str | None]) -> str:
-    return "".join(f" `{name}` only with permission `{gate}`." for name, gate in gates.items() if gate)
+def _reserved(fields: Mapping[str, lists.Field]) -> str:
+    gates = [(name, field.permission) for name, field in fields.items() if field.permission]
+    return "".join(f" `{name}` only with permission `{permission}`." for name, permission in gates)
 
 
 def _searching(listing: Listing) -> list[dict[str, Any]]:
     shortest, longest = lists.SEARCH_LENGTH
     names = [*listing.search]
     words = {"type": "string", "minLength": shortest, "maxLength": longest, "examples": ["латте"]}
+    searched = {name: leaf.field for name, leaf in listing.search.items()}
     fields = _several({"type": "string", "enum": names, "examples": names[:1]}, minItems=1)
     return [
-        _parameter("search", words, f"Every word (up to {lists.MAX_WORDS}) is in {', '.join(names)}; case is ignored."),
-        _parameter("search_fields", fields, f"Search in these only, comma-separated.{_reserved(listing.search_gates)}"),
+        _parameter("search", words, f"Each word (up to {lists.MAX_WORDS}) is somewhere in the texts of the answer."),
+        _parameter("search_fields", fields, f"Search in these only.{_reserved(searched)}"),
     ]
 
 
@@ -214,8 +256,8 @@ def _paging(listing: Listing) -> list[dict[str, Any]]:
     keys = [sign + name for name in listing.sort for sign in ("", "-")]
     order = {"type": "string", "enum": keys, "examples": [listing.default_sort.split(",")[0]]}
     sort = _several(order, minItems=1, maxItems=lists.MAX_SORT, uniqueItems=True)
-    about = f"Up to {lists.MAX_SORT}, comma-separated, `-` for descending; `{listing.default_sort}` if left out."
-    about += _reserved({name: field.permission for name, field in listing.sort.items()})
+    about = f"Up to {lists.MAX_SORT}, `-` for descending; `{listing.default_sort}` if left out."
+    about += _reserved(listing.sort)
     page = {"type": "integer", "minimum": 1, "maximum": lists.MAX_OFFSET + 1, "examples": [1]}
     default = lists.DEFAULT_SIZE
     size = {"type": "integer", "minimum": 1, "maximum": lists.MAX_SIZE, "default": default, "examples": [default]}

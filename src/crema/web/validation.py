@@ -45,12 +45,18 @@ SENTENCES: Final[Mapping[str, str]] = {
     "union_tag_invalid": "send one of {expected_tags} as {discriminator}",
 }
 """Our sentence for each type of Pydantic's errors; the braces are filled from what the error knows."""
+_OBJECTS: Final = frozenset({"model_attributes_type", "model_type", "dict_type"})
 _OWN: Final = "Value error, "
 """What Pydantic puts before the sentences of our own validators."""
 
 
-def sentence_of(error: Mapping[str, Any]) -> str:
-    """Return what to tell of a refused input, without the input. What has none is an error of ours, told as it is."""
+def sentence_of(error: Mapping[str, Any], *, is_json: bool = True) -> str:
+    """Return what to tell of a refused input, without the input. What has none is an error of ours, told as it is.
+
+    `is_json` is whether the request's header calls its body JSON.
+    """
+    if error["type"] in _OBJECTS and tuple(error["loc"]) == ("body",) and not is_json:
+        return "send JSON with the header `Content-Type: application/json`"
     sentence = SENTENCES.get(error["type"]) if "input" in error else None
     if sentence is not None:
         return sentence.format(**error.get("ctx", {}))

@@ -1,6 +1,6 @@
 """What a list request can be refused for. A value sent is never echoed: JSON may be unable to carry it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from crema.core.errors import InvalidError
@@ -49,3 +49,14 @@ class PageTooDeepError(InvalidFilterError):
 
     code = "page_too_deep"
     title = "Pages this deep are only reached with a cursor."
+
+
+class TooCostlyError(InvalidError):
+    """No index finds it, and there is too much to look through."""
+
+    code = "too_costly"
+    title = "This question takes too long to answer."
+
+    def __init__(self, narrower: Sequence[str]) -> None:
+        helping = f"by one of {', '.join(narrower)}" if narrower else "that leaves fewer to look through"
+        super().__init__(f"It took longer than 2 s. Add a filter {helping}.", filters=list(narrower))

@@ -10,10 +10,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
 from functools import cached_property
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -33,7 +33,8 @@ _INT8: Final = 2**63
 _EQUALITY: Final = ("eq", "ne", "in", "not_in")
 _ORDER: Final = ("eq", "ne", "lt", "lte", "gt", "gte", "in", "not_in", "between")
 _PATTERNS: Final = {"contains": "%{}%", "startswith": "{}%", "endswith": "%{}"}
-_COMPLEMENTS: Final = {"ne": "eq", "not_in": "in"}
+COMPLEMENTS: Final = {"ne": "eq", "not_in": "in", "not_within": "within"}
+"""Operators that say that another is not so."""
 
 _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
@@ -46,9 +47,13 @@ _ACE: Final = re.compile(r"xn--[a-z0-9-]*", re.ASCII | re.IGNORECASE)
 _INTEGER: Final = re.compile(r"-?\d{1,19}", re.ASCII)
 _MONEY: Final = re.compile(r"\d{1,14}(\.\d{1,2})?", re.ASCII)
 _DECIMAL: Final = re.compile(r"-?\d{1,30}(\.\d{1,30})?", re.ASCII)
+_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_TIME_OF_DAY: Final = re.compile(r"([01]\d|2[0-3]):[0-5]\d|24:00", re.ASCII)
 _INSTANT: Final = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+ -]\d\d:[0-5]\d)", re.ASCII | re.IGNORECASE
 )
+
+_MICROSECOND: Final = timedelta(microseconds=1)
 
 Column = SQLColumnExpression[Any]
 Bound = ColumnElement[Any]
@@ -93,6 +98,13 @@ def items(text: str) -> list[str]:
     return found
 
 
+def _two(text: str) -> list[str]:
+    values = items(text)
+    if len(values) != 2:  # noqa: PLR2004
+        raise ValueError("takes two values with a comma between them")
+    return values
+
+
 def containing(word: str) -> str:
     """Make the LIKE pattern that finds a word anywhere."""
     return f"%{_escaped(word)}%"
@@ -101,19 +113,6 @@ def containing(word: str) -> str:
 def like(column: Column, pattern: Bound) -> ColumnElement[bool]:
     """Compare with a pattern regardless of case and ё."""
     return fold(column).like(fold(pattern))
-
-
-@dataclass(frozen=True)
-class Searched:
-    """Text of other rows to be searched through. `matches` builds the predicate for a pattern, as `like` does."""
-
-    matches: Callable[[Bound], ColumnElement[bool]]
-    permission: str | None = None
-
-
-def search_in(text: Column | Searched, pattern: Bound) -> ColumnElement[bool]:
-    """Look for a word in a column, or in other rows' text."""
-    return text.matches(pattern) if isinstance(text, Searched) else like(text, pattern)
 
 
 def _escaped(text: str) -> str:
@@ -125,18 +124,54 @@ def _sensitive(operator: str) -> str:
     return operator.removeprefix("i") if operator.removeprefix("i") in _PATTERNS else operator
 
 
-def _boolean(text: str) -> bool:
+def is_true(operand: Bound) -> bool:
+    """Tell SQL's true from its false."""
+    return isinstance(operand, sa.True_)
+
+
+def json_part(document: Any, *path: str) -> ColumnElement[Any]:
+    """Select a value inside JSON."""
+    for name in path:
+        document = document.op("->", return_type=postgresql.JSONB())(_member(name))
+    found: ColumnElement[Any] = document
+    return found
+
+
+def json_text(document: Any, *path: str) -> ColumnElement[str]:
+    """Select a value inside JSON as text."""
+    *outer, name = path
+    return json_part(document, *outer).op("->>", return_type=sa.Text())(_member(name))
+
+
+def _member(name: str) -> Bound:
+    # With a name of its own, which is the same wherever the statement has it.
+    return sa.bindparam(f"json_{name}", name, type_=sa.Text())
+
+
+def boolean(text: str) -> bool:
+    """Read true or false."""
     if text.lower() not in ("true", "false"):
         raise ValueError("is neither true nor false")
     return text.lower() == "true"
 
 
+class Reading(NamedTuple):
+    """What a parameter asks for: an operator of the field's kind, and its operands."""
+
+    operator: str
+    operands: Sequence[Any]
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Field(ABC):
-    """Something a list can be filtered by. For those without `permission` it does not exist."""
+    """Something a list can be filtered by. For those without `permission` it does not exist.
+
+    `indexed`: an index finds rows by it however many there are; a test looks for that in the plans.
+    """
 
     nullable: bool = False
     permission: str | None = None
+    indexed: bool = False
     example: Any = None
 
     @property
@@ -150,8 +185,11 @@ class Field(ABC):
         """Describe one value as JSON Schema, with an example."""
 
     @abstractmethod
-    def read(self, operator: str, text: str) -> Sequence[Any]:
-        """Read the operands of an operator; ValueError says what is wrong without repeating it."""
+    def read(self, operator: str, text: str, *, zone: tzinfo = UTC) -> Reading:
+        """Read the operands of an operator; ValueError says what is wrong without repeating it.
+
+        Dates are days in `zone`.
+        """
 
     @abstractmethod
     def bind(self, name: str) -> Bound:
@@ -161,7 +199,7 @@ class Field(ABC):
     def condition(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:
         """Build the predicate. A missing value differs from every value: `ne` is all that `eq` is not.
 
-        The operand of `isnull` is no parameter but true or false itself.
+        The operand of `isnull` is no parameter but SQL's true or false itself.
         """
 
 
@@ -174,14 +212,21 @@ class ColumnField(Field):
     sql_type: ClassVar[TypeEngine[Any]]
     kind_operators: ClassVar[tuple[str, ...]] = _EQUALITY
 
+    sorts: ClassVar[bool] = True
+
     @property
     def operators(self) -> tuple[str, ...]:
         return (*self.kind_operators, "isnull") if self.nullable else self.kind_operators
 
-    @cached_property
+    @property
     def sort_key(self) -> Column:
         """What rows are ordered by."""
         return self.column
+
+    @staticmethod
+    def positive(operator: str) -> str | None:
+        """Name the operator that this one denies, if it does."""
+        return COMPLEMENTS.get(operator)
 
     @abstractmethod
     def parse(self, text: str) -> Any:
@@ -202,24 +247,22 @@ class ColumnField(Field):
     def bind(self, name: str) -> Bound:
         return sa.bindparam(name, type_=self.sql_type)
 
-    def read(self, operator: str, text: str) -> Sequence[Any]:
+    def read(self, operator: str, text: str, *, zone: tzinfo = UTC) -> Reading:
+        del zone
         match operator:
             case "isnull":
-                return [_boolean(text)]
+                return Reading(operator, [boolean(text)])
             case "in" | "not_in":
-                return [self.parse_item(value) for value in items(text)]
+                return Reading(operator, [self.parse_item(value) for value in items(text)])
             case "between":
-                values = items(text)
-                if len(values) != 2:  # noqa: PLR2004
-                    raise ValueError("takes two values with a comma between them")
-                return [self.parse_item(value) for value in values]
-        return [self.parse(text)]
+                return Reading(operator, [self.parse_item(value) for value in _two(text)])
+        return Reading(operator, [self.parse(text)])
 
     def condition(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:
-        if operator in _COMPLEMENTS:
-            return self.match(_COMPLEMENTS[operator], operands).is_not(sa.true())
+        if operator in COMPLEMENTS:
+            return self.match(COMPLEMENTS[operator], operands).is_not(sa.true())
         if operator == "isnull":
-            return self.column.is_(None) if operands[0] else self.column.is_not(None)
+            return self.column.is_(None) if is_true(operands[0]) else self.column.is_not(None)
         return self.match(operator, operands)
 
     def match(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:
@@ -243,10 +286,12 @@ class TextField(ColumnField):
     """Text. Found and sorted by its folded form; `fold(column)` is the one expression to index.
 
     `of` is the type that the text has on input. A whole value is read as that, and so is found however it is written,
-    or is refused; parts of values, for `contains` and its like, are any text.
+    or is refused; parts of values, for `contains` and its like, are any text. `searched`: people read it, and so
+    `search` looks through it.
     """
 
     of: Any = None
+    searched: bool = True
     example: Any = "латте"
 
     sql_type: ClassVar[TypeEngine[Any]] = sa.Text()
@@ -287,14 +332,14 @@ class TextField(ColumnField):
     def load(self, text: str) -> str:
         return storable(text)
 
-    @cached_property
+    @property
     def sort_key(self) -> Column:
         return fold(self.column)
 
-    def read(self, operator: str, text: str) -> Sequence[Any]:
+    def read(self, operator: str, text: str, *, zone: tzinfo = UTC) -> Reading:
         if template := _PATTERNS.get(_sensitive(operator)):
-            return [template.format(_escaped(self.parse_part(operator, text)))]
-        return super().read(operator, text)
+            return Reading(operator, [template.format(_escaped(self.parse_part(operator, text)))])
+        return super().read(operator, text, zone=zone)
 
     def match(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:
         # What matches exactly also matches folded, because folding goes character by character. Asking for both
@@ -365,6 +410,7 @@ class SlugField(TextField):
     """A name in an address bar: small Latin letters, digits and hyphens."""
 
     of: Any = Slug
+    searched: bool = False
     example: Any = "latte"
 
     def parse_part(self, operator: str, text: str) -> str:
@@ -393,29 +439,45 @@ class UuidField(ColumnField):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class MoneyField(ColumnField):
-    """An amount as clients write it: no sign, up to two decimals."""
+class NumberField(ColumnField):
+    """A decimal number, with a sign where it has one."""
 
-    example: Any = "250.00"
+    example: Any = "7.5"
 
     sql_type: ClassVar[TypeEngine[Any]] = sa.Numeric()
     kind_operators: ClassVar[tuple[str, ...]] = _ORDER
 
     @property
     def schema(self) -> dict[str, Any]:
-        return {"type": "string", "pattern": rf"^{_MONEY.pattern}$", "examples": [self.example]}
+        return {"type": "number", "examples": [float(self.example)]}
 
     def parse(self, text: str) -> Decimal:
-        if not _MONEY.fullmatch(text):
-            raise ValueError('is not an amount such as "250.00"')
-        return Decimal(text)
+        return self.load(text)
 
     def dump(self, value: Decimal) -> str:
         return format(value, "f")
 
     def load(self, text: str) -> Decimal:
         if not _DECIMAL.fullmatch(text):
-            raise ValueError("is not a decimal number")
+            raise ValueError("is not a number such as 7.5")
+        return Decimal(text)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MoneyField(NumberField):
+    """An amount as clients write it: up to two decimals, with a sign only where amounts may be below zero."""
+
+    signed: bool = False
+    example: Any = "250.00"
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        sign = "-?" if self.signed else ""
+        return {"type": "string", "pattern": rf"^{sign}{_MONEY.pattern}$", "examples": [self.example]}
+
+    def parse(self, text: str) -> Decimal:
+        if not _MONEY.fullmatch(text.removeprefix("-") if self.signed else text):
+            raise ValueError('is not an amount such as "250.00"')
         return Decimal(text)
 
 
@@ -456,12 +518,16 @@ class BooleanField(ColumnField):
         return {"type": "boolean", "examples": [self.example]}
 
     def parse(self, text: str) -> bool:
-        return _boolean(text)
+        return boolean(text)
+
+
+_EARLIEST_IN: Final = {"gt": False, "lte": False, "lt": True, "gte": True}
+"""Which end of a day an operator compares with."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class InstantField(ColumnField):
-    """A point in time with its offset; to the microsecond."""
+    """A point in time with its offset, to the microsecond; or a date, which is the whole day."""
 
     example: Any = "2026-11-23T09:30:00Z"
 
@@ -472,9 +538,39 @@ class InstantField(ColumnField):
     def schema(self) -> dict[str, Any]:
         return {"type": "string", "format": "date-time", "examples": [self.example]}
 
+    def read(self, operator: str, text: str, *, zone: tzinfo = UTC) -> Reading:
+        """Read instants and days alike, as the first and the last instant of each."""
+        if operator == "isnull":
+            return super().read(operator, text, zone=zone)
+        if operator in _EARLIEST_IN:
+            first, last = self._span(text, zone)
+            return Reading(operator, [first if _EARLIEST_IN[operator] else last])
+        if operator == "between":
+            since, until = _two(text)
+            return Reading(operator, [self._span(since, zone)[0], self._span(until, zone)[1]])
+        spans = [self._span(each, zone) for each in (items(text) if operator in ("in", "not_in") else [text])]
+        if all(first == last for first, last in spans):
+            return Reading(operator, [first for first, _ in spans])
+        return Reading("not_within" if operator in COMPLEMENTS else "within", [end for span in spans for end in span])
+
+    def _span(self, text: str, zone: tzinfo) -> tuple[datetime, datetime]:
+        text = text.strip(" ")
+        if not _DATE.fullmatch(text):
+            instant = self.parse(text)
+            return instant, instant
+        try:
+            day = date.fromisoformat(text)
+            first, next_ = (datetime.combine(each, time(), zone) for each in (day, day + timedelta(days=1)))
+            return first.astimezone(UTC), next_.astimezone(UTC) - _MICROSECOND
+        except (ValueError, OverflowError):
+            raise ValueError("is not a date that exists") from None
+
     def parse(self, text: str) -> datetime:
         if not _INSTANT.fullmatch(text):
-            raise ValueError("is not an RFC 3339 time with its offset, such as 2026-11-23T09:30:00Z")
+            raise ValueError(
+                "is neither an RFC 3339 time with its offset, such as 2026-11-23T09:30:00Z, nor a date such as "
+                "2026-11-23"
+            )
         # A plus sign that was not percent-encoded arrives as a space; here it can mean nothing else.
         text = f"{text[:19]}{text[19:].replace(' ', '+')}".upper()
         try:
@@ -482,8 +578,33 @@ class InstantField(ColumnField):
         except (ValueError, OverflowError):
             raise ValueError("is not a time that exists") from None
 
+    def match(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:
+        if operator != "within":
+            return super().match(operator, operands)
+        spans = zip(operands[::2], operands[1::2], strict=True)
+        return sa.or_(*(self.column.between(first, last) for first, last in spans))
+
     def dump(self, value: datetime) -> str:
         return value.isoformat()
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TimeOfDayField(ColumnField):
+    """A time on a clock on the wall, of a column that holds it as `HH:MM`; `24:00` is the end of a day."""
+
+    example: Any = "08:00"
+
+    sql_type: ClassVar[TypeEngine[Any]] = sa.Text()
+    kind_operators: ClassVar[tuple[str, ...]] = _ORDER
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "pattern": f"^({_TIME_OF_DAY.pattern})$", "examples": [self.example]}
+
+    def parse(self, text: str) -> str:
+        if not _TIME_OF_DAY.fullmatch(text):
+            raise ValueError("is not a time such as 08:00")
+        return text
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -506,17 +627,68 @@ class ChoiceField(ColumnField):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class MembersField(ChoiceField):
-    """An array of words of a closed set: it matches where one of those asked for is in it."""
+    """An array of words of a closed set: it matches where one of those asked for is in it. An empty one is null."""
+
+    nullable: bool = True
+
+    sorts: ClassVar[bool] = False
+
+    def condition(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:
+        if operator == "isnull":
+            is_empty = sa.func.coalesce(self._length, 0) == 0
+            return is_empty if is_true(operands[0]) else sa.not_(is_empty)
+        return super().condition(operator, operands)
+
+    @property
+    def _length(self) -> ColumnElement[int]:
+        return sa.func.cardinality(self.column)
 
     def match(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:  # noqa: ARG002 - eq and in
         return self.column.op("&&")(sa.cast(postgresql.array(operands), postgresql.ARRAY(sa.Text())))
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class JsonMembersField(MembersField):
+    """The same of an array in JSON."""
+
+    @property
+    def _length(self) -> ColumnElement[int]:
+        return sa.func.jsonb_array_length(self.column)
+
+    def match(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:  # noqa: ARG002 - eq and in
+        return self.column.op("?|")(sa.cast(postgresql.array(operands), postgresql.ARRAY(sa.Text())))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PresenceField(Field):
+    """Whether there is anything in a list of the answer."""
+
+    nullable: bool = True
+
+    @property
+    def operators(self) -> tuple[str, ...]:
+        return ("isnull",)
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "boolean", "examples": [True]}
+
+    def read(self, operator: str, text: str, *, zone: tzinfo = UTC) -> Reading:
+        del zone
+        return Reading(operator, [boolean(text)])
+
+    def bind(self, name: str) -> Bound:
+        raise NotImplementedError
+
+    def condition(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:
+        raise NotImplementedError
+
+
 @dataclass(frozen=True, eq=False)
 class LinkField(Field):
-    """A field of rows linked to the listed one, such as the category ids of a product: any of them may match.
+    """A short name for what no answer shows so: any of the rows that `exists` asks for may match.
 
-    `exists` makes, out of a predicate on the linked rows, an EXISTS over those of the listed row.
+    `exists` makes, out of a predicate on those rows, an EXISTS over those of the listed row.
     `ne` and `not_in` mean that none matches; `isnull` (when nullable) that there is none.
     """
 
@@ -531,16 +703,16 @@ class LinkField(Field):
     def schema(self) -> dict[str, Any]:
         return self.of.schema
 
-    def read(self, operator: str, text: str) -> Sequence[Any]:
-        return self.of.read(operator, text)
+    def read(self, operator: str, text: str, *, zone: tzinfo = UTC) -> Reading:
+        return self.of.read(operator, text, zone=zone)
 
     def bind(self, name: str) -> Bound:
         return self.of.bind(name)
 
     def condition(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:
-        if operator in _COMPLEMENTS:
-            return sa.not_(self.exists(self.of.match(_COMPLEMENTS[operator], operands)))
         if operator == "isnull":
             there_is_one = self.exists(sa.true())
-            return sa.not_(there_is_one) if operands[0] else there_is_one
+            return sa.not_(there_is_one) if is_true(operands[0]) else there_is_one
+        if positive := COMPLEMENTS.get(operator):
+            return sa.not_(self.exists(self.of.match(positive, operands)))
         return self.exists(self.of.match(operator, operands))

@@ -4,9 +4,11 @@ Requests of the same shape — the same parameters with other values — get the
 compiles it for the first of them.
 """
 
+import asyncio
 import json
 from base64 import b64decode, urlsafe_b64encode
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
@@ -18,40 +20,72 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.core.page import Page
 from crema.db.driver import Reader
-from crema.db.listing.fields import Bound, Column, ColumnField
+from crema.db.listing.errors import TooCostlyError
+from crema.db.listing.fields import Bound, ColumnField
+from crema.db.listing.related import Leaf, Many, One, together
 from crema.db.statement import Statement
 
 T = TypeVar("T")
 
+BUDGET_SECONDS: Final = 2
+"""So long may a list take that no index serves."""
 KEPT_SHAPES: Final = 500
 """Of a list's shapes this many are kept compiled, about 20 kB each."""
 
 
+MAX_TOTAL: Final = 10_000
+"""Matches are counted so far; who has more of them looks for fewer."""
+
+
 class SortKey(NamedTuple):
-    """One column of the order. It is never NULL, so that every two rows compare."""
+    """One column of the order. Rows without a value come last, whichever way it goes."""
 
     field: ColumnField
     descending: bool
+
+    @property
+    def order(self) -> ColumnElement[Any]:
+        """The column in an ORDER BY."""
+        column = self.field.sort_key
+        if not self.descending:
+            return column.asc()
+        return column.desc().nulls_last() if self.field.nullable else column.desc()
+
+    def is_same(self, value: Bound | None) -> ColumnElement[bool]:
+        """Whether a row has this value, or none either."""
+        return self.field.sort_key.is_(None) if value is None else self.field.sort_key == value
+
+    def is_behind(self, value: Bound | None) -> ColumnElement[bool]:
+        """Whether the order puts a row behind those of this value."""
+        column = self.field.sort_key
+        if value is None:
+            return sa.false()
+        behind = column < value if self.descending else column > value
+        return sa.or_(behind, column.is_(None)) if self.field.nullable else behind
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
     """What one parameter of the request demands.
 
-    `bound` are the values of the parameters of SQL that `build` is given; `shape` tells apart what it builds of them.
+    `bound` are the values of the parameters of SQL that `build` is given, with the statement that selects all that the
+    list has; `shape` tells apart what it builds of them. The predicate stands inside of `within`.
     """
 
     shape: Hashable
     bound: Sequence[Any]
     bind: Callable[[str], Bound]
-    build: Callable[[Sequence[Bound]], ColumnElement[bool]]
+    build: Callable[[Sequence[Bound], Select[Any]], ColumnElement[bool]]
+    within: tuple[One | Many, ...] = ()
+    leaf: Leaf | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ListQuery:
     """What to list: `page` is None when walking by cursor, `after` then holds the last row's keys, if any.
 
-    `sort` is the order as asked for, `keys` the same with the id as the last.
+    `sort` is the order as asked for, `keys` the same with the id as the last. `narrower` names filters that make a
+    question that takes too long cheaper; None for the usual question, which is to be answered however long it takes.
     """
 
     conditions: Sequence[Condition]
@@ -60,6 +94,7 @@ class ListQuery:
     size: int
     page: int | None
     after: Sequence[Any] | None
+    narrower: Sequence[str] | None = None
 
     @property
     def offset(self) -> int:
@@ -70,7 +105,8 @@ class ListQuery:
     def shape(self) -> Hashable:
         """The same for all requests that the same statement answers."""
         conditions = tuple((condition.shape, len(condition.bound)) for condition in self.conditions)
-        return conditions, self.sort, self.page is None, self.after is None
+        missing = None if self.after is None else tuple(value is None for value in self.after)
+        return conditions, self.sort, self.page is None, missing
 
     @property
     def values(self) -> dict[str, Any]:
@@ -82,9 +118,11 @@ class ListQuery:
 
     def filter(self, statement: Select[T]) -> Select[T]:
         """Keep the rows that are asked for. The statement wants `values`."""
-        for n, each in enumerate(self.conditions):
-            statement = statement.where(each.build([each.bind(name) for name, _ in _named(n, each.bound)]))
-        return statement
+        parts = [
+            (each.within, each.build([each.bind(name) for name, _ in _named(n, each.bound)], statement))
+            for n, each in enumerate(self.conditions)
+        ]
+        return statement.where(*together(parts))
 
     def window(self, statement: Select[T]) -> Select[T]:
         """Keep the rows of the page, in their order and with their keys behind."""
@@ -93,7 +131,7 @@ class ListQuery:
             .where(*self._later())
             .add_columns(*(key.field.sort_key for key in self.keys))
             .order_by(None)
-            .order_by(*(sa.desc(key.field.sort_key) if key.descending else key.field.sort_key for key in self.keys))
+            .order_by(*(key.order for key in self.keys))
             .offset(sa.bindparam("skipped", type_=sa.Integer()))
             .limit(sa.bindparam("wanted", type_=sa.Integer()))
         )
@@ -102,26 +140,35 @@ class ListQuery:
         """Keep the rows that the order puts behind `after`."""
         if self.after is None:
             return []
-        columns: list[Column] = [key.field.sort_key for key in self.keys]
         names = [name for name, _ in _named("after", self.after)]
-        seen = [key.field.bind(name) for key, name in zip(self.keys, names, strict=True)]
+        seen = [
+            None if value is None else key.field.bind(name)
+            for key, name, value in zip(self.keys, names, self.after, strict=True)
+        ]
         directions = {key.descending for key in self.keys}
-        if len(directions) == 1:
-            row, last = sa.tuple_(*columns), sa.tuple_(*seen)
+        if len(directions) == 1 and not any(key.field.nullable for key in self.keys):
+            row, last = sa.tuple_(*(key.field.sort_key for key in self.keys)), sa.tuple_(*seen)
             return [row < last if directions.pop() else row > last]
 
-        def beyond(place: int) -> ColumnElement[bool]:
-            ties = [columns[n] == seen[n] for n in range(place)]
-            column, value = columns[place], seen[place]
-            return sa.and_(*ties, column < value if self.keys[place].descending else column > value)
+        def behind(place: int) -> ColumnElement[bool]:
+            ties = [key.is_same(value) for key, value in zip(self.keys[:place], seen[:place], strict=True)]
+            return sa.and_(*ties, self.keys[place].is_behind(seen[place]))
 
         # The first condition follows from the second, but it is the one that an index can start from.
-        first = columns[0] <= seen[0] if self.keys[0].descending else columns[0] >= seen[0]
-        return [first, sa.or_(*map(beyond, range(len(columns))))]
+        return [*self._from_first(seen[0]), sa.or_(*map(behind, range(len(self.keys))))]
+
+    def _from_first(self, value: Bound | None) -> list[ColumnElement[bool]]:
+        first, column = self.keys[0], self.keys[0].field.sort_key
+        if value is None or first.field.nullable:
+            return []
+        return [column <= value if first.descending else column >= value]
 
     def count(self, statement: Select[Any]) -> Select[int]:
-        """Count what is asked for."""
-        return sa.select(sa.func.count()).select_from(self.filter(statement).order_by(None).subquery())
+        """Count what is asked for, up to one more than `MAX_TOTAL`."""
+        counted: Select[Any] = self.filter(statement).with_only_columns(
+            sa.literal_column("1"), maintain_column_froms=True
+        )
+        return sa.select(sa.func.count()).select_from(counted.order_by(None).limit(MAX_TOTAL + 1).subquery())
 
     def page_of(self, items: Sequence[T], *, keys: Sequence[Any], total: int | None) -> Page[T]:
         """Make the page of what `window` selected; `keys` are the last shown row's if another follows."""
@@ -129,7 +176,8 @@ class ListQuery:
             items=items[: self.size],
             size=self.size,
             page=self.page,
-            total=total,
+            total=total if total is None or total <= MAX_TOTAL else None,
+            total_at_least=None if total is None or total <= MAX_TOTAL else total,
             next_cursor=write_cursor(self.sort, self.keys, keys) if keys else None,
         )
 
@@ -144,16 +192,31 @@ def _named(group: object, values: Iterable[T]) -> Iterable[tuple[str, T]]:
     return ((f"list_{group}_{n}", value) for n, value in enumerate(values))
 
 
+@asynccontextmanager
+async def _budget(query: ListQuery) -> AsyncIterator[None]:
+    """Refuse a question that takes longer than `BUDGET_SECONDS`. The usual one is to be answered."""
+    if query.narrower is None:
+        yield
+        return
+    try:
+        async with asyncio.timeout(BUDGET_SECONDS):
+            yield
+    except (TimeoutError, asyncpg.QueryCanceledError) as error:
+        raise TooCostlyError(query.narrower) from error
+
+
 async def paginate(session: AsyncSession, statement: Select[T], query: ListQuery, **values: Any) -> Page[T]:
     """Read one page of what the statement selects. It already carries what the actor may see; `values` are its own.
 
     Costs one statement, and a second to count when `page` doesn't happen to show the end.
     """
     values |= query.values
-    rows: Sequence[Any] = (await session.execute(query.window(statement), values)).unique().all()
-    total = query.known_total(rows)
-    if total is None and query.page is not None:
-        total = await session.scalar(query.count(statement), values)
+    await session.connection()  # who waits for one doesn't ask too much
+    async with _budget(query):
+        rows: Sequence[Any] = (await session.execute(query.window(statement), values)).unique().all()
+        total = query.known_total(rows)
+        if total is None and query.page is not None:
+            total = await session.scalar(query.count(statement), values)
     return query.page_of([row[0] for row in rows], keys=_keys(query, rows), total=total)
 
 
@@ -170,13 +233,14 @@ class ListStatement:
         Past the end, where no row can tell how many there are, a second counts.
         """
         values |= query.values
-        rows = await self._prepared(query.shape, partial(self._window, query)).rows(reader, **values)
-        total = None if query.page is None else 0
-        if query.page is not None and rows:
-            total = rows[0]["list_total"]
-        elif query.page is not None and query.page > 1:
-            counting = self._prepared((query.shape, "count"), partial(query.count, self._statement))
-            total = (await counting.rows(reader, **values))[0][0]
+        async with _budget(query):
+            rows = await self._prepared(query.shape, partial(self._window, query)).rows(reader, **values)
+            total = None if query.page is None else 0
+            if query.page is not None and rows:
+                total = rows[0]["list_total"]
+            elif query.page is not None and query.page > 1:
+                counting = self._prepared((query.shape, "count"), partial(query.count, self._statement))
+                total = (await counting.rows(reader, **values))[0][0]
         return query.page_of(rows, keys=_keys(query, rows), total=total)
 
     def _prepared(self, shape: Hashable, build: Callable[[], Select[Any]]) -> Statement:
@@ -190,9 +254,7 @@ class ListStatement:
     def _window(self, query: ListQuery) -> Select[Any]:
         if query.page is None:
             return query.window(self._statement)
-        # Counting the matches while reading them costs little, but has them all read: without a filter that would be
-        # the whole table, where an index gives the page and counts.
-        counted = sa.func.count().over() if query.conditions else query.count(self._statement).scalar_subquery()
+        counted = query.count(self._statement).scalar_subquery()
         return query.window(self._statement.add_columns(counted.label("list_total")))
 
 
@@ -203,7 +265,8 @@ def _keys(query: ListQuery, rows: Sequence[Any]) -> Sequence[Any]:
 
 def write_cursor(sort: str, keys: Iterable[SortKey], values: Iterable[Any]) -> str:
     """Note where a page ended: the order, and the last row's values in it."""
-    noted = [sort, *(key.field.dump(value) for key, value in zip(keys, values, strict=True))]
+    texts = (None if value is None else key.field.dump(value) for key, value in zip(keys, values, strict=True))
+    noted = [sort, *texts]
     text = json.dumps(noted, ensure_ascii=False, separators=(",", ":"))
     return urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
@@ -215,8 +278,16 @@ def read_cursor(cursor: str, sort: str, keys: Sequence[SortKey]) -> Sequence[Any
     except (ValueError, RecursionError):
         raise ValueError("is not a cursor of this list") from None
     match noted:
-        case [str() as noted_sort, *texts] if len(texts) == len(keys) and all(isinstance(t, str) for t in texts):
-            if noted_sort == sort:
-                return [key.field.load(text) for key, text in zip(keys, texts, strict=True)]
-            raise ValueError("belongs to another sort: repeat the one it was made with")
+        case [str() as noted_sort, *texts] if len(texts) == len(keys):
+            if noted_sort != sort:
+                raise ValueError("belongs to another sort: repeat the one it was made with")
+            return [_loaded(key.field, text) for key, text in zip(keys, texts, strict=True)]
     raise ValueError("is not a cursor of this list")
+
+
+def _loaded(field: ColumnField, text: object) -> Any:
+    if text is None and field.nullable:
+        return None
+    if not isinstance(text, str):
+        raise ValueError("is not a cursor of this list")  # noqa: TRY004 - of text that somebody sent
+    return field.load(text)

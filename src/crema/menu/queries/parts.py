@@ -1,16 +1,30 @@
 """Headings, modifier groups and ingredients: what products are put together from."""
 
 from collections.abc import Collection, Sequence
-from typing import Final
+from dataclasses import fields
+from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import Select, exists, or_, select, true
+from sqlalchemy import (
+    Numeric,
+    Select,
+    SQLColumnExpression,
+    TableValuedAlias,
+    and_,
+    cast,
+    exists,
+    func,
+    or_,
+    select,
+    true,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import selectinload
+from sqlalchemy.orm import InstrumentedAttribute, selectinload
 
 from crema.core.errors import NotFoundError
 from crema.core.page import Page
+from crema.db import versions
 from crema.db.driver import Reader
 from crema.db.listing import (
     BooleanField,
@@ -19,11 +33,17 @@ from crema.db.listing import (
     Listing,
     ListQuery,
     ListStatement,
+    Many,
+    MembersField,
+    MoneyField,
+    NumberField,
     SlugField,
     TextField,
     UuidField,
+    json_text,
     paginate,
 )
+from crema.menu.domain import ALLERGENS, Nutrition
 from crema.menu.models import (
     Category,
     Ingredient,
@@ -36,40 +56,108 @@ from crema.menu.models import (
 )
 from crema.schemas import Name
 
+ADDRESSES: Final = "addresses of files"
 CATEGORIES: Final = Listing(
+    name="Category",
     fields={
-        "id": UuidField(Category.id),
-        "name": TextField(Category.name, of=Name, example="Кофе"),
-        "slug": SlugField(Category.slug, example="coffee"),
-        "parent_id": UuidField(Category.parent_id, nullable=True),
-        "position": IntegerField(Category.position),
-        "is_active": BooleanField(Category.is_active, permission="menu:write"),
-        "is_on_menu": BooleanField(Category.is_on_menu, permission="menu:write"),
-        "created_at": InstantField(Category.created_at),
-        "updated_at": InstantField(Category.updated_at),
+        "id": UuidField(Category.id, indexed=True),
+        "name": TextField(Category.name, of=Name, indexed=True, example="Кофе"),
+        "slug": SlugField(Category.slug, indexed=True, example="coffee"),
+        "description": TextField(Category.description, indexed=True),
+        "parent_id": UuidField(Category.parent_id, nullable=True, indexed=True),
+        "position": IntegerField(Category.position, indexed=True),
+        "image.alt": TextField(Category.image_alt, nullable=True, example="Чашка"),
+        "image.width": IntegerField(Category.image_width, nullable=True),
+        "image.height": IntegerField(Category.image_height, nullable=True),
+        "is_active": BooleanField(Category.is_active, indexed=True),
+        "is_on_menu": BooleanField(Category.is_on_menu, indexed=True),
+        "created_at": InstantField(Category.created_at, indexed=True),
+        "updated_at": InstantField(Category.updated_at, indexed=True),
     },
-    sort=("name", "position", "created_at", "updated_at"),
+    left_out={"image.urls": ADDRESSES},
     default_sort="position,name",
-    search={"name": Category.name, "description": Category.description},
     id_column=Category.id,
 )
+
+
+def _elements(array: InstrumentedAttribute[Any]) -> TableValuedAlias:
+    return func.jsonb_array_elements(array).table_valued("value", name=array.key, joins_implicitly=True)
+
+
+def nutrition_of(document: Any, *path: str) -> dict[str, NumberField]:
+    """Declare the figures of a nutrition, at a path in a JSON document."""
+    return {
+        f"nutrition.{field.name}": NumberField(cast(json_text(document, *path, field.name), Numeric), nullable=True)
+        for field in fields(Nutrition)
+    }
+
+
+def options_of(group_id: SQLColumnExpression[UUID], *, sees_hidden: bool) -> Many:
+    """Declare the options of a group, as they are shown."""
+    size_price, size_nutrition = _elements(Option.size_prices), _elements(Option.size_nutrition)
+    shown = Option.group_id == group_id
+    return Many(
+        Option,
+        shown if sees_hidden else and_(shown, Option.is_active),
+        {
+            "id": UuidField(Option.id),
+            "name": TextField(Option.name, of=Name, example="Овсяное"),
+            "price_delta": MoneyField(Option.price_delta, signed=True, example="50.00"),
+            "size_prices": Many(
+                size_price,
+                true(),
+                {
+                    # The names of sizes, which are searched where they stand.
+                    "size_name": TextField(json_text(size_price.c.value, "size_name"), searched=False, example="L"),
+                    "price_delta": MoneyField(
+                        cast(json_text(size_price.c.value, "price_delta"), Numeric), signed=True, example="70.00"
+                    ),
+                },
+            ),
+            **nutrition_of(Option.nutrition),
+            "size_nutrition": Many(
+                size_nutrition,
+                true(),
+                {
+                    "size_name": TextField(json_text(size_nutrition.c.value, "size_name"), searched=False, example="L"),
+                    **nutrition_of(size_nutrition.c.value, "nutrition"),
+                },
+            ),
+            "max_quantity": IntegerField(Option.max_quantity),
+            "is_default": BooleanField(Option.is_default),
+            "is_active": BooleanField(Option.is_active),
+            "allergens": MembersField(Option.allergens, choices=ALLERGENS, example="milk"),
+            "ingredients": Many(
+                (OptionIngredient, Ingredient),
+                and_(OptionIngredient.option_id == Option.id, Ingredient.id == OptionIngredient.ingredient_id),
+                {"id": UuidField(Ingredient.id), "name": TextField(Ingredient.name, of=Name, example="молоко")},
+            ),
+        },
+    )
+
+
 MODIFIER_GROUPS: Final = Listing(
+    name="ModifierGroup",
     fields={
-        "id": UuidField(ModifierGroup.id),
-        "name": TextField(ModifierGroup.name, of=Name, example="Молоко"),
-        "created_at": InstantField(ModifierGroup.created_at),
-        "updated_at": InstantField(ModifierGroup.updated_at),
+        "id": UuidField(ModifierGroup.id, indexed=True),
+        "name": TextField(ModifierGroup.name, of=Name, indexed=True, example="Молоко"),
+        "min_choices": IntegerField(ModifierGroup.min_choices),
+        "max_choices": IntegerField(ModifierGroup.max_choices),
+        "free_quantity": IntegerField(ModifierGroup.free_quantity),
+        "options": options_of(ModifierGroup.id, sees_hidden=True),
+        "created_at": InstantField(ModifierGroup.created_at, indexed=True),
+        "updated_at": InstantField(ModifierGroup.updated_at, indexed=True),
     },
-    sort=("name", "created_at", "updated_at"),
     default_sort="name",
-    search={"name": ModifierGroup.name},
     id_column=ModifierGroup.id,
 )
 INGREDIENTS: Final = Listing(
-    fields={"id": UuidField(Ingredient.id), "name": TextField(Ingredient.name, of=Name, example="молоко")},
-    sort=("name",),
+    name="Ingredient",
+    fields={
+        "id": UuidField(Ingredient.id, indexed=True),
+        "name": TextField(Ingredient.name, of=Name, indexed=True, example="молоко"),
+    },
     default_sort="name",
-    search={"name": Ingredient.name},
     id_column=Ingredient.id,
 )
 
@@ -103,6 +191,7 @@ async def get_category_for_update(session: AsyncSession, category_id: UUID) -> C
     )
     if category is None:
         raise NotFoundError
+    await versions.check(session, key=Category.id, value=category_id)
     return category
 
 
@@ -156,7 +245,9 @@ async def get_modifier_group(session: AsyncSession, group_id: UUID) -> ModifierG
 async def get_modifier_group_for_update(session: AsyncSession, group_id: UUID) -> ModifierGroup:
     """Lock a group, then load it with its options: until the transaction ends no product can take it up."""
     await session.execute(select(ModifierGroup.id).where(ModifierGroup.id == group_id).with_for_update(key_share=True))
-    return await get_modifier_group(session, group_id)
+    group = await get_modifier_group(session, group_id)
+    await versions.check(session, key=ModifierGroup.id, value=group_id)
+    return group
 
 
 async def load_all_modifier_groups(session: AsyncSession) -> Sequence[ModifierGroup]:
@@ -209,4 +300,6 @@ async def get_ingredient(session: AsyncSession, ingredient_id: UUID, *, lock: bo
     ingredient = await session.scalar(wanted.with_for_update() if lock else wanted)
     if ingredient is None:
         raise NotFoundError
+    if lock:
+        await versions.check(session, key=Ingredient.id, value=ingredient_id)
     return ingredient

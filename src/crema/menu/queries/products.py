@@ -7,23 +7,37 @@ from operator import itemgetter
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, Uuid, bindparam, func, select, true
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    Uuid,
+    and_,
+    bindparam,
+    exists,
+    func,
+    not_,
+    or_,
+    select,
+    true,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import selectinload
+from sqlalchemy.orm import aliased, selectinload
 
 from crema.core.errors import NotFoundError
 from crema.core.page import Page
+from crema.db import versions
 from crema.db.base import fold
 from crema.db.driver import Reader
 from crema.db.listing import (
     BooleanField,
-    ColumnField,
     InstantField,
     IntegerField,
     LinkField,
     Listing,
     ListQuery,
     ListStatement,
+    Many,
     MembersField,
     MoneyField,
     SlugField,
@@ -34,6 +48,7 @@ from crema.db.statement import Statement
 from crema.menu.domain import ALLERGENS
 from crema.menu.models import (
     Category,
+    Ingredient,
     MenuVersion,
     ModifierGroup,
     Option,
@@ -44,7 +59,9 @@ from crema.menu.models import (
     ProductImage,
     ProductIngredient,
     ProductModifierGroup,
+    Size,
 )
+from crema.menu.queries.parts import ADDRESSES, nutrition_of, options_of
 from crema.schemas import Name
 
 _LAST: Final = 2**31 - 1
@@ -70,38 +87,110 @@ def _place_in_category() -> ColumnElement[int]:
     return func.coalesce(place.scalar_subquery(), _LAST)
 
 
+_LINK: Final = aliased(ProductCategory)
+_HEADING: Final = aliased(Category)
+_IS_ON_MENU: Final = and_(
+    Product.is_active,
+    or_(
+        not_(exists().where(_LINK.product_id == Product.id)),
+        exists().where(_LINK.product_id == Product.id, _HEADING.id == _LINK.category_id, _HEADING.is_on_menu),
+    ),
+)
+
+
 def _listing(*, sees_hidden: bool, is_of_category: bool = False) -> Listing:
-    position = IntegerField(Product.position)
-    sort: dict[str, ColumnField] = {
-        "name": TextField(Product.name),
-        "price": MoneyField(Product.price),
-        "position": position,
-        "created_at": InstantField(Product.created_at),
-        "updated_at": InstantField(Product.updated_at),
-    }
-    if is_of_category:
-        sort["category_position"] = IntegerField(_place_in_category())
+    in_category = and_(ProductCategory.product_id == Product.id, Category.id == ProductCategory.category_id)
     return Listing(
+        name="Product",
         fields={
-            "id": UuidField(Product.id),
-            "name": TextField(Product.name, of=Name),
-            "slug": SlugField(Product.slug),
-            "price": MoneyField(Product.price),
-            "category_id": LinkField(of=UuidField(Category.id), exists=partial(_stands_under, sees_hidden=sees_hidden)),
+            "id": UuidField(Product.id, indexed=True),
+            "name": TextField(Product.name, of=Name, indexed=True),
+            "slug": SlugField(Product.slug, indexed=True),
+            "description": TextField(Product.description, indexed=True),
+            "price": MoneyField(Product.price, indexed=True),
+            "is_active": BooleanField(Product.is_active, indexed=True),
+            "is_on_menu": BooleanField(_IS_ON_MENU),
+            "position": IntegerField(Product.position, indexed=True),
+            "categories": Many(
+                (ProductCategory, Category),
+                # else the public could ask what a hidden one holds
+                in_category if sees_hidden else and_(in_category, Category.is_on_menu),
+                {
+                    "id": UuidField(Category.id, indexed=True),
+                    "name": TextField(Category.name, of=Name, indexed=True, example="Кофе"),
+                    "slug": SlugField(Category.slug, indexed=True, example="coffee"),
+                },
+            ),
+            "sizes": Many(
+                Size,
+                Size.product_id == Product.id,
+                {
+                    "id": UuidField(Size.id, indexed=True),
+                    "name": TextField(Size.name, of=Name, indexed=True, example="L"),
+                    "volume_ml": IntegerField(Size.volume_ml, nullable=True, indexed=True, example=400),
+                    "price_delta": MoneyField(Size.price_delta, signed=True, example="60.00"),
+                    "is_default": BooleanField(Size.is_default),
+                    **nutrition_of(Size.nutrition),
+                },
+            ),
+            "modifier_groups": Many(
+                (ProductModifierGroup, ModifierGroup),
+                and_(ProductModifierGroup.product_id == Product.id, ModifierGroup.id == ProductModifierGroup.group_id),
+                {
+                    "id": UuidField(ModifierGroup.id, indexed=True),
+                    "name": TextField(ModifierGroup.name, of=Name, indexed=True, example="Молоко"),
+                    **{
+                        name: IntegerField(func.coalesce(own, of_group))
+                        for name, own, of_group in (
+                            ("min_choices", ProductModifierGroup.min_choices, ModifierGroup.min_choices),
+                            ("max_choices", ProductModifierGroup.max_choices, ModifierGroup.max_choices),
+                            ("free_quantity", ProductModifierGroup.free_quantity, ModifierGroup.free_quantity),
+                        )
+                    },
+                    "options": options_of(ModifierGroup.id, sees_hidden=sees_hidden),
+                },
+            ),
+            "images": Many(
+                ProductImage,
+                ProductImage.product_id == Product.id,
+                {
+                    "id": UuidField(ProductImage.id),
+                    "alt": TextField(ProductImage.alt, example="Чашка"),
+                    "width": IntegerField(ProductImage.width),
+                    "height": IntegerField(ProductImage.height),
+                    "position": IntegerField(ProductImage.position),
+                },
+            ),
+            "allergens": MembersField(Product.allergens, choices=ALLERGENS, indexed=True, example="milk"),
+            "allergens_always": MembersField(Product.allergens_always, choices=ALLERGENS, example="milk"),
+            **nutrition_of(Product.nutrition),
+            "ingredients": Many(
+                (ProductIngredient, Ingredient),
+                and_(ProductIngredient.product_id == Product.id, Ingredient.id == ProductIngredient.ingredient_id),
+                {
+                    "id": UuidField(Ingredient.id, indexed=True),
+                    "name": TextField(Ingredient.name, of=Name, indexed=True, example="молоко"),
+                },
+            ),
+            "preparation_seconds": IntegerField(Product.preparation_seconds),
+            "created_at": InstantField(Product.created_at, indexed=True),
+            "updated_at": InstantField(Product.updated_at, indexed=True),
+        },
+        also={
+            "category_id": LinkField(
+                of=UuidField(Category.id), exists=partial(_stands_under, sees_hidden=sees_hidden), indexed=True
+            ),
             "can_be_without": LinkField(
-                of=MembersField(ProductDocument.can_be_without, choices=ALLERGENS, example="milk"),
+                of=MembersField(ProductDocument.can_be_without, choices=ALLERGENS, nullable=False, example="milk"),
                 exists=lambda match: (
                     select(ProductDocument.product_id).where(ProductDocument.product_id == Product.id, match).exists()
                 ),
+                indexed=True,
             ),
-            "is_active": BooleanField(Product.is_active, permission="menu:write"),
-            "position": position,
-            "created_at": InstantField(Product.created_at),
-            "updated_at": InstantField(Product.updated_at),
         },
-        sort=sort,
+        sort={"category_position": IntegerField(_place_in_category())} if is_of_category else None,
+        left_out={"images.urls": ADDRESSES},
         default_sort="category_position,position,name" if is_of_category else "position,name",
-        search={"name": Product.name, "description": Product.description},
         id_column=Product.id,
     )
 
@@ -150,8 +239,8 @@ _VERSION: Final = select(MenuVersion.version).scalar_subquery()
 _LIST_OF_ALL: Final = ListStatement(_ALL.add_columns(_VERSION))
 _LIST_SHOWN: Final = ListStatement(_SHOWN.add_columns(_VERSION))
 _THIS: Final = Product.id == bindparam("product_id")
-_ONE_OF_ALL: Final = Statement(_ALL.where(_THIS))
-_ONE_SHOWN: Final = Statement(_SHOWN.where(_THIS))
+_ONE_OF_ALL: Final = Statement(_ALL.where(_THIS).add_columns(versions.COLUMN))
+_ONE_SHOWN: Final = Statement(_SHOWN.where(_THIS).add_columns(versions.COLUMN))
 
 
 async def list_products(
@@ -168,13 +257,12 @@ async def list_products(
     return page.map(itemgetter(0)), version
 
 
-async def get_document(reader: Reader, *, product_id: UUID, sees_hidden: bool) -> bytes:
-    """Give a product as a JSON document. The public sees nothing inactive, neither itself nor inside."""
+async def get_document(reader: Reader, *, product_id: UUID, sees_hidden: bool) -> tuple[bytes, str]:
+    """Return a product as a JSON document, and its version. The public sees nothing inactive, itself or inside."""
     row = await (_ONE_OF_ALL if sees_hidden else _ONE_SHOWN).row(reader, product_id=product_id)
     if row is None or row[0] is None:
         raise NotFoundError
-    document: bytes = row[0]
-    return document
+    return row[0], versions.name(row[1], product_id)
 
 
 async def get_product(session: AsyncSession, product_id: UUID) -> Product:
@@ -205,6 +293,7 @@ async def get_product_for_update(session: AsyncSession, product_id: UUID) -> Pro
     )
     if product is None:
         raise NotFoundError
+    await versions.check(session, key=Product.id, value=product_id)
     return product
 
 

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0026_trade"
-down_revision = "0022_counter_orders"
+revision = "0027_trade"
+down_revision = "0026_http"
 branch_labels = None
 depends_on = None
 
