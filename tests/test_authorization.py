@@ -8,10 +8,11 @@ what a new parameter of a path speaks of. A table that refusals may write to is 
 """
 
 import asyncio
+import json
 import os
 import re
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -37,6 +38,7 @@ from crema.orders.service import editing
 from crema.support.service import limits
 from factories.orders import make_shop
 from factories.pictures import png
+from factories.workbooks import XLSX, make_workbook
 from factories.world import ACTORS, World, make_people, make_world
 from fixtures.live import WAIT_SECONDS, Town
 
@@ -53,11 +55,11 @@ UNDOCUMENTED: Final = {
     "GET /.well-known/security.txt",
 }
 """Pages for people, which are public and hold nothing personal, but for /mailbox, which only development has."""
-NO_BODY, EMPTY, OPEN = "(no body)", "{}", "open"
+NO_BODY, EMPTY, OPEN, TAKEN = "(no body)", "{}", "open", "taken"
 ORDER: Final = "PATCH /order/{order_id}"
 
 Outcomes = Mapping[str, str]
-"""Actor → status, or what a socket answers: `open`, or the code it is closed with."""
+"""Actor → status, or what a socket answers: `open` or `taken`, the code of an error, or the code it is closed with."""
 
 
 # What is sent.
@@ -108,6 +110,7 @@ VALUES: Final[dict[str, Any]] = {
     "permissions": ["orders:read"],
     "phone": "+79161234567",
     "pickup_at": "2026-11-24T09:00:00Z",
+    "pickup_name": "Кот Матроскин",
     "position": 3,
     "preparation_seconds": 60,
     "price": "310.00",
@@ -144,6 +147,7 @@ VALUES_OF: Final[dict[tuple[str, str], Any]] = {
     ("POST /modifier-group", "options"): [{"name": "Да"}],
     ("PUT /modifier-group/{group_id}", "options"): [{"name": "Да"}],
     ("PATCH /modifier-group/{group_id}", "options"): [{"name": "Да"}],
+    ("POST /menu/import", "file"): ("menu.xlsx", make_workbook({"ingredients": [("name",), ("Новое",)]}), XLSX),
     ("POST /menu/import", "categories"): [{"slug": "new", "name": "Новое"}],
     ("POST /menu/import", "ingredients"): [{"name": "Новое"}],
     ("POST /menu/import", "modifier_groups"): [{"name": "Новое"}],
@@ -183,19 +187,25 @@ class Bodies:
 
     def labels(self, route: str) -> dict[str, str]:
         """Give a route's fields as the table names them, with those inside: `hours(closes_at opens_at weekday)`."""
-        return {name: self._label(name, schema, ()) for name, schema in self._properties(self._schema(route)).items()}
+        return {name: label for kind in self.kinds(route) for name, label in self._labels(route, kind).items()}
 
-    def required(self, route: str) -> list[str]:
-        return [*self._resolved(self._schema(route)).get("required", ())]
+    def labels_by_kind(self, route: str) -> dict[str, dict[str, str]]:
+        """Give the same by how they are sent: json, data or files."""
+        return {kind: self._labels(route, kind) for kind in self.kinds(route)}
 
-    def kind(self, route: str) -> str:
-        """Tell how a body is sent: json, data or files."""
-        if any("multipart" in content for content in self.of[route]):
-            return "files"
-        return "data" if any("form" in content for content in self.of[route]) else "json"
+    def required(self, route: str, kind: str) -> list[str]:
+        return [*self._resolved(self.kinds(route)[kind]).get("required", ())]
 
-    def _schema(self, route: str) -> Any:
-        return next(iter(self.of[route].values()), {}).get("schema", {})
+    def kinds(self, route: str) -> dict[str, Any]:
+        """Tell how a body may be sent, and the schema of each: json, data or files."""
+        return {
+            "files" if "multipart" in media_type else "data" if "form" in media_type else "json": content["schema"]
+            for media_type, content in self.of[route].items()
+        }
+
+    def _labels(self, route: str, kind: str) -> dict[str, str]:
+        properties = self._properties(self.kinds(route)[kind])
+        return {name: self._label(name, schema, ()) for name, schema in properties.items()}
 
     def _resolved(self, schema: Any) -> Any:
         while "$ref" in schema or "anyOf" in schema or "items" in schema:
@@ -233,26 +243,28 @@ def filled(value: Any, world: World) -> Any:
 
 def requests_of(route: str, bodies: Bodies, world: World) -> Iterator[tuple[list[str], dict[str, Any]]]:
     """Give each request that is to be tried on a route, and what the table calls it: one a field, and an empty one."""
-    kind, labels, required = bodies.kind(route), bodies.labels(route), bodies.required(route)
-    if not labels:
+    if not bodies.labels(route):
         yield [NO_BODY], {}
         return
+    for number, (kind, labels) in enumerate(bodies.labels_by_kind(route).items()):
+        required = bodies.required(route, kind)
 
-    def body(*fields: str) -> dict[str, Any]:
-        names = dict.fromkeys((*required, *ALONG.get(route, ()), *fields))
-        for name in [*fields]:
-            names |= dict.fromkeys((*ALONG.get(name, ()), *ALONG.get(f"{route} {name}", ())))
-        sent = {name: filled(VALUES_OF.get((route, name), VALUES.get(name)), world) for name in names}
-        if kind != "files":
-            return {kind: sent}
-        return {"files": {"file": sent.pop("file")}, "data": sent}
+        def body(*fields: str, kind: str = kind, required: Sequence[str] = required) -> dict[str, Any]:
+            names = dict.fromkeys((*required, *ALONG.get(route, ()), *fields))
+            for name in [*fields]:
+                names |= dict.fromkeys((*ALONG.get(name, ()), *ALONG.get(f"{route} {name}", ())))
+            sent = {name: filled(VALUES_OF.get((route, name), VALUES.get(name)), world) for name in names}
+            if kind != "files":
+                return {kind: sent}
+            return {"files": {"file": sent.pop("file")}, "data": sent}
 
-    yield [EMPTY], {kind: {}} if kind == "json" else {}
-    if required:
-        yield [labels[name] for name in required], body()
-    for name, label in labels.items():
-        if name not in required:
-            yield [label], body(name)
+        if number == 0:
+            yield [EMPTY], {kind: {}} if kind == "json" else {}
+        if required:
+            yield [labels[name] for name in required], body()
+        for name, label in labels.items():
+            if name not in required:
+                yield [label], body(name)
 
 
 # The table.
@@ -390,6 +402,12 @@ async def test_a1_the_table_decides_about_every_field_of_every_body(app: FastAPI
     assert decided == fields_of(app)
 
 
+async def test_a1_the_table_decides_about_every_field_of_every_frame(app: FastAPI) -> None:
+    decided = {route: {*labels} for route, labels in TABLE.items() if route.startswith("WS ")}
+
+    assert decided == {route: {NO_BODY, *frames} for route, frames in frames_of(app).items()}
+
+
 async def test_a1_every_field_has_a_value_to_try(app: FastAPI) -> None:
     bodies = Bodies(app.openapi())
 
@@ -525,6 +543,41 @@ async def test_write_the_table(app: FastAPI, world: World, connection: AsyncConn
     write_table(observed | await observe_sockets(town))
 
 
+def frames_of(app: FastAPI) -> dict[str, dict[str, dict[str, Any]]]:
+    """Give what clients may send on each socket, as the AsyncAPI document describes it: a frame for each field."""
+    document = app.state.asyncapi
+    schemas, found = document["components"]["schemas"], {}
+    for operation in document["operations"].values():
+        if operation["action"] == "receive":
+            channel = document["channels"][operation["channel"]["$ref"].rpartition("/")[2]]
+            names = [each["$ref"].rpartition("/")[2] for each in operation["messages"]]
+            found[f"WS {channel['address']}"] = dict(each for name in names for each in _frames(schemas[name]))
+    return found
+
+
+def _frames(schema: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    type_, required = schema["properties"]["type"]["const"], [*schema["required"]]
+    fields = [name for name in schema["properties"] if name != "type"]
+    for name in fields or [""]:
+        names = dict.fromkeys([*required, *([name] if name else [])])
+        frame = {each: type_ if each == "type" else FRAME_VALUES[each] for each in names}
+        if type_ == "message":  # a text or an attachment: another message each, so with a name of its own
+            frame |= {"client_id": "phone-2"} if name == "attachment_id" else {"text": FRAME_VALUES["text"]}
+        yield f"{type_}.{name}" if name else type_, frame
+
+
+FRAME_VALUES: Final = {
+    "attachment_id": "01a2074f-26f7-7216-8892-26d298d63ed0",
+    "client_id": "phone-1",
+    "conversation_id": "{conversation_id}",
+    "seq": 0,
+    "text": "Где мой латте?",
+    "ticket": "x" * 43,
+    "token": "x" * 43,
+}
+"""A value of each field of clients' frames; what is added there fails until it has one."""
+
+
 async def observe_sockets(town: Town) -> dict[str, dict[str, Outcomes]]:
     """Try every socket as everybody, on a started server."""
     near, far = [await make_shop(town.sessions, slug=f"{name}-{os.urandom(4).hex()}") for name in ("near", "far")]
@@ -534,14 +587,25 @@ async def observe_sockets(town: Town) -> dict[str, dict[str, Outcomes]]:
         conversation = (await client.post("/chat", json={"shop_id": str(near)})).json()
     there.ids = {"conversation_id": conversation["id"]}
     sockets = sorted(route for route in routes_of(town.app) if route.startswith("WS "))
-    return {
-        route: {NO_BODY: {actor: await try_socket(town, there, actor, route.split()[1]) for actor in ACTORS}}
-        for route in sockets
-    }
+    frames = frames_of(town.app)
+    observed: dict[str, dict[str, Outcomes]] = {}
+    for route in sockets:
+        path = route.split()[1]
+        opened = {actor: await try_socket(town, there, actor, path) for actor in ACTORS}
+        observed[route] = {NO_BODY: opened}
+        for label, frame in frames[route].items():
+            observed[route][label] = {
+                actor: await try_socket(town, there, actor, path, filled(frame, there)) if came == OPEN else came
+                for actor, came in opened.items()
+            }
+    return observed
 
 
-async def try_socket(town: Town, there: World, actor: str, path: str) -> str:
-    """Connect, by header or cookies as the actor does; tell whether that opened it, or how it was closed."""
+async def try_socket(town: Town, there: World, actor: str, path: str, frame: dict[str, Any] | None = None) -> str:
+    """Connect, by header or cookies as the actor does; tell whether that opened it, or how it was closed.
+
+    With a frame: whether that is taken, or the code of the error it is answered with.
+    """
     server = town.servers[0]
     headers = there.headers(actor)
     headers.pop("Origin", None)
@@ -552,9 +616,15 @@ async def try_socket(town: Town, there: World, actor: str, path: str) -> str:
         try:
             async with asyncio.timeout(WAIT_SECONDS):
                 await socket.recv()
+                if frame is None:
+                    return OPEN
+                for each in (frame, {"type": "ping"}):  # a frame without an answer is taken when the next one has its
+                    await socket.send(json.dumps(each))
+                while (answer := json.loads(await socket.recv()))["type"] not in {"ack", "pong", "error"}:
+                    pass
+                return str(answer["code"]) if answer["type"] == "error" else TAKEN
         except ConnectionClosed:
             return str(socket.close_code)
-    return OPEN
 
 
 async def test_a1_a5_each_actor_gets_into_the_sockets_of_the_table(town: Town) -> None:

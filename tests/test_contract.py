@@ -79,6 +79,7 @@ def test_every_body_has_an_example(document: dict[str, Any]) -> None:
                 continue
             text = json.dumps(content["schema"])
             referenced = [schemas[ref] for ref in schemas if f'"#/components/schemas/{ref}"' in text]
+            referenced.append(content["schema"])
             if not any("examples" in found or "example" in found for found in referenced):
                 bare.append(name)
 

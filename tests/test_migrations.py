@@ -1,6 +1,7 @@
 """The migrated schema is the models' schema, and the rows we promise are there."""
 
 from collections.abc import Callable, Iterator
+from datetime import date
 from uuid import uuid4
 
 import psycopg
@@ -264,3 +265,50 @@ def test_what_unverified_people_wrote_stays_while_it_moves_to_their_attempts(dat
         ("verified", "Анна", "+79161234567", "latest"),
         ("with-code", "Анна", "+79161234567", None),
     ]
+
+
+def test_orders_in_progress_that_share_a_number_get_different_ones(database_at: DatabaseAt) -> None:
+    """The newest keeps it; the older one, which nobody accepted for 26 days, gets the next free one of its day."""
+    url = database_at("0022_counter_orders")
+    shop, anna = uuid4(), uuid4()
+    orders = [
+        ("old", "A-001", "2026-01-01", "placed", "app"),
+        ("over", "A-001", "2025-12-06", "completed", "app"),
+        ("new", "A-001", "2026-01-27", "preparing", "counter"),
+        ("other", "A-002", "2026-01-27", "ready", "app"),
+    ]
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO shops (id, slug, name, address, timezone) VALUES (%s, 'x', 'x', 'x', 'Europe/Moscow')", (shop,)
+        )
+        connection.execute(
+            "INSERT INTO users (id, email, name, role_id) SELECT %s, 'x@example.com', %s, id FROM roles LIMIT 1",
+            (anna, "А" * 50),
+        )
+        for place, (comment, number, day, status, source) in enumerate(orders):
+            connection.execute(
+                "INSERT INTO orders (id, number, business_date, status, shop_id, source, user_id, customer_name,"
+                " comment, ready_estimate_at, subtotal, total, currency, created_at)"
+                " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, now(), 0, 0, 'RUB', now() + %s * interval '1 s')",
+                (
+                    uuid4(), number, day, status, shop, source, anna if source == "app" else None,
+                    "Пётр" if source == "counter" else None, comment, place,
+                ),
+            )  # fmt: skip
+        connection.execute("INSERT INTO order_number_counters VALUES (%s, '2026-01-01', 1)", (shop,))
+
+    schema.upgrade(url)
+
+    with psycopg.connect(url) as connection:
+        rows = connection.execute("SELECT comment, number, pickup_name FROM orders ORDER BY created_at").fetchall()
+        events = connection.execute("SELECT actor_role, changes FROM order_events").fetchall()
+    (_, renumbered, _), *others = rows
+    assert [(comment, number) for comment, number, _ in others] == [
+        ("over", "A-001"),
+        ("new", "A-001"),
+        ("other", "A-002"),
+    ]
+    letter = chr(ord("A") + date(2026, 1, 1).toordinal() % 26)
+    assert renumbered == f"{letter}-002"
+    assert events == [("system", [{"field": "number", "before": "A-001", "after": renumbered}])]
+    assert [name for _, _, name in rows] == ["А" * 40, "А" * 40, "Пётр", "А" * 40]

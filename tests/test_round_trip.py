@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from crema.db.session import Sessions
 from crema.schemas import Input
-from factories.menu import Json, add_image, make_category, make_group, make_ingredient, make_product
+from factories.menu import NUTRITION, Json, add_image, make_category, make_group, make_ingredient, make_product
 from factories.orders import make_latte, make_shop, place
 from fixtures.app import Clock
 from fixtures.people import LogIn
@@ -56,13 +56,17 @@ async def things(log_in: LogIn, manager: httpx2.AsyncClient, admin: httpx2.Async
     milk = await make_ingredient(manager)
     oats = await make_ingredient(manager, "Овёс")
     option = {"name": "Овсяное", "price_delta": "60.00", "allergens": ["gluten"], "ingredient_ids": [oats["id"]]}
+    option |= {"nutrition": NUTRITION, "size_nutrition": [{"size_name": "S", "nutrition": NUTRITION}]}
     group = await make_group(manager, options=[{"name": "Обычное", "is_default": True}, option])
     syrup = await make_group(manager, "Сироп", max_choices=2)
     product = await make_product(
         manager,
         category_ids=[coffee["id"], hidden["id"]],
         ingredient_ids=[milk["id"]],
-        sizes=[{"name": "S", "volume_ml": 250}, {"name": "M", "price_delta": "40.00", "is_default": True}],
+        sizes=[
+            {"name": "S", "volume_ml": 250, "nutrition": NUTRITION},
+            {"name": "M", "price_delta": "40.00", "is_default": True},
+        ],
         modifier_groups=[{"group_id": group["id"], "min_choices": 1}, {"group_id": syrup["id"]}],
         allergens=["milk"],
         nutrition={"energy_kcal": 150, "proteins_g": 8, "fats_g": 7.5, "carbohydrates_g": 12},
@@ -127,7 +131,7 @@ def altered(value: Any) -> Any:
 
 
 FOLLOWS = {
-    "/order/{order_id}": {"history", "ready_estimate_at", "payment", "is_asap"},
+    "/order/{order_id}": {"history", "ready_estimate_at", "payment", "is_asap", "customer", "number"},
     "/shop/{shop_id}": {"is_open", "opens_at", "closes_at"},
     "/user/{user_id}": {"pending_email"},
     "/category/{category_id}": {"is_on_menu"},

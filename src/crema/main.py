@@ -11,9 +11,11 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from importlib.util import find_spec
 from typing import Final
 
+import email_validator
 from fastapi import FastAPI
 from obstore.store import LocalStore, ObjectStore, from_url
 
@@ -30,6 +32,7 @@ from crema.db.session import Sessions, make_engine, make_readings, make_sessions
 from crema.live.hub import Hub
 from crema.media.service import MediaService
 from crema.media.service.rendering import Renderer
+from crema.media.service.workbooks import WorkbookReader
 from crema.menu import routes as menu
 from crema.menu.service.whole_menu import WholeMenu
 from crema.notifications import routes as notifications
@@ -48,7 +51,20 @@ from crema.support import routes as support
 from crema.support import socket as support_socket
 from crema.support.hub import Rooms
 from crema.support.service import leaving
-from crema.web import asyncapi, browser, direct, docs, health, limits, openapi, problem, routing, security_txt
+from crema.web import (
+    asyncapi,
+    browser,
+    compression,
+    direct,
+    docs,
+    health,
+    limits,
+    methods,
+    openapi,
+    problem,
+    routing,
+    security_txt,
+)
 from crema.web.context import RequestContext
 from crema.worker import Duties
 
@@ -152,7 +168,7 @@ def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastA
         lifespan=lifespan,
         redirect_slashes=False,
         docs_url=None,
-        openapi_url="/openapi.json" if settings.docs else None,
+        openapi_url=None,
         redoc_url=None,
         generate_unique_id_function=routing.operation_id,
         telemetry={"tracing": _HAS_TELEMETRY, "metrics": _HAS_TELEMETRY, "logs": _HAS_TELEMETRY},
@@ -168,22 +184,26 @@ def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastA
             browser.Cors,
             allow_origins=settings.allowed_origins,
             allow_origin_regex=None if settings.is_production else browser.LOCALHOST,
-            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=browser.SENT_HEADERS,
             expose_headers=browser.EXPOSED_HEADERS,
             allow_credentials=True,
             max_age=600,
         )
+    app.add_middleware(compression.Compression)
+    app.add_middleware(methods.Head)
     app.add_middleware(RequestContext, headers=browser.headers_of(is_production=settings.is_production))
     problem.add_handlers(app)
-    for router in ROUTERS:
+    routers = [
+        *ROUTERS,
+        *([notifications.router] if _has_mailbox(settings) else ()),
+        *([docs.router] if settings.docs else ()),
+    ]
+    for router in routers:
         app.include_router(router)
-    if _has_mailbox(settings):
-        app.include_router(notifications.router)
     if settings.docs:
-        app.include_router(docs.router)
         docs.mount_assets(app)
-    app.router.middleware_stack = direct.Shortcut(app.router.middleware_stack, ROUTERS)
+    app.router.middleware_stack = direct.Shortcut(app.router.middleware_stack, routers)
     app.openapi = openapi.describe(app)  # type: ignore[method-assign]  # FastAPI's documented way
     return app
 
@@ -204,6 +224,8 @@ def connect(
 def hand_out(app: FastAPI, settings: Settings, sessions: Sessions | None) -> None:
     """Give features their values: they read `app.state` in their `deps` and never see the settings."""
     secret = settings.secret()
+    # Addresses under .test, which RFC 2606 keeps for trying things out.
+    email_validator.TEST_ENVIRONMENT = not settings.is_production
     app.state.clock = lambda: datetime.now(UTC)
     if sessions is not None:
         one = OneConnection(sessions)
@@ -218,8 +240,11 @@ def hand_out(app: FastAPI, settings: Settings, sessions: Sessions | None) -> Non
         access_tokens=app.state.access_tokens,
         tries_per_network=settings.login_tries_per_network,
     )
-    app.state.before_deletion = (closing.close_orders, leaving.close_conversation)
-    app.state.before_closing = (closing.close_orders_of_shop,)
+    app.state.before_deletion = (
+        partial(closing.close_orders, shop_language=settings.language),
+        leaving.close_conversation,
+    )
+    app.state.before_closing = (partial(closing.close_orders_of_shop, shop_language=settings.language),)
     app.state.cookies = browser.Cookies(
         key=_derived(secret, "csrf tokens"),
         is_secure=settings.is_production or settings.links_to.startswith("https:"),
@@ -248,9 +273,11 @@ def hand_out(app: FastAPI, settings: Settings, sessions: Sessions | None) -> Non
     app.state.asyncapi = asyncapi.describe(
         CHANNELS, title="Crema", version=__version__, description=SOCKETS, url=settings.links_to
     )
+    app.state.documents = docs.Documents(app)
     app.state.menu = WholeMenu()
     app.state.media = open_media(settings)
     app.state.renderer = Renderer()
+    app.state.workbooks = WorkbookReader()
     app.state.stationery = _stationery(settings)
     app.state.measures = [delivery.measure]
 

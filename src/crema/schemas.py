@@ -7,6 +7,7 @@ here they are 422.
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Final, Self, TypeVar
@@ -20,6 +21,7 @@ from pydantic import (
     ConfigDict,
     EmailStr,
     Field,
+    GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     ModelWrapValidatorHandler,
     PlainSerializer,
@@ -32,10 +34,11 @@ from pydantic import (
     model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, PydanticUndefined
+from pydantic_core import CoreSchema, PydanticCustomError, PydanticUndefined, core_schema
 from pydantic_extra_types.phone_numbers import PhoneNumberValidator
 
 from crema.core.errors import InvalidError, Loc
+from crema.core.instants import written
 from crema.core.lookalikes import is_visible
 from crema.core.money import MAX_AMOUNT, quantize
 
@@ -46,6 +49,9 @@ _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufffe\uf
 _LINE_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]")
 _DIRECTION: Final = re.compile(r"[\u202a-\u202e\u2066-\u2069]")
 """They turn the direction of what stands around a name, in mails and on boards."""
+
+_INVISIBLE: Final = dict.fromkeys(map(ord, "\u200b\u2060\ufeff"))
+"""They come along when text is copied, and mean nothing within a line: a search would miss what has them."""
 
 
 def compose(text: str) -> str:
@@ -63,6 +69,7 @@ def compose(text: str) -> str:
 
 
 def _clean_line(text: str) -> str:
+    text = text.translate(_INVISIBLE).strip()
     if _LINE_CONTROL.search(text):
         raise ValueError("control characters are not allowed, nor is a second line")
     if _DIRECTION.search(text):
@@ -128,8 +135,32 @@ def _utc(instant: datetime) -> datetime:
         raise ValueError("the year must be between 1 and 9999 in UTC") from error
 
 
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """Text of a pattern. A refusal doesn't quote the pattern: it is told the `sentence`, which says what to send."""
+
+    pattern: str
+    sentence: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Check the text after whatever stands before this in the annotation."""
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Describe the pattern, for those who generate clients."""
+        return handler(schema) | {"pattern": self.pattern}
+
+    def _check(self, text: str) -> str:
+        if not re.fullmatch(self.pattern, text):
+            raise PydanticCustomError("wrong_form", "{sentence}", {"sentence": self.sentence})
+        return text
+
+
 OptionalLine = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_clean_line)]
-"""One line of text, possibly empty: stripped, NFC, no control characters and none that change its direction."""
+"""One line of text, possibly empty: stripped, NFC, no control characters and none that change its direction.
+
+U+200B, U+2060 and U+FEFF are left out. The other invisible ones stay: emoji and Persian are written with joiners.
+"""
 
 Line = Annotated[
     str,
@@ -151,7 +182,14 @@ VisibleText = Annotated[
 """Text of several lines with something to see."""
 
 Name = Annotated[Line, Field(max_length=120)]
-Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=80)]
+Slug = Annotated[
+    str,
+    StringConstraints(max_length=80),
+    Matching(
+        r"^[a-z0-9]+(-[a-z0-9]+)*$",
+        "send small Latin letters, digits and single hyphens, such as flat-white",
+    ),
+]
 Email = Annotated[EmailStr, StringConstraints(max_length=254)]
 Phone = Annotated[
     str, PhoneNumberValidator(default_region="RU", number_format="E164"), Field(examples=["+79161234567"])
@@ -192,10 +230,8 @@ Instant = Annotated[
     AwareDatetime,
     AfterValidator(_utc),
     WrapValidator(_read_instant),
-    PlainSerializer(
-        lambda instant: instant.astimezone(UTC).isoformat().replace("+00:00", "Z"), return_type=str, when_used="json"
-    ),
-    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-23T09:30:00Z"]}),
+    PlainSerializer(written, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-23T09:30:00.000000Z"]}),
 ]
 Position = Annotated[int, Field(strict=True, ge=0, le=1_000_000, examples=[10])]
 

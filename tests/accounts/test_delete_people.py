@@ -163,6 +163,48 @@ async def test_with_force_orders_in_progress_are_cancelled_and_everybody_is_told
     assert [order["history"][-1]["reason"] for order in seen[:4]] == ["The account was deleted."] * 4
     cancelled = await mails_to(session, "anna@example.com", "order_cancelled")
     assert {mail.context["number"] for mail in cancelled} == {order["number"] for order in orders[:3]}
+    (expired,) = await mails_to(session, "anna@example.com", "order_expired")
+    assert (expired.context["number"], expired.context["reason"]) == (orders[3]["number"], "The account was deleted.")
+
+
+async def test_of_orders_cancelled_with_an_account_each_shop_hears_of_its_own_and_administrators_of_all(
+    customer: httpx2.AsyncClient, admin: httpx2.AsyncClient, sessions: Sessions, session: AsyncSession
+) -> None:
+    """Tried: an account is deleted with `force`, and nobody at the bar gets a mail."""
+    near = await make_shop(sessions, email="near@example.com")
+    far = await make_shop(sessions, slug="far", email="far@example.com")
+    product = await make_simple_product(sessions)
+    waiting = await place(customer, product, shop_id=str(near), pickup_name="Кот Матроскин")
+    ready = await place(customer, product, shop_id=str(near))
+    elsewhere = await place(customer, product, shop_id=str(far))
+    for status in ("accepted", "preparing", "ready"):
+        await admin.patch(f"/order/{ready['id']}", json={"status": status})
+
+    assert (await admin.delete(f"/user/{customer.person.id}", params={"force": "true"})).status_code == 204
+
+    told = {
+        address: [
+            [(order["number"], order["name"], order["status"], order["shop"]) for order in mail.context["orders"]]
+            for mail in await mails_to(session, address, "orders_closed_staff")
+        ]
+        for address in ("near@example.com", "far@example.com", "admin@example.com")
+    }
+    here = [
+        (waiting["number"], "Кот Матроскин", "cancelled", "Crema arbat"),
+        (ready["number"], "Анна", "expired", "Crema arbat"),
+    ]
+    there = [(elsewhere["number"], "Анна", "cancelled", "Crema far")]
+    assert told == {"near@example.com": [here], "far@example.com": [there], "admin@example.com": [[*here, *there]]}
+
+
+async def test_an_account_without_orders_in_progress_is_deleted_without_a_mail_to_staff(
+    customer: httpx2.AsyncClient, admin: httpx2.AsyncClient, sessions: Sessions, session: AsyncSession
+) -> None:
+    await open_orders(customer, admin, sessions, "completed")
+
+    assert (await admin.delete(f"/user/{customer.person.id}", params={"force": "true"})).status_code == 204
+
+    assert await mails_to(session, "admin@example.com", "orders_closed_staff") == []
 
 
 async def test_a7_the_last_administrator_stays(admin: httpx2.AsyncClient, log_in: LogIn) -> None:

@@ -65,9 +65,9 @@ async def test_m7_a_mail_is_shown_without_what_it_says(app: FastAPI, sessions: S
             "status": "queued",
             "tries": 2,
             "last_error": "451 later",
-            "created_at": "2026-11-23T09:00:00Z",
-            "next_try_at": "2026-11-23T09:00:00Z",
-            "expires_at": "2026-11-23T09:15:00Z",
+            "created_at": "2026-11-23T09:00:00.000000Z",
+            "next_try_at": "2026-11-23T09:00:00.000000Z",
+            "expires_at": "2026-11-23T09:15:00.000000Z",
             "sent_at": None,
             "failed_at": None,
         }
@@ -83,7 +83,7 @@ async def test_m7_a_mail_is_shown_without_what_it_says(app: FastAPI, sessions: S
         ("recipient__icontains=BORIS", 1),
         ("search=mailbox", 1),
         ("template=order_ready", 1),
-        ("expires_at__lt=2026-11-23T10:00:01Z", 1),
+        ("expires_at__lt=2026-11-23T10:00:01.000000Z", 1),
         ("failed_at__isnull=false&sort=-expires_at", 1),
         ("context__contains=042137", 422),
         ("dedup_key=x", 422),
@@ -115,7 +115,7 @@ async def test_a_mail_that_failed_is_sent_again_with_a_life_of_its_own(
     assert response.status_code == 202
     shown = response.json()
     assert (shown["status"], shown["tries"], shown["failed_at"]) == ("queued", 0, None)
-    assert shown["expires_at"] == "2026-11-24T10:00:00Z"
+    assert shown["expires_at"] == "2026-11-24T10:00:00.000000Z"
     assert await count_jobs(sessions) == 1
     await delivery.deliver(sessions, SmtpSender(sink.url), STATIONERY, mail_id=mail_id, now=clock.now)
     assert [message["Message-ID"] for message in sink.messages] == [f"<{mail_id}@crema.example.com>"]
@@ -153,7 +153,7 @@ async def test_a_code_that_is_still_good_is_sent_again_and_lives_no_longer(
     async with clients(app, admin) as [client]:
         response = await client.post(f"/mail/{mail_id}/resend")
 
-    assert (response.status_code, response.json()["expires_at"]) == (202, "2026-11-23T09:15:00Z")
+    assert (response.status_code, response.json()["expires_at"]) == (202, "2026-11-23T09:15:00.000000Z")
 
 
 def test_a_mail_with_a_code_lives_as_long_as_the_code() -> None:

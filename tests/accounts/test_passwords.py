@@ -75,6 +75,26 @@ async def test_t6_a_code_sets_a_new_password_and_ends_every_login(
     assert letter.context == {"name": "Анна"}
 
 
+async def test_t7_the_long_code_of_a_reset_is_taken_however_often_strangers_have_guessed(
+    client: httpx2.AsyncClient, session: AsyncSession
+) -> None:
+    tokens = await sign_in(client, session)
+    await forgot(client)
+    [mail] = await mails_to(session, template="password_reset")
+    for _ in range(6):
+        await reset(client, wrong(mail.context["code"]))
+
+    short = await reset(client, mail.context["code"])
+    false = await reset(client, "AAAA-AAAA-AAAA-AAAA")
+    long = await reset(client, f" {mail.context['long_code'].lower().replace('-', ' ')} ")
+
+    assert (short.status_code, "long code" in short.json()["detail"]) == (422, True)
+    assert (false.status_code, false.json()["code"]) == (422, "invalid_code")
+    assert long.status_code == 204
+    assert await me(client, tokens) == 401
+    assert (await authenticate(client, password=NEW)).status_code == 200
+
+
 async def test_a_reset_code_is_good_once(client: httpx2.AsyncClient, session: AsyncSession) -> None:
     await sign_up(client, session)
     await forgot(client)

@@ -265,6 +265,85 @@ async def test_refuses_what_it_never_gave(client: httpx2.AsyncClient, token: str
     assert answer.json()["code"] == "invalid_refresh_token"
 
 
+async def log_out(client: httpx2.AsyncClient, session: AsyncSession, clock: Clock, tokens: dict[str, Any]) -> str:
+    await client.post("/logout", headers=bearer(tokens))
+    return str(tokens["refresh_token"])
+
+
+async def expire(client: httpx2.AsyncClient, session: AsyncSession, clock: Clock, tokens: dict[str, Any]) -> str:
+    clock.advance(days=31)
+    return str(tokens["refresh_token"])
+
+
+async def block(client: httpx2.AsyncClient, session: AsyncSession, clock: Clock, tokens: dict[str, Any]) -> str:
+    await session.execute(update(User).values(is_active=False))
+    await session.commit()
+    return str(tokens["refresh_token"])
+
+
+async def delete_account(
+    client: httpx2.AsyncClient, session: AsyncSession, clock: Clock, tokens: dict[str, Any]
+) -> str:
+    await client.delete(f"/user/{tokens['user']['id']}", headers=bearer(tokens))
+    return str(tokens["refresh_token"])
+
+
+async def send_the_access_token(
+    client: httpx2.AsyncClient, session: AsyncSession, clock: Clock, tokens: dict[str, Any]
+) -> str:
+    return str(tokens["access_token"])
+
+
+async def spend(client: httpx2.AsyncClient, session: AsyncSession, clock: Clock, tokens: dict[str, Any]) -> str:
+    current = (await refresh(client, tokens)).json()
+    assert await me(client, current) == 200
+    clock.advance(minutes=1)
+    return str(tokens["refresh_token"])
+
+
+async def spend_and_be_found(
+    client: httpx2.AsyncClient, session: AsyncSession, clock: Clock, tokens: dict[str, Any]
+) -> str:
+    await spend(client, session, clock, tokens)
+    assert (await refresh(client, tokens)).status_code == 401
+    return str(tokens["refresh_token"])
+
+
+@pytest.mark.parametrize("way", ["json", "cookie"])
+@pytest.mark.parametrize(
+    ("happens", "code"),
+    [
+        (spend, "refresh_token_reused"),
+        (spend_and_be_found, "invalid_refresh_token"),
+        (log_out, "invalid_refresh_token"),
+        (expire, "invalid_refresh_token"),
+        (block, "invalid_refresh_token"),
+        (delete_account, "invalid_refresh_token"),
+        (send_the_access_token, "invalid_refresh_token"),
+    ],
+)
+async def test_t4_a_spent_refresh_token_is_refused_in_its_own_words(
+    app: FastAPI, client: httpx2.AsyncClient, session: AsyncSession, clock: Clock, happens: Any, code: str, way: str
+) -> None:
+    """Tried: a spent refresh token: "The access token is not valid"."""
+    tokens = await sign_in(client, session)
+    token = await happens(client, session, clock, tokens)
+
+    if way == "json":
+        answer = await client.post("/refresh", json={"refresh_token": token})
+    else:
+        name = app.state.cookies.name("refresh")
+        headers = {"Cookie": f"{name}={token}", "Sec-Fetch-Site": "same-origin"}
+        secret = "s" * 43
+        headers["Cookie"] += f"; {app.state.cookies.name('csrf')}={secret}"
+        headers["X-CSRF-Token"] = app.state.cookies.token_for(secret)
+        answer = await client.post("/refresh", params={"mode": "cookie"}, headers=headers)
+
+    assert (answer.status_code, answer.json()["code"]) == (401, code), answer.text
+    assert "refresh token" in answer.json()["detail"]
+    assert "access token" not in answer.text
+
+
 async def test_no_refresh_token_at_all_is_no_access_token_s_fault(client: httpx2.AsyncClient) -> None:
     answer = await client.post("/refresh")
 

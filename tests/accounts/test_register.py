@@ -43,8 +43,8 @@ async def test_answers_with_the_unverified_person(client: httpx2.AsyncClient) ->
         "is_verified": False,
         "is_active": True,
         "pending_email": None,
-        "created_at": "2026-11-23T09:00:00Z",
-        "updated_at": "2026-11-23T09:00:00Z",
+        "created_at": "2026-11-23T09:00:00.000000Z",
+        "updated_at": "2026-11-23T09:00:00.000000Z",
     }
 
 
@@ -185,7 +185,7 @@ async def test_each_code_confirms_the_attempt_it_was_sent_for(
         {"serves_all_shops": True},
         {"is_verified": True},
         {"is_active": True},
-        {"verified_at": "2026-11-23T09:00:00Z"},
+        {"verified_at": "2026-11-23T09:00:00.000000Z"},
         {"user": {"role": "admin"}},
     ],
     ids=lambda extra: next(iter(extra)),
@@ -357,6 +357,22 @@ async def test_m2_tags_are_one_mailbox(client: httpx2.AsyncClient) -> None:
 
 async def test_m2_one_network_registers_a_hundred_an_hour(app: FastAPI, settings: Settings) -> None:
     assert settings.registrations_per_network == app.state.registrations_per_network == 100
+
+
+async def test_m2_130_registrations_from_one_network_in_a_minute_are_a_hundred_and_the_next_hour_takes_more(
+    app: FastAPI, client: httpx2.AsyncClient, clock: Clock
+) -> None:
+    """Tried: 130 registrations from one network in a minute: all taken."""
+    answers = [await register(client, f"person-{number}@example.com") for number in range(130)]
+    async with connect(app, address="198.51.100.9") as elsewhere:
+        other = await register(elsewhere, "elsewhere@example.com")
+    clock.advance(hours=1)
+    later = await register(client, "later@example.com")
+
+    assert [answer.status_code for answer in answers] == [201] * 100 + [429] * 30
+    assert {answer.json()["code"] for answer in answers[100:]} == {"too_many_attempts"}
+    assert int(answers[100].headers["Retry-After"]) == 3600
+    assert (other.status_code, later.status_code) == (201, 201)
 
 
 async def test_m2_one_network_registers_only_so_many(app: FastAPI, client: httpx2.AsyncClient) -> None:

@@ -125,7 +125,7 @@ async def test_changes_only_what_is_sent(admin: httpx2.AsyncClient, clock: Clock
 
     answer = await admin.patch(f"/role/{role['id']}", json={"permissions": ["menu:write"]})
 
-    assert answer.json() == role | {"permissions": ["menu:write"], "updated_at": "2026-11-23T09:01:00Z"}
+    assert answer.json() == role | {"permissions": ["menu:write"], "updated_at": "2026-11-23T09:01:00.000000Z"}
 
 
 async def test_a12_what_a_role_allows_counts_at_the_next_request(admin: httpx2.AsyncClient, log_in: LogIn) -> None:

@@ -49,7 +49,7 @@ async def test_lists_one_s_own_live_logins_latest_first(
 
     assert [login["is_current"] for login in shown] == [False, True]
     assert [login["is_current"] for login in await sessions_of(client, second)] == [True, False]
-    assert shown[0]["created_at"] == "2026-11-23T09:05:00Z"
+    assert shown[0]["created_at"] == "2026-11-23T09:05:00.000000Z"
     assert shown[0].keys() == {
         "id", "user_agent", "network", "created_at", "last_used_at", "expires_at", "is_current",
     }  # fmt: skip

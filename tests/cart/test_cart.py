@@ -262,7 +262,7 @@ async def test_the_shop_is_chosen_and_left_open_again(customer: httpx2.AsyncClie
     unknown = await customer.put("/cart/shop", json={"shop_id": str(uuid4())})
 
     assert chosen.json()["shop_id"] == shop_id
-    assert unknown.status_code == 404
+    assert (unknown.status_code, unknown.json()["errors"][0]["loc"]) == (422, ["body", "shop_id"])
     assert (await customer.get("/cart")).json()["shop_id"] == shop_id
     assert (await customer.put("/cart/shop", json={"shop_id": None})).json()["shop_id"] is None
 

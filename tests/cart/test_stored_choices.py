@@ -130,6 +130,65 @@ async def test_an_option_taken_out_of_its_group_is_still_shown_in_the_cart_and_n
     assert "Овсяное" in ordered.json()["problems"][2]["detail"]
 
 
+def told(problems: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    return [(each["line"], each["code"], each["detail"]) for each in problems]
+
+
+async def test_an_option_taken_out_of_its_group_while_other_lines_are_broken_too_and_all_are_told_everywhere(
+    customer: httpx2.AsyncClient, manager: httpx2.AsyncClient, sessions: Sessions
+) -> None:
+    """Tried: the cart said "choose 1, not 0", the order "not offered"; neither named the line, only one was told."""
+    latte, tea = await make_latte(sessions), await make_simple_product(sessions, name="Чай")
+    cake, bun = await make_simple_product(sessions, name="Кекс"), await make_simple_product(sessions, name="Булка")
+    lines: list[dict[str, Any]] = [
+        {"product_id": str(latte.id), "size_id": str(latte.large), "options": [{"option_id": str(latte.oat)}]},
+        {"product_id": str(tea)},
+        {"product_id": str(cake)},
+        {"product_id": str(bun)},
+    ]
+    past = await customer.post("/order", json={"items": lines[:3]})
+    open_order = (await customer.post("/order", json={"items": lines[3:]})).json()
+    for line in lines:
+        await add(customer, **line)
+    group = (await manager.get(f"/modifier-group/{latte.milk_group}")).json()
+    kept = [each for each in group["options"] if each["id"] != str(latte.oat)]
+    assert (await manager.put(f"/modifier-group/{latte.milk_group}", json=group | {"options": kept})).is_success
+    assert (await manager.patch(f"/product/{tea}", json={"sizes": [{"name": "M"}]})).is_success
+    assert (await manager.patch(f"/product/{cake}", json={"is_active": False})).is_success
+
+    items = (await customer.get("/cart")).json()["items"]
+    ordered = await customer.post("/order", json={})
+    changed = [await customer.patch(f"/cart/{item['id']}", json={"note": "Погорячее"}) for item in items]
+    again = await customer.post(f"/order/{past.json()['id']}/reorder")
+    chosen = await customer.post("/order", json={"items": lines})
+    edited = await customer.patch(f"/order/{open_order['id']}", json={"items": lines})
+    put = await customer.put(f"/order/{open_order['id']}", json={"items": lines})
+
+    assert [option["name"] for option in items[0]["options"]] == ["Овсяное"], "the cart shows what was chosen"
+    of_cart = [
+        (line, problem["code"], problem["detail"]) for line, item in enumerate(items) for problem in item["problems"]
+    ]
+    assert [(line, code) for line, code, _ in of_cart] == [
+        (0, "choice_required"),
+        (0, "option_not_offered"),
+        (1, "size_required"),
+        (2, "off_menu"),
+    ]
+    assert (ordered.status_code, ordered.json()["code"]) == (409, "item_unavailable")
+    assert told(ordered.json()["problems"]) == of_cart
+    assert [each["item_id"] for each in ordered.json()["problems"]] == [items[line]["id"] for line, *_ in of_cart]
+    assert [answer.status_code for answer in changed] == [409, 409, 409, 200]
+    assert [each for answer in changed[:3] for each in answer.json()["problems"]] == ordered.json()["problems"]
+    assert (again.status_code, again.json()["code"]) == (409, "item_unavailable")
+    assert told(again.json()["problems"]) == of_cart
+    assert [each["item_id"] for each in again.json()["problems"]] == [None] * 4
+    for refused in (chosen, edited, put):  # what is chosen in this very request is the client's to choose again
+        assert (refused.status_code, refused.json()["code"]) == (422, "invalid_configuration")
+        assert {(each["line"], each["item_id"]) for each in refused.json()["problems"]} == {(0, None), (2, None)}
+    assert told(chosen.json()["problems"]) == told(edited.json()["problems"]) == told(put.json()["problems"])
+    assert (await customer.get(f"/order/{open_order['id']}")).json() == open_order
+
+
 async def test_all_lines_are_told_at_once_and_a_new_choice_is_the_client_s_fault(
     customer: httpx2.AsyncClient, sessions: Sessions
 ) -> None:
@@ -189,7 +248,9 @@ async def test_reordering_past_the_cart_s_limit_puts_in_what_fits(
     assert again.status_code == 201
     assert [item["quantity"] for item in again.json()["cart"]["items"]] == [50]
     assert [(skipped["name"], skipped["quantity"]) for skipped in again.json()["skipped"]] == [("Кекс", 5)]
+    assert [problem["code"] for problem in again.json()["skipped"][0]["problems"]] == ["quantity_limit"]
     assert (full.status_code, full.json()["code"]) == (409, "item_unavailable")
+    assert [(problem["line"], problem["code"]) for problem in full.json()["problems"]] == [(0, "quantity_limit")]
     assert [item["quantity"] for item in (await customer.get("/cart")).json()["items"]] == [50]
 
 

@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import date
 from typing import Any
 from uuid import UUID
 
 import httpx2
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import bindparam, delete, func, insert, select, text
+from sqlalchemy import bindparam, delete, func, insert, literal, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts import queries as accounts
@@ -22,7 +23,7 @@ from crema.db.session import Sessions
 from crema.db.statement import Statement
 from crema.orders import queries, routes
 from crema.orders.models import Order, OrderEvent, OrderLine, OrderNumberCounter
-from crema.orders.service import placing
+from crema.orders.service import numbering, placing
 from crema.orders.service.letters import Customer
 from crema.shops import service as shops
 from crema.shops.service import Closing
@@ -296,7 +297,7 @@ async def test_unless_the_shop_is_held_as_it_was_read_an_order_would_come_to_a_c
     unheld = insert(OrderNumberCounter).values(
         shop_id=bindparam("shop_id"), business_date=bindparam("business_date"), last=1
     )
-    monkeypatch.setattr(placing, "_COUNT_UP", Statement(unheld.returning(OrderNumberCounter.last)))
+    monkeypatch.setattr(numbering, "_COUNT_UP_AT_SHOP_AS_READ", Statement(unheld.returning(OrderNumberCounter.last)))
 
     assert await order_while_closed(own_app, own_sessions, shop_id, product_id) == (201, 1)
 
@@ -361,3 +362,85 @@ async def test_unless_orders_are_locked_each_barista_would_move_them(
     async with own_sessions() as session:
         accepted = select(func.count()).where(OrderEvent.status == "accepted")
         assert await session.scalar(accepted) == len(orders) * 2 * RIVALS
+
+
+WEDNESDAY_NOON = "2026-11-25T09:00:00Z"
+
+
+async def move_to_wednesday(
+    app: FastAPI, customer: httpx2.AsyncClient, sessions: Sessions, product_id: UUID
+) -> list[httpx2.Response | BaseException]:
+    """Move two orders at once to a day on which the numbers of both are taken."""
+    orders = [await place(customer, product_id) for _ in range(2)]
+    async with sessions.begin() as session:
+        taken = select(Order.shop_id, Order.user_id, Order.number, Order.ready_estimate_at)
+        for shop_id, user_id, number, at in (await session.execute(taken)).all():
+            values = {"shop_id": shop_id, "user_id": user_id, "number": number, "ready_estimate_at": at}
+            day = date(2026, 11, 25)
+            session.add(
+                Order(
+                    **values, business_date=day, status="completed", subtotal=0, total=0, currency="RUB", created_at=at
+                )
+            )
+    body = {"pickup_at": WEDNESDAY_NOON}
+    requests = (customer.patch(f"/order/{order['id']}", json=body) for order in orders)
+    return list(await asyncio.gather(*requests, return_exceptions=True))
+
+
+async def test_two_orders_moved_at_once_to_a_day_where_their_numbers_are_taken_get_two_new_ones(
+    own_app: FastAPI, customer: httpx2.AsyncClient, own_sessions: Sessions, product_id: UUID
+) -> None:
+    answers = await move_to_wednesday(own_app, customer, own_sessions, product_id)
+
+    assert all(isinstance(answer, httpx2.Response) and answer.status_code == 200 for answer in answers)
+    numbers = {answer.json()["number"] for answer in answers if isinstance(answer, httpx2.Response)}
+    assert numbers == {"L-001", "L-002"}
+
+
+async def test_unless_moved_orders_take_turns_on_the_counter_both_would_want_one_number(
+    own_app: FastAPI,
+    customer: httpx2.AsyncClient,
+    own_sessions: Sessions,
+    product_id: UUID,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The twin: the counter is read, not counted up, and only the constraint is left."""
+    both_have_read = asyncio.Barrier(2)
+
+    class Unguarded:
+        async def row(self, _: AsyncSession, **__: Any) -> dict[str, int]:
+            await both_have_read.wait()
+            return {"last": 1}
+
+    monkeypatch.setattr(numbering, "_COUNT_UP", Unguarded())
+
+    answers = await move_to_wednesday(own_app, customer, own_sessions, product_id)
+
+    moved = [answer for answer in answers if isinstance(answer, httpx2.Response) and answer.status_code == 200]
+    assert len(moved) == 1
+
+
+async def test_an_order_placed_while_another_one_moves_to_its_day_has_another_number(
+    own_app: FastAPI, customer: httpx2.AsyncClient, own_sessions: Sessions, product_id: UUID
+) -> None:
+    """Both take numbers of one day at once: those that move there, and those that are placed for it."""
+    moving = [await place(customer, product_id) for _ in range(3)]
+    async with own_sessions.begin() as session:
+        values = select(
+            func.gen_random_uuid(), Order.number, literal(date(2026, 11, 25)), literal("completed"), Order.shop_id,
+            Order.user_id, Order.ready_estimate_at, Order.subtotal, Order.total, Order.currency,
+        )  # fmt: skip
+        names = ["id", "number", "business_date", "status", "shop_id", "user_id"]
+        names += ["ready_estimate_at", "subtotal", "total", "currency"]
+        await session.execute(insert(Order).from_select(names, values))
+    items = [{"product_id": str(product_id)}]
+    body = {"pickup_at": WEDNESDAY_NOON}
+
+    statuses = await together(
+        *(customer.patch(f"/order/{order['id']}", json=body) for order in moving),
+        *(customer.post("/order", json=body | {"items": items}) for _ in range(3)),
+    )
+
+    assert statuses == [200] * 3 + [201] * 3
+    orders = (await customer.get("/orders", params={"status": "placed"})).json()["items"]
+    assert sorted(order["number"] for order in orders) == [f"L-{n:03d}" for n in range(1, 7)]

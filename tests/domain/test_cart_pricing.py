@@ -1,3 +1,4 @@
+from dataclasses import replace
 from decimal import Decimal
 from uuid import UUID, uuid4
 
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 
 from crema.cart.domain import (
     Choice,
+    Configured,
     InvalidConfigurationError,
     ItemUnavailableError,
     complete,
@@ -15,7 +17,9 @@ from crema.cart.domain import (
     price_item,
     subtotal,
 )
-from crema.menu.domain import PricedGroup, PricedOption, PricedProduct, PricedSize
+from crema.core.errors import UnknownReferenceError
+from crema.menu.domain import PricedGroup, PricedOption, PricedProduct, PricedSize, SizePrice
+from crema.orders.domain import DraftLine, check_total
 
 
 def option(name: str, price: str = "0", *, most: int = 1, default: bool = False, active: bool = True) -> PricedOption:
@@ -58,8 +62,9 @@ def test_the_default_size_is_taken_when_none_is_said() -> None:
 
 
 def test_refuses_a_size_of_another_product() -> None:
-    with pytest.raises(InvalidConfigurationError):
+    with pytest.raises(UnknownReferenceError) as refusal:
         configure(product(), size_id=uuid4(), choices=())
+    assert [error["loc"] for error in refusal.value.extra["errors"]] == [["body", "size_id"]]
 
 
 def test_a_required_choice_falls_to_its_default() -> None:
@@ -98,8 +103,11 @@ def test_refuses_more_pieces_than_the_option_allows() -> None:
 
 
 def test_refuses_an_option_of_another_product() -> None:
-    with pytest.raises(InvalidConfigurationError, match="not offered"):
-        configure(product(), size_id=None, choices=(Choice(uuid4()),))
+    cow = option("Коровье")
+    with pytest.raises(UnknownReferenceError) as refusal:
+        configure(product(group("Молоко", cow)), size_id=None, choices=(Choice(cow.id), Choice(uuid4())))
+    assert [error["loc"] for error in refusal.value.extra["errors"]] == [["body", "options", 1, "option_id"]]
+    assert "not offered" in refusal.value.extra["problems"][0]["detail"]
 
 
 def test_refuses_an_inactive_option() -> None:
@@ -154,6 +162,61 @@ def test_free_pieces_only_ever_lower_the_price(made: tuple[PricedProduct, list[C
     assert 0 <= price <= full
     pieces = sum(choice.quantity for choice in choices)
     assert price == 0 if pieces <= of_group.free_quantity else True
+
+
+AMOUNTS = st.decimals(0, 500, places=2)
+DELTAS = st.decimals(-500, 500, places=2)
+
+
+@st.composite
+def discounted(draw: st.DrawFn) -> list[tuple[Configured, int]]:
+    """Lines of products, sizes and options any of which may take more off than there is."""
+    lines = []
+    for _ in range(draw(st.integers(1, 4))):
+        sizes = (size("S", str(draw(DELTAS))), size("L", str(draw(DELTAS))))
+        options = [
+            replace(
+                option(f"o{n}", str(draw(DELTAS)), most=5),
+                size_prices=(SizePrice("L", draw(DELTAS)),) if draw(st.booleans()) else (),
+            )
+            for n in range(draw(st.integers(1, 4)))
+        ]
+        of_group = group("g", *options, most=50, free=draw(st.integers(0, 5)))
+        made = product(of_group, sizes=sizes, price=str(draw(AMOUNTS)))
+        chosen = [Choice(each.id, draw(st.integers(1, 5))) for each in options if draw(st.booleans())]
+        configured = configure(made, size_id=draw(st.sampled_from(sizes)).id, choices=chosen)
+        lines.append((configured, draw(st.integers(1, 50))))
+    return lines
+
+
+@given(discounted())
+def test_no_line_and_no_total_is_negative_however_much_sizes_and_options_take_off(
+    lines: list[tuple[Configured, int]],
+) -> None:
+    """Tried: "own cup −20.00", and a small size cheaper than the base. What one line takes off lowers no other."""
+    drafts = [DraftLine(configured, quantity, "") for configured, quantity in lines]
+    items = [
+        price_item(
+            line.configured.product,
+            item_id=uuid4(),
+            size_id=line.configured.size_id,
+            size_name=None,
+            choices=line.configured.choices,
+            note="",
+            quantity=line.quantity,
+        )
+        for line in drafts
+    ]
+    expected = []
+    for configured, quantity in lines:
+        assert configured.size is not None
+        pieces = sum((each.price for each in configured.options), configured.size.price_delta)
+        expected.append(max(configured.product.price + pieces, Decimal(0)) * quantity)
+
+    assert [line.total for line in drafts] == [item.total for item in items] == expected
+    assert all(line.configured.unit_price >= 0 for line in drafts)
+    assert check_total(drafts, expected=None, minimum=Decimal(0)) == subtotal(items) == sum(expected)
+    assert subtotal(items) >= 0
 
 
 def test_equal_configurations_have_one_digest_whatever_their_order() -> None:

@@ -9,6 +9,7 @@ from PIL import Image
 from factories.pictures import png
 
 Json = dict[str, Any]
+NUTRITION: Json = {"energy_kcal": 96.0, "proteins_g": 4.8, "fats_g": 5.1, "carbohydrates_g": 7.5, "caffeine_mg": 0.0}
 
 
 async def make(client: httpx2.AsyncClient, path: str, body: Json) -> Json:

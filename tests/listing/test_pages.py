@@ -15,7 +15,15 @@ from listing.things import OWNERS, THINGS, Thing, all_pairs, create_table, make_
 pytestmark = pytest.mark.anyio
 
 SORTS = [*all_pairs(["name", "price", "made_at"]), "id", "-id", "-rank,is_active,-kind", "kind,-rank,made_at", "name"]
-SORTS += ["stock", "-stock", "-note,weight", "owner.city,-owner.name", "-owner.name,stock", "gone_at,-owner.city", "opens"]
+SORTS += [
+    "stock",
+    "-stock",
+    "-note,weight",
+    "owner.city,-owner.name",
+    "-owner.name,stock",
+    "gone_at,-owner.city",
+    "opens",
+]
 
 
 def value(thing: Thing, name: str) -> Any:
@@ -105,7 +113,9 @@ async def test_an_order_of_the_statement_gives_way(session: AsyncSession, things
 
 
 async def test_a_list_may_sort_by_what_it_does_not_filter_by(session: AsyncSession, things: list[Thing]) -> None:
-    hidden = Listing(name="Hidden", fields={}, sort={"owner": UuidField(Thing.id)}, default_sort="-owner", id_column=Thing.id)
+    hidden = Listing(
+        name="Hidden", fields={}, sort={"owner": UuidField(Thing.id)}, default_sort="-owner", id_column=Thing.id
+    )
     page = await paginate(session, select(Thing), hidden.parse([]))
 
     assert [t.id for t in page.items] == [t.id for t in in_order(things, "-id")][:20]

@@ -93,8 +93,8 @@ FLAGS = ["red", "green", "blue"]
 THINGS = Listing(
     name="Thing",
     fields={
-        "id": UuidField(Thing.id),
-        "name": TextField(Thing.name),
+        "id": UuidField(Thing.id, indexed=True),
+        "name": TextField(Thing.name, indexed=True),
         "note": TextField(Thing.note, nullable=True),
         "kind": ChoiceField(Thing.kind, choices=["drink", "food", "еда"]),
         "price": MoneyField(Thing.price),

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
+from textwrap import indent
 
 import httpx2
 import pytest
 from fastapi import FastAPI
 from PIL import Image
 
-from crema.media.service import decoder, rendering
+from crema.media.service import rendering
 from crema.media.service.rendering import (
     LIMITS,
     ImageBrokenError,
@@ -27,19 +28,21 @@ from fixtures.server import resident, running
 pytestmark = pytest.mark.anyio
 
 STAND_IN = """
-import json, os, runpy, sys, time
-sys.path.append(sys.argv[2])
-real = runpy.run_path({decoder!r})
-real["end_with"](int(sys.argv[1]))
-real["confine"](real["Limits"](**json.loads(sys.argv[3])))
+import json, os, sys, time
+
+def prepare(limits):
+    pass
+
+def process(content, limits):
 {body}
+    return []
 """
 
 
 def stand_in(folder: Path, body: str) -> Path:
-    """Write a program that limits itself as the decoder does, and then does something else."""
+    """Write a program that does something else than decoding, within the decoder's limits."""
     path = folder / "stand_in.py"
-    path.write_text(STAND_IN.format(decoder=decoder.__file__, body=body))
+    path.write_text(STAND_IN.format(body=indent(body, "    ")))
     return path
 
 

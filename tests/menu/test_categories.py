@@ -31,8 +31,8 @@ async def test_a_new_category_has_all_it_was_given(manager: httpx2.AsyncClient) 
         "id": made["id"],
         "is_on_menu": False,
         "image": None,
-        "created_at": "2026-11-23T09:00:00Z",
-        "updated_at": "2026-11-23T09:00:00Z",
+        "created_at": "2026-11-23T09:00:00.000000Z",
+        "updated_at": "2026-11-23T09:00:00.000000Z",
     }
 
 
@@ -121,7 +121,7 @@ async def test_replacing_sets_what_is_left_out_to_its_default(manager: httpx2.As
         "position": 0,
         "is_active": True,
         "is_on_menu": True,
-        "updated_at": "2026-11-23T09:01:00Z",
+        "updated_at": "2026-11-23T09:01:00.000000Z",
     }
 
 
@@ -131,7 +131,7 @@ async def test_changing_leaves_the_rest(manager: httpx2.AsyncClient, clock: Cloc
 
     changed = (await manager.patch(f"/category/{made['id']}", json={"position": 6})).json()
 
-    assert changed == made | {"position": 6, "updated_at": "2026-11-23T09:01:00Z"}
+    assert changed == made | {"position": 6, "updated_at": "2026-11-23T09:01:00.000000Z"}
 
 
 async def test_nothing_becomes_null_by_a_change(manager: httpx2.AsyncClient) -> None:

@@ -76,7 +76,7 @@ async def test_a_deleted_picture_is_shown_no_more(
 
     assert (first.status_code, second.status_code) == (204, 404)
     assert await shown(client, category) == [None] * 3
-    assert (await client.get(f"/category/{category['id']}")).json()["updated_at"] == "2026-11-23T09:01:00Z"
+    assert (await client.get(f"/category/{category['id']}")).json()["updated_at"] == "2026-11-23T09:01:00.000000Z"
 
 
 async def test_a_lost_file_is_named_by_its_category(

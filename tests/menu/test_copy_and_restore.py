@@ -5,7 +5,7 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from factories.menu import Json, add_image, make_category, make_group, make_ingredient, make_product
+from factories.menu import NUTRITION, Json, add_image, make_category, make_group, make_ingredient, make_product
 from fixtures.app import Clock
 
 pytestmark = pytest.mark.anyio
@@ -18,7 +18,10 @@ async def latte(manager: httpx2.AsyncClient) -> Json:
         manager,
         category_ids=[coffee["id"]],
         ingredient_ids=[milk["id"]],
-        sizes=[{"name": "S", "volume_ml": 250}, {"name": "M", "price_delta": "40.00", "is_default": True}],
+        sizes=[
+            {"name": "S", "volume_ml": 250, "nutrition": NUTRITION},
+            {"name": "M", "price_delta": "40.00", "is_default": True},
+        ],
         modifier_groups=[{"group_id": group["id"], "min_choices": 1}],
         allergens=["milk"],
         allergens_always=[],
@@ -63,7 +66,7 @@ async def test_a_deleted_product_comes_back_as_it_was(
     answer = await manager.post(f"/product/{latte['id']}/restore")
 
     assert answer.status_code == 200
-    assert answer.json() == latte | {"updated_at": "2026-11-23T09:01:00Z"}
+    assert answer.json() == latte | {"updated_at": "2026-11-23T09:01:00.000000Z"}
     assert (await client.get(f"/product/{latte['id']}")).json() == answer.json()
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.menu.models import Product, ProductDocument
 from crema.menu.service import documents
-from factories.menu import Json, add_image, make_category, make_group, make_ingredient, make_product
+from factories.menu import NUTRITION, Json, add_image, make_category, make_group, make_ingredient, make_product
 
 pytestmark = pytest.mark.anyio
 STEPS = 50
@@ -47,7 +47,7 @@ class Editor:
             "category_ids": await self.some("/categories"),
             "modifier_group_ids": await self.some("/modifier-groups"),
             "ingredient_ids": await self.some("/ingredients"),
-            "sizes": [{"name": each} for each in "SML"[: self.chance.randint(0, 3)]],
+            "sizes": [{"name": each, "nutrition": NUTRITION} for each in "SML"[: self.chance.randint(0, 3)]],
             "is_active": self.chance.random() > 0.2,
         }
 
@@ -58,6 +58,8 @@ class Editor:
                 "is_active": self.chance.random() > 0.3,
                 "price_delta": f"{self.chance.randint(-50, 50)}.00",
                 "size_prices": [{"size_name": each, "price_delta": "9.00"} for each in self.chance.sample("SML", 2)],
+                "nutrition": self.chance.choice([None, NUTRITION]),
+                "size_nutrition": [{"size_name": "L", "nutrition": NUTRITION}],
                 "ingredient_ids": await self.some("/ingredients"),
             }
             for _ in range(self.chance.randint(0, 3))

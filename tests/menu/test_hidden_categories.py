@@ -126,6 +126,81 @@ async def test_it_can_not_be_put_into_the_cart_or_ordered(
     await place(customer, UUID(tree.raf["id"]))
 
 
+HIDDEN = "is off the menu: the category Напитки is hidden."
+
+
+async def test_what_is_off_the_menu_says_which_category_hides_it(
+    tree: Tree, manager: httpx2.AsyncClient, customer: httpx2.AsyncClient, sessions: Sessions
+) -> None:
+    """Tried: cart, order, edit and reorder of what stands under a hidden heading, with the heading not named."""
+    await make_shop(sessions)
+    raf, iced = tree.raf["id"], tree.iced["id"]
+    order = (await customer.post("/order", json={"items": [{"product_id": iced}, {"product_id": raf}]})).json()
+    await customer.post("/cart", json={"product_id": iced})
+    await switch(manager, tree.drinks, on=False)
+
+    shown = (await customer.get("/cart")).json()["items"][0]
+    refused = [
+        await customer.post("/cart", json={"product_id": tree.latte["id"]}),
+        await customer.patch(f"/cart/{shown['id']}", json={"quantity": 2}),
+        await customer.post("/order", json={"items": [{"product_id": iced}]}),
+        await customer.post("/order", json={}),
+        await customer.patch(f"/order/{order['id']}", json={"items": [{"product_id": iced}]}),
+        await customer.put(f"/order/{order['id']}", json={"items": [{"product_id": raf}, {"product_id": iced}]}),
+    ]
+    again = await customer.post(f"/order/{order['id']}/reorder")
+
+    assert [each["detail"] for each in shown["problems"]] == [f"Айс-латте {HIDDEN}"]
+    assert [(answer.status_code, answer.json()["code"]) for answer in refused] == [(409, "item_unavailable")] * 6
+    details = [problem["detail"] for answer in refused for problem in answer.json()["problems"]]
+    assert details == [f"Латте {HIDDEN}", *[f"Айс-латте {HIDDEN}"] * 5]
+    assert again.status_code == 201
+    (skipped,) = again.json()["skipped"]
+    assert (skipped["reason"], [each["code"] for each in skipped["problems"]]) == (f"Айс-латте {HIDDEN}", ["off_menu"])
+    assert (await customer.get(f"/order/{order['id']}")).json()["lines"] == order["lines"]
+
+
+async def test_the_nearest_hidden_category_is_named_and_none_for_what_is_itself_inactive(
+    tree: Tree, manager: httpx2.AsyncClient, customer: httpx2.AsyncClient
+) -> None:
+    for product in (tree.raf, tree.iced):
+        await customer.post("/cart", json={"product_id": product["id"]})
+
+    async def details() -> list[str]:
+        return [
+            problem["detail"] for item in (await customer.get("/cart")).json()["items"] for problem in item["problems"]
+        ]
+
+    await switch(manager, tree.drinks, on=False)
+    await switch(manager, tree.coffee, on=False)
+    await switch(manager, tree.news, on=False)
+    assert await details() == [
+        "Раф is off the menu: the categories Кофе, Новинки are hidden.",
+        "Айс-латте is off the menu: the category Кофе is hidden.",
+    ]
+    await manager.patch(f"/category/{tree.coffee['id']}", json={"name": "Эспрессо"})
+    await manager.patch(f"/product/{tree.raf['id']}", json={"is_active": False})
+    assert await details() == ["Раф is off the menu.", "Айс-латте is off the menu: the category Эспрессо is hidden."]
+    await switch(manager, tree.coffee, on=True)
+    assert (await details())[1] == f"Айс-латте {HIDDEN}"
+
+
+async def test_an_order_is_edited_and_repeated_by_what_a_visible_category_still_shows(
+    tree: Tree, manager: httpx2.AsyncClient, customer: httpx2.AsyncClient, sessions: Sessions
+) -> None:
+    await make_shop(sessions)
+    order = await place(customer, UUID(tree.raf["id"]))
+    await switch(manager, tree.drinks, on=False)
+
+    edited = await customer.patch(
+        f"/order/{order['id']}", json={"items": [{"product_id": tree.raf["id"], "quantity": 2}]}
+    )
+    again = await customer.post(f"/order/{order['id']}/reorder")
+
+    assert (edited.status_code, edited.json()["lines"][0]["quantity"]) == (200, 2)
+    assert (again.status_code, again.json()["skipped"]) == (201, [])
+
+
 async def test_switched_on_again_all_is_as_before(
     tree: Tree, manager: httpx2.AsyncClient, client: httpx2.AsyncClient, customer: httpx2.AsyncClient
 ) -> None:

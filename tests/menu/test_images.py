@@ -325,7 +325,7 @@ async def test_a_deleted_picture_leaves_its_product(manager: httpx2.AsyncClient,
     left = (await manager.get(f"/product/{product['id']}")).json()
     assert response.status_code == 204
     assert left["images"] == [second | {"position": 0}]
-    assert left["updated_at"] == "2026-11-23T09:01:00Z"
+    assert left["updated_at"] == "2026-11-23T09:01:00.000000Z"
 
 
 async def test_a4_a_picture_belongs_to_its_product_only(manager: httpx2.AsyncClient) -> None:

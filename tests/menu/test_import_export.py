@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from crema.db.session import Sessions
 from crema.menu.models import Category, MenuVersion, Option, Product, Size
 from crema.menu.routes.menu import IMPORT_LIMIT
-from factories.menu import Json, make_category, make_group, make_ingredient, make_product
+from factories.menu import NUTRITION, Json, make_category, make_group, make_ingredient, make_product
 
 pytestmark = pytest.mark.anyio
 
@@ -28,6 +28,8 @@ async def latte(manager: httpx2.AsyncClient) -> Json:
             "price_delta": "60.00",
             "size_prices": [{"size_name": "L", "price_delta": "80.00"}],
             "max_quantity": 2,
+            "nutrition": NUTRITION,
+            "size_nutrition": [{"size_name": "L", "nutrition": NUTRITION}],
         },
     ]
     group = await make_group(manager, "Молоко", min_choices=1, options=options)
@@ -36,7 +38,10 @@ async def latte(manager: httpx2.AsyncClient) -> Json:
         manager,
         slug="latte",
         category_ids=[drinks["id"], coffee["id"]],
-        sizes=[{"name": "S"}, {"name": "L", "price_delta": "90.00", "is_default": True, "volume_ml": 450}],
+        sizes=[
+            {"name": "S", "nutrition": NUTRITION},
+            {"name": "L", "price_delta": "90.00", "is_default": True, "volume_ml": 450},
+        ],
         modifier_groups=[{"group_id": other["id"], "max_choices": 2, "free_quantity": 1}, {"group_id": group["id"]}],
         ingredient_ids=[milk["id"], espresso["id"]],
         allergens=["milk"],
@@ -125,6 +130,7 @@ async def test_rows_are_changed_and_keep_their_ids_for_carts_and_orders(
     product["sizes"][1].pop("id")
     group = next(row for row in document["modifier_groups"] if row["min_choices"] == 1)
     group["options"][1]["price_delta"] = "70.00"
+    group["options"][1]["size_nutrition"][0]["nutrition"]["energy_kcal"] = 99
 
     imported = await import_(manager, document)
 
@@ -140,7 +146,28 @@ async def test_rows_are_changed_and_keep_their_ids_for_carts_and_orders(
     assert [[option["id"] for option in each["options"]] for each in changed["modifier_groups"]] == [
         [option["id"] for option in each["options"]] for each in latte["modifier_groups"]
     ]
-    assert changed["modifier_groups"][1]["options"][1]["price_delta"] == "70.00"
+    oat = changed["modifier_groups"][1]["options"][1]
+    assert (oat["price_delta"], oat["nutrition"]) == ("70.00", NUTRITION)
+    assert oat["size_nutrition"] == [{"size_name": "L", "nutrition": NUTRITION | {"energy_kcal": 99.0}}]
+
+
+async def test_only_the_nutrition_of_a_size_or_of_an_option_is_a_change_too(
+    manager: httpx2.AsyncClient, latte: Json
+) -> None:
+    document = await export(manager)
+    product = next(row for row in document["products"] if row["slug"] == "latte")
+    group = next(row for row in document["modifier_groups"] if row["min_choices"] == 1)
+    product["sizes"][0]["nutrition"] = None
+    group["options"][0]["nutrition"] = {name: NUTRITION[name] for name in NUTRITION if name != "caffeine_mg"}
+
+    imported = await import_(manager, document)
+
+    assert sorted(change["fields"] for change in imported["changes"]) == [["options"], ["sizes"]]
+    changed = (await manager.get(f"/product/{latte['id']}")).json()
+    assert changed["sizes"][0]["nutrition"] is None
+    milk = changed["modifier_groups"][1]["options"][0]
+    assert milk["nutrition"] == NUTRITION | {"caffeine_mg": None}
+    assert (await import_(manager, document))["changes"] == []
 
 
 async def test_what_the_document_does_not_name_stays(
@@ -201,6 +228,7 @@ async def test_two_categories_change_places(manager: httpx2.AsyncClient) -> None
     assert await export(manager) == document
 
 
+OTHER_NUTRITION = NUTRITION | {"energy_kcal": 1.0}
 PRODUCT = {"slug": "tea", "name": "Чай", "price": "100.00"}
 
 
@@ -243,6 +271,22 @@ PRODUCT = {"slug": "tea", "name": "Чай", "price": "100.00"}
         ({"products": [PRODUCT | {"price": "-1"}]}, [["products", 0, "price"]]),
         (
             {
+                "products": [
+                    PRODUCT
+                    | {
+                        "nutrition": NUTRITION,
+                        "sizes": [{"name": "M"}, {"name": "S", "is_default": True, "nutrition": OTHER_NUTRITION}],
+                    }
+                ]
+            },
+            [["products", 0, "sizes", 1]],
+        ),
+        (  # its default size, of which the document says nothing
+            {"products": [PRODUCT | {"slug": "espresso", "nutrition": OTHER_NUTRITION}]},
+            [["products", 0]],
+        ),
+        (
+            {
                 "modifier_groups": [{"name": "Лёд", "options": [{"name": "Да"}]}],
                 "products": [PRODUCT | {"modifier_groups": [{"group": "Лёд", "min_choices": 2, "max_choices": 2}]}],
             },
@@ -254,6 +298,7 @@ PRODUCT = {"slug": "tea", "name": "Чай", "price": "100.00"}
 async def test_a_wrong_row_is_named_and_nothing_is_imported(
     manager: httpx2.AsyncClient, sessions: Sessions, document: Json, locs: list[list[Any]]
 ) -> None:
+    await make_product(manager, "Эспрессо", slug="espresso", sizes=[{"name": "S", "nutrition": NUTRITION}])
     before, exported = await everything(manager, sessions), await export(manager)
 
     responses = [

@@ -5,7 +5,7 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from factories.menu import Json, make_group, make_ingredient, make_product
+from factories.menu import NUTRITION, Json, make_group, make_ingredient, make_product
 from fixtures.app import Clock
 
 pytestmark = pytest.mark.anyio
@@ -31,6 +31,8 @@ async def test_a_new_group_has_all_it_was_given(manager: httpx2.AsyncClient) -> 
                 "size_prices": [{"size_name": "L", "price_delta": 60}],
                 "max_quantity": 4,
                 "is_default": True,
+                "nutrition": NUTRITION,
+                "size_nutrition": [{"size_name": "L", "nutrition": NUTRITION | {"energy_kcal": 186}}],
             },
             {"name": "Овсяный", "is_active": False, "allergens": ["gluten"], "ingredient_ids": [oats["id"]]},
         ],
@@ -57,6 +59,8 @@ async def test_a_new_group_has_all_it_was_given(manager: httpx2.AsyncClient) -> 
                 "is_default": True,
                 "is_active": True,
                 "allergens": [],
+                "nutrition": NUTRITION,
+                "size_nutrition": [{"size_name": "L", "nutrition": NUTRITION | {"energy_kcal": 186.0}}],
                 "ingredients": [],
             },
             {
@@ -68,11 +72,13 @@ async def test_a_new_group_has_all_it_was_given(manager: httpx2.AsyncClient) -> 
                 "is_default": False,
                 "is_active": False,
                 "allergens": ["gluten"],
+                "nutrition": None,
+                "size_nutrition": [],
                 "ingredients": [oats],
             },
         ],
-        "created_at": "2026-11-23T09:00:00Z",
-        "updated_at": "2026-11-23T09:00:00Z",
+        "created_at": "2026-11-23T09:00:00.000000Z",
+        "updated_at": "2026-11-23T09:00:00.000000Z",
     }
     assert await seen(manager, made) == made
 
@@ -140,7 +146,7 @@ async def test_replacing_keeps_the_options_that_are_named(manager: httpx2.AsyncC
         "Основа",
         1,
         0,
-        "2026-11-23T09:01:00Z",
+        "2026-11-23T09:01:00.000000Z",
     ]
 
 
@@ -150,7 +156,7 @@ async def test_changing_leaves_the_rest(manager: httpx2.AsyncClient, clock: Cloc
 
     response = await manager.patch(f"/modifier-group/{made['id']}", json={"max_choices": 2})
 
-    assert response.json() == made | {"max_choices": 2, "updated_at": "2026-11-23T09:01:00Z"}
+    assert response.json() == made | {"max_choices": 2, "updated_at": "2026-11-23T09:01:00.000000Z"}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.menu.models import Product
-from factories.menu import Json, make_category, make_group, make_ingredient, make_product
+from factories.menu import NUTRITION, Json, make_category, make_group, make_ingredient, make_product
 from fixtures.app import Clock
 
 pytestmark = pytest.mark.anyio
@@ -55,7 +55,10 @@ async def test_a_new_product_has_all_it_was_given(manager: httpx2.AsyncClient) -
         "description": "Эспрессо\nи молоко",
         "category_ids": [category["id"]],
         "position": 5,
-        "sizes": [{"name": "S", "volume_ml": 250}, {"name": "M", "price_delta": "40.5", "is_default": True}],
+        "sizes": [
+            {"name": "S", "volume_ml": 250, "nutrition": NUTRITION},
+            {"name": "M", "price_delta": "40.5", "is_default": True},
+        ],
         "modifier_group_ids": [group["id"]],
         "allergens": ["milk"],
         "nutrition": {"energy_kcal": 150, "proteins_g": 8.5, "fats_g": 7, "carbohydrates_g": 12},
@@ -79,8 +82,22 @@ async def test_a_new_product_has_all_it_was_given(manager: httpx2.AsyncClient) -
         "position": 5,
         "categories": [{"id": category["id"], "slug": "kofe", "name": "Кофе"}],
         "sizes": [
-            {"id": made["sizes"][0]["id"], "name": "S", "volume_ml": 250, "price_delta": "0.00", "is_default": False},
-            {"id": made["sizes"][1]["id"], "name": "M", "volume_ml": None, "price_delta": "40.50", "is_default": True},
+            {
+                "id": made["sizes"][0]["id"],
+                "name": "S",
+                "volume_ml": 250,
+                "price_delta": "0.00",
+                "is_default": False,
+                "nutrition": NUTRITION,
+            },
+            {
+                "id": made["sizes"][1]["id"],
+                "name": "M",
+                "volume_ml": None,
+                "price_delta": "40.50",
+                "is_default": True,
+                "nutrition": None,
+            },
         ],
         "modifier_groups": [
             {
@@ -104,8 +121,8 @@ async def test_a_new_product_has_all_it_was_given(manager: httpx2.AsyncClient) -
         },
         "ingredients": [{"id": ingredient["id"], "name": "Молоко"}],
         "preparation_seconds": 120,
-        "created_at": "2026-11-23T09:00:00Z",
-        "updated_at": "2026-11-23T09:00:00Z",
+        "created_at": "2026-11-23T09:00:00.000000Z",
+        "updated_at": "2026-11-23T09:00:00.000000Z",
     }
 
 
@@ -188,6 +205,37 @@ async def test_refuses_what_is_not_a_product_and_says_where(
     assert (await client.get("/products")).json()["total"] == 0
 
 
+OTHER_NUTRITION = NUTRITION | {"energy_kcal": 97}
+
+
+async def test_the_default_size_has_the_product_s_nutrition_or_says_none(manager: httpx2.AsyncClient) -> None:
+    """Two figures for one thing, in one request or with what is there, are refused: one of them would be wrong."""
+    own = {"name": "S", "nutrition": NUTRITION}
+    made = await make_product(manager, sizes=[own, {"name": "L"}], nutrition=NUTRITION)
+    small, large = made["sizes"]
+    path = f"/product/{made['id']}"
+
+    refused = [
+        await manager.post("/product", json={"name": "Раф", "price": 1, "sizes": [own], "nutrition": OTHER_NUTRITION}),
+        await manager.put(path, json=made | {"nutrition": OTHER_NUTRITION}),
+        await manager.patch(path, json={"nutrition": OTHER_NUTRITION}),
+        await manager.patch(path, json={"sizes": [small | {"nutrition": OTHER_NUTRITION}, large]}),
+        await manager.patch(
+            path,
+            json={"sizes": [small | {"is_default": False}, large | {"is_default": True, "nutrition": OTHER_NUTRITION}]},
+        ),
+    ]
+
+    assert [(answer.status_code, answer.json()["code"]) for answer in refused] == [(422, "contradictory_nutrition")] * 5
+    assert [answer.json()["size"] for answer in refused] == ["S", "S", "S", "S", "L"]
+    assert await seen(manager, made) == made
+
+    both = {"nutrition": OTHER_NUTRITION, "sizes": [small | {"nutrition": None}, large]}
+    changed = (await manager.patch(path, json=both)).json()
+    assert (changed["nutrition"]["energy_kcal"], changed["sizes"][0]["nutrition"]) == (97.0, None)
+    assert (await manager.patch(path, json={"nutrition": NUTRITION})).status_code == 200
+
+
 async def test_refuses_nutrition_that_is_not_an_amount(manager: httpx2.AsyncClient) -> None:
     found = {}
     for amount in ("NaN", "Infinity", "-1", '"1"', "true", "1e309", "100001"):
@@ -258,7 +306,7 @@ async def test_replacing_sets_what_is_left_out_to_its_default(manager: httpx2.As
         "nutrition": None,
         "ingredients": [],
         "preparation_seconds": 90,
-        "updated_at": "2026-11-23T09:01:00Z",
+        "updated_at": "2026-11-23T09:01:00.000000Z",
     }
 
 

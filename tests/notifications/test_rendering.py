@@ -27,6 +27,8 @@ ORDER: dict[str, Any] = {
     "currency": "RUB",
     "comment": EVIL,
 }
+CLOSED = {name: ORDER[name] for name in ("number", "shop", "timezone", "ready_at", "total", "currency")}
+CLOSED |= {"name": EVIL, "status": "expired"}
 ASKED = {"asked_at": "2026-11-23T09:00:00+00:00", "network": "203.0.113.0/24", "device": EVIL}
 CODE = {"code": "042137", "minutes": 15} | ASKED
 CONTEXTS: dict[str, dict[str, Any]] = {
@@ -39,10 +41,17 @@ CONTEXTS: dict[str, dict[str, Any]] = {
     "email_changed": {"name": EVIL, "new_email": "new@example.com"},
     "order_placed_customer": ORDER,
     "order_placed_staff": ORDER | {"customer_name": EVIL},
-    "order_edited_staff": ORDER | {"customer_name": EVIL, "changed": ["pickup_at", "items", "comment", "total"]},
-    "order_edited_customer": ORDER | {"changed": ["pickup_at"]},
+    "order_edited_staff": ORDER
+    | {"customer_name": EVIL, "changed": ["pickup_at", "items", "comment", "total"]}
+    | {"number_before": "B-001"},
+    "order_edited_customer": ORDER | {"changed": ["pickup_at"], "number_before": "B-001", "is_by_customer": False},
     "order_cancelled_staff": ORDER | {"customer_name": EVIL, "reason": EVIL},
     "order_ready": {"number": "A-042", "shop": EVIL, "shop_address": "Арбат, 1"},
+    "order_expired": {"number": "A-042", "shop": "x", "reason": EVIL},
+    "orders_closed_staff": {
+        "cause": "account_deleted",
+        "orders": [CLOSED, CLOSED | {"status": "cancelled", "name": None}],
+    },
     "order_cancelled": {"number": "A-042", "shop": "x", "reason": EVIL},
     "job_failed": {"task": EVIL, "error": "OSError", "at": "2026-11-23 09:30 UTC"},
     "mails_failed": {

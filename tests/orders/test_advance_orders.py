@@ -16,16 +16,6 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-async def shop_id(sessions: Sessions) -> UUID:
-    return await make_shop(sessions)
-
-
-@pytest.fixture
-async def barista(log_in: LogIn, shop_id: UUID) -> httpx2.AsyncClient:
-    return await log_in("barista@example.com", role="barista", shop_ids=(shop_id,))
-
-
-@pytest.fixture
 async def orders(customer: httpx2.AsyncClient, sessions: Sessions, shop_id: UUID) -> list[dict[str, Any]]:
     product = await make_simple_product(sessions)
     return [await place(customer, product, shop_id=str(shop_id)) for _ in range(4)]

@@ -15,7 +15,7 @@ from fixtures.people import LogIn
 
 pytestmark = pytest.mark.anyio
 
-FRIDAY_NOON = "2026-11-27T09:00:00Z"
+FRIDAY_NOON = "2026-11-27T09:00:00.000000Z"
 WEEKDAYS_ALL_DAY = [{"weekday": day, "opens_at": "00:00", "closes_at": "24:00"} for day in range(4)]
 MORNINGS = [{"weekday": day, "opens_at": "00:00", "closes_at": "11:00"} for day in range(7)]
 FORCE = {"force": "true"}
@@ -23,7 +23,7 @@ FORCE = {"force": "true"}
 
 @pytest.fixture
 async def shop_id(sessions: Sessions) -> UUID:
-    return await make_shop(sessions)
+    return await make_shop(sessions, email="arbat@example.com")
 
 
 @pytest.fixture
@@ -62,6 +62,7 @@ def listed(*orders: dict[str, Any]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("how", ["hours", "PATCH", "PUT"])
 async def test_a_shop_with_open_orders_is_closed_for_good(
     customer: httpx2.AsyncClient,
+    admin: httpx2.AsyncClient,
     manager: httpx2.AsyncClient,
     shop_id: UUID,
     orders: dict[str, dict[str, Any]],
@@ -88,6 +89,11 @@ async def test_a_shop_with_open_orders_is_closed_for_good(
         assert seen["history"][-1]["reason"] == "The shop is closed at this time."
     told = {mail.context["number"] for mail in await mails_to(session, template="order_cancelled")}
     assert told == {order["number"] for order in orders.values()}
+    for address in ("arbat@example.com", "admin@example.com"):
+        (mail,) = await mails_to(session, address, "orders_closed_staff")
+        assert mail.context["cause"] == "shop_closed"
+        listed_there = [(order["number"], order["name"], order["status"]) for order in mail.context["orders"]]
+        assert listed_there == [(order["number"], "Анна", "cancelled") for order in orders.values()]
     assert (await close(manager, shop_id, how)).status_code == 200, "nothing is in progress any more"
 
 

@@ -31,11 +31,6 @@ async def product_id(sessions: Sessions) -> UUID:
     return await make_simple_product(sessions)
 
 
-@pytest.fixture
-async def barista(log_in: LogIn, shop_id: UUID) -> httpx2.AsyncClient:
-    return await log_in("barista@example.com", role="barista", shop_ids=(shop_id,))
-
-
 async def test_an_order_at_the_counter_goes_the_way_of_all_orders(
     barista: httpx2.AsyncClient,
     customer: httpx2.AsyncClient,
@@ -56,7 +51,7 @@ async def test_an_order_at_the_counter_goes_the_way_of_all_orders(
     colleague = await log_in("colleague@example.com", role="barista", shop_ids=(shop_id,))
     for status in ("accepted", "preparing", "ready"):
         assert (await colleague.patch(f"/order/{taken['id']}", json={"status": status})).status_code == 200
-    pickup = {"pickup_at": "2026-11-23T15:00:00Z"}
+    pickup = {"pickup_at": "2026-11-23T15:00:00.000000Z"}
     assert (await colleague.patch(f"/order/{taken['id']}", json=pickup)).status_code == 409
     done = await colleague.patch(f"/order/{taken['id']}", json={"status": "completed"})
     assert done.json()["payment"]["status"] == "paid"
@@ -79,7 +74,7 @@ async def test_an_order_at_the_counter_is_moved_and_cancelled_without_a_mail_to_
     taken = await place(barista, product_id, **GUEST)
     before = await session.scalar(select(func.count()).select_from(Mail))
 
-    moved = await barista.patch(f"/order/{taken['id']}", json={"pickup_at": "2026-11-23T15:00:00Z"})
+    moved = await barista.patch(f"/order/{taken['id']}", json={"pickup_at": "2026-11-23T15:00:00.000000Z"})
     cancelled = await barista.post(f"/order/{taken['id']}/cancel", json={"reason": "Передумал"})
     deleted = await admin.delete(f"/order/{taken['id']}")
 

@@ -14,20 +14,14 @@ from crema.db.session import Sessions
 from crema.notifications.models import Mail
 from crema.orders.service import editing
 from factories.orders import make_shop, make_simple_product, place
-from fixtures.people import LogIn
 
 pytestmark = pytest.mark.anyio
-FRIDAY, WEDNESDAY = "2026-11-27T09:00:00Z", "2026-11-25T09:00:00Z"  # it is Monday noon in Moscow
+FRIDAY, WEDNESDAY = "2026-11-27T09:00:00.000000Z", "2026-11-25T09:00:00.000000Z"  # it is Monday noon in Moscow
 
 
 @pytest.fixture
 async def shop_id(sessions: Sessions) -> UUID:
     return await make_shop(sessions, email="arbat@example.com")
-
-
-@pytest.fixture
-async def barista(log_in: LogIn, shop_id: UUID) -> httpx2.AsyncClient:
-    return await log_in("barista@example.com", role="barista", shop_ids=(shop_id,))
 
 
 @pytest.fixture
@@ -82,7 +76,7 @@ async def test_an_order_moved_to_an_earlier_day_or_to_now_is_estimated_anew(
     now = (await client.patch(path, json={"pickup_at": None})).json()
 
     assert (order["ready_estimate_at"], earlier["ready_estimate_at"]) == (FRIDAY, WEDNESDAY)
-    assert now["ready_estimate_at"] == "2026-11-23T09:04:00Z"  # two minutes to begin, two of work
+    assert now["ready_estimate_at"] == "2026-11-23T09:04:00.000000Z"  # two minutes to begin, two of work
 
 
 async def test_numbers_belong_to_the_day_of_pickup_and_differ_on_one_board(
@@ -94,7 +88,7 @@ async def test_numbers_belong_to_the_day_of_pickup_and_differ_on_one_board(
     on_the_day = await place(customer, tea)
 
     board = {order["number"] for order in (await barista.get("/orders")).json()["items"]}
-    moved = (await customer.patch(f"/order/{ahead['id']}", json={"pickup_at": "2026-11-26T09:00:00Z"})).json()
+    moved = (await customer.patch(f"/order/{ahead['id']}", json={"pickup_at": "2026-11-26T09:00:00.000000Z"})).json()
 
     assert [today["number"], ahead["number"], on_the_day["number"]] == ["J-001", "L-001", "L-002"]
     assert len(board) == 3
@@ -188,3 +182,106 @@ async def test_orders_of_one_person_within_an_hour_are_limited(
     assert (refused.status_code, refused.json()["code"]) == (429, "too_many_orders")
     assert refused.headers["Retry-After"] == "3600"
     await place(customer, tea)
+
+
+async def test_an_edit_of_the_items_is_estimated_anew(
+    customer: httpx2.AsyncClient, shop_id: UUID, tea: UUID, clock: Any
+) -> None:
+    """Two minutes to begin and two for each cup, from the moment of the edit; never before it is wanted."""
+    order = await place(customer, tea)
+    path, four = f"/order/{order['id']}", {"items": [{"product_id": str(tea), "quantity": 4}]}
+    clock.advance(minutes=1)
+
+    commented = (await customer.patch(path, json={"comment": "Без крышки"})).json()
+    edited = (await customer.patch(path, json=four)).json()
+    later = (await customer.patch(path, json={"pickup_at": "2026-11-23T09:20:00Z"})).json()
+    too_much = (await customer.patch(path, json={"items": [{"product_id": str(tea), "quantity": 20}]})).json()
+
+    assert order["ready_estimate_at"] == commented["ready_estimate_at"] == "2026-11-23T09:04:00Z"
+    assert edited["ready_estimate_at"] == "2026-11-23T09:11:00Z"
+    assert later["ready_estimate_at"] == "2026-11-23T09:20:00Z"
+    assert too_much["ready_estimate_at"] == "2026-11-23T09:43:00Z"
+
+
+async def test_items_written_out_are_a_new_choice_completed_with_the_defaults_of_groups_that_are_required_now(
+    customer: httpx2.AsyncClient, manager: httpx2.AsyncClient, shop_id: UUID, tea: UUID
+) -> None:
+    """The product got a required group with a default since: what is sent is chosen today, what isn't stays."""
+    order = await place(customer, tea)
+    path = f"/order/{order['id']}"
+    cow, oat = {"name": "Коровье", "is_default": True}, {"name": "Овсяное", "price_delta": "60.00"}
+    milk = {"name": "Молоко", "min_choices": 1, "max_choices": 1, "options": [cow, oat]}
+    group = (await manager.post("/modifier-group", json=milk)).json()
+    linked = await manager.patch(f"/product/{tea}", json={"modifier_group_ids": [group["id"]]})
+    assert linked.status_code == 200, linked.text
+
+    commented = (await customer.patch(path, json={"comment": "Без крышки"})).json()
+    nothing_said = (await customer.patch(path, json={"items": [{"product_id": str(tea)}]})).json()
+    none_said = (await customer.patch(path, json={"items": [{"product_id": str(tea), "options": []}]})).json()
+    chosen = [{"product_id": str(tea), "options": [{"option_id": group["options"][1]["id"]}]}]
+    said = (await customer.put(path, json={"items": chosen})).json()
+
+    assert [line["options"] for line in commented["lines"]] == [[]], "an edit of something else chooses nothing"
+    for edited, names, total in (
+        (nothing_said, ["Коровье"], "250.00"),
+        (none_said, ["Коровье"], "250.00"),
+        (said, ["Овсяное"], "310.00"),
+    ):
+        assert [option["name"] for line in edited["lines"] for option in line["options"]] == names
+        assert edited["total"] == total
+
+
+async def test_the_shop_hears_once_of_an_order_that_its_customer_deletes(
+    customer: httpx2.AsyncClient,
+    admin: httpx2.AsyncClient,
+    sessions: Sessions,
+    shop_id: UUID,
+    tea: UUID,
+) -> None:
+    order = await place(customer, tea)
+    for _ in range(2):
+        assert (await customer.delete(f"/order/{order['id']}")).status_code == 204
+
+    told = await mails(sessions)
+
+    staff = sorted(recipient for recipient, template in told if template == "order_cancelled_staff")
+    assert staff == ["admin@example.com", "arbat@example.com"]
+    assert [recipient for recipient, template in told if template == "order_cancelled"] == ["anna@example.com"]
+
+
+async def test_a_reorder_past_fifty_lines_of_the_cart_leaves_out_what_does_not_fit(
+    customer: httpx2.AsyncClient, shop_id: UUID, tea: UUID
+) -> None:
+    """What is in the cart already still grows, and of a full cart nothing is lost."""
+    lines = [{"product_id": str(tea), "note": note} for note in ("0", "new", "newer")]
+    order = (await customer.post("/order", json={"items": lines})).json()
+    for number in range(49):
+        answer = await customer.post("/cart", json={"product_id": str(tea), "note": str(number)})
+        assert answer.status_code == 201
+
+    first = await customer.post(f"/order/{order['id']}/reorder")
+    second = await customer.post(f"/order/{order['id']}/reorder")
+
+    for answer, quantity in ((first, 2), (second, 3)):
+        assert (answer.status_code, len(answer.json()["cart"]["items"])) == (201, 50)
+        assert answer.json()["cart"]["items"][0]["quantity"] == quantity
+        (skipped,) = answer.json()["skipped"]
+        assert (skipped["line"], skipped["quantity"], skipped["problems"]) == (2, 1, [])
+        assert skipped["reason"] == "A cart takes at most 50 different items."
+    cart = (await customer.get("/cart")).json()["items"]
+    assert [(item["note"], item["quantity"]) for item in cart if item["note"] == "new"] == [("new", 2)]
+
+
+async def test_a_reorder_of_which_nothing_fits_is_refused_and_changes_nothing(
+    customer: httpx2.AsyncClient, shop_id: UUID, tea: UUID
+) -> None:
+    order = (await customer.post("/order", json={"items": [{"product_id": str(tea), "note": "new"}]})).json()
+    for number in range(50):
+        await customer.post("/cart", json={"product_id": str(tea), "note": str(number)})
+    before = (await customer.get("/cart")).json()["items"]
+
+    refused = await customer.post(f"/order/{order['id']}/reorder")
+
+    assert (refused.status_code, refused.json()["code"]) == (409, "item_unavailable")
+    assert [each["quantity"] for each in refused.json()["skipped"]] == [1]
+    assert (await customer.get("/cart")).json()["items"] == before

@@ -99,7 +99,7 @@ async def test_r8_who_looked_before_the_first_had_written_is_told_to_come_again(
     claim = idempotency._CLAIM.rows
 
     async def early(*given: Any, **values: Any) -> list[Any]:
-        return [(row["is_claimed"], None, None, None) for row in await claim(*given, **values)]
+        return [(row["is_claimed"], None, None, None, None, None) for row in await claim(*given, **values)]
 
     await order(customer, body, "k")
     monkeypatch.setattr(idempotency._CLAIM, "rows", early)

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,7 +14,9 @@ from sqlalchemy import select, update
 from websockets.exceptions import InvalidStatus
 
 from crema.accounts.models import Role, Session, StaffShop, User
+from crema.live.hub import CHECK_SECONDS, LOOK_SECONDS
 from crema.orders.models import Order
+from factories.menu import make_group, make_ingredient, make_product
 from factories.orders import make_shop, make_simple_product, place
 from fixtures.live import WAIT_SECONDS, Town, open_socket
 from fixtures.people import PersonMade
@@ -33,6 +36,11 @@ class Shop:
 
     def __init__(self, town: Town, shop_id: UUID, product_id: UUID, anna: PersonMade, barista: PersonMade) -> None:
         self.town, self.id, self.product_id, self.anna, self.barista = town, shop_id, product_id, anna, barista
+
+    @property
+    def shown_to_staff(self) -> dict[str, Any]:
+        """What staff see of the customer's orders, and the customer doesn't."""
+        return {"customer": {"id": str(self.anna.id), "name": "Анна", "phone": None}}
 
     async def order(self) -> dict[str, Any]:
         async with client_of(self.town, self.anna) as client:
@@ -63,7 +71,7 @@ async def test_the_board_is_a_snapshot_then_each_order_as_it_changes(town: Town,
         accepted = await board.next()
 
     assert [order["id"] for order in snapshot["orders"]] == [first["id"]]
-    assert (placed["type"], placed["order"]) == ("order", second)
+    assert (placed["type"], placed["order"]) == ("order", second | shop.shown_to_staff)
     assert (accepted["order"]["id"], accepted["order"]["status"]) == (first["id"], "accepted")
     assert [event["status"] for event in accepted["order"]["history"]] == ["placed", "accepted"]
 
@@ -80,6 +88,88 @@ async def test_an_order_at_the_counter_comes_to_the_board_and_to_no_customer(tow
         assert (await board.expect("order"))["order"] == taken
         await customers.send("ping")
         assert (await customers.next())["type"] == "pong"
+
+
+@pytest.fixture
+async def oat_latte(town: Town, shop: Shop) -> dict[str, Any]:
+    """What to order: a latte in L with oat milk instead of cow's."""
+
+    def figures(*amounts: float) -> dict[str, float]:
+        names = ("energy_kcal", "proteins_g", "fats_g", "carbohydrates_g", "caffeine_mg")
+        return dict(zip(names, amounts, strict=True))
+
+    async with client_of(town, await town.person("admin")) as admin:
+        coffee, milk, oats = [
+            await make_ingredient(admin, f"{name} {uuid4().hex}") for name in ("Кофе", "Молоко", "Овёс")
+        ]
+        cow = {"name": "Коровье", "is_default": True, "allergens": ["milk"], "ingredient_ids": [milk["id"]]}
+        oat = {"name": "Овсяное", "allergens": ["gluten"], "ingredient_ids": [oats["id"]]}
+        group = await make_group(
+            admin,
+            min_choices=1,
+            options=[
+                cow | {"size_nutrition": [{"size_name": "L", "nutrition": figures(186, 9.3, 9.9, 14.6, 0)}]},
+                oat | {"size_nutrition": [{"size_name": "L", "nutrition": figures(183, 3.1, 9.3, 20.5, 0)}]},
+            ],
+        )
+        latte = await make_product(
+            admin,
+            slug=f"latte-{uuid4().hex}",
+            sizes=[{"name": "S"}, {"name": "L", "nutrition": figures(191, 9.5, 10, 15.4, 65)}],
+            modifier_group_ids=[group["id"]],
+            ingredient_ids=[coffee["id"], milk["id"]],
+            allergens=["milk"],
+            allergens_always=[],
+        )
+    item = {
+        "product_id": latte["id"],
+        "size_id": latte["sizes"][1]["id"],
+        "options": [{"option_id": group["options"][1]["id"]}],
+    }
+    contents = {
+        "allergens": ["gluten"],
+        "ingredients": [coffee, oats],
+        "nutrition": figures(188, 3.3, 9.4, 21.3, 65),
+    }
+    return {"body": {"shop_id": str(shop.id), "items": [item]}, "contents": contents}
+
+
+async def test_the_socket_tells_what_each_line_contains_as_configured(
+    town: Town, shop: Shop, oat_latte: dict[str, Any]
+) -> None:
+    async with client_of(town, shop.anna) as client:
+        first = (await client.post("/order", json=oat_latte["body"])).json()
+        async with open_socket(town.servers[1], "/orders/live", shop.barista) as board:
+            snapshot = await board.expect("snapshot")
+            second = (await client.post("/order", json=oat_latte["body"])).json()
+            placed = (await board.expect("order"))["order"]
+            plain = {"items": [{"product_id": str(shop.product_id)}]}
+            assert (await client.patch(f"/order/{second['id']}", json=plain)).status_code == 200
+            edited = (await board.expect("order"))["order"]
+
+    assert (snapshot["orders"], placed) == ([first | shop.shown_to_staff], second | shop.shown_to_staff)
+    for order in (snapshot["orders"][0], placed):
+        assert [line["contents"] for line in order["lines"]] == [oat_latte["contents"]]
+    assert [line["contents"] for line in edited["lines"]] == [{"allergens": [], "ingredients": [], "nutrition": None}]
+
+
+async def test_the_stream_tells_what_each_line_contains_as_configured(
+    town: Town, shop: Shop, oat_latte: dict[str, Any]
+) -> None:
+    async with client_of(town, shop.anna) as client:
+        await client.post("/order", json=oat_latte["body"])
+        async with (
+            asyncio.timeout(WAIT_SECONDS),
+            client_of(town, shop.barista, server=1) as barista,
+            barista.stream("GET", "/orders/live") as response,
+        ):
+            events = events_of(response)
+            snapshot = json.loads((await anext(events))["data"])
+            await client.post("/order", json=oat_latte["body"])
+            placed = json.loads((await anext(events))["data"])
+
+    told = [line["contents"] for order in (*snapshot["orders"], placed["order"]) for line in order["lines"]]
+    assert told == [oat_latte["contents"]] * 2
 
 
 async def test_lines_that_are_made_are_told_live(town: Town, shop: Shop) -> None:
@@ -284,12 +374,12 @@ async def test_server_sent_events_carry_the_same_frames(town: Town, shop: Shop) 
 
     assert snapshot["event"] == "snapshot"
     assert [order["id"] for order in json.loads(snapshot["data"])["orders"]] == [first["id"]]
-    assert (placed["event"], json.loads(placed["data"])["order"]) == ("order", second)
+    assert (placed["event"], json.loads(placed["data"])["order"]) == ("order", second | shop.shown_to_staff)
     assert placed["id"] == json.loads(placed["data"])["position"]
     assert json.loads(resumed["data"])["order"]["status"] == "accepted"
 
 
-async def test_a_stream_ends_within_a_second_of_its_login(town: Town) -> None:
+async def test_a_stream_ends_with_its_login(town: Town) -> None:
     anna = await town.person()
 
     async with (
@@ -302,11 +392,10 @@ async def test_a_stream_ends_within_a_second_of_its_login(town: Town) -> None:
         async with town.sessions.begin() as session:
             ended = update(Session).where(Session.id == anna.session_id)
             await session.execute(ended.values(ended_at=town.app.state.clock()))
-        started = asyncio.get_running_loop().time()
         async for _ in lines:
             pass
 
-    assert asyncio.get_running_loop().time() - started < 1.5
+    assert CHECK_SECONDS < WAIT_SECONDS < LOOK_SECONDS, "it was ended by the watch over logins, not by a late look"
 
 
 async def test_streams_and_sockets_count_together_and_a_closed_one_is_free_again(town: Town) -> None:
@@ -349,3 +438,66 @@ async def test_nobody_streams_without_a_login_or_with_a_bad_position(town: Town)
 
     assert (nobody.status_code, nobody.json()["code"]) == (401, "not_authenticated")
     assert (bad.status_code, bad.json()["code"]) == (422, "invalid_position")
+
+
+async def test_the_board_names_the_customer_and_the_customers_feed_does_not(town: Town, shop: Shop) -> None:
+    async with client_of(town, shop.anna) as client:
+        first = await place(client, shop.product_id, shop_id=str(shop.id), pickup_name="Аня")
+
+    async with (
+        open_socket(town.servers[0], "/orders/live", shop.barista) as board,
+        open_socket(town.servers[1], "/orders/live", shop.anna) as customers,
+    ):
+        snapshots = [await socket.expect("snapshot") for socket in (board, customers)]
+        await shop.move(first, "accepted")
+        frames = [await socket.expect("order") for socket in (board, customers)]
+
+    who = shop.shown_to_staff["customer"]
+    for (on_board,), (own,) in [[each["orders"] for each in snapshots], [[each["order"]] for each in frames]]:
+        assert (on_board["pickup_name"], on_board["customer"]) == ("Аня", who)
+        assert (own["pickup_name"], own["customer"]) == ("Аня", None)
+
+
+async def test_a_step_back_is_told_to_the_board_and_to_the_customer(town: Town, shop: Shop) -> None:
+    order = await shop.order()
+    for status in ("accepted", "preparing", "ready", "completed"):
+        await shop.move(order, status)
+
+    async with (
+        open_socket(town.servers[0], "/orders/live", shop.barista) as board,
+        open_socket(town.servers[1], "/orders/live", shop.anna) as customers,
+    ):
+        for socket in (board, customers):
+            assert (await socket.expect("snapshot"))["orders"] == []
+        await shop.move(order, "ready")
+        for socket in (board, customers):
+            told = (await socket.expect("order"))["order"]
+            assert (told["status"], told["history"][-1]["from_status"]) == ("ready", "completed")
+
+
+async def test_frames_let_a_front_end_keep_the_order_of_the_snapshot(town: Town, shop: Shop) -> None:
+    """Tried: an order moved from another day to as soon as possible, put into its place by its own fields."""
+    ahead = (datetime.now(UTC) + timedelta(days=2)).isoformat()
+    async with client_of(town, shop.anna) as client:
+        moved = await place(client, shop.product_id, shop_id=str(shop.id), pickup_at=ahead)
+    await shop.order()
+
+    async with open_socket(town.servers[0], "/orders/live", shop.barista) as board:
+        shown = {order["id"]: order for order in (await board.expect("snapshot"))["orders"]}
+        assert [*shown][-1] == moved["id"]
+        async with client_of(town, shop.anna) as client:
+            assert (await client.patch(f"/order/{moved['id']}", json={"pickup_at": None})).status_code == 200
+            soonest = await place(client, shop.product_id, shop_id=str(shop.id))
+        while {moved["id"], soonest["id"]} - board_ids(shown, newer_than=moved):
+            order = (await board.expect("order"))["order"]
+            shown[order["id"]] = order
+    kept = sorted(shown.values(), key=lambda each: (datetime.fromisoformat(each["ready_estimate_at"]), each["id"]))
+
+    async with open_socket(town.servers[0], "/orders/live", shop.barista) as board:
+        fresh = (await board.expect("snapshot"))["orders"]
+    assert [order["id"] for order in kept] == [order["id"] for order in fresh]
+
+
+def board_ids(shown: dict[str, Any], *, newer_than: dict[str, Any]) -> set[str]:
+    """Name the orders that are shown as they were written after this one."""
+    return {id_ for id_, order in shown.items() if order["updated_at"] > newer_than["updated_at"]}

@@ -14,16 +14,6 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-async def shop_id(sessions: Sessions) -> UUID:
-    return await make_shop(sessions)
-
-
-@pytest.fixture
-async def barista(log_in: LogIn, shop_id: UUID) -> httpx2.AsyncClient:
-    return await log_in("barista@example.com", role="barista", shop_ids=(shop_id,))
-
-
-@pytest.fixture
 async def order(customer: httpx2.AsyncClient, sessions: Sessions, shop_id: UUID) -> dict[str, Any]:
     """Place one of two lines."""
     items = [{"product_id": str(await make_simple_product(sessions))} for _ in range(2)]

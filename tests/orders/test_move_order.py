@@ -12,7 +12,7 @@ from crema.db.session import Sessions
 from crema.menu.models import Product
 from crema.menu.service import documents
 from crema.notifications.models import Mail
-from crema.orders.domain import MOVES, Party, Status
+from crema.orders.domain import Status
 from crema.orders.models import Order, OrderEvent
 from crema.orders.service import moving
 from factories.orders import make_shop, make_simple_product, place
@@ -20,15 +20,13 @@ from fixtures.people import LogIn
 
 pytestmark = pytest.mark.anyio
 
-
-@pytest.fixture
-async def shop_id(sessions: Sessions) -> UUID:
-    return await make_shop(sessions)
-
-
-@pytest.fixture
-async def barista(log_in: LogIn, shop_id: UUID) -> httpx2.AsyncClient:
-    return await log_in("barista@example.com", role="barista", shop_ids=(shop_id,))
+MOVES_OF_STAFF = {
+    "placed accepted", "placed cancelled",
+    "accepted preparing", "accepted cancelled",
+    "preparing ready", "preparing cancelled",
+    "ready completed", "ready cancelled",
+}  # fmt: skip
+"""Written out; what nobody moved here can't be taken back."""
 
 
 @pytest.fixture
@@ -62,11 +60,11 @@ async def test_a_morning_at_the_bar(
 
 
 @pytest.mark.parametrize(("start", "to"), list(product(Status, Status)))
-async def test_a10_staff_move_only_along_the_table(
+async def test_a10_staff_make_only_these_moves(
     barista: httpx2.AsyncClient, order: dict[str, Any], sessions: Sessions, start: Status, to: Status
 ) -> None:
     await put_at(sessions, order, start)
-    listed = Party.STAFF in MOVES.get((start, to), frozenset())
+    listed = f"{start} {to}" in MOVES_OF_STAFF
 
     response = await barista.patch(f"/order/{order['id']}", json={"status": to, "reason": "Пролили"})
 
@@ -174,7 +172,8 @@ async def test_the_owner_edits_while_it_is_placed(
     item = {"product_id": order["lines"][0]["product_id"], "quantity": 3}
 
     edited = await customer.patch(
-        f"/order/{order['id']}", json={"items": [item], "comment": "Без крышки", "pickup_at": "2026-11-23T10:00:00Z"}
+        f"/order/{order['id']}",
+        json={"items": [item], "comment": "Без крышки", "pickup_at": "2026-11-23T10:00:00.000000Z"},
     )
 
     assert edited.status_code == 200
@@ -183,7 +182,7 @@ async def test_the_owner_edits_while_it_is_placed(
         "Без крышки",
         order["number"],
     )
-    assert edited.json()["pickup_at"] == "2026-11-23T10:00:00Z"
+    assert edited.json()["pickup_at"] == "2026-11-23T10:00:00.000000Z"
     assert [line["quantity"] for line in edited.json()["lines"]] == [3]
 
     await barista.patch(f"/order/{order['id']}", json={"status": "accepted"})
@@ -193,7 +192,7 @@ async def test_the_owner_edits_while_it_is_placed(
 
 async def test_put_replaces_all_the_owner_may_write(customer: httpx2.AsyncClient, order: dict[str, Any]) -> None:
     path, item = f"/order/{order['id']}", {"product_id": order["lines"][0]["product_id"], "quantity": 2}
-    await customer.patch(path, json={"comment": "x", "pickup_at": "2026-11-23T10:00:00Z"})
+    await customer.patch(path, json={"comment": "x", "pickup_at": "2026-11-23T10:00:00.000000Z"})
 
     replaced = await customer.put(path, json={"items": [item]})
     incomplete = await customer.put(path, json={"comment": "y"})
@@ -204,11 +203,11 @@ async def test_put_replaces_all_the_owner_may_write(customer: httpx2.AsyncClient
 
 
 async def test_put_by_staff_sets_status_and_time(barista: httpx2.AsyncClient, order: dict[str, Any]) -> None:
-    body = {"status": "accepted", "pickup_at": "2026-11-23T09:20:00Z"}
+    body = {"status": "accepted", "pickup_at": "2026-11-23T09:20:00.000000Z"}
 
     response = await barista.put(f"/order/{order['id']}", json=body)
 
-    assert (response.json()["status"], response.json()["pickup_at"]) == ("accepted", "2026-11-23T09:20:00Z")
+    assert (response.json()["status"], response.json()["pickup_at"]) == ("accepted", "2026-11-23T09:20:00.000000Z")
 
 
 async def test_a_customer_s_deletion_cancels_and_hides_it_from_the_customer_alone(

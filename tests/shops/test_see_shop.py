@@ -47,7 +47,7 @@ async def test_anyone_sees_a_shop_whole(client: httpx2.AsyncClient, session: Asy
         ],
         "special_days": [],
         "is_open": False,
-        "opens_at": "2026-11-23T10:00:00Z",
+        "opens_at": "2026-11-23T10:00:00.000000Z",
         "closes_at": None,
         "is_active": True,
     }
@@ -76,7 +76,7 @@ async def test_an_open_shop_tells_when_it_closes(client: httpx2.AsyncClient, ses
 
     told = (await client.get(f"/shop/{shop.id}")).json()
 
-    assert (told["is_open"], told["opens_at"], told["closes_at"]) == (True, None, "2026-11-23T19:00:00Z")
+    assert (told["is_open"], told["opens_at"], told["closes_at"]) == (True, None, "2026-11-23T19:00:00.000000Z")
 
 
 async def test_a_shop_round_the_clock_tells_no_closing(client: httpx2.AsyncClient, session: AsyncSession) -> None:

@@ -34,8 +34,8 @@ async def test_replaces_the_week_and_tells_it_in_order(admin: httpx2.AsyncClient
         told["hours"]
         == week((0, "08:00", "12:00"), (0, "13:00", "24:00"), (1, "08:00", "24:00"), (6, "22:00", "02:00"))["hours"]
     )
-    assert (told["is_open"], told["opens_at"]) == (False, "2026-11-23T10:00:00Z")
-    assert told["updated_at"] == "2026-11-23T09:00:00Z"
+    assert (told["is_open"], told["opens_at"]) == (False, "2026-11-23T10:00:00.000000Z")
+    assert told["updated_at"] == "2026-11-23T09:00:00.000000Z"
     assert (await admin.get(f"/shop/{shop.id}")).json() == told
     assert await minutes(session) == [(0, 480, 720), (0, 780, 1440), (1, 480, 1440), (6, 1320, 1560)]
 

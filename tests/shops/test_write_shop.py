@@ -52,7 +52,7 @@ async def test_an_administrator_adds_a_shop(admin: httpx2.AsyncClient) -> None:
         "longitude": 37.0,
         "phone": "+74951234567",
     }
-    assert (made["hours"], made["is_open"], made["created_at"]) == ([], False, "2026-11-23T09:00:00Z")
+    assert (made["hours"], made["is_open"], made["created_at"]) == ([], False, "2026-11-23T09:00:00.000000Z")
     assert (await admin.get(f"/shop/{made['id']}")).json() == made
 
 
@@ -111,7 +111,7 @@ BAD_FIELDS = [
     {"is_active": None},
     {"hours": []},
     {"id": "019aaf5e-7c00-7a3b-8f61-2d9c41e0b7a5"},
-    {"created_at": "2026-11-23T09:00:00Z"},
+    {"created_at": "2026-11-23T09:00:00.000000Z"},
 ]
 
 
@@ -185,7 +185,7 @@ async def test_put_replaces_everything_but_hours_and_slug(
         "phone": None,
         "email": None,
         "is_active": True,
-        "updated_at": "2026-11-23T09:05:00Z",
+        "updated_at": "2026-11-23T09:05:00.000000Z",
     }
     assert (await admin.get(f"/shop/{shop.id}")).json() == response.json()
 
@@ -239,7 +239,7 @@ async def test_patch_changes_only_what_is_sent(
     response = await admin.patch(f"/shop/{shop.id}", json=fields)
 
     assert response.status_code == 200
-    changed = before | expected | {"updated_at": "2026-11-23T09:00:00Z"}
+    changed = before | expected | {"updated_at": "2026-11-23T09:00:00.000000Z"}
     told = response.json()
     assert {name: told[name] for name in WRITABLE} == {name: changed[name] for name in WRITABLE}
     assert (told["hours"], told["updated_at"]) == (changed["hours"], changed["updated_at"])
@@ -266,7 +266,7 @@ async def test_another_zone_moves_the_hours_along(client: httpx2.AsyncClient, ad
 
     await admin.patch(f"/shop/{made['id']}", json={"timezone": "Asia/Kathmandu"})
 
-    assert (await client.get(f"/shop/{made['id']}")).json()["closes_at"] == "2026-11-23T16:15:00Z"
+    assert (await client.get(f"/shop/{made['id']}")).json()["closes_at"] == "2026-11-23T16:15:00.000000Z"
 
 
 # Who may

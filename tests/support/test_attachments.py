@@ -116,8 +116,8 @@ async def test_an_upload_is_sent_once_by_whoever_made_it(
 
     assert (first.status_code, again.status_code) == (201, 200)
     assert first.json() == again.json()
-    for refused in (by_other, twice):
-        assert (refused.status_code, refused.json()["code"]) == (422, "unknown_attachment")
+    assert (by_other.status_code, by_other.json()["code"]) == (422, "unknown_reference")
+    assert (twice.status_code, twice.json()["code"]) == (422, "unknown_attachment")
 
 
 @pytest.mark.parametrize(

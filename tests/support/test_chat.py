@@ -187,7 +187,9 @@ async def test_a4_it_can_be_about_one_s_own_order_only(
     unknown = await customer.post("/chat", json={"shop_id": str(customer.person.id)})
 
     assert (mine["order_id"], mine["shop_id"]) == (order["id"], shop)
-    assert (foreign.status_code, unknown.status_code) == (404, 404)
+    for refused, name in ((foreign, "order_id"), (unknown, "shop_id")):
+        assert (refused.status_code, refused.json()["code"]) == (422, "unknown_reference")
+        assert [error["loc"] for error in refused.json()["errors"]] == [["body", name]]
     assert (await other_customer.get("/chats")).json()["total"] == 0, "a refusal changes nothing"
 
 
@@ -257,5 +259,18 @@ async def test_a_client_id_is_its_author_s_own(customer: httpx2.AsyncClient, sup
     assert answers[2].json() == answers[0].json()
 
 
-async def test_f1_a_customer_can_t_filter_by_customer(customer: httpx2.AsyncClient) -> None:
-    assert (await customer.get("/chats", params={"customer_id": str(customer.person.id)})).status_code == 422
+@pytest.mark.parametrize("name", ["customer_id", "customer.id"])
+async def test_f1_a_customer_who_filters_by_customer_finds_their_own(
+    customer: httpx2.AsyncClient, other_customer: httpx2.AsyncClient, name: str
+) -> None:
+    for someone in (customer, other_customer):
+        await open_chat(someone)
+    found = {
+        (someone.person.id, asked.person.id): (await someone.get("/chats", params={name: str(asked.person.id)})).json()
+        for someone in (customer, other_customer)
+        for asked in (customer, other_customer)
+    }
+
+    assert {pair: page["total"] for pair, page in found.items()} == {
+        (one, other): int(one == other) for one, other in found
+    }

@@ -3,14 +3,16 @@
 The first column is a conversation that isn't resolved, the second one that is.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx2
 import pytest
-from sqlalchemy import func, update
+from sqlalchemy import func, select, update
 
 from crema.accounts.models import User
 from crema.db.base import new_id
@@ -18,7 +20,7 @@ from crema.db.session import Sessions
 from crema.live.models import SeatTaken, ServerProcess
 from factories.orders import make_shop, make_simple_product, place
 from fixtures.app import Clock
-from fixtures.live import Town, chatting
+from fixtures.live import WAIT_SECONDS, Town, chatting, open_socket
 from fixtures.people import LogIn, PersonMade
 
 pytestmark = pytest.mark.anyio
@@ -130,6 +132,62 @@ async def test_the_customer_writes_after_it_was_resolved_and_the_connected_assig
     await chat.say(chat.anna, "Забыла спросить")
 
     assert (await chat.look())["assigned_to"] == str(chat.olga.person.id)
+
+
+async def test_the_customer_writes_after_it_was_resolved_and_who_was_connected_to_a_server_that_died_is_not(
+    chat: Chat,
+) -> None:
+    """Seats are rows with the process that holds them: one that hasn't said for 15 seconds that it lives holds none."""
+    await chat.change(chat.olga, assigned_to=str(chat.olga.person.id), status="resolved")
+    await chat.connect(chat.olga)
+    async with chat.sessions.begin() as session:
+        await session.execute(update(ServerProcess).values(seen_at=func.now() - timedelta(seconds=16)))
+
+    await chat.say(chat.anna, "Забыла спросить")
+
+    assert (await chat.look())["assigned_to"] is None
+
+
+async def test_the_customer_writes_after_it_was_resolved_and_others_who_are_connected_do_not_count(chat: Chat) -> None:
+    await chat.change(chat.olga, assigned_to=str(chat.olga.person.id), status="resolved")
+    await chat.connect(chat.support)
+    await chat.connect(chat.anna)
+
+    await chat.say(chat.anna, "Забыла спросить")
+
+    assert (await chat.look())["assigned_to"] is None
+
+
+async def test_the_customer_writes_to_another_process_than_the_connected_assignee_s_and_they_keep_it(
+    town: Town,
+) -> None:
+    anna, support = await town.person(), await town.person("support")
+    headers = {"Authorization": f"Bearer {support.token}"}
+    async with httpx2.AsyncClient(base_url=town.servers[0].url) as client, chatting(town.servers[0], anna) as hers:
+        opened = (await client.post("/chat", headers={"Authorization": f"Bearer {anna.token}"})).json()
+        taken = {"assigned_to": str(support.id), "status": "resolved"}
+        assert (await client.patch(f"/chat/{opened['id']}", json=taken, headers=headers)).is_success
+        async with open_socket(town.servers[1], "/chats/live", support) as theirs:
+            await theirs.expect("snapshot")
+            await hers.say("Забыла спросить")
+            kept = (await client.get(f"/chat/{opened['id']}", headers=headers)).json()
+        seen = {"status": "resolved", "seen_seq": 1}
+        assert (await client.patch(f"/chat/{opened['id']}", json=seen, headers=headers)).is_success
+        await until_nobody_sits(town, support.id)
+        await hers.say("И ещё")
+        returned = (await client.get(f"/chat/{opened['id']}", headers=headers)).json()
+
+    assert (kept["status"], kept["assigned_to"]) == ("open", str(support.id))
+    assert (returned["status"], returned["assigned_to"]) == ("open", None)
+
+
+async def until_nobody_sits(town: Town, user_id: UUID) -> None:
+    async with asyncio.timeout(WAIT_SECONDS):
+        while True:
+            async with town.sessions() as session:
+                if not await session.scalar(select(func.count()).where(SeatTaken.user_id == user_id)):
+                    return
+            await asyncio.sleep(0.02)  # between two looks
 
 
 # Staff answer.

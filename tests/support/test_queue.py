@@ -115,6 +115,7 @@ async def test_it_begins_with_names_who_waits_longest_first_and_who_is_there(tow
 
     assert [each["id"] for each in snapshot["conversations"]] == [first, second]
     mine, others = snapshot["conversations"]
+    assert (mine["last_message"]["text"], mine["last_message"]["author"]["name"]) == ("раньше", "Анна")
     assert (mine["customer"]["name"], mine["assignee"]) == ("Анна", {"id": str(shop.manager.id), "name": "Марина"})
     assert (mine["assigned_to"], mine["online"], mine["last_seq"]) == (str(shop.manager.id), [], 1)
     assert (others["assignee"], others["online"], others["unread_by_staff"]) == (None, [str(boris.id)], 1)

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.db.audit import AuditEvent
 from crema.db.session import Sessions
+from factories.menu import NUTRITION, make_group
 from factories.orders import make_shop, make_simple_product, place
 from factories.people import PASSWORD, sign_up
 from fixtures.people import LogIn
@@ -79,6 +80,18 @@ async def test_s11_an_order_taken_at_the_counter_leaves_one_row_whatever_is_repe
     assert event.details["created"] == f"/order/{first.json()['id']}"
     assert event.details["values"]["items"] == [{"product_id": str(tea), "quantity": 1}]
     assert "Пётр" not in str(event.details)
+
+
+async def test_s11_the_nutrition_of_an_option_is_kept_as_it_was_set(
+    admin: httpx2.AsyncClient, sessions: Sessions
+) -> None:
+    option = {"name": "Овсяное", "nutrition": NUTRITION, "size_nutrition": [{"size_name": "L", "nutrition": NUTRITION}]}
+
+    await make_group(admin, options=[option])
+
+    [event] = await events(sessions)
+    kept = {name: value for name, value in option.items() if name != "name"}
+    assert event.details["values"] == {"options": [kept]}
 
 
 async def test_s11_the_right_to_serve_all_shops_is_kept_as_it_was_given(

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from fastapi import APIRouter
+from fastapi import APIRouter, FastAPI
 
 from crema.db.session import Sessions
 from crema.settings import Settings
+from crema.web.browser import EXPOSED_HEADERS, SENT_HEADERS
 from fixtures.app import SECRET, Clock, connect, make_app
 
 pytestmark = pytest.mark.anyio
@@ -151,6 +152,27 @@ async def test_c3_in_development_pages_of_localhost_may_send_what_the_contract_h
     assert {name.lower() for name in CONTRACT_HEADERS} <= {*allowed}
     exposed = read.headers["access-control-expose-headers"].split(", ")
     assert {"ETag", "Link", "Location", "Retry-After", "Idempotency-Replayed", "X-Request-ID"} <= {*exposed}
+
+
+async def test_c3_every_header_of_the_description_may_be_sent_and_read_and_the_page_names_them(app: FastAPI) -> None:
+    operations = [
+        operation
+        for item in app.openapi()["paths"].values()
+        for method, operation in item.items()
+        if method in {"get", "post", "put", "patch", "delete"}
+    ]
+    sent = {
+        each["name"].lower()
+        for operation in operations
+        for each in operation.get("parameters", ())
+        if each["in"] == "header"
+    }
+    read = {name for each in operations for answer in each["responses"].values() for name in answer.get("headers", ())}
+    page = (Path(__file__).parents[2] / "docs" / "front-end.md").read_text()
+
+    assert {"if-match", "idempotency-key"} <= sent <= {name.lower() for name in SENT_HEADERS}
+    assert read <= {*EXPOSED_HEADERS}
+    assert [name for name in (*SENT_HEADERS, *EXPOSED_HEADERS) if f"`{name}`" not in page] == []
 
 
 @pytest.mark.parametrize(

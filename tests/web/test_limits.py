@@ -1,5 +1,6 @@
 """Bodies are counted, not believed; requests are counted, too."""
 
+import re
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterator
@@ -60,6 +61,7 @@ async def test_json_under_another_name_is_refused(client: httpx2.AsyncClient, co
     )
 
     assert response.status_code == 422
+    assert response.json()["errors"][0]["msg"] == "send JSON with the header `Content-Type: application/json`"
 
 
 @pytest.fixture
@@ -76,6 +78,11 @@ async def test_s1_a_client_has_so_many_requests_and_others_have_theirs(limited: 
 
     assert [answer.status_code for answer in answers] == [200] * 5 + [429]
     assert answers[5].json()["code"] == "too_many_requests"
+    assert {answer.headers["ratelimit-policy"] for answer in answers} == {'"requests";q=5;w=60'}
+    told = [re.fullmatch(r'"requests";r=(\d+);t=(\d+)', answer.headers["ratelimit"]) for answer in answers]
+    assert [each and int(each[1]) for each in told] == [4, 3, 2, 1, 0, 0]
+    assert all(each and 1 <= int(each[2]) <= 60 for each in told)
+    assert answers[5].headers["ratelimit"].endswith(f";t={answers[5].headers['retry-after']}")
     assert 1 <= int(answers[5].headers["retry-after"]) <= 60
     assert (other.status_code, alive.status_code) == (200, 200)
 

@@ -12,6 +12,7 @@ from fastapi.security import OAuth2PasswordBearer
 
 from crema.accounts import queries
 from crema.accounts.domain import Actor
+from crema.accounts.models import Role, User
 from crema.accounts.schemas import LogOut, Mode, Refresh, SignedInOut, TokensOut, UserOut
 from crema.accounts.service.codes import Codes
 from crema.accounts.service.logins import EmailNotVerifiedError, InvalidRefreshTokenError, Logins, Tokens, note_use
@@ -26,8 +27,14 @@ from crema.db.driver import Reader
 from crema.web.audit import Author
 from crema.web.browser import Cookies, bearer_token
 from crema.web.clock import Now
+from crema.web.idempotency import IdempotencyKey, answer_once
+from crema.web.preconditions import Versioned
 from crema.web.routing import Language
 from crema.web.transaction import Reads
+
+USER: Final = Versioned(User.id, "user_id")
+SELF: Final = Versioned(User.id)
+ROLE: Final = Versioned(Role.id, "role_id")
 
 _bearer = OAuth2PasswordBearer(
     "access", scheme_name="Password", description="E-mail and password; try the demo accounts.", auto_error=False
@@ -183,6 +190,15 @@ async def _credentials(passwords: PasswordHashing, codes: OneTimeCodes) -> Crede
 
 
 UserCredentials = Annotated[Credentials, Depends(_credentials)]
+
+
+async def _once(request: Request, actor: Person, idempotency_key: IdempotencyKey = None) -> None:
+    if idempotency_key is not None:
+        await answer_once(request, user_id=actor.user_id, key=idempotency_key)
+
+
+Once = Annotated[None, Depends(_once)]
+"""Takes an `Idempotency-Key`. The last parameter of a POST that makes or adds, after its transaction and its actor."""
 
 
 class LogOutTokens(NamedTuple):

@@ -26,13 +26,14 @@ from sqlalchemy import (
     tuple_,
 )
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import joinedload, selectinload
+from sqlalchemy.orm import aliased, joinedload, selectinload
 
 from crema.accounts.domain import ADMIN, ALL_SHOPS, Actor, effective_permissions
 from crema.accounts.models import Permission, Role, RolePermission, Session, StaffShop, User
 from crema.accounts.schemas import PermissionCode
 from crema.core.errors import NotFoundError
 from crema.core.page import Page
+from crema.db import versions
 from crema.db.listing import (
     BooleanField,
     EmailField,
@@ -40,6 +41,7 @@ from crema.db.listing import (
     Listing,
     ListQuery,
     Many,
+    One,
     PhoneField,
     TextField,
     UuidField,
@@ -51,6 +53,7 @@ from crema.schemas import Name, Text
 EMAIL_KEY: Final = func.lower(User.email)
 """What makes an address one person's: its case doesn't."""
 
+_RoleOf: Final = aliased(Role)
 USERS: Final = Listing(
     name="User",
     fields={
@@ -58,7 +61,9 @@ USERS: Final = Listing(
         "email": EmailField(User.email, indexed=True),
         "name": TextField(User.name, of=Name, nullable=True, indexed=True, example="Анна"),
         "phone": PhoneField(User.phone, nullable=True, indexed=True),
-        "role": TextField(Role.name, of=Name, indexed=True, example="barista"),
+        "role": One(
+            _RoleOf, _RoleOf.id == User.role_id, TextField(_RoleOf.name, of=Name, indexed=True, example="barista")
+        ),
         "permissions": Many(
             RolePermission,
             and_(
@@ -70,7 +75,7 @@ USERS: Final = Listing(
         "shop_ids": Many(StaffShop, StaffShop.user_id == User.id, UuidField(StaffShop.shop_id)),
         "is_verified": BooleanField(User.is_verified, indexed=True),
         "is_active": BooleanField(User.is_active, indexed=True),
-        "pending_email": EmailField(User.pending_email, nullable=True),
+        "pending_email": EmailField(User.pending_email, nullable=True, searched=False),
         "created_at": InstantField(User.created_at, indexed=True),
         "updated_at": InstantField(User.updated_at, indexed=True),
     },
@@ -288,6 +293,7 @@ async def get_user_for_update(session: AsyncSession, user_id: UUID) -> User:
     user = await find_user_for_update(session, user_id)
     if user is None:
         raise NotFoundError
+    await versions.check(session, key=User.id, value=user_id)
     return user
 
 
@@ -350,7 +356,9 @@ async def get_role(session: AsyncSession, role_id: UUID) -> Role:
 async def get_role_for_update(session: AsyncSession, role_id: UUID) -> Role:
     """Lock a role until the transaction ends, then load it with its permissions."""
     await session.execute(select(Role.id).where(Role.id == role_id).with_for_update())
-    return await get_role(session, role_id)
+    role = await get_role(session, role_id)
+    await versions.check(session, key=Role.id, value=role_id)
+    return role
 
 
 async def list_roles(session: AsyncSession, *, query: ListQuery) -> Page[Role]:

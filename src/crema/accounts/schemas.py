@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from crema.accounts.domain import MAX_PASSWORD, MIN_PASSWORD, PERMISSIONS, normalized
-from crema.schemas import Email, Input, Instant, Line, Name, Output, Phone, Replacement, Text, partial, unique
+from crema.schemas import Email, Input, Instant, Line, Matching, Name, Output, Phone, Replacement, Text, partial, unique
 
 _LONGEST: Final = 1024
 """Characters of a password as it is sent: letters may come in pieces that are one after normalization."""
@@ -34,7 +34,8 @@ EnteredPassword = Annotated[str, StringConstraints(max_length=_LONGEST), AfterVa
 """What is compared with a password: rules for new ones must not lock anybody out."""
 Password = Annotated[
     str,
-    StringConstraints(min_length=MIN_PASSWORD, max_length=MAX_PASSWORD, pattern=r"^[^\x00-\x1f\x7f]*$"),
+    StringConstraints(min_length=MIN_PASSWORD, max_length=MAX_PASSWORD),
+    Matching(r"^[^\x00-\x1f\x7f]*$", "send a password without control characters"),
     BeforeValidator(_normalized),
     Field(
         description="Not the address, its local part, the name, one repeated character, or one of the most used.",
@@ -43,7 +44,7 @@ Password = Annotated[
 ]
 Code = Annotated[
     str,
-    StringConstraints(pattern=r"^([0-9]{6}|[A-Z2-7]{16})$"),
+    Matching(r"^([0-9]{6}|[A-Z2-7]{16})$", "send the six digits of the mail, or its long code"),
     BeforeValidator(_without_spaces),
     Field(
         description="Six digits, or the long code of the same mail, which is taken however often others have guessed;"
@@ -142,7 +143,11 @@ class LogIn(Input):
 class LogInForm(Input):
     """The form of the OAuth2 password flow. Clients are not told apart."""
 
-    grant_type: str = Field("password", pattern="^password$")
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"username": "anna@example.com", "password": "oat milk please"}]}
+    )
+
+    grant_type: Annotated[str, Matching("^password$", "send password")] = "password"
     username: Annotated[Email, Field(description="The e-mail address.", examples=["anna@example.com"])]
     password: EnteredPassword
     scope: str = ""

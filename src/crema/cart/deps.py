@@ -1,8 +1,13 @@
 """What the cart's routes take from the application."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import Depends, Request
+
+from crema.cart.models import Cart
+from crema.web.preconditions import Versioned
+
+CART: Final = Versioned(Cart.user_id)
 
 
 async def _currency(request: Request) -> str:

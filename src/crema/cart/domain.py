@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
-from crema.core.errors import ConflictError, InvalidError
+from crema.core.errors import ConflictError, InvalidError, Loc, UnknownReferenceError
 from crema.menu.domain import Contents, PricedGroup, PricedOption, PricedProduct, PricedSize, contents_of
 
 MAX_QUANTITY: Final = 50
@@ -16,7 +16,7 @@ MAX_LINES: Final = 50
 
 
 class InvalidConfigurationError(InvalidError):
-    """A size or option that isn't the product's, or a group's rule broken. `group` names the group."""
+    """A group's rule or another one of the product is broken. `group` names the group."""
 
     code = "invalid_configuration"
     title = "This product can't be made like that."
@@ -41,6 +41,8 @@ class ProblemCode(StrEnum):
     OPTION_QUANTITY = "option_quantity"
     CHOICE_REQUIRED = "choice_required"
     TOO_MANY_CHOICES = "too_many_choices"
+    CART_FULL = "cart_full"
+    QUANTITY_LIMIT = "quantity_limit"
 
 
 OF_THE_SIZE: Final = frozenset({ProblemCode.SIZE_REQUIRED, ProblemCode.SIZE_NOT_OFFERED})
@@ -58,8 +60,13 @@ class Problem:
     subject: str | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Write it as problem documents and carts show it."""
+        """Write it as carts show it, beside the line it is about."""
         return {"code": self.code.value, "detail": self.detail, "until": None, "suggestion": None}
+
+    def of_line(self, line: int, *, product_id: UUID, item_id: UUID | None = None) -> dict[str, Any]:
+        """Write it as refusals show it, with the line it is about: its place, and the cart's line if it is one."""
+        about = {"line": line, "item_id": str(item_id) if item_id else None, "product_id": str(product_id)}
+        return about | self.as_json()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +159,7 @@ def assess(
     With problems the price is only of what is still offered: don't charge it.
     """
     if not product.is_on_menu:
-        problem = Problem(ProblemCode.OFF_MENU, f"{product.name} is off the menu.", subject=product.name)
+        problem = Problem(ProblemCode.OFF_MENU, _off_menu(product), subject=product.name)
         return Configured(product, None, ()), (problem,)
     quantities = {choice.option_id: choice.quantity for choice in choices}
     size, problems = _assess_size(product, size_id)
@@ -170,16 +177,28 @@ def assess(
     return Configured(product, size, tuple(chosen)), tuple(problems)
 
 
-def configure(product: PricedProduct, *, size_id: UUID | None, choices: Sequence[Choice]) -> Configured:
-    """Check a new choice and price it.
+def _off_menu(product: PricedProduct) -> str:
+    match product.hidden_by:
+        case ():
+            return f"{product.name} is off the menu."
+        case (category,):
+            return f"{product.name} is off the menu: the category {category} is hidden."
+        case categories:
+            return f"{product.name} is off the menu: the categories {', '.join(categories)} are hidden."
 
-    Raises ItemUnavailableError for what the menu doesn't sell now, InvalidConfigurationError for what the product
-    isn't made with; `problems` lists everything, `group` names the first group whose rule is broken.
+
+def configure(product: PricedProduct, *, size_id: UUID | None, choices: Sequence[Choice] | None) -> Configured:
+    """Complete a new choice with the defaults, check it and price it; `choices` as the client sent them.
+
+    Raises ItemUnavailableError for what the menu doesn't sell now, UnknownReferenceError for a size or an option that
+    the product doesn't have, InvalidConfigurationError for what the product isn't made with; `problems` lists
+    everything, `group` names the first group whose rule is broken.
     """
-    check_choices(choices)
-    configured, problems = assess(product, size_id=complete_size(product, size_id), choices=choices)
+    chosen = complete(product, choices)
+    check_choices(chosen)
+    configured, problems = assess(product, size_id=complete_size(product, size_id), choices=chosen)
     if problems:
-        raise refusal_of(problems)
+        raise refusal_of(problems, choices=choices, product_id=product.id)
     return configured
 
 
@@ -189,10 +208,35 @@ def check_choices(choices: Sequence[Choice]) -> None:
         raise InvalidConfigurationError("An option stands here twice; use its quantity.")
 
 
-def refusal_of(problems: Sequence[Problem]) -> InvalidConfigurationError | ItemUnavailableError:
-    """Make the refusal of a new choice: a client's fault comes before what is merely not available."""
+def unknown_places(problems: Iterable[Problem], choices: Sequence[Choice]) -> list[Loc]:
+    """Return where in a new choice, as the client sent it, ids stand that the product has no size or option of."""
+    places: list[Loc] = []
+    for problem in problems:
+        if problem.code == ProblemCode.SIZE_NOT_OFFERED:
+            places.append(("size_id",))
+        elif problem.code == ProblemCode.OPTION_NOT_OFFERED:
+            indexes = (index for index, choice in enumerate(choices) if str(choice.option_id) == problem.subject)
+            places += [("options", index, "option_id") for index in indexes]
+    return places
+
+
+def refusal_of(
+    problems: Sequence[Problem],
+    *,
+    choices: Sequence[Choice] | None,
+    product_id: UUID,
+    line: int = 0,
+    item_id: UUID | None = None,
+) -> InvalidError | ItemUnavailableError:
+    """Make the refusal of a new choice: a client's fault comes before what is merely not available.
+
+    `choices` are those that the client sent; `item_id` and `line` are those of the cart's line, if it is one.
+    """
+    told = [problem.of_line(line, product_id=product_id, item_id=item_id) for problem in problems]
+    if unknown := unknown_places(problems, choices or ()):
+        return UnknownReferenceError(unknown, problems=told)
     faults = [problem for problem in problems if problem.code not in NOT_FOR_SALE]
-    extra: dict[str, Any] = {"problems": [problem.as_json() for problem in problems]}
+    extra: dict[str, Any] = {"problems": told}
     group = next((problem.group for problem in faults or problems if problem.group), None)
     if group is not None:
         extra["group"] = group

@@ -1,9 +1,10 @@
 """Every SELECT about carts."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
@@ -13,6 +14,7 @@ from crema.cart import domain
 from crema.cart.domain import Choice, LineRequest, PricedItem
 from crema.cart.models import Cart, CartItem
 from crema.core.errors import NotFoundError
+from crema.db import versions
 from crema.db.statement import Statement, Where
 from crema.menu import queries as menu
 from crema.menu.models import Product
@@ -25,6 +27,7 @@ class OpenCart:
     id: UUID
     shop_id: UUID | None
     updated_at: datetime
+    version: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ class PricedCart:
     items: list[PricedItem]
     currency: str
     updated_at: datetime
+    version: str
 
     @property
     def subtotal(self) -> Decimal:
@@ -87,24 +91,32 @@ _PRICED_ITEMS: Final = Statement(
     .where(_THIS_CART)
     .order_by(CartItem.id)
 )
-_CART: Final = Statement(select(Cart.id, Cart.shop_id, Cart.updated_at).where(Cart.user_id == bindparam("user_id")))
+CART_COLUMNS: Final = (Cart.id, Cart.shop_id, Cart.updated_at, versions.COLUMN)
+_CART: Final = Statement(select(*CART_COLUMNS).where(Cart.user_id == bindparam("user_id")))
 
 
 async def find_cart(where: Where, user_id: UUID) -> OpenCart | None:
     """Find a person's cart, if they have one already."""
     row = await _CART.row(where, user_id=user_id)
-    return None if row is None else OpenCart(*row)
+    return None if row is None else open_cart(row[:4], user_id=user_id)
+
+
+def open_cart(row: Sequence[Any], *, user_id: UUID) -> OpenCart:
+    """Read a row of `CART_COLUMNS`."""
+    id_, shop_id, updated_at, version = row
+    return OpenCart(id_, shop_id, updated_at, versions.name(version, user_id))
 
 
 async def price_cart(where: Where, *, cart: OpenCart, currency: str) -> PricedCart:
-    """Read the cart's lines and price them against today's menu, in one statement."""
+    """Read the cart's lines and price them against today's menu: one statement, one more if something is hidden."""
     rows = await _PRICED_ITEMS.rows(where, cart_id=cart.id)
+    products = await menu.explain_hidden(where, menu.by_id(rows))
     return PricedCart(
         id=cart.id,
         shop_id=cart.shop_id,
         items=[
             domain.price_item(
-                product,
+                products[item.product_id],
                 item_id=item.id,
                 size_id=item.size_id,
                 size_name=item.size_name,
@@ -112,10 +124,11 @@ async def price_cart(where: Where, *, cart: OpenCart, currency: str) -> PricedCa
                 note=item.note,
                 quantity=item.quantity,
             )
-            for item, product in ((stored_item(row), menu.priced(row)) for row in rows)
+            for item in map(stored_item, rows)
         ],
         currency=currency,
         updated_at=cart.updated_at,
+        version=cart.version,
     )
 
 

@@ -4,9 +4,9 @@ from uuid import UUID
 
 from fastapi import Response
 
-from crema.accounts.deps import Person
+from crema.accounts.deps import Once, Person
 from crema.cart import queries, service
-from crema.cart.deps import Currency
+from crema.cart.deps import CART, Currency
 from crema.cart.schemas import AddToCart, CartOut, ChangeItem, ChooseShop
 from crema.web.clock import Now
 from crema.web.direct import direct as new_direct
@@ -24,7 +24,7 @@ async def see_cart(tx: Writes, actor: Person, now: Now, currency: Currency) -> R
     """Prices are today's; what went off the menu is marked, not dropped."""
     cart = await service.open_cart(tx, user_id=actor.user_id, now=now)
     priced = await queries.price_cart(tx, cart=cart, currency=currency)
-    return document(CartOut.model_validate(priced).model_dump_json())
+    return document(CartOut.model_validate(priced).model_dump_json(), version=priced.version)
 
 
 @direct.post(
@@ -34,19 +34,23 @@ async def see_cart(tx: Writes, actor: Person, now: Now, currency: Currency) -> R
     response_model=CartOut,
     responses=refusals(401, 403, 404, 409, 422),
 )
-async def add_to_cart(body: AddToCart, tx: Writes, actor: Person, now: Now, currency: Currency) -> Response:
+async def add_to_cart(
+    body: AddToCart, tx: Writes, actor: Person, now: Now, currency: Currency, _once: Once
+) -> Response:
     """The same configuration again adds to its quantity."""
     cart = await service.add(tx, user_id=actor.user_id, wanted=body, currency=currency, now=now)
-    return created(CartOut.model_validate(cart).model_dump_json(), "/cart")
+    return created(CartOut.model_validate(cart).model_dump_json(), "/cart", version=cart.version)
 
 
-@router.put("/cart/shop", summary="Choose the shop", responses=refusals(401, 403, 404, 422))
+@router.put("/cart/shop", summary="Choose the shop", dependencies=[CART.edited], responses=refusals(401, 403, 422))
 async def choose_shop(body: ChooseShop, tx: Transaction, actor: Person, now: Now, currency: Currency) -> CartOut:
     cart = await service.choose_shop(tx, user_id=actor.user_id, shop_id=body.shop_id, now=now)
     return CartOut.model_validate(await queries.price_cart(tx, cart=cart, currency=currency))
 
 
-@router.patch("/cart/{item_id}", summary="Change an item", responses=refusals(401, 403, 404, 409, 422))
+@router.patch(
+    "/cart/{item_id}", summary="Change an item", dependencies=[CART.edited], responses=refusals(401, 403, 404, 409, 422)
+)
 async def change_item(
     item_id: UUID, body: ChangeItem, tx: Transaction, actor: Person, now: Now, currency: Currency
 ) -> CartOut:
@@ -55,11 +59,19 @@ async def change_item(
     )
 
 
-@router.delete("/cart/{item_id}", status_code=204, summary="Remove an item", responses=refusals(401, 403, 404, 422))
+@router.delete(
+    "/cart/{item_id}",
+    status_code=204,
+    summary="Remove an item",
+    dependencies=[CART.edited],
+    responses=refusals(401, 403, 404, 422),
+)
 async def remove_item(item_id: UUID, tx: Transaction, actor: Person, now: Now) -> None:
     await service.remove(tx, user_id=actor.user_id, item_id=item_id, now=now)
 
 
-@router.delete("/cart", status_code=204, summary="Empty the cart", responses=refusals(401, 403, 422))
+@router.delete(
+    "/cart", status_code=204, summary="Empty the cart", dependencies=[CART.edited], responses=refusals(401, 403, 422)
+)
 async def empty_cart(tx: Transaction, actor: Person, now: Now) -> None:
     await service.clear(tx, user_id=actor.user_id, now=now)

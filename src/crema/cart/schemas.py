@@ -104,7 +104,28 @@ class ItemProblemOut(Output):
 
 
 class ContentsOut(Output):
-    """What a product contains as it was configured."""
+    """What a product contains as it was configured: one of it, in its size, with its options."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "allergens": ["gluten"],
+                    "ingredients": [
+                        {"id": _EXAMPLE_ID, "name": "Эспрессо"},
+                        {"id": "01a2074f-26f7-7216-8892-26d298d63ed1", "name": "Овсяное молоко"},
+                    ],
+                    "nutrition": {
+                        "energy_kcal": 96,
+                        "proteins_g": 1.7,
+                        "fats_g": 4.8,
+                        "carbohydrates_g": 10.9,
+                        "caffeine_mg": 65,
+                    },
+                }
+            ]
+        }
+    )
 
     allergens: list[Allergen] = Field(
         description="Of the product and the chosen options. Where a default option is replaced, the product's own stay "
@@ -112,7 +133,8 @@ class ContentsOut(Output):
     )
     ingredients: list[IngredientOut] = Field(description="Without those of default options that were replaced.")
     nutrition: NutritionOut | None = Field(
-        description="Known only of the default size with the default options; else null."
+        description="That of the size, less the default options that were not chosen, plus each piece of those that "
+        "were. null where the menu doesn't say one of these; `caffeine_mg` alone is null where only that is unknown."
     )
 
 
@@ -129,7 +151,10 @@ class CartItemOut(Output):
     quantity: int
     unit_price: Amount
     total: Amount
-    contents: ContentsOut | None = Field(description="null for what can't be ordered as it is.")
+    contents: ContentsOut | None = Field(
+        description="Allergens, ingredients and nutrition of one, made as it was chosen, as the menu says now; null "
+        "for what can't be ordered as it is."
+    )
     is_available: bool
     reason: str | None = Field(description="The first of `problems` in words.")
     problems: list[ItemProblemOut] = Field(description="Why it can't be ordered as it is; empty when it can.")

@@ -26,7 +26,8 @@ from crema.cart.domain import (
 from crema.cart.models import Cart, CartItem
 from crema.cart.queries import OpenCart, PricedCart, StoredItem
 from crema.cart.schemas import AddToCart, ChangeItem
-from crema.core.errors import ConflictError, InvalidError, UnknownReferenceError
+from crema.core.errors import ConflictError, InvalidError, UnknownReferenceError, referred_to
+from crema.db import versions
 from crema.db.base import new_id
 from crema.db.statement import Statement, Where
 from crema.menu import queries as menu
@@ -49,12 +50,20 @@ class CartFullError(ConflictError):
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """So many pieces of the line at `index` that did not go into the cart, and why."""
+    """So many pieces of the line at `index` that did not go into the cart, and everything that is wrong with it."""
 
     index: int
     quantity: int
-    reason: str
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[Problem, ...]
+
+    @property
+    def reason(self) -> str:
+        """The first of its problems in words."""
+        return self.problems[0].detail
+
+
+_NO_ROOM: Final = Problem(ProblemCode.CART_FULL, CartFullError.title)
+_TOO_MANY: Final = Problem(ProblemCode.QUANTITY_LIMIT, QuantityLimitError.title)
 
 
 async def open_cart(where: Where, *, user_id: UUID, now: datetime) -> OpenCart:
@@ -71,15 +80,16 @@ _LOCKED: Final = (
         updated_at=bindparam("now"),
     )
     .on_conflict_do_update(index_elements=["user_id"], set_={"updated_at": bindparam("now")})
-    .returning(Cart.id, Cart.shop_id, Cart.updated_at)
+    .returning(*queries.CART_COLUMNS)
 )
 _LOCK: Final = Statement(_LOCKED)
 
 
 async def _lock_cart(where: Where, *, user_id: UUID, now: datetime) -> OpenCart:
     """Give the person's cart, made at need, its row locked until the transaction ends."""
+    await versions.check(where, key=Cart.user_id, value=user_id)
     (row,) = await _LOCK.rows(where, new_id=new_id(), owner_id=user_id, now=now)
-    return OpenCart(*row)
+    return queries.open_cart(row, user_id=user_id)
 
 
 async def add(where: Where, *, user_id: UUID, wanted: AddToCart, currency: str, now: datetime) -> PricedCart:
@@ -87,8 +97,7 @@ async def add(where: Where, *, user_id: UUID, wanted: AddToCart, currency: str, 
     product = (await menu.load_for_pricing(where, {wanted.product_id})).get(wanted.product_id)
     if product is None or product.is_archived:
         raise UnknownReferenceError([("product_id",)])
-    choices = domain.complete(product, wanted.choices())
-    configured = domain.configure(product, size_id=wanted.size_id, choices=choices)
+    configured = domain.configure(product, size_id=wanted.size_id, choices=wanted.choices())
     item = _stored_item(configured, note=wanted.note, quantity=wanted.quantity)
     return await _put(where, item, user_id=user_id, currency=currency, now=now)
 
@@ -122,19 +131,19 @@ async def add_again(
         product = products.get(line.product_id)
         if product is None:
             gone = Problem(ProblemCode.OFF_MENU, "This product is off the menu.")
-            skipped.append(Skipped(index, line.quantity, gone.detail, (gone,)))
+            skipped.append(Skipped(index, line.quantity, (gone,)))
             continue
         configured, problems = domain.assess_line(product, line)
         if problems:
-            skipped.append(Skipped(index, line.quantity, problems[0].detail, problems))
+            skipped.append(Skipped(index, line.quantity, problems))
             continue
         present = quantities.get(digest := _digest(line), 0)
         fits = min(line.quantity, MAX_QUANTITY - present)
         if not present and len(quantities) == MAX_LINES:
-            skipped.append(Skipped(index, line.quantity, CartFullError.title))
+            skipped.append(Skipped(index, line.quantity, (_NO_ROOM,)))
             continue
         if fits < line.quantity:
-            skipped.append(Skipped(index, line.quantity - fits, QuantityLimitError.title))
+            skipped.append(Skipped(index, line.quantity - fits, (_TOO_MANY,)))
         if fits:
             item = _stored_item(configured, note=line.note, quantity=fits)
             cart = await _put_line(where, item, user_id=user_id, now=now)
@@ -165,13 +174,13 @@ async def change(
         choices = domain.complete(product, changes.choices())
         domain.check_choices(choices)
     configured, problems = domain.assess(product, size_id=size_id, choices=choices)
-    if chosen := [problem for problem in problems if _is_about(problem, sent)]:
-        raise domain.refusal_of(chosen)
     if problems:
-        raise ItemUnavailableError(
-            problems[0].detail,
-            problems=[{"item_id": str(item.id), "product_id": str(product.id)} | each.as_json() for each in problems],
-        )
+        items = (await queries.price_cart(where, cart=cart, currency=currency)).items
+        line = next(place for place, each in enumerate(items) if each.id == item.id)
+        about: dict[str, Any] = {"line": line, "product_id": product.id, "item_id": item.id}
+        if chosen := [problem for problem in problems if _is_about(problem, sent)]:
+            raise domain.refusal_of(chosen, choices=changes.choices(), **about)
+        raise ItemUnavailableError(problems[0].detail, problems=[problem.of_line(**about) for problem in problems])
 
     await _DELETE.rows(where, item_id=item.id)
     changed = _stored_item(
@@ -234,7 +243,7 @@ async def _put_line(where: Where, item: StoredItem, *, user_id: UUID, now: datet
     *cart, placed = row
     if placed is None:
         raise QuantityLimitError
-    return OpenCart(*cart)
+    return queries.open_cart(cart, user_id=user_id)
 
 
 async def _price(where: Where, cart: OpenCart, *, currency: str) -> PricedCart:
@@ -268,7 +277,8 @@ async def clear(session: AsyncSession, *, user_id: UUID, now: datetime) -> None:
 async def choose_shop(session: AsyncSession, *, user_id: UUID, shop_id: UUID | None, now: datetime) -> OpenCart:
     """Say where the order is to be picked up."""
     if shop_id is not None:
-        await shops.get_active_shop(session, shop_id)
+        with referred_to("shop_id"):
+            await shops.get_active_shop(session, shop_id)
     cart = await _lock_cart(session, user_id=user_id, now=now)
     await session.execute(update(Cart).where(Cart.id == cart.id).values(shop_id=shop_id))
     return replace(cart, shop_id=shop_id)

@@ -3,7 +3,8 @@
 `web.problem` maps a family to an HTTP status, so business code never speaks HTTP.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar, TypeAlias
 
 Loc: TypeAlias = tuple[str | int, ...]
@@ -54,6 +55,13 @@ class ConflictError(CremaError):
     title = "The present state does not allow this."
 
 
+class PreconditionFailedError(CremaError):
+    """`If-Match` names another version than there is now: somebody else was faster."""
+
+    code = "precondition_failed"
+    title = "This was changed since you have read it: read it again, then send your change with the new ETag."
+
+
 class InvalidError(CremaError):
     """The input breaks a rule that its schema can't express."""
 
@@ -71,6 +79,15 @@ class UnknownReferenceError(InvalidError):
         errors = [{"loc": ["body", *loc], "msg": "does not exist", "type": "unknown_reference"} for loc in places]
         where = "; ".join(".".join(map(str, loc)) for loc in places)
         super().__init__(f"Unknown: {where}.", errors=errors, **extra)
+
+
+@contextmanager
+def referred_to(*loc: str | int) -> Iterator[None]:
+    """Turn a NotFoundError into an UnknownReferenceError: what isn't found was named in the body, at this place."""
+    try:
+        yield
+    except NotFoundError as error:
+        raise UnknownReferenceError([loc]) from error
 
 
 class TooManyError(CremaError):

@@ -19,5 +19,6 @@ class IdempotencyRecord(Base):
     request_hash: Mapped[bytes] = mapped_column(LargeBinary)
     status: Mapped[int] = mapped_column(SmallInteger)
     location: Mapped[str | None]
+    etag: Mapped[str | None]
     body: Mapped[bytes] = mapped_column(LargeBinary)
     created_at: Mapped[Created] = mapped_column(index=True)

@@ -95,4 +95,5 @@ def unmanaged(model: type[ModelT], **values: Any) -> ModelT:
 
 
 def _is_computed(column: ColumnElement[Any]) -> bool:
-    return bool(getattr(getattr(column, "default", None), "is_clause_element", False))
+    is_generated = getattr(column, "computed", None) is not None
+    return is_generated or bool(getattr(getattr(column, "default", None), "is_clause_element", False))

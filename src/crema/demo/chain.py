@@ -63,6 +63,16 @@ class Ingredient(Content):
     name: Name
 
 
+class Nutrition(Content):
+    """What one portion contains, or one piece of an option adds to it."""
+
+    energy_kcal: Amount
+    proteins_g: Amount
+    fats_g: Amount
+    carbohydrates_g: Amount
+    caffeine_mg: Amount | None = None
+
+
 class Option(Content):
     """One choice of a group."""
 
@@ -73,6 +83,8 @@ class Option(Content):
     is_default: bool
     allergens: tuple[Allergen, ...]
     ingredients: tuple[Slug, ...]
+    nutrition: Nutrition | None = None
+    size_nutrition: dict[str, Nutrition] = {}
 
 
 class ModifierGroup(Content):
@@ -106,6 +118,7 @@ class Size(Content):
     volume_ml: Annotated[int, Field(ge=1)]
     price_delta: Price
     is_default: bool
+    nutrition: Nutrition | None = None
 
 
 class GroupLink(Content):
@@ -114,16 +127,6 @@ class GroupLink(Content):
     group: Slug
     min_choices: int | None = None
     max_choices: int | None = None
-
-
-class Nutrition(Content):
-    """What one portion of the default size contains."""
-
-    energy_kcal: Amount
-    proteins_g: Amount
-    fats_g: Amount
-    carbohydrates_g: Amount
-    caffeine_mg: Amount | None = None
 
 
 class Product(Content):

@@ -15,7 +15,7 @@ from crema.accounts.service.passwords import Passwords
 from crema.accounts.service.people import make_person
 from crema.db import jobs
 from crema.db.session import Sessions, keep
-from crema.demo.chain import Chain, picture_of
+from crema.demo.chain import Chain, Nutrition, picture_of
 from crema.demo.chain import Product as DemoProduct
 from crema.media.service import MediaService
 from crema.menu.models import Category, Ingredient, ModifierGroup, Product, ProductImage
@@ -28,6 +28,7 @@ from crema.menu.schemas import (
     ProductGroupIn,
     ProductIn,
     SizeIn,
+    SizeNutritionIn,
 )
 from crema.menu.service.categories import create_category
 from crema.menu.service.images import add_image
@@ -171,6 +172,11 @@ async def _seed_groups(
                     max_quantity=option.max_quantity,
                     is_default=option.is_default,
                     allergens=list(option.allergens),
+                    nutrition=_nutrition(option.nutrition) if option.nutrition else None,
+                    size_nutrition=[
+                        SizeNutritionIn(size_name=name, nutrition=_nutrition(each))
+                        for name, each in option.size_nutrition.items()
+                    ],
                     ingredient_ids=[ingredients[slug] for slug in option.ingredients],
                 )
                 for option in group.options
@@ -178,6 +184,10 @@ async def _seed_groups(
         )
         by_name[group.name] = (await create_modifier_group(session, wanted=wanted, now=now)).id
     return {group.slug: by_name[group.name] for group in chain.modifier_groups}
+
+
+def _nutrition(nutrition: Nutrition) -> NutritionIn:
+    return NutritionIn(**{name: float(value) for name, value in nutrition if value is not None})
 
 
 def _product(
@@ -199,6 +209,7 @@ def _product(
                 volume_ml=size.volume_ml,
                 price_delta=size.price_delta,
                 is_default=size.is_default,
+                nutrition=_nutrition(size.nutrition) if size.nutrition else None,
             )
             for size in product.sizes
         ],
@@ -208,7 +219,7 @@ def _product(
         ],
         allergens=list(product.allergens),
         allergens_always=None if product.allergens_always is None else list(product.allergens_always),
-        nutrition=NutritionIn(**{name: float(value) for name, value in product.nutrition if value is not None}),
+        nutrition=_nutrition(product.nutrition),
         ingredient_ids=[ingredients[slug] for slug in product.ingredients],
         preparation_seconds=product.preparation_seconds,
     )

@@ -38,6 +38,7 @@ from crema.live.domain import (
 from crema.live.hub import GONE, Feed, Hub, Seat
 from crema.live.schemas import MAX_NAME, AuthFrame, ErrorFrame
 from crema.web.browser import Origins
+from crema.web.validation import sentence_of
 
 log = structlog.get_logger(__name__)
 
@@ -202,8 +203,7 @@ class Connection:
 
 def _complaints(error: ValidationError) -> str:
     return "; ".join(
-        ": ".join([*(str(part) for part in each["loc"][-1:]), each["msg"].removeprefix("Value error, ")])
-        for each in error.errors()[:3]
+        ": ".join([*(str(part) for part in each["loc"][-1:]), sentence_of(each)]) for each in error.errors()[:3]
     )
 
 

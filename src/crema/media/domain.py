@@ -25,6 +25,7 @@ class Quota:
 
 CHAT_QUOTA: Final = Quota("chat", per_minute=30, bytes_per_day=100 * 1024**2)
 MENU_QUOTA: Final = Quota("menu", per_minute=60, bytes_per_day=1024**3)
+WORKBOOK_QUOTA: Final = Quota("workbook", per_minute=20, bytes_per_day=200 * 1024**2)
 
 
 def media_name(key: str, width: int) -> str:

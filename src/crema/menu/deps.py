@@ -1,7 +1,7 @@
 """What the menu's routes take from the application and from who is asking."""
 
 from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import Depends, Query, Request
@@ -10,17 +10,26 @@ from crema.accounts.deps import MenuEditor
 from crema.core.errors import NotFoundError
 from crema.db.listing import Listing, ListQuery
 from crema.media.deps import admit
-from crema.media.domain import MAX_BYTES, MENU_QUOTA
+from crema.media.domain import MAX_BYTES, MENU_QUOTA, WORKBOOK_QUOTA
+from crema.media.service.workbooks import WorkbookReader
 from crema.menu import queries
-from crema.menu.schemas import ImageForm
+from crema.menu.models import Category, Ingredient, ModifierGroup, Product
+from crema.menu.schemas import ImageForm, MenuWorkbookForm
 from crema.menu.service import images
 from crema.menu.service.whole_menu import WholeMenu
 from crema.shops import queries as shops
 from crema.shops.deps import Granted
+from crema.web import fields
 from crema.web.clock import Now
 from crema.web.forms import Upload, read_upload
 from crema.web.listing import understood
+from crema.web.preconditions import Versioned
 from crema.web.transaction import Reads, Transaction
+
+PRODUCT: Final = Versioned(Product.id, "product_id")
+CATEGORY: Final = Versioned(Category.id, "category_id")
+INGREDIENT: Final = Versioned(Ingredient.id, "ingredient_id")
+MODIFIER_GROUP: Final = Versioned(ModifierGroup.id, "group_id")
 
 
 async def _sees_hidden(permissions: Granted) -> bool:
@@ -33,7 +42,7 @@ SeesHidden = Annotated[bool, Depends(_sees_hidden)]
 
 def _query(listing: Listing) -> Callable[..., Coroutine[Any, Any, ListQuery]]:
     async def parse(request: Request, permissions: Granted) -> ListQuery:
-        return understood(request, listing, permissions)
+        return understood(request, listing, permissions, also=(fields.NAME,))
 
     return parse
 
@@ -57,7 +66,7 @@ async def _products_query(
         listing = queries.PRODUCTS_OF_CATEGORY if sees_hidden else queries.PUBLIC_PRODUCTS_OF_CATEGORY
     else:
         listing = queries.PRODUCTS if sees_hidden else queries.PUBLIC_PRODUCTS
-    return understood(request, listing, permissions)
+    return understood(request, listing, permissions, also=(fields.NAME,))
 
 
 CategoriesQuery = Annotated[ListQuery, Depends(_query(queries.CATEGORIES))]
@@ -66,7 +75,7 @@ IngredientsQuery = Annotated[ListQuery, Depends(_query(queries.INGREDIENTS))]
 
 
 async def _modifier_groups_query(request: Request, editor: MenuEditor) -> ListQuery:
-    return understood(request, queries.MODIFIER_GROUPS, editor.permissions)
+    return understood(request, queries.MODIFIER_GROUPS, editor.permissions, also=(fields.NAME,))
 
 
 ModifierGroupsQuery = Annotated[ListQuery, Depends(_modifier_groups_query)]
@@ -114,3 +123,26 @@ CategoryImageUpload = Annotated[Upload[ImageForm], Depends(_category_image_uploa
 """A picture for a category, read once it is known that it may come."""
 ImageUpload = Annotated[Upload[ImageForm], Depends(_image_upload, scope="function")]
 """A picture for a product, read once it is known that it may come."""
+
+IMPORT_LIMIT: Final = 2 * 1024 * 1024
+"""Bytes of a menu that is imported, as JSON or as a form with a workbook: a thousand products."""
+
+
+async def _workbooks(request: Request) -> WorkbookReader:
+    reader: WorkbookReader = request.app.state.workbooks
+    return reader
+
+
+Workbooks = Annotated[WorkbookReader, Depends(_workbooks)]
+
+
+async def _workbook_upload(
+    request: Request, tx: Transaction, editor: MenuEditor, now: Now
+) -> AsyncIterator[Upload[MenuWorkbookForm]]:
+    await admit(request, tx, person_id=editor.user_id, quota=WORKBOOK_QUOTA, now=now)
+    async with read_upload(request, MenuWorkbookForm, max_bytes=IMPORT_LIMIT) as upload:
+        yield upload
+
+
+WorkbookUpload = Annotated[Upload[MenuWorkbookForm], Depends(_workbook_upload, scope="function")]
+"""A menu as a workbook, read once it is known that it may come."""

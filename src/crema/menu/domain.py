@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 from uuid import UUID
 
 from crema.core.errors import InvalidError
@@ -31,6 +31,19 @@ Allergen = Literal[
 ALLERGENS: Final[tuple[str, ...]] = get_args(Allergen)
 MAX_IMAGES: Final = 10
 _WHOLE: Final = Decimal(100)
+_ALWAYS_KNOWN: Final = ("energy_kcal", "proteins_g", "fats_g", "carbohydrates_g")
+_ROUNDED_BY: Final = 1
+"""Figures on labels are rounded: a sum that far below zero is 0. One that is lower contradicts itself: unknown."""
+
+
+class ContradictoryNutritionError(InvalidError):
+    """Two figures for one thing: the product's nutrition is that of its default size. `size` names that."""
+
+    code = "contradictory_nutrition"
+    title = "The product's nutrition is that of its default size, and they differ."
+
+    def __init__(self, size: str) -> None:
+        super().__init__(f"{size}: leave its nutrition out, or send the same as the product's.", size=size)
 
 
 class InvalidModifierGroupError(InvalidError):
@@ -71,17 +84,6 @@ def category_image(
 
 
 @dataclass(frozen=True, slots=True)
-class PricedSize:
-    """A size; its price is the product's plus `price_delta`."""
-
-    id: UUID
-    name: str
-    volume_ml: int | None
-    price_delta: Decimal
-    is_default: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Contained:
     """An ingredient."""
 
@@ -91,13 +93,25 @@ class Contained:
 
 @dataclass(frozen=True, slots=True)
 class Nutrition:
-    """What one portion contains."""
+    """What one portion contains, or what one piece of an option adds to it. Without `caffeine_mg` that is unknown."""
 
     energy_kcal: float
     proteins_g: float
     fats_g: float
     carbohydrates_g: float
     caffeine_mg: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PricedSize:
+    """A size; its price is the product's plus `price_delta`. `nutrition` is of it with the default options."""
+
+    id: UUID
+    name: str
+    volume_ml: int | None
+    price_delta: Decimal
+    is_default: bool
+    nutrition: Nutrition | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +123,19 @@ class SizePrice:
 
 
 @dataclass(frozen=True, slots=True)
+class SizeNutrition:
+    """What a piece of an option adds in sizes of this name."""
+
+    size_name: str
+    nutrition: Nutrition
+
+
+@dataclass(frozen=True, slots=True)
 class PricedOption:
-    """An option; `price_delta` is for each piece beyond the group's free quantity, in sizes without their own price."""
+    """An option; `price_delta` is for each piece beyond the group's free quantity, in sizes without their own price.
+
+    `nutrition` is what one piece adds, in sizes without their own; None: unknown.
+    """
 
     id: UUID
     name: str
@@ -121,6 +146,8 @@ class PricedOption:
     allergens: tuple[str, ...] = ()
     ingredients: tuple[Contained, ...] = ()
     size_prices: tuple[SizePrice, ...] = ()
+    nutrition: Nutrition | None = None
+    size_nutrition: tuple[SizeNutrition, ...] = ()
 
     def price_delta_in(self, size: PricedSize | None) -> Decimal:
         """Return what a piece costs in a size; None: of a product without sizes."""
@@ -129,6 +156,14 @@ class PricedOption:
                 if each.size_name == size.name:
                     return each.price_delta
         return self.price_delta
+
+    def nutrition_in(self, size: PricedSize | None) -> Nutrition | None:
+        """Return what a piece adds in a size; None as size: to a product without sizes."""
+        if size is not None:
+            for each in self.size_nutrition:
+                if each.size_name == size.name:
+                    return each.nutrition
+        return self.nutrition
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +182,10 @@ class PricedGroup:
 class PricedProduct:
     """What pricing and configuring have to know of a product, by the names of its document.
 
-    `allergens`, `ingredients` and `nutrition` are of the default size with the default options. `allergens_always` are
-    the allergens that no choice takes away; None: all of them.
+    `allergens`, `ingredients` and `nutrition` are of the default size with the default options, once each.
+    `allergens_always` are the allergens that no choice takes away; None: all of them.
+
+    `hidden_by` names the categories that keep an active product off the menu.
 
     Archived ones are here too, without parts: a cart still shows their names.
     """
@@ -165,6 +202,7 @@ class PricedProduct:
     allergens_always: tuple[str, ...] | None = None
     ingredients: tuple[Contained, ...] = ()
     nutrition: Nutrition | None = None
+    hidden_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,11 +219,9 @@ def contents_of(product: PricedProduct, *, size: PricedSize | None, quantities: 
 
     Allergens are never left out on a guess: while a default option is replaced, those of the product stay but for those
     that `allergens_always` gives free. An ingredient of the product goes with the default options that have it.
-    Nutrition is known only of the default size with the default options, once each: sizes and options have none.
     """
     options = [option for group in product.modifier_groups for option in group.options]
     chosen = [option for option in options if option.id in quantities]
-    defaults = {option.id: 1 for option in options if option.is_default}
     replaced = [option for option in options if option.is_default and option.id not in quantities]
 
     kept = product.allergens
@@ -195,12 +231,54 @@ def contents_of(product: PricedProduct, *, size: PricedSize | None, quantities: 
     ingredients = {each.id: each for each in product.ingredients if each.id not in gone}
     for option in chosen:
         ingredients |= {each.id: each for each in option.ingredients}
-    is_as_described = (size is None or size.is_default) and dict(quantities) == defaults
     return Contents(
         allergens=tuple(sorted({*kept, *(allergen for option in chosen for allergen in option.allergens)})),
         ingredients=tuple(ingredients.values()),
-        nutrition=product.nutrition if is_as_described else None,
+        nutrition=_nutrition_of(product, size=size, quantities=quantities),
     )
+
+
+def _nutrition_of(
+    product: PricedProduct, *, size: PricedSize | None, quantities: Mapping[UUID, int]
+) -> Nutrition | None:
+    """Return the size's nutrition, less the default options not chosen, plus the options chosen beyond the defaults.
+
+    None where any part that is needed is unknown.
+    """
+    is_default = size is None or size.is_default
+    portion = (size.nutrition if size else None) or (product.nutrition if is_default else None)
+    changed = [
+        (option.nutrition_in(size), pieces)
+        for group in product.modifier_groups
+        for option in group.options
+        if (pieces := quantities.get(option.id, 0) - option.is_default)
+    ]
+    return _total_nutrition([(portion, 1), *changed]) if changed else portion
+
+
+def _total_nutrition(parts: Sequence[tuple[Nutrition | None, int]]) -> Nutrition | None:
+    known = [(each, pieces) for each, pieces in parts if each is not None]
+    if len(known) < len(parts):
+        return None
+
+    def total(name: str) -> float | None:
+        values = [(getattr(each, name), pieces) for each, pieces in known]
+        if any(value is None for value, _ in values):
+            return None
+        amount = round(sum(value * pieces for value, pieces in values), 2)
+        return max(amount, 0.0) if amount > -_ROUNDED_BY else None
+
+    energy, proteins, fats, carbohydrates = (total(name) for name in _ALWAYS_KNOWN)
+    if energy is None or proteins is None or fats is None or carbohydrates is None:
+        return None
+    return Nutrition(energy, proteins, fats, carbohydrates, total("caffeine_mg"))
+
+
+def check_nutrition(*, of_product: Mapping[str, Any] | None, size: str, of_size: Mapping[str, Any] | None) -> None:
+    """Refuse other figures for the default size, called `size`, than for the product. Either may say nothing."""
+    unknown = {"caffeine_mg": None}
+    if of_product is not None and of_size is not None and unknown | dict(of_product) != unknown | dict(of_size):
+        raise ContradictoryNutritionError(size)
 
 
 def avoidable_allergens(product: PricedProduct) -> list[str]:

@@ -17,9 +17,9 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT
-from sqlalchemy.orm import InstrumentedAttribute, Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from crema.db.base import Base, Created, Id, Money, Updated, fold
+from crema.db.base import Base, Created, Id, Money, Updated, fold, trigrams
 from crema.media.domain import media_name
 from crema.menu.domain import CategoryImage, category_image
 
@@ -127,12 +127,15 @@ class OptionIngredient(Base):
 class Option(Base):
     """One choice of a modifier group. `price_delta` is for each piece beyond the group's free quantity.
 
-    `size_prices` is `[{"size_name": …, "price_delta": …}]`: what it is instead in sizes of these names.
+    `size_prices` is `[{"size_name": …, "price_delta": …}]`: what it is instead in sizes of these names. `nutrition` is
+    what one piece adds; `size_nutrition`, `[{"size_name": …, "nutrition": {…}}]`, what it adds instead in such sizes.
     """
 
     __tablename__ = "options"
     __table_args__ = (
         CheckConstraint("jsonb_typeof(size_prices) = 'array'", "size_prices"),
+        CheckConstraint("jsonb_typeof(nutrition) = 'object'", "nutrition"),
+        CheckConstraint("jsonb_typeof(size_nutrition) = 'array'", "size_nutrition"),
         CheckConstraint("max_quantity BETWEEN 1 AND 20", "max_quantity"),
     )
 
@@ -146,6 +149,8 @@ class Option(Base):
     is_active: Mapped[bool] = mapped_column(server_default="true")
     position: Mapped[int] = mapped_column(server_default="0")
     allergens: Mapped[list[str]] = mapped_column(ARRAY(TEXT), server_default="{}")
+    nutrition: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    size_nutrition: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, server_default="[]")
 
     ingredients: Mapped[list[OptionIngredient]] = relationship(
         lazy="raise",
@@ -223,12 +228,16 @@ class ProductModifierGroup(Base):
 
 
 class Size(Base):
-    """A size a product is sold in; its price is the product's plus `price_delta`."""
+    """A size a product is sold in; its price is the product's plus `price_delta`.
+
+    `nutrition` is of this size with the default options; None: the default size has the product's, others are unknown.
+    """
 
     __tablename__ = "sizes"
     __table_args__ = (
         UniqueConstraint("product_id", "name"),
         CheckConstraint("volume_ml > 0", "volume_ml"),
+        CheckConstraint("jsonb_typeof(nutrition) = 'object'", "nutrition"),
         Index("uq_sizes_default", "product_id", unique=True, postgresql_where=text("is_default")),
     )
 
@@ -238,6 +247,7 @@ class Size(Base):
     volume_ml: Mapped[int | None]
     price_delta: Mapped[Money] = mapped_column(server_default="0")
     is_default: Mapped[bool] = mapped_column(server_default="false")
+    nutrition: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     position: Mapped[int] = mapped_column(server_default="0")
 
 
@@ -361,14 +371,6 @@ class MenuVersion(Base):
     version: Mapped[UUID]
 
 
-def _trigrams(name: str, column: InstrumentedAttribute[str], *, where: ColumnElement[bool] | None = None) -> Index:
-    """Serve every operator of a text field, and the search."""
-    folded = fold(column).label("folded")
-    return Index(
-        name, folded, postgresql_using="gin", postgresql_ops={"folded": "gin_trgm_ops"}, postgresql_where=where
-    )
-
-
 # Every field that lists are filtered or sorted by has its index here; the id that ends every order is in them.
 # The first is the default order.
 Index("ix_categories_position_name_folded", Category.position, fold(Category.name), Category.id)
@@ -377,9 +379,10 @@ Index("ix_categories_is_active", Category.is_active, Category.id)
 Index("ix_categories_is_on_menu", Category.is_on_menu, Category.id)
 Index("ix_categories_created_at", Category.created_at, Category.id)
 Index("ix_categories_updated_at", Category.updated_at, Category.id)
-_trigrams("ix_categories_name_trgm", Category.name)
-_trigrams("ix_categories_slug_trgm", Category.slug)
-_trigrams("ix_categories_description_trgm", Category.description)
+trigrams("ix_categories_name_trgm", Category.name)
+trigrams("ix_categories_slug_trgm", Category.slug)
+trigrams("ix_categories_description_trgm", Category.description)
+trigrams("ix_categories_image_alt_trgm", Category.image_alt, where=Category.image_alt.is_not(None))
 
 _LIVE = Product.archived_at.is_(None)
 Index("uq_products_slug", Product.slug, unique=True, postgresql_where=_LIVE)
@@ -389,14 +392,20 @@ Index("ix_products_price", Product.price, Product.id, postgresql_where=_LIVE)
 Index("ix_products_is_active", Product.is_active, Product.id, postgresql_where=_LIVE)
 Index("ix_products_created_at", Product.created_at, Product.id, postgresql_where=_LIVE)
 Index("ix_products_updated_at", Product.updated_at, Product.id, postgresql_where=_LIVE)
-_trigrams("ix_products_name_trgm", Product.name, where=_LIVE)
-_trigrams("ix_products_slug_trgm", Product.slug, where=_LIVE)
-_trigrams("ix_products_description_trgm", Product.description, where=_LIVE)
+trigrams("ix_products_name_trgm", Product.name, where=_LIVE)
+trigrams("ix_products_slug_trgm", Product.slug, where=_LIVE)
+Index("ix_products_allergens", Product.allergens, postgresql_using="gin", postgresql_where=_LIVE)
+trigrams("ix_products_description_trgm", Product.description, where=_LIVE)
 
 Index("uq_ingredients_name_folded", fold(Ingredient.name), unique=True)
-_trigrams("ix_ingredients_name_trgm", Ingredient.name)
+trigrams("ix_ingredients_name_trgm", Ingredient.name)
 
 Index("ix_modifier_groups_name_folded", fold(ModifierGroup.name), ModifierGroup.id)
 Index("ix_modifier_groups_created_at", ModifierGroup.created_at, ModifierGroup.id)
 Index("ix_modifier_groups_updated_at", ModifierGroup.updated_at, ModifierGroup.id)
-_trigrams("ix_modifier_groups_name_trgm", ModifierGroup.name)
+trigrams("ix_modifier_groups_name_trgm", ModifierGroup.name)
+
+trigrams("ix_sizes_name_trgm", Size.name)
+Index("ix_sizes_volume_ml", Size.volume_ml, Size.product_id)
+trigrams("ix_options_name_trgm", Option.name)
+trigrams("ix_product_images_alt_trgm", ProductImage.alt)

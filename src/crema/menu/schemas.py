@@ -38,6 +38,21 @@ from crema.schemas import (
 
 _EXAMPLE_ID: Final = "01a2074f-26f7-7216-8892-26d298d63ed0"
 
+
+def _nutrition(energy: float, proteins: float, fats: float, carbohydrates: float, caffeine: float = 0) -> JsonDict:
+    return {
+        "energy_kcal": energy,
+        "proteins_g": proteins,
+        "fats_g": fats,
+        "carbohydrates_g": carbohydrates,
+        "caffeine_mg": caffeine,
+    }
+
+
+_COW_MILK, _MORE_COW_MILK = _nutrition(96, 4.8, 5.1, 7.5), _nutrition(186, 9.3, 9.9, 14.6)
+_OAT_MILK, _MORE_OAT_MILK = _nutrition(94, 1.6, 4.8, 10.6), _nutrition(183, 3.1, 9.3, 20.5)
+_LATTE, _LARGE_LATTE = _nutrition(98, 4.9, 5.1, 7.8, 65), _nutrition(188, 9.4, 9.9, 14.9, 65)
+
 Flag = Annotated[bool, Field(strict=True)]
 Description = Annotated[Text, Field(max_length=2000)]
 SizeName = Annotated[Line, Field(max_length=40, examples=["M"])]
@@ -122,11 +137,28 @@ class LinkedIngredientOut(Output):
     name: str = Field(validation_alias=AliasPath("ingredient", "name"))
 
 
+class NutritionOut(Output):
+    """What one portion contains, or one piece of an option adds to it."""
+
+    energy_kcal: float
+    proteins_g: float
+    fats_g: float
+    carbohydrates_g: float
+    caffeine_mg: float | None = Field(None, description="null: unknown.")
+
+
 class SizePriceOut(Output):
     """What a piece of an option costs in sizes of this name."""
 
     size_name: str
     price_delta: SignedMoney
+
+
+class SizeNutritionOut(Output):
+    """What a piece of an option adds in sizes of this name."""
+
+    size_name: str
+    nutrition: NutritionOut
 
 
 class ModifierOptionOut(Output):
@@ -140,6 +172,8 @@ class ModifierOptionOut(Output):
     is_default: bool
     is_active: bool
     allergens: list[Allergen]
+    nutrition: NutritionOut | None = Field(description="What one piece adds; null: unknown.")
+    size_nutrition: list[SizeNutritionOut] = Field(description="What it adds instead in sizes of these names.")
     ingredients: list[LinkedIngredientOut]
 
 
@@ -154,6 +188,16 @@ class ProductGroupOut(Output):
     options: list[ModifierOptionOut] = Field(validation_alias=AliasPath("group", "options"))
 
 
+class NutritionIn(Input):
+    """What one portion contains, or one piece of an option adds to it."""
+
+    energy_kcal: Amount
+    proteins_g: Amount
+    fats_g: Amount
+    carbohydrates_g: Amount
+    caffeine_mg: Amount | None = Field(None, description="null: unknown; 0: there is none.")
+
+
 class SizePriceIn(Input):
     """What a piece of an option costs in sizes of this name."""
 
@@ -161,12 +205,23 @@ class SizePriceIn(Input):
     price_delta: SignedMoney
 
 
-SizePriceT = TypeVar("SizePriceT", bound=SizePriceIn)
+class SizeNutritionIn(Input):
+    """What a piece of an option adds in sizes of this name."""
+
+    size_name: SizeName
+    nutrition: NutritionIn
 
 
-def _unique_size_names(prices: list[SizePriceT]) -> list[SizePriceT]:
-    unique(each.size_name for each in prices)
-    return prices
+_BySizeT = TypeVar("_BySizeT", SizePriceIn, SizeNutritionIn)
+
+
+def _unique_size_names(parts: list[_BySizeT]) -> list[_BySizeT]:
+    unique(each.size_name for each in parts)
+    return parts
+
+
+SizePrices = Annotated[list[SizePriceIn], Field(max_length=20), AfterValidator(_unique_size_names)]
+SizeNutritions = Annotated[list[SizeNutritionIn], Field(max_length=20), AfterValidator(_unique_size_names)]
 
 
 class OptionIn(Replacement):
@@ -180,7 +235,7 @@ class OptionIn(Replacement):
     price_delta: SignedMoney = Field(
         Decimal(0), description="For each piece beyond the group's free quantity. May be negative."
     )
-    size_prices: Annotated[list[SizePriceIn], Field(max_length=20), AfterValidator(_unique_size_names)] = Field(
+    size_prices: SizePrices = Field(
         [],
         description="Instead of `price_delta` in sizes of exactly these names; names of no size have no effect.",
     )
@@ -188,6 +243,16 @@ class OptionIn(Replacement):
     is_default: Flag = False
     is_active: Flag = True
     allergens: Allergens = Field([])
+    nutrition: NutritionIn | None = Field(
+        None,
+        description="What one piece adds; null: unknown. Where the option is chosen, or is a default that is not "
+        "chosen, the nutrition as configured is known only with this.",
+    )
+    size_nutrition: SizeNutritions = Field(
+        [],
+        description="Instead of `nutrition` in sizes of exactly these names, as a large cup takes more milk; names of "
+        "no size have no effect.",
+    )
     ingredient_ids: Ids = Field([])
 
     @property
@@ -213,8 +278,20 @@ class ModifierGroupIn(Input):
                     "min_choices": 1,
                     "max_choices": 1,
                     "options": [
-                        {"name": "Обычное", "is_default": True, "allergens": ["milk"]},
-                        {"name": "Овсяное", "price_delta": "60.00", "allergens": ["gluten"]},
+                        {
+                            "name": "Обычное",
+                            "is_default": True,
+                            "allergens": ["milk"],
+                            "nutrition": _COW_MILK,
+                            "size_nutrition": [{"size_name": "L", "nutrition": _MORE_COW_MILK}],
+                        },
+                        {
+                            "name": "Овсяное",
+                            "price_delta": "60.00",
+                            "allergens": ["gluten"],
+                            "nutrition": _OAT_MILK,
+                            "size_nutrition": [{"size_name": "L", "nutrition": _MORE_OAT_MILK}],
+                        },
                     ],
                 },
                 {
@@ -256,12 +333,14 @@ class SizeIn(Input):
     volume_ml: Annotated[int, Field(strict=True, ge=1, le=10_000, examples=[350])] | None = None
     price_delta: SignedMoney = Field(Decimal(0), description="Added to the product's price. May be negative.")
     is_default: Flag = Field(default=False, description="If none is marked, the first is the default.")
+    nutrition: NutritionIn | None = Field(
+        None,
+        description="Of this size with the default options. null: the default size has the product's, of another it is "
+        "unknown. The default size's own, if sent, is the same as the product's.",
+    )
 
 
-SizeT = TypeVar("SizeT", bound=SizeIn)
-
-
-def _at_most_one_default(sizes: list[SizeT]) -> list[SizeT]:
+def _at_most_one_default(sizes: list[SizeIn]) -> list[SizeIn]:
     if sum(size.is_default for size in sizes) > 1:
         raise ValueError("only one size can be the default")
     return sizes
@@ -284,16 +363,6 @@ def _unique_groups(links: list[ProductGroupIn]) -> list[ProductGroupIn]:
     return links
 
 
-class NutritionIn(Input):
-    """What one portion of the default size contains."""
-
-    energy_kcal: Amount
-    proteins_g: Amount
-    fats_g: Amount
-    carbohydrates_g: Amount
-    caffeine_mg: Amount | None = None
-
-
 class ProductIn(Input):
     """Something to sell."""
 
@@ -308,11 +377,11 @@ class ProductIn(Input):
                     "category_ids": [_EXAMPLE_ID],
                     "sizes": [
                         {"name": "S", "volume_ml": 250, "is_default": True},
-                        {"name": "M", "volume_ml": 350, "price_delta": "40.00"},
+                        {"name": "L", "volume_ml": 450, "price_delta": "90.00", "nutrition": _LARGE_LATTE},
                     ],
                     "modifier_group_ids": [_EXAMPLE_ID],
                     "allergens": ["milk"],
-                    "nutrition": {"energy_kcal": 150, "proteins_g": 8, "fats_g": 7.5, "carbohydrates_g": 12},
+                    "nutrition": _LATTE,
                     "preparation_seconds": 120,
                 },
                 {"name": "Круассан", "price": 180},
@@ -341,7 +410,9 @@ class ProductIn(Input):
     allergens_always: Allergens | None = Field(
         None, description="Those of `allergens` that stay whatever options are chosen; null: all of them."
     )
-    nutrition: NutritionIn | None = None
+    nutrition: NutritionIn | None = Field(
+        None, description="As it stands on the menu: of the default size with the default options, once each."
+    )
     ingredient_ids: Ids = Field([])
     preparation_seconds: Annotated[int, Field(strict=True, ge=0, le=7200)] = 90
 
@@ -586,6 +657,10 @@ class ProductSizeOut(Output):
     volume_ml: int | None
     price_delta: SignedMoney
     is_default: bool
+    nutrition: NutritionOut | None = Field(
+        description="Of this size with the default options. null: the default size has the product's, of another it is "
+        "unknown."
+    )
 
 
 class ProductImageOut(Output):
@@ -600,16 +675,6 @@ class ProductImageOut(Output):
         description="By width in pixels.",
         examples=[{"320": "/media/0f1e2d3c4b5a69788796a5b4c3d2e1f0-320.webp"}],
     )
-
-
-class NutritionOut(Output):
-    """What one portion of the default size contains."""
-
-    energy_kcal: float
-    proteins_g: float
-    fats_g: float
-    carbohydrates_g: float
-    caffeine_mg: float | None = None
 
 
 class ProductOut(Output):
@@ -634,7 +699,10 @@ class ProductOut(Output):
     allergens_always: list[Allergen] | None = Field(
         description="Those that stay whatever options are chosen; null: all of them."
     )
-    nutrition: NutritionOut | None
+    nutrition: NutritionOut | None = Field(
+        description="As it stands on the menu: of the default size with the default options, once each; null: unknown. "
+        "Carts and orders have the nutrition as configured, in `contents`."
+    )
     ingredients: list[LinkedIngredientOut]
     preparation_seconds: int
     created_at: Instant
@@ -710,7 +778,7 @@ _EXAMPLE_MENU: Final[JsonDict] = {
         {
             "name": "Молоко",
             "min_choices": 1,
-            "options": [{"name": "Обычное", "is_default": True, "allergens": ["milk"]}],
+            "options": [{"name": "Обычное", "is_default": True, "allergens": ["milk"], "nutrition": _COW_MILK}],
         }
     ],
     "products": [
@@ -719,7 +787,11 @@ _EXAMPLE_MENU: Final[JsonDict] = {
             "name": "Латте",
             "price": "250.00",
             "categories": [{"slug": "coffee"}],
-            "sizes": [{"name": "S", "volume_ml": 250}],
+            "sizes": [
+                {"name": "S", "volume_ml": 250, "is_default": True},
+                {"name": "L", "volume_ml": 450, "nutrition": _LARGE_LATTE},
+            ],
+            "nutrition": _LATTE,
             "modifier_groups": [{"group": "Молоко"}],
             "ingredients": ["Эспрессо"],
         }
@@ -744,25 +816,15 @@ class MenuIngredient(Input):
     name: Name
 
 
-class MenuSize(SizeIn):
-    """A size of a product, known by its id, else by its name in the product."""
-
-
-class MenuSizePrice(SizePriceIn):
-    """What a piece of an option costs in sizes of this name."""
-
-
-class MenuNutrition(NutritionIn):
-    """What one portion of the default size contains."""
-
-
 class MenuOption(Input):
     """A choice of a group, known by its id, else by its name in the group."""
 
     id: UUID | None = None
     name: Name
     price_delta: SignedMoney = Decimal(0)
-    size_prices: Annotated[list[MenuSizePrice], Field(max_length=20), AfterValidator(_unique_size_names)] = Field([])
+    size_prices: SizePrices = Field([])
+    nutrition: NutritionIn | None = Field(None, description="What one piece adds; null: unknown.")
+    size_nutrition: SizeNutritions = Field([], description="Instead of `nutrition` in sizes of these names.")
     max_quantity: Annotated[int, Field(strict=True, ge=1, le=20)] = 1
     is_default: Flag = False
     is_active: Flag = True
@@ -808,11 +870,13 @@ class MenuProduct(Input):
     is_active: Flag = True
     position: Position = 0
     categories: Annotated[list[MenuPlace], Field(max_length=500)] = Field([])
-    sizes: Annotated[list[MenuSize], Field(max_length=20), AfterValidator(_at_most_one_default)] = Field([])
+    sizes: Annotated[list[SizeIn], Field(max_length=20), AfterValidator(_at_most_one_default)] = Field(
+        [], description="Known by their ids, else by their names in the product."
+    )
     modifier_groups: Annotated[list[MenuGroupLink], Field(max_length=50)] = Field([])
     allergens: Allergens = Field([])
     allergens_always: Allergens | None = None
-    nutrition: MenuNutrition | None = None
+    nutrition: NutritionIn | None = None
     ingredients: Annotated[list[Name], Field(max_length=50)] = Field([], description="By name.")
     preparation_seconds: Annotated[int, Field(strict=True, ge=0, le=7200)] = 90
 
@@ -828,10 +892,17 @@ class MenuDocument(Input):
     products: Annotated[list[MenuProduct], Field(max_length=1000)] = Field([])
 
 
+class MenuWorkbookForm(Input):
+    """A menu as a workbook: the form has nothing but the file."""
+
+
 class MenuChangeOut(Output):
     """What an import did with one row."""
 
-    loc: list[str | int] = Field(examples=[["products", 0]])
+    loc: list[str | int] = Field(
+        description="Its place in the document; of a workbook, the sheet and the row as a spreadsheet counts.",
+        examples=[["products", 0]],
+    )
     key: str = Field(description="Slug or name.", examples=["latte"])
     action: str = Field(description="`created` or `updated`.", examples=["updated"])
     fields: list[str] = Field(description="Those that changed; empty for what is new.", examples=[["price"]])

@@ -56,7 +56,7 @@ class OrderFeed(Feed[Frame]):
         async with self._hub.transaction() as session:
             self._position = Position(*await changes.get_position(session))
             orders = await queries.list_board(session, actor=self.seat.actor, shop_id=self._shop_id)
-            found = [OrderOut.model_validate(order) for order in orders]
+            found = [OrderOut.seen_by(self.seat.actor, order) for order in orders]
         return SnapshotFrame(position=str(self._position), orders=found)
 
     async def _changes(self) -> Sequence[Frame]:
@@ -81,4 +81,4 @@ class OrderFeed(Feed[Frame]):
     def _frame(self, order: Order, *, is_last: bool, after: Position) -> ChangedOrderFrame:
         # Who resumes from the middle of a batch gets the rest of it again.
         position = after if is_last else self._position
-        return ChangedOrderFrame(position=str(position), order=OrderOut.model_validate(order))
+        return ChangedOrderFrame(position=str(position), order=OrderOut.seen_by(self.seat.actor, order))

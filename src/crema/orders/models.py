@@ -6,21 +6,32 @@ from uuid import UUID
 
 from sqlalchemy import (
     CheckConstraint,
+    Computed,
     ForeignKey,
     Index,
     SmallInteger,
     String,
+    Text,
     UniqueConstraint,
     func,
+    literal_column,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from crema.accounts.models import User
 from crema.db.base import Base, Created, Id, Money, Updated, fold, trigrams
 from crema.db.changes import ChangedIn
 from crema.orders.domain import Status
 from crema.shops.models import Shop
 
+_SEARCH_TEXT = r"""
+    name || E'\n' || note || E'\n' || coalesce(size ->> 'name', '') || E'\n' || replace(replace(
+        coalesce(jsonb_path_query_array(options, '$[*].name')::text, '')
+        || E'\n' || coalesce(jsonb_path_query_array(options, '$[*].group')::text, '')
+        || E'\n' || coalesce(jsonb_path_query_array(contents, '$.ingredients[*].name')::text, ''),
+    '\"', '"'), '\\', '\')
+"""
 _STATUSES = ", ".join(f"'{status}'" for status in Status)
 
 
@@ -37,7 +48,8 @@ class OrderNumberCounter(Base):
 class OrderLine(Base):
     """One configured product of an order. `product_id` is a copy, not a reference: the menu may drop it.
 
-    `contents` is what it contained when it was sold; None for lines that are older than this column.
+    `contents` is what it contained when it was sold; None for lines that are older than this column. `search_text` is
+    all that people read of it, each text on a line of its own.
     """
 
     __tablename__ = "order_lines"
@@ -61,6 +73,7 @@ class OrderLine(Base):
     is_made: Mapped[bool] = mapped_column(server_default="false")
     unit_price: Mapped[Money]
     total: Mapped[Money]
+    search_text: Mapped[str] = mapped_column(Text, Computed(_SEARCH_TEXT, persisted=True), deferred=True)
 
 
 class OrderEvent(Base):
@@ -96,9 +109,11 @@ class Order(Base):
 
     `hidden_at` takes it off all lists but administrators', `hidden_from_customer_at` off the customer's.
 
-    `number` was given for `business_date`, the shop's day of pick-up when it was placed, and stays when that moves.
+    `business_date` is the shop's day of pick-up. `number` is unique on that day, and among the shop's orders in
+    progress; it stays when the order moves to another day, unless it is taken there.
 
     One that was taken at the counter has no account but a `customer_name`, which becomes '' when it is erased.
+    `pickup_name` is whom to call, wherever it was ordered: it goes with the account, or with `customer_name`.
 
     `changed_in` is the id of the transaction that wrote it last: live feeds resume by it.
     """
@@ -123,6 +138,7 @@ class Order(Base):
     source: Mapped[str] = mapped_column(String(10), server_default="app")
     user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="RESTRICT"))
     customer_name: Mapped[str | None] = mapped_column(String(40))
+    pickup_name: Mapped[str | None] = mapped_column(String(40))
     pickup_at: Mapped[datetime | None]
     ready_estimate_at: Mapped[datetime]
     comment: Mapped[str] = mapped_column(server_default="")
@@ -139,6 +155,7 @@ class Order(Base):
     changed_in: Mapped[ChangedIn]
 
     shop: Mapped[Shop] = relationship(lazy="raise")
+    customer: Mapped[User | None] = relationship(lazy="raise")
     lines: Mapped[list[OrderLine]] = relationship(
         lazy="raise", order_by="OrderLine.position", cascade="all, delete-orphan"
     )
@@ -160,9 +177,19 @@ class Order(Base):
         return {"method": self.payment_method, "status": self.payment_status}
 
 
+IS_OPEN: Final = Order.status.in_(
+    [
+        literal_column("'accepted'"),
+        literal_column("'placed'"),
+        literal_column("'preparing'"),
+        literal_column("'ready'"),
+    ]
+)
+"""In progress, which is `domain.OPEN`. Written out, so that PostgreSQL sees that the index of open numbers serves."""
 WANTED_AT: Final = func.coalesce(Order.pickup_at, Order.created_at)
 """The moment an order is wanted at; as soon as possible is when it was placed."""
 
+Index("uq_orders_shop_id_number_open", Order.shop_id, Order.number, unique=True, postgresql_where=IS_OPEN)
 Index("ix_orders_user_id_created_at_id", Order.user_id, Order.created_at, Order.id)
 Index("ix_orders_shop_id_created_at_id", Order.shop_id, Order.created_at, Order.id)
 Index("ix_orders_shop_id_wanted_at", Order.shop_id, WANTED_AT)
@@ -174,8 +201,15 @@ Index("ix_orders_pickup_at", Order.pickup_at, postgresql_where=Order.pickup_at.i
 Index("ix_orders_total_id", Order.total, Order.id)
 Index("ix_orders_status_created_at_id", Order.status, Order.created_at, Order.id)
 Index("ix_orders_payment_status", Order.payment_status)
+Index("ix_orders_hidden", Order.created_at, Order.id, postgresql_where=Order.hidden_at.is_not(None))
 Index("ix_orders_source", Order.source)
 Index("ix_orders_customer_name_to_erase", Order.created_at, postgresql_where=Order.customer_name != "")
+trigrams("ix_orders_pickup_name_trgm", Order.pickup_name, where=Order.pickup_name.is_not(None))
+trigrams("ix_orders_customer_name_trgm", Order.customer_name, where=Order.customer_name.is_not(None))
+Index("ix_order_lines_product_id", OrderLine.product_id)
+trigrams("ix_order_lines_name_trgm", OrderLine.name)
+trigrams("ix_order_lines_search_text_trgm", OrderLine.search_text)
+trigrams("ix_order_events_reason_trgm", OrderEvent.reason, where=OrderEvent.reason.is_not(None))
 Index("ix_orders_number_folded", fold(Order.number))
 trigrams("ix_orders_number_trgm", Order.number)
 Index("ix_orders_comment_folded", fold(Order.comment), Order.id)

@@ -1,9 +1,9 @@
 """Every SELECT about orders, and who sees which."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, get_args
 from uuid import UUID
 
 from sqlalchemy import (
@@ -12,6 +12,7 @@ from sqlalchemy import (
     Integer,
     Numeric,
     Select,
+    SQLColumnExpression,
     TableValuedAlias,
     Text,
     Uuid,
@@ -26,14 +27,15 @@ from sqlalchemy import (
     select,
     true,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased, joinedload, selectinload
 
 from crema.accounts import queries as accounts
 from crema.accounts.domain import Actor
+from crema.accounts.models import User
 from crema.core.errors import NotFoundError
 from crema.core.page import Page
+from crema.db import versions
 from crema.db.changes import changed_since
 from crema.db.listing import (
     BooleanField,
@@ -45,24 +47,25 @@ from crema.db.listing import (
     ListQuery,
     Many,
     MoneyField,
-    NumberField,
     One,
+    PhoneField,
     TextField,
     UuidField,
+    json_part,
+    json_text,
     paginate,
 )
 from crema.db.statement import Statement, Where
 from crema.menu import queries as menu
-from crema.menu.domain import ALLERGENS, Nutrition, PricedProduct
-from crema.orders.domain import OPEN, Status
-from crema.orders.models import Order, OrderEvent, OrderLine
-from crema.orders.schemas import Comment, OrderNumber
+from crema.menu.domain import ALLERGENS, PricedProduct
+from crema.orders.domain import Status
+from crema.orders.models import IS_OPEN, Order, OrderEvent, OrderLine
+from crema.orders.schemas import Comment, OrderNumber, PaymentStatus, Source
 from crema.schemas import Line, Name
 from crema.shops import queries as shops
 from crema.shops.models import Shop
 
 _STATUSES: Final = [status.value for status in Status]
-_PAYMENT_STATUSES: Final = ["pending", "paid", "refunded", "cancelled"]
 
 
 def _events(event: Any, changes: TableValuedAlias) -> Mapping[str, Any]:
@@ -80,30 +83,28 @@ def _events(event: Any, changes: TableValuedAlias) -> Mapping[str, Any]:
             changes,
             true(),
             {
-                "field": TextField(_json(changes)["field"].astext, searched=False, example="pickup_at"),
-                "before": TextField(_json(changes)["before"].astext, nullable=True, searched=False),
-                "after": TextField(_json(changes)["after"].astext, nullable=True, searched=False),
+                "field": TextField(json_text(changes.c.value, "field"), searched=False, example="pickup_at"),
+                "before": TextField(json_text(changes.c.value, "before"), nullable=True, searched=False),
+                "after": TextField(json_text(changes.c.value, "after"), nullable=True, searched=False),
             },
         ),
         "created_at": InstantField(event.created_at),
     }
 
 
-def _json(rows: TableValuedAlias) -> ColumnElement[Any]:
-    return cast(rows.c.value, JSONB)
-
-
-def _elements(array: ColumnElement[Any], name: str) -> TableValuedAlias:
+def _elements(array: SQLColumnExpression[Any], name: str) -> TableValuedAlias:
     """Take an array in JSON apart; what is none has no elements."""
     only_arrays = case((func.jsonb_typeof(array) == "array", array))
-    return func.jsonb_array_elements(only_arrays).table_valued("value", name=name)
+    return func.jsonb_array_elements(only_arrays).table_valued("value", name=name, joins_implicitly=True)
 
 
 _PastEvent: Final = aliased(OrderEvent)
 _PAST_CHANGES: Final = _elements(_PastEvent.changes, "past_change")
 _OPTIONS: Final = _elements(OrderLine.options, "line_option")
 _CONTENTS: Final[ColumnElement[Any]] = OrderLine.contents.expression
-_INGREDIENTS: Final = _elements(_CONTENTS["ingredients"], "line_ingredient")
+
+
+_INGREDIENTS: Final = _elements(json_part(_CONTENTS, "ingredients"), "line_ingredient")
 _LINES: Final = Many(
     OrderLine,
     OrderLine.order_id == Order.id,
@@ -111,42 +112,38 @@ _LINES: Final = Many(
         "id": UuidField(OrderLine.id, indexed=True),
         "product_id": UuidField(OrderLine.product_id, indexed=True),
         "name": TextField(OrderLine.name, indexed=True),
-        "size.id": UuidField(cast(OrderLine.size["id"].astext, Uuid), nullable=True),
-        "size.name": TextField(OrderLine.size["name"].astext, nullable=True, example="L"),
-        "size.volume_ml": IntegerField(cast(OrderLine.size["volume_ml"].astext, Integer), nullable=True),
+        "size.id": UuidField(cast(json_text(OrderLine.size, "id"), Uuid), nullable=True),
+        "size.name": TextField(json_text(OrderLine.size, "name"), nullable=True, example="L"),
+        "size.volume_ml": IntegerField(cast(json_text(OrderLine.size, "volume_ml"), Integer), nullable=True),
         "options": Many(
             _OPTIONS,
             true(),
             {
-                "option_id": UuidField(cast(_json(_OPTIONS)["option_id"].astext, Uuid)),
-                "name": TextField(_json(_OPTIONS)["name"].astext, example="Овсяное"),
-                "group": TextField(_json(_OPTIONS)["group"].astext, example="Молоко"),
-                "quantity": IntegerField(cast(_json(_OPTIONS)["quantity"].astext, Integer)),
-                "price_delta": MoneyField(cast(_json(_OPTIONS)["price_delta"].astext, Numeric), signed=True),
-                "price": MoneyField(cast(_json(_OPTIONS)["price"].astext, Numeric), signed=True),
+                "option_id": UuidField(cast(json_text(_OPTIONS.c.value, "option_id"), Uuid)),
+                "name": TextField(json_text(_OPTIONS.c.value, "name"), example="Овсяное"),
+                "group": TextField(json_text(_OPTIONS.c.value, "group"), example="Молоко"),
+                "quantity": IntegerField(cast(json_text(_OPTIONS.c.value, "quantity"), Integer)),
+                "price_delta": MoneyField(cast(json_text(_OPTIONS.c.value, "price_delta"), Numeric), signed=True),
+                "price": MoneyField(cast(json_text(_OPTIONS.c.value, "price"), Numeric), signed=True),
             },
         ),
         "note": TextField(OrderLine.note, example="без крышки"),
         "quantity": IntegerField(OrderLine.quantity),
-        "contents.allergens": JsonMembersField(_CONTENTS["allergens"], choices=ALLERGENS, example="milk"),
+        "contents.allergens": JsonMembersField(json_part(_CONTENTS, "allergens"), choices=ALLERGENS, example="milk"),
         "contents.ingredients": Many(
             _INGREDIENTS,
             true(),
             {
-                "id": UuidField(cast(_json(_INGREDIENTS)["id"].astext, Uuid)),
-                "name": TextField(_json(_INGREDIENTS)["name"].astext, example="молоко"),
+                "id": UuidField(cast(json_text(_INGREDIENTS.c.value, "id"), Uuid)),
+                "name": TextField(json_text(_INGREDIENTS.c.value, "name"), example="молоко"),
             },
         ),
-        **{
-            f"contents.nutrition.{field.name}": NumberField(
-                cast(_CONTENTS[("nutrition", field.name)].astext, Numeric), nullable=True
-            )
-            for field in fields(Nutrition)
-        },
+        **{f"contents.{name}": field for name, field in menu.nutrition_of(_CONTENTS, "nutrition").items()},
         "is_made": BooleanField(OrderLine.is_made),
         "unit_price": MoneyField(OrderLine.unit_price),
         "total": MoneyField(OrderLine.total),
     },
+    search_text=OrderLine.search_text,
 )
 ORDERS: Final = Listing(
     name="Order",
@@ -164,9 +161,21 @@ ORDERS: Final = Listing(
                 "timezone": TextField(Shop.timezone, searched=False, example="Europe/Moscow"),
             },
         ),
-        "source": ChoiceField(Order.source, choices=["app", "counter"], indexed=True),
+        "source": ChoiceField(Order.source, choices=get_args(Source), indexed=True),
         "user_id": UuidField(Order.user_id, nullable=True, indexed=True),
         "customer_name": TextField(Order.customer_name, nullable=True, indexed=True, example="Анна"),
+        "pickup_name": TextField(Order.pickup_name, nullable=True, indexed=True, example="Аня"),
+        "customer.id": UuidField(Order.user_id, nullable=True, permission="orders:read", indexed=True),
+        "customer": One(
+            User,
+            User.id == Order.user_id,
+            {
+                "name": TextField(User.name, of=Name, nullable=True, indexed=True, example="Анна"),
+                "phone": PhoneField(User.phone, nullable=True, indexed=True),
+            },
+            nullable=True,
+            permission="orders:read",
+        ),
         "pickup_at": InstantField(Order.pickup_at, nullable=True, indexed=True),
         "is_asap": BooleanField(Order.pickup_at.is_(None)),
         "ready_estimate_at": InstantField(Order.ready_estimate_at, indexed=True),
@@ -176,10 +185,10 @@ ORDERS: Final = Listing(
         "total": MoneyField(Order.total, indexed=True),
         "currency": TextField(Order.currency, searched=False, example="RUB"),
         "comment": TextField(Order.comment, of=Comment, indexed=True),
-        "payment.method": TextField(Order.payment_method, searched=False, example="on_pickup"),
-        "payment.status": ChoiceField(Order.payment_status, choices=_PAYMENT_STATUSES, indexed=True),
+        "payment.method": ChoiceField(Order.payment_method, choices=["on_pickup"]),
+        "payment.status": ChoiceField(Order.payment_status, choices=get_args(PaymentStatus), indexed=True),
         "promo_code": TextField(cast(null(), Text), nullable=True, searched=False, example="SUMMER"),
-        "is_hidden": BooleanField(Order.hidden_at.is_not(None)),
+        "is_hidden": BooleanField(Order.hidden_at.is_not(None), example=False),
         "history": Many(_PastEvent, _PastEvent.order_id == Order.id, _events(_PastEvent, _PAST_CHANGES)),
         "created_at": InstantField(Order.created_at, indexed=True),
         "updated_at": InstantField(Order.updated_at, indexed=True),
@@ -197,6 +206,7 @@ HISTORY: Final = Listing(
 )
 
 BOARD_LIMIT: Final = 500
+"""So many orders of a board are shown: those that are to be ready first."""
 RECENT: Final = timedelta(days=1)
 
 
@@ -218,7 +228,9 @@ def listed_for(actor: Actor) -> ColumnElement[bool]:
 
 
 def _whole(statement: Select[Order]) -> Select[Order]:
-    return statement.options(joinedload(Order.shop), selectinload(Order.lines), selectinload(Order.history))
+    return statement.options(
+        joinedload(Order.shop), joinedload(Order.customer), selectinload(Order.lines), selectinload(Order.history)
+    )
 
 
 async def list_orders(session: AsyncSession, *, actor: Actor, query: ListQuery) -> Page[Order]:
@@ -257,14 +269,14 @@ async def find_of_customer(
 
 async def list_open_for_update(session: AsyncSession, *, user_id: UUID) -> list[Order]:
     """Lock a person's orders in progress, by id, and load them with their shops."""
-    statement = select(Order).where(Order.user_id == user_id, _IS_OPEN).options(joinedload(Order.shop))
+    statement = select(Order).where(Order.user_id == user_id, IS_OPEN).options(joinedload(Order.shop))
     statement = statement.order_by(Order.id).with_for_update(of=Order)
     return list(await session.scalars(statement, execution_options={"populate_existing": True}))
 
 
 async def list_open_of_shop_for_update(session: AsyncSession, *, shop_id: UUID) -> list[Order]:
     """Lock a shop's orders in progress, by id, and load them with it."""
-    statement = select(Order).where(Order.shop_id == shop_id, _IS_OPEN).options(joinedload(Order.shop))
+    statement = select(Order).where(Order.shop_id == shop_id, IS_OPEN).options(joinedload(Order.shop))
     return list(await session.scalars(statement.order_by(Order.id).with_for_update(of=Order)))
 
 
@@ -275,6 +287,7 @@ async def get_order_for_update(session: AsyncSession, *, order_id: UUID, actor: 
     )
     if locked is None:
         raise NotFoundError
+    await versions.check(session, key=Order.id, value=order_id)
     return await get_order(session, order_id=order_id, actor=actor)
 
 
@@ -310,8 +323,7 @@ class Circumstances:
 
 SHOP_VERSION: Final = cast(cast(literal_column("shops.xmin"), Text), BigInteger)
 """Which transaction wrote the shop last."""
-_IS_OPEN: Final = or_(*(Order.status == status for status in OPEN))
-_OPEN_ORDERS: Final = select(func.count()).where(Order.user_id == bindparam("user_id"), _IS_OPEN).scalar_subquery()
+_OPEN_ORDERS: Final = select(func.count()).where(Order.user_id == bindparam("user_id"), IS_OPEN).scalar_subquery()
 _RECENT_ORDERS: Final = (
     select(func.row(func.count(), func.min(Order.created_at)))
     .where(Order.user_id == bindparam("user_id"), Order.created_at > bindparam("since"))
@@ -350,7 +362,7 @@ async def find_circumstances(
         open_orders=row["open_orders"],
         recent_orders=row["recent_orders"][0],
         first_recent_at=row["recent_orders"][1],
-        products=menu.by_id(row["products"]),
+        products=await menu.explain_hidden(where, menu.by_id(row["products"])),
     )
 
 
@@ -369,11 +381,11 @@ async def list_ready_for_update(session: AsyncSession, *, limit: int) -> list[Or
 
 
 async def list_board(session: AsyncSession, *, actor: Actor, shop_id: UUID | None) -> list[Order]:
-    """Give the orders in progress that the actor may see, oldest first."""
-    statement = select(Order).where(visible_to(actor), Order.status.in_([*OPEN]), listed_for(actor))
+    """Return the orders in progress that the actor may see; what is to be ready first comes first."""
+    statement = select(Order).where(visible_to(actor), IS_OPEN, listed_for(actor))
     if shop_id is not None:
         statement = statement.where(Order.shop_id == shop_id)
-    return list(await session.scalars(_whole(statement.order_by(Order.created_at, Order.id).limit(BOARD_LIMIT))))
+    return list(await session.scalars(_whole(statement.order_by(Order.ready_estimate_at, Order.id).limit(BOARD_LIMIT))))
 
 
 async def list_changed(

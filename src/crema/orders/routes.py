@@ -1,12 +1,13 @@
 """Orders over HTTP, for customers and staff alike: what one sees depends on who one is."""
 
+from functools import partial
 from uuid import UUID
 
 from fastapi import Request, Response
 
-from crema.accounts.deps import OrderStaff, Person
+from crema.accounts.deps import Once, OrderStaff, Person
 from crema.orders import queries
-from crema.orders.deps import OrderRules
+from crema.orders.deps import ORDER, OrderRules
 from crema.orders.queries import HISTORY, ORDERS
 from crema.orders.schemas import (
     AdvancedOrdersOut,
@@ -21,10 +22,10 @@ from crema.orders.schemas import (
     ReplaceOrder,
 )
 from crema.orders.service import editing, moving, placing
+from crema.web import audit
 from crema.web.clock import Now
 from crema.web.direct import direct as new_direct
-from crema.web.idempotency import IdempotencyKey, create_once
-from crema.web.listing import PageOut, answer, listing_parameters
+from crema.web.listing import PageOut, answer, created, listing_parameters
 from crema.web.problem import refusals
 from crema.web.routing import router as new_router
 from crema.web.transaction import Transaction, Writes
@@ -38,6 +39,7 @@ direct = new_direct("Orders")
     status_code=201,
     response_model=OrderOut,
     summary="Place an order",
+    dependencies=[ORDER.made],
     responses=refusals(401, 403, 404, 409, 422),
 )
 async def place_order(
@@ -47,19 +49,17 @@ async def place_order(
     actor: Person,
     now: Now,
     rules: OrderRules,
-    idempotency_key: IdempotencyKey = None,
+    _once: Once,
 ) -> Response:
     """Order the cart, or `items`. Send an `Idempotency-Key` to repeat safely; a cart becomes one order anyway.
 
     Staff with `orders:write` take an order at the counter by `source: counter` and a `customer_name`: it stands in the
     shop's queue, belongs to no account, and nobody but staff sees it.
     """
-
-    async def create() -> tuple[OrderOut, str]:
-        order = await placing.place(tx, actor=actor, wanted=body, rules=rules, now=now)
-        return OrderOut.model_validate(order), f"/order/{order.id}"
-
-    return await create_once(request, tx, user_id=actor.user_id, key=idempotency_key, body=body, create=create)
+    order = await placing.place(tx, actor=actor, wanted=body, rules=rules, now=now)
+    location = f"/order/{order.id}"
+    await audit.record(request, tx, created=location, sent=body)
+    return created(OrderOut.seen_by(actor, order).model_dump_json(), location)
 
 
 @router.get(
@@ -72,47 +72,68 @@ async def list_orders(request: Request, response: Response, tx: Transaction, act
     """One's own; for staff those of the shops they serve."""
     query = ORDERS.parse(request.query_params.multi_items(), permissions=actor.permissions)
     page = await queries.list_orders(tx, actor=actor, query=query)
-    return answer(request, response, page, OrderOut.model_validate)
+    return answer(request, response, page, partial(OrderOut.seen_by, actor))
 
 
-@router.get("/order/{order_id}", summary="See an order", responses=refusals(401, 403, 404, 422))
+@router.get(
+    "/order/{order_id}", summary="See an order", dependencies=[ORDER.shown], responses=refusals(401, 403, 404, 422)
+)
 async def see_order(order_id: UUID, tx: Transaction, actor: Person) -> OrderOut:
-    return OrderOut.model_validate(await queries.get_order(tx, order_id=order_id, actor=actor))
+    return OrderOut.seen_by(actor, await queries.get_order(tx, order_id=order_id, actor=actor))
 
 
-@router.put("/order/{order_id}", summary="Replace an order", responses=refusals(401, 403, 404, 409, 422))
+@router.put(
+    "/order/{order_id}",
+    summary="Replace an order",
+    dependencies=[ORDER.edited],
+    responses=refusals(401, 403, 404, 409, 422),
+)
 async def replace_order(
     order_id: UUID, body: ReplaceOrder, tx: Transaction, actor: Person, now: Now, rules: OrderRules
 ) -> OrderOut:
-    """The owner sends `items`, `pickup_at`, `comment` while it is placed; staff send `status`, perhaps `pickup_at`."""
+    """The owner sends `items`, `pickup_at`, `comment` while it is placed; staff send `status`, perhaps `pickup_at`.
+
+    Staff take back what they tapped by mistake: `ready` to `preparing`, `preparing` to `accepted`, `completed` to
+    `ready`, each within ten minutes of the move that is taken back. It stays in the history, and feeds are told; the
+    mail that it is ready is not sent twice. An order that moves to a day where its number is taken gets a new one.
+    """
     order = await editing.replace(tx, actor=actor, order_id=order_id, wanted=body, rules=rules, now=now)
-    return OrderOut.model_validate(order)
+    return OrderOut.seen_by(actor, order)
 
 
-@router.patch("/order/{order_id}", summary="Change an order", responses=refusals(401, 403, 404, 409, 422))
+@router.patch(
+    "/order/{order_id}",
+    summary="Change an order",
+    dependencies=[ORDER.edited],
+    responses=refusals(401, 403, 404, 409, 422),
+)
 async def change_order(
     order_id: UUID, body: ChangeOrder, tx: Transaction, actor: Person, now: Now, rules: OrderRules
 ) -> OrderOut:
     """As PUT, but only what is sent changes."""
     order = await editing.change(tx, actor=actor, order_id=order_id, wanted=body, rules=rules, now=now)
-    return OrderOut.model_validate(order)
+    return OrderOut.seen_by(actor, order)
 
 
 @router.patch(
-    "/order/{order_id}/line/{line_id}", summary="Mark a line as made", responses=refusals(401, 403, 404, 409, 422)
+    "/order/{order_id}/line/{line_id}",
+    summary="Mark a line as made",
+    dependencies=[ORDER.edited],
+    responses=refusals(401, 403, 404, 409, 422),
 )
 async def mark_line(
     order_id: UUID, line_id: UUID, body: MarkLine, tx: Transaction, actor: Person, now: Now
 ) -> OrderOut:
     """For staff of the shop, while the order is accepted or being prepared. The order doesn't move by itself."""
     order = await editing.mark_line(tx, actor=actor, order_id=order_id, line_id=line_id, is_made=body.is_made, now=now)
-    return OrderOut.model_validate(order)
+    return OrderOut.seen_by(actor, order)
 
 
 @router.delete(
     "/order/{order_id}",
     status_code=204,
     summary="Cancel and hide an order",
+    dependencies=[ORDER.edited],
     responses=refusals(401, 403, 404, 409, 422),
 )
 async def delete_order(order_id: UUID, tx: Transaction, actor: Person, now: Now, rules: OrderRules) -> None:
@@ -120,9 +141,20 @@ async def delete_order(order_id: UUID, tx: Transaction, actor: Person, now: Now,
     await moving.hide(tx, actor=actor, order_id=order_id, shop_language=rules.shop_language, now=now)
 
 
-@router.post("/order/{order_id}/cancel", summary="Cancel an order", responses=refusals(401, 403, 404, 409, 422))
+@router.post(
+    "/order/{order_id}/cancel",
+    summary="Cancel an order",
+    dependencies=[ORDER.made],
+    responses=refusals(401, 403, 404, 409, 422),
+)
 async def cancel_order(
-    order_id: UUID, tx: Transaction, actor: Person, now: Now, rules: OrderRules, body: CancelOrder | None = None
+    order_id: UUID,
+    tx: Transaction,
+    actor: Person,
+    now: Now,
+    rules: OrderRules,
+    _once: Once,
+    body: CancelOrder | None = None,
 ) -> OrderOut:
     """By the customer until it is being prepared, by staff until it is handed over: with a reason once it is ready.
 
@@ -136,14 +168,17 @@ async def cancel_order(
         shop_language=rules.shop_language,
         now=now,
     )
-    return OrderOut.model_validate(order)
+    return OrderOut.seen_by(actor, order)
 
 
 @router.post("/orders/advance", summary="Move several orders", responses=refusals(401, 403, 422))
 async def advance_orders(
-    body: AdvanceOrders, tx: Transaction, actor: OrderStaff, now: Now, rules: OrderRules
+    body: AdvanceOrders, tx: Transaction, actor: OrderStaff, now: Now, rules: OrderRules, _once: Once
 ) -> AdvancedOrdersOut:
-    """For staff. Each order moves by itself, or stays and says why not: the answer is 200 either way."""
+    """For staff. Each order moves by itself, or stays and says why not: the answer is 200 either way.
+
+    Steps back are as in PUT of an order.
+    """
     advanced = await moving.advance(
         tx,
         actor=actor,
@@ -163,7 +198,7 @@ async def advance_orders(
     responses=refusals(401, 403, 404, 409, 422),
 )
 async def reorder(
-    order_id: UUID, response: Response, tx: Transaction, actor: Person, now: Now, rules: OrderRules
+    order_id: UUID, response: Response, tx: Transaction, actor: Person, now: Now, rules: OrderRules, _once: Once
 ) -> ReorderOut:
     """Exactly what was chosen, at today's prices; `skipped` tells what is no longer to be had or doesn't fit."""
     cart, skipped = await editing.reorder(tx, actor=actor, order_id=order_id, currency=rules.currency, now=now)

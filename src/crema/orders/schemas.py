@@ -1,23 +1,37 @@
 """JSON of orders."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 from uuid import UUID
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
+from crema.accounts.domain import Actor
 from crema.cart.schemas import AddToCart, CartOut, ContentsOut, ItemProblemOut
 from crema.orders.domain import Status
-from crema.schemas import Amount, Input, Instant, Line, Money, Output, Replacement, SignedAmount, Text, partial
+from crema.schemas import (
+    Amount,
+    Input,
+    Instant,
+    Line,
+    Matching,
+    Money,
+    Output,
+    Replacement,
+    SignedAmount,
+    Text,
+    partial,
+)
 
 Comment = Annotated[Text, Field(max_length=500, examples=["Заберу через пять минут"])]
 OrderNumber = Annotated[
     str,
     StringConstraints(strip_whitespace=True),
     AfterValidator(str.upper),
-    StringConstraints(pattern=r"^[A-Z]{1,8}-[0-9]{3}$"),
+    Matching(r"^[A-Z]{1,8}-[0-9]{3}$", "send a number as it is called out, such as K-042"),
 ]
 """As it is called out; people write it in small letters too."""
-CustomerName = Annotated[Line, Field(max_length=40, examples=["Пётр"])]
+PICKUP_NAME_LENGTH: Final = 40
+CustomerName = Annotated[Line, Field(max_length=PICKUP_NAME_LENGTH, examples=["Пётр"])]
 Items = Annotated[list[AddToCart], Field(min_length=1, max_length=50)]
 Reason = Annotated[Line, Field(max_length=300, examples=["Закончилось овсяное молоко"])]
 
@@ -30,7 +44,7 @@ class PlaceOrder(Input):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
-                {"comment": "Заберу через пять минут"},
+                {"comment": "Заберу через пять минут", "pickup_name": "Аня"},
                 {
                     "shop_id": _EXAMPLE_ID,
                     "pickup_at": "2026-11-23T09:30:00Z",
@@ -49,6 +63,9 @@ class PlaceOrder(Input):
 
     shop_id: UUID | None = Field(None, description="May be left out when the cart names a shop, or there is one.")
     pickup_at: Instant | None = Field(None, description="null: as soon as possible.")
+    pickup_name: CustomerName | None = Field(
+        None, description="The name on the cup, which is called out. null: that of the person who orders."
+    )
     comment: Comment = ""
     payment_method: Literal["on_pickup"] = Field("on_pickup", description="How it is paid: at the counter.")
     items: Items | None = None
@@ -63,6 +80,8 @@ class PlaceOrder(Input):
         is_at_counter = self.source == "counter"
         if is_at_counter != (self.customer_name is not None):
             raise ValueError("`customer_name` and `source: counter` go together")
+        if is_at_counter and self.pickup_name is not None:
+            raise ValueError("an order at the counter is called out by `customer_name`: leave `pickup_name` out")
         if is_at_counter and self.items is None:
             raise ValueError("an order at the counter needs `items`: staff have no cart for it")
         return self
@@ -70,7 +89,7 @@ class PlaceOrder(Input):
 
 @partial
 class ChangeOrder(Input):
-    """PATCH. Only what is sent changes."""
+    """PATCH. Only what is sent changes. `items` are chosen anew, completed with today's defaults, as in the cart."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"status": "accepted"}, {"comment": "Без крышки"}]})
 
@@ -138,6 +157,14 @@ class MarkLine(Input):
     is_made: bool = Field(strict=True)
 
 
+class OrderCustomerOut(Output):
+    """Who ordered by app. Of a deleted account only the id is left."""
+
+    id: UUID
+    name: str | None = Field(examples=["Анна"])
+    phone: str | None = Field(examples=["+79161234567"])
+
+
 class OrderShopOut(Output):
     """Where to pick it up."""
 
@@ -177,18 +204,23 @@ class OrderLineOut(Output):
     note: str
     quantity: int
     contents: ContentsOut | None = Field(
-        description="What it contains, as the menu said when it was sold; null for lines from before that was noted."
+        description="Allergens, ingredients and nutrition of one, made as it was chosen, as the menu said when it was "
+        "sold; null for lines from before that was noted."
     )
     is_made: bool = Field(description="Whether the bar has made it; says nothing of the order's status.")
     unit_price: Amount
     total: Amount
 
 
+PaymentStatus = Literal["pending", "paid", "refunded", "cancelled"]
+Source = Literal["app", "counter"]
+
+
 class PaymentOut(Output):
     """How and whether it is paid."""
 
-    method: str = Field(examples=["on_pickup"])
-    status: str = Field(examples=["pending"])
+    method: Literal["on_pickup"]
+    status: PaymentStatus
 
 
 class ActorOut(Output):
@@ -201,7 +233,9 @@ class ActorOut(Output):
 class OrderChangeOut(Output):
     """One thing that an edit changed."""
 
-    field: str = Field(examples=["pickup_at"], description="`pickup_at`, `comment`, `items`, `total` or `is_hidden`.")
+    field: str = Field(
+        examples=["pickup_at"], description="`pickup_at`, `number`, `comment`, `items`, `total` or `is_hidden`."
+    )
     before: bool | str | list[str] | None
     after: bool | str | list[str] | None
 
@@ -224,12 +258,22 @@ class OrderOut(Output):
     """An order, whole."""
 
     id: UUID
-    number: str = Field(examples=["A-042"], description="What is called out. Its letter goes with the day of pick-up.")
+    number: str = Field(
+        examples=["A-042"],
+        description="What is called out: of the day of pick-up, and no other order in progress at the shop has it. "
+        "It changes only if the order moves to a day where it is taken.",
+    )
     status: Status
     shop: OrderShopOut
-    source: str = Field(examples=["app"], description="`app`, or `counter`: staff took it.")
+    source: Source = Field(description="`app`, or `counter`: staff took it.")
     user_id: UUID | None = Field(description="null: taken at the counter.")
     customer_name: str | None = Field(description="Whom to call, of an order taken at the counter; later erased.")
+    pickup_name: str | None = Field(
+        examples=["Анна"], description="Whom to call; null where a person has no name, or their account was deleted."
+    )
+    customer: OrderCustomerOut | None = Field(
+        description="For staff of the shop: who ordered. null for everybody else, and at the counter."
+    )
     pickup_at: Instant | None
     is_asap: bool
     ready_estimate_at: Instant
@@ -245,6 +289,13 @@ class OrderOut(Output):
     created_at: Instant
     updated_at: Instant
     history: list[OrderEventOut]
+
+    @classmethod
+    def seen_by(cls, actor: Actor, order: object) -> Self:
+        """Return an order, which is loaded whole, as this actor sees it."""
+        shown = cls.model_validate(order)
+        is_staff = actor.may("orders:read") and actor.serves(shown.shop.id)
+        return shown if is_staff else shown.model_copy(update={"customer": None})
 
 
 class ReplaceOrder(Replacement):
@@ -263,7 +314,7 @@ class ReplaceOrder(Replacement):
     )
 
     shows = OrderOut
-    follows = frozenset({"updated_at", "history", "ready_estimate_at", "payment", "is_asap"})
+    follows = frozenset({"updated_at", "history", "ready_estimate_at", "payment", "is_asap", "customer", "number"})
 
     pickup_at: Instant | None = None
     comment: Comment | None = None
@@ -277,8 +328,8 @@ class SkippedOut(Output):
     line: int = Field(description="Which line of the order, from 0.")
     name: str
     quantity: int = Field(description="So many pieces were left out.")
-    reason: str
-    problems: list[ItemProblemOut] = Field(description="Empty where the cart merely had no room.")
+    reason: str = Field(description="The first of `problems` in words.")
+    problems: list[ItemProblemOut] = Field(description="Everything that is wrong with it, or the cart's limit.")
 
 
 class ReorderOut(Output):
@@ -296,7 +347,7 @@ class FollowOrders(Input):
 
 
 class SnapshotFrame(Output):
-    """The orders in progress, oldest first, at most 500. Forget what you knew."""
+    """The orders in progress, at most 500, by `ready_estimate_at` and then `id`. Forget what you knew."""
 
     type: Literal["snapshot"] = "snapshot"
     position: str = Field(description="Where to resume: `?after=`.", examples=["84213-1795428000"])
@@ -304,7 +355,11 @@ class SnapshotFrame(Output):
 
 
 class ChangedOrderFrame(Output):
-    """An order that is new or has changed, whole. One that is over leaves the board."""
+    """An order that is new or has changed, whole.
+
+    Its place on the board is by `ready_estimate_at`, compared as a time, then `id`: an order that was moved or edited
+    may have another place than before. One that is over leaves the board; one that staff take back to `ready` returns.
+    """
 
     type: Literal["order"] = "order"
     position: str = Field(description="Where to resume: `?after=`.", examples=["84213-1795428000"])

@@ -34,7 +34,10 @@ CHANNELS: Final = (
         name="orders",
         address="/orders/live",
         summary="Orders live",
-        description="One's own orders; for staff those of their shops. First a snapshot, then each that changes.",
+        description="One's own orders; for staff those of their shops. First a snapshot, then each that changes. "
+        "The snapshot is sorted by `ready_estimate_at`, then `id`: what is to be ready first comes first. To keep that "
+        "order, put each order that a frame brings at the place that its own `ready_estimate_at` and `id` give it. "
+        "Each line tells the allergens, ingredients and nutrition of the drink as it was configured.",
         receives=(AuthFrame, PingFrame),
         sends=(SnapshotFrame, ChangedOrderFrame, ErrorFrame, PongFrame),
         query=FollowOrders.model_json_schema()["properties"],
@@ -122,6 +125,8 @@ async def stream_orders(
     last_event_id: Annotated[str | None, Header(description="What `after` is; browsers send it by themselves.")] = None,
 ) -> FeedResponse:
     """One's own orders; for staff those of their shops. First a snapshot of those in progress, then each that changes.
+
+    Each line tells the allergens, ingredients and nutrition of the drink as it was configured, in `contents`.
 
     The stream ends when the login does, or the right to it. Other shops or rights bring a new snapshot. A sixth stream
     or socket of a person is refused here; a sixth WebSocket takes the place of the oldest.

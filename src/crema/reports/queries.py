@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import (
     ARRAY,
+    ColumnElement,
     Date,
     Integer,
     Interval,
@@ -21,6 +22,7 @@ from sqlalchemy import (
     cast,
     extract,
     func,
+    null,
     select,
     true,
     tuple_,
@@ -55,7 +57,7 @@ class Sold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SalesRow(Sold):
-    """The same for one shop's day, hour or product."""
+    """The same for one shop, or its day, hour or product."""
 
     shop_id: UUID
     shop_name: str
@@ -96,8 +98,10 @@ async def sum_sales(
 
 
 def _row(found: RowMapping, by: str, shop_name: str) -> SalesRow:
-    key = {by: found["key"]} if by != "product" else {"product_id": found["key"], "product_name": found["name"]}
-    return SalesRow(**_sums(found), **key, shop_id=found["shop_id"], shop_name=shop_name)
+    keys: dict[str, Any] = {by: found["key"]} if by != "shop" else {}
+    if by == "product":
+        keys = {"product_id": found["key"], "product_name": found["name"]}
+    return SalesRow(**_sums(found), **keys, shop_id=found["shop_id"], shop_name=shop_name)
 
 
 def _sums(found: RowMapping) -> dict[str, Any]:
@@ -117,10 +121,12 @@ def _spans() -> TableValuedAlias:
 
 
 def _by_time(by: str) -> Select[Any]:
-    """Sum orders; each of one span, whose offset makes its local time."""
+    """Sum orders; each of one span, whose offset makes its local time. By shop there is no key but the shop."""
     spans = _spans()
     local = func.timezone("UTC", WANTED_AT) + spans.c.utc_offset
-    key = cast(local, Date) if by == "day" else cast(extract("hour", local), Integer)
+    key: ColumnElement[Any] = cast(null(), Integer)
+    if by != "shop":
+        key = cast(local, Date) if by == "day" else cast(extract("hour", local), Integer)
     lines = select(func.sum(OrderLine.quantity)).where(OrderLine.order_id == Order.id).scalar_subquery()
     orders = (
         select(Order.shop_id, key.label("key"), Order.status, Order.subtotal, Order.discount, Order.total)
@@ -180,4 +186,4 @@ def _is_in(spans: TableValuedAlias) -> Any:
     return (Order.shop_id == spans.c.shop_id) & (spans.c.begins_at <= WANTED_AT) & (spans.c.ends_at > WANTED_AT)
 
 
-STATEMENTS: Final = {"hour": _by_time("hour"), "day": _by_time("day"), "product": _by_product()}
+STATEMENTS: Final = {by: _by_time(by) for by in ("hour", "day", "shop")} | {"product": _by_product()}

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJso
 
 from crema.schemas import Amount, Output
 
-Grouping = Literal["hour", "day", "product"]
+Grouping = Literal["hour", "day", "shop", "product"]
 _EARLIEST: Final = date(2000, 1, 1)
 _LATEST: Final = date(2999, 12, 31)
 
@@ -52,7 +52,7 @@ class SalesTotalsOut(Output):
 
 
 class SalesRowOut(SalesTotalsOut):
-    """A shop's day, hour of the day or product."""
+    """A shop's day, hour of the day or product, or the shop itself."""
 
     shop_id: UUID
     shop_name: str = Field(examples=["Арбат"])
@@ -76,7 +76,7 @@ class SalesOut(Output):
 
     def header(self) -> list[str]:
         """Name the columns of the table: those that this grouping fills."""
-        keys = ["product_id", "product_name"] if self.by == "product" else [self.by]
+        keys = {"product": ["product_id", "product_name"], "shop": []}.get(self.by, [self.by])
         sums = [name for name in SalesTotalsOut.model_fields if getattr(self.totals, name) is not None]
         return ["shop_id", "shop_name", *keys, *sums, "currency"]
 

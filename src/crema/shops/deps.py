@@ -10,7 +10,11 @@ from pydantic import AfterValidator
 
 from crema.accounts.deps import Visitor
 from crema.shops.domain import Chain, Point
+from crema.shops.models import Shop
 from crema.shops.service import BeforeClosing, Closing
+from crema.web.preconditions import Versioned
+
+SHOP: Final = Versioned(Shop.id, "shop_id")
 
 
 async def _chain(request: Request) -> Chain:

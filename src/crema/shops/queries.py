@@ -17,6 +17,7 @@ from sqlalchemy import (
     Integer,
     Numeric,
     Select,
+    SQLColumnExpression,
     Text,
     Uuid,
     any_,
@@ -35,6 +36,7 @@ from sqlalchemy.orm import selectinload
 
 from crema.core.errors import NotFoundError
 from crema.core.page import Page
+from crema.db import versions
 from crema.db.base import fold
 from crema.db.driver import Reader
 from crema.db.listing import (
@@ -62,7 +64,8 @@ from crema.shops.schemas import Timezone
 EDIT: Final = "shops:write"
 _FARTHEST_M: Final = 40_000_000  # farther than any two places: where shops without coordinates stand in the order
 
-def _wall_time(minute: ColumnElement[int]) -> ColumnElement[str]:
+
+def _wall_time(minute: SQLColumnExpression[int]) -> ColumnElement[str]:
     """Write a minute as the clock on the wall shows it; past midnight it is the next day's."""
     shown = case((minute <= DAY, minute), else_=minute - DAY)
     return func.to_char(shown / 60, "FM00") + ":" + func.to_char(shown % 60, "FM00")
@@ -230,6 +233,7 @@ async def get_shop_for_update(session: AsyncSession, shop_id: UUID) -> Shop:
     )
     if shop is None:
         raise NotFoundError
+    await versions.check(session, key=Shop.id, value=shop_id)
     return shop
 
 

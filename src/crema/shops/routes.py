@@ -7,9 +7,9 @@ from uuid import UUID
 
 from fastapi import Request, Response
 
-from crema.accounts.deps import ShopEditor
+from crema.accounts.deps import Once, ShopEditor
 from crema.shops import queries, service
-from crema.shops.deps import ClosingSteps, Granted, Near, OpenNow, TheChain
+from crema.shops.deps import SHOP, ClosingSteps, Granted, Near, OpenNow, TheChain
 from crema.shops.models import Shop
 from crema.shops.schemas import HoursIn, InfoOut, ListedShopOut, ReplaceShop, ShopIn, ShopOut, ShopPatch
 from crema.web.clock import Now
@@ -73,22 +73,30 @@ async def list_shops(
     )
 
 
-@router.get("/shop/{shop_id}", summary="See a shop", dependencies=[Public], responses=refusals(401, 404, 422))
+@router.get(
+    "/shop/{shop_id}", summary="See a shop", dependencies=[Public, SHOP.shown], responses=refusals(401, 404, 422)
+)
 async def see_shop(shop_id: UUID, tx: Transaction, granted: Granted, now: Now) -> ShopOut:
     """With its week, and whether it is open."""
     shop = await queries.get_visible_shop(tx, shop_id, permissions=granted)
     return _shown(shop, now, sees_mailbox=queries.EDIT in granted)
 
 
-@router.post("/shop", status_code=201, summary="Add a shop", responses=refusals(401, 403, 409, 422))
-async def open_shop(body: ShopIn, response: Response, tx: Transaction, actor: ShopEditor, now: Now) -> ShopOut:
+@router.post(
+    "/shop", status_code=201, summary="Add a shop", dependencies=[SHOP.made], responses=refusals(401, 403, 409, 422)
+)
+async def open_shop(
+    body: ShopIn, response: Response, tx: Transaction, actor: ShopEditor, now: Now, _once: Once
+) -> ShopOut:
     """For administrators. It opens once it has hours."""
     shop = await service.open_shop(tx, actor=actor, wanted=body, now=now)
     response.headers["Location"] = f"/shop/{shop.id}"
     return _shown(shop, now)
 
 
-@router.put("/shop/{shop_id}", summary="Replace a shop", responses=refusals(401, 403, 404, 409, 422))
+@router.put(
+    "/shop/{shop_id}", summary="Replace a shop", dependencies=[SHOP.edited], responses=refusals(401, 403, 404, 409, 422)
+)
 async def replace_shop(
     shop_id: UUID, body: ReplaceShop, tx: Transaction, actor: ShopEditor, now: Now, closing: ClosingSteps
 ) -> ShopOut:
@@ -97,7 +105,9 @@ async def replace_shop(
     return _shown(shop, now)
 
 
-@router.patch("/shop/{shop_id}", summary="Change a shop", responses=refusals(401, 403, 404, 409, 422))
+@router.patch(
+    "/shop/{shop_id}", summary="Change a shop", dependencies=[SHOP.edited], responses=refusals(401, 403, 404, 409, 422)
+)
 async def change_shop(
     shop_id: UUID, body: ShopPatch, tx: Transaction, actor: ShopEditor, now: Now, closing: ClosingSteps
 ) -> ShopOut:
@@ -106,13 +116,24 @@ async def change_shop(
     return _shown(shop, now)
 
 
-@router.delete("/shop/{shop_id}", status_code=204, summary="Delete a shop", responses=refusals(401, 403, 404, 409, 422))
+@router.delete(
+    "/shop/{shop_id}",
+    status_code=204,
+    summary="Delete a shop",
+    dependencies=[SHOP.edited],
+    responses=refusals(401, 403, 404, 409, 422),
+)
 async def delete_shop(shop_id: UUID, tx: Transaction, actor: ShopEditor) -> None:
     """For administrators. One that has taken orders can only be deactivated."""
     await service.delete_shop(tx, actor=actor, shop_id=shop_id)
 
 
-@router.put("/shop/{shop_id}/hours", summary="Set a shop's week", responses=refusals(401, 403, 404, 409, 422))
+@router.put(
+    "/shop/{shop_id}/hours",
+    summary="Set a shop's week",
+    dependencies=[SHOP.edited],
+    responses=refusals(401, 403, 404, 409, 422),
+)
 async def set_hours(
     shop_id: UUID, body: HoursIn, tx: Transaction, actor: ShopEditor, now: Now, closing: ClosingSteps
 ) -> ShopOut:

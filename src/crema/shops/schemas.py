@@ -10,7 +10,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic.config import JsonDict
 
-from crema.schemas import Email, Input, Instant, Line, Name, Output, Phone, Replacement, Slug, partial
+from crema.schemas import Email, Input, Instant, Line, Matching, Name, Output, Phone, Replacement, Slug, partial
 from crema.shops import domain
 from crema.shops.domain import MAX_INTERVALS_A_DAY, Chain, OpeningHours
 
@@ -101,9 +101,8 @@ class IntervalIn(Input):
     """One stretch of opening; several a day are allowed."""
 
     weekday: int = Field(strict=True, ge=0, le=6, description="Monday is 0.", examples=[0])
-    opens_at: str = Field(pattern=f"^{_WALL_TIME}$", examples=["08:00"])
-    closes_at: str = Field(
-        pattern=f"^({_WALL_TIME}|24:00)$",
+    opens_at: Annotated[str, Matching(f"^{_WALL_TIME}$", "send a time from 00:00 to 23:59")] = Field(examples=["08:00"])
+    closes_at: Annotated[str, Matching(f"^({_WALL_TIME}|24:00)$", "send a time from 00:00 to 24:00")] = Field(
         description="Up to 24:00; before `opens_at` it is the next day's. A whole day is 00:00 to 24:00.",
         examples=["22:00"],
     )

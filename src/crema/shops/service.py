@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts.domain import Actor
-from crema.core.errors import ConflictError, ForbiddenError, NotFoundError
+from crema.core.errors import ConflictError, ForbiddenError
 from crema.core.slug import slugify
 from crema.db.base import new_id
 from crema.shops import domain, queries
@@ -151,13 +151,12 @@ async def _settle(session: AsyncSession, *, shop: Shop, before: OpeningHours, cl
 async def delete_shop(session: AsyncSession, *, actor: Actor, shop_id: UUID) -> None:
     """Remove a shop nothing was ever ordered at."""
     _check_opens_and_closes(actor)
+    await queries.get_shop_for_update(session, shop_id)
 
     try:
-        deleted = await session.scalar(delete(Shop).where(Shop.id == shop_id).returning(Shop.id))
+        await session.execute(delete(Shop).where(Shop.id == shop_id))
     except IntegrityError:
         raise ShopInUseError from None
-    if deleted is None:
-        raise NotFoundError
 
 
 def _check_opens_and_closes(actor: Actor) -> None:

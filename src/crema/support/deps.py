@@ -1,7 +1,7 @@
 """What the chat's routes ask for before they act, and take from who is asking: files, read once they may come."""
 
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import Depends, Request
@@ -9,11 +9,15 @@ from fastapi import Depends, Request
 from crema.accounts.deps import Person
 from crema.media.deps import admit
 from crema.media.domain import CHAT_QUOTA, MAX_BYTES
+from crema.support.models import Conversation
 from crema.support.schemas import AttachmentForm
 from crema.support.service import attachments, limits
 from crema.web.clock import Now
 from crema.web.forms import Upload, read_upload
+from crema.web.preconditions import Versioned
 from crema.web.transaction import Transaction
+
+CONVERSATION: Final = Versioned(Conversation.id, "conversation_id")
 
 
 async def _count(tx: Transaction, actor: Person, now: Now) -> None:

@@ -3,17 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
+    Boolean,
     ColumnElement,
     Select,
     Uuid,
     and_,
     any_,
+    bindparam,
     case,
+    cast,
     exists,
     func,
     literal,
@@ -31,6 +34,7 @@ from crema.accounts.domain import Actor
 from crema.accounts.models import Role, StaffShop, User
 from crema.core.errors import NotFoundError
 from crema.core.page import Page
+from crema.db import versions
 from crema.db.changes import changed_since
 from crema.db.listing import (
     ChoiceField,
@@ -44,11 +48,11 @@ from crema.db.listing import (
     UuidField,
     paginate,
 )
-from crema.db.listing.fields import Bound
+from crema.db.listing.fields import Bound, is_true
 from crema.support import models
 from crema.support.domain import SUPPORT, Status
-from crema.support.schemas import SHOWN_OF_LAST
 from crema.support.models import WAITING_ORDER, Answerer, Attachment, Conversation, Message, Note
+from crema.support.schemas import SHOWN_OF_LAST
 
 _ASSIGNEE_COUNTS: Final = models.may_answer(Conversation.assigned_to_id, shop_id=Conversation.assigned_shop_id)
 
@@ -59,12 +63,19 @@ class AssigneeField(UuidField):
 
     def condition(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:
         if operator == "isnull":
-            return not_(_ASSIGNEE_COUNTS) if operands[0] else _ASSIGNEE_COUNTS
+            return not_(_ASSIGNEE_COUNTS) if is_true(operands[0]) else _ASSIGNEE_COUNTS
         return super().condition(operator, operands)
 
     def match(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:
         return super().match(operator, operands) & _ASSIGNEE_COUNTS
 
+
+_READABLE_NOTE: Final = or_(
+    bindparam("reads_all_notes", type_=Boolean),
+    Note.author_id == bindparam("reader_id", type_=Uuid),
+    Note.shop_id == any_(cast(bindparam("reader_shop_ids", type_=ARRAY(Uuid)), ARRAY(Uuid))),
+)
+"""Notes written for the shops of `reader_of` and their own; for the whole chain's staff all."""
 
 _Customer: Final = aliased(User)
 _Author: Final = aliased(User)
@@ -115,6 +126,15 @@ CONVERSATIONS: Final = Listing(
         "assigned_to": UuidField(case((_ASSIGNEE_COUNTS, Conversation.assigned_to_id)), nullable=True),
     },
     default_sort="-last_message_at",
+    search_also={
+        "messages": Many(Message, Message.conversation_id == Conversation.id, {"text": TextField(Message.text)}),
+        "notes": Many(
+            Note,
+            and_(Note.conversation_id == Conversation.id, _READABLE_NOTE),
+            {"text": TextField(Note.text)},
+            permission=SUPPORT,
+        ),
+    },
     id_column=Conversation.id,
 )
 
@@ -209,7 +229,8 @@ async def list_conversations(session: AsyncSession, *, actor: Actor, query: List
     """Page through what the actor may see, each with its last message."""
     statement = select(Conversation).where(visible_to(actor))
     last_message = joinedload(Conversation.last_message).joinedload(Message.writer)
-    return await paginate(session, statement.options(joinedload(Conversation.customer), last_message), query)
+    statement = statement.options(joinedload(Conversation.customer), last_message)
+    return await paginate(session, statement, query, **reader_of(actor))
 
 
 async def list_messages(session: AsyncSession, *, conversation_id: UUID, query: ListQuery) -> Page[Message]:
@@ -230,6 +251,8 @@ async def get_conversation(
     )
     if conversation is None:
         raise NotFoundError
+    if for_update:
+        await versions.check(session, key=Conversation.id, value=conversation_id)
     return conversation
 
 
@@ -307,18 +330,16 @@ async def count_unread(session: AsyncSession, *, conversation_id: UUID, after: i
     return await session.scalar(statement) or 0
 
 
-def notes_visible_to(actor: Actor) -> ColumnElement[bool]:
-    """Limit to notes written for one's shops and one's own; for the whole chain's staff to all."""
-    if actor.serves_all_shops:
-        return Note.id.is_not(None)
-    return or_(Note.author_id == actor.user_id, Note.shop_id.in_(actor.shop_ids))
+def reader_of(actor: Actor) -> dict[str, Any]:
+    """Give the values by which a statement about notes knows who reads them."""
+    shop_ids = sorted(actor.shop_ids)
+    return {"reads_all_notes": actor.serves_all_shops, "reader_id": actor.user_id, "reader_shop_ids": shop_ids}
 
 
 async def list_notes(session: AsyncSession, *, conversation_id: UUID, actor: Actor, query: ListQuery) -> Page[Note]:
     """Page through the notes on a conversation that the actor may see, oldest first."""
-    statement = select(Note).where(Note.conversation_id == conversation_id, notes_visible_to(actor))
-    statement = statement.options(joinedload(Note.writer))
-    return await paginate(session, statement, query)
+    statement = select(Note).where(Note.conversation_id == conversation_id, _READABLE_NOTE)
+    return await paginate(session, statement.options(joinedload(Note.writer)), query, **reader_of(actor))
 
 
 async def get_note(session: AsyncSession, *, note_id: UUID) -> Note:
@@ -415,6 +436,7 @@ async def list_unmailed(session: AsyncSession, *, conversation: Conversation) ->
 
 _WITH_NAMES: Final = (
     joinedload(Conversation.customer),
+    joinedload(Conversation.last_message).joinedload(Message.writer),
     joinedload(Conversation.assigned_person),
     selectinload(Conversation.answerers),
 )

@@ -5,13 +5,13 @@ from uuid import UUID
 
 from fastapi import Request, Response
 
-from crema.accounts.deps import Person, SupportStaff
+from crema.accounts.deps import Once, Person, SupportStaff
 from crema.live import service as live
 from crema.live.domain import TICKET_LIFETIME
 from crema.live.schemas import TicketOut
 from crema.media.deps import UPLOAD_LIMIT, Media, MediaStore
 from crema.support import queries
-from crema.support.deps import AttachmentUpload, Limited
+from crema.support.deps import CONVERSATION, AttachmentUpload, Limited
 from crema.support.queries import ASSIGNEES, CONVERSATIONS, MESSAGES, NOTES
 from crema.support.schemas import (
     AssigneeOut,
@@ -40,8 +40,12 @@ from crema.web.transaction import Transaction
 router = new_router("Support chat")
 
 
-@router.post("/chat", summary="Open one's conversation", responses=refusals(401, 403, 404, 422))
-async def open_chat(tx: Transaction, actor: Person, now: Now, body: OpenConversation | None = None) -> ConversationOut:
+@router.post(
+    "/chat", summary="Open one's conversation", dependencies=[CONVERSATION.made], responses=refusals(401, 403, 404, 422)
+)
+async def open_chat(
+    tx: Transaction, actor: Person, now: Now, _once: Once, body: OpenConversation | None = None
+) -> ConversationOut:
     """A customer has one conversation for good, made here at the first call. Link it to an order or a shop."""
     conversation = await talking.open_own(tx, actor=actor, wanted=body or OpenConversation(), now=now)
     return ConversationOut.model_validate(conversation)
@@ -63,7 +67,10 @@ async def issue_ticket(tx: Transaction, actor: Person, now: Now) -> TicketOut:
 async def list_chats(
     request: Request, response: Response, tx: Transaction, actor: Person
 ) -> PageOut[ListedConversationOut]:
-    """One's own; for those who answer, those of their shops. `sort=waiting_since`: who waits longest comes first."""
+    """One's own; for those who answer, those of their shops. `sort=waiting_since`: who waits longest comes first.
+
+    `search` looks through the messages, and for those who answer through the notes they may read and customers' names.
+    """
     query = CONVERSATIONS.parse(request.query_params.multi_items(), permissions=actor.permissions)
     page = await queries.list_conversations(tx, actor=actor, query=query)
     return answer(request, response, page, ListedConversationOut.model_validate)
@@ -73,11 +80,11 @@ async def list_chats(
     "/chats",
     status_code=201,
     summary="Write to a customer first",
-    dependencies=[Limited],
+    dependencies=[Limited, CONVERSATION.made],
     responses=refusals(401, 403, 409, 422, 429),
 )
 async def write_first(
-    body: WriteFirst, response: Response, tx: Transaction, actor: SupportStaff, now: Now
+    body: WriteFirst, response: Response, tx: Transaction, actor: SupportStaff, now: Now, _once: Once
 ) -> ConversationOut:
     """A customer has one conversation: the message is added to it. Staff of a shop write to those who ordered there."""
     conversation = await opening.write_first(tx, actor=actor, wanted=body, now=now)
@@ -100,14 +107,22 @@ async def list_assignees(
     return answer(request, response, page, AssigneeOut.model_validate)
 
 
-@router.get("/chat/{conversation_id}", summary="See a conversation", responses=refusals(401, 403, 404, 422))
+@router.get(
+    "/chat/{conversation_id}",
+    summary="See a conversation",
+    dependencies=[CONVERSATION.shown],
+    responses=refusals(401, 403, 404, 422),
+)
 async def see_chat(conversation_id: UUID, tx: Transaction, actor: Person) -> ConversationOut:
     conversation = await queries.get_conversation(tx, conversation_id=conversation_id, actor=actor)
     return ConversationOut.model_validate(conversation)
 
 
 @router.patch(
-    "/chat/{conversation_id}", summary="Assign or settle a conversation", responses=refusals(401, 403, 404, 409, 422)
+    "/chat/{conversation_id}",
+    summary="Assign or settle a conversation",
+    dependencies=[CONVERSATION.edited],
+    responses=refusals(401, 403, 404, 409, 422),
 )
 async def change_chat(
     conversation_id: UUID, body: ChangeConversation, tx: Transaction, actor: SupportStaff, now: Now
@@ -142,7 +157,7 @@ async def list_messages(
     | {200: {"model": MessageOut, "description": "It had been sent before, under the same client_id."}},
 )
 async def send_message(
-    conversation_id: UUID, body: SendMessage, response: Response, tx: Transaction, actor: Person, now: Now
+    conversation_id: UUID, body: SendMessage, response: Response, tx: Transaction, actor: Person, now: Now, _once: Once
 ) -> MessageOut:
     """Send a `client_id` to repeat safely: the message is stored once."""
     message, is_new = await talking.send(tx, conversation_id=conversation_id, actor=actor, wanted=body, now=now)
@@ -153,11 +168,11 @@ async def send_message(
 @router.post(
     "/chat/{conversation_id}/read",
     summary="Mark messages as read",
-    dependencies=[Limited],
+    dependencies=[Limited, CONVERSATION.made],
     responses=refusals(401, 403, 404, 422, 429),
 )
 async def read_messages(
-    conversation_id: UUID, body: ReadMessages, tx: Transaction, actor: Person, now: Now
+    conversation_id: UUID, body: ReadMessages, tx: Transaction, actor: Person, now: Now, _once: Once
 ) -> ConversationOut:
     """Everything up to `seq`, for one's side: the customer, or the staff together."""
     conversation = await talking.read(tx, conversation_id=conversation_id, actor=actor, seq=body.seq, now=now)
@@ -221,7 +236,9 @@ async def fetch_attachment(
     dependencies=[Limited],
     responses=refusals(401, 403, 404, 409, 422, 429),
 )
-async def write_note(conversation_id: UUID, body: WriteNote, tx: Transaction, actor: SupportStaff, now: Now) -> NoteOut:
+async def write_note(
+    conversation_id: UUID, body: WriteNote, tx: Transaction, actor: SupportStaff, now: Now, _once: Once
+) -> NoteOut:
     """The customer never sees it. It stays with the shop it is written for, whichever shop the customer turns to."""
     note = await talking.add_note(tx, conversation_id=conversation_id, actor=actor, text=body.text, now=now)
     return NoteOut.model_validate(note)

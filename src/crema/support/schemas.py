@@ -8,14 +8,13 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    StringConstraints,
     TypeAdapter,
     model_validator,
 )
 from pydantic_core import PydanticKnownError
 
 from crema.live.schemas import PingFrame
-from crema.schemas import Input, Instant, Output, Text, VisibleText, partial, visible
+from crema.schemas import Input, Instant, Matching, Output, Text, VisibleText, partial, visible
 from crema.support.domain import MAX_TEXT, Side, Status, size_of
 
 MAX_SEQ: Final = 2**31 - 1
@@ -40,7 +39,7 @@ MessageText = Annotated[
 ]
 ClientId = Annotated[
     str,
-    StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,64}$"),
+    Matching(r"^[A-Za-z0-9._:-]{1,64}$", "send 1 to 64 Latin letters, digits and . _ : -"),
     Field(examples=["01a2074f-26f7"], description="Your name for the message: sending it again stores nothing twice."),
 ]
 
@@ -122,8 +121,8 @@ class ReadMessages(Input):
     seq: Seq
 
 
-class CustomerOut(Output):
-    """Whose conversation it is."""
+class ParticipantOut(Output):
+    """Whose conversation it is, or who answers in it."""
 
     id: UUID
     name: str | None
@@ -133,7 +132,7 @@ class ConversationOut(Output):
     """A conversation. `last_seq` is its newest message's number."""
 
     id: UUID
-    customer: CustomerOut
+    customer: ParticipantOut
     shop_id: UUID | None
     order_id: UUID | None
     status: Status
@@ -170,7 +169,7 @@ class LastMessageOut(Output):
 class ListedConversationOut(ConversationOut):
     """A conversation in the queue."""
 
-    last_message: LastMessageOut | None
+    last_message: LastMessageOut | None = Field(description="Of either side; staff's notes are none.")
 
 
 class AttachmentOut(Output):
@@ -365,12 +364,12 @@ class AssigneeOut(Output):
     shop_ids: list[UUID] = Field(description="The shops they work for.")
 
 
-class QueuedConversationOut(ConversationOut):
-    """A conversation of the queue, with names, and who is connected to it but for oneself."""
+class QueuedConversationOut(ListedConversationOut):
+    """A conversation of the queue, with names, what was said last, and who is connected to it but for oneself."""
 
     model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
 
-    assignee: CustomerOut | None
+    assignee: ParticipantOut | None
     online: list[UUID] = Field(default_factory=list, description="People; the customer is one of them or not.")
 
 

@@ -23,7 +23,8 @@ _VALUES: Final = frozenset(
         *("sizes", "options", "modifier_groups", "id", "group_id", "product_id", "product_ids", "order_ids"),
         *("hours", "weekday", "opens_at", "closes_at", "timezone", "pickup_at", "shop_id", "items", "quantity"),
         *("force", "dry_run", "preparation_seconds", "volume_ml", "nutrition", "seconds_per_slot", "percent"),
-        *("prices", "round_to", "category_id", "size_prices", "size_name"),
+        *("prices", "round_to", "category_id", "size_prices", "size_name", "size_nutrition", "allergens_always"),
+        *("energy_kcal", "proteins_g", "fats_g", "carbohydrates_g", "caffeine_mg"),
     }
 )
 """Fields whose values are kept. Of others, which may be personal data or text, only the names are."""
@@ -47,7 +48,7 @@ async def record(request: Request, where: Where, *, created: str | None, sent: B
     read from the request again.
     """
     author: Author | None = getattr(request.state, "author", None)
-    if author is None or not author.is_staff or request.method in _SAFE_METHODS:
+    if author is None or not author.is_staff or request.method in _SAFE_METHODS or _is_left_out(request):
         return
     event = AuditEvent(
         id=new_id(),
@@ -61,6 +62,15 @@ async def record(request: Request, where: Where, *, created: str | None, sent: B
         created_at=request.app.state.clock(),
     )
     await _INSERT.rows(where, **_EVENTS.values([event]))
+
+
+def leave_out(request: Request) -> None:
+    """Write no event for this request: it repeats one that has its event."""
+    request.state.is_left_out_of_log = True
+
+
+def _is_left_out(request: Request) -> bool:
+    return getattr(request.state, "is_left_out_of_log", False)
 
 
 _EVENTS: Final = Rows(AuditEvent)

@@ -21,12 +21,15 @@ _ONE_SCHEMA: Final = ("items", "additionalProperties", "not")
 def public_name(key: str) -> str:
     """Return what clients call the schema that Pydantic has under this key: `ProductOut` is their `Product`.
 
-    A model that is taken and given in two shapes is `Menu…Input` where it is taken.
+    A model that is taken and given in two shapes is `…Input` where it is taken. One that is made to be taken is
+    `…Export` where it is given, too.
     """
     if page := _PAGE.fullmatch(key):
         return f"{page[1]}Page"
     if key.endswith("-Input"):
         return public_name(key.removesuffix("-Input")).removesuffix("Input") + "Input"
+    if key.endswith("In-Output"):
+        return f"{key.removesuffix('In-Output')}Export"
     key = key.removesuffix("-Output")
     if key in _VERBS:
         return key

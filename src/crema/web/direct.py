@@ -20,12 +20,23 @@ from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import request_body_to_args, request_params_to_args
 from fastapi.exceptions import RequestValidationError
 from starlette._utils import get_route_path, is_async_callable
+from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.requests import ClientDisconnect
-from starlette.status import HTTP_400_BAD_REQUEST
+from starlette.status import HTTP_400_BAD_REQUEST, HTTP_405_METHOD_NOT_ALLOWED
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crema.core.errors import TooLargeError
-from crema.web.routing import Route, check_parameters, conditional, knows_its_parameters, query_names, share
+from crema.web.methods import MethodTable
+from crema.web.routing import (
+    AnsweredError,
+    Route,
+    check_parameters,
+    complete,
+    conditional,
+    knows_its_parameters,
+    query_names,
+    share,
+)
 
 _SOURCES: Final[dict[str, Callable[[Request], Any]]] = {
     f"{name}_params": attrgetter(source) for name, source in {"query": "query_params", "cookie": "cookies"}.items()
@@ -115,11 +126,17 @@ class Direct(Route):
         """Call all there is to call; leave what was entered before the answer goes out."""
         if request.scope["query_string"] and not self._knows_its_parameters:
             check_parameters(request, self._known)
-        body = await _json_of(request, self.max_body_size) if self.body_field else None
+        body = None
+        if self.body_field:
+            body = await _json_of(request, self.max_body_size)
+            request.scope["state"]["json"] = None if body is Undefined else body
         if not self._enters:
             return await self._run(request, body, None)
         async with AsyncExitStack() as stack:
-            return await self._run(request, body, stack)
+            try:
+                return await self._run(request, body, stack)
+            except AnsweredError as answered:
+                return answered.response
 
     async def _run(self, request: Request, body: Any, stack: AsyncExitStack | None) -> Response:
         made: list[Any] = []
@@ -134,6 +151,7 @@ class Direct(Route):
             else:
                 made.append(await stack.enter_async_context(step.enter(**given)))
         response: Response = made[-1]
+        await complete(request, response)
         return response
 
 
@@ -179,10 +197,11 @@ def _is_json(content_type: str) -> bool:
 
 
 class Shortcut:
-    """Pure ASGI: finds direct routes before FastAPI looks through all there are."""
+    """Pure ASGI: finds direct routes before FastAPI looks through all there are, and refuses methods no path takes."""
 
     def __init__(self, app: ASGIApp, routers: Sequence[APIRouter]) -> None:
         self.app = app
+        self._methods = MethodTable(routers)
         routes = [route for router in routers for route in router.routes if isinstance(route, Direct)]
         self._fixed = {(method, route.path): route for route in routes for method in route.verbs}
         self._others = [(route, route.verbs, route.path_regex.match) for route in routes if route.param_convertors]
@@ -194,6 +213,14 @@ class Shortcut:
                 scope["route"] = route
                 await route.handle(scope, receive, send)
                 return
+            self._methods.check(path, scope["method"])
+            try:
+                await self.app(scope, receive, send)
+            except StarletteHTTPException as error:
+                if error.status_code != HTTP_405_METHOD_NOT_ALLOWED:
+                    raise
+                raise self._methods.not_allowed(error, path) from error
+            return
         await self.app(scope, receive, send)
 
     def _find(self, scope: Scope, path: str) -> Direct | None:

@@ -1,14 +1,20 @@
 """Swagger UI and ReDoc from files of our own machine: no CDN, no inline script, works offline."""
 
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import fastapi_offline
-from fastapi import APIRouter
+from fastapi import APIRouter, FastAPI
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
+
+from crema.web.routing import conditional, share
 
 VENDOR: Final = Path(fastapi_offline.__file__).parent / "static"
 ASSETS: Final = Path(__file__).parent / "assets"
@@ -72,10 +78,37 @@ async def redoc() -> HTMLResponse:
     return HTMLResponse(_REDOC, headers={"Content-Security-Policy": _CSP})
 
 
+class Documents:
+    """The descriptions of the API as they are sent: written at their first request, then kept."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self.openapi = cache(lambda: _Document(app.openapi()))
+        self.asyncapi = cache(lambda: _Document(app.state.asyncapi))
+
+
+class _Document:
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self._content = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+        self._etag = f'"{hashlib.sha256(self._content).hexdigest()[:32]}"'
+
+    def answer(self, request: Request) -> Response:
+        """Send it, unless the client has it."""
+        response = Response(self._content, media_type="application/json", headers={"ETag": self._etag})
+        return conditional(request, share(request, response))
+
+
+@router.get("/openapi.json")
+async def openapi(request: Request) -> Response:
+    """Serve the document of the HTTP API."""
+    documents: Documents = request.app.state.documents
+    return documents.openapi().answer(request)
+
+
 @router.get("/asyncapi.json")
-async def asyncapi(request: Request) -> JSONResponse:
+async def asyncapi(request: Request) -> Response:
     """Serve the document of our WebSockets."""
-    return JSONResponse(request.app.state.asyncapi)
+    documents: Documents = request.app.state.documents
+    return documents.asyncapi().answer(request)
 
 
 @router.get("/docs/live")

@@ -5,7 +5,7 @@ FastAPI's `UploadFile` is read before anybody knows who is asking, keeps the las
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from email.message import Message
@@ -13,7 +13,6 @@ from email.utils import collapse_rfc2231_value
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO, Final, Generic, TypeVar
 
-from fastapi import Depends
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from python_multipart import MultipartParser
@@ -48,8 +47,29 @@ async def _each_field_once(request: Request) -> None:
             raise _refused(name, "repeated", "send this field once")
 
 
-EachFieldOnce = Depends(_each_field_once)
-"""A dependency for routes that take a form by FastAPI's `Form`, which keeps the last of several values."""
+def form_or_json(model: type[FormT]) -> Callable[[Request], Coroutine[Any, Any, FormT]]:
+    """Make a dependency that reads a form, each field once, or the same as JSON: `form_or_json_schema`."""
+
+    async def read(request: Request) -> FormT:
+        is_json = request.headers.get("content-type", "").partition(";")[0].strip() == "application/json"
+        try:
+            if is_json:
+                return model.model_validate_json(await request.body())
+            await _each_field_once(request)
+            return model.model_validate(dict(await request.form()))
+        except ValidationError as error:
+            raise RequestValidationError(
+                [{**each, "loc": ("body", *each["loc"])} for each in error.errors(include_url=False)]
+            ) from error
+
+    return read
+
+
+def form_or_json_schema(model: type[Input]) -> dict[str, Any]:
+    """Declare such a body for OpenAPI, as `openapi_extra`."""
+    schema = model.model_json_schema()
+    kinds = ("application/x-www-form-urlencoded", "application/json")
+    return {"requestBody": {"required": True, "content": {kind: {"schema": schema} for kind in kinds}}}
 
 
 def declared_size(request: Request, *, at_most: int) -> int:
@@ -61,7 +81,12 @@ def declared_size(request: Request, *, at_most: int) -> int:
 def form_schema(model: type[Input], *, description: str) -> dict[str, Any]:
     """Declare such a form for OpenAPI, as `openapi_extra`."""
     schema = model.model_json_schema()
-    file = {"type": "string", "contentMediaType": "application/octet-stream", "description": description}
+    file = {
+        "type": "string",
+        "format": "binary",  # as Swagger and most generators know a file; the next line is OpenAPI 3.1's way
+        "contentMediaType": "application/octet-stream",
+        "description": description,
+    }
     schema["properties"] = {FILE: file} | schema.get("properties", {})
     schema["required"] = [FILE, *schema.get("required", [])]
     return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}

@@ -1,37 +1,41 @@
 """Idempotency-Key: the same key and body give the same answer and one effect.
 
+Routes take it by `accounts.deps.Once`, as the last of their parameters: who may not do it at all is refused before.
+
 Claim, work and record share the request's transaction, so that a failure leaves the key free. Only final
 answers are kept; a refusal may be tried again. Semantics: draft-ietf-httpapi-idempotency-key-header.
 """
 
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+import json
+from collections.abc import Mapping
 from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import Header, Request, Response
-from pydantic import BaseModel
 from sqlalchemy import BigInteger, and_, bindparam, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from crema.core.errors import ConflictError, InvalidError
-from crema.db.driver import Writer
 from crema.db.idempotency import IdempotencyRecord as Kept
 from crema.db.statement import Statement
+from crema.schemas import Matching
 from crema.web import audit
-from crema.web.listing import created
+from crema.web.routing import AnsweredError, on_answer, sent_json
+from crema.web.transaction import transaction_of
 
 RETRY_SECONDS: Final = 1
 
 IdempotencyKey = Annotated[
     str | None,
     Header(
+        alias="Idempotency-Key",
         min_length=1,
         max_length=255,
-        pattern=r"^[\x20-\x7e\xa0-\xff]*$",
         description="Repeat a request safely: the same key and body give the same answer and one effect.",
         examples=["6f1d2c3e-morning-latte"],
     ),
+    Matching(r"^[\x20-\x7e\xa0-\xff]*$", "send a key without control characters"),
 ]
 
 
@@ -49,45 +53,50 @@ class KeyInProgressError(ConflictError):
     title = "The first request with this Idempotency-Key is still running."
 
 
-async def create_once(
-    request: Request,
-    tx: Writer,
-    *,
-    user_id: UUID,
-    key: str | None,
-    body: BaseModel,
-    create: Callable[[], Awaitable[tuple[BaseModel, str]]],
-) -> Response:
-    """Answer 201 with what `create` makes, (object, location); replay it when this key has done it already.
+async def answer_once(request: Request, *, user_id: UUID, key: str) -> None:
+    """Claim a key in the request's transaction, and have its answer kept there.
 
-    What staff create gets its row in the audit log; a replay changes nothing, and gets none.
+    Raises AnsweredError with the answer that is kept already: nothing else happens then, and nothing is logged.
     """
-
-    async def recorded() -> tuple[BaseModel, str]:
-        made, location = await create()
-        await audit.record(request, tx, created=location, sent=body)
-        return made, location
-
-    if key is None:
-        made, location = await recorded()
-        return created(made.model_dump_json(), location)
-
-    names = {"user_id": user_id, "route": f"{request.method} {request.scope['route'].path}", "key": key}
-    request_hash = hashlib.sha256(body.model_dump_json().encode()).digest()
-    ((is_claimed, kept_hash, content, location),) = await _CLAIM.rows(tx, lock=_lock_of(names), **names)
+    tx = transaction_of(request)
+    names = {"user_id": user_id, "route": f"{request.method} {request.scope['path']}", "key": key}
+    request_hash = await _fingerprint(request)
+    ((is_claimed, kept_hash, *kept),) = await _CLAIM.rows(tx, lock=_lock_of(names), **names)
     if not is_claimed:
         raise KeyInProgressError(retry_after=RETRY_SECONDS)
     if kept_hash is not None:
         if kept_hash != request_hash:
             raise KeyReusedError
-        return created(content, location, **{"Idempotency-Replayed": "true"})
+        audit.leave_out(request)
+        raise AnsweredError(_replayed(*kept))
 
-    made, location = await recorded()
-    content = made.model_dump_json().encode()
-    record = names | {"request_hash": request_hash, "status": 201, "location": location, "body": content}
-    if not await _RECORD.rows(tx, **record):  # the first ended between our look and our claim
-        raise KeyInProgressError(retry_after=RETRY_SECONDS)
-    return created(content, location)
+    async def keep(_: Request, response: Response) -> None:
+        record = names | {
+            "request_hash": request_hash,
+            "status": response.status_code,
+            "location": response.headers.get("location"),
+            "etag": response.headers.get("etag"),
+            "body": bytes(response.body),
+        }
+        if not await _RECORD.rows(tx, **record):  # the first ended between our look and our claim
+            raise KeyInProgressError(retry_after=RETRY_SECONDS)
+
+    on_answer(request, keep)
+
+
+def _replayed(status: int, content: bytes, location: str | None, etag: str | None) -> Response:
+    response = Response(content, status, media_type="application/json")
+    for name, value in (("Location", location), ("ETag", etag), ("Idempotency-Replayed", "true")):
+        if value is not None:
+            response.headers[name] = value
+    return response
+
+
+async def _fingerprint(request: Request) -> bytes:
+    """Digest the query and the body: the same JSON, however it is written."""
+    body = await sent_json(request)
+    text = json.dumps([request.scope["query_string"].decode("latin-1"), body], sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
 def _lock_of(names: Mapping[str, object]) -> int:
@@ -101,18 +110,14 @@ _CLAIMED: Final = select(
     func.pg_try_advisory_xact_lock(bindparam("lock", type_=BigInteger)).label("is_claimed")
 ).subquery()
 _CLAIM: Final = Statement(
-    select(_CLAIMED.c.is_claimed, Kept.request_hash, Kept.body, Kept.location).select_from(
+    select(_CLAIMED.c.is_claimed, Kept.request_hash, Kept.status, Kept.body, Kept.location, Kept.etag).select_from(
         _CLAIMED.outerjoin(
             Kept,
             and_(Kept.user_id == bindparam("user_id"), Kept.route == bindparam("route"), Kept.key == bindparam("key")),
         )
     )
 )
+_COLUMNS: Final = ("user_id", "route", "key", "request_hash", "status", "location", "etag", "body")
 _RECORD: Final = Statement(
-    insert(Kept)
-    .values(
-        {name: bindparam(name) for name in ("user_id", "route", "key", "request_hash", "status", "location", "body")}
-    )
-    .on_conflict_do_nothing()
-    .returning(Kept.key)
+    insert(Kept).values({name: bindparam(name) for name in _COLUMNS}).on_conflict_do_nothing().returning(Kept.key)
 )

@@ -15,7 +15,7 @@ from limits import parse
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.errors import StorageError
 from limits.storage import storage_from_string
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from crema.core.errors import CremaError, HeadersTooLargeError, InvalidError, TooManyError, UrlTooLongError
 from crema.core.networks import network_of
@@ -88,13 +88,19 @@ def _without_escapes(name: bytes, value: bytes) -> tuple[bytes, bytes]:
 
 
 class Throttle:
-    """Pure ASGI: refuses a client who has had `rate`, such as `100/second`, with 429 and Retry-After."""
+    """Pure ASGI: refuses a client who has had `rate`, such as `100/second`, with 429 and Retry-After.
+
+    Every answer tells the limit and what is left of it (draft-ietf-httpapi-ratelimit-headers); where a shared store
+    counts, what is left is told by refusals alone, because asking costs a round trip.
+    """
 
     def __init__(self, app: ASGIApp, *, rate: str, store: str) -> None:
         self.app = app
         self._rate = parse(rate)
         storage = storage_from_string(f"async+{store}", wrap_exceptions=store != MEMORY, implementation="redispy")
         self._limiter = SlidingWindowCounterRateLimiter(storage)
+        self._tells_rest = store == MEMORY
+        self._policy = f'"requests";q={self._rate.amount};w={self._rate.get_expiry()}'.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in REQUESTS or scope["path"].startswith("/health/"):
@@ -103,10 +109,12 @@ class Throttle:
         client = network_of(scope["client"][0] if scope["client"] else "", ipv4_prefix=32)
         try:
             is_allowed = await self._limiter.hit(self._rate, client)
-            seconds = 0 if is_allowed else await self._seconds(client)
+            rest, seconds = await self._rest(client) if self._tells_rest or not is_allowed else (None, 0)
         except StorageError as error:
             log.warning("limits_uncounted", error=type(error).__name__)
-            is_allowed, seconds = True, 0
+            is_allowed, rest, seconds = True, None, 0
+        if scope["type"] == "http":
+            send = self._telling(send, rest, seconds)
         if is_allowed:
             await self.app(scope, receive, send)
             return
@@ -117,6 +125,19 @@ class Throttle:
         answer = problem.from_error(Request({**scope, "type": "http"}), TooManyError(retry_after=seconds))
         await answer(scope, receive, send)
 
-    async def _seconds(self, client: str) -> int:
+    async def _rest(self, client: str) -> tuple[int, int]:
+        """Return how many requests are left, and in how many seconds there are more."""
         stats = await self._limiter.get_window_stats(self._rate, client)
-        return max(1, math.ceil(stats.reset_time - time.time()))
+        return stats.remaining, max(1, math.ceil(stats.reset_time - time.time()))
+
+    def _telling(self, send: Send, rest: int | None, seconds: int) -> Send:
+        headers = [(b"ratelimit-policy", self._policy)]
+        if rest is not None:
+            headers.append((b"ratelimit", b'"requests";r=%d;t=%d' % (rest, seconds)))
+
+        async def send_telling(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *headers]
+            await send(message)
+
+        return send_telling

@@ -11,14 +11,17 @@ from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 from starlette.datastructures import QueryParams
+from starlette.status import HTTP_201_CREATED
 
 from crema import __version__
 from crema.core.page import Page
 from crema.db import listing as lists
 from crema.db.listing import MAX_TOTAL, Listing, ListQuery
+from crema.web.tags import tag
 
 T = TypeVar("T")
 OutT = TypeVar("OutT")
+
 
 class PageOut(BaseModel, Generic[T]):
     """One page of a list."""
@@ -26,7 +29,9 @@ class PageOut(BaseModel, Generic[T]):
     items: list[T]
     page: int | None = Field(description="Its number, from 1; null when walking by cursor.", examples=[1])
     size: int = Field(description="How many items a page holds.", examples=[20])
-    total: int | None = Field(description=f"How many items there are; null when walking by cursor, and past {MAX_TOTAL}.", examples=[57])
+    total: int | None = Field(
+        description=f"How many items there are; null when walking by cursor, and past {MAX_TOTAL}.", examples=[57]
+    )
     pages: int | None = Field(description="How many pages there are; null where `total` is.", examples=[3])
     total_at_least: int | None = Field(
         description=f"More than {MAX_TOTAL} are not counted: how many there are at least; otherwise null.",
@@ -52,14 +57,20 @@ def answer(request: Request, response: Response, page: Page[T], render: Callable
     )
 
 
-def document(content: str | bytes) -> Response:
-    """Send JSON that is ready."""
-    return Response(content, media_type="application/json")
+def document(content: str | bytes, *, version: str | None = None) -> Response:
+    """Send JSON that is ready; tagged, if it is a version of something that can be edited."""
+    response = Response(content, media_type="application/json")
+    if version is not None:
+        response.raw_headers.append((b"etag", tag(version, response.body).encode()))
+    return response
 
 
-def created(content: str | bytes, location: str, **headers: str) -> Response:
+def created(content: str | bytes, location: str, *, version: str | None = None) -> Response:
     """Send JSON that is ready of something new, which has its own place."""
-    return Response(content, 201, {"Location": location} | headers, media_type="application/json")
+    response = document(content, version=version)
+    response.status_code = HTTP_201_CREATED
+    response.headers["Location"] = location
+    return response
 
 
 def pieces(*content: bytes, **headers: str) -> Response:
@@ -189,7 +200,7 @@ def _filters(listing: Listing, *, without: Collection[str]) -> dict[str, Any]:
         "required": False,
         "style": "deepObject",
         "explode": True,
-        "description": f"Any field by any value, up to {lists.MAX_FILTERS} at once, all of which must hold. In an address "
+        "description": f"Any field by any value, up to {lists.MAX_FILTERS} at once; all must hold. In an address "
         f"without brackets too: `?{example}=…` is `?filter[{example}]=…`. Below one list, several speak of the same "
         "element; `ne` and `not_in` say that no element is so. Lists of values are separated by commas.\n\n"
         f"<details><summary>Fields and operators</summary>\n\n{fields}{_reserved(listing.fields)}\n\n</details>",

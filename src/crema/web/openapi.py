@@ -44,6 +44,7 @@ def describe(app: FastAPI) -> Callable[[], dict[str, Any]]:
                     components.lift(schemas, item[method])
                     _without_titles(item[method])
                     _without_null(item[method].get("requestBody", {}))
+                _describe_tags(item)
             document["components"]["schemas"] = components.rewrite(schemas)
             app.openapi_schema = components.rename_references(document)
         return app.openapi_schema
@@ -74,6 +75,28 @@ def _without_null(body: dict[str, Any]) -> None:
 
 def _untitled(schema: components.Schema) -> components.Schema:
     return {name: value for name, value in schema.items() if name != "title"}
+
+
+def _describe_tags(item: dict[str, Any]) -> None:
+    """Add 412 to what takes `If-Match`, and `ETag` to what answers with something that can be edited."""
+    edits = [item[method] for method in sorted(_METHODS & item.keys()) if _takes(item[method], "If-Match")]
+    for operation in edits:
+        operation["responses"].update(_stringed(refusals(412)))
+    reads = [item["get"]] if edits and "get" in item else []
+    for operation in [*reads, *edits]:
+        for status, response in operation["responses"].items():
+            if status in {"200", "201"}:
+                response["headers"] = {"ETag": _ETAG} | response.get("headers", {})
+
+
+def _takes(operation: dict[str, Any], header: str) -> bool:
+    return any(each["in"] == "header" and each["name"] == header for each in operation.get("parameters", ()))
+
+
+_ETAG: Final[dict[str, Any]] = {
+    "description": "What `If-Match` of a change takes.",
+    "schema": {"type": "string", "examples": ['"84213-26d298d6.5f1d2c3e4b5a6978"']},
+}
 
 
 def _stringed(responses: dict[int | str, dict[str, Any]]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from crema.core import errors
+from crema.web.validation import sentence_of
 
 log = structlog.get_logger(__name__)
 
@@ -23,6 +24,7 @@ STATUS_OF: Final[Mapping[type[errors.CremaError], HTTPStatus]] = {
     errors.ForbiddenError: HTTPStatus.FORBIDDEN,
     errors.NotFoundError: HTTPStatus.NOT_FOUND,
     errors.ConflictError: HTTPStatus.CONFLICT,
+    errors.PreconditionFailedError: HTTPStatus.PRECONDITION_FAILED,
     errors.TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.UrlTooLongError: HTTPStatus.REQUEST_URI_TOO_LONG,
     errors.UnsupportedTypeError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
@@ -52,6 +54,7 @@ DESCRIPTIONS: Final = {
     403: "Forbidden",
     404: "Not found",
     409: "Conflict",
+    412: "Changed since it was read",
     413: "Too large",
     415: "Unsupported type of content",
     422: "Not valid",
@@ -140,11 +143,12 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
+    is_json = "json" in request.headers.get("content-type", "")
     # Never the input itself: it may be a password, or text that JSON can't carry.
     found = [
         {
             "loc": [part if isinstance(part, int) else _printable(part) for part in e["loc"]],
-            "msg": _printable(e["msg"]),
+            "msg": _printable(sentence_of(e, is_json=is_json)),
             "type": e["type"],
         }
         for e in error.errors()[:50]

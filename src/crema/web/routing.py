@@ -1,6 +1,7 @@
 """The route class of the whole API: unknown query parameters are refused, public GETs answer 304."""
 
 import hashlib
+import json
 import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
@@ -9,11 +10,15 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
+from starlette.datastructures import Headers
+from starlette.routing import Match
 from starlette.status import HTTP_200_OK, HTTP_304_NOT_MODIFIED
+from starlette.types import Scope
 
 from crema.core.errors import InvalidError
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+OnAnswer = Callable[[Request, Response], Awaitable[None]]
 
 
 class UnknownParameterError(InvalidError):
@@ -44,10 +49,54 @@ class Route(APIRoute):
         async def checked(request: Request) -> Response:
             if not checks_itself:
                 check_parameters(request, known)
-            response = await handle(request)
+            try:
+                response = await handle(request)
+                await complete(request, response)
+            except AnsweredError as answered:
+                response = answered.response
             return conditional(request, response)
 
         return checked
+
+
+class AnsweredError(Exception):
+    """Raised by a dependency that has the answer already: the rest of the request isn't run."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(response)
+        self.response = response
+
+
+def on_answer(request: Request, call: OnAnswer) -> None:
+    """Have this called with the answer, if it isn't a refusal, before the request's transaction is committed."""
+    request.scope["state"].setdefault("on_answer", []).append(call)
+
+
+async def sent_json(request: Request) -> Any:
+    """Return the JSON that was sent, or whatever else as text; None if there was no body."""
+    state = request.scope["state"]
+    if "json" in state:  # a direct route has read it as it came
+        return state["json"]
+    body = await request.body()
+    try:
+        return json.loads(body) if body else None
+    except ValueError:  # where no body is taken nobody has looked at it
+        return body.decode("latin-1")
+
+
+async def complete(request: Request, response: Response) -> None:
+    """Call what `on_answer` has been given."""
+    for call in request.scope["state"].get("on_answer", ()):
+        await call(request, response)
+
+
+class FormRoute(Route):
+    """Takes only multipart forms. What comes as anything else goes to the route of the same path that follows it."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Match by the type of the body, too."""
+        is_form = Headers(scope=scope).get("content-type", "").lower().startswith("multipart/form-data")
+        return super().matches(scope) if is_form else (Match.NONE, {})
 
 
 def knows_its_parameters(route: APIRoute) -> bool:
@@ -65,6 +114,11 @@ def query_names(dependant: Dependant) -> Iterator[str]:
 def router(tag: str, *dependencies: Callable[..., Any]) -> APIRouter:
     """Make a feature's router, under its heading in Swagger. Each of its routes calls the dependencies first."""
     return APIRouter(tags=[tag], route_class=Route, dependencies=[Depends(each) for each in dependencies])
+
+
+def form_router() -> APIRouter:
+    """Make a router of what takes a form where another route takes JSON, whose description tells of both."""
+    return APIRouter(route_class=FormRoute, include_in_schema=False)
 
 
 def check_parameters(request: Request, known: frozenset[str]) -> None:

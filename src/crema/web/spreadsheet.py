@@ -1,14 +1,18 @@
-"""Tables for spreadsheets, as CSV. No cell is a formula."""
+"""Tables for spreadsheets, as CSV or XLSX. No cell is a formula."""
 
 import csv
 import io
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from fastapi import Response
 
 FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 """What begins a cell that a spreadsheet computes."""
+
+XLSX: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+XLSX_CONTENT: Final[dict[str, Any]] = {XLSX: {"schema": {"type": "string", "format": "binary"}}}
+"""A workbook as OpenAPI's `content` describes it."""
 
 
 def plain_cell(value: object) -> str:
@@ -25,3 +29,9 @@ def csv_response(name: str, header: Sequence[str], rows: Iterable[Sequence[objec
     writer.writerows([plain_cell(value) for value in row] for row in rows)
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return Response(text.getvalue().encode("utf-8-sig"), headers=headers, media_type="text/csv")
+
+
+def xlsx_response(name: str, content: bytes) -> Response:
+    """Send a workbook as a file."""
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(content, headers=headers, media_type=XLSX)

@@ -8,12 +8,15 @@ from fastapi import Query, Request, Response
 from crema.accounts import queries
 from crema.accounts.deps import (
     IN_TURN,
+    SELF,
+    USER,
     DeletionSteps,
     Hand,
     HandCookies,
     HandVerified,
     HashingTurn,
     LoginService,
+    Once,
     OneTimeCodes,
     PasswordHashing,
     Person,
@@ -156,7 +159,7 @@ async def authenticate_cookie(
 
 @router.post("/me", summary="Who am I", operation_id="post_me", responses=refusals(401, 403, 422))
 @router.get("/me", summary="Who am I", responses=refusals(401, 403, 422))
-async def see_me(tx: Transaction, actor: Person) -> UserOut:
+async def see_me(tx: Transaction, actor: Person, _: Annotated[None, SELF.shown]) -> UserOut:
     return UserOut.model_validate(await queries.get_user(tx, actor.user_id))
 
 
@@ -166,13 +169,20 @@ async def list_users(request: Request, response: Response, tx: Transaction, acto
     return answer(request, response, await queries.list_users(tx, query=query), UserOut.model_validate)
 
 
-@router.get("/user/{user_id}", summary="See a person", responses=refusals(401, 403, 404, 422))
+@router.get(
+    "/user/{user_id}", summary="See a person", dependencies=[USER.shown], responses=refusals(401, 403, 404, 422)
+)
 async def see_user(user_id: UUID, tx: Transaction, actor: Person) -> UserOut:
     """Oneself; administrators anyone."""
     return UserOut.model_validate(await people.get_visible(tx, actor=actor, user_id=user_id))
 
 
-@router.put("/user/{user_id}", summary="Replace a person", responses=refusals(401, 403, 404, 409, 422, 429))
+@router.put(
+    "/user/{user_id}",
+    summary="Replace a person",
+    dependencies=[USER.edited],
+    responses=refusals(401, 403, 404, 409, 422, 429),
+)
 async def replace_user(
     user_id: UUID,
     body: ReplaceUser,
@@ -190,7 +200,12 @@ async def replace_user(
     return UserOut.model_validate(await people.replace(tx, by=by, user_id=user_id, wanted=body, now=now))
 
 
-@router.patch("/user/{user_id}", summary="Change a person", responses=refusals(401, 403, 404, 409, 422, 429))
+@router.patch(
+    "/user/{user_id}",
+    summary="Change a person",
+    dependencies=[USER.edited],
+    responses=refusals(401, 403, 404, 409, 422, 429),
+)
 async def change_user(
     user_id: UUID,
     body: ChangeUser,
@@ -212,7 +227,7 @@ async def change_user(
     responses=refusals(401, 403, 404, 422, 429),
 )
 async def resend_email_code(
-    user_id: UUID, tx: Transaction, actor: Person, origin: RequestOrigin, codes: OneTimeCodes, now: Now
+    user_id: UUID, tx: Transaction, actor: Person, origin: RequestOrigin, codes: OneTimeCodes, now: Now, _once: Once
 ) -> AcceptedOut:
     """To the `pending_email`; 404 where there is none."""
     await people.resend_email_code(tx, actor=actor, user_id=user_id, origin=origin, codes=codes, now=now)
@@ -231,7 +246,11 @@ async def withdraw_email_change(user_id: UUID, tx: Transaction, actor: Person) -
 
 
 @router.delete(
-    "/user/{user_id}", status_code=204, summary="Delete a person", responses=refusals(401, 403, 404, 409, 422)
+    "/user/{user_id}",
+    status_code=204,
+    summary="Delete a person",
+    dependencies=[USER.edited],
+    responses=refusals(401, 403, 404, 409, 422),
 )
 async def delete_user(
     user_id: UUID, tx: Transaction, actor: Person, now: Now, before: DeletionSteps, *, force: Force = False

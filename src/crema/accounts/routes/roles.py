@@ -5,7 +5,7 @@ from uuid import UUID
 from fastapi import Request, Response
 
 from crema.accounts import queries
-from crema.accounts.deps import RoleEditor
+from crema.accounts.deps import ROLE, Once, RoleEditor
 from crema.accounts.queries import PERMISSIONS, ROLES
 from crema.accounts.schemas import ChangeRole, PermissionOut, ReplaceRole, RoleIn, RoleOut
 from crema.accounts.service import roles
@@ -24,29 +24,43 @@ async def list_roles(request: Request, response: Response, tx: Transaction, acto
     return answer(request, response, await queries.list_roles(tx, query=query), RoleOut.model_validate)
 
 
-@router.post("/role", status_code=201, summary="Create a role", responses=refusals(401, 403, 409, 422))
-async def create_role(body: RoleIn, response: Response, tx: Transaction, actor: RoleEditor, now: Now) -> RoleOut:
+@router.post(
+    "/role", status_code=201, summary="Create a role", dependencies=[ROLE.made], responses=refusals(401, 403, 409, 422)
+)
+async def create_role(
+    body: RoleIn, response: Response, tx: Transaction, actor: RoleEditor, now: Now, _once: Once
+) -> RoleOut:
     role = await roles.create(tx, actor=actor, wanted=body, now=now)
     response.headers["Location"] = f"/role/{role.id}"
     return RoleOut.model_validate(role)
 
 
-@router.get("/role/{role_id}", summary="See a role", responses=refusals(401, 403, 404, 422))
+@router.get("/role/{role_id}", summary="See a role", dependencies=[ROLE.shown], responses=refusals(401, 403, 404, 422))
 async def see_role(role_id: UUID, tx: Transaction, _: RoleEditor) -> RoleOut:
     return RoleOut.model_validate(await queries.get_role(tx, role_id))
 
 
-@router.put("/role/{role_id}", summary="Replace a role", responses=refusals(401, 403, 404, 409, 422))
+@router.put(
+    "/role/{role_id}", summary="Replace a role", dependencies=[ROLE.edited], responses=refusals(401, 403, 404, 409, 422)
+)
 async def replace_role(role_id: UUID, body: ReplaceRole, tx: Transaction, actor: RoleEditor, now: Now) -> RoleOut:
     return RoleOut.model_validate(await roles.replace(tx, actor=actor, role_id=role_id, wanted=body, now=now))
 
 
-@router.patch("/role/{role_id}", summary="Change a role", responses=refusals(401, 403, 404, 409, 422))
+@router.patch(
+    "/role/{role_id}", summary="Change a role", dependencies=[ROLE.edited], responses=refusals(401, 403, 404, 409, 422)
+)
 async def change_role(role_id: UUID, body: ChangeRole, tx: Transaction, actor: RoleEditor, now: Now) -> RoleOut:
     return RoleOut.model_validate(await roles.change(tx, actor=actor, role_id=role_id, wanted=body, now=now))
 
 
-@router.delete("/role/{role_id}", status_code=204, summary="Delete a role", responses=refusals(401, 403, 404, 409, 422))
+@router.delete(
+    "/role/{role_id}",
+    status_code=204,
+    summary="Delete a role",
+    dependencies=[ROLE.edited],
+    responses=refusals(401, 403, 404, 409, 422),
+)
 async def delete_role(role_id: UUID, tx: Transaction, actor: RoleEditor) -> None:
     await roles.remove(tx, actor=actor, role_id=role_id)
 

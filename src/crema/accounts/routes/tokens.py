@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Form, Request, Response
+from fastapi import Depends, Request, Response
 
 from crema.accounts import queries
 from crema.accounts.deps import (
@@ -22,7 +22,7 @@ from crema.accounts.schemas import LogInForm, Refresh, SessionOut, SignedInOut, 
 from crema.accounts.service import logins as sessions
 from crema.accounts.service import verification
 from crema.web.clock import Now
-from crema.web.forms import EachFieldOnce
+from crema.web.forms import form_or_json, form_or_json_schema
 from crema.web.listing import PageOut, answer, listing_parameters
 from crema.web.problem import refusals
 from crema.web.routing import router as new_router
@@ -34,12 +34,12 @@ router = new_router("Working with JWT", cookie_visitor)
 @router.post(
     "/access",
     summary="Log in with a form (OAuth2)",
-    dependencies=[EachFieldOnce],
+    openapi_extra=form_or_json_schema(LogInForm),
     response_model=None,
     responses={200: {"model": TokensOut}, **refusals(401, 403, 422, 429)},
 )
 async def access(
-    form: Annotated[LogInForm, Form()],
+    form: Annotated[LogInForm, Depends(form_or_json(LogInForm))],
     tx: Transaction,
     origin: RequestOrigin,
     turn: HashingTurn,
@@ -47,7 +47,7 @@ async def access(
     now: Now,
     hand: Hand,
 ) -> TokensOut | SignedInOut:
-    """The same answer as `/authentication`; Swagger's *Authorize* uses it."""
+    """The same answer as `/authentication`; Swagger's *Authorize* uses it. JSON is taken, too."""
     tokens = await logins.log_in(tx, email=form.username, password=form.password, origin=origin, turn=turn, now=now)
     return hand.over(tokens)
 

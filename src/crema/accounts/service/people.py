@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Final, Protocol
 from uuid import UUID
 
-from sqlalchemy import column, delete, table
+from sqlalchemy import Uuid, column, delete, select, table
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -21,7 +21,9 @@ from crema.accounts.service.registration import Origin
 from crema.core.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, UnknownReferenceError
 from crema.db.idempotency import IdempotencyRecord
 
-_CARTS: Final = table("carts", column("user_id"))  # a feature above us: known by name only, as foreign keys are
+# Features above us are known by name only, as foreign keys are.
+_CARTS: Final = table("carts", column("user_id"))
+_SHOPS: Final = table("shops", column("id", Uuid))
 SHOPS: Final = ("shop_ids", "serves_all_shops")
 ADMINISTRATIVE: Final = ("role", "is_active", *SHOPS)
 
@@ -168,7 +170,9 @@ async def _tie_to_shops(session: AsyncSession, *, actor: Actor, user: User, role
         async with session.begin_nested():
             session.add_all(StaffShop(user_id=user.id, shop_id=shop_id) for shop_id in sorted(after))
     except IntegrityError as error:
-        raise UnknownReferenceError([("shop_ids",)]) from error
+        known = set(await session.scalars(select(_SHOPS.c.id).where(_SHOPS.c.id.in_(after))))
+        unknown = [("shop_ids", place) for place, shop_id in enumerate(sent["shop_ids"]) if shop_id not in known]
+        raise UnknownReferenceError(unknown) from error
 
 
 async def _check_email(

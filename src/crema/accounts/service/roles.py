@@ -78,7 +78,7 @@ async def _update(session: AsyncSession, *, actor: Actor, role: Role, sent: dict
 
 async def remove(session: AsyncSession, *, actor: Actor, role_id: UUID) -> None:
     """Delete a role nobody has."""
-    role = await queries.get_role(session, role_id)
+    role = await queries.get_role_for_update(session, role_id)
     if role.is_builtin:
         raise BuiltinRoleError
     _check_reach(actor, role.permission_codes)

@@ -42,6 +42,8 @@ from crema.db.listing.fields import (
     TextField,
     TimeOfDayField,
     UuidField,
+    json_part,
+    json_text,
 )
 from crema.db.listing.query import MAX_TOTAL, ListQuery, ListStatement, paginate
 from crema.db.listing.related import Leaf, Many, One
@@ -87,5 +89,7 @@ __all__ = [
     "TooCostlyError",
     "UnknownFilterError",
     "UuidField",
+    "json_part",
+    "json_text",
     "paginate",
 ]

@@ -35,7 +35,7 @@ from crema.db.listing.fields import (
     storable,
 )
 from crema.db.listing.query import Condition, ListQuery, SortKey, read_cursor
-from crema.db.listing.related import Declared, Leaf, leaves
+from crema.db.listing.related import Declared, Leaf, Many, One, leaves
 
 MAX_FILTERS: Final = 10
 MAX_SORT: Final = 3
@@ -76,7 +76,7 @@ class Listing:
     nobody can ask for, and why. The id ends every order. `name` is what an item is called in OpenAPI.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - it is a table
         self,
         *,
         name: str,
@@ -227,8 +227,10 @@ class Listing:
             raise InvalidFilterError({name: excess for name, _ in wanted[MAX_FILTERS:]})
         for name, (leaf, operator) in wanted:
             try:
-                reading = leaf.field.read(operator, given[name], zone=zone) if operator != "isnull" else Reading(
-                    operator, [boolean(given[name])]
+                reading = (
+                    leaf.field.read(operator, given[name], zone=zone)
+                    if operator != "isnull"
+                    else Reading(operator, [boolean(given[name])])
                 )
             except ValueError as fault:
                 faults[name] = str(fault)
@@ -251,12 +253,13 @@ class Listing:
             except ValueError as fault:
                 faults["search"] = str(fault)
                 return
+            texts = [*columns.values()] if "search_fields" in given else _gathered(columns.values())
             for word in words:
                 yield Condition(
-                    shape=("search", tuple(columns)),
+                    shape=("search", "search_fields" in given, tuple(columns)),
                     bound=[containing(word)],
                     bind=_text,
-                    build=partial(self._found, [*columns.values()]),
+                    build=partial(self._found, texts),
                 )
 
     def _found(self, searched: Sequence[Leaf], bound: Sequence[Bound], statement: Select[Any]) -> ColumnElement[bool]:
@@ -277,7 +280,9 @@ class Listing:
                 for related in leaf.within:
                     inside = related.join(inside)
                 branches.append(inside.where(like(_column(leaf), bound[0])))
-        found = sa.union(*(branch.correlate(None) for branch in branches)) if branches[1:] else branches[0].correlate(None)
+        found = (
+            sa.union(*(branch.correlate(None) for branch in branches)) if branches[1:] else branches[0].correlate(None)
+        )
         return self.id.column.in_(found)
 
     def search_columns(self, permissions: Collection[str]) -> Mapping[str, Leaf]:
@@ -291,7 +296,7 @@ class Listing:
         if len(names) > MAX_SORT or len(set(names)) < len(names) or not allowed.keys() >= set(names):
             fault = (
                 f"takes up to {MAX_SORT} different fields of {', '.join(allowed)}, comma-separated, a minus before "
-                f"those that go down, such as -{next(iter(allowed), 'created_at')}"
+                f"those that go down, such as {self.default_sort}"
             )
             raise InvalidSortError({"sort": fault}, allowed=list(allowed))
         keys = [SortKey(allowed[name], part != name) for part, name in zip(parts, names, strict=True)]
@@ -302,10 +307,9 @@ def _condition(name: str, leaf: Leaf, reading: Reading) -> Condition:
     operator, operands = reading
     surrounding = leaf.surrounds(operator)
     if operator == "isnull":
-        value = operands[0]
-        return Condition(
-            (name, value), [], leaf.field.bind, lambda *_: leaf.condition(operator, [value]), surrounding, leaf
-        )
+        value = sa.true() if operands[0] else sa.false()
+        build = partial(_missing, leaf, value)
+        return Condition((name, operands[0]), [], leaf.field.bind, build, surrounding, leaf)
     return Condition(
         (name, operator),
         operands,
@@ -314,6 +318,27 @@ def _condition(name: str, leaf: Leaf, reading: Reading) -> Condition:
         surrounding,
         leaf,
     )
+
+
+def _missing(leaf: Leaf, value: Bound, *_: object) -> ColumnElement[bool]:
+    return leaf.condition("isnull", [value])
+
+
+def _text_of(related: One | Many) -> Column | None:
+    return related.search_text if isinstance(related, Many) else None
+
+
+def _gathered(searched: Iterable[Leaf]) -> Sequence[Leaf]:
+    """Take one text for all of a list's, where there is one."""
+    found: dict[object, Leaf] = {}
+    for leaf in searched:
+        for number, related in enumerate(leaf.within, 1):
+            if (text := _text_of(related)) is not None:
+                found[related] = Leaf(TextField(text), leaf.within[:number])
+                break
+        else:
+            found[leaf] = leaf
+    return [*found.values()]
 
 
 def _text(name: str) -> Bound:

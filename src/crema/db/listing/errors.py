@@ -58,4 +58,5 @@ class TooCostlyError(InvalidError):
     title = "This question takes too long to answer."
 
     def __init__(self, narrower: Sequence[str]) -> None:
-        super().__init__(f"Add a filter by one of {', '.join(narrower)}, or ask for a shorter span of time.")
+        helping = f"by one of {', '.join(narrower)}" if narrower else "that leaves fewer to look through"
+        super().__init__(f"It took longer than 2 s. Add a filter {helping}.", filters=list(narrower))

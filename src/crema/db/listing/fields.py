@@ -124,6 +124,30 @@ def _sensitive(operator: str) -> str:
     return operator.removeprefix("i") if operator.removeprefix("i") in _PATTERNS else operator
 
 
+def is_true(operand: Bound) -> bool:
+    """Tell SQL's true from its false."""
+    return isinstance(operand, sa.True_)
+
+
+def json_part(document: Any, *path: str) -> ColumnElement[Any]:
+    """Select a value inside JSON."""
+    for name in path:
+        document = document.op("->", return_type=postgresql.JSONB())(_member(name))
+    found: ColumnElement[Any] = document
+    return found
+
+
+def json_text(document: Any, *path: str) -> ColumnElement[str]:
+    """Select a value inside JSON as text."""
+    *outer, name = path
+    return json_part(document, *outer).op("->>", return_type=sa.Text())(_member(name))
+
+
+def _member(name: str) -> Bound:
+    # With a name of its own, which is the same wherever the statement has it.
+    return sa.bindparam(f"json_{name}", name, type_=sa.Text())
+
+
 def boolean(text: str) -> bool:
     """Read true or false."""
     if text.lower() not in ("true", "false"):
@@ -175,7 +199,7 @@ class Field(ABC):
     def condition(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:
         """Build the predicate. A missing value differs from every value: `ne` is all that `eq` is not.
 
-        The operand of `isnull` is no parameter but true or false itself.
+        The operand of `isnull` is no parameter but SQL's true or false itself.
         """
 
 
@@ -238,7 +262,7 @@ class ColumnField(Field):
         if operator in COMPLEMENTS:
             return self.match(COMPLEMENTS[operator], operands).is_not(sa.true())
         if operator == "isnull":
-            return self.column.is_(None) if operands[0] else self.column.is_not(None)
+            return self.column.is_(None) if is_true(operands[0]) else self.column.is_not(None)
         return self.match(operator, operands)
 
     def match(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:
@@ -612,7 +636,7 @@ class MembersField(ChoiceField):
     def condition(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:
         if operator == "isnull":
             is_empty = sa.func.coalesce(self._length, 0) == 0
-            return is_empty if operands[0] else sa.not_(is_empty)
+            return is_empty if is_true(operands[0]) else sa.not_(is_empty)
         return super().condition(operator, operands)
 
     @property
@@ -688,7 +712,7 @@ class LinkField(Field):
     def condition(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:
         if operator == "isnull":
             there_is_one = self.exists(sa.true())
-            return sa.not_(there_is_one) if operands[0] else there_is_one
+            return sa.not_(there_is_one) if is_true(operands[0]) else there_is_one
         if positive := COMPLEMENTS.get(operator):
             return sa.not_(self.exists(self.of.match(positive, operands)))
         return self.exists(self.of.match(operator, operands))

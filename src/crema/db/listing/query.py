@@ -47,8 +47,9 @@ class SortKey(NamedTuple):
     def order(self) -> ColumnElement[Any]:
         """The column in an ORDER BY."""
         column = self.field.sort_key
-        ordered = sa.desc(column) if self.descending else sa.asc(column)
-        return sa.nulls_last(ordered) if self.field.nullable and self.descending else ordered
+        if not self.descending:
+            return column.asc()
+        return column.desc().nulls_last() if self.field.nullable else column.desc()
 
     def is_same(self, value: Bound | None) -> ColumnElement[bool]:
         """Whether a row has this value, or none either."""
@@ -164,7 +165,9 @@ class ListQuery:
 
     def count(self, statement: Select[Any]) -> Select[int]:
         """Count what is asked for, up to one more than `MAX_TOTAL`."""
-        counted = self.filter(statement).with_only_columns(sa.literal_column("1"), maintain_column_froms=True)
+        counted: Select[Any] = self.filter(statement).with_only_columns(
+            sa.literal_column("1"), maintain_column_froms=True
+        )
         return sa.select(sa.func.count()).select_from(counted.order_by(None).limit(MAX_TOTAL + 1).subquery())
 
     def page_of(self, items: Sequence[T], *, keys: Sequence[Any], total: int | None) -> Page[T]:
@@ -202,12 +205,12 @@ async def _budget(query: ListQuery) -> AsyncIterator[None]:
         raise TooCostlyError(query.narrower) from error
 
 
-async def paginate(session: AsyncSession, statement: Select[T], query: ListQuery) -> Page[T]:
-    """Read one page of what the statement selects. It already carries what the actor may see.
+async def paginate(session: AsyncSession, statement: Select[T], query: ListQuery, **values: Any) -> Page[T]:
+    """Read one page of what the statement selects. It already carries what the actor may see; `values` are its own.
 
     Costs one statement, and a second to count when `page` doesn't happen to show the end.
     """
-    values = query.values
+    values |= query.values
     await session.connection()  # who waits for one doesn't ask too much
     async with _budget(query):
         rows: Sequence[Any] = (await session.execute(query.window(statement), values)).unique().all()

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeAlias
 import sqlalchemy as sa
 from sqlalchemy import ColumnElement, FromClause, Select
 
-from crema.db.listing.fields import ColumnField, Field, PresenceField
+from crema.db.listing.fields import Bound, Column, ColumnField, Field, PresenceField, is_true
 
 Declared: TypeAlias = Mapping[str, Any]
 """Fields by name; nested ones as `One` and `Many`."""
@@ -41,10 +41,11 @@ class _Related:
 
 @dataclass(frozen=True, eq=False)
 class One(_Related):
-    """An object of the answer, from at most one row; `nullable` if there may be none."""
+    """An object of the answer, or a plain value, from at most one row; `nullable` if there may be none."""
 
-    fields: Declared
+    fields: Declared | ColumnField
     nullable: bool = False
+    permission: str | None = field(default=None, kw_only=True)
 
     def sorted_by(self, sorted_: ColumnField, *, nullable: bool) -> ColumnField:
         """Return the field as an expression over the rows around this one."""
@@ -55,11 +56,13 @@ class One(_Related):
 class Many(_Related):
     """A list of the answer: of objects, by their fields, or of plain values, by one field.
 
-    A filter matches where one element does; several below one list speak of the same element.
+    A filter matches where one element does; several below one list speak of the same element. `search_text` is one
+    column with all texts of an element, which a search of the whole answer looks through instead of each.
     """
 
     fields: Declared | ColumnField
     permission: str | None = field(default=None, kw_only=True)
+    search_text: Column | None = field(default=None, kw_only=True)
 
 
 class Leaf(NamedTuple):
@@ -102,7 +105,7 @@ class Leaf(NamedTuple):
             found = related.sorted_by(found, nullable=found.nullable or related.nullable)
         return found
 
-    def condition(self, operator: str, operands: Sequence[Any]) -> ColumnElement[bool]:
+    def condition(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:
         """Build the predicate on the element of the innermost list, or on the listed row; see `surrounds`.
 
         What is denied is denied of all elements.
@@ -110,7 +113,7 @@ class Leaf(NamedTuple):
         if not self.within:
             return self.field.condition(operator, operands)
         if operator == "isnull":
-            return self._is_missing(is_missing=bool(operands[0]))
+            return self._is_missing(is_missing=is_true(operands[0]))
         assert isinstance(self.field, ColumnField)
         if positive := self.field.positive(operator):
             return sa.not_(nested(self.within, self.field.match(positive, operands)))
@@ -129,9 +132,9 @@ class Leaf(NamedTuple):
         if self.is_list:
             present = self.within[-1].exists()
         elif self.innermost_objects:
-            present = nested(self.innermost_objects, self.field.condition("isnull", [False]))
+            present = nested(self.innermost_objects, self.field.condition("isnull", [sa.false()]))
         else:
-            return self.field.condition("isnull", [is_missing])
+            return self.field.condition("isnull", [sa.true() if is_missing else sa.false()])
         return sa.not_(present) if is_missing else present
 
 
@@ -156,17 +159,17 @@ def leaves(declared: Declared, within: tuple[One | Many, ...] = (), path: str = 
     """Name every field by its path."""
     for name, each in declared.items():
         here = f"{path}{name}"
-        match each:
-            case Many(fields=ColumnField() as only):
-                yield here, Leaf(_reserved(only, each.permission), (*within, each), is_list=True)
-            case Many(fields=Mapping() as fields):
-                yield here, Leaf(PresenceField(permission=each.permission), (*within, each), is_list=True)
-                for below, leaf in leaves(fields, (*within, each), f"{here}."):
-                    yield below, leaf._replace(field=_reserved(leaf.field, each.permission))
-            case One():
-                yield from leaves(each.fields, (*within, each), f"{here}.")
-            case Field():
-                yield here, Leaf(each, within)
+        if isinstance(each, Field):
+            yield here, Leaf(each, within)
+            continue
+        inside = (*within, each)
+        if isinstance(each.fields, ColumnField):
+            yield here, Leaf(_reserved(each.fields, each.permission), inside, is_list=isinstance(each, Many))
+            continue
+        if isinstance(each, Many):
+            yield here, Leaf(PresenceField(permission=each.permission), inside, is_list=True)
+        for below, leaf in leaves(each.fields, inside, f"{here}."):
+            yield below, leaf._replace(field=_reserved(leaf.field, each.permission))
 
 
 def _reserved(each: Any, permission: str | None) -> Any:

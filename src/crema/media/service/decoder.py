@@ -1,25 +1,14 @@
-"""Makes a safe WebP picture of an untrusted file. Run by path as a script, one process a picture.
+"""Makes a safe WebP picture of an untrusted file: a program for `confined.py`.
 
-It reads the file from stdin. On stdout it writes one line of JSON, then the encoded pictures one after another:
+It writes one line of JSON, then the encoded pictures one after another:
 `{"width": 1280, "height": 960, "sizes": {"320": 9120, …}}`, bytes by width; or only `{"refused": "…"}`.
-
-The process limits itself before it reads a byte: memory, CPU time, no files, no core dump, low priority. It ends with
-the process that started it. Arguments: that process's pid, the folder that PIL is installed in, and `Limits` as JSON.
 """
 
-import ctypes
 import json
-import os
-import resource
-import signal
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from pathlib import Path
-
-if __name__ == "__main__":
-    sys.path.append(sys.argv[2])
+from typing import Any
 
 from pi_heif import register_heif_opener
 from PIL import (
@@ -38,7 +27,6 @@ _QUALITY = 82
 _SIDEWAYS = frozenset({5, 6, 7, 8})  # EXIF orientations that swap width and height
 _ORIENTATION = 0x0112
 _SCAN = b"\xff\xda"
-_PR_SET_PDEATHSIG = 1
 _SPACES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # colour spaces of ICC profiles, and the modes they describe
 
 
@@ -66,60 +54,27 @@ class Encoded:
     files: Mapping[int, bytes]
 
 
-def main() -> None:
-    """Render stdin to stdout."""
-    limits = Limits(**json.loads(sys.argv[3]))
-    end_with(int(sys.argv[1]))
-    prepare(limits)
-    confine(limits)
-    output = sys.stdout.buffer
-    try:
-        sys.stdin.buffer.seek(0)  # whoever opened it may have looked into it
-        encoded = render(sys.stdin.buffer.read(), limits)
-        header = {
-            "width": encoded.width,
-            "height": encoded.height,
-            "sizes": {width: len(content) for width, content in encoded.files.items()},
-        }
-    except RefusedError as error:
-        output.write(json.dumps({"refused": str(error)}).encode())
-        return
-    output.write(json.dumps(header).encode() + b"\n")
-    output.writelines(encoded.files.values())
-
-
-def end_with(parent: int) -> None:
-    """Ask for SIGKILL at the parent's end."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended before we asked
-        sys.exit(1)
-
-
-def prepare(limits: Limits) -> None:
+def prepare(limits: Mapping[str, Any]) -> None:
     """Load the decoders, with one thread each: threads reserve address space."""
-    Image.MAX_IMAGE_PIXELS = limits.pixels  # Pillow refuses twice this before it allocates a canvas
+    Image.MAX_IMAGE_PIXELS = limits["pixels"]  # Pillow refuses twice this before it allocates a canvas
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
     register_heif_opener(decode_threads=1, thumbnails=False, depth_images=False, aux_images=False)
 
 
-def confine(limits: Limits) -> None:
-    """Limit this process from now on."""
-    os.nice(5)
-    used = 0
-    if sys.platform == "linux":
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-        used = pages * resource.getpagesize()
-    _lower(resource.RLIMIT_AS, used + limits.memory_bytes)
-    _lower(resource.RLIMIT_CPU, limits.cpu_seconds)
-    _lower(resource.RLIMIT_FSIZE, 0)
-    _lower(resource.RLIMIT_CORE, 0)
-
-
-def _lower(kind: int, value: int) -> None:
-    hard = resource.getrlimit(kind)[1]
-    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-    resource.setrlimit(kind, (value, value))
+def process(content: bytes, limits: Mapping[str, Any]) -> Iterator[bytes]:
+    """Give the header, then the pictures."""
+    try:
+        encoded = render(content, Limits(**limits))
+    except RefusedError as error:
+        yield json.dumps({"refused": str(error)}).encode()
+        return
+    header = {
+        "width": encoded.width,
+        "height": encoded.height,
+        "sizes": {width: len(file) for width, file in encoded.files.items()},
+    }
+    yield json.dumps(header).encode() + b"\n"
+    yield from encoded.files.values()
 
 
 def render(content: bytes, limits: Limits) -> Encoded:
@@ -210,7 +165,3 @@ def _encode(image: Image.Image, limits: Limits) -> Encoded:
         resized.save(encoded, "WEBP", quality=_QUALITY, method=4, exif=b"", xmp=b"", icc_profile=b"")
         files[width] = encoded.getvalue()
     return Encoded(image.width, image.height, files)
-
-
-if __name__ == "__main__":
-    main()

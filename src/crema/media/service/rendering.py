@@ -1,30 +1,21 @@
 """Making safe pictures of what people upload: whatever came in, only pixels that we encoded anew go out.
 
-Each picture is decoded by a process of its own, `decoder.py`, which limits its memory and time; it is killed when it
-takes too long, and with the server. It costs a tenth of a second to start, nothing while nobody uploads, and what one
-hostile file does to it no other picture meets. The file is its stdin, so that the server never holds it in memory.
+Each picture is decoded by `decoder.py` in a process of its own: see `processes`.
 """
 
 import asyncio
 import json
-import os
-import signal
-import sys
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 from uuid import UUID
 
-import structlog
-
 from crema.core.errors import CremaError, InvalidError, UnsupportedTypeError
 from crema.media.domain import IMAGE_WIDTHS, MAX_PIXELS, MAX_SIDE
+from crema.media.service import processes
 from crema.media.service.turns import Turns
-
-log = structlog.get_logger(__name__)
 
 DECODERS: Final = 2
 """Pictures decoded at once by a server process."""
@@ -41,7 +32,6 @@ WALL_SECONDS: Final = 20
 
 _DECODER: Final = Path(__file__).with_name("decoder.py")
 _BRANDS: Final = frozenset({b"avif", b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"hevc", b"avis"})
-_ENVIRONMENT: Final = {"MALLOC_ARENA_MAX": "1", "PATH": os.defpath}  # none of our secrets
 
 
 class UnsupportedImageError(UnsupportedTypeError):
@@ -111,31 +101,16 @@ class Renderer:
         """Decode an open file of the operating system's; raise one of the errors above."""
         if not is_picture(await asyncio.to_thread(_head, file)):
             raise UnsupportedImageError
-        return _parsed(*await self._run(file))
-
-    async def _run(self, file: BinaryIO) -> tuple[int, bytes]:
-        pillow = find_spec("PIL")
-        assert pillow is not None
-        assert pillow.origin is not None
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-I", "-S", str(_DECODER), str(os.getpid()), str(Path(pillow.origin).parents[1])),
-            json.dumps(dict(self._limits)),
-            stdin=file,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            env=_ENVIRONMENT,
+        output = await processes.run(
+            _DECODER,
+            file,
+            library="PIL",
+            limits=self._limits,
+            wall_seconds=WALL_SECONDS,
+            costly=ImageTooCostlyError,
+            broken=ImageBrokenError,
         )
-        try:
-            async with asyncio.timeout(WALL_SECONDS):
-                output, _ = await process.communicate()
-        except TimeoutError:
-            return -signal.SIGXCPU, b""
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        return process.returncode or 0, output
+        return _parsed(output)
 
 
 def is_picture(head: bytes) -> bool:
@@ -153,12 +128,7 @@ def _head(file: BinaryIO) -> bytes:
     return file.read(12)
 
 
-def _parsed(status: int, output: bytes) -> Rendition:
-    if status in (-signal.SIGXCPU, -signal.SIGKILL):
-        raise ImageTooCostlyError
-    if status != 0:
-        log.warning("picture_decoder_failed", status=status)
-        raise ImageBrokenError
+def _parsed(output: bytes) -> Rendition:
     first, _, content = output.partition(b"\n")
     header = json.loads(first)
     if "refused" in header:

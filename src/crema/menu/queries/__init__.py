@@ -20,10 +20,11 @@ from crema.menu.queries.parts import (
     load_all_modifier_groups,
     load_modifier_groups_locked,
     lock_below,
+    nutrition_of,
 )
 from crema.menu.queries.pricing import COLUMNS as PRICING_COLUMNS
 from crema.menu.queries.pricing import WANTED as WANTED_FOR_PRICING
-from crema.menu.queries.pricing import by_id, load_for_pricing, lock_products, priced, read_document
+from crema.menu.queries.pricing import by_id, explain_hidden, load_for_pricing, lock_products, read_document
 from crema.menu.queries.products import (
     PRODUCTS,
     PRODUCTS_OF_CATEGORY,
@@ -56,6 +57,7 @@ __all__ = [
     "WANTED_FOR_PRICING",
     "Menu",
     "by_id",
+    "explain_hidden",
     "get_any_product_for_update",
     "get_category",
     "get_category_for_update",
@@ -88,6 +90,6 @@ __all__ = [
     "lock_below",
     "lock_live_products",
     "lock_products",
-    "priced",
+    "nutrition_of",
     "read_document",
 ]

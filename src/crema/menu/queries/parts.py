@@ -1,17 +1,30 @@
 """Headings, modifier groups and ingredients: what products are put together from."""
 
 from collections.abc import Collection, Sequence
-from typing import Final
+from dataclasses import fields
+from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import ColumnElement, Numeric, Select, TableValuedAlias, and_, cast, exists, func, or_, select, true
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import (
+    Numeric,
+    Select,
+    SQLColumnExpression,
+    TableValuedAlias,
+    and_,
+    cast,
+    exists,
+    func,
+    or_,
+    select,
+    true,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import selectinload
+from sqlalchemy.orm import InstrumentedAttribute, selectinload
 
 from crema.core.errors import NotFoundError
 from crema.core.page import Page
+from crema.db import versions
 from crema.db.driver import Reader
 from crema.db.listing import (
     BooleanField,
@@ -23,12 +36,14 @@ from crema.db.listing import (
     Many,
     MembersField,
     MoneyField,
+    NumberField,
     SlugField,
     TextField,
     UuidField,
+    json_text,
     paginate,
 )
-from crema.menu.domain import ALLERGENS
+from crema.menu.domain import ALLERGENS, Nutrition
 from crema.menu.models import (
     Category,
     Ingredient,
@@ -65,9 +80,21 @@ CATEGORIES: Final = Listing(
 )
 
 
-def options_of(group_id: ColumnElement[UUID], *, sees_hidden: bool) -> Many:
+def _elements(array: InstrumentedAttribute[Any]) -> TableValuedAlias:
+    return func.jsonb_array_elements(array).table_valued("value", name=array.key, joins_implicitly=True)
+
+
+def nutrition_of(document: Any, *path: str) -> dict[str, NumberField]:
+    """Declare the figures of a nutrition, at a path in a JSON document."""
+    return {
+        f"nutrition.{field.name}": NumberField(cast(json_text(document, *path, field.name), Numeric), nullable=True)
+        for field in fields(Nutrition)
+    }
+
+
+def options_of(group_id: SQLColumnExpression[UUID], *, sees_hidden: bool) -> Many:
     """Declare the options of a group, as they are shown."""
-    size_price = func.jsonb_array_elements(Option.size_prices).table_valued("value", name="size_price")
+    size_price, size_nutrition = _elements(Option.size_prices), _elements(Option.size_nutrition)
     shown = Option.group_id == group_id
     return Many(
         Option,
@@ -80,10 +107,20 @@ def options_of(group_id: ColumnElement[UUID], *, sees_hidden: bool) -> Many:
                 size_price,
                 true(),
                 {
-                    "size_name": TextField(_text_of(size_price, "size_name"), example="L"),
+                    # The names of sizes, which are searched where they stand.
+                    "size_name": TextField(json_text(size_price.c.value, "size_name"), searched=False, example="L"),
                     "price_delta": MoneyField(
-                        cast(_text_of(size_price, "price_delta"), Numeric), signed=True, example="70.00"
+                        cast(json_text(size_price.c.value, "price_delta"), Numeric), signed=True, example="70.00"
                     ),
+                },
+            ),
+            **nutrition_of(Option.nutrition),
+            "size_nutrition": Many(
+                size_nutrition,
+                true(),
+                {
+                    "size_name": TextField(json_text(size_nutrition.c.value, "size_name"), searched=False, example="L"),
+                    **nutrition_of(size_nutrition.c.value, "nutrition"),
                 },
             ),
             "max_quantity": IntegerField(Option.max_quantity),
@@ -97,10 +134,6 @@ def options_of(group_id: ColumnElement[UUID], *, sees_hidden: bool) -> Many:
             ),
         },
     )
-
-
-def _text_of(rows: TableValuedAlias, name: str) -> ColumnElement[str]:
-    return cast(rows.c.value, JSONB)[name].astext
 
 
 MODIFIER_GROUPS: Final = Listing(
@@ -158,6 +191,7 @@ async def get_category_for_update(session: AsyncSession, category_id: UUID) -> C
     )
     if category is None:
         raise NotFoundError
+    await versions.check(session, key=Category.id, value=category_id)
     return category
 
 
@@ -211,7 +245,9 @@ async def get_modifier_group(session: AsyncSession, group_id: UUID) -> ModifierG
 async def get_modifier_group_for_update(session: AsyncSession, group_id: UUID) -> ModifierGroup:
     """Lock a group, then load it with its options: until the transaction ends no product can take it up."""
     await session.execute(select(ModifierGroup.id).where(ModifierGroup.id == group_id).with_for_update(key_share=True))
-    return await get_modifier_group(session, group_id)
+    group = await get_modifier_group(session, group_id)
+    await versions.check(session, key=ModifierGroup.id, value=group_id)
+    return group
 
 
 async def load_all_modifier_groups(session: AsyncSession) -> Sequence[ModifierGroup]:
@@ -264,4 +300,6 @@ async def get_ingredient(session: AsyncSession, ingredient_id: UUID, *, lock: bo
     ingredient = await session.scalar(wanted.with_for_update() if lock else wanted)
     if ingredient is None:
         raise NotFoundError
+    if lock:
+        await versions.check(session, key=Ingredient.id, value=ingredient_id)
     return ingredient

@@ -1,16 +1,17 @@
 """Products as plain values, for the cart and orders to price."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from sqlalchemy import ARRAY, Uuid, any_, bindparam, func, select
+from sqlalchemy import ARRAY, Uuid, any_, bindparam, func, select, true
 
 from crema.db.statement import Statement, Where
 from crema.menu.domain import PricedProduct
-from crema.menu.models import Product, ProductDocument
+from crema.menu.models import Category, Product, ProductCategory, ProductDocument
 
 _DOCUMENT: Final = select(ProductDocument.everything()).where(ProductDocument.product_id == Product.id)
 COLUMNS: Final = (Product.id, Product.name, Product.price, _DOCUMENT.scalar_subquery())
@@ -21,6 +22,25 @@ _LOCK: Final = Statement(
     select(Product.id).where(Product.id == _WANTED).order_by(Product.id).with_for_update(read=True)
 )
 _PRODUCTS: Final = Statement(select(*COLUMNS).where(Product.id == _WANTED).order_by(Product.id))
+_LINE: Final = (
+    select(ProductCategory.product_id, Category.parent_id, Category.is_active, Category.name)
+    .select_from(ProductCategory)
+    .join(Category, Category.id == ProductCategory.category_id)
+    .join(Product, Product.id == ProductCategory.product_id)
+    .where(Product.id == _WANTED, Product.is_active)
+    .cte(recursive=True)
+)
+_UPWARDS: Final = _LINE.union(
+    select(_LINE.c.product_id, Category.parent_id, Category.is_active, Category.name)
+    .join(Category, Category.id == _LINE.c.parent_id)
+    .where(_LINE.c.is_active)
+)
+_HIDING: Final = Statement(
+    select(_UPWARDS.c.product_id, func.array_agg(_UPWARDS.c.name.distinct()))
+    .where(_UPWARDS.c.is_active.is_not(true()))
+    .group_by(_UPWARDS.c.product_id)
+)
+"""Of each category that a product stands under: the first inactive one on the way up, which hides it."""
 _JSON: Final = TypeAdapter(PricedProduct)
 _KEPT: Final = 1_000
 """Documents that aren't read again, about ten kilobytes each."""
@@ -41,7 +61,17 @@ async def load_for_pricing(where: Where, product_ids: Collection[UUID]) -> dict[
     """
     if not product_ids:
         return {}
-    return by_id(await _PRODUCTS.rows(where, product_ids=list(product_ids)))
+    return await explain_hidden(where, by_id(await _PRODUCTS.rows(where, product_ids=list(product_ids))))
+
+
+async def explain_hidden(where: Where, products: Mapping[UUID, PricedProduct]) -> dict[UUID, PricedProduct]:
+    """Return the products by id, those off the menu with the names of the categories that hide them.
+
+    That is a statement more only where something is off the menu.
+    """
+    hidden = [product.id for product in products.values() if not product.is_on_menu and not product.is_archived]
+    rows = await _HIDING.rows(where, product_ids=hidden) if hidden else []
+    return {**products, **{id_: replace(products[id_], hidden_by=tuple(names)) for id_, names in rows}}
 
 
 WANTED: Final = func.array(

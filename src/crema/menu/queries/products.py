@@ -1,9 +1,7 @@
 """Products with everything a menu shows of them, and their pictures."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import fields
 from datetime import datetime
-from decimal import Decimal
 from functools import partial
 from operator import itemgetter
 from typing import Final
@@ -11,13 +9,11 @@ from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
-    Numeric,
     Row,
     Select,
     Uuid,
     and_,
     bindparam,
-    cast,
     exists,
     func,
     not_,
@@ -30,6 +26,7 @@ from sqlalchemy.orm import aliased, selectinload
 
 from crema.core.errors import NotFoundError
 from crema.core.page import Page
+from crema.db import versions
 from crema.db.base import fold
 from crema.db.driver import Reader
 from crema.db.listing import (
@@ -43,13 +40,12 @@ from crema.db.listing import (
     Many,
     MembersField,
     MoneyField,
-    NumberField,
     SlugField,
     TextField,
     UuidField,
 )
 from crema.db.statement import Statement
-from crema.menu.domain import ALLERGENS, Nutrition
+from crema.menu.domain import ALLERGENS
 from crema.menu.models import (
     Category,
     Ingredient,
@@ -65,7 +61,7 @@ from crema.menu.models import (
     ProductModifierGroup,
     Size,
 )
-from crema.menu.queries.parts import ADDRESSES, options_of
+from crema.menu.queries.parts import ADDRESSES, nutrition_of, options_of
 from crema.schemas import Name
 
 _LAST: Final = 2**31 - 1
@@ -91,7 +87,6 @@ def _place_in_category() -> ColumnElement[int]:
     return func.coalesce(place.scalar_subquery(), _LAST)
 
 
-_NUTRITION: Final = tuple(field.name for field in fields(Nutrition))
 _LINK: Final = aliased(ProductCategory)
 _HEADING: Final = aliased(Category)
 _IS_ON_MENU: Final = and_(
@@ -101,10 +96,6 @@ _IS_ON_MENU: Final = and_(
         exists().where(_LINK.product_id == Product.id, _HEADING.id == _LINK.category_id, _HEADING.is_on_menu),
     ),
 )
-
-
-def _nutrition(name: str) -> ColumnElement[Decimal]:
-    return cast(Product.nutrition[name].astext, Numeric)
 
 
 def _listing(*, sees_hidden: bool, is_of_category: bool = False) -> Listing:
@@ -139,13 +130,12 @@ def _listing(*, sees_hidden: bool, is_of_category: bool = False) -> Listing:
                     "volume_ml": IntegerField(Size.volume_ml, nullable=True, indexed=True, example=400),
                     "price_delta": MoneyField(Size.price_delta, signed=True, example="60.00"),
                     "is_default": BooleanField(Size.is_default),
+                    **nutrition_of(Size.nutrition),
                 },
             ),
             "modifier_groups": Many(
                 (ProductModifierGroup, ModifierGroup),
-                and_(
-                    ProductModifierGroup.product_id == Product.id, ModifierGroup.id == ProductModifierGroup.group_id
-                ),
+                and_(ProductModifierGroup.product_id == Product.id, ModifierGroup.id == ProductModifierGroup.group_id),
                 {
                     "id": UuidField(ModifierGroup.id, indexed=True),
                     "name": TextField(ModifierGroup.name, of=Name, indexed=True, example="Молоко"),
@@ -173,7 +163,7 @@ def _listing(*, sees_hidden: bool, is_of_category: bool = False) -> Listing:
             ),
             "allergens": MembersField(Product.allergens, choices=ALLERGENS, indexed=True, example="milk"),
             "allergens_always": MembersField(Product.allergens_always, choices=ALLERGENS, example="milk"),
-            **{f"nutrition.{name}": NumberField(_nutrition(name), nullable=True) for name in _NUTRITION},
+            **nutrition_of(Product.nutrition),
             "ingredients": Many(
                 (ProductIngredient, Ingredient),
                 and_(ProductIngredient.product_id == Product.id, Ingredient.id == ProductIngredient.ingredient_id),
@@ -249,8 +239,8 @@ _VERSION: Final = select(MenuVersion.version).scalar_subquery()
 _LIST_OF_ALL: Final = ListStatement(_ALL.add_columns(_VERSION))
 _LIST_SHOWN: Final = ListStatement(_SHOWN.add_columns(_VERSION))
 _THIS: Final = Product.id == bindparam("product_id")
-_ONE_OF_ALL: Final = Statement(_ALL.where(_THIS))
-_ONE_SHOWN: Final = Statement(_SHOWN.where(_THIS))
+_ONE_OF_ALL: Final = Statement(_ALL.where(_THIS).add_columns(versions.COLUMN))
+_ONE_SHOWN: Final = Statement(_SHOWN.where(_THIS).add_columns(versions.COLUMN))
 
 
 async def list_products(
@@ -267,13 +257,12 @@ async def list_products(
     return page.map(itemgetter(0)), version
 
 
-async def get_document(reader: Reader, *, product_id: UUID, sees_hidden: bool) -> bytes:
-    """Give a product as a JSON document. The public sees nothing inactive, neither itself nor inside."""
+async def get_document(reader: Reader, *, product_id: UUID, sees_hidden: bool) -> tuple[bytes, str]:
+    """Return a product as a JSON document, and its version. The public sees nothing inactive, itself or inside."""
     row = await (_ONE_OF_ALL if sees_hidden else _ONE_SHOWN).row(reader, product_id=product_id)
     if row is None or row[0] is None:
         raise NotFoundError
-    document: bytes = row[0]
-    return document
+    return row[0], versions.name(row[1], product_id)
 
 
 async def get_product(session: AsyncSession, product_id: UUID) -> Product:
@@ -304,6 +293,7 @@ async def get_product_for_update(session: AsyncSession, product_id: UUID) -> Pro
     )
     if product is None:
         raise NotFoundError
+    await versions.check(session, key=Product.id, value=product_id)
     return product
 
 

@@ -6,6 +6,7 @@ routers = (
     products.reads,
     products.router,
     menu.reads,
+    menu.forms,
     menu.router,
     categories.reads,
     categories.router,

@@ -5,9 +5,9 @@ from uuid import UUID
 
 from fastapi import Query, Request, Response
 
-from crema.accounts.deps import MenuEditor
+from crema.accounts.deps import MenuEditor, Once
 from crema.menu import queries
-from crema.menu.deps import CategoriesQuery, SeesHidden
+from crema.menu.deps import CATEGORY, CategoriesQuery, SeesHidden
 from crema.menu.schemas import (
     CategoryIn,
     CategoryOut,
@@ -19,6 +19,7 @@ from crema.menu.schemas import (
     hashable,
 )
 from crema.menu.service import categories
+from crema.web import fields
 from crema.web.clock import Now
 from crema.web.direct import reads as new_reads
 from crema.web.listing import PageOut, documents, listing_parameters
@@ -37,7 +38,8 @@ Force = Annotated[bool, Query(description="Products lose the category, categorie
     "/categories",
     summary="List categories",
     response_model=PageOut[CategoryOut],
-    openapi_extra=listing_parameters(queries.CATEGORIES),
+    openapi_extra=listing_parameters(queries.CATEGORIES, fields=fields.PARAMETER),
+    dependencies=[fields.of_list(CategoryOut)],
     responses=refusals(401, 422),
 )
 async def list_categories(
@@ -47,9 +49,15 @@ async def list_categories(
     return documents(request, page.map(lambda row: category_document(hashable(row))))
 
 
-@router.post("/category", status_code=201, summary="Add a category", responses=refusals(401, 403, 409, 422))
+@router.post(
+    "/category",
+    status_code=201,
+    summary="Add a category",
+    dependencies=[CATEGORY.made],
+    responses=refusals(401, 403, 409, 422),
+)
 async def create_category(
-    body: CategoryIn, response: Response, tx: Transaction, _: MenuEditor, now: Now
+    body: CategoryIn, response: Response, tx: Transaction, _: MenuEditor, now: Now, _once: Once
 ) -> CategoryOut:
     category = await categories.create_category(tx, wanted=body, now=now)
     response.headers["Location"] = f"/category/{category.id}"
@@ -57,14 +65,23 @@ async def create_category(
 
 
 @router.get(
-    "/category/{category_id}", summary="See a category", dependencies=[Public], responses=refusals(401, 404, 422)
+    "/category/{category_id}",
+    summary="See a category",
+    openapi_extra=fields.parameters(),
+    dependencies=[Public, CATEGORY.shown, fields.of_one(CategoryOut)],
+    responses=refusals(401, 404, 422),
 )
 async def see_category(category_id: UUID, tx: Transaction, *, sees_hidden: SeesHidden) -> CategoryOut:
     category = await queries.get_category(tx, category_id=category_id, sees_hidden=sees_hidden)
     return CategoryOut.model_validate(category)
 
 
-@router.put("/category/{category_id}", summary="Replace a category", responses=refusals(401, 403, 404, 409, 422))
+@router.put(
+    "/category/{category_id}",
+    summary="Replace a category",
+    dependencies=[CATEGORY.edited],
+    responses=refusals(401, 403, 404, 409, 422),
+)
 async def replace_category(
     category_id: UUID, body: ReplaceCategory, tx: Transaction, _: MenuEditor, now: Now
 ) -> CategoryOut:
@@ -75,6 +92,7 @@ async def replace_category(
 @router.put(
     "/category/{category_id}/products",
     summary="Set a category's products and their order",
+    dependencies=[CATEGORY.edited],
     responses=refusals(401, 403, 404, 422),
 )
 async def set_products(
@@ -85,7 +103,12 @@ async def set_products(
     return CategoryProductsOut(product_ids=list(product_ids))
 
 
-@router.patch("/category/{category_id}", summary="Change a category", responses=refusals(401, 403, 404, 409, 422))
+@router.patch(
+    "/category/{category_id}",
+    summary="Change a category",
+    dependencies=[CATEGORY.edited],
+    responses=refusals(401, 403, 404, 409, 422),
+)
 async def change_category(
     category_id: UUID, body: CategoryPatch, tx: Transaction, _: MenuEditor, now: Now
 ) -> CategoryOut:
@@ -97,6 +120,7 @@ async def change_category(
     "/category/{category_id}",
     status_code=204,
     summary="Delete a category",
+    dependencies=[CATEGORY.edited],
     responses=refusals(401, 403, 404, 409, 422),
 )
 async def delete_category(category_id: UUID, tx: Transaction, _: MenuEditor, now: Now, *, force: Force = False) -> None:

@@ -7,7 +7,7 @@ from fastapi import Response
 
 from crema.accounts.deps import MenuEditor
 from crema.media.deps import UPLOAD_LIMIT, Media, MediaStore
-from crema.menu.deps import CategoryImageUpload, ImageUpload
+from crema.menu.deps import CATEGORY, PRODUCT, CategoryImageUpload, ImageUpload
 from crema.menu.schemas import CategoryOut, ImageForm, ImagePatch, ProductImageOut
 from crema.menu.service import images
 from crema.web.clock import Now
@@ -69,6 +69,7 @@ async def add_image(
     openapi_extra=form_schema(
         ImageForm, description="JPEG, PNG, WebP, AVIF or HEIC; up to 5 MiB, 16 megapixels, 8000 pixels a side."
     ),
+    dependencies=[CATEGORY.made],
     responses=refusals(401, 403, 404, 413, 415, 422, 429),
 )
 async def set_category_image(
@@ -91,6 +92,7 @@ async def set_category_image(
     "/category/{category_id}/image",
     status_code=204,
     summary="Delete a category's picture",
+    dependencies=[CATEGORY.edited],
     responses=refusals(401, 403, 404, 422),
 )
 async def delete_category_image(category_id: UUID, tx: Transaction, _: MenuEditor, now: Now) -> None:
@@ -100,6 +102,7 @@ async def delete_category_image(category_id: UUID, tx: Transaction, _: MenuEdito
 @router.patch(
     "/product/{product_id}/image/{image_id}",
     summary="Change a picture's text or place",
+    dependencies=[PRODUCT.edited],
     responses=refusals(401, 403, 404, 422),
 )
 async def change_image(
@@ -113,6 +116,7 @@ async def change_image(
     "/product/{product_id}/image/{image_id}",
     status_code=204,
     summary="Delete a picture",
+    dependencies=[PRODUCT.edited],
     responses=refusals(401, 403, 404, 422),
 )
 async def delete_image(product_id: UUID, image_id: UUID, tx: Transaction, _: MenuEditor, now: Now) -> None:

@@ -5,11 +5,12 @@ from uuid import UUID
 
 from fastapi import Query, Request, Response
 
-from crema.accounts.deps import MenuEditor, Visitor
+from crema.accounts.deps import MenuEditor, Once, Visitor
 from crema.menu import queries
-from crema.menu.deps import IngredientsQuery
+from crema.menu.deps import INGREDIENT, IngredientsQuery
 from crema.menu.schemas import IngredientIn, IngredientOut, IngredientPatch, ReplaceIngredient
 from crema.menu.service import ingredients
+from crema.web import fields
 from crema.web.listing import PageOut, answer, listing_parameters
 from crema.web.problem import refusals
 from crema.web.routing import Public
@@ -24,8 +25,8 @@ Force = Annotated[bool, Query(description="Products and options lose it.")]
 @router.get(
     "/ingredients",
     summary="List ingredients",
-    dependencies=[Public],
-    openapi_extra=listing_parameters(queries.INGREDIENTS),
+    dependencies=[Public, fields.of_list(IngredientOut)],
+    openapi_extra=listing_parameters(queries.INGREDIENTS, fields=fields.PARAMETER),
     responses=refusals(401, 422),
 )
 async def list_ingredients(
@@ -35,8 +36,25 @@ async def list_ingredients(
     return answer(request, response, page, IngredientOut.model_validate)
 
 
-@router.post("/ingredients", status_code=201, summary="Add an ingredient", responses=refusals(401, 403, 409, 422))
-async def create_ingredient(body: IngredientIn, response: Response, tx: Transaction, _: MenuEditor) -> IngredientOut:
+@router.post(
+    "/ingredient",
+    status_code=201,
+    summary="Add an ingredient",
+    dependencies=[INGREDIENT.made],
+    responses=refusals(401, 403, 409, 422),
+)
+@router.post(
+    "/ingredients",
+    status_code=201,
+    summary="Add an ingredient",
+    description="As `POST /ingredient`, which is named as the others are.",
+    operation_id="post_ingredients",
+    dependencies=[INGREDIENT.made],
+    responses=refusals(401, 403, 409, 422),
+)
+async def create_ingredient(
+    body: IngredientIn, response: Response, tx: Transaction, _: MenuEditor, _once: Once
+) -> IngredientOut:
     ingredient = await ingredients.create_ingredient(tx, wanted=body)
     response.headers["Location"] = f"/ingredient/{ingredient.id}"
     return IngredientOut.model_validate(ingredient)
@@ -45,7 +63,8 @@ async def create_ingredient(body: IngredientIn, response: Response, tx: Transact
 @router.get(
     "/ingredient/{ingredient_id}",
     summary="See an ingredient",
-    dependencies=[Public],
+    openapi_extra=fields.parameters(),
+    dependencies=[Public, INGREDIENT.shown, fields.of_one(IngredientOut)],
     responses=refusals(401, 404, 422),
 )
 async def see_ingredient(ingredient_id: UUID, tx: Transaction, _: Visitor) -> IngredientOut:
@@ -55,6 +74,7 @@ async def see_ingredient(ingredient_id: UUID, tx: Transaction, _: Visitor) -> In
 @router.put(
     "/ingredient/{ingredient_id}",
     summary="Replace an ingredient",
+    dependencies=[INGREDIENT.edited],
     responses=refusals(401, 403, 404, 409, 422),
 )
 async def replace_ingredient(
@@ -67,6 +87,7 @@ async def replace_ingredient(
 @router.patch(
     "/ingredient/{ingredient_id}",
     summary="Change an ingredient",
+    dependencies=[INGREDIENT.edited],
     responses=refusals(401, 403, 404, 409, 422),
 )
 async def change_ingredient(
@@ -80,6 +101,7 @@ async def change_ingredient(
     "/ingredient/{ingredient_id}",
     status_code=204,
     summary="Delete an ingredient",
+    dependencies=[INGREDIENT.edited],
     responses=refusals(401, 403, 404, 409, 422),
 )
 async def delete_ingredient(ingredient_id: UUID, tx: Transaction, _: MenuEditor, *, force: Force = False) -> None:

@@ -1,29 +1,30 @@
 """The whole menu over HTTP."""
 
+import asyncio
 import hashlib
-from typing import Annotated, Final
+from typing import Annotated, Literal
 
 from fastapi import Query, Request, Response
 
 from crema import __version__
-from crema.accounts.deps import MenuEditor
-from crema.menu.deps import MenuOfShop, TheMenu
-from crema.menu.schemas import MenuDocument, MenuImportOut, MenuOut
-from crema.menu.service import exporting, importing
+from crema.accounts.deps import MenuEditor, Once
+from crema.menu.deps import IMPORT_LIMIT, MenuOfShop, TheMenu, Workbooks, WorkbookUpload
+from crema.menu.schemas import MenuDocument, MenuImportOut, MenuOut, MenuWorkbookForm
+from crema.menu.service import exporting, importing, workbook
 from crema.shops.deps import TheChain
 from crema.web.clock import Now
 from crema.web.direct import reads as new_reads
+from crema.web.forms import form_schema
 from crema.web.listing import pieces
 from crema.web.problem import refusals
+from crema.web.routing import form_router, unless_known
 from crema.web.routing import router as new_router
-from crema.web.routing import unless_known
+from crema.web.spreadsheet import XLSX_CONTENT, xlsx_response
 from crema.web.transaction import Reads, Transaction
 
 reads = new_reads("Menu")
 router = new_router("Menu")
-
-IMPORT_LIMIT: Final = 2 * 1024 * 1024
-"""Bytes of a menu that is imported: a thousand products."""
+forms = form_router()
 
 DryRun = Annotated[bool, Query(description="Only tell what would change.")]
 
@@ -46,26 +47,70 @@ async def see_menu(request: Request, reader: Reads, menu: TheMenu, chain: TheCha
     return await unless_known(request, _etag(start, version), whole)
 
 
-@router.get("/menu/export", summary="Export the whole menu", responses=refusals(401, 403, 422))
-async def export_menu(tx: Transaction, _: MenuEditor) -> MenuDocument:
-    """All that can be edited, hidden things included, without pictures: what `POST /menu/import` takes."""
-    return await exporting.export_menu(tx)
+@router.get(
+    "/menu/export",
+    summary="Export the whole menu",
+    response_model=MenuDocument,
+    responses=refusals(401, 403, 422) | {200: {"content": XLSX_CONTENT}},
+)
+async def export_menu(
+    tx: Transaction,
+    _: MenuEditor,
+    format: Annotated[Literal["json", "xlsx"], Query(description="`xlsx`: a workbook for spreadsheets.")] = "json",  # noqa: A002 - a query parameter
+) -> Response | MenuDocument:
+    """All that can be edited, hidden things included, without pictures: what `POST /menu/import` takes.
+
+    The workbook has a sheet for each list. The first row names the columns; a list in a cell has an item a line.
+    """
+    document = await exporting.export_menu(tx)
+    return (
+        xlsx_response("menu.xlsx", await asyncio.to_thread(workbook.write_menu, document))
+        if format == "xlsx"
+        else document
+    )
+
+
+@forms.post("/menu/import", max_body_size=IMPORT_LIMIT)
+async def import_menu_workbook(
+    upload: WorkbookUpload,
+    tx: Transaction,
+    workbooks: Workbooks,
+    editor: MenuEditor,
+    now: Now,
+    *,
+    dry_run: DryRun = False,
+) -> MenuImportOut:
+    """Take a workbook where `import_menu`, which describes both, takes JSON."""
+    imported = await importing.import_workbook(
+        tx, workbooks, file=upload.file, person_id=editor.user_id, dry_run=dry_run, now=now
+    )
+    return MenuImportOut.model_validate(imported)
 
 
 @router.post(
     "/menu/import",
     summary="Import a menu",
     max_body_size=IMPORT_LIMIT,
-    responses=refusals(401, 403, 409, 413, 422),
+    openapi_extra=form_schema(
+        MenuWorkbookForm, description="A workbook in XLSX as `GET /menu/export?format=xlsx` gives it."
+    ),
+    responses=refusals(401, 403, 409, 413, 415, 422, 429),
 )
 async def import_menu(
-    body: MenuDocument, tx: Transaction, _: MenuEditor, now: Now, *, dry_run: DryRun = False
+    body: MenuDocument, tx: Transaction, _: MenuEditor, now: Now, _once: Once, *, dry_run: DryRun = False
 ) -> MenuImportOut:
-    """All of it or nothing; `errors` name the rows that are wrong. Up to 2 MiB.
+    """All of it or nothing; `errors` name the rows that are wrong. JSON, or a form with a workbook; up to 2 MiB.
 
     A row is matched by slug, name or `id` and replaced as a PUT does: what it leaves out becomes the default. What the
     document doesn't name stays, options of its groups and sizes of its products included. Other changes of the menu
     wait meanwhile.
+
+    In a workbook an empty cell is left out; `none` in `allergens_always` is an empty list. An empty `caffeine_mg` is
+    unknown, 0 is none. Places are sheet, row and column, rows as the spreadsheet counts them, as in
+    `["products", 7, "price"]`. Numbers and prices may be numbers or text. Formulas, dates, merged cells, and sheets or
+    columns that the export doesn't have are refused. With `products` come `sizes`, `product_categories` and
+    `product_modifier_groups`, with `modifier_groups` come `options`, with `options` come `size_prices` and
+    `size_nutrition`, if need be without rows. A person may upload 20 workbooks a minute and 200 MiB a day.
     """
     imported = await importing.import_menu(tx, wanted=body, dry_run=dry_run, now=now)
     return MenuImportOut.model_validate(imported)

@@ -5,11 +5,12 @@ from uuid import UUID
 
 from fastapi import Query, Request, Response
 
-from crema.accounts.deps import MenuEditor
+from crema.accounts.deps import MenuEditor, Once
 from crema.menu import queries
-from crema.menu.deps import ModifierGroupsQuery
+from crema.menu.deps import MODIFIER_GROUP, ModifierGroupsQuery
 from crema.menu.schemas import ModifierGroupIn, ModifierGroupOut, ModifierGroupPatch, ReplaceModifierGroup
 from crema.menu.service import modifier_groups
+from crema.web import fields
 from crema.web.clock import Now
 from crema.web.listing import PageOut, answer, listing_parameters
 from crema.web.problem import refusals
@@ -24,7 +25,8 @@ Force = Annotated[bool, Query(description="Products stop offering it.")]
 @router.get(
     "/modifier-groups",
     summary="List modifier groups",
-    openapi_extra=listing_parameters(queries.MODIFIER_GROUPS),
+    openapi_extra=listing_parameters(queries.MODIFIER_GROUPS, fields=fields.PARAMETER),
+    dependencies=[fields.of_list(ModifierGroupOut)],
     responses=refusals(401, 403, 422),
 )
 async def list_modifier_groups(
@@ -34,21 +36,38 @@ async def list_modifier_groups(
     return answer(request, response, page, ModifierGroupOut.model_validate)
 
 
-@router.post("/modifier-group", status_code=201, summary="Add a modifier group", responses=refusals(401, 403, 422))
+@router.post(
+    "/modifier-group",
+    status_code=201,
+    summary="Add a modifier group",
+    dependencies=[MODIFIER_GROUP.made],
+    responses=refusals(401, 403, 422),
+)
 async def create_modifier_group(
-    body: ModifierGroupIn, response: Response, tx: Transaction, _: MenuEditor, now: Now
+    body: ModifierGroupIn, response: Response, tx: Transaction, _: MenuEditor, now: Now, _once: Once
 ) -> ModifierGroupOut:
     group = await modifier_groups.create_modifier_group(tx, wanted=body, now=now)
     response.headers["Location"] = f"/modifier-group/{group.id}"
     return ModifierGroupOut.model_validate(group)
 
 
-@router.get("/modifier-group/{group_id}", summary="See a modifier group", responses=refusals(401, 403, 404, 422))
+@router.get(
+    "/modifier-group/{group_id}",
+    summary="See a modifier group",
+    openapi_extra=fields.parameters(),
+    dependencies=[MODIFIER_GROUP.shown, fields.of_one(ModifierGroupOut)],
+    responses=refusals(401, 403, 404, 422),
+)
 async def see_modifier_group(group_id: UUID, tx: Transaction, _: MenuEditor) -> ModifierGroupOut:
     return ModifierGroupOut.model_validate(await queries.get_modifier_group(tx, group_id))
 
 
-@router.put("/modifier-group/{group_id}", summary="Replace a modifier group", responses=refusals(401, 403, 404, 422))
+@router.put(
+    "/modifier-group/{group_id}",
+    summary="Replace a modifier group",
+    dependencies=[MODIFIER_GROUP.edited],
+    responses=refusals(401, 403, 404, 422),
+)
 async def replace_modifier_group(
     group_id: UUID, body: ReplaceModifierGroup, tx: Transaction, _: MenuEditor, now: Now
 ) -> ModifierGroupOut:
@@ -57,7 +76,12 @@ async def replace_modifier_group(
     return ModifierGroupOut.model_validate(group)
 
 
-@router.patch("/modifier-group/{group_id}", summary="Change a modifier group", responses=refusals(401, 403, 404, 422))
+@router.patch(
+    "/modifier-group/{group_id}",
+    summary="Change a modifier group",
+    dependencies=[MODIFIER_GROUP.edited],
+    responses=refusals(401, 403, 404, 422),
+)
 async def change_modifier_group(
     group_id: UUID, body: ModifierGroupPatch, tx: Transaction, _: MenuEditor, now: Now
 ) -> ModifierGroupOut:
@@ -69,6 +93,7 @@ async def change_modifier_group(
     "/modifier-group/{group_id}",
     status_code=204,
     summary="Delete a modifier group",
+    dependencies=[MODIFIER_GROUP.edited],
     responses=refusals(401, 403, 404, 409, 422),
 )
 async def delete_modifier_group(group_id: UUID, tx: Transaction, _: MenuEditor, *, force: Force = False) -> None:

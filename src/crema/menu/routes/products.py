@@ -4,9 +4,9 @@ from uuid import UUID
 
 from fastapi import Request, Response
 
-from crema.accounts.deps import MenuEditor
+from crema.accounts.deps import MenuEditor, Once
 from crema.menu import queries
-from crema.menu.deps import OneCategory, ProductsQuery, SeesHidden
+from crema.menu.deps import PRODUCT, OneCategory, ProductsQuery, SeesHidden
 from crema.menu.schemas import (
     ChangePrices,
     CopyProduct,
@@ -18,6 +18,7 @@ from crema.menu.schemas import (
     ReplaceProduct,
 )
 from crema.menu.service import prices, products
+from crema.web import fields
 from crema.web.clock import Now
 from crema.web.direct import reads as new_reads
 from crema.web.listing import PageOut, document, documents, listing_parameters
@@ -32,8 +33,9 @@ reads = new_reads("Menu")
 @reads.get(
     "/products",
     summary="List products",
-    openapi_extra=listing_parameters(queries.PRODUCTS_OF_CATEGORY),
+    openapi_extra=listing_parameters(queries.PRODUCTS_OF_CATEGORY, fields=fields.PARAMETER),
     response_model=PageOut[ProductOut],
+    dependencies=[fields.of_list(ProductOut)],
     responses=refusals(401, 422),
 )
 async def list_products(
@@ -44,15 +46,23 @@ async def list_products(
     return documents(request, page, version=version)
 
 
-@router.post("/product", status_code=201, summary="Add a product", responses=refusals(401, 403, 409, 422))
-async def create_product(body: ProductIn, response: Response, tx: Transaction, _: MenuEditor, now: Now) -> ProductOut:
+@router.post(
+    "/product",
+    status_code=201,
+    summary="Add a product",
+    dependencies=[PRODUCT.made],
+    responses=refusals(401, 403, 409, 422),
+)
+async def create_product(
+    body: ProductIn, response: Response, tx: Transaction, _: MenuEditor, now: Now, _once: Once
+) -> ProductOut:
     product = await products.create_product(tx, wanted=body, now=now)
     response.headers["Location"] = f"/product/{product.id}"
     return ProductOut.model_validate(product)
 
 
 @router.post("/products/prices", summary="Change many prices", responses=refusals(401, 403, 422))
-async def change_prices(body: ChangePrices, tx: Transaction, _: MenuEditor, now: Now) -> PricesOut:
+async def change_prices(body: ChangePrices, tx: Transaction, _: MenuEditor, now: Now, _once: Once) -> PricesOut:
     """By a percentage or from a list; all or nothing. `dry_run: true` answers the same and changes nothing.
 
     A percentage sent twice counts twice. To repeat safely, send what the dry run answered as `prices`. Price deltas of
@@ -70,13 +80,21 @@ async def change_prices(body: ChangePrices, tx: Transaction, _: MenuEditor, now:
     "/product/{product_id}",
     summary="See a product",
     response_model=ProductOut,
+    openapi_extra=fields.parameters(),
+    dependencies=[fields.of_one(ProductOut)],
     responses=refusals(401, 404, 422),
 )
 async def see_product(product_id: UUID, reader: Reads, *, sees_hidden: SeesHidden) -> Response:
-    return document(await queries.get_document(reader, product_id=product_id, sees_hidden=sees_hidden))
+    content, version = await queries.get_document(reader, product_id=product_id, sees_hidden=sees_hidden)
+    return document(content, version=version)
 
 
-@router.put("/product/{product_id}", summary="Replace a product", responses=refusals(401, 403, 404, 409, 422))
+@router.put(
+    "/product/{product_id}",
+    summary="Replace a product",
+    dependencies=[PRODUCT.edited],
+    responses=refusals(401, 403, 404, 409, 422),
+)
 async def replace_product(
     product_id: UUID, body: ReplaceProduct, tx: Transaction, _: MenuEditor, now: Now
 ) -> ProductOut:
@@ -85,17 +103,32 @@ async def replace_product(
     return ProductOut.model_validate(product)
 
 
-@router.patch("/product/{product_id}", summary="Change a product", responses=refusals(401, 403, 404, 409, 422))
+@router.patch(
+    "/product/{product_id}",
+    summary="Change a product",
+    dependencies=[PRODUCT.edited],
+    responses=refusals(401, 403, 404, 409, 422),
+)
 async def change_product(product_id: UUID, body: ProductPatch, tx: Transaction, _: MenuEditor, now: Now) -> ProductOut:
     product = await products.edit_product(tx, product_id=product_id, wanted=body, now=now)
     return ProductOut.model_validate(product)
 
 
 @router.post(
-    "/product/{product_id}/copy", status_code=201, summary="Copy a product", responses=refusals(401, 403, 404, 409, 422)
+    "/product/{product_id}/copy",
+    status_code=201,
+    summary="Copy a product",
+    dependencies=[PRODUCT.made],
+    responses=refusals(401, 403, 404, 409, 422),
 )
 async def copy_product(
-    product_id: UUID, response: Response, tx: Transaction, _: MenuEditor, now: Now, body: CopyProduct | None = None
+    product_id: UUID,
+    response: Response,
+    tx: Transaction,
+    _: MenuEditor,
+    now: Now,
+    _once: Once,
+    body: CopyProduct | None = None,
 ) -> ProductOut:
     """Everything but its pictures. The copy is inactive, so that nobody orders it before it is ready."""
     product = await products.copy_product(tx, product_id=product_id, name=body.name if body else None, now=now)
@@ -104,15 +137,22 @@ async def copy_product(
 
 
 @router.post(
-    "/product/{product_id}/restore", summary="Restore a deleted product", responses=refusals(401, 403, 404, 409, 422)
+    "/product/{product_id}/restore",
+    summary="Restore a deleted product",
+    dependencies=[PRODUCT.made],
+    responses=refusals(401, 403, 404, 409, 422),
 )
-async def restore_product(product_id: UUID, tx: Transaction, _: MenuEditor, now: Now) -> ProductOut:
+async def restore_product(product_id: UUID, tx: Transaction, _: MenuEditor, now: Now, _once: Once) -> ProductOut:
     """With all it had, but a slug that was taken meanwhile, and what was deleted from the menu meanwhile."""
     return ProductOut.model_validate(await products.restore_product(tx, product_id=product_id, now=now))
 
 
 @router.delete(
-    "/product/{product_id}", status_code=204, summary="Delete a product", responses=refusals(401, 403, 404, 422)
+    "/product/{product_id}",
+    status_code=204,
+    summary="Delete a product",
+    dependencies=[PRODUCT.edited],
+    responses=refusals(401, 403, 404, 422),
 )
 async def delete_product(product_id: UUID, tx: Transaction, _: MenuEditor, now: Now) -> None:
     """Past orders keep it; in carts it is marked."""

@@ -16,6 +16,7 @@ from crema.menu.models import (
     ModifierGroup,
     Option,
     Product,
+    Size,
 )
 from crema.menu.schemas import (
     MenuCategory,
@@ -23,19 +24,20 @@ from crema.menu.schemas import (
     MenuGroup,
     MenuGroupLink,
     MenuIngredient,
-    MenuNutrition,
     MenuOption,
     MenuPlace,
     MenuProduct,
-    MenuSize,
-    MenuSizePrice,
+    NutritionIn,
+    SizeIn,
+    SizeNutritionIn,
+    SizePriceIn,
 )
 
 CATEGORY: Final = ("name", "description", "position", "is_active")
 GROUP: Final = ("name", "min_choices", "max_choices", "free_quantity")
 OPTION: Final = ("name", "price_delta", "max_quantity", "is_default", "is_active", "allergens")
 LINK: Final = ("min_choices", "max_choices", "free_quantity")
-SIZE: Final = ("name", "volume_ml", "price_delta", "is_default")
+SIZE: Final = ("name", "volume_ml", "price_delta", "is_default", "nutrition")
 PRODUCT: Final = (
     *("name", "slug", "description", "price", "is_active", "position"),
     *("allergens", "allergens_always", "preparation_seconds"),
@@ -115,10 +117,28 @@ def columns(row: Any, names: Iterable[str]) -> dict[str, Any]:
 
 def _option_row(option: Option) -> MenuOption:
     ingredients = [link.ingredient.name for link in option.ingredients]
-    prices = [MenuSizePrice.model_validate(each) for each in option.size_prices]
     return MenuOption.model_construct(
-        id=option.id, size_prices=prices, ingredients=ingredients, **columns(option, OPTION)
+        id=option.id,
+        size_prices=[SizePriceIn.model_validate(each) for each in option.size_prices],
+        nutrition=_nutrition_row(option.nutrition),
+        size_nutrition=[
+            SizeNutritionIn.model_construct(
+                size_name=each["size_name"], nutrition=NutritionIn.model_construct(**each["nutrition"])
+            )
+            for each in option.size_nutrition
+        ],
+        ingredients=ingredients,
+        **columns(option, OPTION),
     )
+
+
+def _size_row(size: Size) -> SizeIn:
+    values = columns(size, SIZE) | {"nutrition": _nutrition_row(size.nutrition)}
+    return SizeIn.model_construct(id=size.id, **values)
+
+
+def _nutrition_row(nutrition: dict[str, Any] | None) -> NutritionIn | None:
+    return NutritionIn.model_construct(**nutrition) if nutrition else None
 
 
 def _product_row(product: Product, *, slugs: Mapping[UUID, str], keys: Mapping[UUID, str]) -> MenuProduct:
@@ -127,9 +147,9 @@ def _product_row(product: Product, *, slugs: Mapping[UUID, str], keys: Mapping[U
     ]
     return MenuProduct.model_construct(
         **columns(product, PRODUCT),
-        nutrition=MenuNutrition.model_construct(**product.nutrition) if product.nutrition else None,
+        nutrition=_nutrition_row(product.nutrition),
         categories=sorted(places, key=lambda place: place.slug),
-        sizes=[MenuSize.model_construct(id=size.id, **columns(size, SIZE)) for size in product.sizes],
+        sizes=[_size_row(size) for size in product.sizes],
         modifier_groups=[
             MenuGroupLink.model_construct(group=keys[link.group_id], **columns(link, LINK))
             for link in product.modifier_groups

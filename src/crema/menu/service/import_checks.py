@@ -7,14 +7,13 @@ from uuid import UUID
 
 from crema.core.errors import InvalidError, Loc
 from crema.menu import domain
-from crema.menu.domain import InvalidModifierGroupError, OptionRule
+from crema.menu.domain import ContradictoryNutritionError, InvalidModifierGroupError, OptionRule
 from crema.menu.models import (
     Option,
+    Product,
     Size,
 )
-from crema.menu.schemas import (
-    MenuDocument,
-)
+from crema.menu.schemas import MenuDocument, MenuProduct, NutritionIn
 from crema.menu.service.exporting import PresentMenu, folded
 
 _MAX_ERRORS: Final = 50
@@ -23,12 +22,16 @@ PartT = TypeVar("PartT", Option, Size)
 
 
 class InvalidMenuError(InvalidError):
-    """Rows of the document contradict each other or the menu. `errors` names each by its place."""
+    """Rows of the document contradict each other or the menu. `errors` names each by its place.
+
+    Of a workbook, whatever is wrong with its sheets and cells, by sheet, row and column.
+    """
 
     code = "invalid_menu"
     title = "This menu can't be imported."
 
     def __init__(self, problems: Sequence[tuple[Loc, str]]) -> None:
+        self.problems = problems
         errors = [
             {"loc": ["body", *loc], "msg": message, "type": "invalid_menu"} for loc, message in problems[:_MAX_ERRORS]
         ]
@@ -68,6 +71,29 @@ def _wrong_products(wanted: MenuDocument, menu: PresentMenu) -> Iterator[tuple[L
         for nth, link in enumerate(row.modifier_groups):
             if link.group not in keys and names[link.group] != 1:
                 yield (*loc, "modifier_groups", nth, "group"), "no group, or more than one, has this key or name"
+        yield from _contradictory_nutrition(loc, row, menu.products.get(row.slug))
+
+
+def _contradictory_nutrition(loc: Loc, row: MenuProduct, present: Product | None) -> Iterator[tuple[Loc, str]]:
+    """Compare the product's figures with its default size's, which is told by its row if the document has it."""
+    sizes = [size for size, _ in merged_parts(row.sizes, present.sizes if present else [])]
+    place = domain.default_size([size.is_default for size in sizes])
+    if place is None:
+        return
+    size = sizes[place]
+    try:
+        domain.check_nutrition(
+            of_product=nutrition_values(row.nutrition), size=size.name, of_size=nutrition_values(size.nutrition)
+        )
+    except ContradictoryNutritionError as error:
+        yield (*loc, "sizes", place) if place < len(row.sizes) else loc, error.detail
+
+
+def nutrition_values(nutrition: NutritionIn | Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return all five figures, whether a document or a row of the table says them."""
+    if nutrition is None:
+        return None
+    return {"caffeine_mg": None} | dict(nutrition)
 
 
 def _ingredients_of(wanted: MenuDocument) -> Iterator[tuple[Loc, str]]:

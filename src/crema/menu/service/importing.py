@@ -1,13 +1,14 @@
-"""The whole menu, read of one document into the tables.
+"""The whole menu, read of one document into the tables. A workbook becomes that document first.
 
 Rows are matched, changed and added, never removed, so that carts and orders keep what they name.
 """
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, BinaryIO
 from uuid import UUID
 
 from pydantic import ValidationError
@@ -15,6 +16,8 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.core.errors import Loc
+from crema.db.session import keep
+from crema.media.service.workbooks import Sheet, WorkbookReader
 from crema.menu import domain
 from crema.menu.domain import InvalidModifierGroupError
 from crema.menu.models import (
@@ -25,6 +28,7 @@ from crema.menu.models import (
     Product,
     ProductCategory,
     ProductDocument,
+    Size,
 )
 from crema.menu.schemas import (
     CategoryIn,
@@ -38,13 +42,22 @@ from crema.menu.schemas import (
     ModifierGroupPatch,
     ProductIn,
     ProductPatch,
+    SizeIn,
 )
 from crema.menu.service.categories import create_category, edit_category, lock_tree
 from crema.menu.service.exporting import CATEGORY, GROUP, LINK, OPTION, PRODUCT, SIZE, PresentMenu, columns, folded
-from crema.menu.service.import_checks import InvalidMenuError, depth_of, merged_parts, parents_of, problems_of
+from crema.menu.service.import_checks import (
+    InvalidMenuError,
+    depth_of,
+    merged_parts,
+    nutrition_values,
+    parents_of,
+    problems_of,
+)
 from crema.menu.service.ingredients import create_ingredient, edit_ingredient
 from crema.menu.service.modifier_groups import create_modifier_group, edit_modifier_group
 from crema.menu.service.products import create_product, edit_product
+from crema.menu.service.workbook import MenuWorkbook, read_menu
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +109,31 @@ async def import_menu(session: AsyncSession, *, wanted: MenuDocument, dry_run: b
         if dry_run:
             await savepoint.rollback()
     return imported
+
+
+async def import_workbook(
+    session: AsyncSession, reader: WorkbookReader, *, file: BinaryIO, person_id: UUID, dry_run: bool, now: datetime
+) -> Imported:
+    """Do the same with a workbook; places are those of its sheets, rows and columns.
+
+    Commits first what the session holds: reading takes a while.
+    """
+    async with reader.turn(person_id):
+        await keep(session)
+        sheets = await reader.read(file)
+        workbook, wanted = await asyncio.to_thread(_document, sheets)
+
+    try:
+        imported = await import_menu(session, wanted=wanted, dry_run=dry_run, now=now)
+    except InvalidMenuError as error:
+        raise InvalidMenuError([(workbook.place(loc), message) for loc, message in error.problems]) from None
+    imported.changes = [replace(change, loc=workbook.place(change.loc)) for change in imported.changes]
+    return imported
+
+
+def _document(sheets: Sequence[Sheet]) -> tuple[MenuWorkbook, MenuDocument]:
+    workbook = read_menu(sheets)
+    return workbook, workbook.document()
 
 
 async def _lock_menu(session: AsyncSession) -> None:
@@ -170,11 +208,23 @@ async def _import_groups(
 def _option(part: MenuOption | Option, id_: UUID | None, ingredients: Mapping[str, UUID]) -> dict[str, Any]:
     if isinstance(part, Option):
         contained = [link.ingredient_id for link in part.ingredients]
-        prices = part.size_prices
+        prices: list[Any] = part.size_prices
+        by_size: list[Any] = part.size_nutrition
     else:
         contained = [ingredients[folded(name)] for name in part.ingredients]
         prices = [each.model_dump(mode="json") for each in part.size_prices]
-    return {"id": id_, "ingredient_ids": contained, "size_prices": prices} | columns(part, OPTION)
+        by_size = [each.model_dump() for each in part.size_nutrition]
+    return columns(part, OPTION) | {
+        "id": id_,
+        "ingredient_ids": contained,
+        "size_prices": prices,
+        "nutrition": nutrition_values(part.nutrition),
+        "size_nutrition": [each | {"nutrition": nutrition_values(each["nutrition"])} for each in by_size],
+    }
+
+
+def _size(part: SizeIn | Size, id_: UUID | None) -> dict[str, Any]:
+    return {"id": id_} | columns(part, SIZE) | {"nutrition": nutrition_values(part.nutrition)}
 
 
 async def _import_categories(
@@ -204,7 +254,7 @@ async def _import_product(
     """Add or change one product; give the fields that changed, None for a new one."""
     places = {ids.categories[each.slug]: each.position for each in row.categories}
     values = columns(row, PRODUCT) | {
-        "nutrition": row.nutrition.model_dump() if row.nutrition else None,
+        "nutrition": nutrition_values(row.nutrition),
         "sizes": _sizes(row, present),
         "modifier_groups": [{"group_id": ids.groups[each.group]} | columns(each, LINK) for each in row.modifier_groups],
         "ingredient_ids": [ids.ingredients[folded(name)] for name in row.ingredients],
@@ -230,18 +280,17 @@ async def _import_product(
 def _sizes(row: MenuProduct, present: Product | None) -> list[dict[str, Any]]:
     """Give the product's sizes: those of the document, then those that it doesn't name."""
     parts = merged_parts(row.sizes, present.sizes if present else [])
-    sizes = [{"id": id_} | columns(part, SIZE) for part, id_ in parts]
+    sizes = [_size(part, id_) for part, id_ in parts]
     default = domain.default_size([size["is_default"] for size in sizes])
     return [size | {"is_default": place == default} for place, size in enumerate(sizes)]
 
 
 def _present(product: Product) -> dict[str, Any]:
     """Give what is there of a product, in the form of what is wanted."""
-    nutrition = product.nutrition
     return columns(product, PRODUCT) | {
-        "nutrition": None if nutrition is None else {"caffeine_mg": None} | nutrition,
+        "nutrition": nutrition_values(product.nutrition),
         "categories": {link.category_id: link.position for link in product.categories},
-        "sizes": [{"id": size.id} | columns(size, SIZE) for size in product.sizes],
+        "sizes": [_size(size, size.id) for size in product.sizes],
         "modifier_groups": [columns(link, ["group_id", *LINK]) for link in product.modifier_groups],
         "ingredient_ids": [link.ingredient_id for link in product.ingredients],
     }

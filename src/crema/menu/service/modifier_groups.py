@@ -141,6 +141,8 @@ async def _write_options(session: AsyncSession, *, group_id: UUID, options: Sequ
             "is_default": option.is_default,
             "is_active": option.is_active,
             "allergens": option.allergens,
+            "nutrition": option.nutrition.model_dump() if option.nutrition else None,
+            "size_nutrition": [each.model_dump() for each in option.size_nutrition],
             "position": place,
         }
         for place, (id_, option) in enumerate(zip(ids, options, strict=True))

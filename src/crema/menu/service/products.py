@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import String, cast, delete, select, update
+from sqlalchemy import Row, String, cast, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -21,7 +21,15 @@ from crema.menu.models import (
     ProductModifierGroup,
     Size,
 )
-from crema.menu.schemas import ProductGroupIn, ProductIn, ProductOut, ProductPatch, ReplaceProduct, SizeIn
+from crema.menu.schemas import (
+    NutritionIn,
+    ProductGroupIn,
+    ProductIn,
+    ProductOut,
+    ProductPatch,
+    ReplaceProduct,
+    SizeIn,
+)
 from crema.menu.service import documents
 from crema.menu.service.exporting import LINK, SIZE, columns
 from crema.menu.service.integrity import (
@@ -47,12 +55,15 @@ _COLUMNS: Final = (
     "preparation_seconds",
 )
 
+_SIZES: Final = select(Size.id, Size.name, Size.is_default, Size.nutrition)
+
 
 async def create_product(session: AsyncSession, *, wanted: ProductIn, now: datetime) -> Product:
     """Add a product with its parts."""
     wanted.check_read_only(None)
     fields = dict(wanted)
     await _check_references(session, fields, known_sizes=())
+    _check_nutrition(fields, product=None, sizes=())
 
     product = Product(**_columns(fields), created_at=now, updated_at=now)
     product.slug = wanted.slug or await free_slug(session, Product, wanted.name)
@@ -77,8 +88,9 @@ async def edit_product(
         wanted.check_read_only(ProductOut.model_validate(product))
         _keep_limits(product, wanted.modifier_groups)
     fields = dict(wanted) if isinstance(wanted, ReplaceProduct) else wanted.changes()
-    known_sizes = await session.scalars(select(Size.id).where(Size.product_id == product_id))
-    await _check_references(session, fields, known_sizes=known_sizes.all())
+    sizes = (await session.execute(_SIZES.where(Size.product_id == product_id))).all()
+    await _check_references(session, fields, known_sizes=[size.id for size in sizes])
+    _check_nutrition(fields, product=product, sizes=sizes)
 
     for name, value in _columns(fields).items():
         setattr(product, name, value)
@@ -168,8 +180,8 @@ def _columns(fields: Mapping[str, Any]) -> dict[str, Any]:
     values = {name: fields[name] for name in _COLUMNS if name in fields}
     if values.get("slug") is None:
         values.pop("slug", None)
-    if values.get("nutrition") is not None:
-        values["nutrition"] = values["nutrition"].model_dump()
+    if "nutrition" in values:
+        values["nutrition"] = _nutrition_values(values["nutrition"])
     return values
 
 
@@ -225,6 +237,27 @@ async def _check_references(session: AsyncSession, fields: Mapping[str, Any], *,
             )
 
 
+def _check_nutrition(
+    fields: Mapping[str, Any], *, product: Product | None, sizes: Sequence[Row[UUID, str, bool, dict[str, Any] | None]]
+) -> None:
+    """Refuse other figures for the default size than for the product: as sent, else as they are now.
+
+    `sizes` are rows of `_SIZES`.
+    """
+    of_product = fields.get("nutrition", product.nutrition if product else None)
+    offered: Sequence[SizeIn | Row[UUID, str, bool, dict[str, Any] | None]] = fields.get("sizes", sizes)
+    default = domain.default_size([size.is_default for size in offered])
+    if default is not None:
+        size = offered[default]
+        domain.check_nutrition(
+            of_product=_nutrition_values(of_product), size=size.name, of_size=_nutrition_values(size.nutrition)
+        )
+
+
+def _nutrition_values(nutrition: NutritionIn | dict[str, Any] | None) -> dict[str, Any] | None:
+    return nutrition.model_dump() if isinstance(nutrition, NutritionIn) else nutrition
+
+
 async def _write_parts(session: AsyncSession, product_id: UUID, fields: Mapping[str, Any]) -> None:
     if "category_ids" in fields:
         await _file_under(session, product_id=product_id, category_ids=fields["category_ids"])
@@ -271,6 +304,7 @@ async def _write_sizes(session: AsyncSession, *, product_id: UUID, sizes: Sequen
             "volume_ml": size.volume_ml,
             "price_delta": size.price_delta,
             "is_default": place == default,
+            "nutrition": size.nutrition.model_dump() if size.nutrition else None,
             "position": place,
         }
         for place, (id_, size) in enumerate(zip(ids, sizes, strict=True))

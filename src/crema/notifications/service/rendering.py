@@ -6,7 +6,7 @@ block of its own.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.message import EmailMessage
@@ -67,6 +67,34 @@ def _allergens(codes: Sequence[str], language: str) -> str:
     return ", ".join(names.get(code, code) for code in codes)
 
 
+_NUTRITION: Final = {
+    "en": {
+        "energy_kcal": "{} kcal",
+        "proteins_g": "{} g proteins",
+        "fats_g": "{} g fats",
+        "carbohydrates_g": "{} g carbohydrates",
+        "caffeine_mg": "{} mg caffeine",
+    },
+    "ru": {
+        "energy_kcal": "{} ккал",
+        "proteins_g": "белки {} г",
+        "fats_g": "жиры {} г",
+        "carbohydrates_g": "углеводы {} г",
+        "caffeine_mg": "кофеин {} мг",
+    },
+}
+
+
+def _nutrition(amounts: Mapping[str, float | None], language: str) -> str:
+    """Tell what one portion contains, grams to one decimal; what is unknown is left out."""
+    parts = []
+    for name, text in _NUTRITION["ru" if language == "ru" else "en"].items():
+        if (amount := amounts.get(name)) is not None:
+            number = f"{amount:.1f}".removesuffix(".0") if name.endswith("_g") else f"{amount:.0f}"
+            parts.append(text.format(number.replace(".", ",") if language == "ru" else number))
+    return ", ".join(parts)
+
+
 _DIRECTIONS: Final = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """They make a reader see text in another order, and another place, than it has."""
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]")
@@ -115,7 +143,13 @@ def _environment(*, autoescape: bool) -> Environment:
         finalize=None if autoescape else _one_line,
         keep_trailing_newline=False,
     )
-    environment.filters |= {"money": _money, "local": _local, "quoted": _quoted, "allergens": _allergens}
+    environment.filters |= {
+        "money": _money,
+        "local": _local,
+        "quoted": _quoted,
+        "allergens": _allergens,
+        "nutrition": _nutrition,
+    }
     return environment
 
 

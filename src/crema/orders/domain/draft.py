@@ -19,8 +19,10 @@ from crema.cart.domain import (
     Problem,
     ProblemCode,
     assess_line,
+    unknown_places,
 )
-from crema.core.errors import ConflictError, InvalidError, UnknownReferenceError
+from crema.core.errors import ConflictError, InvalidError, Loc, UnknownReferenceError
+from crema.core.instants import written
 from crema.menu.domain import PricedProduct
 from crema.shops.domain import OpeningHours
 
@@ -53,7 +55,8 @@ class InvalidPickupTimeError(InvalidError):
 
     def __init__(self, now: datetime) -> None:
         earliest, latest = _instant(now), _instant(now + FURTHEST_PICKUP)
-        message = f"must be from {earliest} to {latest}, or null for as soon as possible"
+        message = f"must be from {now:%Y-%m-%dT%H:%M:%SZ} to {now + FURTHEST_PICKUP:%Y-%m-%dT%H:%M:%SZ}"
+        message += ", or null for as soon as possible"
         errors = [{"loc": ["body", "pickup_at"], "msg": message, "type": self.code}]
         super().__init__(f"pickup_at {message}.", errors=errors, earliest=earliest, latest=latest)
 
@@ -95,8 +98,8 @@ def draft_lines(requests: Sequence[LineRequest], products: Mapping[UUID, PricedP
     """Check and price each line, exactly as it was chosen.
 
     Whatever is wrong is told for all lines at once, in `problems`. What a client has just chosen wrongly is an
-    UnknownReferenceError or InvalidConfigurationError; what merely isn't sold like that any more is an
-    ItemUnavailableError.
+    UnknownReferenceError, where there is no such product or it has no such size or option, or an
+    InvalidConfigurationError; what merely isn't sold like that any more is an ItemUnavailableError.
     """
     lines: list[DraftLine] = []
     found: list[tuple[int, LineRequest, Problem]] = []
@@ -115,18 +118,14 @@ def draft_lines(requests: Sequence[LineRequest], products: Mapping[UUID, PricedP
 
 def _refusal_of(found: Sequence[tuple[int, LineRequest, Problem]]) -> InvalidError | ConflictError:
     problems = [
-        {
-            "line": index,
-            "item_id": str(request.item_id) if request.item_id else None,
-            "product_id": str(request.product_id),
-        }
-        | problem.as_json()
+        problem.of_line(index, product_id=request.product_id, item_id=request.item_id)
         for index, request, problem in found
     ]
-    unknown = [
-        ("items", index, "product_id")
+    unknown: list[Loc] = [
+        ("items", index, *place)
         for index, request, problem in found
-        if request.is_new and problem.code == ProblemCode.UNKNOWN_PRODUCT
+        if request.is_new
+        for place in _unknown_places(problem, request)
     ]
     if unknown:
         return UnknownReferenceError(unknown, problems=problems)
@@ -145,6 +144,12 @@ def _refusal_of(found: Sequence[tuple[int, LineRequest, Problem]]) -> InvalidErr
     return InvalidConfigurationError(faults[0][1].detail, **extra)
 
 
+def _unknown_places(problem: Problem, request: LineRequest) -> list[Loc]:
+    if problem.code == ProblemCode.UNKNOWN_PRODUCT:
+        return [("product_id",)]
+    return unknown_places([problem], request.choices or ())
+
+
 def check_time(hours: OpeningHours, *, pickup_at: datetime | None, now: datetime) -> None:
     """Refuse a time at which nobody could hand the order over; None is as soon as possible."""
     if pickup_at is None:
@@ -158,7 +163,7 @@ def check_time(hours: OpeningHours, *, pickup_at: datetime | None, now: datetime
 
 
 def _instant(at: datetime | None) -> str | None:
-    return at.isoformat().replace("+00:00", "Z") if at else None
+    return written(at) if at else None
 
 
 def check_total(lines: Sequence[DraftLine], *, expected: Decimal | None, minimum: Decimal) -> Decimal:

@@ -1,6 +1,7 @@
 """The life of an order: which move is whose. Pure."""
 
 from collections.abc import Iterable
+from datetime import timedelta
 from enum import Enum, StrEnum
 from typing import Final
 from uuid import UUID
@@ -42,7 +43,17 @@ MOVES: Final[dict[tuple[Status, Status], frozenset[Party]]] = {
     (Status.READY, Status.CANCELLED): frozenset({Party.STAFF, Party.SYSTEM}),
     (Status.READY, Status.EXPIRED): frozenset({Party.SYSTEM}),
 }
-"""The whole table; what isn't in it can't happen."""
+"""The moves forward; beside them there are only the steps back."""
+
+STEPS_BACK: Final = frozenset(
+    {
+        (Status.PREPARING, Status.ACCEPTED),
+        (Status.READY, Status.PREPARING),
+        (Status.COMPLETED, Status.READY),
+    }
+)
+"""What staff take back: each undoes one move forward, within `TAKE_BACK_WITHIN` of it."""
+TAKE_BACK_WITHIN: Final = timedelta(minutes=10)
 
 EDITABLE: Final = frozenset({Status.PLACED, Status.ACCEPTED, Status.PREPARING})
 """While it stands here, staff may move its pick-up time."""
@@ -63,6 +74,13 @@ class IllegalTransitionError(ConflictError):
     title = "The order can't move there."
 
 
+class StepBackTooLateError(ConflictError):
+    """The move that is to be taken back was made too long ago."""
+
+    code = "step_back_too_late"
+    title = f"A move can be taken back within {TAKE_BACK_WITHIN // timedelta(minutes=1)} minutes."
+
+
 class ReasonRequiredError(InvalidError):
     """The customer of a drink that was made is told why they won't get it."""
 
@@ -70,17 +88,33 @@ class ReasonRequiredError(InvalidError):
     title = "Say why an order that is ready is cancelled: send `reason`."
 
 
-def check_move(current: Status, wanted: Status, parties: Iterable[Party], *, reason: str | None = None) -> None:
+def check_move(
+    current: Status,
+    wanted: Status,
+    parties: Iterable[Party],
+    *,
+    reason: str | None = None,
+    made_ago: timedelta | None = None,
+) -> None:
     """Raise IllegalTransitionError unless one of these capacities may make the move.
 
-    ReasonRequiredError where a drink that is ready is cancelled without one.
+    `made_ago` is how long ago a move forward brought the order where it is, None if none can be taken back. A step
+    back that comes later than `TAKE_BACK_WITHIN` is a StepBackTooLateError. ReasonRequiredError where a drink that is
+    ready is cancelled without a reason.
     """
-    if not MOVES.get((current, wanted), frozenset()) & set(parties):
+    may = set(parties)
+    allowed = {to for (start, to), who in MOVES.items() if start == current and who & may}
+    if Party.STAFF in may and made_ago is not None:
+        steps_back = {to for start, to in STEPS_BACK if start == current}
+        if wanted in steps_back and made_ago > TAKE_BACK_WITHIN:
+            raise StepBackTooLateError
+        allowed |= steps_back if made_ago <= TAKE_BACK_WITHIN else set()
+    if wanted not in allowed:
         raise IllegalTransitionError(
             f"An order that is {current} can't become {wanted} by you.",
             status_now=current.value,
             wanted=wanted.value,
-            allowed=sorted(to.value for (start, to), who in MOVES.items() if start == current and who & set(parties)),
+            allowed=sorted(to.value for to in allowed),
         )
     if (current, wanted) == (Status.READY, Status.CANCELLED) and not reason:
         raise ReasonRequiredError

@@ -15,7 +15,8 @@ from crema.core.errors import ConflictError
 from crema.orders import queries
 from crema.orders.domain import Status
 from crema.orders.models import Order, OrderEvent, OrderLine
-from crema.orders.service import moving
+from crema.orders.service import letters, moving
+from crema.orders.service.letters import Cause
 
 _DELETED: Final = {"ru": "Аккаунт удалён.", "en": "The account was deleted."}
 _CLOSED: Final = {"ru": "Кофейня в это время закрыта.", "en": "The shop is closed at this time."}
@@ -28,11 +29,14 @@ class OpenOrdersError(ConflictError):
     title = "There are orders in progress. Send force=true to cancel them."
 
 
-async def close_orders(session: AsyncSession, *, person: User, actor: Actor, force: bool, now: datetime) -> None:
-    """Refuse while a person who is being deleted has orders in progress; with `force` cancel them.
+async def close_orders(
+    session: AsyncSession, *, person: User, actor: Actor, force: bool, now: datetime, shop_language: str
+) -> None:
+    """Refuse while a person who is being deleted has orders in progress; with `force` cancel them and tell everybody.
 
-    The customer gets a mail, and the shop's boards are told; its mailbox is not. A drink that is ready stays at the
-    shop: its order expires. Run by `people.delete_user`, while the person is locked: no order is placed meanwhile.
+    The customer, whose address is still known, gets a mail for each; the shops' mailboxes and the administrators get
+    one for all. A drink that is ready stays at the shop: its order expires. Then the name to call goes from all of the
+    person's orders. Run by `people.delete_user`, while the person is locked: no order is placed meanwhile.
     """
     del actor
     orders = await queries.list_open_for_update(session, user_id=person.id)
@@ -41,6 +45,14 @@ async def close_orders(session: AsyncSession, *, person: User, actor: Actor, for
     for order in orders:
         to = Status.EXPIRED if order.status == Status.READY else Status.CANCELLED
         await moving.move(session, order=order, to=to, actor=None, now=now, reason=_DELETED[person.language])
+    await letters.closed(
+        session, orders=orders, cause=Cause.ACCOUNT_DELETED, customer=person.name, shop_language=shop_language
+    )
+    await session.execute(
+        update(Order)
+        .where(Order.user_id == person.id)
+        .values(pickup_name=None, updated_at=Order.updated_at, changed_in=Order.changed_in)
+    )
 
 
 async def close_orders_of_shop(
@@ -50,11 +62,13 @@ async def close_orders_of_shop(
     is_closed_at: Callable[[datetime | None], bool],
     force: bool,
     now: datetime,
+    shop_language: str,
 ) -> None:
-    """Refuse while a shop that closes has orders in progress for then; with `force` cancel them and tell the customers.
+    """Refuse while a shop that closes has orders in progress for then; with `force` cancel them and tell everybody.
 
-    Run by `shops.service`, while the shop is locked: placing an order waits, and looks at the shop again. An edit
-    of an order holds the order, and is waited for.
+    Each customer gets a mail, the shop's mailbox and the administrators get one for all. Run by `shops.service`, while
+    the shop is locked: placing an order waits, and looks at the shop again. An edit of an order holds the order, and
+    is waited for.
     """
     orders = await queries.list_open_of_shop_for_update(session, shop_id=shop_id)
     orders = [order for order in orders if is_closed_at(order.pickup_at)]
@@ -64,6 +78,7 @@ async def close_orders_of_shop(
     for order in orders:
         reason = _CLOSED[languages[order.user_id] if order.user_id else "en"]
         await moving.move(session, order=order, to=Status.CANCELLED, actor=None, now=now, reason=reason)
+    await letters.closed(session, orders=orders, cause=Cause.SHOP_CLOSED, shop_language=shop_language)
 
 
 def _refusal_of(orders: Sequence[Order]) -> OpenOrdersError:
@@ -77,6 +92,8 @@ def _refusal_of(orders: Sequence[Order]) -> OpenOrdersError:
 
 async def erase(session: AsyncSession, *, user_id: UUID) -> None:
     """Delete what a person wrote into their orders: comments, notes, reasons, edits. Amounts and products stay.
+
+    The name to call went with the account.
 
     `updated_at` and the position of live feeds stay too: nobody is to be told.
     """
@@ -98,5 +115,5 @@ async def erase_names(session: AsyncSession, *, taken_before: datetime) -> None:
     await session.execute(
         update(Order)
         .where(Order.customer_name != "", Order.created_at < taken_before)
-        .values(customer_name="", updated_at=Order.updated_at, changed_in=Order.changed_in)
+        .values(customer_name="", pickup_name=None, updated_at=Order.updated_at, changed_in=Order.changed_in)
     )

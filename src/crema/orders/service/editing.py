@@ -1,7 +1,7 @@
 """Editing and repeating orders."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -13,12 +13,13 @@ from crema.cart import service as carts
 from crema.cart.domain import Choice, ItemUnavailableError, LineRequest
 from crema.cart.queries import PricedCart
 from crema.core.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
+from crema.core.instants import written
 from crema.menu import queries as menu
 from crema.orders import domain, queries
 from crema.orders.domain import EDITABLE, IN_WORK, Party, Status
 from crema.orders.models import Order, OrderEvent, OrderLine
 from crema.orders.schemas import ChangeOrder, OrderOut, ReplaceOrder
-from crema.orders.service import letters, moving, placing
+from crema.orders.service import letters, moving, numbering, placing
 from crema.orders.service.placing import Rules
 from crema.shops import queries as shops
 
@@ -63,7 +64,7 @@ async def replace(
     """
     order = await queries.get_order_for_update(session, order_id=order_id, actor=actor)
     _check_party(moving.parties_of(actor, order))
-    wanted.check_read_only(OrderOut.model_validate(order))
+    wanted.check_read_only(OrderOut.seen_by(actor, order))
     if wanted.repeats("lines"):
         sent = _changed_in(wanted, order)
     elif wanted.items is not None:
@@ -110,6 +111,7 @@ async def _update(
         hours = shops.hours_of(await shops.get_shop(session, order.shop_id))
         domain.check_time(hours, pickup_at=sent["pickup_at"], now=now)
         order.pickup_at = sent["pickup_at"]
+        await numbering.move_to(session, order=order, day=hours.business_date(order.pickup_at or now))
     changes = _changes(before, _edited(order))
     if {change["field"] for change in changes} & {"pickup_at", "items"}:
         work = sum(line.preparation_seconds * line.quantity for line in order.lines)
@@ -194,7 +196,8 @@ async def _record_edit(
 def _edited(order: Order) -> dict[str, Any]:
     """Write what an edit may change as the history shows it."""
     return {
-        "pickup_at": order.pickup_at.astimezone(UTC).isoformat().replace("+00:00", "Z") if order.pickup_at else None,
+        "pickup_at": written(order.pickup_at) if order.pickup_at else None,
+        "number": order.number,
         "comment": order.comment,
         "items": [letters.describe(line) for line in order.lines],
         "total": f"{order.total:.2f}",
@@ -249,7 +252,15 @@ async def reorder(
         for each in found
     ]
     if sum(each.quantity for each in found) == sum(request.quantity for request in requests):
-        raise ItemUnavailableError("Nothing of it can be put into the cart.", skipped=skipped)
+        raise ItemUnavailableError(
+            "Nothing of it can be put into the cart.",
+            skipped=skipped,
+            problems=[
+                problem.of_line(each.index, product_id=requests[each.index].product_id)
+                for each in found
+                for problem in each.problems
+            ],
+        )
     return cart, skipped
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC
-from typing import Any
+from enum import StrEnum
+from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -14,7 +15,18 @@ from crema.notifications.service import Letter
 from crema.orders.domain import Status
 from crema.orders.models import Order, OrderEvent, OrderLine
 
-_TEMPLATE_OF = {Status.READY: "order_ready", Status.CANCELLED: "order_cancelled"}
+_TEMPLATE_OF: Final = {
+    Status.READY: "order_ready",
+    Status.CANCELLED: "order_cancelled",
+    Status.EXPIRED: "order_expired",
+}
+
+
+class Cause(StrEnum):
+    """Why the system closed orders that were in progress."""
+
+    ACCOUNT_DELETED = "account_deleted"
+    SHOP_CLOSED = "shop_closed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +36,7 @@ class Customer:
     email: str | None
     language: str
     name: str | None
+    phone: str | None = None
 
 
 def without_account(order: Order) -> Customer:
@@ -50,7 +63,7 @@ def placed(
     letters = _to_staff(
         order,
         template="order_placed_staff",
-        context=context | {"customer_name": customer.name},
+        context=context | {"customer_name": order.pickup_name or customer.name},
         key="placed",
         admins=admins,
         shop_language=shop_language,
@@ -67,7 +80,11 @@ def placed(
 async def moved(
     session: AsyncSession, *, order: Order, reason: str | None, is_by_customer: bool, shop_language: str
 ) -> None:
-    """Tell the customer when it is ready or won't be, and the shop what a customer cancelled. `order` is whole."""
+    """Tell the customer when it is ready or won't be, and the shop what a customer cancelled. `order` is whole.
+
+    One that expires because nobody fetched it has no `reason`, and its customer was told that it was ready. That it is
+    ready is told once: not again when staff have taken that back in between.
+    """
     if order.status == Status.CANCELLED and is_by_customer:
         await _tell_staff(
             session,
@@ -78,13 +95,13 @@ async def moved(
             shop_language=shop_language,
         )
     template = _TEMPLATE_OF.get(Status(order.status))
-    if template is None:
+    if template is None or (order.status == Status.EXPIRED and not reason):
         return
     customer = await _customer_of(session, order)
     if customer.email is None:
         return
     context = {"number": order.number, "shop": order.shop.name, "shop_address": order.shop.address}
-    if order.status == Status.CANCELLED:
+    if order.status != Status.READY:
         context = {"number": order.number, "shop": order.shop.name, "reason": reason or ""}
     await notifications.send(
         session,
@@ -95,8 +112,13 @@ async def moved(
 async def edited(
     session: AsyncSession, *, order: Order, event: OrderEvent, is_by_customer: bool, shop_language: str
 ) -> None:
-    """Tell the shop what the customer changed, or the customer what the shop changed. `order` is whole."""
-    changed = {"changed": [change["field"] for change in event.changes or ()]}
+    """Tell the shop what the customer changed, or the customer what the shop changed. `order` is whole.
+
+    The customer also hears of a number that became another by their own change.
+    """
+    changes = {change["field"]: change for change in event.changes or ()}
+    number_before = changes["number"]["before"] if "number" in changes else None
+    changed = {"changed": [*changes], "number_before": number_before}
     if is_by_customer:
         await _tell_staff(
             session,
@@ -106,19 +128,63 @@ async def edited(
             key=f"edited:{event.id}",
             shop_language=shop_language,
         )
-        return
+        if number_before is None:
+            return
     customer = await _customer_of(session, order)
     if customer.email:
-        context = _summary(order) | changed
+        context = _summary(order) | changed | {"is_by_customer": is_by_customer}
         key = f"order-edited:{event.id}:customer"
         await notifications.send(
             session, [Letter(customer.email, "order_edited_customer", customer.language, context, key)]
         )
 
 
+async def closed(
+    session: AsyncSession, *, orders: Sequence[Order], cause: Cause, customer: str | None = None, shop_language: str
+) -> None:
+    """Tell the administrators of all these orders, and the mailbox of each shop of its own, in one mail each.
+
+    The orders are closed, and loaded with their shops. `customer` is the name of whose they are, if they are one's.
+    """
+    if not orders:
+        return
+    of_shops: dict[str, list[Order]] = {}
+    for order in orders:
+        if order.shop.email:
+            of_shops.setdefault(order.shop.email, []).append(order)
+    recipients = [(email, language, list(orders)) for email, language in await accounts.list_admin_recipients(session)]
+    recipients += [(email, shop_language, theirs) for email, theirs in of_shops.items()]
+    await notifications.send(
+        session,
+        [
+            Letter(
+                email,
+                "orders_closed_staff",
+                language,
+                {"cause": cause.value, "orders": [_entry(order, customer) for order in theirs]},
+                f"orders-closed:{theirs[0].id}:staff:{email}",
+            )
+            for email, language, theirs in recipients
+        ],
+    )
+
+
+def _entry(order: Order, customer: str | None) -> dict[str, Any]:
+    return {
+        "number": order.number,
+        "name": order.pickup_name or customer,
+        "shop": order.shop.name,
+        "timezone": order.shop.timezone,
+        "ready_at": order.ready_estimate_at.astimezone(UTC).isoformat(),
+        "status": order.status,
+        "total": f"{order.total:.2f}",
+        "currency": order.currency,
+    }
+
+
 async def _for_staff(session: AsyncSession, order: Order) -> dict[str, Any]:
     customer = await _customer_of(session, order)
-    return _summary(order) | {"customer_name": customer.name}
+    return _summary(order) | {"customer_name": order.pickup_name or customer.name}
 
 
 async def _tell_staff(
@@ -162,6 +228,8 @@ def _summary(order: Order) -> dict[str, Any]:
                 "quantity": line.quantity,
                 "total": f"{line.total:.2f}",
                 "allergens": line.contents["allergens"] if line.contents else [],
+                "ingredients": [each["name"] for each in line.contents["ingredients"]] if line.contents else [],
+                "nutrition": line.contents["nutrition"] if line.contents else None,
             }
             for line in order.lines
         ],

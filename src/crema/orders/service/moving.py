@@ -1,4 +1,4 @@
-"""Moving orders along the table of `orders.domain`. Every move is a row in the history."""
+"""Moving orders along the tables of `orders.domain`. Every move is a row in the history."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,11 +13,20 @@ from crema.core.errors import CremaError, ForbiddenError, NotFoundError
 from crema.db import events
 from crema.db.driver import Writer
 from crema.orders import domain, queries
-from crema.orders.domain import FINAL, IllegalTransitionError, Party, ReasonRequiredError, Status
+from crema.orders.domain import (
+    FINAL,
+    STEPS_BACK,
+    IllegalTransitionError,
+    Party,
+    ReasonRequiredError,
+    Status,
+    StepBackTooLateError,
+)
 from crema.orders.models import Order, OrderEvent
-from crema.orders.service import letters
+from crema.orders.service import letters, numbering
 from crema.shops import queries as shops
 
+_REFUSALS: Final = (IllegalTransitionError, ReasonRequiredError, StepBackTooLateError)
 UNCLAIMED_AROUND_THE_CLOCK: Final = timedelta(hours=12)
 """After how long a ready order expires at a shop that never closes."""
 
@@ -50,12 +59,15 @@ async def move(
     """Move an order that is locked and whole; an actor of None is the system.
 
     Asking for the status it has changes nothing. `shop_language` is that of the mails to the shop,
-    which hears of what a customer cancels.
+    which hears of what a customer cancels. A step back is told by the history and the live feeds, not by mail.
     """
     current = Status(order.status)
     if current == to:
         return
-    domain.check_move(current, to, parties_of(actor, order) if actor else {Party.SYSTEM}, reason=reason)
+    parties = parties_of(actor, order) if actor else {Party.SYSTEM}
+    domain.check_move(current, to, parties, reason=reason, made_ago=_made_ago(order, now) if actor else None)
+    if current in FINAL:
+        await _check_number_is_free(session, order)
 
     order.status = to
     order.updated_at = now
@@ -63,6 +75,8 @@ async def move(
         order.payment_status = "paid"
     elif to in {Status.CANCELLED, Status.EXPIRED}:
         order.payment_status = "cancelled"
+    elif current == Status.COMPLETED:
+        order.payment_status = "pending"
     session.add(
         OrderEvent(
             order_id=order.id,
@@ -78,6 +92,28 @@ async def move(
     announce(session, order)
     is_by_customer = actor is not None and actor.user_id == order.user_id
     await letters.moved(session, order=order, reason=reason, is_by_customer=is_by_customer, shop_language=shop_language)
+
+
+def _made_ago(order: Order, now: datetime) -> timedelta | None:
+    """Tell how long ago a move forward brought the order where it is; None for one that is off all lists."""
+    if order.hidden_at is not None:
+        return None
+    made = [
+        event.created_at
+        for event in order.history
+        if event.status == order.status
+        and event.from_status not in {None, event.status}
+        and (event.from_status, event.status) not in STEPS_BACK
+    ]
+    return now - max(made) if made else None
+
+
+async def _check_number_is_free(session: AsyncSession, order: Order) -> None:
+    """Refuse to put an order on the board again whose number another one there has got meanwhile."""
+    if await numbering.is_taken(
+        session, shop_id=order.shop_id, number=order.number, day=order.business_date, order_id=order.id
+    ):
+        raise IllegalTransitionError("Another order in progress has this number by now.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +144,7 @@ async def advance(
             continue
         try:
             await move(session, order=order, to=to, actor=actor, reason=reason, shop_language=shop_language, now=now)
-        except (IllegalTransitionError, ReasonRequiredError) as error:  # raised before anything is changed
+        except _REFUSALS as error:  # raised before anything is changed
             problems[order.id] = error
     return [
         Advanced(order_id, orders[order_id].status, problems.get(order_id))

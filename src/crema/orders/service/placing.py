@@ -8,8 +8,7 @@ from math import ceil
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Date, bindparam, literal, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import bindparam, select
 
 from crema.accounts.domain import Actor
 from crema.accounts.models import User
@@ -32,13 +31,12 @@ from crema.menu.domain import Contents
 from crema.notifications import service as notifications
 from crema.orders import domain, queries
 from crema.orders.domain import DraftLine, Status
-from crema.orders.models import Order, OrderEvent, OrderLine, OrderNumberCounter
+from crema.orders.models import Order, OrderEvent, OrderLine
 from crema.orders.queries import Circumstances
-from crema.orders.schemas import PlaceOrder
-from crema.orders.service import letters, moving
+from crema.orders.schemas import PICKUP_NAME_LENGTH, PlaceOrder
+from crema.orders.service import letters, moving, numbering
 from crema.orders.service.letters import Customer
 from crema.shops import queries as shops
-from crema.shops.models import Shop
 
 
 class CartEmptyError(ConflictError):
@@ -120,7 +118,9 @@ async def place(tx: Writer, *, actor: Actor, wanted: PlaceOrder, rules: Rules, n
         shop=around.shop,
         source=wanted.source,
         user_id=actor.user_id if wanted.source == "app" else None,
+        customer=_customer(actor, person) if wanted.source == "app" else None,
         customer_name=wanted.customer_name,
+        pickup_name=wanted.customer_name or wanted.pickup_name or _short(person.name),
         pickup_at=wanted.pickup_at,
         ready_estimate_at=draft.ready_at,
         comment=wanted.comment,
@@ -163,6 +163,15 @@ async def place(tx: Writer, *, actor: Actor, wanted: PlaceOrder, rules: Rules, n
     return order
 
 
+def _customer(actor: Actor, person: Customer) -> User:
+    return unmanaged(User, id=actor.user_id, name=person.name, phone=person.phone)
+
+
+def _short(name: str | None) -> str | None:
+    """Cut a person's name to what fits on a cup."""
+    return name and (name[:PICKUP_NAME_LENGTH].strip() or None)
+
+
 def _draft(
     around: Circumstances, *, requests: Sequence[LineRequest], wanted: PlaceOrder, rules: Rules, now: datetime
 ) -> Draft:
@@ -183,7 +192,7 @@ _RECORD: Final = Statement(
     notifications.PROMISE.add_cte(*(rows.insertion.cte() for rows in (_ORDERS, _LINES, _EVENTS)))
 )
 _LOCKED_PERSON: Final = Statement(
-    select(User.email, User.language, User.name)
+    select(User.email, User.language, User.name, User.phone)
     .where(User.id == bindparam("user_id"), User.deleted_at.is_(None))
     .with_for_update(key_share=True)
 )
@@ -223,7 +232,9 @@ async def _gather(
         if wanted.source == "app":
             _check_limits(around, rules=rules, now=now)
         draft = _draft(around, requests=requests, wanted=wanted, rules=rules, now=now)
-        number = await _next_number(tx, around=around, business_date=draft.business_date)
+        number = await numbering.take(
+            tx, shop_id=around.shop.id, shop_version=around.shop_version, day=draft.business_date
+        )
         if number is not None:
             return around, draft, number
 
@@ -272,25 +283,6 @@ async def _requests_of(tx: Writer, *, actor: Actor, wanted: PlaceOrder) -> tuple
     if not taken:
         raise CartEmptyError
     return [item.as_request() for item in taken], shop_id
-
-
-_COUNT_UP: Final = Statement(
-    insert(OrderNumberCounter)
-    .from_select(
-        ["shop_id", "business_date", "last"],
-        select(Shop.id, bindparam("business_date", type_=Date), literal(1))
-        .where(Shop.id == bindparam("shop_id"), bindparam("shop_version", type_=BigInteger) == queries.SHOP_VERSION)
-        .with_for_update(read=True, of=Shop),
-    )
-    .on_conflict_do_update(index_elements=["shop_id", "business_date"], set_={"last": OrderNumberCounter.last + 1})
-    .returning(OrderNumberCounter.last)
-)
-
-
-async def _next_number(tx: Writer, *, around: Circumstances, business_date: date) -> str | None:
-    """Take a number, and hold the shop against changes until the commit; None if it isn't as it was read."""
-    row = await _COUNT_UP.row(tx, shop_id=around.shop.id, shop_version=around.shop_version, business_date=business_date)
-    return domain.number_of(row["last"], day=business_date) if row else None
 
 
 def line_values(lines: Sequence[DraftLine], *, order_id: UUID) -> list[dict[str, Any]]:

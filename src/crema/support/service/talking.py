@@ -10,7 +10,7 @@ from sqlalchemy.orm.attributes import flag_modified
 
 from crema.accounts import queries as accounts
 from crema.accounts.domain import Actor
-from crema.core.errors import ConflictError, InvalidError, NotFoundError
+from crema.core.errors import ConflictError, InvalidError, NotFoundError, UnknownReferenceError, referred_to
 from crema.db import events
 from crema.db.base import new_id
 from crema.live import queries as live
@@ -39,7 +39,7 @@ class UnfitAssigneeError(InvalidError):
 
 
 class UnknownAttachmentError(InvalidError):
-    """`attachment_id` is no upload of yours to this conversation, or was sent already."""
+    """`attachment_id` was sent already."""
 
     code = "unknown_attachment"
     title = "There is no such upload of yours waiting to be sent."
@@ -62,11 +62,13 @@ async def open_own(session: AsyncSession, *, actor: Actor, wanted: OpenConversat
         session, conversation_id=conversation_id, actor=actor, for_update=True
     )
     if wanted.order_id is not None:
-        order = await orders.get_own(session, order_id=wanted.order_id, user_id=actor.user_id)
+        with referred_to("order_id"):
+            order = await orders.get_own(session, order_id=wanted.order_id, user_id=actor.user_id)
         conversation.order_id, conversation.shop_id = order.id, order.shop_id
         conversation.updated_at = now
     elif wanted.shop_id is not None:
-        conversation.shop_id = (await shops.get_active_shop(session, wanted.shop_id)).id
+        with referred_to("shop_id"):
+            conversation.shop_id = (await shops.get_active_shop(session, wanted.shop_id)).id
         conversation.order_id = None
         conversation.updated_at = now
     await session.flush()
@@ -171,6 +173,10 @@ async def _check_attachment(
         session, attachment_id=attachment_id, conversation_id=conversation.id, uploader_id=actor.user_id
     )
     if found is None:
+        with referred_to("attachment_id"):
+            await queries.get_attachment(
+                session, attachment_id=attachment_id, conversation_id=conversation.id, user_id=actor.user_id
+            )
         raise UnknownAttachmentError
 
 
@@ -249,6 +255,8 @@ async def _assign(session: AsyncSession, conversation: Conversation, *, user_id:
         shop_ids = await queries.list_shop_ids(session, user_id=user_id)
         shop_id = shop_to_work_for(shop_ids, shop_id=conversation.shop_id)
         if not await queries.may_answer(session, user_id=user_id, shop_id=shop_id):
+            if await accounts.find_user(session, user_id) is None:
+                raise UnknownReferenceError([("assigned_to",)])
             raise UnfitAssigneeError
     conversation.assigned_to_id, conversation.assigned_shop_id = user_id, shop_id
 

@@ -1,0 +1,81 @@
+"""What a cell of the menu's workbook means, by the kind of its column."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal, TypeAlias
+
+from crema.media.service.workbooks import Cell, Number, Unreadable
+
+Kind: TypeAlias = Literal["text", "list", "optional_list", "flag", "integer", "number", "money"]
+
+NONE: Final = "none"
+"""What stands in an `optional_list` that is empty: an empty cell is no list at all."""
+
+_INTEGER: Final = re.compile(r"-?\d{1,9}", re.ASCII)
+_DECIMAL: Final = re.compile(r"-?\d{1,15}(\.\d{1,20})?([eE][+-]?\d{1,3})?", re.ASCII)
+_FLAGS: Final[Mapping[str, bool]] = {"true": True, "false": False}
+_UNREADABLE: Final[Mapping[str, str]] = {
+    "formula": "is a formula: send its value",
+    "error": "is an error of the spreadsheet's",
+    "date": "is a date: format the cell as text",
+}
+
+
+class CellError(Exception):
+    """Why a cell is not what its column wants."""
+
+
+def read_cell(cell: Cell, kind: Kind) -> Any:
+    """Return the value as JSON has it, None for an empty cell."""
+    if isinstance(cell, Unreadable):
+        raise CellError(_UNREADABLE[cell.kind])
+    if kind == "flag":
+        return _flag(cell)
+    if isinstance(cell, bool):
+        raise CellError("is TRUE or FALSE, where a text or a number is wanted")
+    text = cell.text if isinstance(cell, Number) else cell
+    if text is None or not text.strip():
+        return None
+    return _READ[kind](text)
+
+
+def _integer(text: str) -> int:
+    return int(_matched(text, _INTEGER, "is not a whole number"))
+
+
+def _number(text: str) -> float:
+    return float(_matched(text, _DECIMAL, "is not a number such as 12.5"))
+
+
+def _matched(text: str, pattern: re.Pattern[str], message: str) -> str:
+    if not pattern.fullmatch(text.strip()):
+        raise CellError(message)
+    return text.strip()
+
+
+def _lines(text: str) -> list[str]:
+    return [line.strip() for line in text.split("\n") if line.strip()]
+
+
+def _optional_lines(text: str) -> list[str]:
+    return [] if (lines := _lines(text)) == [NONE] else lines
+
+
+_READ: Final[Mapping[Kind, Callable[[str], Any]]] = {
+    "text": str,
+    "money": str.strip,
+    "list": _lines,
+    "optional_list": _optional_lines,
+    "integer": _integer,
+    "number": _number,
+}
+
+
+def _flag(cell: Cell) -> bool | None:
+    if isinstance(cell, str):
+        if not cell.strip():
+            return None
+        cell = _FLAGS.get(cell.strip().lower(), cell)
+    if cell is not None and not isinstance(cell, bool):
+        raise CellError("is not TRUE or FALSE")
+    return cell

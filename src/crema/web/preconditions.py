@@ -1,0 +1,101 @@
+"""ETag and If-Match of what can be edited: nobody overwrites what they haven't seen (RFC 9110, 13.1.1).
+
+A strong tag is `"version.content"`: the version of the thing's row, and a digest of what is sent. `If-Match` compares
+the first part, so that a tag holds whatever part of the thing, and in whatever encoding, was read; `If-None-Match` the
+whole. Routes declare it: `shown` where a thing is read, `edited` where it is changed or deleted, `made` where a POST
+answers with one.
+"""
+
+import json
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from fastapi import Depends, Header, Request, Response
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.status import HTTP_204_NO_CONTENT, HTTP_300_MULTIPLE_CHOICES
+
+from crema.db import versions
+from crema.db.versions import Key
+from crema.web.audit import Author
+from crema.web.routing import on_answer
+from crema.web.tags import tag, versions_in
+from crema.web.transaction import Reads, Transaction, transaction_of
+
+_UUID: Final[TypeAdapter[UUID]] = TypeAdapter(UUID)
+IfMatch = Annotated[
+    str | None,
+    Header(
+        alias="If-Match",
+        description="Change it only if it is still what this `ETag` was read with (or one of several, comma-separated; "
+        "`*`: whatever it is); otherwise the answer is 412.",
+        examples=['"84213-26d298d6.5f1d2c3e"'],
+    ),
+]
+
+
+class Versioned:
+    """Things of a table, as their routes declare them.
+
+    `parameter` is the one of the path that has the id; without it the row is the one of whoever is asking.
+    """
+
+    def __init__(self, key: Key, parameter: str | None = None) -> None:
+        self._key = key
+        self._parameter = parameter
+        self.shown = Depends(self._show)
+        self.edited = Depends(self._edit)
+        self.made = Depends(self._make)
+
+    async def _show(self, request: Request, reads: Reads) -> None:
+        # Before the thing itself is read: were it after, an older content could go out by a newer version.
+        value = self._value(request)
+        version = None if value is None else await versions.find(reads, key=self._key, value=value)
+
+        async def add_tag(_: Request, response: Response) -> None:
+            if version is not None:
+                _set_tag(response, version)
+
+        on_answer(request, add_tag)
+
+    async def _edit(self, request: Request, tx: Transaction, if_match: IfMatch = None) -> None:
+        if if_match is not None and if_match.strip() != "*":
+            versions.expect(tx, versions.model_of(self._key), versions_in(if_match))
+        on_answer(request, self._add_tag)
+
+    async def _make(self, request: Request) -> None:
+        on_answer(request, self._add_tag_of_made)
+
+    async def _add_tag(self, request: Request, response: Response) -> None:
+        if response.status_code != HTTP_204_NO_CONTENT:
+            await self._add(request, response, self._value(request))
+
+    async def _add_tag_of_made(self, request: Request, response: Response) -> None:
+        await self._add(request, response, _uuid(json.loads(bytes(response.body)).get("id")))
+
+    async def _add(self, request: Request, response: Response, value: UUID | None) -> None:
+        """Tag what a change answers with, in its transaction, which holds the row."""
+        tx = transaction_of(request)
+        if isinstance(tx, AsyncSession):
+            await tx.flush()
+        version = None if value is None else await versions.find(tx, key=self._key, value=value)
+        if version is not None:
+            _set_tag(response, version)
+
+    def _value(self, request: Request) -> UUID | None:
+        if self._parameter is None:
+            author: Author | None = getattr(request.state, "author", None)
+            return None if author is None else author.user_id
+        return _uuid(request.path_params.get(self._parameter))
+
+
+def _set_tag(response: Response, version: str) -> None:
+    if response.status_code < HTTP_300_MULTIPLE_CHOICES:
+        response.headers["ETag"] = tag(version, bytes(response.body))
+
+
+def _uuid(text: Any) -> UUID | None:
+    try:
+        return _UUID.validate_python(text)
+    except ValidationError:
+        return None
