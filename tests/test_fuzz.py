@@ -3,6 +3,7 @@
 CREMA_FUZZ_EXAMPLES sets how many requests an operation gets; `make fuzz` asks for many, with every boundary.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -26,6 +27,17 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
+def _description(url: str, path: Path) -> Path:
+    """Write down the server's description, without `fields`: an answer cut by it lacks what its schema requires."""
+    document = httpx2.get(f"{url}/openapi.json").json()
+    for item in document["paths"].values():
+        for operation in item.values():
+            parameters = operation.get("parameters", [])
+            operation["parameters"] = [each for each in parameters if each.get("name") != "fields"]
+    path.write_text(json.dumps(document))
+    return path
+
+
 @pytest.mark.parametrize("role", ["user", "admin"])
 def test_c8_nothing_breaks_and_every_status_is_documented(server: Server, role: str, tmp_path: Path) -> None:
     chain = load()
@@ -36,7 +48,14 @@ def test_c8_nothing_breaks_and_every_status_is_documented(server: Server, role: 
     done = subprocess.run(  # noqa: S603 - our own command line
         [
             Path(sys.executable).with_name("schemathesis"),
-            *("run", f"{server.url}/openapi.json", "--header", f"Authorization: Bearer {token}"),
+            *(
+                "run",
+                _description(server.url, tmp_path / "openapi.json"),
+                "--url",
+                server.url,
+                "--header",
+                f"Authorization: Bearer {token}",
+            ),
             *("--checks", CHECKS, "--phases", PHASES, "--max-examples", EXAMPLES, "--seed", "1", "--no-color"),
             # They end the login that asks, or the account it is of.
             *("--exclude-path", "/logout", "--exclude-path", "/password/change"),

@@ -373,6 +373,19 @@ async def test_the_rows_of_a_report_are_found_by_index(engine: AsyncEngine) -> N
         await outer.rollback()
 
 
+FILL = (
+    """INSERT INTO orders (id, number, business_date, status, shop_id, user_id, ready_estimate_at, subtotal,
+                           total, currency, created_at)
+       SELECT lpad(to_hex(n), 32, '0')::uuid, n, moment, 'completed', lpad(to_hex(n % 100 + 1), 32, '0')::uuid,
+              '00000000-0000-0000-0000-000000000001', moment, 0, 0, 'RUB', moment
+       FROM (SELECT n, timestamptz '2026-01-01' + n * interval '1 minute' AS moment
+             FROM generate_series({first}, {last}) n) x""",
+    """INSERT INTO order_lines (id, order_id, position, product_id, name, options, quantity, unit_price, total)
+       SELECT id, id, 0, id, 'x', '[]', 1, 0, 0
+       FROM (SELECT lpad(to_hex(n), 32, '0')::uuid AS id FROM generate_series({first}, {last}) n) x""",
+)
+
+
 async def fill(connection: AsyncConnection) -> None:
     for statement in (
         "SET LOCAL statement_timeout = '60s'",
@@ -381,23 +394,7 @@ async def fill(connection: AsyncConnection) -> None:
         """INSERT INTO users (id, email, role_id)
            SELECT '00000000-0000-0000-0000-000000000001', 'x@example.com', id FROM roles WHERE name = 'user'""",
         # In parts, each of which a busy machine does before the driver gives up.
-        *(
-            """INSERT INTO orders (id, number, business_date, status, shop_id, user_id, ready_estimate_at, subtotal,
-                                   total, currency, created_at)
-               SELECT id, n, moment, 'completed', lpad(to_hex(n % 100 + 1), 32, '0')::uuid,
-                      '00000000-0000-0000-0000-000000000001', moment, 0, 0, 'RUB', moment
-               FROM (SELECT n, lpad(to_hex(n), 32, '0')::uuid AS id,
-                            timestamptz '2026-01-01' + n * interval '1 minute' AS moment
-                     FROM generate_series(1, 30000) n) x
-               WHERE NOT EXISTS (SELECT FROM orders WHERE orders.id = x.id) LIMIT 5000""",
-        )
-        * 6,
-        *(
-            """INSERT INTO order_lines (id, order_id, position, product_id, name, options, quantity, unit_price, total)
-               SELECT id, id, 0, id, 'x', '[]', 1, 0, 0 FROM orders
-               WHERE NOT EXISTS (SELECT FROM order_lines WHERE order_id = orders.id) LIMIT 5000""",
-        )
-        * 6,
+        *(part.format(first=first, last=first + 4_999) for first in range(1, 30_000, 5_000) for part in FILL),
         "ANALYZE shops, orders, order_lines",
     ):
         await connection.exec_driver_sql(statement)

@@ -15,7 +15,8 @@ from crema.web.routing import check_parameters, on_answer
 NAME: Final = "fields"
 MAX_NAMES: Final = 50
 PARAMETER: Final[Mapping[str, Any]] = {
-    "description": "Only these fields, comma-separated; a dot leads into a part, `sizes.name`.",
+    "description": "Only these fields, comma-separated; a dot leads into a part, `sizes.name`. The answer then has no "
+    "others, those included that its schema requires.",
     "schema": {
         "type": "array",
         "items": {"type": "string", "pattern": r"^[a-z_]+(\.[a-z_]+)*$"},

@@ -39,8 +39,7 @@ def describe(app: FastAPI) -> Callable[[], dict[str, Any]]:
             schemas["Problem"] = problem
             for item in document["paths"].values():
                 for method in _METHODS & item.keys():
-                    everywhere = (413, 503) if "requestBody" in item[method] else (503,)
-                    item[method]["responses"].update(_stringed(refusals(*everywhere)))
+                    item[method]["responses"].update(_stringed(refusals(*_of_any_server(item[method]))))
                     components.lift(schemas, item[method])
                     _without_titles(item[method])
                     _without_null(item[method].get("requestBody", {}))
@@ -50,6 +49,13 @@ def describe(app: FastAPI) -> Callable[[], dict[str, Any]]:
         return app.openapi_schema
 
     return openapi
+
+
+def _of_any_server(operation: dict[str, Any]) -> tuple[int, ...]:
+    """Tell with what any request may be refused: a body or a list's question may be too long, the database away."""
+    too_long = (413,) if "requestBody" in operation else ()
+    is_list = any(parameter.get("style") == "deepObject" for parameter in operation.get("parameters", ()))
+    return (*too_long, *((414,) if is_list else ()), 503)
 
 
 def _without_titles(operation: dict[str, Any]) -> None:

@@ -56,6 +56,7 @@ DESCRIPTIONS: Final = {
     409: "Conflict",
     412: "Changed since it was read",
     413: "Too large",
+    414: "URL too long",
     415: "Unsupported type of content",
     422: "Not valid",
     429: "Too many requests",
