@@ -47,7 +47,9 @@ async def bodies(app: FastAPI, sessions: Sessions, monkeypatch: pytest.MonkeyPat
 
 @pytest.fixture
 async def anybody(log_in: LogIn) -> httpx2.AsyncClient:
-    return await log_in("admin@example.com", role="admin")
+    client = await log_in("admin@example.com", role="admin")
+    client.headers |= {"Origin": "http://crema", "X-CSRF-Token": (await client.get("/csrf")).json()["csrf_token"]}
+    return client
 
 
 def is_line(loc: Loc, schema: Mapping[str, Any]) -> bool:

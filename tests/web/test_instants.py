@@ -70,6 +70,7 @@ async def test_every_date_time_of_the_descriptions_is_of_that_kind(app: FastAPI)
         name: schema
         for document in (app.openapi(), app.state.asyncapi)
         for name, schema in document["components"]["schemas"].items()
+        if not name.endswith("Filter")  # what is asked for may be written in other ways
     }
     wrong = [place for place, given in examples(answers, "") if not given or not WIDE.fullmatch(given[0])]
 

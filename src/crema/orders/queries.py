@@ -163,7 +163,6 @@ ORDERS: Final = Listing(
         ),
         "source": ChoiceField(Order.source, choices=get_args(Source), indexed=True),
         "user_id": UuidField(Order.user_id, nullable=True, indexed=True),
-        "customer_name": TextField(Order.customer_name, nullable=True, indexed=True, example="Анна"),
         "pickup_name": TextField(Order.pickup_name, nullable=True, indexed=True, example="Аня"),
         "customer.id": UuidField(Order.user_id, nullable=True, permission="orders:read", indexed=True),
         "customer": One(
@@ -176,6 +175,7 @@ ORDERS: Final = Listing(
             nullable=True,
             permission="orders:read",
         ),
+        "customer_name": TextField(Order.customer_name, nullable=True, indexed=True, example="Анна"),
         "pickup_at": InstantField(Order.pickup_at, nullable=True, indexed=True),
         "is_asap": BooleanField(Order.pickup_at.is_(None)),
         "ready_estimate_at": InstantField(Order.ready_estimate_at, indexed=True),

@@ -36,6 +36,7 @@ SECRET: Final = frozenset(
         "/refresh",
         "/registration",
         "/verification",
+        "/verification/login",
     }
 )
 """Paths whose answers hold secrets: their length must tell nothing about them (BREACH)."""

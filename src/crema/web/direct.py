@@ -182,7 +182,7 @@ async def _json_of(request: Request, limit: int | None) -> Any:
         return json.loads(body) if _is_json(request.headers.get("content-type", "")) else bytes(body)
     except json.JSONDecodeError as error:
         wrong = {"type": "json_invalid", "loc": ("body", error.pos), "msg": "JSON decode error", "input": {}}
-        raise RequestValidationError([wrong]) from error
+        raise RequestValidationError([wrong | {"ctx": {"error": error.msg}}]) from error
     except (ValueError, RecursionError, ClientDisconnect) as error:
         raise HTTPException(HTTP_400_BAD_REQUEST, "There was an error parsing the body") from error
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from functools import lru_cache
 from typing import Any, Final, Generic, TypeVar
@@ -150,12 +151,18 @@ def listing_parameters(listing: Listing, **extra: Mapping[str, Any]) -> dict[str
     unasked.
     """
     alone = _enum_lists(listing)
+    namesakes = _namesakes(listing)
     return {
         "parameters": [
-            _filters(listing, without=alone),
+            _filters(listing, without={*alone, *namesakes}),
             *(
                 _parameter(name, _several(listing.filters[name].field.schema, minItems=1, maxItems=lists.MAX_IN), about)
                 for name, about in alone.items()
+            ),
+            *(
+                _parameter(name, filter_.field.schema, "Its other operators stand in an address as this does.")
+                for name, filter_ in namesakes.items()
+                if filter_.operator == "eq"
             ),
             *(_searching(listing) if listing.search else ()),
             *(_zone() if listing.has_instants else ()),
@@ -212,6 +219,18 @@ def _filters(listing: Listing, *, without: Collection[str]) -> dict[str, Any]:
             "properties": properties,
         },
     }
+
+
+def _namesakes(listing: Listing) -> Mapping[str, lists.Filter]:
+    """Give those that are the same as an earlier name but for dots and underscores: in some clients they would be one.
+
+    So they can't stand in the object of filters.
+    """
+    found: dict[str, str] = {}
+    for name in listing.documented:
+        found.setdefault(re.sub(r"[._]", "", name), name)
+    first = set(found.values())
+    return {name: filter_ for name, filter_ in listing.documented.items() if name not in first}
 
 
 def _property(filter_: lists.Filter) -> dict[str, Any]:
