@@ -90,6 +90,7 @@ ROUTERS: Final = (
     shops.router,
     accounts.tokens,
     accounts.people,
+    accounts.passwords,
     accounts.roles,
     accounts.mails,
     browser.router,

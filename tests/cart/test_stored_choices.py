@@ -183,7 +183,7 @@ async def test_an_option_taken_out_of_its_group_while_other_lines_are_broken_too
     assert told(again.json()["problems"]) == of_cart
     assert [each["item_id"] for each in again.json()["problems"]] == [None] * 4
     for refused in (chosen, edited, put):  # what is chosen in this very request is the client's to choose again
-        assert (refused.status_code, refused.json()["code"]) == (422, "invalid_configuration")
+        assert (refused.status_code, refused.json()["code"]) == (422, "unknown_reference")
         assert {(each["line"], each["item_id"]) for each in refused.json()["problems"]} == {(0, None), (2, None)}
     assert told(chosen.json()["problems"]) == told(edited.json()["problems"]) == told(put.json()["problems"])
     assert (await customer.get(f"/order/{open_order['id']}")).json() == open_order

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from sqlalchemy import bindparam, delete, func, insert, literal, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from crema.accounts import deps
 from crema.accounts import queries as accounts
 from crema.accounts.domain import Actor
 from crema.cart import service as carts
@@ -21,13 +22,12 @@ from crema.cart.queries import ITEM_COLUMNS, StoredItem, stored_item
 from crema.db.driver import Writer
 from crema.db.session import Sessions
 from crema.db.statement import Statement
-from crema.orders import queries, routes
+from crema.orders import queries
 from crema.orders.models import Order, OrderEvent, OrderLine, OrderNumberCounter
 from crema.orders.service import numbering, placing
 from crema.orders.service.letters import Customer
 from crema.shops import service as shops
 from crema.shops.service import Closing
-from crema.web.listing import created
 from factories.orders import make_shop, make_simple_product, place
 from fixtures.app import connect
 from fixtures.people import make_person
@@ -164,11 +164,10 @@ async def test_r8_without_the_record_one_key_would_be_many_orders(
 ) -> None:
     """The twin: the key is ignored."""
 
-    async def forgetful(*_: Any, create: Any, **__: Any) -> Any:
-        made, location = await create()
-        return created(made.model_dump_json(), location)
+    async def forget(*_: Any, **__: Any) -> None:
+        pass
 
-    monkeypatch.setattr(routes, "create_once", forgetful)
+    monkeypatch.setattr(deps, "answer_once", forget)
 
     await same_key(customer, product_id, "k")
 

@@ -341,7 +341,7 @@ async def test_changing_leaves_the_rest(manager: httpx2.AsyncClient, clock: Cloc
 
     for change, shown in CHANGES:
         clock.advance(minutes=1)
-        rich |= shown | {"updated_at": f"{clock():%Y-%m-%dT%H:%M:%SZ}"}
+        rich |= shown | {"updated_at": f"{clock():%Y-%m-%dT%H:%M:%S.%fZ}"}
         expected.append(dict(rich))
         found.append((await manager.patch(f"/product/{rich['id']}", json=change)).json())
 

@@ -18,7 +18,6 @@ from crema.accounts.deps import (
     LoginService,
     Once,
     OneTimeCodes,
-    PasswordHashing,
     Person,
     RegistrationLimit,
     RequestOrigin,
@@ -29,21 +28,18 @@ from crema.accounts.deps import (
 from crema.accounts.queries import USERS
 from crema.accounts.schemas import (
     AcceptedOut,
-    ChangePassword,
     ChangeUser,
     LogIn,
-    Mention,
     Register,
     RegisteredOut,
     ReplaceUser,
     Resend,
-    ResetPassword,
     SignedInOut,
     TokensOut,
     UserOut,
     Verify,
 )
-from crema.accounts.service import people, recovery, registration, verification
+from crema.accounts.service import people, registration, verification
 from crema.accounts.service.addresses import Changing
 from crema.web.clock import Now
 from crema.web.listing import PageOut, answer, listing_parameters
@@ -260,43 +256,3 @@ async def delete_user(
     What the person wrote, in the support chat with its files and in orders, is erased `CREMA_ERASE_AFTER` later.
     """
     await people.delete_user(tx, actor=actor, user_id=user_id, force=force, before=before, now=now)
-
-
-@router.post("/password/forgot", status_code=202, summary="Ask for a new password", responses=refusals(401, 422))
-async def forgot_password(
-    body: Mention, tx: Transaction, origin: RequestOrigin, codes: OneTimeCodes, now: Now
-) -> AcceptedOut:
-    await recovery.forgot(tx, email=body.email, origin=origin, codes=codes, now=now)
-    return ACCEPTED
-
-
-@router.post("/password/reset", status_code=204, summary="Set a new password by code", responses=refusals(422, 429))
-async def reset_password(
-    body: ResetPassword,
-    tx: Transaction,
-    origin: RequestOrigin,
-    turn: HashingTurn,
-    codes: OneTimeCodes,
-    now: Now,
-) -> None:
-    """Every login ends."""
-    await recovery.reset(tx, wanted=body, origin=origin, turn=turn, codes=codes, now=now)
-
-
-@router.post(
-    "/password/change",
-    status_code=204,
-    summary="Change the password",
-    responses=refusals(401, 403, 422, 429),
-    dependencies=[IN_TURN],
-)
-async def change_password(
-    body: ChangePassword,
-    tx: Transaction,
-    actor: Person,
-    passwords: PasswordHashing,
-    origin: RequestOrigin,
-    now: Now,
-) -> None:
-    """Every other login ends."""
-    await recovery.change(tx, actor=actor, wanted=body, network=origin.network, passwords=passwords, now=now)

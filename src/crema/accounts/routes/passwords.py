@@ -1,0 +1,60 @@
+"""Forgotten, reset and changed passwords."""
+
+from crema.accounts.deps import (
+    IN_TURN,
+    HashingTurn,
+    OneTimeCodes,
+    PasswordHashing,
+    Person,
+    RequestOrigin,
+    cookie_visitor,
+)
+from crema.accounts.routes.people import ACCEPTED
+from crema.accounts.schemas import AcceptedOut, ChangePassword, Mention, ResetPassword
+from crema.accounts.service import recovery
+from crema.web.clock import Now
+from crema.web.problem import refusals
+from crema.web.routing import router as new_router
+from crema.web.transaction import Transaction
+
+router = new_router("Users management", cookie_visitor)
+
+
+@router.post("/password/forgot", status_code=202, summary="Ask for a new password", responses=refusals(401, 422))
+async def forgot_password(
+    body: Mention, tx: Transaction, origin: RequestOrigin, codes: OneTimeCodes, now: Now
+) -> AcceptedOut:
+    await recovery.forgot(tx, email=body.email, origin=origin, codes=codes, now=now)
+    return ACCEPTED
+
+
+@router.post("/password/reset", status_code=204, summary="Set a new password by code", responses=refusals(422, 429))
+async def reset_password(
+    body: ResetPassword,
+    tx: Transaction,
+    origin: RequestOrigin,
+    turn: HashingTurn,
+    codes: OneTimeCodes,
+    now: Now,
+) -> None:
+    """Every login ends."""
+    await recovery.reset(tx, wanted=body, origin=origin, turn=turn, codes=codes, now=now)
+
+
+@router.post(
+    "/password/change",
+    status_code=204,
+    summary="Change the password",
+    responses=refusals(401, 403, 422, 429),
+    dependencies=[IN_TURN],
+)
+async def change_password(
+    body: ChangePassword,
+    tx: Transaction,
+    actor: Person,
+    passwords: PasswordHashing,
+    origin: RequestOrigin,
+    now: Now,
+) -> None:
+    """Every other login ends."""
+    await recovery.change(tx, actor=actor, wanted=body, network=origin.network, passwords=passwords, now=now)
