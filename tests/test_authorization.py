@@ -382,7 +382,7 @@ def routes_of(app: FastAPI) -> set[str]:
         for method in getattr(route, "methods", None) or ()
         if method != "HEAD" and not getattr(route, "include_in_schema", False)
     }
-    sockets = {f"WS {channel['address']}" for channel in app.state.asyncapi["channels"].values()}
+    sockets = {f"WS {channel['address']}" for channel in app.state.asyncapi()["channels"].values()}
     sockets |= {f"WS {route.path}" for route in app.routes if isinstance(route, WebSocketRoute)}
     return documented | sockets | (hidden - {"GET /openapi.json"})
 
@@ -545,7 +545,7 @@ async def test_write_the_table(app: FastAPI, world: World, connection: AsyncConn
 
 def frames_of(app: FastAPI) -> dict[str, dict[str, dict[str, Any]]]:
     """Give what clients may send on each socket, as the AsyncAPI document describes it: a frame for each field."""
-    document = app.state.asyncapi
+    document = app.state.asyncapi()
     schemas, found = document["components"]["schemas"], {}
     for operation in document["operations"].values():
         if operation["action"] == "receive":

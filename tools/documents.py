@@ -32,7 +32,7 @@ def contracts() -> tuple[str, str]:
     app = create_app(Settings(secret_key=SecretStr("x" * 32), _env_file=None))
     openapi, asyncapi = (
         json.dumps(document, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
-        for document in (app.openapi(), app.state.asyncapi)
+        for document in (app.openapi(), app.state.asyncapi())
     )
     return openapi, asyncapi
 

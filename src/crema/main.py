@@ -11,7 +11,7 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from importlib.util import find_spec
 from typing import Final
 
@@ -271,8 +271,15 @@ def hand_out(app: FastAPI, settings: Settings, sessions: Sessions | None) -> Non
         minimum=settings.minimum_order,
         shop_language=settings.language,
     )
-    app.state.asyncapi = asyncapi.describe(
-        CHANNELS, title="Crema", version=__version__, description=SOCKETS, url=settings.links_to
+    app.state.asyncapi = cache(  # as FastAPI's `app.openapi`: made when it is first asked for, which takes a while
+        partial(
+            asyncapi.describe,
+            CHANNELS,
+            title="Crema",
+            version=__version__,
+            description=SOCKETS,
+            url=settings.links_to,
+        )
     )
     app.state.documents = docs.Documents(app)
     app.state.menu = WholeMenu()

@@ -22,7 +22,7 @@ NULL = {"type": "null"}
 def documents(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder: Path = tmp_path_factory.mktemp("documents")
     app = create_app(Settings(_env_file=None, data_dir=folder, run_worker=False))
-    return {"openapi": app.openapi(), "asyncapi": app.state.asyncapi}
+    return {"openapi": app.openapi(), "asyncapi": app.state.asyncapi()}
 
 
 BOTH = pytest.mark.parametrize("kind", ["openapi", "asyncapi"])

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def document(app: FastAPI) -> dict[str, Any]:
-    asyncapi: dict[str, Any] = app.state.asyncapi
+    asyncapi: dict[str, Any] = app.state.asyncapi()
     return asyncapi
 
 

@@ -68,7 +68,7 @@ async def test_every_date_time_of_the_descriptions_is_of_that_kind(app: FastAPI)
 
     answers = {
         name: schema
-        for document in (app.openapi(), app.state.asyncapi)
+        for document in (app.openapi(), app.state.asyncapi())
         for name, schema in document["components"]["schemas"].items()
         if not name.endswith("Filter")  # what is asked for may be written in other ways
     }

@@ -83,7 +83,7 @@ class Documents:
 
     def __init__(self, app: FastAPI) -> None:
         self.openapi = cache(lambda: _Document(app.openapi()))
-        self.asyncapi = cache(lambda: _Document(app.state.asyncapi))
+        self.asyncapi = cache(lambda: _Document(app.state.asyncapi()))
 
 
 class _Document:
