@@ -151,7 +151,7 @@ def listing_parameters(listing: Listing, **extra: Mapping[str, Any]) -> dict[str
     unasked.
     """
     alone = _enum_lists(listing)
-    namesakes = _namesakes(listing)
+    namesakes = _namesakes(listing.documented)
     return {
         "parameters": [
             _filters(listing, without={*alone, *namesakes}),
@@ -161,8 +161,8 @@ def listing_parameters(listing: Listing, **extra: Mapping[str, Any]) -> dict[str
             ),
             *(
                 _parameter(name, filter_.field.schema, "Its other operators stand in an address as this does.")
-                for name, filter_ in namesakes.items()
-                if filter_.operator == "eq"
+                for name, filter_ in listing.documented.items()
+                if name in namesakes and filter_.operator == "eq"
             ),
             *(_searching(listing) if listing.search else ()),
             *(_zone() if listing.has_instants else ()),
@@ -221,16 +221,15 @@ def _filters(listing: Listing, *, without: Collection[str]) -> dict[str, Any]:
     }
 
 
-def _namesakes(listing: Listing) -> Mapping[str, lists.Filter]:
+def _namesakes(names: Collection[str]) -> Collection[str]:
     """Give those that are the same as an earlier name but for dots and underscores: in some clients they would be one.
 
-    So they can't stand in the object of filters.
+    So they can't stand in one object, or in one set of words.
     """
-    found: dict[str, str] = {}
-    for name in listing.documented:
-        found.setdefault(re.sub(r"[._]", "", name), name)
-    first = set(found.values())
-    return {name: filter_ for name, filter_ in listing.documented.items() if name not in first}
+    first: dict[str, str] = {}
+    for name in names:
+        first.setdefault(re.sub(r"[._]", "", name), name)
+    return set(names).difference(first.values())
 
 
 def _property(filter_: lists.Filter) -> dict[str, Any]:
@@ -259,24 +258,31 @@ def _reserved(fields: Mapping[str, lists.Field]) -> str:
     return "".join(f" `{name}` only with permission `{permission}`." for name, permission in gates)
 
 
+def _too(names: Collection[str]) -> str:
+    """Name what is taken and isn't among the words."""
+    return f" {', '.join(f'`{name}`' for name in sorted(names))}, too." if names else ""
+
+
 def _searching(listing: Listing) -> list[dict[str, Any]]:
     shortest, longest = lists.SEARCH_LENGTH
-    names = [*listing.search]
+    namesakes = _namesakes(listing.search)
+    names = [name for name in listing.search if name not in namesakes]
     words = {"type": "string", "minLength": shortest, "maxLength": longest, "examples": ["латте"]}
     searched = {name: leaf.field for name, leaf in listing.search.items()}
     fields = _several({"type": "string", "enum": names, "examples": names[:1]}, minItems=1)
     return [
         _parameter("search", words, f"Each word (up to {lists.MAX_WORDS}) is somewhere in the texts of the answer."),
-        _parameter("search_fields", fields, f"Search in these only.{_reserved(searched)}"),
+        _parameter("search_fields", fields, f"Search in these only.{_too(namesakes)}{_reserved(searched)}"),
     ]
 
 
 def _paging(listing: Listing) -> list[dict[str, Any]]:
-    keys = [sign + name for name in listing.sort for sign in ("", "-")]
+    namesakes = _namesakes(listing.sort)
+    keys = [sign + name for name in listing.sort if name not in namesakes for sign in ("", "-")]
     order = {"type": "string", "enum": keys, "examples": [listing.default_sort.split(",")[0]]}
     sort = _several(order, minItems=1, maxItems=lists.MAX_SORT, uniqueItems=True)
     about = f"Up to {lists.MAX_SORT}, `-` for descending; `{listing.default_sort}` if left out."
-    about += _reserved(listing.sort)
+    about += _too(namesakes) + _reserved(listing.sort)
     page = {"type": "integer", "minimum": 1, "maximum": lists.MAX_OFFSET + 1, "examples": [1]}
     default = lists.DEFAULT_SIZE
     size = {"type": "integer", "minimum": 1, "maximum": lists.MAX_SIZE, "default": default, "examples": [default]}
