@@ -1,5 +1,6 @@
-"""Every field a list declares is backed by an index: found in the plans on 30,000 rows."""
+"""Every field a list declares is backed by an index: found in the plans on 30,000 rows, or CREMA_PLAN_ROWS."""
 
+import os
 import re
 from collections.abc import AsyncIterator
 from typing import Any
@@ -22,14 +23,16 @@ from crema.shops.models import Shop
 from crema.shops.queries import SHOPS
 from crema.support.models import Conversation, Message
 from crema.support.queries import CONVERSATIONS, MESSAGES, reader_of, visible_to
+from fixtures.database import execute_long
 
 pytestmark = pytest.mark.anyio
 
+ROWS = int(os.environ.get("CREMA_PLAN_ROWS", "30000"))
 FILL = (
-    """CREATE TEMPORARY TABLE numbers AS
+    f"""CREATE TEMPORARY TABLE numbers AS
        SELECT n, lpad(to_hex(n), 32, '0')::uuid AS id, 'Имя ' || n AS name, 'О ' || n % 1000 AS about,
               n % 5000 AS few, n % 500 <> 0 AS most, timestamptz '2026-01-01' + n * interval '1 minute' AS moment
-       FROM generate_series(1, 30000) n""",
+       FROM generate_series(1, {ROWS}) n""",  # noqa: S608 - a number
     """INSERT INTO products (id, slug, name, description, price, is_active, position, allergens, created_at,
                              updated_at)
        SELECT id, 'slug-' || n, name, about, few, most, few,
@@ -196,13 +199,13 @@ async def crowded(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     async with engine.connect() as connection, connection.begin() as outer:
         indexes = (await connection.execute(text(INDEXES), {"tables": TABLES})).all()
         for statement in (
-            "SET LOCAL statement_timeout = '60s'",
+            "SET LOCAL statement_timeout = '600s'",
             f"DROP INDEX {', '.join(name for name, _ in indexes)}",
             *FILL,
             *(definition for _, definition in indexes),
             f"ANALYZE {TABLES}",
         ):
-            await connection.exec_driver_sql(statement)
+            await execute_long(connection, statement)
         yield connection
         await outer.rollback()
 
