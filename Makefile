@@ -48,13 +48,14 @@ attack: .venv/.installed ## sqlmap over every parameter and JSON field, long; ne
 docker-test: .venv/.installed ## The stack of compose.yaml on a Docker engine; CREMA_TEST_IMAGES=crema-test without a registry
 	@.venv/bin/python -m pytest -v -rP -p no:randomly deploy/test_compose.py
 
-check: .venv/.installed ## Format, lint, types, import rules, documents up to date
+check: .venv/.installed ## Format, lint, types, import rules, documents up to date, no break of the API unless entered
 	@.venv/bin/ruff format --check --quiet .
 	@.venv/bin/ruff check --quiet .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports --no-cache > .import-linter.log || { cat .import-linter.log; exit 1; }
 	@rm -f .import-linter.log
 	@.venv/bin/python tools/documents.py --check
+	@.venv/bin/python tools/breaking_changes.py
 
 format: .venv/.installed ## Format the code
 	@.venv/bin/ruff format --quiet .

@@ -26,7 +26,7 @@ from crema.accounts.service.logins import Logins
 from crema.accounts.service.passwords import Passwords
 from crema.accounts.service.tokens import AccessTokens
 from crema.cart import routes as cart
-from crema.db.driver import READING, WRITING, Connections, OneConnection, PoolReader, open_pool
+from crema.db.driver import READING, SEARCHING, WRITING, Connections, OneConnection, PoolReader, open_pool
 from crema.db.events import Bus, open_bus
 from crema.db.session import Sessions, make_engine, make_readings, make_sessions
 from crema.live.hub import Hub
@@ -149,13 +149,14 @@ def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastA
         bus = open_bus(settings.events_url, database_url=settings.database_url or "")
         async with AsyncExitStack() as stack:
             stack.push_async_callback(engine.dispose)
-            reading, writing = [
+            reading, searching, writing = [
                 await stack.enter_async_context(
                     open_pool(settings.database_url or "", size=max(2, settings.database_pool // 2), settings=limits)
                 )
-                for limits in (READING, WRITING)
+                for limits in (READING, SEARCHING, WRITING)
             ]
-            connect(app, make_sessions(engine, bus=bus), reading=reading, writing=writing, bus=bus)
+            reader = PoolReader(reading, searching=searching)
+            connect(app, make_sessions(engine, bus=bus), reader=reader, writing=writing, bus=bus)
             await stack.enter_async_context(app.state.hub.running(bus))
             if settings.run_worker:
                 await stack.enter_async_context(worker.working(_duties(settings, app.state.sessions)))
@@ -210,11 +211,11 @@ def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastA
 
 
 def connect(
-    app: FastAPI, sessions: Sessions, *, reading: Connections, writing: Connections, bus: Bus | None = None
+    app: FastAPI, sessions: Sessions, *, reader: PoolReader, writing: Connections, bus: Bus | None = None
 ) -> None:
     """Give features the database."""
     app.state.sessions = sessions
-    app.state.reader = PoolReader(reading)
+    app.state.reader = reader
     app.state.writing = writing
     app.state.bus = bus
     app.state.readings = make_readings(sessions)
@@ -230,7 +231,7 @@ def hand_out(app: FastAPI, settings: Settings, sessions: Sessions | None) -> Non
     app.state.clock = lambda: datetime.now(UTC)
     if sessions is not None:
         one = OneConnection(sessions)
-        connect(app, sessions, reading=one, writing=one)
+        connect(app, sessions, reader=PoolReader(one), writing=one)
     app.state.access_tokens = AccessTokens(_derived(secret, "access tokens"), settings.access_ttl)
     app.state.passwords = Passwords()
     app.state.codes = Codes(_derived(secret, "one-time codes"))

@@ -124,7 +124,8 @@ class Settings(BaseSettings):
         10,
         ge=1,
         le=100,
-        description="Database connections a server process may hold; as many again to read, and for carts and orders.",
+        description="Database connections a server process may hold; half as many again each to read, to search, and "
+        "for carts and orders.",
     )
     run_worker: bool = Field(
         default=True, description="Deliver mail and run schedules inside `crema serve`; else run `crema worker`."

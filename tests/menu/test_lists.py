@@ -4,8 +4,10 @@ from typing import Any
 
 import httpx2
 import pytest
+from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from crema.db.driver import READING, SEARCHING, PoolReader, open_pool
 from factories.menu import (
     Json,
     add_image,
@@ -14,7 +16,7 @@ from factories.menu import (
     make_ingredient,
     make_product,
 )
-from fixtures.app import Clock
+from fixtures.app import Clock, connect
 from fixtures.statements import recorded
 
 pytestmark = pytest.mark.anyio
@@ -216,6 +218,37 @@ async def test_a_page_costs_the_same_whatever_is_on_it(manager: httpx2.AsyncClie
         "/modifier-groups": [5, 5],
         "/ingredients": [3, 3],
     }
+
+
+async def test_a_search_is_planned_once_for_all_words(own_app: FastAPI, database_url: str) -> None:
+    plans = (
+        "SELECT sum(generic_plans)::int, sum(custom_plans)::int FROM pg_prepared_statements"
+        " WHERE statement LIKE '%FROM products%' AND statement NOT LIKE '%pg_prepared%'"
+    )
+    async with (
+        open_pool(database_url, size=1, settings=READING) as reading,
+        open_pool(database_url, size=1, settings=SEARCHING) as searching,
+        connect(own_app) as client,
+    ):
+        own_app.state.reader = PoolReader(reading, searching=searching)
+        for word in ("латте", "раф", "чай"):
+            assert await names(client, "/products", search=word) == []
+        assert await names(client, "/products", price__lte="100") == []
+
+        assert [tuple(row) for row in await PoolReader(searching).fetch(plans)] == [(3, 0)]
+        assert [tuple(row) for row in await PoolReader(reading).fetch(plans)] == [(0, 1)]
+
+
+@pytest.mark.parametrize("asked", [{}, {"price__gte": "0"}, {"search": "е"}])
+async def test_products_past_the_last_that_is_counted_are_at_least_one_more(
+    menu: Json, client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch, asked: dict[str, str]
+) -> None:
+    monkeypatch.setattr("crema.db.listing.query.MAX_TOTAL", 1)
+    response = await client.get("/products", params={"size": "1", **asked})
+
+    body = response.json()
+    assert (body["total"], body["pages"], body["total_at_least"]) == (None, None, 2)
+    assert body["next_cursor"]
 
 
 async def test_a_wrong_order_is_told_what_would_be_right(client: httpx2.AsyncClient) -> None:

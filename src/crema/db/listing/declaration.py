@@ -151,7 +151,8 @@ class Listing:
             except ValueError as fault:
                 raise InvalidCursorError({"cursor": str(fault)}) from None
         is_usual = not conditions and sort == self.default_sort
-        return ListQuery(conditions, sort, keys, size, page, after, None if is_usual else self._suggestion(permissions))
+        narrower = None if is_usual else self._suggestion(permissions)
+        return ListQuery(conditions, sort, keys, size, page, after, narrower, searches="search" in given)
 
     def parameters(self, permissions: Collection[str]) -> Collection[str]:
         """Name every query parameter that those with these permissions may use."""

@@ -95,6 +95,7 @@ class ListQuery:
     page: int | None
     after: Sequence[Any] | None
     narrower: Sequence[str] | None = None
+    searches: bool = False
 
     @property
     def offset(self) -> int:
@@ -233,11 +234,12 @@ class ListStatement:
         Past the end, where no row can tell how many there are, a second counts.
         """
         values |= query.values
+        reader = reader.planning_once if query.searches else reader
         async with _budget(query):
             rows = await self._prepared(query.shape, partial(self._window, query)).rows(reader, **values)
             total = None if query.page is None else 0
             if query.page is not None and rows:
-                total = rows[0]["list_total"]
+                total = min(rows[0]["list_total"], MAX_TOTAL + 1)
             elif query.page is not None and query.page > 1:
                 counting = self._prepared((query.shape, "count"), partial(query.count, self._statement))
                 total = (await counting.rows(reader, **values))[0][0]
@@ -254,7 +256,9 @@ class ListStatement:
     def _window(self, query: ListQuery) -> Select[Any]:
         if query.page is None:
             return query.window(self._statement)
-        counted = query.count(self._statement).scalar_subquery()
+        # Counting the matches while reading them costs little, but has them all read: without a filter that would be
+        # the whole table, where an index gives the page and counts.
+        counted = sa.func.count().over() if query.conditions else query.count(self._statement).scalar_subquery()
         return query.window(self._statement.add_columns(counted.label("list_total")))
 
 
