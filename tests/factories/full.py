@@ -26,6 +26,7 @@ async def fill(world: World, sessions: Sessions) -> None:
     async with world.client("admin") as admin, world.client("customer") as customer:
         products = await _fill_menu(admin)
         await _fill_orders(admin, customer, products, str(world.ids["shop_id"]))
+        await _fill_history(admin, customer, f"/order/{world.ids['order_id']}")
         await _fill_chats(admin, customer, world)
     await _fill_rows(world.app, world, sessions)
 
@@ -107,6 +108,13 @@ async def _fill_orders(
     await _made(admin, "/order", plain | {"source": "counter", "customer_name": "Глеб"})
     hidden = await _made(admin, "/order", plain)
     (await admin.delete(f"/order/{hidden['id']}")).raise_for_status()
+
+
+async def _fill_history(admin: httpx2.AsyncClient, customer: httpx2.AsyncClient, order: str) -> None:
+    """Make one order's history hold a change, a move and a reason: it is a list of its own."""
+    (await customer.patch(order, json={"comment": "без крышки"})).raise_for_status()
+    (await admin.patch(order, json={"status": "accepted"})).raise_for_status()
+    (await admin.post(f"{order}/cancel", json={"reason": "закончилось молоко"})).raise_for_status()
 
 
 async def _made(client: httpx2.AsyncClient, path: str, body: Json) -> Json:
