@@ -1,7 +1,7 @@
 """Writes what documents copy from the code; with --check, fails when a copy is out of date.
 
-The OpenAPI and AsyncAPI snapshots, the diagram of the database, the tables of settings and errors, and the tests of
-each threat.
+The OpenAPI and AsyncAPI snapshots, the diagram of the database, the tables of settings and errors, what lists
+understand, and the tests of each threat.
 """
 
 import inspect
@@ -11,30 +11,85 @@ import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from paracelsus.transformers.mermaid import Mermaid
 from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
 from crema.core.errors import CremaError
+from crema.db import listing
+from crema.db.listing import Listing
+from crema.db.listing.query import BUDGET_SECONDS
 from crema.main import create_app
 from crema.settings import Settings
 from crema.tables import metadata
+from crema.web.limits import MAX_URL
 from crema.web.problem import STATUS_OF
 
 ROOT = Path(__file__).parents[1]
 TEST = re.compile(r"def test_((?:[acfmprstuw]\d+_)+)(\w+)\(")
 
 
-def contracts() -> tuple[str, str]:
-    """The whole contract, as served at /openapi.json and /asyncapi.json."""
-    app = create_app(Settings(secret_key=SecretStr("x" * 32), _env_file=None))
-    openapi, asyncapi = (
-        json.dumps(document, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
-        for document in (app.openapi(), app.state.asyncapi())
-    )
-    return openapi, asyncapi
+KINDS: Final = {
+    "text, e-mail address, telephone number, slug": listing.TextField,
+    "number, amount of money": listing.NumberField,
+    "whole number": listing.IntegerField,
+    "time, date": listing.InstantField,
+    "time of day (`08:00`)": listing.TimeOfDayField,
+    "id": listing.UuidField,
+    "word of a closed set, list of such words": listing.ChoiceField,
+    "true or false": listing.BooleanField,
+}
+
+
+def written(document: Any) -> str:
+    """A description as its snapshot is stored."""
+    return json.dumps(document, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
+
+
+def operators_table() -> str:
+    """The operators of each kind of field."""
+    rows = ["| kind of field | operators |", "|---|---|"]
+    for kind, field in KINDS.items():
+        rows.append(
+            f"| {kind} | {', '.join('equals' if each == 'eq' else f'`{each}`' for each in field.kind_operators)} |"
+        )
+    return "\n".join([*rows, "| whatever may be null, and every list | `isnull` beside its own |"])
+
+
+def limits_table() -> str:
+    """How much one question may ask."""
+    shortest, longest = listing.SEARCH_LENGTH
+    rows = {
+        "filters in one request": listing.MAX_FILTERS,
+        "values in one list": listing.MAX_IN,
+        "fields to sort by": listing.MAX_SORT,
+        "characters of a search": f"{shortest} to {longest}",
+        "words of a search": listing.MAX_WORDS,
+        "items of a page": f"1 to {listing.MAX_SIZE}, {listing.DEFAULT_SIZE} if left out",
+        "items before a page by number": f"{listing.MAX_OFFSET:,}",
+        "matches that are counted": f"{listing.MAX_TOTAL:,}",
+        "seconds for a question; the list as it comes, without any, is always answered": BUDGET_SECONDS,
+        "bytes of path and query": f"{MAX_URL:,}",
+    }
+    return "\n".join(["| of | at most |", "|---|---|", *(f"| {of} | {most} |" for of, most in rows.items())])
+
+
+def left_out_table(openapi: dict[str, Any]) -> str:
+    """What answers of lists show and nobody can ask for, with its reason."""
+    reasons: dict[str, dict[str, str]] = {}
+    for module in [module for name, module in sys.modules.items() if name.startswith("crema.")]:
+        for each in vars(module).values():
+            if isinstance(each, Listing):
+                reasons.setdefault(f"{each.name}Filter", {}).update(each.left_out)
+    rows = ["| list | field | why |", "|---|---|---|"]
+    for path, operations in openapi["paths"].items():
+        for parameter in operations.get("get", {}).get("parameters", ()):
+            if parameter.get("style") == "deepObject":
+                filters = parameter["schema"]["$ref"].rpartition("/")[2]
+                rows += [f"| `{path}` | `{name}` | {why} |" for name, why in reasons[filters].items()]
+    return "\n".join(rows)
 
 
 def diagram() -> str:
@@ -114,10 +169,17 @@ def inserted(path: Path, **blocks: str) -> str:
 
 def main() -> int:
     """Write, or compare."""
-    openapi, asyncapi = contracts()
+    app = create_app(Settings(secret_key=SecretStr("x" * 32), _env_file=None))
+    openapi = app.openapi()
     documents = {
-        ROOT / "docs" / "openapi.json": openapi,
-        ROOT / "docs" / "asyncapi.json": asyncapi,
+        ROOT / "docs" / "openapi.json": written(openapi),
+        ROOT / "docs" / "asyncapi.json": written(app.state.asyncapi()),
+        ROOT / "docs" / "lists.md": inserted(
+            ROOT / "docs" / "lists.md",
+            operators=operators_table(),
+            limits=limits_table(),
+            left_out=left_out_table(openapi),
+        ),
         ROOT / "docs" / "security.md": with_tests(ROOT / "docs" / "security.md"),
         ROOT / "docs" / "errors.md": inserted(ROOT / "docs" / "errors.md", errors=errors_table()),
     }

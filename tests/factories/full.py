@@ -111,8 +111,10 @@ async def _fill_orders(
 
 
 async def _fill_history(admin: httpx2.AsyncClient, customer: httpx2.AsyncClient, order: str) -> None:
+    """Make one order's history hold a change, a move and a reason: it is a list of its own."""
     (await customer.patch(order, json={"comment": "без крышки"})).raise_for_status()
-    (await admin.post(f"{order}/cancel", json={"reason": "кончилось молоко"})).raise_for_status()
+    (await admin.patch(order, json={"status": "accepted"})).raise_for_status()
+    (await admin.post(f"{order}/cancel", json={"reason": "закончилось молоко"})).raise_for_status()
 
 
 async def _made(client: httpx2.AsyncClient, path: str, body: Json) -> Json:

@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import os
-import shutil
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager
@@ -12,17 +10,15 @@ from typing import Any
 
 import httpx2
 import pytest
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Page
 
+from fixtures.browser import browser_page, needs_chromium
 from fixtures.examples import load_example
 from fixtures.live import Town, chatting, environment, open_town
 from fixtures.people import PersonMade
 from fixtures.server import Server, running
 
 pytestmark = pytest.mark.anyio
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 
 
 class Restarted:
@@ -91,18 +87,6 @@ async def test_the_python_example_comes_back_and_loses_nothing(
             await client.post("/logout", headers={"Authorization": f"Bearer {anna.token}"})
         assert await talking == 4401
     assert heard.empty()
-
-
-@asynccontextmanager
-async def browser_page(url: str) -> AsyncIterator[Page]:
-    async with async_playwright() as playwright:
-        # Under root Chromium's own sandbox can't start.
-        options = ["--no-sandbox"] if os.geteuid() == 0 else []
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=options)
-        page = await browser.new_page()
-        await page.goto(url)
-        yield page
-        await browser.close()
 
 
 async def until(page: Page, expression: str) -> None:

@@ -1,22 +1,18 @@
 """Answers are compressed as the client says; what may be kept is compressed once."""
 
 import zlib
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
 import pytest
 from fastapi import FastAPI
 
-from crema.accounts.service.passwords import Passwords
 from crema.db.session import Sessions
-from crema.demo import seed
-from crema.demo.chain import load
 from crema.web import compression
 from crema.web.compression import SECRET, SMALLEST, choose, zstd
 from factories.menu import make_product
 from factories.world import World, make_world
-from fixtures.app import CHEAP, connect
+from fixtures.app import connect
 
 pytestmark = pytest.mark.anyio
 DECODERS = {"gzip": lambda content: zlib.decompress(content, wbits=31), "zstd": zstd.decompress}
@@ -177,14 +173,6 @@ async def test_answers_with_secrets_are_never_compressed(app: FastAPI, world: Wo
             headers={"Accept-Encoding": "gzip"},
         )
     assert "content-encoding" not in answer.headers
-
-
-@pytest.fixture
-async def demo(app: FastAPI, sessions: Sessions) -> AsyncIterator[httpx2.AsyncClient]:
-    async with sessions.begin() as session:
-        await seed.seed(session, chain=load(), passwords=Passwords(CHEAP), now=app.state.clock())
-    async with connect(app) as client:
-        yield client
 
 
 async def test_the_demo_menu_is_at_most_35_kb_and_the_description_under_200(demo: httpx2.AsyncClient) -> None:

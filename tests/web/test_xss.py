@@ -1,8 +1,6 @@
 """C4, C5: forty payloads through every text people send; Chromium opens every page we serve and shows them as text."""
 
 import asyncio
-import os
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,18 +8,17 @@ from uuid import uuid4
 
 import httpx2
 import pytest
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Page
 
 from crema.notifications.service.rendering import Stationery
 from factories.orders import make_shop
 from factories.xss import PAYLOADS
+from fixtures.browser import browser_page, needs_chromium
 from fixtures.live import Town
 from fixtures.people import PersonMade
 
 pytestmark = pytest.mark.anyio
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 PASSWORD = "oat milk please"
 
 
@@ -68,11 +65,8 @@ class Watched:
 
 @asynccontextmanager
 async def watched_page() -> AsyncIterator[Watched]:
-    async with async_playwright() as playwright:
-        options = ["--no-sandbox"] if os.geteuid() == 0 else []
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=options)
-        yield Watched(await browser.new_page())
-        await browser.close()
+    async with browser_page() as page:
+        yield Watched(page)
 
 
 class Attacked:

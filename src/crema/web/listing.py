@@ -207,9 +207,10 @@ def _filters(listing: Listing, *, without: Collection[str]) -> dict[str, Any]:
         "required": False,
         "style": "deepObject",
         "explode": True,
-        "description": f"Any field by any value, up to {lists.MAX_FILTERS} at once; all must hold. In an address "
-        f"without brackets too: `?{example}=…` is `?filter[{example}]=…`. Below one list, several speak of the same "
-        "element; `ne` and `not_in` say that no element is so. Lists of values are separated by commas.\n\n"
+        "description": f"Any field by any value, up to {lists.MAX_FILTERS} at once; all must hold. JSON such as "
+        f'`{{"{example}": "…"}}` here is `?filter[{example}]=…` in an address, or `?{example}=…`. Below one list, '
+        "several speak of the same element; `ne` and `not_in` say that no element is so. Lists of values are separated "
+        "by commas.\n\n"
         f"<details><summary>Fields and operators</summary>\n\n{fields}{_reserved(listing.fields)}\n\n</details>",
         "schema": {
             "title": f"{listing.name}Filter",
