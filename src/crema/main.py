@@ -21,6 +21,7 @@ from obstore.store import LocalStore, ObjectStore, from_url
 
 from crema import __version__, logs, worker
 from crema.accounts import routes as accounts
+from crema.accounts.deps import ACCESS, ERRORS_OF_LOGINS
 from crema.accounts.service.codes import Codes
 from crema.accounts.service.logins import Logins
 from crema.accounts.service.passwords import Passwords
@@ -105,6 +106,7 @@ ROUTERS: Final = (
 _HAS_TELEMETRY: Final = find_spec("opentelemetry.sdk") is not None
 """Where nobody has installed it FastAPI needn't look, at each request, whether somebody has set it up."""
 
+MEANINGS: Final = openapi.Meanings(access=ACCESS, errors=ERRORS_OF_LOGINS)
 CHANNELS: Final = (*support_socket.CHANNELS, *orders_live.CHANNELS)
 SOCKETS: Final = """\
 Say who you are by the header `Authorization: Bearer …` or, within 5 seconds, by a first frame `auth` with an access
@@ -204,7 +206,7 @@ def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastA
     if settings.docs:
         docs.mount_assets(app)
     app.router.middleware_stack = direct.Shortcut(app.router.middleware_stack, routers)
-    app.openapi = openapi.describe(app)  # type: ignore[method-assign]  # FastAPI's documented way
+    app.openapi = openapi.describe(app, routers=routers, meanings=MEANINGS)  # type: ignore[method-assign]  # FastAPI's documented way
     return app
 
 

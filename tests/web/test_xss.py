@@ -1,8 +1,6 @@
 """C4, C5: forty payloads through every text people send; Chromium opens every page we serve and shows them as text."""
 
 import asyncio
-import os
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,18 +8,16 @@ from uuid import uuid4
 
 import httpx2
 import pytest
-from playwright.async_api import Page, async_playwright
 
 from crema.notifications.service.rendering import Stationery
 from factories.orders import make_shop
 from factories.xss import PAYLOADS
+from fixtures.browser import needs_chromium, watched_page
 from fixtures.live import Town
 from fixtures.people import PersonMade
 
 pytestmark = pytest.mark.anyio
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 PASSWORD = "oat milk please"
 
 
@@ -48,31 +44,6 @@ async def patient(client: httpx2.AsyncClient, path: str, **body: Any) -> dict[st
     assert response.status_code == 201, response.text
     made: dict[str, Any] = response.json()
     return made
-
-
-class Watched:
-    """A page, and what it complained of or was made to do."""
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-        self.alarms: list[str] = []
-        page.on("dialog", lambda dialog: self._alarm(f"dialog {dialog.message}", dialog.dismiss()))
-        page.on("console", lambda message: self.alarms.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: self.alarms.append(str(error)))
-        page.on("request", lambda request: self.alarms.append(request.url) if "evil" in request.url else None)
-
-    def _alarm(self, text: str, dismissal: Any) -> None:
-        self.alarms.append(text)
-        asyncio.ensure_future(dismissal)  # noqa: RUF006 - a test that comes here has failed
-
-
-@asynccontextmanager
-async def watched_page() -> AsyncIterator[Watched]:
-    async with async_playwright() as playwright:
-        options = ["--no-sandbox"] if os.geteuid() == 0 else []
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=options)
-        yield Watched(await browser.new_page())
-        await browser.close()
 
 
 class Attacked:

@@ -123,3 +123,8 @@ def subschemas(schema: Schema) -> Iterator[Schema]:
 
     map_schema(schema, note)
     return iter(found)
+
+
+def is_list(operation: Mapping[str, Any]) -> bool:
+    """Whether the operation speaks the language of lists."""
+    return any(parameter.get("style") == "deepObject" for parameter in operation.get("parameters", ()))

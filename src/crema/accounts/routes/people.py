@@ -262,7 +262,7 @@ async def delete_user(
     await people.delete_user(tx, actor=actor, user_id=user_id, force=force, before=before, now=now)
 
 
-@router.post("/password/forgot", status_code=202, summary="Ask for a new password", responses=refusals(401, 422))
+@router.post("/password/forgot", status_code=202, summary="Ask for a new password", responses=refusals(422))
 async def forgot_password(
     body: Mention, tx: Transaction, origin: RequestOrigin, codes: OneTimeCodes, now: Now
 ) -> AcceptedOut:

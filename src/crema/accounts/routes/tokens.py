@@ -7,6 +7,7 @@ from fastapi import Depends, Request, Response
 
 from crema.accounts import queries
 from crema.accounts.deps import (
+    ExchangeCookies,
     Hand,
     HandCookies,
     HashingTurn,
@@ -70,7 +71,7 @@ async def refresh(
 
 
 @router.post("/refresh/cookie", summary="Get the next pair of tokens in cookies", responses=refusals(401, 403, 422))
-async def refresh_cookie(tx: Transaction, logins: LoginService, now: Now, hand: HandCookies) -> SignedInOut:
+async def refresh_cookie(tx: Transaction, logins: LoginService, now: Now, hand: ExchangeCookies) -> SignedInOut:
     """For pages: the refresh token comes by its cookie. Otherwise like `/refresh`."""
     return hand.into_cookies(await logins.refresh(tx, refresh_token=hand.back(None), now=now))
 
