@@ -1,8 +1,9 @@
 """What the OpenAPI document says of operations is what they do: every one is asked."""
 
+import gzip
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,20 @@ import jsonschema_rs
 import pytest
 from fastapi import FastAPI
 
+from crema.db.session import Sessions
 from crema.orders.hub import Feed
 from crema.orders.schemas import SnapshotFrame
-from fixtures.app import connect
+from crema.settings import Settings
+from factories.world import make_world
+from fixtures.app import Clock, connect, make_app
+from fixtures.openapi import operations, resolved, wrong_headers
 from fixtures.people import make_person
 
 pytestmark = pytest.mark.anyio
 
-METHODS = ("get", "post", "put", "patch", "delete")
 ROLES = ("user", "admin")
 TABLE = Path(__file__).parents[1] / "authorization.txt"
+OF_THE_CUSTOMER = {"/cart", "/chat/{conversation_id}/attachment/{attachment_id}"}
 BY_TOKEN, BY_PASSWORD, BY_COOKIE, BY_REFRESH_COOKIE, CSRF = (
     "AccessToken", "Password", "AccessCookie", "RefreshCookie", "CsrfToken"
 )  # fmt: skip
@@ -41,13 +46,6 @@ def _finite(monkeypatch: pytest.MonkeyPatch) -> None:
         yield await self._snapshot()
 
     monkeypatch.setattr(Feed, "frames", frames)
-
-
-def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    for path, item in document["paths"].items():
-        for method in METHODS:
-            if method in item:
-                yield method, path, item[method]
 
 
 async def ask(client: httpx2.AsyncClient, method: str, path: str, **how: Any) -> httpx2.Response:
@@ -154,15 +152,6 @@ REFUSED = re.compile(r"[45]\d\d")
 PROBLEM = "application/problem+json"
 
 
-def resolved(document: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
-    while "$ref" in part:
-        found: Any = document
-        for step in part["$ref"].removeprefix("#/").split("/"):
-            found = found[step]
-        part = found
-    return part
-
-
 def examples(document: dict[str, Any], operation: dict[str, Any], status: str) -> list[dict[str, Any]]:
     """Give the problems that an operation's answer shows."""
     answer = resolved(document, operation["responses"].get(status, {}))
@@ -235,5 +224,81 @@ async def test_what_is_refused_is_refused_as_the_description_says(app: FastAPI, 
                     if answer.json()["code"] not in shown:
                         undescribed[method, path, answer.status_code] = answer.json()
 
+                    wrong = wrong_headers(document, operation, answer)
+                    if wrong:
+                        undescribed[method, path, "headers"] = wrong
+
     assert undescribed == {}
     assert seen >= {"not_authenticated", "invalid_token", "email_not_verified", "forbidden", "unknown_parameter"}
+
+
+# Headers, and what is still good.
+
+
+@pytest.mark.usefixtures("_finite")
+async def test_reads_have_the_headers_they_are_described_with_and_304_where_it_says_so(
+    app: FastAPI, sessions: Sessions, document: dict[str, Any]
+) -> None:
+    world = await make_world(app, sessions)
+    wrong: dict[str, Any] = {}
+    kept = set()
+
+    async with world.client("customer") as customer, world.client("admin") as admin:
+        for method, path, operation in operations(document):
+            if method != "get" or path == "/media/{name}":
+                continue
+            client = customer if path in OF_THE_CUSTOMER else admin
+            first = await client.get(world.path(path))
+            if first.status_code != 200:
+                wrong[path] = first.text
+                continue
+            wrong |= {path: names} if (names := wrong_headers(document, operation, first)) else {}
+            again = await client.get(world.path(path), headers={"If-None-Match": first.headers.get("etag", "*")})
+            if (again.status_code == 304) is not ("304" in operation["responses"]):
+                wrong[path] = again.status_code
+            if again.status_code == 304:
+                kept.add(path)
+                wrong |= {f"{path} 304": names} if (names := wrong_headers(document, operation, again)) else {}
+
+    assert wrong == {}
+    assert len(kept) >= 8
+
+
+async def test_a_client_who_asks_too_often_gets_what_is_described(
+    settings: Settings, sessions: Sessions, clock: Clock
+) -> None:
+    app = make_app(settings.model_copy(update={"rate_limit": "1/hour"}), sessions, clock)
+    document = app.openapi()
+    operation = document["paths"]["/info"]["get"]
+    async with connect(app) as client:
+        answers = [await client.get("/info") for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [200, 429]
+    for answer in answers:
+        assert wrong_headers(document, operation, answer) == set()
+        assert {"ratelimit", "ratelimit-policy"} <= {*answer.headers}
+    limited = [path for _, path, operation in operations(document) if "429" in operation["responses"]]
+    assert {path for _, path, _ in operations(document)} - {*limited} == {"/health/live", "/health/ready"}
+
+
+async def test_the_description_is_small_enough_to_load_on_a_telephone(client: httpx2.AsyncClient) -> None:
+    answer = await client.get("/openapi.json", headers={"Accept-Encoding": "gzip"})
+
+    assert answer.headers["content-encoding"] == "gzip"
+    assert len(gzip.compress(answer.content)) < 200_000
+    assert int(answer.headers["content-length"]) < 200_000
+
+
+async def test_operations_are_named_by_verbs_in_camel_case_once_each(document: dict[str, Any]) -> None:
+    names = [operation["operationId"] for _, _, operation in operations(document)]
+
+    assert [name for name in names if not re.fullmatch(r"[a-z]+([A-Z][a-z]+)*", name)] == []
+    assert len({*names}) == len(names)
+    assert {"listProducts", "placeOrder"} <= {*names}
+
+
+async def test_every_tag_says_what_is_under_it_and_is_used(document: dict[str, Any]) -> None:
+    used = {tag for _, _, operation in operations(document) for tag in operation["tags"]}
+
+    assert {tag["name"] for tag in document["tags"]} == used
+    assert all(tag["description"] for tag in document["tags"])

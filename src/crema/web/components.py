@@ -49,6 +49,8 @@ def rewrite(schemas: Mapping[str, Schema]) -> dict[str, Schema]:
         if name in rewritten or "__" in name:
             raise ValueError(f"{key}: give the class another name, {name} is taken or not a name")
         rewritten[name] = {"title": name} | without_defaults(schema)
+        if f"{key.removesuffix('-Output')}-Input" in schemas:  # they were written for what is taken
+            rewritten[name].pop("examples", None) if key.endswith("-Output") else None
     return dict(sorted(rewritten.items()))
 
 

@@ -33,15 +33,16 @@ class Access(Enum):
 
 def access_of(dependant: Dependant, meanings: Mapping[Callable[..., Any], Access]) -> Access | None:
     """Return the strictest meaning among all that an operation depends on; None where nobody is asked for."""
-    found = {meanings[call] for call in _calls(dependant) if call in meanings}
+    found = {meanings[call] for call in calls(dependant) if call in meanings}
     return next((access for access in Access if access in found), None)
 
 
-def _calls(dependant: Dependant) -> Iterator[Callable[..., Any]]:
+def calls(dependant: Dependant) -> Iterator[Callable[..., Any]]:
+    """Give all that is called for an operation."""
     if dependant.call is not None:
         yield dependant.call
     for below in dependant.dependencies:
-        yield from _calls(below)
+        yield from calls(below)
 
 
 def requirements(access: Access | None, *, method: str) -> Requirements:

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from crema.core import errors
+from crema.web import answers
 from crema.web.components import is_list
 from crema.web.problem import (
     DESCRIPTIONS,
@@ -136,6 +137,7 @@ class Refusals:
             self.examples |= {each.code: {"summary": each.title, "value": each.example} for each in codes}
             self.responses[name] = {
                 "description": DESCRIPTIONS[status],
+                "headers": answers.of_refusal(status),
                 "content": {
                     MEDIA_TYPE: {
                         "schema": {"$ref": "#/components/schemas/Problem"},
