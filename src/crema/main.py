@@ -57,6 +57,7 @@ from crema.web import (
     asyncapi,
     browser,
     compression,
+    credentials,
     direct,
     docs,
     health,
@@ -278,7 +279,12 @@ def hand_out(app: FastAPI, settings: Settings, sessions: Sessions | None) -> Non
         shop_language=settings.language,
     )
     app.state.asyncapi = asyncapi.describe(
-        CHANNELS, title="Crema", version=__version__, description=SOCKETS, url=settings.links_to
+        CHANNELS,
+        title="Crema",
+        version=__version__,
+        description=SOCKETS,
+        url=settings.links_to,
+        schemes=credentials.schemes_of_sockets(app.state.cookies),
     )
     app.state.documents = docs.Documents(app)
     app.state.menu = WholeMenu()

@@ -58,6 +58,25 @@ def requirements(access: Access | None, *, method: str) -> Requirements:
     return login if access is Access.LOGIN else [*login, {}]
 
 
+def schemes_of_sockets(cookies: Cookies) -> dict[str, dict[str, Any]]:
+    """Return the schemes of AsyncAPI, any of which opens a socket; the third way is a frame `auth`."""
+    return {
+        _BEARER: {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "JWT",
+            "description": "An access token in the header `Authorization` of the handshake. Browsers can't send it: "
+            "they send a first frame `auth` instead, with a token or a ticket of `POST /chat/ticket`.",
+        },
+        _COOKIE: {
+            "type": "httpApiKey",
+            "in": "cookie",
+            "name": cookies.name("access"),
+            "description": "Set by `POST /authentication/cookie`, for pages of known origins.",
+        },
+    }
+
+
 def schemes(cookies: Cookies) -> dict[str, dict[str, Any]]:
     """Return the schemes that `requirements` names."""
     return {
