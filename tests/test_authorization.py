@@ -52,9 +52,10 @@ UNDOCUMENTED: Final = {
     "GET /asyncapi.json",
     "GET /redoc",
     "GET /mailbox",
+    "GET /mailbox.json",
     "GET /.well-known/security.txt",
 }
-"""Pages for people, which are public and hold nothing personal, but for /mailbox, which only development has."""
+"""Pages for people, which are public and hold nothing personal, but for the mailbox, which only development has."""
 NO_BODY, EMPTY, OPEN, TAKEN = "(no body)", "{}", "open", "taken"
 ORDER: Final = "PATCH /order/{order_id}"
 

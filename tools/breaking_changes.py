@@ -121,12 +121,14 @@ class Comparison:
             yield from self._content(Place(name, sent=True), old["content"], new["content"])
 
     def _answer(self, name: str, old: Schema, new: Schema) -> Iterator[str]:
+        old, new = _referred(self.old, old), _referred(self.new, new)
         headers = new.get("headers", {})
         for header, value in old.get("headers", {}).items():
             if header not in headers:
                 yield f"{name}: the header {header} is gone"
             else:
-                yield from self._schema(Place(f"{name}, header {header}"), value["schema"], headers[header]["schema"])
+                was, now = _referred(self.old, value), _referred(self.new, headers[header])
+                yield from self._schema(Place(f"{name}, header {header}"), was["schema"], now["schema"])
         yield from self._content(Place(name), old.get("content", {}), new.get("content", {}))
 
     def _content(self, place: Place, old: Schema, new: Schema) -> Iterator[str]:
@@ -213,6 +215,14 @@ def _parameters_by_name(parameters: list[Schema]) -> dict[str, Schema]:
         f"{each['in']} parameter {each['name'].lower() if each['in'] == 'header' else each['name']}": each
         for each in parameters
     }
+
+
+def _referred(document: Schema, part: Schema) -> Schema:
+    """The answer or header itself, where this is a reference."""
+    while "$ref" in part:
+        kind, name = part["$ref"].split("/")[-2:]
+        part = document["components"][kind][name]
+    return part
 
 
 def _resolved(document: Schema, schema: Schema) -> Schema:

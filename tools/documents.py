@@ -8,7 +8,6 @@ import inspect
 import json
 import re
 import sys
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +16,6 @@ from paracelsus.transformers.mermaid import Mermaid
 from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
-from crema.core.errors import CremaError
 from crema.db import listing
 from crema.db.listing import Listing
 from crema.db.listing.query import BUDGET_SECONDS
@@ -25,7 +23,7 @@ from crema.main import create_app
 from crema.settings import Settings
 from crema.tables import metadata
 from crema.web.limits import MAX_URL
-from crema.web.problem import STATUS_OF
+from crema.web.problem import error_classes, status_of_class
 
 ROOT = Path(__file__).parents[1]
 TEST = re.compile(r"def test_((?:[acfmprstuw]\d+_)+)(\w+)\(")
@@ -121,27 +119,12 @@ def _default(value: Any) -> str:
 
 def errors_table() -> str:
     """Every refusal's code, status and meaning."""
-    found = {
-        error.code: error
-        for error in sorted(_below(CremaError), key=lambda error: error.__name__)
-        if error.__module__.startswith("crema.") and "code" in error.__dict__
-    }
+    found = {error.code: error for error in sorted(error_classes(), key=lambda error: error.__name__)}
     rows = ["| code | status | title | when |", "|---|---|---|---|"]
     for code, error in sorted(found.items(), key=lambda item: (status_of_class(item[1]), item[0])):
         when = (inspect.getdoc(error) or "").split("\n\n")[0].replace("\n", " ")
         rows.append(f"| `{code}` | {status_of_class(error)} | {error.title} | {when} |")
     return "\n".join(rows)
-
-
-def status_of_class(error: type[CremaError]) -> int:
-    """The HTTP status of an error's family."""
-    return int(next(STATUS_OF[kind] for kind in error.__mro__ if kind in STATUS_OF))
-
-
-def _below(kind: type[CremaError]) -> Iterator[type[CremaError]]:
-    for child in kind.__subclasses__():
-        yield child
-        yield from _below(child)
 
 
 def with_tests(path: Path) -> str:

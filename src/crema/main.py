@@ -21,6 +21,7 @@ from obstore.store import LocalStore, ObjectStore, from_url
 
 from crema import __version__, logs, worker
 from crema.accounts import routes as accounts
+from crema.accounts.deps import ACCESS, ERRORS_OF_LOGINS
 from crema.accounts.service.codes import Codes
 from crema.accounts.service.logins import Logins
 from crema.accounts.service.passwords import Passwords
@@ -29,6 +30,7 @@ from crema.cart import routes as cart
 from crema.db.driver import READING, SEARCHING, WRITING, Connections, OneConnection, PoolReader, open_pool
 from crema.db.events import Bus, open_bus
 from crema.db.session import Sessions, make_engine, make_readings, make_sessions
+from crema.demo import examples
 from crema.live.hub import Hub
 from crema.media.service import MediaService
 from crema.media.service.rendering import Renderer
@@ -55,6 +57,7 @@ from crema.web import (
     asyncapi,
     browser,
     compression,
+    credentials,
     direct,
     docs,
     health,
@@ -68,17 +71,17 @@ from crema.web import (
 from crema.web.context import RequestContext
 from crema.worker import Duties
 
-TAGS: Final = (
-    "Users management",
-    "Working with JWT",
-    "Menu",
-    "Shops and static information",
-    "Cart",
-    "Orders",
-    "Reports",
-    "Support chat",
-    "Operations",
-)
+TAGS: Final = {
+    "Users management": "Register, verify an address, log in; people, and the roles that give them permissions.",
+    "Working with JWT": "Access tokens of ten minutes, refresh tokens that are good once, and the logins behind them.",
+    "Menu": "Categories, products with sizes, modifier groups and pictures. Anyone reads it; `menu:write` changes it.",
+    "Shops and static information": "The chain, its shops and when they are open.",
+    "Cart": "What a person is about to order, with prices as they are now.",
+    "Orders": "Orders ahead, from `placed` to `completed`, and the shop's board.",
+    "Reports": "What was sold.",
+    "Support chat": "Conversations with customers, also over WebSocket.",
+    "Operations": "Mails, health and metrics, for those who run it.",
+}
 # Routes are tried one after another: what is asked most comes first. (Swagger goes by TAGS.)
 ROUTERS: Final = (
     *menu.routers,
@@ -106,6 +109,9 @@ ROUTERS: Final = (
 _HAS_TELEMETRY: Final = find_spec("opentelemetry.sdk") is not None
 """Where nobody has installed it FastAPI needn't look, at each request, whether somebody has set it up."""
 
+MEANINGS: Final = openapi.Meanings(
+    access=ACCESS, errors=ERRORS_OF_LOGINS, bodies=examples.BODIES, parameters=examples.PARAMETERS
+)
 CHANNELS: Final = (*support_socket.CHANNELS, *orders_live.CHANNELS)
 SOCKETS: Final = """\
 Say who you are by the header `Authorization: Bearer …` or, within 5 seconds, by a first frame `auth` with an access
@@ -165,8 +171,10 @@ def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastA
     app = FastAPI(
         title="Crema",
         version=__version__,
-        description=openapi.DESCRIPTION,
-        openapi_tags=[{"name": tag} for tag in TAGS],
+        description=_description(settings),
+        openapi_tags=[{"name": tag, "description": description} for tag, description in TAGS.items()],
+        license_info={"name": "MIT", "identifier": "MIT"},
+        contact={"email": settings.contact_email} if settings.contact_email else None,
         lifespan=lifespan,
         redirect_slashes=False,
         docs_url=None,
@@ -206,7 +214,7 @@ def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastA
     if settings.docs:
         docs.mount_assets(app)
     app.router.middleware_stack = direct.Shortcut(app.router.middleware_stack, routers)
-    app.openapi = openapi.describe(app)  # type: ignore[method-assign]  # FastAPI's documented way
+    app.openapi = openapi.describe(app, routers=routers, meanings=MEANINGS)  # type: ignore[method-assign]  # FastAPI's documented way
     return app
 
 
@@ -280,6 +288,7 @@ def hand_out(app: FastAPI, settings: Settings, sessions: Sessions | None) -> Non
             version=__version__,
             description=SOCKETS,
             url=settings.links_to,
+            schemes=credentials.schemes_of_sockets(app.state.cookies),
         )
     )
     app.state.documents = docs.Documents(app)
@@ -289,6 +298,16 @@ def hand_out(app: FastAPI, settings: Settings, sessions: Sessions | None) -> Non
     app.state.workbooks = WorkbookReader()
     app.state.stationery = _stationery(settings)
     app.state.measures = [delivery.measure]
+
+
+def _description(settings: Settings) -> str:
+    """Introduce the API, with what makes trying it easy where that is there."""
+    parts = [openapi.DESCRIPTION]
+    if _has_mailbox(settings):
+        parts.append("Mails are on the page [/mailbox](/mailbox), for programs in [/mailbox.json](/mailbox.json).\n")
+    if settings.has_demo:
+        parts.append(examples.accounts_table())
+    return "\n".join(parts)
 
 
 def _has_mailbox(settings: Settings) -> bool:

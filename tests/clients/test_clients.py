@@ -1,6 +1,5 @@
 """Clients that five tools generate from our description: compiled under their strictest settings, then used."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -17,6 +16,7 @@ from crema.demo.chain import load
 from crema.main import create_app
 from crema.settings import Settings
 from fixtures.database import create_database, drop_database
+from fixtures.npm import installed
 from fixtures.server import Server, running
 
 HERE = Path(__file__).parent
@@ -41,27 +41,6 @@ def run(command: list[str], folder: Path, **environment: str) -> str:
     )
     assert done.returncode == 0, f"{' '.join(command[:6])}\n{done.stdout[-6000:]}\n{done.stderr[-3000:]}"
     return done.stdout
-
-
-def installed(source: Path) -> Path:
-    """Return where npm's packages of a lock are: a cache of this user, one folder for each lock."""
-    npm = shutil.which("npm")
-    if npm is None:
-        pytest.skip("npm is not installed: its generators are not tried")
-    lock = hashlib.sha256((source / "package-lock.json").read_bytes()).hexdigest()[:16]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "crema" / "clients"
-    if not (cache / lock).exists():
-        unready = cache / f"{lock}.{os.getpid()}"
-        unready.mkdir(parents=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(source / name, unready)
-        command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-        done = subprocess.run(command, cwd=unready, capture_output=True, text=True, check=False)  # noqa: S603
-        if done.returncode != 0:
-            shutil.rmtree(unready)
-            pytest.skip(f"npm could not install the generators: {done.stderr[-300:]}")
-        unready.rename(cache / lock)
-    return cache / lock / "node_modules"
 
 
 @pytest.fixture(scope="session")

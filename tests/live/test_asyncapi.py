@@ -146,7 +146,7 @@ async def test_it_is_served_whole_and_every_reference_leads_somewhere(
     text = json.dumps(served)
 
     assert served == document
-    assert served["asyncapi"] == "3.0.0"
+    assert served["asyncapi"] == "3.1.0"
     assert {channel["address"] for channel in served["channels"].values()} == {
         "/chat",
         "/chat/{conversation_id}",
@@ -157,3 +157,13 @@ async def test_it_is_served_whole_and_every_reference_leads_somewhere(
     assert references
     for reference in references:
         assert resolve(served, {"$ref": reference})
+
+
+async def test_every_socket_says_how_to_log_in(client: httpx2.AsyncClient) -> None:
+    served = (await client.get("/asyncapi.json")).json()
+    schemes = served["components"]["securitySchemes"]
+
+    assert {scheme["type"] for scheme in schemes.values()} == {"http", "httpApiKey"}
+    for name, operation in served["operations"].items():
+        named = [each["$ref"].rpartition("/")[2] for each in operation["security"]]
+        assert named == [*schemes], name

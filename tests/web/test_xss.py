@@ -8,12 +8,11 @@ from uuid import uuid4
 
 import httpx2
 import pytest
-from playwright.async_api import Page
 
 from crema.notifications.service.rendering import Stationery
 from factories.orders import make_shop
 from factories.xss import PAYLOADS
-from fixtures.browser import browser_page, needs_chromium
+from fixtures.browser import needs_chromium, watched_page
 from fixtures.live import Town
 from fixtures.people import PersonMade
 
@@ -45,28 +44,6 @@ async def patient(client: httpx2.AsyncClient, path: str, **body: Any) -> dict[st
     assert response.status_code == 201, response.text
     made: dict[str, Any] = response.json()
     return made
-
-
-class Watched:
-    """A page, and what it complained of or was made to do."""
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-        self.alarms: list[str] = []
-        page.on("dialog", lambda dialog: self._alarm(f"dialog {dialog.message}", dialog.dismiss()))
-        page.on("console", lambda message: self.alarms.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: self.alarms.append(str(error)))
-        page.on("request", lambda request: self.alarms.append(request.url) if "evil" in request.url else None)
-
-    def _alarm(self, text: str, dismissal: Any) -> None:
-        self.alarms.append(text)
-        asyncio.ensure_future(dismissal)  # noqa: RUF006 - a test that comes here has failed
-
-
-@asynccontextmanager
-async def watched_page() -> AsyncIterator[Watched]:
-    async with browser_page() as page:
-        yield Watched(page)
 
 
 class Attacked:

@@ -1,6 +1,6 @@
 """Who is asking, as types: a route's signature says what it demands."""
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Any, Final, NamedTuple
@@ -27,6 +27,7 @@ from crema.db.driver import Reader
 from crema.web.audit import Author
 from crema.web.browser import Cookies, bearer_token
 from crema.web.clock import Now
+from crema.web.credentials import Access
 from crema.web.idempotency import IdempotencyKey, answer_once
 from crema.web.preconditions import Versioned
 from crema.web.routing import Language
@@ -36,9 +37,7 @@ USER: Final = Versioned(User.id, "user_id")
 SELF: Final = Versioned(User.id)
 ROLE: Final = Versioned(Role.id, "role_id")
 
-_bearer = OAuth2PasswordBearer(
-    "access", scheme_name="Password", description="E-mail and password; try the demo accounts.", auto_error=False
-)
+_bearer = OAuth2PasswordBearer("access", auto_error=False)
 
 
 async def _find_actor(request: Request, reads: Reader, claims: AccessClaims, now: datetime) -> Actor | None:
@@ -276,9 +275,14 @@ class CookieHanding(Handing):
         super().__init__(request, response, "cookie")
 
 
+class CookieExchange(CookieHanding):
+    """Takes a refresh token by its cookie, and gives the next tokens in cookies."""
+
+
 Hand = Annotated[Handing, Depends()]
 HandVerified = Annotated[VerifiedHanding, Depends()]
 HandCookies = Annotated[CookieHanding, Depends()]
+ExchangeCookies = Annotated[CookieExchange, Depends()]
 
 
 async def _leaving(
@@ -304,3 +308,14 @@ async def _leaving(
 
 
 Leaving = Annotated[LogOutTokens, Depends(_leaving)]
+
+ACCESS: Final[Mapping[Callable[..., Any], Access]] = {
+    logged_in: Access.LOGIN,
+    visitor: Access.VISITOR,
+    _leaving: Access.VISITOR,
+    CookieHanding: Access.PAGE,
+    CookieExchange: Access.REFRESHING_PAGE,
+}
+"""What the description says of routes that depend on these."""
+ERRORS_OF_LOGINS: Final = (InvalidTokenError, EmailNotVerifiedError)
+"""What the types above refuse with, wherever a route demands them."""

@@ -8,6 +8,7 @@ from crema.accounts.deps import Once, Person
 from crema.cart import queries, service
 from crema.cart.deps import CART, Currency
 from crema.cart.schemas import AddToCart, CartOut, ChangeItem, ChooseShop
+from crema.web.answers import LOCATED
 from crema.web.clock import Now
 from crema.web.direct import direct as new_direct
 from crema.web.listing import created, document
@@ -32,7 +33,7 @@ async def see_cart(tx: Writes, actor: Person, now: Now, currency: Currency) -> R
     status_code=201,
     summary="Add to the cart",
     response_model=CartOut,
-    responses=refusals(401, 403, 404, 409, 422),
+    responses=LOCATED | refusals(401, 403, 404, 409, 422),
 )
 async def add_to_cart(
     body: AddToCart, tx: Writes, actor: Person, now: Now, currency: Currency, _once: Once

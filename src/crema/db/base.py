@@ -1,5 +1,8 @@
 """The declarative base and the column types every table shares."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar
@@ -13,10 +16,23 @@ from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, mapped_column
 from sqlalchemy.sql import ColumnElement
 from sqlalchemy.sql.functions import FunctionElement
 
+_source: ContextVar[Iterator[UUID] | None] = ContextVar("source_of_ids", default=None)
+
 
 def new_id() -> UUID:
     """Return a UUIDv7: grows with time, so that indexes stay compact and ids order as rows were made."""
-    return uuid_utils.compat.uuid7()
+    source = _source.get()
+    return uuid_utils.compat.uuid7() if source is None else next(source)
+
+
+@contextmanager
+def ids_from(source: Iterator[UUID]) -> Iterator[None]:
+    """Take new ids from elsewhere, inside: for the demo chain, whose ids are known beforehand."""
+    token = _source.set(source)
+    try:
+        yield
+    finally:
+        _source.reset(token)
 
 
 Id = Annotated[UUID, mapped_column(primary_key=True, default=new_id)]

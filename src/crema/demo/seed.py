@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from tempfile import TemporaryFile
 from typing import Any, Final
@@ -11,12 +12,15 @@ from sqlalchemy import exists, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts.domain import ADMIN, PERMISSIONS, Actor
+from crema.accounts.models import User
 from crema.accounts.service.passwords import Passwords
 from crema.accounts.service.people import make_person
 from crema.db import jobs
+from crema.db.base import Base, ids_from
 from crema.db.session import Sessions, keep
 from crema.demo.chain import Chain, Nutrition, picture_of
 from crema.demo.chain import Product as DemoProduct
+from crema.demo.ids import Kind, id_of, ids_of
 from crema.media.service import MediaService
 from crema.menu.models import Category, Ingredient, ModifierGroup, Product, ProductImage
 from crema.menu.schemas import (
@@ -55,20 +59,22 @@ async def seed(session: AsyncSession, *, chain: Chain, passwords: Passwords, now
     for product in chain.products:
         if product.slug not in known:
             wanted = _product(product, categories, ingredients, groups)
-            await create_product(session, wanted=wanted, now=now)
+            with await _own_ids(session, Product, "product", product.slug):
+                await create_product(session, wanted=wanted, now=now)
     await session.execute(select(jobs.defer(PAINT, queue="housekeeping", arguments=func.jsonb_build_object())))
     password_hash = await passwords.hash(chain.demo_password)
     for account in chain.accounts:
-        await make_person(
-            session,
-            email=account.email,
-            password_hash=password_hash,
-            role=account.role,
-            now=now,
-            name=account.name,
-            language=account.language,
-            shop_ids=tuple(shops[slug] for slug in account.shops),
-        )
+        with await _own_ids(session, User, "account", account.email):
+            await make_person(
+                session,
+                email=account.email,
+                password_hash=password_hash,
+                role=account.role,
+                now=now,
+                name=account.name,
+                language=account.language,
+                shop_ids=tuple(shops[slug] for slug in account.shops),
+            )
 
 
 async def paint(sessions: Sessions, *, chain: Chain, media: MediaService, now: datetime) -> None:
@@ -100,6 +106,12 @@ async def paint(sessions: Sessions, *, chain: Chain, media: MediaService, now: d
             await keep(session)
 
 
+async def _own_ids(session: AsyncSession, model: type[Base], kind: Kind, slug: str) -> AbstractContextManager[None]:
+    """Take the ids of `demo.ids`, unless something deleted since still has them: an account, an archived product."""
+    is_taken = await session.get(model, id_of(kind, slug)) is not None
+    return nullcontext() if is_taken else ids_from(ids_of(kind, slug))
+
+
 async def _by(session: AsyncSession, key: Any, value: Any) -> dict[str, UUID]:
     return {row[0]: row[1] for row in await session.execute(select(key, value))}
 
@@ -119,11 +131,11 @@ async def _seed_shops(session: AsyncSession, chain: Chain, now: datetime) -> dic
             phone=shop.phone,
             email=shop.email,
         )
-        opened = await open_shop(session, actor=SEEDER, wanted=wanted, now=now)
         week = [interval(each.weekday, each.opens_at, each.closes_at) for each in shop.hours]
-        await set_hours(
-            session, actor=SEEDER, shop_id=opened.id, intervals=week, closing=Closing(before=(), force=False), now=now
-        )
+        closing = Closing(before=(), force=False)
+        with await _own_ids(session, Shop, "shop", shop.slug):
+            opened = await open_shop(session, actor=SEEDER, wanted=wanted, now=now)
+            await set_hours(session, actor=SEEDER, shop_id=opened.id, intervals=week, closing=closing, now=now)
         known[shop.slug] = opened.id
     return known
 
@@ -140,7 +152,8 @@ async def _seed_categories(session: AsyncSession, chain: Chain, now: datetime) -
             parent_id=known[category.parent] if category.parent else None,
             position=category.position,
         )
-        known[category.slug] = (await create_category(session, wanted=wanted, now=now)).id
+        with await _own_ids(session, Category, "category", category.slug):
+            known[category.slug] = (await create_category(session, wanted=wanted, now=now)).id
     return known
 
 
@@ -148,7 +161,8 @@ async def _seed_ingredients(session: AsyncSession, chain: Chain) -> dict[str, UU
     by_name = await _by(session, Ingredient.name, Ingredient.id)
     for ingredient in chain.ingredients:
         if ingredient.name not in by_name:
-            created = await create_ingredient(session, wanted=IngredientIn(name=ingredient.name))
+            with await _own_ids(session, Ingredient, "ingredient", ingredient.slug):
+                created = await create_ingredient(session, wanted=IngredientIn(name=ingredient.name))
             by_name[ingredient.name] = created.id
     return {ingredient.slug: by_name[ingredient.name] for ingredient in chain.ingredients}
 
@@ -182,7 +196,8 @@ async def _seed_groups(
                 for option in group.options
             ],
         )
-        by_name[group.name] = (await create_modifier_group(session, wanted=wanted, now=now)).id
+        with await _own_ids(session, ModifierGroup, "modifier_group", group.slug):
+            by_name[group.name] = (await create_modifier_group(session, wanted=wanted, now=now)).id
     return {group.slug: by_name[group.name] for group in chain.modifier_groups}
 
 

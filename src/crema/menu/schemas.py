@@ -384,7 +384,7 @@ class ProductIn(Input):
                     "nutrition": _LATTE,
                     "preparation_seconds": 120,
                 },
-                {"name": "Круассан", "price": 180},
+                {"name": "Круассан", "price": "180.00"},
             ]
         }
     )

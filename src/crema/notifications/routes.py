@@ -1,10 +1,11 @@
 """/mailbox: the mails a developer without an SMTP server would miss. Not there in production."""
 
-from typing import Final
+from typing import Any, Final
 
 from fastapi import APIRouter, Request
 from jinja2 import Environment, PackageLoader
-from starlette.responses import HTMLResponse
+from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.responses import HTMLResponse, JSONResponse
 
 from crema.notifications import queries
 from crema.notifications.service.rendering import Stationery
@@ -24,7 +25,21 @@ _PAGES: Final = Environment(loader=PackageLoader("crema.notifications"), autoesc
 async def mailbox(request: Request, tx: Transaction) -> HTMLResponse:
     """Show the latest mails, whole."""
     stationery: Stationery = request.app.state.stationery
-    mails = [
+    mails = await _latest(request, tx)
+    page = _PAGES.get_template("mailbox.html.j2").render(mails=mails, chain=stationery.chain)
+    return HTMLResponse(page, headers={"Content-Security-Policy": _CSP})
+
+
+@router.get("/mailbox.json")
+async def mailbox_as_json(request: Request, tx: Transaction) -> JSONResponse:
+    """Give the same mails to programs, such as tests that need a code."""
+    items = [{**mail, "created_at": mail["created_at"].isoformat()} for mail in await _latest(request, tx)]
+    return JSONResponse({"items": [{name: mail[name] for name in mail if name != "html"} for mail in items]})
+
+
+async def _latest(request: Request, tx: AsyncSession) -> list[dict[str, Any]]:
+    stationery: Stationery = request.app.state.stationery
+    return [
         {
             "recipient": mail.recipient,
             "status": mail.status,
@@ -36,5 +51,3 @@ async def mailbox(request: Request, tx: Transaction) -> HTMLResponse:
         for mail in await queries.list_latest(tx)
         for rendered in [stationery.render(template=mail.template, language=mail.language, context=mail.context)]
     ]
-    page = _PAGES.get_template("mailbox.html.j2").render(mails=mails, chain=stationery.chain)
-    return HTMLResponse(page, headers={"Content-Security-Policy": _CSP})

@@ -23,6 +23,7 @@ from crema.orders.schemas import (
 )
 from crema.orders.service import editing, moving, placing
 from crema.web import audit
+from crema.web.answers import LOCATED
 from crema.web.clock import Now
 from crema.web.direct import direct as new_direct
 from crema.web.listing import PageOut, answer, created, listing_parameters
@@ -40,7 +41,7 @@ direct = new_direct("Orders")
     response_model=OrderOut,
     summary="Place an order",
     dependencies=[ORDER.made],
-    responses=refusals(401, 403, 404, 409, 422),
+    responses=LOCATED | refusals(401, 403, 404, 409, 422),
 )
 async def place_order(
     body: PlaceOrder,
@@ -195,7 +196,7 @@ async def advance_orders(
     "/order/{order_id}/reorder",
     status_code=201,
     summary="Put an order into the cart again",
-    responses=refusals(401, 403, 404, 409, 422),
+    responses=LOCATED | refusals(401, 403, 404, 409, 422),
 )
 async def reorder(
     order_id: UUID, response: Response, tx: Transaction, actor: Person, now: Now, rules: OrderRules, _once: Once

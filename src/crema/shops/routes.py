@@ -12,6 +12,7 @@ from crema.shops import queries, service
 from crema.shops.deps import SHOP, ClosingSteps, Granted, Near, OpenNow, TheChain
 from crema.shops.models import Shop
 from crema.shops.schemas import HoursIn, InfoOut, ListedShopOut, ReplaceShop, ShopIn, ShopOut, ShopPatch
+from crema.web.answers import LOCATED
 from crema.web.clock import Now
 from crema.web.direct import reads as new_reads
 from crema.web.listing import PageOut, document, documents, listing_parameters, understood
@@ -83,7 +84,11 @@ async def see_shop(shop_id: UUID, tx: Transaction, granted: Granted, now: Now) -
 
 
 @router.post(
-    "/shop", status_code=201, summary="Add a shop", dependencies=[SHOP.made], responses=refusals(401, 403, 409, 422)
+    "/shop",
+    status_code=201,
+    summary="Add a shop",
+    dependencies=[SHOP.made],
+    responses=LOCATED | refusals(401, 403, 409, 422),
 )
 async def open_shop(
     body: ShopIn, response: Response, tx: Transaction, actor: ShopEditor, now: Now, _once: Once

@@ -30,6 +30,7 @@ from crema.support.schemas import (
 )
 from crema.support.service import attachments, opening, talking
 from crema.support.service.attachments import NewFile
+from crema.web.answers import LOCATED
 from crema.web.clock import Now
 from crema.web.forms import form_schema
 from crema.web.listing import PageOut, answer, listing_parameters
@@ -81,7 +82,7 @@ async def list_chats(
     status_code=201,
     summary="Write to a customer first",
     dependencies=[Limited, CONVERSATION.made],
-    responses=refusals(401, 403, 409, 422, 429),
+    responses=LOCATED | refusals(401, 403, 409, 422, 429),
 )
 async def write_first(
     body: WriteFirst, response: Response, tx: Transaction, actor: SupportStaff, now: Now, _once: Once

@@ -1,6 +1,6 @@
-"""The AsyncAPI 3 document of our WebSockets, made of the frame models."""
+"""The AsyncAPI 3.1 document of our WebSockets, made of the frame models."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -27,19 +27,36 @@ class Channel:
     parameters: dict[str, str] = field(default_factory=dict)
 
 
-def describe(channels: Sequence[Channel], *, title: str, version: str, description: str, url: str) -> dict[str, Any]:
-    """Make the document. `url` is our address as people see it; secure there, secure here."""
+def describe(
+    channels: Sequence[Channel],
+    *,
+    title: str,
+    version: str,
+    description: str,
+    url: str,
+    schemes: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Make the document. `url` is our address as people see it; secure there, secure here.
+
+    Every socket wants to know who is asking, by any of the `schemes`.
+    """
     address = urlsplit(url)
     document: dict[str, Any] = {
-        "asyncapi": "3.0.0",
+        "asyncapi": "3.1.0",
         "info": {"title": title, "version": version, "description": description},
         "defaultContentType": "application/json",
         "servers": {
             "crema": {"host": address.netloc, "protocol": "wss" if address.scheme == "https" else "ws"},
         },
         "channels": {channel.name: _channel(channel) for channel in channels},
-        "operations": {name: operation for channel in channels for name, operation in _operations(channel).items()},
-        "components": {"messages": _messages(channels), "schemas": _schemas(channels)},
+        "operations": {
+            name: operation for channel in channels for name, operation in _operations(channel, schemes).items()
+        },
+        "components": {
+            "messages": _messages(channels),
+            "schemas": _schemas(channels),
+            "securitySchemes": {name: dict(scheme) for name, scheme in schemes.items()},
+        },
     }
     renamed: dict[str, Any] = components.rename_references(document)
     return renamed
@@ -61,12 +78,13 @@ def _channel(channel: Channel) -> dict[str, Any]:
     return described
 
 
-def _operations(channel: Channel) -> dict[str, Any]:
+def _operations(channel: Channel, schemes: Iterable[str]) -> dict[str, Any]:
     """Ours, as AsyncAPI counts: the application receives what a client sends."""
     return {
         f"{channel.name}.{action}": {
             "action": action,
             "channel": {"$ref": f"#/channels/{channel.name}"},
+            "security": [{"$ref": f"#/components/securitySchemes/{name}"} for name in schemes],
             "messages": [{"$ref": f"#/channels/{channel.name}/messages/{model.__name__}"} for model in models],
         }
         for action, models in (("receive", channel.receives), ("send", channel.sends))

@@ -293,7 +293,7 @@ CSRF_LIFETIME: Final = timedelta(days=30)
 
 
 @router.get("/csrf", summary="Get a CSRF token")
-async def csrf(request: Request, response: Response) -> CsrfOut:
+async def get_csrf_token(request: Request, response: Response) -> CsrfOut:
     """For browsers that keep their login in cookies, before `POST /authentication/cookie` and as often as they like."""
     cookies: Cookies = request.app.state.cookies
     secret = cookies.get(request, "csrf") or secrets.token_urlsafe(32)

@@ -49,6 +49,8 @@ def rewrite(schemas: Mapping[str, Schema]) -> dict[str, Schema]:
         if name in rewritten or "__" in name:
             raise ValueError(f"{key}: give the class another name, {name} is taken or not a name")
         rewritten[name] = {"title": name} | without_defaults(schema)
+        if f"{key.removesuffix('-Output')}-Input" in schemas:  # they were written for what is taken
+            rewritten[name].pop("examples", None) if key.endswith("-Output") else None
     return dict(sorted(rewritten.items()))
 
 
@@ -123,3 +125,8 @@ def subschemas(schema: Schema) -> Iterator[Schema]:
 
     map_schema(schema, note)
     return iter(found)
+
+
+def is_list(operation: Mapping[str, Any]) -> bool:
+    """Whether the operation speaks the language of lists."""
+    return any(parameter.get("style") == "deepObject" for parameter in operation.get("parameters", ()))

@@ -57,7 +57,7 @@ class HealthOut(Output):
 
 
 @router.get("/health/live", summary="Tell whether the process is alive", responses=problem.refusals(422))
-async def live() -> HealthOut:
+async def check_liveness() -> HealthOut:
     """Doesn't ask the database: a restart would not cure it."""
     return HealthOut()
 
@@ -68,7 +68,7 @@ async def live() -> HealthOut:
     response_model=HealthOut,
     responses=problem.refusals(422, 503),
 )
-async def ready(request: Request) -> HealthOut | Response:
+async def check_readiness(request: Request) -> HealthOut | Response:
     """The database answers within two seconds, and its schema is the one this code knows."""
     try:
         async with asyncio.timeout(READY_SECONDS):
@@ -91,7 +91,7 @@ async def _check_database(app: Starlette) -> None:
 @router.get(
     "/metrics", summary="Read the metrics", response_class=PlainTextResponse, responses=problem.refusals(403, 422)
 )
-async def metrics(request: Request, now: Now) -> Response:
+async def read_metrics(request: Request, now: Now) -> Response:
     """In Prometheus' text format; those of all server processes where `PROMETHEUS_MULTIPROC_DIR` is set.
 
     Only for the networks of `CREMA_METRICS_NETWORKS`, this machine by default, and never through a proxy.

@@ -1,13 +1,19 @@
 """The OpenAPI document: FastAPI's, with what every operation has in common said once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 
-from crema.web import components
-from crema.web.problem import Problem, refusals
+from crema.core.errors import CremaError
+from crema.web import components, credentials
+from crema.web.answers import HEADERS, add_headers
+from crema.web.credentials import Access, access_of
+from crema.web.problem import refusals
+from crema.web.refusals import Refusals
 
 DESCRIPTION: Final = """\
 The backend of a chain of take-away coffee shops: browse the menu, fill a cart, order ahead.
@@ -21,41 +27,85 @@ Chat and live orders also come over WebSocket: [how to connect](/docs/live), [th
 _METHODS: Final = frozenset({"get", "post", "put", "patch", "delete"})
 
 
-def describe(app: FastAPI) -> Callable[[], dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class Meanings:
+    """What the description is told of the features: `web` doesn't know them."""
+
+    access: Mapping[Callable[..., Any], Access]
+    """What dependencies want to know of who is asking."""
+    errors: Collection[type[CremaError]]
+    """Refusals that every operation with a login may give."""
+    bodies: Mapping[str, Any]
+    """A body to send as it stands, by the operation."""
+    parameters: Mapping[str, str]
+    """An id to ask for, by the parameter of a path."""
+
+
+def describe(app: FastAPI, *, routers: Sequence[APIRouter], meanings: Meanings) -> Callable[[], dict[str, Any]]:
     """Make the app's `openapi()`: built at first use, then kept."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            document = get_openapi(
-                title=app.title,
-                version=app.version,
-                description=app.description,
-                routes=app.routes,
-                tags=app.openapi_tags,
-            )
-            schemas = document["components"]["schemas"]
-            problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-            schemas.update(problem.pop("$defs"))
-            schemas["Problem"] = problem
-            for item in document["paths"].values():
-                for method in _METHODS & item.keys():
-                    item[method]["responses"].update(_stringed(refusals(*_of_any_server(item[method]))))
-                    components.lift(schemas, item[method])
-                    _without_titles(item[method])
-                    _without_null(item[method].get("requestBody", {}))
-                _describe_tags(item)
-            document["components"]["schemas"] = components.rewrite(schemas)
-            app.openapi_schema = components.rename_references(document)
+            app.openapi_schema = _document(app, dict(_operations(routers)), meanings)
         return app.openapi_schema
 
     return openapi
 
 
-def _of_any_server(operation: dict[str, Any]) -> tuple[int, ...]:
-    """Tell with what any request may be refused: a body or a list's question may be too long, the database away."""
+def _document(app: FastAPI, routes: Mapping[tuple[str, str], APIRoute], meanings: Meanings) -> dict[str, Any]:
+    document = get_openapi(
+        title=app.title,
+        version=app.version,
+        description=app.description,
+        routes=app.routes,
+        tags=app.openapi_tags,
+        servers=[{"url": "/", "description": "The server that this document comes from."}],
+        license_info=app.license_info,
+        contact=app.contact,
+    )
+    schemas = document["components"]["schemas"]
+    collected = Refusals(meanings.errors)
+    for path, item in document["paths"].items():
+        methods = sorted(_METHODS & item.keys())
+        for method in methods:
+            operation = item[method]
+            access = access_of(routes[method, path].dependant, meanings.access)
+            operation["security"] = credentials.requirements(access, method=method)
+            operation["responses"].update(_stringed(refusals(*_of_any_server(path, operation))))
+            components.lift(schemas, operation)
+            _without_titles(operation)
+            _without_null(operation.get("requestBody", {}))
+            _show_examples(operation, meanings)
+        edits = [method for method in methods if _refuse_outdated(item[method])]
+        for method in methods:
+            add_headers(item[method], routes[method, path], is_edited=bool(edits))
+            collected.refer(item[method], routes[method, path].endpoint.__module__)
+    problem = collected.problem
+    schemas.update(problem.pop("$defs"), Problem=problem)
+    document["components"] = {
+        "schemas": components.rewrite(schemas),
+        "responses": collected.responses,
+        "examples": collected.examples,
+        "headers": HEADERS,
+        "securitySchemes": credentials.schemes(app.state.cookies),
+    }
+    described: dict[str, Any] = components.rename_references(document)
+    return described
+
+
+def _operations(routers: Sequence[APIRouter]) -> Iterator[tuple[tuple[str, str], APIRoute]]:
+    """Give each described operation's route by method and path."""
+    for router in routers:
+        for route in router.routes:
+            if isinstance(route, APIRoute) and route.include_in_schema:
+                yield from (((method.lower(), route.path_format), route) for method in route.methods or ())
+
+
+def _of_any_server(path: str, operation: dict[str, Any]) -> tuple[int, ...]:
+    """Tell with what any request may be refused: too long, not what is understood here, the database away."""
     too_long = (413,) if "requestBody" in operation else ()
-    is_list = any(parameter.get("style") == "deepObject" for parameter in operation.get("parameters", ()))
-    return (*too_long, *((414,) if is_list else ()), 503)
+    too_many = () if path.startswith("/health/") else (429,)
+    return (*too_long, *((414,) if components.is_list(operation) else ()), 422, *too_many, 503)
 
 
 def _without_titles(operation: dict[str, Any]) -> None:
@@ -79,30 +129,31 @@ def _without_null(body: dict[str, Any]) -> None:
             content["schema"] = next(kind for kind in kinds if kind != {"type": "null"})
 
 
+def _show_examples(operation: dict[str, Any], meanings: Meanings) -> None:
+    """Show what can be sent as it stands; Swagger fills it in."""
+    for parameter in operation.get("parameters", ()):
+        if parameter["in"] == "path" and parameter["name"] in meanings.parameters:
+            parameter["example"] = meanings.parameters[parameter["name"]]
+    for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
+        if operation["operationId"] in meanings.bodies and media_type != "multipart/form-data":
+            value = meanings.bodies[operation["operationId"]]
+            content["examples"] = {"demo": {"summary": "For the demo chain", "value": value}}
+
+
 def _untitled(schema: components.Schema) -> components.Schema:
     return {name: value for name, value in schema.items() if name != "title"}
 
 
-def _describe_tags(item: dict[str, Any]) -> None:
-    """Add 412 to what takes `If-Match`, and `ETag` to what answers with something that can be edited."""
-    edits = [item[method] for method in sorted(_METHODS & item.keys()) if _takes(item[method], "If-Match")]
-    for operation in edits:
+def _refuse_outdated(operation: dict[str, Any]) -> bool:
+    """Add 412 to what takes `If-Match`; tell whether this does."""
+    takes = _takes(operation, "If-Match")
+    if takes:
         operation["responses"].update(_stringed(refusals(412)))
-    reads = [item["get"]] if edits and "get" in item else []
-    for operation in [*reads, *edits]:
-        for status, response in operation["responses"].items():
-            if status in {"200", "201"}:
-                response["headers"] = {"ETag": _ETAG} | response.get("headers", {})
+    return takes
 
 
 def _takes(operation: dict[str, Any], header: str) -> bool:
     return any(each["in"] == "header" and each["name"] == header for each in operation.get("parameters", ()))
-
-
-_ETAG: Final[dict[str, Any]] = {
-    "description": "What `If-Match` of a change takes.",
-    "schema": {"type": "string", "examples": ['"84213-26d298d6.5f1d2c3e4b5a6978"']},
-}
 
 
 def _stringed(responses: dict[int | str, dict[str, Any]]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Every error as RFC 9457 `application/problem+json`, and the one table from families to statuses."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -49,6 +49,10 @@ DATABASE_AWAY: Final = (
     sqlalchemy.exc.InterfaceError,
 )
 RETRY_SECONDS: Final = 2
+NOT_ALLOWED: Final = (HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", "Method Not Allowed.")
+INTERNAL: Final = (HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "Something went wrong on our side.")
+UNAVAILABLE: Final = (HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", "The service can't answer just now.")
+"""Status, code and title of what no class of ours stands for."""
 DESCRIPTIONS: Final = {
     401: "Not authenticated",
     403: "Forbidden",
@@ -114,9 +118,17 @@ def problem(
     )
 
 
-def status_of(error: errors.CremaError) -> HTTPStatus:
-    """Find the status of the error's family."""
-    return next(STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF)
+def error_classes(kind: type[errors.CremaError] = errors.CremaError) -> Iterator[type[errors.CremaError]]:
+    """Give our refusals that have a code of their own, whatever module defines them."""
+    for below in kind.__subclasses__():
+        if below.__module__.startswith("crema.") and "code" in below.__dict__:
+            yield below
+        yield from error_classes(below)
+
+
+def status_of_class(kind: type[errors.CremaError]) -> int:
+    """Return the status of an error's family."""
+    return int(next(STATUS_OF[each] for each in kind.__mro__ if each in STATUS_OF))
 
 
 def from_error(request: Request, error: errors.CremaError) -> Response:
@@ -128,7 +140,7 @@ def from_error(request: Request, error: errors.CremaError) -> Response:
         headers["Retry-After"] = str(error.extra["retry_after"])
     return problem(
         request,
-        status=status_of(error),
+        status=status_of_class(type(error)),
         code=error.code,
         title=error.title,
         detail=error.detail,
@@ -188,11 +200,12 @@ async def _http(request: Request, error: Exception) -> Response:
 async def unavailable(request: Request, error: Exception) -> Response:
     """Answer for a database that is away, restarting or too slow: come again soon."""
     log.warning("database_unavailable", error=type(error).__name__)
+    status, code, title = UNAVAILABLE
     return problem(
         request,
-        status=HTTPStatus.SERVICE_UNAVAILABLE,
-        code="unavailable",
-        title="The service can't answer just now.",
+        status=status,
+        code=code,
+        title=title,
         headers={"Retry-After": str(RETRY_SECONDS)},
         retry_after=RETRY_SECONDS,
     )
@@ -214,12 +227,8 @@ def too_large(request: Request) -> Response:
 
 def internal(request: Request) -> Response:
     """Answer for a defect of ours: nothing of it shows but the request id to find it by."""
-    return problem(
-        request,
-        status=HTTPStatus.INTERNAL_SERVER_ERROR,
-        code="internal_error",
-        title="Something went wrong on our side.",
-    )
+    status, code, title = INTERNAL
+    return problem(request, status=status, code=code, title=title)
 
 
 def add_handlers(app: FastAPI) -> None:
@@ -233,12 +242,5 @@ def add_handlers(app: FastAPI) -> None:
 
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Declare a route's problem answers for OpenAPI."""
-    return {
-        status: {
-            "description": DESCRIPTIONS[status],
-            # `web.openapi` adds the schema; naming it as a model would promise application/json.
-            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
-        }
-        for status in statuses
-    }
+    """Declare a route's problem answers for OpenAPI. `web.refusals` adds what they hold."""
+    return {status: {"description": DESCRIPTIONS[status]} for status in statuses}

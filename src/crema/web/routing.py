@@ -206,5 +206,6 @@ Language = Annotated[str, Depends(_language)]
 
 
 def operation_id(route: APIRoute) -> str:
-    """Name an operation for generated clients: the function's name, which is unique across the API."""
-    return route.name
+    """Name an operation for generated clients: the function's name in camelCase, which is unique across the API."""
+    first, *others = route.name.split("_")
+    return first + "".join(map(str.title, others))

@@ -20,7 +20,7 @@ from crema.web.transaction import Transaction
 router = new_router("Users management", cookie_visitor)
 
 
-@router.post("/password/forgot", status_code=202, summary="Ask for a new password", responses=refusals(401, 422))
+@router.post("/password/forgot", status_code=202, summary="Ask for a new password", responses=refusals(422))
 async def forgot_password(
     body: Mention, tx: Transaction, origin: RequestOrigin, codes: OneTimeCodes, now: Now
 ) -> AcceptedOut:

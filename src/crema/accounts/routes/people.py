@@ -41,6 +41,7 @@ from crema.accounts.schemas import (
 )
 from crema.accounts.service import people, registration, verification
 from crema.accounts.service.addresses import Changing
+from crema.web.answers import LOCATED
 from crema.web.clock import Now
 from crema.web.listing import PageOut, answer, listing_parameters
 from crema.web.problem import refusals
@@ -53,7 +54,11 @@ ACCEPTED = AcceptedOut(detail="If this address is ours, a mail is on its way.")
 
 
 @router.post(
-    "/registration", status_code=201, summary="Register", responses=refusals(409, 422, 429), dependencies=[IN_TURN]
+    "/registration",
+    status_code=201,
+    summary="Register",
+    responses=LOCATED | refusals(409, 422, 429),
+    dependencies=[IN_TURN],
 )
 async def register(
     body: Register,
@@ -106,7 +111,7 @@ async def verify(
 
 
 @router.post("/verification/resend", status_code=202, summary="Send the code again", responses=refusals(401, 422, 429))
-async def resend(
+async def resend_code(
     body: Resend,
     tx: Transaction,
     origin: RequestOrigin,
@@ -139,7 +144,7 @@ async def authenticate(
 
 
 @router.post("/authentication/cookie", summary="Log in with cookies", responses=refusals(401, 403, 422, 429))
-async def authenticate_cookie(
+async def authenticate_with_cookies(
     body: LogIn,
     tx: Transaction,
     origin: RequestOrigin,
@@ -153,7 +158,7 @@ async def authenticate_cookie(
     return hand.into_cookies(tokens)
 
 
-@router.post("/me", summary="Who am I", operation_id="post_me", responses=refusals(401, 403, 422))
+@router.post("/me", summary="Who am I", operation_id="postMe", responses=refusals(401, 403, 422))
 @router.get("/me", summary="Who am I", responses=refusals(401, 403, 422))
 async def see_me(tx: Transaction, actor: Person, _: Annotated[None, SELF.shown]) -> UserOut:
     return UserOut.model_validate(await queries.get_user(tx, actor.user_id))

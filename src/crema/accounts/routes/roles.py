@@ -9,6 +9,7 @@ from crema.accounts.deps import ROLE, Once, RoleEditor
 from crema.accounts.queries import PERMISSIONS, ROLES
 from crema.accounts.schemas import ChangeRole, PermissionOut, ReplaceRole, RoleIn, RoleOut
 from crema.accounts.service import roles
+from crema.web.answers import LOCATED
 from crema.web.clock import Now
 from crema.web.listing import PageOut, answer, listing_parameters
 from crema.web.problem import refusals
@@ -25,7 +26,11 @@ async def list_roles(request: Request, response: Response, tx: Transaction, acto
 
 
 @router.post(
-    "/role", status_code=201, summary="Create a role", dependencies=[ROLE.made], responses=refusals(401, 403, 409, 422)
+    "/role",
+    status_code=201,
+    summary="Create a role",
+    dependencies=[ROLE.made],
+    responses=LOCATED | refusals(401, 403, 409, 422),
 )
 async def create_role(
     body: RoleIn, response: Response, tx: Transaction, actor: RoleEditor, now: Now, _once: Once

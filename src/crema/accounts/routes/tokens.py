@@ -7,6 +7,7 @@ from fastapi import Depends, Request, Response
 
 from crema.accounts import queries
 from crema.accounts.deps import (
+    ExchangeCookies,
     Hand,
     HandCookies,
     HashingTurn,
@@ -38,7 +39,7 @@ router = new_router("Working with JWT", cookie_visitor)
     response_model=None,
     responses={200: {"model": TokensOut}, **refusals(401, 403, 422, 429)},
 )
-async def access(
+async def log_in_with_form(
     form: Annotated[LogInForm, Depends(form_or_json(LogInForm))],
     tx: Transaction,
     origin: RequestOrigin,
@@ -70,7 +71,7 @@ async def refresh(
 
 
 @router.post("/refresh/cookie", summary="Get the next pair of tokens in cookies", responses=refusals(401, 403, 422))
-async def refresh_cookie(tx: Transaction, logins: LoginService, now: Now, hand: HandCookies) -> SignedInOut:
+async def refresh_with_cookies(tx: Transaction, logins: LoginService, now: Now, hand: ExchangeCookies) -> SignedInOut:
     """For pages: the refresh token comes by its cookie. Otherwise like `/refresh`."""
     return hand.into_cookies(await logins.refresh(tx, refresh_token=hand.back(None), now=now))
 
@@ -96,7 +97,7 @@ async def verify_and_log_in(
     summary="Verify an address and log in with cookies",
     responses=refusals(403, 409, 422, 429),
 )
-async def verify_and_log_in_cookie(
+async def verify_and_log_in_with_cookies(
     body: Verify,
     tx: Transaction,
     origin: RequestOrigin,

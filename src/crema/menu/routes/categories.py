@@ -20,6 +20,7 @@ from crema.menu.schemas import (
 )
 from crema.menu.service import categories
 from crema.web import fields
+from crema.web.answers import LOCATED
 from crema.web.clock import Now
 from crema.web.direct import reads as new_reads
 from crema.web.listing import PageOut, documents, listing_parameters
@@ -54,7 +55,7 @@ async def list_categories(
     status_code=201,
     summary="Add a category",
     dependencies=[CATEGORY.made],
-    responses=refusals(401, 403, 409, 422),
+    responses=LOCATED | refusals(401, 403, 409, 422),
 )
 async def create_category(
     body: CategoryIn, response: Response, tx: Transaction, _: MenuEditor, now: Now, _once: Once

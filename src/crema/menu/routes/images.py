@@ -10,6 +10,7 @@ from crema.media.deps import UPLOAD_LIMIT, Media, MediaStore
 from crema.menu.deps import CATEGORY, PRODUCT, CategoryImageUpload, ImageUpload
 from crema.menu.schemas import CategoryOut, ImageForm, ImagePatch, ProductImageOut
 from crema.menu.service import images
+from crema.web.answers import LOCATED
 from crema.web.clock import Now
 from crema.web.forms import form_schema
 from crema.web.problem import refusals
@@ -34,7 +35,7 @@ MEDIA_HEADERS: Final = {
     openapi_extra=form_schema(
         ImageForm, description="JPEG, PNG, WebP, AVIF or HEIC; up to 5 MiB, 16 megapixels, 8000 pixels a side."
     ),
-    responses=refusals(401, 403, 404, 409, 413, 415, 422, 429),
+    responses=LOCATED | refusals(401, 403, 404, 409, 413, 415, 422, 429),
 )
 async def add_image(
     product_id: UUID,

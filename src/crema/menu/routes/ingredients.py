@@ -11,6 +11,7 @@ from crema.menu.deps import INGREDIENT, IngredientsQuery
 from crema.menu.schemas import IngredientIn, IngredientOut, IngredientPatch, ReplaceIngredient
 from crema.menu.service import ingredients
 from crema.web import fields
+from crema.web.answers import LOCATED
 from crema.web.listing import PageOut, answer, listing_parameters
 from crema.web.problem import refusals
 from crema.web.routing import Public
@@ -41,16 +42,16 @@ async def list_ingredients(
     status_code=201,
     summary="Add an ingredient",
     dependencies=[INGREDIENT.made],
-    responses=refusals(401, 403, 409, 422),
+    responses=LOCATED | refusals(401, 403, 409, 422),
 )
 @router.post(
     "/ingredients",
     status_code=201,
     summary="Add an ingredient",
     description="As `POST /ingredient`, which is named as the others are.",
-    operation_id="post_ingredients",
+    operation_id="postIngredients",
     dependencies=[INGREDIENT.made],
-    responses=refusals(401, 403, 409, 422),
+    responses=LOCATED | refusals(401, 403, 409, 422),
 )
 async def create_ingredient(
     body: IngredientIn, response: Response, tx: Transaction, _: MenuEditor, _once: Once

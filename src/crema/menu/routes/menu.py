@@ -33,7 +33,7 @@ DryRun = Annotated[bool, Query(description="Only tell what would change.")]
     "/menu",
     summary="See the whole menu",
     response_model=MenuOut,
-    responses=refusals(401, 404, 422),
+    responses=refusals(404, 422),
 )
 async def see_menu(request: Request, reader: Reads, menu: TheMenu, chain: TheChain, shop_id: MenuOfShop) -> Response:
     """Headings in their order, each with its products, as one document to keep: ask again with `If-None-Match`."""

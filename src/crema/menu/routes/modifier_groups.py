@@ -11,6 +11,7 @@ from crema.menu.deps import MODIFIER_GROUP, ModifierGroupsQuery
 from crema.menu.schemas import ModifierGroupIn, ModifierGroupOut, ModifierGroupPatch, ReplaceModifierGroup
 from crema.menu.service import modifier_groups
 from crema.web import fields
+from crema.web.answers import LOCATED
 from crema.web.clock import Now
 from crema.web.listing import PageOut, answer, listing_parameters
 from crema.web.problem import refusals
@@ -41,7 +42,7 @@ async def list_modifier_groups(
     status_code=201,
     summary="Add a modifier group",
     dependencies=[MODIFIER_GROUP.made],
-    responses=refusals(401, 403, 422),
+    responses=LOCATED | refusals(401, 403, 422),
 )
 async def create_modifier_group(
     body: ModifierGroupIn, response: Response, tx: Transaction, _: MenuEditor, now: Now, _once: Once

@@ -19,6 +19,7 @@ from crema.menu.schemas import (
 )
 from crema.menu.service import prices, products
 from crema.web import fields
+from crema.web.answers import LOCATED
 from crema.web.clock import Now
 from crema.web.direct import reads as new_reads
 from crema.web.listing import PageOut, document, documents, listing_parameters
@@ -51,7 +52,7 @@ async def list_products(
     status_code=201,
     summary="Add a product",
     dependencies=[PRODUCT.made],
-    responses=refusals(401, 403, 409, 422),
+    responses=LOCATED | refusals(401, 403, 409, 422),
 )
 async def create_product(
     body: ProductIn, response: Response, tx: Transaction, _: MenuEditor, now: Now, _once: Once
@@ -119,7 +120,7 @@ async def change_product(product_id: UUID, body: ProductPatch, tx: Transaction, 
     status_code=201,
     summary="Copy a product",
     dependencies=[PRODUCT.made],
-    responses=refusals(401, 403, 404, 409, 422),
+    responses=LOCATED | refusals(401, 403, 404, 409, 422),
 )
 async def copy_product(
     product_id: UUID,

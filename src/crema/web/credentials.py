@@ -1,0 +1,114 @@
+"""How a request may say who is asking: the security schemes of OpenAPI, and which of them an operation takes."""
+
+from collections.abc import Callable, Iterator, Mapping
+from enum import Enum, auto
+from typing import Any, Final
+
+from fastapi.dependencies.models import Dependant
+
+from crema.web.browser import HEADER, SAFE, Cookies
+
+Requirements = list[dict[str, list[str]]]
+"""Alternatives; the schemes inside one belong together, and an empty one is nobody."""
+
+PASSWORD: Final = "Password"  # noqa: S105 - the name of a scheme
+_BEARER: Final = "AccessToken"
+_COOKIE: Final = "AccessCookie"
+_REFRESH_COOKIE: Final = "RefreshCookie"
+_CSRF: Final = "CsrfToken"
+
+
+class Access(Enum):
+    """What a dependency wants to know of who is asking, the strictest first."""
+
+    REFRESHING_PAGE = auto()
+    """The proof that a page of ours asks, else 403, and the cookie with the refresh token."""
+    PAGE = auto()
+    """That proof."""
+    LOGIN = auto()
+    """A login, else 401."""
+    VISITOR = auto()
+    """A login, if there is one."""
+
+
+def access_of(dependant: Dependant, meanings: Mapping[Callable[..., Any], Access]) -> Access | None:
+    """Return the strictest meaning among all that an operation depends on; None where nobody is asked for."""
+    found = {meanings[call] for call in calls(dependant) if call in meanings}
+    return next((access for access in Access if access in found), None)
+
+
+def calls(dependant: Dependant) -> Iterator[Callable[..., Any]]:
+    """Give all that is called for an operation."""
+    if dependant.call is not None:
+        yield dependant.call
+    for below in dependant.dependencies:
+        yield from calls(below)
+
+
+def requirements(access: Access | None, *, method: str) -> Requirements:
+    """Return the `security` of an operation. Cookies prove themselves where something changes."""
+    if access is None:
+        return []
+    proof: dict[str, list[str]] = {} if method.upper() in SAFE else {_CSRF: []}
+    if access is Access.PAGE:
+        return [proof]
+    if access is Access.REFRESHING_PAGE:
+        return [{_REFRESH_COOKIE: []} | proof]
+    login: Requirements = [{_BEARER: []}, {PASSWORD: []}, {_COOKIE: []} | proof]
+    return login if access is Access.LOGIN else [*login, {}]
+
+
+def schemes_of_sockets(cookies: Cookies) -> dict[str, dict[str, Any]]:
+    """Return the schemes of AsyncAPI, any of which opens a socket; the third way is a frame `auth`."""
+    return {
+        _BEARER: {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "JWT",
+            "description": "An access token in the header `Authorization` of the handshake. Browsers can't send it: "
+            "they send a first frame `auth` instead, with a token or a ticket of `POST /chat/ticket`.",
+        },
+        _COOKIE: {
+            "type": "httpApiKey",
+            "in": "cookie",
+            "name": cookies.name("access"),
+            "description": "Set by `POST /authentication/cookie`, for pages of known origins.",
+        },
+    }
+
+
+def schemes(cookies: Cookies) -> dict[str, dict[str, Any]]:
+    """Return the schemes that `requirements` names."""
+    return {
+        _BEARER: {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "JWT",
+            "description": "An `access_token` of `POST /authentication`, pasted. It lasts ten minutes.",
+        },
+        PASSWORD: {
+            "type": "oauth2",
+            "description": "An e-mail address and a password, such as a demo account's.",
+            "flows": {"password": {"tokenUrl": "access", "scopes": {}}},
+        },
+        _COOKIE: {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": cookies.name("access"),
+            "description": "Set by `POST /authentication/cookie`; browsers send it by themselves. "
+            f"Whatever changes something needs `{HEADER}` beside it.",
+        },
+        _REFRESH_COOKIE: {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": cookies.name("refresh"),
+            "description": "Set together with the access cookie, for `POST /refresh/cookie`.",
+        },
+        _CSRF: {
+            "type": "apiKey",
+            "in": "header",
+            "name": HEADER,
+            "description": "The `csrf_token` of `GET /csrf`, for pages that log in with cookies: needed by everything "
+            "but GET and HEAD, from a page whose origin is known here. Without it the answer is 403 `csrf_failed`.",
+        },
+    }

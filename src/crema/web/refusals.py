@@ -1,0 +1,148 @@
+"""The refusals of OpenAPI: an answer for each status, with an example for each code that an operation may give.
+
+An operation shows the codes that its own feature defines and those that any request may meet. Answers and examples
+stand among the components once, and operations refer to them.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from types import MappingProxyType
+from typing import Any, Final
+
+from crema.core import errors
+from crema.web import answers
+from crema.web.components import is_list
+from crema.web.problem import (
+    DESCRIPTIONS,
+    INTERNAL,
+    NOT_ALLOWED,
+    STATUS_OF,
+    UNAVAILABLE,
+    Problem,
+    error_classes,
+    status_of_class,
+)
+
+MEDIA_TYPE: Final = "application/problem+json"
+_NAMES: Final = {
+    401: "NotAuthenticated",
+    403: "Forbidden",
+    404: "NotFound",
+    409: "Conflict",
+    412: "Changed",
+    413: "TooLarge",
+    414: "UrlTooLong",
+    415: "UnsupportedType",
+    422: "NotValid",
+    429: "TooManyRequests",
+    503: "Unavailable",
+}
+_ANY: Final = frozenset({"core", "web", "schemas"})
+"""Packages whose refusals any operation may give."""
+_LISTS: Final = "db"
+"""Where the language of lists is."""
+_FILES: Final = "media"
+_USED: Final = MappingProxyType({"orders": "cart"})
+"""A feature that another one's bodies go through: an order's items are checked as the cart's are."""
+_HEALTH: Final = "crema.web.health"
+"""Operations within `web`, whose refusals are theirs alone."""
+_PREFIXES: Final = {_LISTS: "List", _FILES: "File", _HEALTH: "Metrics"}
+_EXTRA: Final[dict[str, dict[str, Any]]] = {
+    "validation_error": {
+        "detail": "body.quantity: send a number of 1 or more",
+        "errors": [
+            {"loc": ["body", "quantity"], "msg": "send a number of 1 or more", "type": "greater_than_equal"},
+        ],
+    },
+    "unknown_reference": {
+        "detail": "Unknown: product_id.",
+        "errors": [{"loc": ["body", "product_id"], "msg": "does not exist", "type": "unknown_reference"}],
+    },
+}
+_RETRY_AFTER: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Code:
+    code: str
+    status: int
+    title: str
+    features: Collection[str]
+    """The packages whose operations give it; `_ANY` stands for all."""
+    is_family: bool = True
+
+    @property
+    def example(self) -> dict[str, Any]:
+        """A problem document with this code."""
+        waits = {"retry_after": _RETRY_AFTER} if self.status in {429, 503} else {}
+        return {
+            "type": f"urn:crema:problem:{self.code}",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.title,
+            "code": self.code,
+            "request_id": "01a2074f26f772168892f26d298d63ed",
+            **waits,
+            **_EXTRA.get(self.code, {}),
+        }
+
+
+@dataclass(slots=True)
+class Refusals:
+    """Collects the components that operations refer to. `shared` are errors that any operation may give, too."""
+
+    shared: Collection[type[errors.CremaError]]
+    responses: dict[str, dict[str, Any]] = field(default_factory=dict)
+    examples: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _codes: list[_Code] = field(init=False)
+
+    def __post_init__(self) -> None:
+        # The first one is what Swagger shows: the family's own.
+        self._codes = sorted(self._defined(), key=lambda each: (each.status, not each.is_family, each.code))
+
+    def _defined(self) -> Iterator[_Code]:
+        for kind in error_classes():
+            package = kind.__module__ if kind.__module__ == _HEALTH else kind.__module__.split(".")[1]
+            features = _ANY if kind in self.shared or package in _ANY else {package}
+            yield _Code(kind.code, status_of_class(kind), kind.title, features, kind in STATUS_OF)
+        for status, code, title in (NOT_ALLOWED, INTERNAL, UNAVAILABLE):
+            yield _Code(code, int(status), title, _ANY)
+
+    @property
+    def problem(self) -> dict[str, Any]:
+        """The schema of all refusals, with every code there is."""
+        schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        schema["properties"]["code"]["enum"] = sorted({each.code for each in self._codes})
+        return schema
+
+    def refer(self, operation: dict[str, Any], module: str) -> None:
+        """Give the operation, which is defined in that module, its refusals by reference."""
+        content = operation.get("requestBody", {}).get("content", {})
+        packages = {module if module == _HEALTH else module.split(".")[1]}
+        packages |= {_USED[each] for each in packages if each in _USED}
+        packages |= {_FILES} if "multipart/form-data" in content else set()
+        packages |= {_LISTS} if is_list(operation) else set()
+        for status in operation["responses"]:
+            if int(status) >= HTTPStatus.BAD_REQUEST:
+                name = self._response(int(status), packages)
+                operation["responses"][status] = {"$ref": f"#/components/responses/{name}"}
+
+    def _response(self, status: int, packages: set[str]) -> str:
+        given = [each for each in self._codes if each.status == status]
+        own = packages & {feature for each in given for feature in each.features} - _ANY
+        codes = [each for each in given if each.features is _ANY or own & {*each.features}]
+        name = "".join(_PREFIXES.get(each, each.title()) for each in sorted(own)) + _NAMES[status]
+        if name not in self.responses:
+            self.examples |= {each.code: {"summary": each.title, "value": each.example} for each in codes}
+            self.responses[name] = {
+                "description": DESCRIPTIONS[status],
+                "headers": answers.of_refusal(status),
+                "content": {
+                    MEDIA_TYPE: {
+                        "schema": {"$ref": "#/components/schemas/Problem"},
+                        "examples": {each.code: {"$ref": f"#/components/examples/{each.code}"} for each in codes},
+                    }
+                },
+            }
+        return name
