@@ -16,7 +16,7 @@ from fixtures.live import Town
 
 pytestmark = [pytest.mark.anyio, needs_chromium]
 
-HEIGHTS = {"list_products": 2_000, "post_me": 900}
+HEIGHTS = {"listProducts": 2_000, "postMe": 900}
 """Pixels an opened operation may be high, on a screen 1,280 pixels wide."""
 
 PASSWORD = "oat milk please"
@@ -102,7 +102,7 @@ async def test_two_filters_find_what_they_say_and_nothing_sticks_out(town: Town,
 
     async with swagger(town, width=width) as shown:
         overflows = [await shown.overflow()]
-        operation = await shown.open("list_products")
+        operation = await shown.open("listProducts")
         overflows.append(await shown.overflow())
         await operation.locator("summary", has_text="Fields and operators").click()
         overflows.append(await shown.overflow())
