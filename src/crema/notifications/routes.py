@@ -4,7 +4,6 @@ from typing import Any, Final
 
 from fastapi import APIRouter, Request
 from jinja2 import Environment, PackageLoader
-from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import HTMLResponse, JSONResponse
 
 from crema.notifications import queries
@@ -37,7 +36,7 @@ async def mailbox_as_json(request: Request, tx: Transaction) -> JSONResponse:
     return JSONResponse({"items": [{name: mail[name] for name in mail if name != "html"} for mail in items]})
 
 
-async def _latest(request: Request, tx: AsyncSession) -> list[dict[str, Any]]:
+async def _latest(request: Request, tx: Transaction) -> list[dict[str, Any]]:
     stationery: Stationery = request.app.state.stationery
     return [
         {

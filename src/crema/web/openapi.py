@@ -84,7 +84,6 @@ def _document(app: FastAPI, routes: Mapping[tuple[str, str], APIRoute], meanings
     schemas.update(problem.pop("$defs"), Problem=problem)
     document["components"] = {
         "schemas": components.rewrite(schemas),
-        "responses": collected.responses,
         "examples": collected.examples,
         "headers": HEADERS,
         "securitySchemes": credentials.schemes(app.state.cookies),

@@ -1,7 +1,7 @@
 """The refusals of OpenAPI: an answer for each status, with an example for each code that an operation may give.
 
-An operation shows the codes that its own feature defines and those that any request may meet. Answers and examples
-stand among the components once, and operations refer to them.
+An operation shows the codes that its own feature defines and those that any request may meet. Examples stand among the
+components once. Answers don't: openapi-python-client leaves out those that are referred to.
 """
 
 from collections.abc import Collection, Iterator
@@ -25,19 +25,6 @@ from crema.web.problem import (
 )
 
 MEDIA_TYPE: Final = "application/problem+json"
-_NAMES: Final = {
-    401: "NotAuthenticated",
-    403: "Forbidden",
-    404: "NotFound",
-    409: "Conflict",
-    412: "Changed",
-    413: "TooLarge",
-    414: "UrlTooLong",
-    415: "UnsupportedType",
-    422: "NotValid",
-    429: "TooManyRequests",
-    503: "Unavailable",
-}
 _ANY: Final = frozenset({"core", "web", "schemas"})
 """Packages whose refusals any operation may give."""
 _LISTS: Final = "db"
@@ -47,7 +34,6 @@ _USED: Final = MappingProxyType({"orders": "cart"})
 """A feature that another one's bodies go through: an order's items are checked as the cart's are."""
 _HEALTH: Final = "crema.web.health"
 """Operations within `web`, whose refusals are theirs alone."""
-_PREFIXES: Final = {_LISTS: "List", _FILES: "File", _HEALTH: "Metrics"}
 _EXTRA: Final[dict[str, dict[str, Any]]] = {
     "validation_error": {
         "detail": "body.quantity: send a number of 1 or more",
@@ -90,10 +76,9 @@ class _Code:
 
 @dataclass(slots=True)
 class Refusals:
-    """Collects the components that operations refer to. `shared` are errors that any operation may give, too."""
+    """Collects the examples that operations refer to. `shared` are errors that any operation may give, too."""
 
     shared: Collection[type[errors.CremaError]]
-    responses: dict[str, dict[str, Any]] = field(default_factory=dict)
     examples: dict[str, dict[str, Any]] = field(default_factory=dict)
     _codes: list[_Code] = field(init=False)
 
@@ -117,7 +102,7 @@ class Refusals:
         return schema
 
     def refer(self, operation: dict[str, Any], module: str) -> None:
-        """Give the operation, which is defined in that module, its refusals by reference."""
+        """Give the operation, which is defined in that module, its refusals."""
         content = operation.get("requestBody", {}).get("content", {})
         packages = {module if module == _HEALTH else module.split(".")[1]}
         packages |= {_USED[each] for each in packages if each in _USED}
@@ -125,24 +110,15 @@ class Refusals:
         packages |= {_LISTS} if is_list(operation) else set()
         for status in operation["responses"]:
             if int(status) >= HTTPStatus.BAD_REQUEST:
-                name = self._response(int(status), packages)
-                operation["responses"][status] = {"$ref": f"#/components/responses/{name}"}
+                operation["responses"][status] = self._answer(int(status), packages)
 
-    def _response(self, status: int, packages: set[str]) -> str:
+    def _answer(self, status: int, packages: set[str]) -> dict[str, Any]:
         given = [each for each in self._codes if each.status == status]
-        own = packages & {feature for each in given for feature in each.features} - _ANY
-        codes = [each for each in given if each.features is _ANY or own & {*each.features}]
-        name = "".join(_PREFIXES.get(each, each.title()) for each in sorted(own)) + _NAMES[status]
-        if name not in self.responses:
-            self.examples |= {each.code: {"summary": each.title, "value": each.example} for each in codes}
-            self.responses[name] = {
-                "description": DESCRIPTIONS[status],
-                "headers": answers.of_refusal(status),
-                "content": {
-                    MEDIA_TYPE: {
-                        "schema": {"$ref": "#/components/schemas/Problem"},
-                        "examples": {each.code: {"$ref": f"#/components/examples/{each.code}"} for each in codes},
-                    }
-                },
-            }
-        return name
+        codes = [each for each in given if each.features is _ANY or packages & ({*each.features} - _ANY)]
+        self.examples |= {each.code: {"summary": each.title, "value": each.example} for each in codes}
+        shown = {each.code: {"$ref": f"#/components/examples/{each.code}"} for each in codes}
+        return {
+            "description": DESCRIPTIONS[status],
+            "headers": answers.of_refusal(status),
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": shown}},
+        }
