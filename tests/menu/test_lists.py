@@ -99,6 +99,63 @@ async def test_f1_the_public_may_ask_for_what_is_hidden_and_finds_none(
         assert await names(someone, path, is_active="true") == shown
 
 
+async def test_one_text_of_a_product_finds_what_each_of_its_texts_finds(
+    client: httpx2.AsyncClient, manager: httpx2.AsyncClient
+) -> None:
+    """A search of the whole answer looks through one stored text; one of `search_fields` looks through the tables."""
+    milk = await make_ingredient(manager, "Молоко 3,2 %")
+    group = await make_group(
+        manager, "Сироп", options=[{"name": "Солёная карамель"}, {"name": "Ёлка", "is_active": False}]
+    )
+    seasonal = await make_category(manager, "Сезонное")
+    await make_product(
+        manager,
+        "Латте",
+        category_ids=[seasonal["id"]],
+        modifier_group_ids=[group["id"]],
+        ingredient_ids=[milk["id"]],
+        sizes=[{"name": "L_1"}],
+        description="Эспрессо\nи молоко",
+    )
+    await make_product(manager, "Чай", description="100% листья")
+    fields = (
+        "name", "description", "categories.name", "sizes.name", "modifier_groups.name", "modifier_groups.options.name",
+        "modifier_groups.options.ingredients.name", "images.alt", "ingredients.name",
+    )  # fmt: skip
+    found = {}
+    for word in (
+        "молок",
+        "3,2",
+        "%",
+        "l_1",
+        "L_",
+        "ЕЛКА",
+        "карамел",
+        "и",
+        "ттеэ",
+        "сезон",
+        "сироп",
+        "чай 100",
+        "солёная кар",
+    ):
+        for who, person in (("public", client), ("manager", manager)):
+            each = await names(person, "/products", search=word, search_fields=",".join(fields))
+            found[who, word] = await names(person, "/products", search=word)
+            assert found[who, word] == each, (who, word)
+
+    assert found["public", "ЕЛКА"] == []
+    assert found["manager", "ЕЛКА"] == ["Латте"]
+    assert found["public", "чай 100"] == ["Чай"]
+    assert found["public", "ттеэ"] == [], "no word stands across two texts"
+
+    await manager.patch(f"/ingredient/{milk['id']}", json={"name": "Сливки"})
+
+    assert (await names(client, "/products", search="сливки"), await names(client, "/products", search="3,2")) == (
+        ["Латте"],
+        [],
+    )
+
+
 async def test_f1_the_public_can_not_ask_about_hidden_parts(
     client: httpx2.AsyncClient, manager: httpx2.AsyncClient
 ) -> None:

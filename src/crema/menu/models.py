@@ -334,7 +334,8 @@ class ProductDocument(Base):
     """A product as `GET /product/{id}` shows it, JSON ready to be sent.
 
     `public` is None while the public doesn't see it; `full`, what editors see, is None where that is the same.
-    `can_be_without` names the allergens that some choice of options avoids.
+    `can_be_without` names the allergens that some choice of options avoids. `search_text` has a line for each text of
+    what editors see, `public_search_text` for each of what the public sees.
     Written by `menu.service.documents`, and by nothing else.
     """
 
@@ -346,6 +347,8 @@ class ProductDocument(Base):
     full: Mapped[bytes | None] = mapped_column(LargeBinary)
     public: Mapped[bytes | None] = mapped_column(LargeBinary)
     can_be_without: Mapped[list[str]] = mapped_column(ARRAY(TEXT), server_default="{}")
+    search_text: Mapped[str] = mapped_column(TEXT, server_default="")
+    public_search_text: Mapped[str] = mapped_column(TEXT, server_default="")
 
     @classmethod
     def everything(cls) -> ColumnElement[bytes]:
@@ -353,6 +356,8 @@ class ProductDocument(Base):
         return func.coalesce(cls.full, cls.public)
 
 
+trigrams("ix_product_documents_search_text_trgm", ProductDocument.search_text)
+trigrams("ix_product_documents_public_search_text_trgm", ProductDocument.public_search_text)
 Index("ix_product_documents_can_be_without", ProductDocument.can_be_without, postgresql_using="gin")
 Index(
     "ix_product_documents_public",

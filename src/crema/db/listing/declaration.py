@@ -35,7 +35,7 @@ from crema.db.listing.fields import (
     storable,
 )
 from crema.db.listing.query import Condition, ListQuery, SortKey, read_cursor
-from crema.db.listing.related import Declared, Leaf, Many, One, leaves
+from crema.db.listing.related import Declared, Leaf, Many, One, leaves, nested
 
 MAX_FILTERS: Final = 10
 MAX_SORT: Final = 3
@@ -72,8 +72,9 @@ class Listing:
 
     `fields` names them as the answer does. Those with one value per item sort; texts that people read are searched.
     `also` are filters that no answer shows, `sort` are orders that are no field, or replace a field's own, and
-    `search_also` are texts besides. `older` gives older short names of fields. `left_out` names what answers show and
-    nobody can ask for, and why. The id ends every order. `name` is what an item is called in OpenAPI.
+    `search_also` are texts besides. `search_text` is one text of all of them, kept beside the item: a search of the
+    whole answer looks through it instead. `older` gives older short names of fields. `left_out` names what answers
+    show and nobody can ask for, and why. The id ends every order. `name` is what an item is called in OpenAPI.
     """
 
     def __init__(  # noqa: PLR0913 - it is a table
@@ -86,6 +87,7 @@ class Listing:
         also: Mapping[str, Field] | None = None,
         sort: Mapping[str, ColumnField] | None = None,
         search_also: Declared | None = None,
+        search_text: One | None = None,
         older: Mapping[str, str] | None = None,
         left_out: Mapping[str, str] | None = None,
     ) -> None:
@@ -112,6 +114,9 @@ class Listing:
         self.search = {
             name: leaf for name, leaf in searched.items() if isinstance(leaf.field, TextField) and leaf.field.searched
         }
+        self.search_text = search_text
+        if search_text and any(leaf.field.permission for leaf in self.search.values()):
+            raise ValueError("one text is for everybody alike")
         self.id = id_column if isinstance(id_column, ColumnField) else UuidField(id_column)
         self.default_sort = default_sort
         self._allowed: dict[frozenset[str], Mapping[str, None]] = {}
@@ -254,7 +259,7 @@ class Listing:
             except ValueError as fault:
                 faults["search"] = str(fault)
                 return
-            texts = [*columns.values()] if "search_fields" in given else _gathered(columns.values())
+            texts = [*columns.values()] if "search_fields" in given else self._texts(columns.values())
             for word in words:
                 yield Condition(
                     shape=("search", "search_fields" in given, tuple(columns)),
@@ -263,6 +268,13 @@ class Listing:
                     build=partial(self._found, texts),
                 )
 
+    def _texts(self, searched: Iterable[Leaf]) -> Sequence[Leaf]:
+        """Take the text of the whole answer, or of each list, for all that are in it, where there is one."""
+        if self.search_text is None:
+            return _gathered(searched)
+        assert isinstance(self.search_text.fields, ColumnField)
+        return [Leaf(self.search_text.fields, (self.search_text,))]
+
     def _found(self, searched: Sequence[Leaf], bound: Sequence[Bound], statement: Select[Any]) -> ColumnElement[bool]:
         """Find a word in any of these texts.
 
@@ -270,6 +282,8 @@ class Listing:
         """
         if not any(leaf.within for leaf in searched):
             return sa.or_(*(like(_column(leaf), bound[0]) for leaf in searched))
+        if len(searched) == 1:
+            return nested(searched[0].within, like(_column(searched[0]), bound[0]))
         branches = []
         direct = [like(_column(leaf), bound[0]) for leaf in searched if not leaf.within]
         rows = statement.with_only_columns(self.id.column, maintain_column_froms=True).order_by(None)
@@ -281,10 +295,7 @@ class Listing:
                 for related in leaf.within:
                     inside = related.join(inside)
                 branches.append(inside.where(like(_column(leaf), bound[0])))
-        found = (
-            sa.union(*(branch.correlate(None) for branch in branches)) if branches[1:] else branches[0].correlate(None)
-        )
-        return self.id.column.in_(found)
+        return self.id.column.in_(sa.union(*(branch.correlate(None) for branch in branches)))
 
     def search_columns(self, permissions: Collection[str]) -> Mapping[str, Leaf]:
         """Give what those with these permissions search in."""

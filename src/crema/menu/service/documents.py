@@ -6,8 +6,8 @@ them again.
 
 import hashlib
 import json
-from collections.abc import Collection, Sequence
-from typing import Final
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 from sqlalchemy import Select, bindparam, delete, or_, select
@@ -30,7 +30,10 @@ from crema.menu.models import (
 from crema.menu.schemas import ProductOut
 
 BATCH: Final = 500
-SHAPE: Final = hashlib.sha256(json.dumps(ProductOut.model_json_schema(mode="serialization")).encode()).hexdigest()[:16]
+_SEARCHED: Final = sorted(queries.PRODUCTS.search)
+SHAPE: Final = hashlib.sha256(
+    json.dumps([ProductOut.model_json_schema(mode="serialization"), _SEARCHED]).encode()
+).hexdigest()[:16]
 """What a document looks like: another version's documents are another shape's, and are rebuilt by `crema migrate`."""
 
 
@@ -113,6 +116,8 @@ async def render(session: AsyncSession, product_ids: Collection[UUID]) -> list[d
                 "shape": SHAPE,
                 "full": document if document != public[id_] else None,
                 "public": public[id_],
+                "search_text": _search_text(document),
+                "public_search_text": _search_text(public[id_]),
                 "can_be_without": domain.avoidable_allergens(queries.read_document(document)),
             }
             for id_, document in everything.items()
@@ -134,12 +139,30 @@ async def _write(session: AsyncSession, product_ids: Collection[UUID]) -> None:
     )
     if rows:
         written = insert(ProductDocument).values(rows)
-        changed = {name: written.excluded[name] for name in ("shape", "full", "public", "can_be_without")}
+        changed = {name: written.excluded[name] for name in rows[0].keys() - {"product_id"}}
         await session.execute(written.on_conflict_do_update(index_elements=["product_id"], set_=changed))
 
 
 def _json(product: Product) -> bytes:
     return ProductOut.model_validate(product).model_dump_json().encode()
+
+
+def _search_text(document: bytes | None) -> str:
+    """Gather what a search of the whole product looks through, a line for each text."""
+    if document is None:
+        return ""
+    product = json.loads(document)
+    return "\n".join(text for path in _SEARCHED for text in _texts(product, path.split(".")))
+
+
+def _texts(part: Any, path: Sequence[str]) -> Iterator[str]:
+    if isinstance(part, list):
+        for each in part:
+            yield from _texts(each, path)
+    elif part is not None and path:
+        yield from _texts(part[path[0]], path[1:])
+    elif part:
+        yield part
 
 
 def _hide(product: Product) -> None:
