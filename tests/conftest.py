@@ -4,6 +4,7 @@ pytest_plugins = [
     "fixtures.database",
     "fixtures.app",
     "fixtures.people",
+    "fixtures.shops",
     "fixtures.smtp",
     "fixtures.live",
     "fixtures.demo",

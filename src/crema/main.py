@@ -109,7 +109,7 @@ ROUTERS: Final = (
 _HAS_TELEMETRY: Final = find_spec("opentelemetry.sdk") is not None
 """Where nobody has installed it FastAPI needn't look, at each request, whether somebody has set it up."""
 
-MEANINGS: Final = openapi.Meanings(
+EXTRAS: Final = openapi.Extras(
     access=ACCESS, errors=ERRORS_OF_LOGINS, bodies=examples.BODIES, parameters=examples.PARAMETERS
 )
 CHANNELS: Final = (*support_socket.CHANNELS, *orders_live.CHANNELS)
@@ -214,7 +214,7 @@ def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastA
     if settings.docs:
         docs.mount_assets(app)
     app.router.middleware_stack = direct.Shortcut(app.router.middleware_stack, routers)
-    app.openapi = openapi.describe(app, routers=routers, meanings=MEANINGS)  # type: ignore[method-assign]  # FastAPI's documented way
+    app.openapi = openapi.describe(app, routers=routers, extras=EXTRAS)  # type: ignore[method-assign]  # FastAPI's documented way
     return app
 
 

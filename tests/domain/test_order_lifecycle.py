@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from crema.orders.domain import (
     IllegalTransitionError,
+    OrderStatus,
     Party,
     ReasonRequiredError,
-    Status,
     StepBackTooLateError,
     check_move,
     estimate_ready,
@@ -35,8 +35,8 @@ LEGAL = {
 TAKEN_BACK = {"preparing accepted", "ready preparing", "completed ready"}
 
 
-@pytest.mark.parametrize(("start", "to", "party"), list(product(Status, Status, Party)))
-def test_a10_only_these_moves_are_possible(start: Status, to: Status, party: Party) -> None:
+@pytest.mark.parametrize(("start", "to", "party"), list(product(OrderStatus, OrderStatus, Party)))
+def test_a10_only_these_moves_are_possible(start: OrderStatus, to: OrderStatus, party: Party) -> None:
     if party.value in LEGAL.get(f"{start} {to}", "").split():
         check_move(start, to, {party}, reason="Пролили")
     else:
@@ -44,8 +44,8 @@ def test_a10_only_these_moves_are_possible(start: Status, to: Status, party: Par
             check_move(start, to, {party}, reason="Пролили")
 
 
-@pytest.mark.parametrize(("start", "to", "party"), list(product(Status, Status, Party)))
-def test_a10_only_staff_take_a_move_back_and_only_these(start: Status, to: Status, party: Party) -> None:
+@pytest.mark.parametrize(("start", "to", "party"), list(product(OrderStatus, OrderStatus, Party)))
+def test_a10_only_staff_take_a_move_back_and_only_these(start: OrderStatus, to: OrderStatus, party: Party) -> None:
     is_forward = party.value in LEGAL.get(f"{start} {to}", "").split()
     is_back = party == Party.STAFF and f"{start} {to}" in TAKEN_BACK
 
@@ -69,18 +69,18 @@ def test_a_refusal_lists_a_step_back_only_while_it_is_possible() -> None:
         (None, ["cancelled", "completed"]),
     ):
         with pytest.raises(IllegalTransitionError) as refusal:
-            check_move(Status.READY, Status.PLACED, {Party.STAFF}, made_ago=made_ago)
+            check_move(OrderStatus.READY, OrderStatus.PLACED, {Party.STAFF}, made_ago=made_ago)
         assert refusal.value.extra["allowed"] == allowed
 
 
 @pytest.mark.parametrize("reason", [None, ""])
 def test_a10_what_is_ready_is_cancelled_with_a_reason_only(reason: str | None) -> None:
     with pytest.raises(ReasonRequiredError):
-        check_move(Status.READY, Status.CANCELLED, {Party.STAFF}, reason=reason)
+        check_move(OrderStatus.READY, OrderStatus.CANCELLED, {Party.STAFF}, reason=reason)
 
 
 def test_an_owner_who_is_staff_has_the_rights_of_both() -> None:
-    check_move(Status.PREPARING, Status.CANCELLED, {Party.OWNER, Party.STAFF})
+    check_move(OrderStatus.PREPARING, OrderStatus.CANCELLED, {Party.OWNER, Party.STAFF})
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from crema.db.session import Sessions
 from crema.menu.models import Product
 from crema.menu.service import documents
 from crema.notifications.models import Mail
-from crema.orders.domain import Status
+from crema.orders.domain import OrderStatus
 from crema.orders.models import Order, OrderEvent
 from crema.orders.service import moving
 from factories.orders import make_shop, make_simple_product, place
@@ -34,7 +34,7 @@ async def order(customer: httpx2.AsyncClient, sessions: Sessions, shop_id: UUID)
     return await place(customer, await make_simple_product(sessions))
 
 
-async def put_at(sessions: Sessions, order: dict[str, Any], status: Status) -> None:
+async def put_at(sessions: Sessions, order: dict[str, Any], status: OrderStatus) -> None:
     async with sessions.begin() as session:
         await session.execute(update(Order).values(status=status).where(Order.id == UUID(order["id"])))
 
@@ -59,9 +59,9 @@ async def test_a_morning_at_the_bar(
         assert sorted(await session.scalars(select(Mail.template))) == ["order_placed_customer", "order_ready"]
 
 
-@pytest.mark.parametrize(("start", "to"), list(product(Status, Status)))
+@pytest.mark.parametrize(("start", "to"), list(product(OrderStatus, OrderStatus)))
 async def test_a10_staff_make_only_these_moves(
-    barista: httpx2.AsyncClient, order: dict[str, Any], sessions: Sessions, start: Status, to: Status
+    barista: httpx2.AsyncClient, order: dict[str, Any], sessions: Sessions, start: OrderStatus, to: OrderStatus
 ) -> None:
     await put_at(sessions, order, start)
     listed = f"{start} {to}" in MOVES_OF_STAFF
@@ -74,18 +74,18 @@ async def test_a10_staff_make_only_these_moves(
         assert response.json()["code"] == "illegal_transition"
 
 
-@pytest.mark.parametrize("start", list(Status))
+@pytest.mark.parametrize("start", list(OrderStatus))
 async def test_a10_the_owner_cancels_only_until_it_is_being_prepared(
-    customer: httpx2.AsyncClient, order: dict[str, Any], sessions: Sessions, start: Status
+    customer: httpx2.AsyncClient, order: dict[str, Any], sessions: Sessions, start: OrderStatus
 ) -> None:
     await put_at(sessions, order, start)
 
     response = await customer.post(f"/order/{order['id']}/cancel", json={"reason": "Не успеваю"})
 
-    if start in {Status.PLACED, Status.ACCEPTED}:
+    if start in {OrderStatus.PLACED, OrderStatus.ACCEPTED}:
         assert (response.status_code, response.json()["status"]) == (200, "cancelled")
         assert response.json()["history"][-1]["reason"] == "Не успеваю"
-    elif start == Status.CANCELLED:
+    elif start == OrderStatus.CANCELLED:
         assert (response.status_code, len(await moves_of(sessions))) == (200, 1)
     else:
         assert (response.status_code, response.json()["code"]) == (409, "illegal_transition")
@@ -95,7 +95,7 @@ async def test_a10_staff_cancel_what_is_ready_with_a_reason_only(
     barista: httpx2.AsyncClient, admin: httpx2.AsyncClient, order: dict[str, Any], sessions: Sessions
 ) -> None:
     """Tried: a drink that was spilled, or isn't fetched, is cancelled before it is handed over."""
-    await put_at(sessions, order, Status.READY)
+    await put_at(sessions, order, OrderStatus.READY)
     path = f"/order/{order['id']}"
     for refused in (
         await barista.post(f"{path}/cancel"),
@@ -226,9 +226,9 @@ async def test_a_customer_s_deletion_cancels_and_hides_it_from_the_customer_alon
     assert (await customer.delete(path)).status_code == 204
 
 
-@pytest.mark.parametrize("status", [Status.PREPARING, Status.READY, Status.COMPLETED])
+@pytest.mark.parametrize("status", [OrderStatus.PREPARING, OrderStatus.READY, OrderStatus.COMPLETED])
 async def test_the_owner_cannot_delete_what_is_past_cancelling(
-    customer: httpx2.AsyncClient, order: dict[str, Any], sessions: Sessions, status: Status
+    customer: httpx2.AsyncClient, order: dict[str, Any], sessions: Sessions, status: OrderStatus
 ) -> None:
     await put_at(sessions, order, status)
 
@@ -241,7 +241,7 @@ async def test_the_owner_cannot_delete_what_is_past_cancelling(
 async def test_an_administrator_hides_what_is_over(
     admin: httpx2.AsyncClient, order: dict[str, Any], sessions: Sessions
 ) -> None:
-    await put_at(sessions, order, Status.COMPLETED)
+    await put_at(sessions, order, OrderStatus.COMPLETED)
 
     assert (await admin.delete(f"/order/{order['id']}")).status_code == 204
     assert (await admin.get(f"/order/{order['id']}")).json()["status"] == "completed"

@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from crema.db.session import Sessions
-from crema.orders.domain import Status
+from crema.orders.domain import OrderStatus
 from crema.orders.models import Order, OrderLine
 from crema.reports.domain import local_spans
 from crema.reports.queries import STATEMENTS
@@ -30,16 +30,6 @@ TEA = UUID(int=1)
 DAY = {"from": "2026-11-23", "to": "2026-11-23"}
 
 
-@pytest.fixture
-async def shop_id(sessions: Sessions) -> UUID:
-    return await make_shop(sessions)
-
-
-@pytest.fixture
-async def barista(log_in: LogIn, shop_id: UUID) -> httpx2.AsyncClient:
-    return await log_in("barista@example.com", role="barista", shop_ids=(shop_id,))
-
-
 async def make_order(
     sessions: Sessions,
     shop_id: UUID,
@@ -47,7 +37,7 @@ async def make_order(
     *,
     at: datetime,
     total: str = "250.00",
-    status: Status = Status.COMPLETED,
+    status: OrderStatus = OrderStatus.COMPLETED,
     name: str = "Латте",
     product_id: UUID = TEA,
     **fields: Any,
@@ -118,7 +108,7 @@ async def test_a_cup_that_was_handed_over_is_sold(
 async def test_only_completed_orders_are_money_and_the_rest_is_counted(
     admin: httpx2.AsyncClient, sessions: Sessions, shop_id: UUID, clock: Any
 ) -> None:
-    for status in Status:
+    for status in OrderStatus:
         await make_order(sessions, shop_id, admin.person.id, at=clock.now, status=status)
     await make_order(sessions, shop_id, admin.person.id, at=clock.now, hidden_at=clock.now)
     await make_order(sessions, shop_id, admin.person.id, at=clock.now, currency="USD")
@@ -214,7 +204,7 @@ async def test_by_shop_each_shop_that_one_serves_is_a_row(
     me = admin.person.id
     for shop, hours, total in ((shop_id, 0, "100.00"), (shop_id, -3, "20.00"), (far, 0, "3.00")):
         await make_order(sessions, shop, me, at=clock.now + timedelta(hours=hours), total=total)
-    await make_order(sessions, far, me, at=clock.now, status=Status.CANCELLED)
+    await make_order(sessions, far, me, at=clock.now, status=OrderStatus.CANCELLED)
 
     everything = await sales(admin, by="shop", to="2026-11-24")
     own = await sales(barista, by="shop")
@@ -251,7 +241,7 @@ async def test_by_product_the_newest_name_and_what_sells_most_first(
     await make_order(sessions, shop_id, me, at=clock.now, product_id=TEA, name="Чай")
     await make_order(sessions, shop_id, me, at=clock.now, product_id=latte, name="Латте большой")
     await make_order(sessions, shop_id, me, at=clock.now - timedelta(hours=1), product_id=latte, name="Латте")
-    await make_order(sessions, shop_id, me, at=clock.now, product_id=latte, status=Status.CANCELLED)
+    await make_order(sessions, shop_id, me, at=clock.now, product_id=latte, status=OrderStatus.CANCELLED)
 
     report = await sales(admin, by="product")
 

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from crema.accounts.models import User
 from crema.db.base import Base, Created, Id, Money, Updated, fold, trigrams
 from crema.db.changes import ChangedIn
-from crema.orders.domain import Status
+from crema.orders.domain import OrderStatus
 from crema.shops.models import Shop
 
 _SEARCH_TEXT = r"""
@@ -32,7 +32,7 @@ _SEARCH_TEXT = r"""
         || E'\n' || coalesce(jsonb_path_query_array(contents, '$.ingredients[*].name')::text, ''),
     '\"', '"'), '\\', '\')
 """
-_STATUSES = ", ".join(f"'{status}'" for status in Status)
+_STATUSES = ", ".join(f"'{status}'" for status in OrderStatus)
 
 
 class OrderNumberCounter(Base):

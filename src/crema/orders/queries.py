@@ -12,7 +12,6 @@ from sqlalchemy import (
     Integer,
     Numeric,
     Select,
-    SQLColumnExpression,
     TableValuedAlias,
     Text,
     Uuid,
@@ -51,6 +50,7 @@ from crema.db.listing import (
     PhoneField,
     TextField,
     UuidField,
+    json_elements,
     json_part,
     json_text,
     paginate,
@@ -58,14 +58,14 @@ from crema.db.listing import (
 from crema.db.statement import Statement, Where
 from crema.menu import queries as menu
 from crema.menu.domain import ALLERGENS, PricedProduct
-from crema.orders.domain import Status
+from crema.orders.domain import OrderStatus
 from crema.orders.models import IS_OPEN, Order, OrderEvent, OrderLine
 from crema.orders.schemas import Comment, OrderNumber, PaymentStatus, Source
 from crema.schemas import Line, Name
 from crema.shops import queries as shops
 from crema.shops.models import Shop
 
-_STATUSES: Final = [status.value for status in Status]
+_STATUSES: Final = [status.value for status in OrderStatus]
 
 
 def _events(event: Any, changes: TableValuedAlias) -> Mapping[str, Any]:
@@ -92,19 +92,13 @@ def _events(event: Any, changes: TableValuedAlias) -> Mapping[str, Any]:
     }
 
 
-def _elements(array: SQLColumnExpression[Any], name: str) -> TableValuedAlias:
-    """Take an array in JSON apart; what is none has no elements."""
-    only_arrays = case((func.jsonb_typeof(array) == "array", array))
-    return func.jsonb_array_elements(only_arrays).table_valued("value", name=name, joins_implicitly=True)
-
-
 _PastEvent: Final = aliased(OrderEvent)
-_PAST_CHANGES: Final = _elements(_PastEvent.changes, "past_change")
-_OPTIONS: Final = _elements(OrderLine.options, "line_option")
+_PAST_CHANGES: Final = json_elements(_PastEvent.changes, "past_change")
+_OPTIONS: Final = json_elements(OrderLine.options, "line_option")
 _CONTENTS: Final[ColumnElement[Any]] = OrderLine.contents.expression
 
 
-_INGREDIENTS: Final = _elements(json_part(_CONTENTS, "ingredients"), "line_ingredient")
+_INGREDIENTS: Final = json_elements(json_part(_CONTENTS, "ingredients"), "line_ingredient")
 _LINES: Final = Many(
     OrderLine,
     OrderLine.order_id == Order.id,
@@ -200,7 +194,7 @@ ORDERS: Final = Listing(
 
 HISTORY: Final = Listing(
     name="OrderEvent",
-    fields=_events(OrderEvent, _elements(OrderEvent.changes.expression, "change")),
+    fields=_events(OrderEvent, json_elements(OrderEvent.changes.expression, "change")),
     default_sort="created_at",
     id_column=OrderEvent.id,
 )
@@ -371,7 +365,7 @@ async def list_ready_for_update(session: AsyncSession, *, limit: int) -> list[Or
     return list(
         await session.scalars(
             select(Order)
-            .where(Order.status == Status.READY)
+            .where(Order.status == OrderStatus.READY)
             .options(selectinload(Order.history))
             .order_by(Order.id)
             .limit(limit)

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StringC
 
 from crema.accounts.domain import Actor
 from crema.cart.schemas import AddToCart, CartOut, ContentsOut, ItemProblemOut
-from crema.orders.domain import Status
+from crema.orders.domain import OrderStatus
 from crema.schemas import (
     Amount,
     Input,
@@ -96,7 +96,7 @@ class ChangeOrder(Input):
     pickup_at: Instant | None
     comment: Comment
     items: Items
-    status: Status
+    status: OrderStatus
     reason: Reason | None = Field(
         None, description="Why, for the history; with `status`. Needed to cancel what is ready."
     )
@@ -123,7 +123,7 @@ class AdvanceOrders(Input):
     )
 
     order_ids: list[UUID] = Field(min_length=1, max_length=50)
-    status: Status
+    status: OrderStatus
     reason: Reason | None = Field(None, description="Why, for the history. Needed to cancel what is ready.")
 
 
@@ -139,7 +139,7 @@ class AdvancedOrderOut(Output):
     """What became of one order."""
 
     order_id: UUID
-    status: Status | None = Field(description="Where it stands now; null where there is no such order.")
+    status: OrderStatus | None = Field(description="Where it stands now; null where there is no such order.")
     problem: MoveProblemOut | None = Field(description="null: it moved, or stood there already.")
 
 
@@ -246,8 +246,8 @@ class OrderEventOut(Output):
     An edit leaves the status as it is and lists what it changed; a move's `changes` are empty.
     """
 
-    status: Status
-    from_status: Status | None
+    status: OrderStatus
+    from_status: OrderStatus | None
     actor: ActorOut | None
     reason: str | None
     changes: Annotated[list[OrderChangeOut], BeforeValidator(lambda changes: changes or [])]
@@ -263,7 +263,7 @@ class OrderOut(Output):
         description="What is called out: of the day of pick-up, and no other order in progress at the shop has it. "
         "It changes only if the order moves to a day where it is taken.",
     )
-    status: Status
+    status: OrderStatus
     shop: OrderShopOut
     source: Source = Field(description="`app`, or `counter`: staff took it.")
     user_id: UUID | None = Field(description="null: taken at the counter.")
@@ -319,7 +319,7 @@ class ReplaceOrder(Replacement):
     pickup_at: Instant | None = None
     comment: Comment | None = None
     items: Items | None = None
-    status: Status | None = None
+    status: OrderStatus | None = None
 
 
 class SkippedOut(Output):

@@ -34,7 +34,7 @@ from sqlalchemy.types import TIMESTAMP
 from crema.accounts.domain import Actor
 from crema.core.errors import NotFoundError
 from crema.db.base import fold
-from crema.orders.domain import Status
+from crema.orders.domain import OrderStatus
 from crema.orders.models import WANTED_AT, Order, OrderLine
 from crema.reports.domain import local_spans
 from crema.shops.models import Shop
@@ -134,10 +134,10 @@ def _by_time(by: str) -> Select[Any]:
         .select_from(spans)
         .join(Order, _is_in(spans))
         .where(Order.hidden_at.is_(None), Order.currency == bindparam("currency"))
-        .where(Order.status.in_([Status.COMPLETED, Status.CANCELLED, Status.EXPIRED]))
+        .where(Order.status.in_([OrderStatus.COMPLETED, OrderStatus.CANCELLED, OrderStatus.EXPIRED]))
         .subquery("sold")
     )
-    is_completed = orders.c.status == Status.COMPLETED
+    is_completed = orders.c.status == OrderStatus.COMPLETED
     sums = {
         "orders": func.count().filter(is_completed),
         "items": func.coalesce(func.sum(orders.c["items"]).filter(is_completed), 0),
@@ -145,8 +145,8 @@ def _by_time(by: str) -> Select[Any]:
             name: func.coalesce(func.sum(orders.c[name]).filter(is_completed), 0)
             for name in ("subtotal", "discount", "total")
         },
-        "cancelled": func.count().filter(orders.c.status == Status.CANCELLED),
-        "expired": func.count().filter(orders.c.status == Status.EXPIRED),
+        "cancelled": func.count().filter(orders.c.status == OrderStatus.CANCELLED),
+        "expired": func.count().filter(orders.c.status == OrderStatus.EXPIRED),
     }
     return (
         select(orders.c.shop_id, orders.c.key, (func.grouping(orders.c.key) == 1).label("is_sum"))
@@ -166,7 +166,7 @@ def _by_product() -> Select[Any]:
         .join(Order, _is_in(spans))
         .join(OrderLine, OrderLine.order_id == Order.id)
         .where(Order.hidden_at.is_(None), Order.currency == bindparam("currency"))
-        .where(Order.status == Status.COMPLETED)
+        .where(Order.status == OrderStatus.COMPLETED)
         .subquery("sold")
     )
     names = func.array_agg(aggregate_order_by(lines.c.name, lines.c.wanted_at.desc()))

@@ -21,9 +21,6 @@ class ConversationStatus(StrEnum):
     RESOLVED = "resolved"
 
 
-Status = ConversationStatus
-
-
 class Side(StrEnum):
     """On which side of a conversation someone talks."""
 

@@ -23,9 +23,9 @@ from crema.accounts import queries as accounts
 from crema.accounts.models import User
 from crema.db.base import Base, Created, Id, Updated, trigrams
 from crema.db.changes import ChangedIn
-from crema.support.domain import MAX_TEXT, SUPPORT, Status
+from crema.support.domain import MAX_TEXT, SUPPORT, ConversationStatus
 
-_STATUSES = ", ".join(f"'{status}'" for status in Status)
+_STATUSES = ", ".join(f"'{status}'" for status in ConversationStatus)
 
 
 def may_answer(user_id: SQLColumnExpression[Any], *, shop_id: SQLColumnExpression[Any]) -> ColumnElement[bool]:

@@ -50,7 +50,7 @@ from crema.db.listing import (
 )
 from crema.db.listing.fields import Bound, is_true
 from crema.support import models
-from crema.support.domain import SUPPORT, Status
+from crema.support.domain import SUPPORT, ConversationStatus
 from crema.support.models import WAITING_ORDER, Answerer, Attachment, Conversation, Message, Note
 from crema.support.schemas import SHOWN_OF_LAST
 
@@ -93,7 +93,9 @@ CONVERSATIONS: Final = Listing(
         "shop_id": UuidField(Conversation.shop_id, nullable=True, indexed=True),
         "order_id": UuidField(Conversation.order_id, nullable=True, indexed=True),
         "assigned_to": AssigneeField(Conversation.assigned_to_id, nullable=True, indexed=True),
-        "status": ChoiceField(Conversation.status, choices=[status.value for status in Status], indexed=True),
+        "status": ChoiceField(
+            Conversation.status, choices=[status.value for status in ConversationStatus], indexed=True
+        ),
         "waiting_since": InstantField(Conversation.waiting_since, nullable=True, indexed=True),
         "last_seq": IntegerField(Conversation.last_seq),
         "customer_read_seq": IntegerField(Conversation.customer_read_seq),
@@ -444,7 +446,7 @@ _WITH_NAMES: Final = (
 
 async def list_queue(session: AsyncSession, *, actor: Actor, limit: int = QUEUE_LIMIT) -> list[Conversation]:
     """Give the conversations the actor may see that are not resolved: those who wait first, the longest at the head."""
-    statement = select(Conversation).where(visible_to(actor), Conversation.status != Status.RESOLVED)
+    statement = select(Conversation).where(visible_to(actor), Conversation.status != ConversationStatus.RESOLVED)
     statement = statement.options(*_WITH_NAMES).order_by(WAITING_ORDER, Conversation.id).limit(limit)
     return list(await session.scalars(statement, execution_options={"populate_existing": True}))
 

@@ -15,7 +15,7 @@ from pydantic_core import PydanticKnownError
 
 from crema.live.schemas import PingFrame
 from crema.schemas import Input, Instant, Matching, Output, Text, VisibleText, partial, visible
-from crema.support.domain import MAX_TEXT, Side, Status, size_of
+from crema.support.domain import MAX_TEXT, ConversationStatus, Side, size_of
 
 MAX_SEQ: Final = 2**31 - 1
 
@@ -74,7 +74,7 @@ class WriteFirst(Input):
 
 
 class _Change(Input):
-    status: Status
+    status: ConversationStatus
     assigned_to: UUID | None
     seen_seq: Seq = Field(
         description="With `resolved`: the last message you have seen. Without it, what you have read."
@@ -89,7 +89,7 @@ class ChangeConversation(_Change):
 
     @model_validator(mode="after")
     def _sees_what_it_resolves(self) -> Self:
-        if "seen_seq" in self.model_fields_set and self.status != Status.RESOLVED:
+        if "seen_seq" in self.model_fields_set and self.status != ConversationStatus.RESOLVED:
             raise ValueError("send seen_seq together with the status resolved")
         return self
 
@@ -135,7 +135,7 @@ class ConversationOut(Output):
     customer: ParticipantOut
     shop_id: UUID | None
     order_id: UUID | None
-    status: Status
+    status: ConversationStatus
     assigned_to: UUID | None = Field(description="Who takes care of it, as long as they may answer customers.")
     waiting_since: Instant | None = Field(description="When the oldest message without an answer came.")
     last_seq: int
@@ -327,7 +327,7 @@ class ConversationFrame(Output):
 
     type: Literal["conversation"] = "conversation"
     id: UUID
-    status: Status
+    status: ConversationStatus
     assigned_to: UUID | None
 
 

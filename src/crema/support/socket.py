@@ -15,7 +15,7 @@ from crema.live.hub import Seat
 from crema.live.schemas import AuthFrame, ErrorFrame, PingFrame, PongFrame
 from crema.live.socket import Connection, Hangup, serve
 from crema.support import queries
-from crema.support.domain import SUPPORT, Side, Status, topic_of
+from crema.support.domain import SUPPORT, ConversationStatus, Side, topic_of
 from crema.support.hub import QueueFeed, Room, Rooms, State
 from crema.support.models import Conversation
 from crema.support.schemas import (
@@ -249,7 +249,7 @@ class Talk:
 def _news(before: State, after: State, *, to: UUID) -> Iterator[BaseModel]:
     """Tell what changed about a conversation; nobody is told of their own presence."""
     if (before.status, before.assigned_to) != (after.status, after.assigned_to):
-        yield ConversationFrame(id=after.id, status=Status(after.status), assigned_to=after.assigned_to)
+        yield ConversationFrame(id=after.id, status=ConversationStatus(after.status), assigned_to=after.assigned_to)
     for side in Side:
         if before.read_seq[side] != after.read_seq[side]:
             yield ReceiptFrame(side=side, seq=after.read_seq[side])

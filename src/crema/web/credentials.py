@@ -11,7 +11,7 @@ from crema.web.browser import HEADER, SAFE, Cookies
 Requirements = list[dict[str, list[str]]]
 """Alternatives; the schemes inside one belong together, and an empty one is nobody."""
 
-PASSWORD: Final = "Password"  # noqa: S105 - the name of a scheme
+_PASSWORD: Final = "Password"  # noqa: S105 - the name of a scheme
 _BEARER: Final = "AccessToken"
 _COOKIE: Final = "AccessCookie"
 _REFRESH_COOKIE: Final = "RefreshCookie"
@@ -31,9 +31,9 @@ class Access(Enum):
     """A login, if there is one."""
 
 
-def access_of(dependant: Dependant, meanings: Mapping[Callable[..., Any], Access]) -> Access | None:
-    """Return the strictest meaning among all that an operation depends on; None where nobody is asked for."""
-    found = {meanings[call] for call in calls(dependant) if call in meanings}
+def access_of(dependant: Dependant, accesses: Mapping[Callable[..., Any], Access]) -> Access | None:
+    """Return the strictest among all that an operation depends on; None where nobody is asked for."""
+    found = {accesses[call] for call in calls(dependant) if call in accesses}
     return next((access for access in Access if access in found), None)
 
 
@@ -54,7 +54,7 @@ def requirements(access: Access | None, *, method: str) -> Requirements:
         return [proof]
     if access is Access.REFRESHING_PAGE:
         return [{_REFRESH_COOKIE: []} | proof]
-    login: Requirements = [{_BEARER: []}, {PASSWORD: []}, {_COOKIE: []} | proof]
+    login: Requirements = [{_BEARER: []}, {_PASSWORD: []}, {_COOKIE: []} | proof]
     return login if access is Access.LOGIN else [*login, {}]
 
 
@@ -86,7 +86,7 @@ def schemes(cookies: Cookies) -> dict[str, dict[str, Any]]:
             "bearerFormat": "JWT",
             "description": "An `access_token` of `POST /authentication`, pasted. It lasts ten minutes.",
         },
-        PASSWORD: {
+        _PASSWORD: {
             "type": "oauth2",
             "description": "An e-mail address and a password, such as a demo account's.",
             "flows": {"password": {"tokenUrl": "access", "scopes": {}}},

@@ -1,6 +1,5 @@
 """Swagger UI and ReDoc from files of our own machine: no CDN, no inline script, works offline."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from functools import cache
@@ -15,6 +14,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from crema.web.routing import conditional, share
+from crema.web.tags import tag_of
 
 VENDOR: Final = Path(fastapi_offline.__file__).parent / "static"
 ASSETS: Final = Path(__file__).parent / "assets"
@@ -89,7 +89,7 @@ class Documents:
 class _Document:
     def __init__(self, document: Mapping[str, Any]) -> None:
         self._content = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
-        self._etag = f'"{hashlib.sha256(self._content).hexdigest()[:32]}"'
+        self._etag = tag_of(self._content)
 
     def answer(self, request: Request) -> Response:
         """Send it, unless the client has it."""

@@ -1,6 +1,5 @@
 """`fields=id,name,sizes.name`: an answer cut to the fields that are wanted, for GETs of the menu."""
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, get_args
@@ -11,6 +10,7 @@ from starlette.status import HTTP_200_OK
 
 from crema.core.errors import InvalidError
 from crema.web.routing import check_parameters, on_answer
+from crema.web.tags import tag, versions_in
 
 NAME: Final = "fields"
 MAX_NAMES: Final = 50
@@ -105,8 +105,8 @@ def _cutter(cut: Callable[[Any], Any]) -> Callable[[Request, Response], Any]:
         response.body = content
         response.headers["Content-Length"] = str(len(content))
         if etag := response.headers.get("etag"):
-            version = etag.strip('"').partition(".")[0]
-            response.headers["ETag"] = f'"{version}.{hashlib.sha256(content).hexdigest()[:16]}"'
+            (version,) = versions_in(etag)
+            response.headers["ETag"] = tag(version, content)
 
     return cut_answer
 

@@ -1,6 +1,5 @@
 """The list language over HTTP: its parameters in OpenAPI, the envelope of a page, the Link header."""
 
-import hashlib
 import json
 import re
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
@@ -18,7 +17,7 @@ from crema import __version__
 from crema.core.page import Page
 from crema.db import listing as lists
 from crema.db.listing import MAX_TOTAL, Listing, ListQuery
-from crema.web.tags import tag
+from crema.web.tags import tag, tag_of
 
 T = TypeVar("T")
 OutT = TypeVar("OutT")
@@ -95,7 +94,7 @@ def documents(request: Request, page: Page[bytes], *, version: object = None) ->
     response.headers.update(page_headers(request, page))
     if version is not None:
         named = f"{__version__} {version} {request.scope['query_string']}"
-        response.headers["ETag"] = f'"{hashlib.sha256(named.encode()).hexdigest()[:32]}"'
+        response.headers["ETag"] = tag_of(named.encode())
     return response
 
 
@@ -259,7 +258,7 @@ def _reserved(fields: Mapping[str, lists.Field]) -> str:
     return "".join(f" `{name}` only with permission `{permission}`." for name, permission in gates)
 
 
-def _too(names: Collection[str]) -> str:
+def _also_taken(names: Collection[str]) -> str:
     """Name what is taken and isn't among the words."""
     return f" {', '.join(f'`{name}`' for name in sorted(names))}, too." if names else ""
 
@@ -273,7 +272,7 @@ def _searching(listing: Listing) -> list[dict[str, Any]]:
     fields = _several({"type": "string", "enum": names, "examples": names[:1]}, minItems=1)
     return [
         _parameter("search", words, f"Each word (up to {lists.MAX_WORDS}) is somewhere in the texts of the answer."),
-        _parameter("search_fields", fields, f"Search in these only.{_too(namesakes)}{_reserved(searched)}"),
+        _parameter("search_fields", fields, f"Search in these only.{_also_taken(namesakes)}{_reserved(searched)}"),
     ]
 
 
@@ -283,7 +282,7 @@ def _paging(listing: Listing) -> list[dict[str, Any]]:
     order = {"type": "string", "enum": keys, "examples": [listing.default_sort.split(",")[0]]}
     sort = _several(order, minItems=1, maxItems=lists.MAX_SORT, uniqueItems=True)
     about = f"Up to {lists.MAX_SORT}, `-` for descending; `{listing.default_sort}` if left out."
-    about += _too(namesakes) + _reserved(listing.sort)
+    about += _also_taken(namesakes) + _reserved(listing.sort)
     page = {"type": "integer", "minimum": 1, "maximum": lists.MAX_OFFSET + 1, "examples": [1]}
     default = lists.DEFAULT_SIZE
     size = {"type": "integer", "minimum": 1, "maximum": lists.MAX_SIZE, "default": default, "examples": [default]}

@@ -28,8 +28,8 @@ _METHODS: Final = frozenset({"get", "post", "put", "patch", "delete"})
 
 
 @dataclass(frozen=True, slots=True)
-class Meanings:
-    """What the description is told of the features: `web` doesn't know them."""
+class Extras:
+    """What features add to the description: `web` doesn't know them."""
 
     access: Mapping[Callable[..., Any], Access]
     """What dependencies want to know of who is asking."""
@@ -41,18 +41,18 @@ class Meanings:
     """An id to ask for, by the parameter of a path."""
 
 
-def describe(app: FastAPI, *, routers: Sequence[APIRouter], meanings: Meanings) -> Callable[[], dict[str, Any]]:
+def describe(app: FastAPI, *, routers: Sequence[APIRouter], extras: Extras) -> Callable[[], dict[str, Any]]:
     """Make the app's `openapi()`: built at first use, then kept."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = _document(app, dict(_operations(routers)), meanings)
+            app.openapi_schema = _document(app, dict(_operations(routers)), extras)
         return app.openapi_schema
 
     return openapi
 
 
-def _document(app: FastAPI, routes: Mapping[tuple[str, str], APIRoute], meanings: Meanings) -> dict[str, Any]:
+def _document(app: FastAPI, routes: Mapping[tuple[str, str], APIRoute], extras: Extras) -> dict[str, Any]:
     document = get_openapi(
         title=app.title,
         version=app.version,
@@ -64,18 +64,18 @@ def _document(app: FastAPI, routes: Mapping[tuple[str, str], APIRoute], meanings
         contact=app.contact,
     )
     schemas = document["components"]["schemas"]
-    collected = Refusals(meanings.errors)
+    collected = Refusals(extras.errors)
     for path, item in document["paths"].items():
         methods = sorted(_METHODS & item.keys())
         for method in methods:
             operation = item[method]
-            access = access_of(routes[method, path].dependant, meanings.access)
+            access = access_of(routes[method, path].dependant, extras.access)
             operation["security"] = credentials.requirements(access, method=method)
             operation["responses"].update(_stringed(refusals(*_of_any_server(path, operation))))
             components.lift(schemas, operation)
             _without_titles(operation)
             _without_null(operation.get("requestBody", {}))
-            _show_examples(operation, meanings)
+            _show_examples(operation, extras)
         edits = [method for method in methods if _refuse_outdated(item[method])]
         for method in methods:
             add_headers(item[method], routes[method, path], is_edited=bool(edits))
@@ -128,14 +128,14 @@ def _without_null(body: dict[str, Any]) -> None:
             content["schema"] = next(kind for kind in kinds if kind != {"type": "null"})
 
 
-def _show_examples(operation: dict[str, Any], meanings: Meanings) -> None:
+def _show_examples(operation: dict[str, Any], extras: Extras) -> None:
     """Show what can be sent as it stands; Swagger fills it in."""
     for parameter in operation.get("parameters", ()):
-        if parameter["in"] == "path" and parameter["name"] in meanings.parameters:
-            parameter["example"] = meanings.parameters[parameter["name"]]
+        if parameter["in"] == "path" and parameter["name"] in extras.parameters:
+            parameter["example"] = extras.parameters[parameter["name"]]
     for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
-        if operation["operationId"] in meanings.bodies and media_type != "multipart/form-data":
-            value = meanings.bodies[operation["operationId"]]
+        if operation["operationId"] in extras.bodies and media_type != "multipart/form-data":
+            value = extras.bodies[operation["operationId"]]
             content["examples"] = {"demo": {"summary": "For the demo chain", "value": value}}
 
 

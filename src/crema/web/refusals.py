@@ -54,8 +54,8 @@ class _Code:
     code: str
     status: int
     title: str
-    features: Collection[str]
-    """The packages whose operations give it; `_ANY` stands for all."""
+    package: str | None
+    """Whose operations give it; None: any."""
     is_family: bool = True
 
     @property
@@ -89,10 +89,11 @@ class Refusals:
     def _defined(self) -> Iterator[_Code]:
         for kind in error_classes():
             package = kind.__module__ if kind.__module__ == _HEALTH else kind.__module__.split(".")[1]
-            features = _ANY if kind in self.shared or package in _ANY else {package}
-            yield _Code(kind.code, status_of_class(kind), kind.title, features, kind in STATUS_OF)
+            is_general = kind in self.shared or package in _ANY
+            own = None if is_general else package
+            yield _Code(kind.code, status_of_class(kind), kind.title, own, kind in STATUS_OF)
         for status, code, title in (NOT_ALLOWED, INTERNAL, UNAVAILABLE):
-            yield _Code(code, int(status), title, _ANY)
+            yield _Code(code, int(status), title, None)
 
     @property
     def problem(self) -> dict[str, Any]:
@@ -114,7 +115,7 @@ class Refusals:
 
     def _answer(self, status: int, packages: set[str]) -> dict[str, Any]:
         given = [each for each in self._codes if each.status == status]
-        codes = [each for each in given if each.features is _ANY or packages & ({*each.features} - _ANY)]
+        codes = [each for each in given if each.package is None or each.package in packages]
         self.examples |= {each.code: {"summary": each.title, "value": each.example} for each in codes}
         shown = {each.code: {"$ref": f"#/components/examples/{each.code}"} for each in codes}
         return {

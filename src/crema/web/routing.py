@@ -1,6 +1,5 @@
 """The route class of the whole API: unknown query parameters are refused, public GETs answer 304."""
 
-import hashlib
 import json
 import re
 from collections import Counter
@@ -16,6 +15,7 @@ from starlette.status import HTTP_200_OK, HTTP_304_NOT_MODIFIED
 from starlette.types import Scope
 
 from crema.core.errors import InvalidError
+from crema.web import tags
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 OnAnswer = Callable[[Request, Response], Awaitable[None]]
@@ -160,7 +160,7 @@ def conditional(request: Request, response: Response) -> Response:
     headers = dict(response.raw_headers)
     if b"max-age" not in headers.get(b"cache-control", b""):
         return response
-    etag = headers.get(b"etag") or b'"%s"' % hashlib.sha256(response.body).hexdigest()[:32].encode()
+    etag = headers.get(b"etag") or tags.tag_of(response.body).encode()
     if b"etag" not in headers:
         response.raw_headers.append((b"etag", etag))
     if not _is_known(request, etag.decode()):
@@ -179,11 +179,7 @@ async def unless_known(request: Request, etag: str, make: Callable[[], Awaitable
 
 def _is_known(request: Request, etag: str) -> bool:
     header = request.headers.get("if-none-match")
-    return header is not None and (header == "*" or etag in _tags(header))
-
-
-def _tags(header: str) -> set[str]:
-    return {tag.strip().removeprefix("W/") for tag in header.split(",")}
+    return header is not None and tags.matches(header, etag)
 
 
 MAX_LANGUAGES: Final = 20

@@ -42,6 +42,7 @@ from crema.db.listing.fields import (
     TextField,
     TimeOfDayField,
     UuidField,
+    json_elements,
     json_part,
     json_text,
 )
@@ -89,6 +90,7 @@ __all__ = [
     "TooCostlyError",
     "UnknownFilterError",
     "UuidField",
+    "json_elements",
     "json_part",
     "json_text",
     "paginate",

@@ -143,6 +143,12 @@ def json_text(document: Any, *path: str) -> ColumnElement[str]:
     return json_part(document, *outer).op("->>", return_type=sa.Text())(_member(name))
 
 
+def json_elements(array: Column, name: str) -> sa.TableValuedAlias:
+    """Take an array in JSON apart, as rows with a `value`; what is no array has no elements."""
+    only_arrays = sa.case((sa.func.jsonb_typeof(array) == "array", array))
+    return sa.func.jsonb_array_elements(only_arrays).table_valued("value", name=name, joins_implicitly=True)
+
+
 def _member(name: str) -> Bound:
     # With a name of its own, which is the same wherever the statement has it.
     return sa.bindparam(f"json_{name}", name, type_=sa.Text())

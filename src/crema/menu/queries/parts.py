@@ -10,17 +10,15 @@ from sqlalchemy import (
     Numeric,
     Select,
     SQLColumnExpression,
-    TableValuedAlias,
     and_,
     cast,
     exists,
-    func,
     or_,
     select,
     true,
 )
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import InstrumentedAttribute, selectinload
+from sqlalchemy.orm import selectinload
 
 from crema.core.errors import NotFoundError
 from crema.core.page import Page
@@ -40,6 +38,7 @@ from crema.db.listing import (
     SlugField,
     TextField,
     UuidField,
+    json_elements,
     json_text,
     paginate,
 )
@@ -80,10 +79,6 @@ CATEGORIES: Final = Listing(
 )
 
 
-def _elements(array: InstrumentedAttribute[Any]) -> TableValuedAlias:
-    return func.jsonb_array_elements(array).table_valued("value", name=array.key, joins_implicitly=True)
-
-
 def nutrition_of(document: Any, *path: str) -> dict[str, NumberField]:
     """Declare the figures of a nutrition, at a path in a JSON document."""
     return {
@@ -94,7 +89,8 @@ def nutrition_of(document: Any, *path: str) -> dict[str, NumberField]:
 
 def options_of(group_id: SQLColumnExpression[UUID], *, sees_hidden: bool) -> Many:
     """Declare the options of a group, as they are shown."""
-    size_price, size_nutrition = _elements(Option.size_prices), _elements(Option.size_nutrition)
+    size_price = json_elements(Option.size_prices, "size_prices")
+    size_nutrition = json_elements(Option.size_nutrition, "size_nutrition")
     shown = Option.group_id == group_id
     return Many(
         Option,

@@ -1,7 +1,6 @@
 """The whole menu over HTTP."""
 
 import asyncio
-import hashlib
 from typing import Annotated, Literal
 
 from fastapi import Query, Request, Response
@@ -20,6 +19,7 @@ from crema.web.problem import refusals
 from crema.web.routing import form_router, unless_known
 from crema.web.routing import router as new_router
 from crema.web.spreadsheet import XLSX_CONTENT, xlsx_response
+from crema.web.tags import tag_of
 from crema.web.transaction import Reads, Transaction
 
 reads = new_reads("Menu")
@@ -118,4 +118,4 @@ async def import_menu(
 
 def _etag(start: bytes, name: str) -> str:
     """Name what is sent: another version of Crema may write the same menu otherwise."""
-    return f'"{hashlib.sha256(f"{__version__} {name} ".encode() + start).hexdigest()[:32]}"'
+    return tag_of(f"{__version__} {name} ".encode() + start)

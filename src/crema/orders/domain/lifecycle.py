@@ -21,9 +21,6 @@ class OrderStatus(StrEnum):
     EXPIRED = "expired"
 
 
-Status = OrderStatus
-
-
 class Party(Enum):
     """In what capacity someone moves an order."""
 
@@ -32,35 +29,35 @@ class Party(Enum):
     SYSTEM = "system"
 
 
-MOVES: Final[dict[tuple[Status, Status], frozenset[Party]]] = {
-    (Status.PLACED, Status.ACCEPTED): frozenset({Party.STAFF, Party.SYSTEM}),
-    (Status.PLACED, Status.CANCELLED): frozenset({Party.OWNER, Party.STAFF, Party.SYSTEM}),
-    (Status.ACCEPTED, Status.PREPARING): frozenset({Party.STAFF}),
-    (Status.ACCEPTED, Status.CANCELLED): frozenset({Party.OWNER, Party.STAFF, Party.SYSTEM}),
-    (Status.PREPARING, Status.READY): frozenset({Party.STAFF}),
-    (Status.PREPARING, Status.CANCELLED): frozenset({Party.STAFF, Party.SYSTEM}),
-    (Status.READY, Status.COMPLETED): frozenset({Party.STAFF}),
-    (Status.READY, Status.CANCELLED): frozenset({Party.STAFF, Party.SYSTEM}),
-    (Status.READY, Status.EXPIRED): frozenset({Party.SYSTEM}),
+MOVES: Final[dict[tuple[OrderStatus, OrderStatus], frozenset[Party]]] = {
+    (OrderStatus.PLACED, OrderStatus.ACCEPTED): frozenset({Party.STAFF, Party.SYSTEM}),
+    (OrderStatus.PLACED, OrderStatus.CANCELLED): frozenset({Party.OWNER, Party.STAFF, Party.SYSTEM}),
+    (OrderStatus.ACCEPTED, OrderStatus.PREPARING): frozenset({Party.STAFF}),
+    (OrderStatus.ACCEPTED, OrderStatus.CANCELLED): frozenset({Party.OWNER, Party.STAFF, Party.SYSTEM}),
+    (OrderStatus.PREPARING, OrderStatus.READY): frozenset({Party.STAFF}),
+    (OrderStatus.PREPARING, OrderStatus.CANCELLED): frozenset({Party.STAFF, Party.SYSTEM}),
+    (OrderStatus.READY, OrderStatus.COMPLETED): frozenset({Party.STAFF}),
+    (OrderStatus.READY, OrderStatus.CANCELLED): frozenset({Party.STAFF, Party.SYSTEM}),
+    (OrderStatus.READY, OrderStatus.EXPIRED): frozenset({Party.SYSTEM}),
 }
 """The moves forward; beside them there are only the steps back."""
 
 STEPS_BACK: Final = frozenset(
     {
-        (Status.PREPARING, Status.ACCEPTED),
-        (Status.READY, Status.PREPARING),
-        (Status.COMPLETED, Status.READY),
+        (OrderStatus.PREPARING, OrderStatus.ACCEPTED),
+        (OrderStatus.READY, OrderStatus.PREPARING),
+        (OrderStatus.COMPLETED, OrderStatus.READY),
     }
 )
 """What staff take back: each undoes one move forward, within `TAKE_BACK_WITHIN` of it."""
 TAKE_BACK_WITHIN: Final = timedelta(minutes=10)
 
-EDITABLE: Final = frozenset({Status.PLACED, Status.ACCEPTED, Status.PREPARING})
+EDITABLE: Final = frozenset({OrderStatus.PLACED, OrderStatus.ACCEPTED, OrderStatus.PREPARING})
 """While it stands here, staff may move its pick-up time."""
-IN_WORK: Final = frozenset({Status.ACCEPTED, Status.PREPARING})
+IN_WORK: Final = frozenset({OrderStatus.ACCEPTED, OrderStatus.PREPARING})
 """While it stands here, the bar makes its lines."""
-FINAL: Final = frozenset({Status.COMPLETED, Status.CANCELLED, Status.EXPIRED})
-OPEN: Final = frozenset(Status) - FINAL
+FINAL: Final = frozenset({OrderStatus.COMPLETED, OrderStatus.CANCELLED, OrderStatus.EXPIRED})
+OPEN: Final = frozenset(OrderStatus) - FINAL
 LIVE: Final = "orders"
 """Where who follows orders is seen to be."""
 EVERYWHERE: Final = "orders:everywhere"
@@ -89,8 +86,8 @@ class ReasonRequiredError(InvalidError):
 
 
 def check_move(
-    current: Status,
-    wanted: Status,
+    current: OrderStatus,
+    wanted: OrderStatus,
     parties: Iterable[Party],
     *,
     reason: str | None = None,
@@ -116,7 +113,7 @@ def check_move(
             wanted=wanted.value,
             allowed=sorted(to.value for to in allowed),
         )
-    if (current, wanted) == (Status.READY, Status.CANCELLED) and not reason:
+    if (current, wanted) == (OrderStatus.READY, OrderStatus.CANCELLED) and not reason:
         raise ReasonRequiredError
 
 

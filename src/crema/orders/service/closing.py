@@ -13,7 +13,7 @@ from crema.accounts.domain import Actor
 from crema.accounts.models import User
 from crema.core.errors import ConflictError
 from crema.orders import queries
-from crema.orders.domain import Status
+from crema.orders.domain import OrderStatus
 from crema.orders.models import Order, OrderEvent, OrderLine
 from crema.orders.service import letters, moving
 from crema.orders.service.letters import Cause
@@ -43,7 +43,7 @@ async def close_orders(
     if orders and not force:
         raise _refusal_of(orders)
     for order in orders:
-        to = Status.EXPIRED if order.status == Status.READY else Status.CANCELLED
+        to = OrderStatus.EXPIRED if order.status == OrderStatus.READY else OrderStatus.CANCELLED
         await moving.move(session, order=order, to=to, actor=None, now=now, reason=_DELETED[person.language])
     await letters.closed(
         session, orders=orders, cause=Cause.ACCOUNT_DELETED, customer=person.name, shop_language=shop_language
@@ -77,7 +77,7 @@ async def close_orders_of_shop(
     languages = await accounts.languages_of(session, {order.user_id for order in orders if order.user_id})
     for order in orders:
         reason = _CLOSED[languages[order.user_id] if order.user_id else "en"]
-        await moving.move(session, order=order, to=Status.CANCELLED, actor=None, now=now, reason=reason)
+        await moving.move(session, order=order, to=OrderStatus.CANCELLED, actor=None, now=now, reason=reason)
     await letters.closed(session, orders=orders, cause=Cause.SHOP_CLOSED, shop_language=shop_language)
 
 

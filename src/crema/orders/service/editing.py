@@ -16,7 +16,7 @@ from crema.core.errors import ConflictError, ForbiddenError, InvalidError, NotFo
 from crema.core.instants import written
 from crema.menu import queries as menu
 from crema.orders import domain, queries
-from crema.orders.domain import EDITABLE, IN_WORK, Party, Status
+from crema.orders.domain import EDITABLE, IN_WORK, OrderStatus, Party
 from crema.orders.models import Order, OrderEvent, OrderLine
 from crema.orders.schemas import ChangeOrder, OrderOut, ReplaceOrder
 from crema.orders.service import letters, moving, numbering, placing
@@ -222,7 +222,7 @@ def _check_writable(order: Order, *, sent: dict[str, Any], parties: frozenset[Pa
     if sent.keys() & {"comment", "items"} and Party.OWNER not in parties:
         raise ForbiddenError("Only the customer changes what was ordered.")
     owners = sent.keys() & {"comment", "items"} or ("pickup_at" in sent and Party.STAFF not in parties)
-    if owners and order.status != Status.PLACED:
+    if owners and order.status != OrderStatus.PLACED:
         raise OrderNotEditableError
     if "pickup_at" in sent and order.status not in EDITABLE and sent["pickup_at"] != order.pickup_at:
         raise OrderNotEditableError

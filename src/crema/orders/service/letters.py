@@ -12,13 +12,13 @@ from crema.accounts import queries as accounts
 from crema.accounts.models import User
 from crema.notifications import service as notifications
 from crema.notifications.service import Letter
-from crema.orders.domain import Status
+from crema.orders.domain import OrderStatus
 from crema.orders.models import Order, OrderEvent, OrderLine
 
 _TEMPLATE_OF: Final = {
-    Status.READY: "order_ready",
-    Status.CANCELLED: "order_cancelled",
-    Status.EXPIRED: "order_expired",
+    OrderStatus.READY: "order_ready",
+    OrderStatus.CANCELLED: "order_cancelled",
+    OrderStatus.EXPIRED: "order_expired",
 }
 
 
@@ -85,7 +85,7 @@ async def moved(
     One that expires because nobody fetched it has no `reason`, and its customer was told that it was ready. That it is
     ready is told once: not again when staff have taken that back in between.
     """
-    if order.status == Status.CANCELLED and is_by_customer:
+    if order.status == OrderStatus.CANCELLED and is_by_customer:
         await _tell_staff(
             session,
             order=order,
@@ -94,14 +94,14 @@ async def moved(
             key="cancelled",
             shop_language=shop_language,
         )
-    template = _TEMPLATE_OF.get(Status(order.status))
-    if template is None or (order.status == Status.EXPIRED and not reason):
+    template = _TEMPLATE_OF.get(OrderStatus(order.status))
+    if template is None or (order.status == OrderStatus.EXPIRED and not reason):
         return
     customer = await _customer_of(session, order)
     if customer.email is None:
         return
     context = {"number": order.number, "shop": order.shop.name, "shop_address": order.shop.address}
-    if order.status != Status.READY:
+    if order.status != OrderStatus.READY:
         context = {"number": order.number, "shop": order.shop.name, "reason": reason or ""}
     await notifications.send(
         session,

@@ -17,9 +17,9 @@ from crema.orders.domain import (
     FINAL,
     STEPS_BACK,
     IllegalTransitionError,
+    OrderStatus,
     Party,
     ReasonRequiredError,
-    Status,
     StepBackTooLateError,
 )
 from crema.orders.models import Order, OrderEvent
@@ -50,7 +50,7 @@ async def move(
     session: AsyncSession,
     *,
     order: Order,
-    to: Status,
+    to: OrderStatus,
     actor: Actor | None,
     now: datetime,
     reason: str | None = None,
@@ -61,7 +61,7 @@ async def move(
     Asking for the status it has changes nothing. `shop_language` is that of the mails to the shop,
     which hears of what a customer cancels. A step back is told by the history and the live feeds, not by mail.
     """
-    current = Status(order.status)
+    current = OrderStatus(order.status)
     if current == to:
         return
     parties = parties_of(actor, order) if actor else {Party.SYSTEM}
@@ -71,11 +71,11 @@ async def move(
 
     order.status = to
     order.updated_at = now
-    if to == Status.COMPLETED:
+    if to == OrderStatus.COMPLETED:
         order.payment_status = "paid"
-    elif to in {Status.CANCELLED, Status.EXPIRED}:
+    elif to in {OrderStatus.CANCELLED, OrderStatus.EXPIRED}:
         order.payment_status = "cancelled"
-    elif current == Status.COMPLETED:
+    elif current == OrderStatus.COMPLETED:
         order.payment_status = "pending"
     session.add(
         OrderEvent(
@@ -130,7 +130,7 @@ async def advance(
     *,
     actor: Actor,
     order_ids: Sequence[UUID],
-    to: Status,
+    to: OrderStatus,
     reason: str | None,
     shop_language: str,
     now: datetime,
@@ -162,7 +162,7 @@ async def cancel(
     if not parties_of(actor, order):
         raise ForbiddenError
     await move(
-        session, order=order, to=Status.CANCELLED, actor=actor, reason=reason, shop_language=shop_language, now=now
+        session, order=order, to=OrderStatus.CANCELLED, actor=actor, reason=reason, shop_language=shop_language, now=now
     )
     return await queries.get_order(session, order_id=order_id, actor=actor)
 
@@ -177,9 +177,9 @@ async def hide(session: AsyncSession, *, actor: Actor, order_id: UUID, shop_lang
     is_owner = order.user_id == actor.user_id
     if not is_owner and not actor.is_admin:
         raise ForbiddenError("Only the customer or an administrator deletes an order.")
-    is_over = order.status in FINAL and (actor.is_admin or order.status == Status.CANCELLED)
+    is_over = order.status in FINAL and (actor.is_admin or order.status == OrderStatus.CANCELLED)
     if not is_over:
-        await move(session, order=order, to=Status.CANCELLED, actor=actor, shop_language=shop_language, now=now)
+        await move(session, order=order, to=OrderStatus.CANCELLED, actor=actor, shop_language=shop_language, now=now)
     if is_owner:
         order.hidden_from_customer_at = order.hidden_from_customer_at or now
     elif order.hidden_at is None:
@@ -203,10 +203,10 @@ async def expire_unclaimed(session: AsyncSession, *, now: datetime, limit: int =
     """Expire ready orders nobody fetched before their shop closed; return how many. Run by the worker."""
     expired = 0
     for order in await queries.list_ready_for_update(session, limit=limit):
-        ready_at = max(event.created_at for event in order.history if event.status == Status.READY)
+        ready_at = max(event.created_at for event in order.history if event.status == OrderStatus.READY)
         shop = await shops.get_shop(session, order.shop_id)
         closes_at = shops.hours_of(shop).closing_after(ready_at)
         if now >= (closes_at or ready_at + UNCLAIMED_AROUND_THE_CLOCK):
-            await move(session, order=order, to=Status.EXPIRED, actor=None, now=now)
+            await move(session, order=order, to=OrderStatus.EXPIRED, actor=None, now=now)
             expired += 1
     return expired

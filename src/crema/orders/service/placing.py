@@ -30,7 +30,7 @@ from crema.menu import queries as menu
 from crema.menu.domain import Contents
 from crema.notifications import service as notifications
 from crema.orders import domain, queries
-from crema.orders.domain import DraftLine, Status
+from crema.orders.domain import DraftLine, OrderStatus
 from crema.orders.models import Order, OrderEvent, OrderLine
 from crema.orders.queries import Circumstances
 from crema.orders.schemas import PICKUP_NAME_LENGTH, PlaceOrder
@@ -113,7 +113,7 @@ async def place(tx: Writer, *, actor: Actor, wanted: PlaceOrder, rules: Rules, n
         id=(order_id := new_id()),
         number=number,
         business_date=draft.business_date,
-        status=Status.PLACED,
+        status=OrderStatus.PLACED,
         shop_id=around.shop.id,
         shop=around.shop,
         source=wanted.source,
@@ -141,7 +141,7 @@ async def place(tx: Writer, *, actor: Actor, wanted: PlaceOrder, rules: Rules, n
                 id=new_id(),
                 order_id=order_id,
                 from_status=None,
-                status=Status.PLACED,
+                status=OrderStatus.PLACED,
                 actor_id=actor.user_id,
                 actor_role=actor.role,
                 reason=None,

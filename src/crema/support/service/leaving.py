@@ -11,7 +11,7 @@ from crema.accounts.models import User
 from crema.core.errors import ConflictError
 from crema.db import events
 from crema.support import queries
-from crema.support.domain import Status, topic_of
+from crema.support.domain import ConversationStatus, topic_of
 from crema.support.models import Answerer, Attachment, Conversation, Message, Note
 
 
@@ -39,7 +39,7 @@ async def close_conversation(session: AsyncSession, *, person: User, actor: Acto
         return
 
     await session.execute(delete(Answerer).where(Answerer.conversation_id == conversation.id))
-    conversation.status = Status.RESOLVED
+    conversation.status = ConversationStatus.RESOLVED
     conversation.assigned_to_id = conversation.assigned_shop_id = conversation.waiting_since = None
     conversation.unread_by_customer = conversation.unread_by_staff = 0
     conversation.customer_left_at = conversation.updated_at = now

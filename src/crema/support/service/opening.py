@@ -11,7 +11,7 @@ from crema.core.errors import ConflictError, NotFoundError, UnknownReferenceErro
 from crema.orders import queries as orders
 from crema.orders.models import Order
 from crema.support import queries
-from crema.support.domain import Status
+from crema.support.domain import ConversationStatus
 from crema.support.models import Conversation
 from crema.support.schemas import SendMessage, WriteFirst
 from crema.support.service import talking
@@ -55,8 +55,8 @@ async def write_first(session: AsyncSession, *, actor: Actor, wanted: WriteFirst
 
     if order is not None:
         conversation.order_id, conversation.shop_id = order.id, order.shop_id
-    if conversation.status == Status.RESOLVED or not conversation.last_seq:
-        conversation.status = Status.PENDING
+    if conversation.status == ConversationStatus.RESOLVED or not conversation.last_seq:
+        conversation.status = ConversationStatus.PENDING
     await session.flush()
     message = SendMessage(text=wanted.text, client_id=wanted.client_id)
     await talking.send(session, conversation_id=conversation_id, actor=actor, wanted=message, now=now)

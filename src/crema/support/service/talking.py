@@ -17,7 +17,7 @@ from crema.live import queries as live
 from crema.orders import queries as orders
 from crema.shops import queries as shops
 from crema.support import queries
-from crema.support.domain import Side, Status, shop_to_work_for, topic_of
+from crema.support.domain import ConversationStatus, Side, shop_to_work_for, topic_of
 from crema.support.models import Answerer, Conversation, Message, Note
 from crema.support.schemas import ChangeConversation, OpenConversation, SendMessage
 from crema.support.service import limits
@@ -136,9 +136,9 @@ async def send(
     )
     session.add(message)
     if is_from_customer:
-        if conversation.status == Status.RESOLVED:
+        if conversation.status == ConversationStatus.RESOLVED:
             await _give_back(session, conversation)
-        conversation.status = Status.OPEN
+        conversation.status = ConversationStatus.OPEN
         conversation.waiting_since = conversation.waiting_since or now
         conversation.unread_by_staff += 1
     else:
@@ -217,13 +217,13 @@ async def change(
     )
     check_customer_is_here(conversation)
     changes = wanted.changes()
-    if changes.get("status") == Status.RESOLVED:
+    if changes.get("status") == ConversationStatus.RESOLVED:
         await _check_seen(session, conversation, seen_seq=changes.get("seen_seq"))
     if "assigned_to" in changes:
         await _assign(session, conversation, user_id=changes["assigned_to"])
     if "status" in changes:
         conversation.status = changes["status"]
-        if conversation.status == Status.RESOLVED:
+        if conversation.status == ConversationStatus.RESOLVED:
             conversation.waiting_since = None
             await session.execute(delete(Answerer).where(Answerer.conversation_id == conversation.id))
     conversation.updated_at = now
