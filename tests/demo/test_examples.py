@@ -171,3 +171,4 @@ async def test_mails_can_be_had_as_json(client: httpx2.AsyncClient) -> None:
     assert mails[0]["recipient"] == "maria@example.com"
     assert re.search(r"\b\d{6}\b", mails[0]["text"])
     assert mails[0].keys() == {"recipient", "status", "created_at", "subject", "text"}
+    assert re.fullmatch(r"[\d-]{10}T[\d:]{8}\.\d{6}Z", mails[0]["created_at"]), "as wide as all instants"
