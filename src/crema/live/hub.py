@@ -174,6 +174,16 @@ class Hub:
         async with self._turns, self._sessions.begin() as session:
             yield session
 
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[AsyncSession]:
+        """Open a transaction whose statements all see the database as it was at the first of them.
+
+        A feed compares what several statements read: a message must not be seen without the move that shows it.
+        """
+        async with self.transaction() as session:
+            await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+            yield session
+
     @contextmanager
     def hearing(self, listener: Listener, topics: Iterable[str]) -> Iterator[None]:
         """Pass events of these topics on while the body of this context runs."""

@@ -53,7 +53,7 @@ class OrderFeed(Feed[Frame]):
         return [] if is_resumable else [await self._snapshot()]
 
     async def _snapshot(self) -> SnapshotFrame:
-        async with self._hub.transaction() as session:
+        async with self._hub.snapshot() as session:
             self._position = Position(*await changes.get_position(session))
             orders = await queries.list_board(session, actor=self.seat.actor, shop_id=self._shop_id)
             found = [OrderOut.seen_by(self.seat.actor, order) for order in orders]
@@ -61,7 +61,7 @@ class OrderFeed(Feed[Frame]):
 
     async def _changes(self) -> Sequence[Frame]:
         assert self._position is not None
-        async with self._hub.transaction() as session:
+        async with self._hub.snapshot() as session:
             await self._hub.check(session, [self.seat])
             if self.seat.closing is not None:
                 return []

@@ -117,7 +117,7 @@ class Room:
                         seat.close(SERVER_BUSY)
 
     async def _read(self) -> None:
-        async with self._hub.transaction() as session:
+        async with self._hub.snapshot() as session:
             self._conversation = await queries.get_for_room(session, conversation_id=self._conversation.id)
             await self._hub.check(session, self.seats)  # against the conversation as it is now
             present = await live.list_present(session, topic=domain.topic_of(self._conversation.id))
@@ -141,7 +141,7 @@ class Room:
         """Give the next messages after `position`, by number."""
         if self._tail and self._tail[0][0] <= position + 1:
             return [frame for frame in self._tail if frame[0] > position]
-        async with self._hub.transaction() as session:
+        async with self._hub.snapshot() as session:
             return await self._page(session, after=position)
 
     async def _page(self, session: AsyncSession, *, after: int) -> list[tuple[int, str]]:
@@ -234,7 +234,7 @@ class QueueFeed(Feed[Frame]):
         return [*frames, *await self._missed(self._resumed)]
 
     async def _missed(self, position: Position) -> Sequence[Frame]:
-        async with self._hub.transaction() as session:
+        async with self._hub.snapshot() as session:
             messages = await queries.list_written_messages(
                 session, actor=self.seat.actor, since=position.transaction, limit=MAX_CHANGES + 1
             )
@@ -247,7 +247,7 @@ class QueueFeed(Feed[Frame]):
         return [QueueMessageFrame(**message.model_dump(), position=str(position)) for message in found]
 
     async def _snapshot(self) -> QueueSnapshotFrame:
-        async with self._hub.transaction() as session:
+        async with self._hub.snapshot() as session:
             self._position = Position(*await changes.get_position(session))
             conversations = await queries.list_queue(session, actor=self.seat.actor)
             present = await self._present_in(session, [each.id for each in conversations])
@@ -271,7 +271,7 @@ class QueueFeed(Feed[Frame]):
     async def _changes(self) -> Sequence[Frame]:
         assert self._position is not None
         customers = self._queue_seat.customers
-        async with self._hub.transaction() as session:
+        async with self._hub.snapshot() as session:
             await self._hub.check(session, [self.seat])
             actor = self.seat.actor
             if self.seat.closing is not None or actor != self._actor:
