@@ -11,9 +11,6 @@ from crema.accounts.deps import (
     SELF,
     USER,
     DeletionSteps,
-    Hand,
-    HandCookies,
-    HandVerified,
     HashingTurn,
     LoginService,
     Once,
@@ -21,8 +18,11 @@ from crema.accounts.deps import (
     Person,
     RegistrationLimit,
     RequestOrigin,
+    TokensAsAsked,
+    TokensAsCookies,
     UserCredentials,
     UserEditor,
+    VerifiedAsAsked,
     cookie_visitor,
 )
 from crema.accounts.queries import USERS
@@ -45,10 +45,10 @@ from crema.web.answers import LOCATED
 from crema.web.clock import Now
 from crema.web.listing import PageOut, answer, listing_parameters
 from crema.web.problem import refusals
-from crema.web.routing import router as new_router
+from crema.web.routing import make_router
 from crema.web.transaction import Transaction
 
-router = new_router("Users management", cookie_visitor)
+router = make_router("Users management", cookie_visitor)
 Force = Annotated[bool, Query(description="Cancel the person's orders in progress, and tell everybody, first.")]
 ACCEPTED = AcceptedOut(detail="If this address is ours, a mail is on its way.")
 
@@ -91,7 +91,7 @@ async def verify(
     credentials: UserCredentials,
     logins: LoginService,
     now: Now,
-    hand: HandVerified,
+    answer: VerifiedAsAsked,
 ) -> UserOut | TokensOut | SignedInOut:
     """A code is good for 15 minutes, five tries and one use; sent twice it is answered alike.
 
@@ -101,13 +101,13 @@ async def verify(
     verified = await verification.verify(
         tx,
         wanted=body,
-        wants_login=hand.wants_login,
+        wants_login=answer.wants_login,
         origin=origin,
         credentials=credentials,
         logins=logins,
         now=now,
     )
-    return hand.over_verified(verified)
+    return answer.respond(verified)
 
 
 @router.post("/verification/resend", status_code=202, summary="Send the code again", responses=refusals(401, 422, 429))
@@ -136,11 +136,11 @@ async def authenticate(
     turn: HashingTurn,
     logins: LoginService,
     now: Now,
-    hand: Hand,
+    answer: TokensAsAsked,
 ) -> TokensOut | SignedInOut:
     """Where many logins from one network were wrong, an answer takes some seconds."""
     tokens = await logins.log_in(tx, email=body.email, password=body.password, origin=origin, turn=turn, now=now)
-    return hand.over(tokens)
+    return answer.respond(tokens)
 
 
 @router.post("/authentication/cookie", summary="Log in with cookies", responses=refusals(401, 403, 422, 429))
@@ -151,11 +151,11 @@ async def authenticate_with_cookies(
     turn: HashingTurn,
     logins: LoginService,
     now: Now,
-    hand: HandCookies,
+    answer: TokensAsCookies,
 ) -> SignedInOut:
     """For pages: the tokens go into cookies that no script can read. Needs `GET /csrf` before."""
     tokens = await logins.log_in(tx, email=body.email, password=body.password, origin=origin, turn=turn, now=now)
-    return hand.into_cookies(tokens)
+    return answer.set_cookies(tokens)
 
 
 @router.post("/me", summary="Who am I", operation_id="postMe", responses=refusals(401, 403, 422))

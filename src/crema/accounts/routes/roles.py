@@ -13,10 +13,10 @@ from crema.web.answers import LOCATED
 from crema.web.clock import Now
 from crema.web.listing import PageOut, answer, listing_parameters
 from crema.web.problem import refusals
-from crema.web.routing import router as new_router
+from crema.web.routing import make_router
 from crema.web.transaction import Transaction
 
-router = new_router("Users management")
+router = make_router("Users management")
 
 
 @router.get("/roles", summary="List roles", openapi_extra=listing_parameters(ROLES), responses=refusals(401, 403, 422))
