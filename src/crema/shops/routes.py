@@ -15,7 +15,7 @@ from crema.shops.schemas import HoursIn, InfoOut, ListedShopOut, ReplaceShop, Sh
 from crema.web.answers import LOCATED
 from crema.web.caching import Public
 from crema.web.clock import Now
-from crema.web.listing import PageOut, document, documents, listing_parameters, understood
+from crema.web.listing import PageOut, document, documents, listing_parameters, parse_list_query
 from crema.web.problem import refusals
 from crema.web.routing import make_router
 from crema.web.transaction import Reads, Transaction
@@ -66,7 +66,7 @@ async def list_shops(
 ) -> Response:
     """Active ones; those who edit shops see all."""
     listing = queries.SHOPS if near is None else queries.SHOPS_NEAR
-    query = understood(request, listing, granted, also=("near", "open_now"))
+    query = parse_list_query(request, listing, granted, also=("near", "open_now"))
     page = await queries.list_shops(reader, query=query, permissions=granted, near=near, open_now=open_now, now=now)
     minute = now.replace(second=0, microsecond=0)
     edits = queries.EDIT in granted

@@ -43,10 +43,10 @@ from crema.accounts.service import people, registration, verification
 from crema.accounts.service.addresses import Changing
 from crema.web.answers import LOCATED
 from crema.web.clock import Now
-from crema.web.listing import PageOut, answer, listing_parameters
+from crema.web.listing import PageOut, answer, listing_parameters, parse_list_query
 from crema.web.problem import refusals
 from crema.web.routing import make_router
-from crema.web.transaction import Transaction
+from crema.web.transaction import Reads, Transaction
 
 router = make_router("Users management", cookie_visitor)
 Force = Annotated[bool, Query(description="Cancel the person's orders in progress, and tell everybody, first.")]
@@ -160,22 +160,22 @@ async def authenticate_with_cookies(
 
 @router.post("/me", summary="Who am I", operation_id="postMe", responses=refusals(401, 403, 422))
 @router.get("/me", summary="Who am I", responses=refusals(401, 403, 422))
-async def see_me(tx: Transaction, actor: Person, _: Annotated[None, SELF.shown]) -> UserOut:
-    return UserOut.model_validate(await queries.get_user(tx, actor.user_id))
+async def see_me(reader: Reads, actor: Person, _: Annotated[None, SELF.shown]) -> UserOut:
+    return UserOut.model_validate(await queries.get_user_view(reader, actor=actor, user_id=actor.user_id))
 
 
 @router.get("/users", summary="List people", openapi_extra=listing_parameters(USERS), responses=refusals(401, 403, 422))
-async def list_users(request: Request, response: Response, tx: Transaction, actor: UserEditor) -> PageOut[UserOut]:
-    query = USERS.parse(request.query_params.multi_items(), permissions=actor.permissions)
-    return answer(request, response, await queries.list_users(tx, query=query), UserOut.model_validate)
+async def list_users(request: Request, response: Response, reader: Reads, actor: UserEditor) -> PageOut[UserOut]:
+    query = parse_list_query(request, USERS, actor.permissions)
+    return answer(request, response, await queries.list_users(reader, query=query), UserOut.model_validate)
 
 
 @router.get(
     "/user/{user_id}", summary="See a person", dependencies=[USER.shown], responses=refusals(401, 403, 404, 422)
 )
-async def see_user(user_id: UUID, tx: Transaction, actor: Person) -> UserOut:
+async def see_user(user_id: UUID, reader: Reads, actor: Person) -> UserOut:
     """Oneself; administrators anyone."""
-    return UserOut.model_validate(await people.get_visible(tx, actor=actor, user_id=user_id))
+    return UserOut.model_validate(await queries.get_user_view(reader, actor=actor, user_id=user_id))
 
 
 @router.put(

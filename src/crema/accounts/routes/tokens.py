@@ -24,10 +24,10 @@ from crema.accounts.service import logins as sessions
 from crema.accounts.service import verification
 from crema.web.clock import Now
 from crema.web.forms import form_or_json, form_or_json_schema
-from crema.web.listing import PageOut, answer, listing_parameters
+from crema.web.listing import PageOut, answer, listing_parameters, parse_list_query
 from crema.web.problem import refusals
 from crema.web.routing import make_router
-from crema.web.transaction import Transaction
+from crema.web.transaction import Reads, Transaction
 
 router = make_router("Working with JWT", cookie_visitor)
 
@@ -130,10 +130,10 @@ async def log_out(request: Request, response: Response, tx: Transaction, leaving
     responses=refusals(401, 403, 422),
 )
 async def list_sessions(
-    request: Request, response: Response, tx: Transaction, actor: Person, now: Now
+    request: Request, response: Response, reader: Reads, actor: Person, now: Now
 ) -> PageOut[SessionOut]:
-    query = SESSIONS.parse(request.query_params.multi_items(), permissions=actor.permissions)
-    page = await queries.list_sessions(tx, user_id=actor.user_id, now=now, query=query)
+    query = parse_list_query(request, SESSIONS, actor.permissions)
+    page = await queries.list_sessions(reader, user_id=actor.user_id, now=now, query=query)
     return answer(request, response, page, lambda login: SessionOut.of(login, current=actor.session_id))
 
 
