@@ -27,7 +27,7 @@ from crema.accounts.service.logins import Logins
 from crema.accounts.service.passwords import Passwords
 from crema.accounts.service.tokens import AccessTokens
 from crema.cart import routes as cart
-from crema.db.driver import READING, SEARCHING, WRITING, Connections, OneConnection, PoolReader, open_pool
+from crema.db.driver import READING, SEARCHING, WRITING, Connections, PoolReader, SharedConnection, open_pool
 from crema.db.events import Bus, open_bus
 from crema.db.session import Sessions, make_engine, make_readings, make_sessions
 from crema.demo import examples
@@ -230,7 +230,7 @@ def hand_out(app: FastAPI, settings: Settings, sessions: Sessions | None) -> Non
     email_validator.TEST_ENVIRONMENT = not settings.is_production
     app.state.clock = lambda: datetime.now(UTC)
     if sessions is not None:
-        one = OneConnection(sessions)
+        one = SharedConnection(sessions)
         connect(app, sessions, reader=PoolReader(one), writing=one)
     app.state.access_tokens = AccessTokens(_derived(secret, "access tokens"), settings.access_ttl)
     app.state.passwords = Passwords()
