@@ -11,6 +11,7 @@ from crema.accounts.deps import Once, ShopEditor
 from crema.shops import queries, service
 from crema.shops.deps import SHOP, ClosingSteps, Granted, Near, OpenNow, TheChain
 from crema.shops.models import Shop
+from crema.shops.queries import ShopView
 from crema.shops.schemas import HoursIn, InfoOut, ListedShopOut, ReplaceShop, ShopIn, ShopOut, ShopPatch
 from crema.web.answers import LOCATED
 from crema.web.caching import Public
@@ -27,18 +28,18 @@ NO_MAILBOX: Final = {"email": None}
 """What the public sees of where orders are mailed to."""
 
 
-def _shown(shop: Shop, now: datetime, *, sees_mailbox: bool = True) -> ShopOut:
+def _shown(shop: Shop | ShopView, now: datetime, *, sees_mailbox: bool = True) -> ShopOut:
     return ShopOut.at(now, shop=shop, hours=queries.hours_of(shop), **({} if sees_mailbox else NO_MAILBOX))
 
 
 @lru_cache(1_000)
-def _document(shop: Shop, minute: datetime) -> bytes:
+def _document(shop: ShopView, minute: datetime) -> bytes:
     """Write a shop for the public as it stands: hours begin and end with a minute, so that all of it has one text."""
     return _shown(shop, minute, sees_mailbox=False).model_dump_json().encode()
 
 
 @lru_cache(1_000)
-def _listed(shop: Shop, minute: datetime, distance_m: int | None, *, sees_mailbox: bool) -> bytes:
+def _listed(shop: ShopView, minute: datetime, distance_m: int | None, *, sees_mailbox: bool) -> bytes:
     more = {"distance_m": distance_m} | ({} if sees_mailbox else NO_MAILBOX)
     return ListedShopOut.at(minute, shop=shop, hours=queries.hours_of(shop), **more).model_dump_json().encode()
 
@@ -78,9 +79,9 @@ async def list_shops(
 @router.get(
     "/shop/{shop_id}", summary="See a shop", dependencies=[Public, SHOP.shown], responses=refusals(401, 404, 422)
 )
-async def see_shop(shop_id: UUID, tx: Transaction, granted: Granted, now: Now) -> ShopOut:
+async def see_shop(shop_id: UUID, reader: Reads, granted: Granted, now: Now) -> ShopOut:
     """With its week, and whether it is open."""
-    shop = await queries.get_visible_shop(tx, shop_id, permissions=granted)
+    shop = await queries.get_visible_shop(reader, shop_id, permissions=granted)
     return _shown(shop, now, sees_mailbox=queries.EDIT in granted)
 
 
