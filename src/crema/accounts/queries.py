@@ -10,6 +10,7 @@ import asyncpg
 from sqlalchemy import (
     ARRAY,
     ColumnElement,
+    DateTime,
     Select,
     SQLColumnExpression,
     String,
@@ -133,6 +134,12 @@ PERMISSIONS: Final = Listing(
 )
 
 
+def is_live(now: datetime | ColumnElement[datetime]) -> ColumnElement[bool]:
+    """Limit to logins that count at this moment."""
+    return and_(Session.ended_at.is_(None), Session.expires_at > now)
+
+
+_NOW: Final = bindparam("now", type_=DateTime(timezone=True))
 _LOGINS: Final = (
     select(
         Session.id,
@@ -149,8 +156,7 @@ _LOGINS: Final = (
     .join(User, User.id == Session.user_id)
     .join(Role, Role.id == User.role_id)
     .where(
-        Session.ended_at.is_(None),
-        Session.expires_at > bindparam("now"),
+        is_live(_NOW),
         User.is_active,
         User.deleted_at.is_(None),
     )
@@ -492,7 +498,7 @@ _ROLES: Final = ListStatement(_ROLE_VIEWS)
 _PERMISSIONS: Final = ListStatement(select(Permission.code, Permission.description))
 _SESSIONS: Final = ListStatement(
     select(*(getattr(Session, field.name) for field in fields(SessionView))).where(
-        Session.user_id == bindparam("user_id"), Session.ended_at.is_(None), Session.expires_at > bindparam("now")
+        Session.user_id == bindparam("user_id"), is_live(_NOW)
     )
 )
 

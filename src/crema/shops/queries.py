@@ -169,9 +169,13 @@ def hours_of(shop: Shop | ShopView) -> OpeningHours:
     )
 
 
+TAKES_ORDERS: Final[ColumnElement[bool]] = Shop.is_active.is_(True)
+"""The condition of a shop that the public sees, and orders at."""
+
+
 def visible_to(permissions: AbstractSet[str]) -> ColumnElement[bool]:
     """Limit to active shops, but for those who edit shops."""
-    return true() if EDIT in permissions else Shop.is_active.is_(True)
+    return true() if EDIT in permissions else TAKES_ORDERS
 
 
 def _whole(statement: Select[Shop]) -> Select[Shop]:
@@ -199,7 +203,7 @@ _COLUMNS: Final = (
     .scalar_subquery()
     .label("week"),
 )
-ACTIVE: Final = select(*_COLUMNS).where(Shop.is_active)
+ACTIVE: Final = select(*_COLUMNS).where(TAKES_ORDERS)
 """Active shops with their weeks: `view_of` reads such rows."""
 _ACTIVE_SHOP: Final = Statement(ACTIVE.where(Shop.id == bindparam("shop_id")))
 _ALL_ACTIVE: Final = Statement(ACTIVE.order_by(fold(Shop.name), Shop.id))
@@ -238,7 +242,7 @@ def _visible_shop(*, sees_all: bool) -> Statement:
     return Statement((select(*_COLUMNS) if sees_all else ACTIVE).where(Shop.id == bindparam("shop_id")))
 
 
-_TAKES_ORDERS: Final = Statement(select(Shop.id).where(Shop.id == bindparam("shop_id"), Shop.is_active))
+_TAKES_ORDERS: Final = Statement(select(Shop.id).where(Shop.id == bindparam("shop_id"), TAKES_ORDERS))
 
 
 async def takes_orders(reader: Reader, shop_id: UUID) -> bool:
