@@ -41,7 +41,7 @@ async def create_category(session: AsyncSession, *, wanted: CategoryIn, now: dat
     """Add a heading."""
     await lock_tree(session)
     await _check_parent(session, wanted.parent_id)
-    parent = await queries.get_category(session, category_id=wanted.parent_id) if wanted.parent_id else None
+    parent = await queries.get_category(session, wanted.parent_id) if wanted.parent_id else None
 
     category = Category(
         name=wanted.name,

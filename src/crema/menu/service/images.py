@@ -130,7 +130,7 @@ async def set_category_image(
 ) -> Category:
     """Make an upload the picture of a heading, instead of the one it had. Commits first, as `add_image` does."""
     async with media.renderer.turn(person_id):
-        await queries.get_category(session, category_id=category_id)
+        await queries.get_category(session, category_id)
         await keep(session)
         rendition = await media.renderer.render(file)
     key = await _store(media, rendition)
