@@ -56,6 +56,7 @@ check: .venv/.installed ## Format, lint, types, import rules, documents up to da
 	@rm -f .import-linter.log
 	@.venv/bin/python tools/documents.py --check
 	@.venv/bin/python tools/breaking_changes.py
+	@.venv/bin/python tools/common_passwords.py --check
 
 format: .venv/.installed ## Format the code
 	@.venv/bin/ruff format --quiet .
