@@ -39,6 +39,7 @@ from factories.orders import make_shop
 from factories.pictures import png
 from factories.workbooks import XLSX, make_workbook
 from factories.world import ACTORS, World, make_people, make_world
+from fixtures.app import http_routes
 from fixtures.live import WAIT_SECONDS, Town
 
 pytestmark = pytest.mark.anyio
@@ -378,9 +379,9 @@ def routes_of(app: FastAPI) -> set[str]:
     documented = {*Bodies(app.openapi()).of}
     hidden = {
         f"{method} {route.path}"
-        for route in app.routes
-        for method in getattr(route, "methods", None) or ()
-        if method != "HEAD" and not getattr(route, "include_in_schema", False)
+        for route in http_routes(app)
+        for method in route.methods or ()
+        if not route.include_in_schema
     }
     sockets = {f"WS {channel['address']}" for channel in app.state.asyncapi()["channels"].values()}
     sockets |= {f"WS {route.path}" for route in app.routes if isinstance(route, WebSocketRoute)}

@@ -22,9 +22,9 @@ from crema.orders.schemas import ChangedOrderFrame, FollowOrders, SnapshotFrame
 from crema.web.asyncapi import Channel
 from crema.web.clock import Now
 from crema.web.problem import refusals
-from crema.web.routing import router as new_router
+from crema.web.routing import make_router
 
-router = new_router("Orders")
+router = make_router("Orders")
 sockets = APIRouter()
 
 CLIENT_FRAME: Final[TypeAdapter[PingFrame]] = TypeAdapter(PingFrame)

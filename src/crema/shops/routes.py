@@ -13,16 +13,14 @@ from crema.shops.deps import SHOP, ClosingSteps, Granted, Near, OpenNow, TheChai
 from crema.shops.models import Shop
 from crema.shops.schemas import HoursIn, InfoOut, ListedShopOut, ReplaceShop, ShopIn, ShopOut, ShopPatch
 from crema.web.answers import LOCATED
+from crema.web.caching import Public
 from crema.web.clock import Now
-from crema.web.direct import reads as new_reads
-from crema.web.listing import PageOut, document, documents, listing_parameters, understood
+from crema.web.listing import PageOut, document, documents, listing_parameters, parse_list_query
 from crema.web.problem import refusals
-from crema.web.routing import Public
-from crema.web.routing import router as new_router
+from crema.web.routing import make_router
 from crema.web.transaction import Reads, Transaction
 
-reads = new_reads("Shops and static information")
-router = new_router("Shops and static information")
+router = make_router("Shops and static information")
 
 
 NO_MAILBOX: Final = {"email": None}
@@ -45,7 +43,9 @@ def _listed(shop: Shop, minute: datetime, distance_m: int | None, *, sees_mailbo
     return ListedShopOut.at(minute, shop=shop, hours=queries.hours_of(shop), **more).model_dump_json().encode()
 
 
-@reads.get("/info", summary="Read about the chain", response_model=InfoOut, responses=refusals(422))
+@router.get(
+    "/info", summary="Read about the chain", response_model=InfoOut, dependencies=[Public], responses=refusals(422)
+)
 async def read_info(reader: Reads, chain: TheChain, now: Now) -> Response:
     """Who the chain is, how to reach it, and every shop with its hours and whether it is open."""
     minute = now.replace(second=0, microsecond=0)
@@ -53,11 +53,12 @@ async def read_info(reader: Reads, chain: TheChain, now: Now) -> Response:
     return document(InfoOut.of(chain, shops))
 
 
-@reads.get(
+@router.get(
     "/shops",
     summary="List shops",
     response_model=PageOut[ListedShopOut],
     openapi_extra=listing_parameters(queries.ALL_SORTS),
+    dependencies=[Public],
     responses=refusals(401, 422),
 )
 async def list_shops(
@@ -65,7 +66,7 @@ async def list_shops(
 ) -> Response:
     """Active ones; those who edit shops see all."""
     listing = queries.SHOPS if near is None else queries.SHOPS_NEAR
-    query = understood(request, listing, granted, also=("near", "open_now"))
+    query = parse_list_query(request, listing, granted, also=("near", "open_now"))
     page = await queries.list_shops(reader, query=query, permissions=granted, near=near, open_now=open_now, now=now)
     minute = now.replace(second=0, microsecond=0)
     edits = queries.EDIT in granted

@@ -12,10 +12,10 @@ from crema.notifications.service import resending
 from crema.web.clock import Now
 from crema.web.listing import PageOut, answer, listing_parameters
 from crema.web.problem import refusals
-from crema.web.routing import router as new_router
+from crema.web.routing import make_router
 from crema.web.transaction import Transaction
 
-router = new_router("Operations")
+router = make_router("Operations")
 
 
 @router.get("/mails", summary="List mails", openapi_extra=listing_parameters(MAILS), responses=refusals(401, 403, 422))

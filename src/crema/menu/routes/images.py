@@ -14,10 +14,10 @@ from crema.web.answers import LOCATED
 from crema.web.clock import Now
 from crema.web.forms import form_schema
 from crema.web.problem import refusals
-from crema.web.routing import router as new_router
+from crema.web.routing import make_router
 from crema.web.transaction import Transaction
 
-router = new_router("Menu")
+router = make_router("Menu")
 
 MEDIA_HEADERS: Final = {
     "Cache-Control": "public, max-age=31536000, immutable",  # a name never gets other content

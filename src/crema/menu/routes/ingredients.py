@@ -12,13 +12,13 @@ from crema.menu.schemas import IngredientIn, IngredientOut, IngredientPatch, Rep
 from crema.menu.service import ingredients
 from crema.web import fields
 from crema.web.answers import LOCATED
+from crema.web.caching import Public
 from crema.web.listing import PageOut, answer, listing_parameters
 from crema.web.problem import refusals
-from crema.web.routing import Public
-from crema.web.routing import router as new_router
+from crema.web.routing import make_router
 from crema.web.transaction import Transaction
 
-router = new_router("Menu")
+router = make_router("Menu")
 
 Force = Annotated[bool, Query(description="Products and options lose it.")]
 
