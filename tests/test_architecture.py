@@ -214,7 +214,7 @@ def test_every_error_has_a_family_and_a_code_of_its_own() -> None:
     for error in families():
         if not inspect.getmodule(error).__name__.startswith("crema."):
             continue
-        codes.setdefault(error.code, set()).add(error.__qualname__)
+        codes.setdefault(error.code, set()).add(f"{error.__module__}.{error.__qualname__}")
         assert any(issubclass(error, family) for family in problem.STATUS_OF)
         assert re.fullmatch(r"[a-z][a-z0-9_]*", error.code)
 
