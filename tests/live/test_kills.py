@@ -37,7 +37,7 @@ WINDOW = 10
 """Messages a client sends ahead of their acknowledgement."""
 DROPS = 0.03
 """How often a client's network fails after a message was stored and before its acknowledgement is read."""
-NO_RATE = "from crema.live import domain; domain.FRAMES_PER_SECOND = domain.BURST = 1_000_000"
+NO_RATE = "from crema.live import socket; socket.FRAMES_PER_SECOND = socket.BURST = 1_000_000"
 LOST = (ConnectionClosed, InvalidHandshake, OSError, TimeoutError)
 
 
