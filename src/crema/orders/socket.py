@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from datetime import datetime
 from typing import Annotated, Final
 from uuid import UUID
 
@@ -15,12 +14,12 @@ from starlette.types import Message, Receive, Scope, Send
 
 from crema.accounts.deps import Person
 from crema.live.domain import Position
+from crema.live.hub import Frame
 from crema.live.schemas import AuthFrame, ErrorFrame, PingFrame, PongFrame
-from crema.live.socket import CLOSE_SECONDS, Connection, serve, until_one_ends
-from crema.orders.hub import OrderFeed
+from crema.live.socket import CLOSE_SECONDS, Connection, run_until_first, serve
+from crema.orders.hub import OrderFeed, OrderSubscription
 from crema.orders.schemas import ChangedOrderFrame, FollowOrders, SnapshotFrame
 from crema.web.asyncapi import Channel
-from crema.web.clock import Now
 from crema.web.problem import refusals
 from crema.web.routing import router as new_router
 
@@ -29,6 +28,8 @@ sockets = APIRouter()
 
 CLIENT_FRAME: Final[TypeAdapter[PingFrame]] = TypeAdapter(PingFrame)
 RETRY_MILLISECONDS: Final = 1_000
+KEEPALIVE_SECONDS: Final = 15
+"""After so long without an event a comment is sent, lest something in between takes the stream for dead."""
 CHANNELS: Final = (
     Channel(
         name="orders",
@@ -49,15 +50,16 @@ CHANNELS: Final = (
 async def follow_orders(websocket: WebSocket) -> None:
     """Follow one's own orders; staff follow their shops'. `?after=` a position, `?shop_id=` one shop."""
 
-    async def talk(connection: Connection) -> None:
+    async def converse(connection: Connection) -> None:
         wanted = connection.query(FollowOrders)
         position = connection.position(wanted.after)
         actor = await connection.authenticate()
-        feed = OrderFeed(actor, hub=connection.hub, shop_id=wanted.shop_id, position=position)
-        async with feed.seated():
-            await connection.hold(feed.seat, _answer_pings(connection), connection.tell(feed))
+        subscription = OrderSubscription(actor, shop_id=wanted.shop_id, position=position)
+        feed: OrderFeed = websocket.app.state.order_feed
+        async with feed.subscribed(subscription):
+            await connection.hold(subscription, _answer_pings(connection))
 
-    await serve(websocket, talk)
+    await serve(websocket, converse)
 
 
 async def _answer_pings(connection: Connection) -> None:
@@ -66,40 +68,42 @@ async def _answer_pings(connection: Connection) -> None:
 
 
 class FeedResponse(StreamingResponse):
-    """A feed as server-sent events. It holds a seat as long as somebody reads."""
+    """A feed as server-sent events. It is subscribed as long as somebody reads."""
 
     media_type = "text/event-stream"
 
-    def __init__(self, feed: OrderFeed, *, now: datetime) -> None:
-        super().__init__(_events(feed, now=now), headers={"X-Accel-Buffering": "no"})
+    def __init__(self, feed: OrderFeed, subscription: OrderSubscription) -> None:
+        super().__init__(_events(subscription), headers={"X-Accel-Buffering": "no"})
         self._feed = feed
+        self._subscription = subscription
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until the reader goes away, or may read no more."""
         del scope
-        seat = self._feed.seat
+        subscription = self._subscription
 
         async def send_timed(message: Message) -> None:
-            seat.busy_since = time.monotonic()
+            subscription.busy_since = time.monotonic()
             await send(message)
-            seat.busy_since = None
+            subscription.busy_since = None
 
         async def cut_off() -> None:
-            await seat.closed()
+            await subscription.closed()
             await asyncio.sleep(CLOSE_SECONDS)  # the stream ends by itself, unless nobody reads it
 
-        async with self._feed.seated(replaces=False):
+        async with self._feed.subscribed(subscription, replaces=False):
             sending = self.stream_response(send_timed)
-            await until_one_ends(sending, self.listen_for_disconnect(receive), cut_off())
+            await run_until_first(sending, self.listen_for_disconnect(receive), cut_off())
 
 
-async def _events(feed: OrderFeed, *, now: datetime) -> AsyncIterator[bytes]:
+async def _events(subscription: OrderSubscription) -> AsyncIterator[bytes]:
     yield format_sse_event(retry=RETRY_MILLISECONDS)
-    async for frame in feed.frames(now=now):
-        if frame is None:
-            yield KEEPALIVE_COMMENT
-        else:
-            yield format_sse_event(event=frame.type, data_str=frame.model_dump_json(), id=frame.position)
+    async for frames in subscription.updates(idle_seconds=KEEPALIVE_SECONDS):
+        yield b"".join(_event(frame) for frame in frames) or KEEPALIVE_COMMENT
+
+
+def _event(frame: Frame) -> bytes:
+    return format_sse_event(event=frame.type, data_str=frame.text, id=frame.position)
 
 
 @router.get(
@@ -117,7 +121,6 @@ async def _events(feed: OrderFeed, *, now: datetime) -> AsyncIterator[bytes]:
 async def stream_orders(
     request: Request,
     actor: Person,
-    now: Now,
     shop_id: Annotated[UUID | None, Query(description="Only this shop's.")] = None,
     after: Annotated[
         str | None, Query(description="A position: go on from there.", examples=["84213-1795428000"])
@@ -132,10 +135,5 @@ async def stream_orders(
     or socket of a person is refused here; a sixth WebSocket takes the place of the oldest.
     """
     resumed = last_event_id or after
-    feed = OrderFeed(
-        actor,
-        hub=request.app.state.hub,
-        shop_id=shop_id,
-        position=Position.parse(resumed) if resumed else None,
-    )
-    return FeedResponse(feed, now=now)
+    subscription = OrderSubscription(actor, shop_id=shop_id, position=Position.parse(resumed) if resumed else None)
+    return FeedResponse(request.app.state.order_feed, subscription)

@@ -153,7 +153,7 @@ async def send(
 async def _give_back(session: AsyncSession, conversation: Conversation) -> None:
     """Give a conversation that starts anew back to the queue, unless its assignee is connected to take it up."""
     assignee = conversation.assigned_to_id
-    if assignee is not None and not await live.count_seats(session, user_id=assignee):
+    if assignee is not None and not await live.count_connections(session, user_id=assignee):
         conversation.assigned_to_id = conversation.assigned_shop_id = None
 
 
