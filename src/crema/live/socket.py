@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 from uuid import UUID
@@ -35,7 +35,7 @@ from crema.live.domain import (
     InvalidPositionError,
     Position,
 )
-from crema.live.hub import GONE, Hub, Subscription
+from crema.live.hub import GONE, Frame, Hub, Subscription
 from crema.live.schemas import MAX_NAME, AuthFrame, ErrorFrame
 from crema.web.browser import Origins
 from crema.web.protocol import FRAMES
@@ -44,6 +44,8 @@ from crema.web.validation import sentence_of
 log = structlog.get_logger(__name__)
 
 CLOSE_SECONDS: Final = 2
+MAX_WRITE: Final = 64 * 1024
+"""Bytes of frames that are handed to the transport at once, about what it buffers."""
 MAX_REASON: Final = 123
 """Bytes of a close frame's reason, RFC 6455."""
 SECRETS: Final = frozenset({"token", "ticket", "access_token", "authorization"})
@@ -173,7 +175,8 @@ class Connection:
         """Send what a feed pushes, until its subscription is closing."""
         async for frames in subscription.updates():
             if self._takes_wire:
-                await self._send({"type": "websocket.send", "frames": b"".join([frame.wire for frame in frames])})
+                for chunk in _chunks(frames):
+                    await self._send({"type": "websocket.send", "frames": chunk})
                 continue
             for frame in frames:
                 await self._send({"type": "websocket.send", "text": frame.text})
@@ -204,6 +207,19 @@ class Connection:
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", 1005))
         return message.get("text") or ""  # a binary frame reads as an empty one, which no schema takes
+
+
+def _chunks(frames: Sequence[Frame]) -> Iterator[bytes]:
+    """Join frames to few writes, none much over MAX_WRITE: who takes nothing shall hold little memory."""
+    chunk, size = [], 0
+    for frame in frames:
+        chunk.append(frame.wire)
+        size += len(frame.wire)
+        if size >= MAX_WRITE:
+            yield b"".join(chunk)
+            chunk, size = [], 0
+    if chunk:
+        yield b"".join(chunk)
 
 
 def _complaints(error: ValidationError) -> str:

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crema.accounts import queries as accounts
 from crema.db.base import new_id
 from crema.db.events import Bus, Event
-from crema.db.session import Sessions
+from crema.db.session import Sessions, make_snapshots
 from crema.live import queries, service
 from crema.live.domain import TOO_MANY, TOO_SLOW
 from crema.live.hub.subscriptions import Subscription
@@ -56,6 +56,7 @@ class Hub:
 
     def __init__(self, *, sessions: Sessions, clock: Callable[[], datetime]) -> None:
         self._sessions = sessions
+        self._snapshots = make_snapshots(sessions)
         self._process_id = new_id()
         self._turns = asyncio.Semaphore(MAX_TRANSACTIONS)
         self._subscriptions: set[Subscription] = set()
@@ -80,8 +81,7 @@ class Hub:
 
         A feed compares what several statements read: a message must not be seen without the move that hides it.
         """
-        async with self._sessions.begin() as session:
-            await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+        async with self._snapshots.begin() as session:
             yield session
 
     @asynccontextmanager

@@ -1,6 +1,5 @@
 """Frames as they are sent: encoded once, whoever reads them."""
 
-from functools import cached_property
 from typing import Protocol
 
 from websockets.frames import Frame as WireFrame
@@ -19,17 +18,22 @@ class Model(Protocol):
 
 
 class Frame:
-    """A frame's JSON, shared by all who are sent it.
+    """A frame's bytes, shared by all who are sent it.
 
-    `type` is the schema's; `position` is where its reader resumes, for frames that have one.
+    `type` is the schema's; `position` is where its reader resumes, for frames that have one. `wire` is the frame of
+    RFC 6455: unmasked and uncompressed, so that it is the same for everybody.
     """
+
+    __slots__ = ("_payload_at", "position", "type", "wire")
 
     def __init__(self, model: Model) -> None:
         self.type = model.type
         self.position: str | None = getattr(model, "position", None)
-        self.text = model.model_dump_json()
+        payload = model.model_dump_json().encode()
+        self.wire = WireFrame(Opcode.TEXT, payload).serialize(mask=False)
+        self._payload_at = len(self.wire) - len(payload)
 
-    @cached_property
-    def wire(self) -> bytes:
-        """The frame of RFC 6455: unmasked and uncompressed, so that it is the same for everybody."""
-        return WireFrame(Opcode.TEXT, self.text.encode()).serialize(mask=False)
+    @property
+    def text(self) -> str:
+        """The frame's JSON."""
+        return self.wire[self._payload_at :].decode()

@@ -24,7 +24,7 @@ from crema.support.schemas import (
     TypingOutFrame,
 )
 
-PAGE: Final = 100
+PAGE: Final = 50
 """Messages that one who is behind is given at once."""
 
 
