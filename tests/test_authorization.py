@@ -30,7 +30,7 @@ from websockets.exceptions import ConnectionClosed
 from crema import tables
 from crema.core.errors import ForbiddenError
 from crema.db.session import Sessions, keep
-from crema.live.hub import Frame, Subscription
+from crema.live.hub import Batch, Subscription
 from crema.orders.models import Order
 from crema.orders.service import editing
 from crema.support.service import limits
@@ -464,7 +464,7 @@ def finite(monkeypatch: pytest.MonkeyPatch) -> None:
 
     updates = Subscription.updates
 
-    async def first_updates(self: Subscription, **options: float) -> AsyncIterator[Sequence[Frame]]:
+    async def first_updates(self: Subscription, **options: float) -> AsyncIterator[Sequence[Batch]]:
         yield await anext(updates(self, **options))
 
     monkeypatch.setattr(Subscription, "updates", first_updates)

@@ -22,7 +22,7 @@ from crema.accounts.domain import BUILTIN_ROLES, PERMISSIONS, Actor
 from crema.accounts.models import Role, RolePermission
 from crema.db.base import new_id
 from crema.db.session import Sessions
-from crema.live.hub import Frame, Subscription
+from crema.live.hub import Batch, Subscription
 from crema.menu.models import Product
 from crema.orders import domain as orders_domain
 from crema.orders.models import Order
@@ -184,7 +184,7 @@ def finite(monkeypatch: pytest.MonkeyPatch) -> None:
 
     updates = Subscription.updates
 
-    async def first_updates(self: Subscription, **options: float) -> AsyncIterator[Sequence[Frame]]:
+    async def first_updates(self: Subscription, **options: float) -> AsyncIterator[Sequence[Batch]]:
         yield await anext(updates(self, **options))
 
     monkeypatch.setattr(Subscription, "updates", first_updates)

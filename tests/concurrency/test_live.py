@@ -16,7 +16,7 @@ from crema.db import changes
 from crema.db.base import new_id
 from crema.db.session import Sessions
 from crema.live import queries, service
-from crema.live.hub import Frame
+from crema.live.hub import Batch
 from crema.live.models import ConnectionRecord
 from crema.support.hub import QueueFeed, QueueSubscription
 from crema.support.models import Conversation, Message
@@ -89,7 +89,7 @@ async def follow_a_late_commit(app: FastAPI, sessions: Sessions) -> list[str]:
     assert actor is not None
     feed: QueueFeed = app.state.queue_feed
     subscription = QueueSubscription(actor, position=None)
-    told: list[Frame] = []
+    told: list[Batch] = []
     async with feed.subscribed(subscription), aclosing(subscription.updates()) as updates:
         await anext(updates)  # the snapshot
         async with sessions() as late, sessions() as early:
@@ -103,7 +103,7 @@ async def follow_a_late_commit(app: FastAPI, sessions: Sessions) -> list[str]:
         with suppress(TimeoutError):
             async with asyncio.timeout(2):
                 told += await anext(updates)
-    return [json.loads(frame.text)["text"] for frame in told if frame.type == "message"]
+    return [json.loads(frame.text)["text"] for batch in told for frame in batch.frames if frame.type == "message"]
 
 
 async def say(session: AsyncSession, conversation: Conversation, person: PersonMade, text: str) -> None:

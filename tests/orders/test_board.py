@@ -37,8 +37,8 @@ async def board(app: FastAPI, client: Any) -> list[str]:
     feed: OrderFeed = app.state.order_feed
     subscription = OrderSubscription(actor, shop_id=None, position=None)
     async with feed.subscribed(subscription), aclosing(subscription.updates()) as updates:
-        [snapshot] = await anext(updates)
-    return [order["id"] for order in json.loads(snapshot.text)["orders"]]
+        [batch] = await anext(updates)
+    return [order["id"] for order in json.loads(batch.frames[0].text)["orders"]]
 
 
 async def test_what_is_to_be_ready_first_comes_first_whenever_it_was_ordered(

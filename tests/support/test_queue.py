@@ -435,6 +435,7 @@ async def test_a_move_between_two_statements_of_a_reading_shows_no_message_writt
         monkeypatch.setattr(queries, "list_written_messages", move_write_and_list)
         feed.wake()
         while "removed" not in told:
-            told += [json.loads(frame.text).get("text", frame.type) for frame in await anext(updates)]
+            for batch in await anext(updates):
+                told += [json.loads(frame.text).get("text", frame.type) for frame in batch.frames]
 
     assert ("not for you" in told) == (guard == "off")

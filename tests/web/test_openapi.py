@@ -14,7 +14,7 @@ import pytest
 from fastapi import FastAPI
 
 from crema.db.session import Sessions
-from crema.live.hub import Frame, Subscription
+from crema.live.hub import Batch, Subscription
 from crema.settings import Settings
 from factories.world import make_world
 from fixtures.app import Clock, connect, make_app
@@ -44,7 +44,7 @@ def _finite(monkeypatch: pytest.MonkeyPatch) -> None:
 
     updates = Subscription.updates
 
-    async def first_updates(self: Subscription, **options: float) -> AsyncIterator[Sequence[Frame]]:
+    async def first_updates(self: Subscription, **options: float) -> AsyncIterator[Sequence[Batch]]:
         yield await anext(updates(self, **options))
 
     monkeypatch.setattr(Subscription, "updates", first_updates)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 from uuid import UUID
@@ -35,7 +35,7 @@ from crema.live.domain import (
     InvalidPositionError,
     Position,
 )
-from crema.live.hub import GONE, Frame, Hub, Subscription
+from crema.live.hub import GONE, Batch, Hub, Subscription
 from crema.live.schemas import MAX_NAME, AuthFrame, ErrorFrame
 from crema.web.browser import Origins
 from crema.web.protocol import FRAMES
@@ -44,8 +44,6 @@ from crema.web.validation import sentence_of
 log = structlog.get_logger(__name__)
 
 CLOSE_SECONDS: Final = 2
-MAX_WRITE: Final = 64 * 1024
-"""Bytes of frames that are handed to the transport at once, about what it buffers."""
 MAX_REASON: Final = 123
 """Bytes of a close frame's reason, RFC 6455."""
 SECRETS: Final = frozenset({"token", "ticket", "access_token", "authorization"})
@@ -173,14 +171,18 @@ class Connection:
 
     async def send_updates(self, subscription: Subscription) -> None:
         """Send what a feed pushes, until its subscription is closing."""
-        async for frames in subscription.updates():
-            if self._takes_wire:
-                for chunk in _chunks(frames):
-                    await self._send({"type": "websocket.send", "frames": chunk})
-                continue
-            for frame in frames:
-                await self._send({"type": "websocket.send", "text": frame.text})
+        async for batches in subscription.updates():
+            for batch in batches:
+                await self._send_batch(batch)
         raise CloseSocket(await subscription.closed())
+
+    async def _send_batch(self, batch: Batch) -> None:
+        if self._takes_wire:
+            for write in batch.writes:
+                await self._send({"type": "websocket.send", "frames": write})
+            return
+        for frame in batch.frames:
+            await self._send({"type": "websocket.send", "text": frame.text})
 
     async def _send(self, message: Message) -> None:
         if self._subscription is None:
@@ -207,19 +209,6 @@ class Connection:
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", 1005))
         return message.get("text") or ""  # a binary frame reads as an empty one, which no schema takes
-
-
-def _chunks(frames: Sequence[Frame]) -> Iterator[bytes]:
-    """Join frames to few writes, none much over MAX_WRITE: who takes nothing shall hold little memory."""
-    chunk, size = [], 0
-    for frame in frames:
-        chunk.append(frame.wire)
-        size += len(frame.wire)
-        if size >= MAX_WRITE:
-            yield b"".join(chunk)
-            chunk, size = [], 0
-    if chunk:
-        yield b"".join(chunk)
 
 
 def _complaints(error: ValidationError) -> str:

@@ -1,9 +1,9 @@
 """The live feed of orders: a snapshot of what is in progress, then each order as it changes."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crema.accounts.domain import Actor
 from crema.db import changes
 from crema.live.domain import RESUMABLE, Position
-from crema.live.hub import Feed, Frame, Hub, Subscription
+from crema.live.hub import Batch, Feed, Frame, Hub, Subscription
 from crema.orders import domain, queries
 from crema.orders.domain import READ_ORDERS, OrderVersion
 from crema.orders.queries import BOARD_LIMIT, Scope
@@ -89,7 +89,7 @@ class OrderFeed(Feed[OrderSubscription]):
         rendered = _Renderer(position, await _load(session, updates.values()))
         for subscription, update in updates.items():
             subscription.is_due = False
-            subscription.push(rendered.frames(subscription.actor, update))
+            subscription.push(rendered.batch(subscription.actor, update))
         self._position = position
 
     async def _list_news(self, session: AsyncSession, position: Position) -> Sequence[OrderVersion]:
@@ -182,24 +182,27 @@ class _Renderer:
     def __init__(self, position: Position, shown: Mapping[UUID, OrderOut]) -> None:
         self._position = position
         self._shown = shown
-        self._frames: dict[Any, Frame] = {}
+        self._batches: dict[Hashable, Batch] = {}
+        self._frames: dict[Hashable, Frame] = {}
 
-    def frames(self, actor: Actor, updates: _Updates) -> list[Frame]:
-        """Return the frames that tell an actor these updates.
+    def batch(self, actor: Actor, updates: _Updates) -> Batch:
+        """Return the frames that tell an actor these updates, the same to all who are told the same.
 
         Who resumes from the middle of them gets the rest again: only the last has the position of the reading.
         """
-        forms = [(order.id, domain.is_staff_of(actor, order.shop_id)) for order in updates.orders]
-        if updates.since is None:
-            return [self._snapshot(tuple(forms))]
-        last = len(forms) - 1
-        return [self._changed(form, self._position if at == last else updates.since) for at, form in enumerate(forms)]
+        forms = tuple((order.id, domain.is_staff_of(actor, order.shop_id)) for order in updates.orders)
+        key = forms, updates.since
+        if key not in self._batches:
+            since = updates.since
+            self._batches[key] = Batch([self._snapshot(forms)] if since is None else [*self._changes(forms, since)])
+        return self._batches[key]
 
-    def _snapshot(self, forms: tuple[tuple[UUID, bool], ...]) -> Frame:
-        if forms not in self._frames:
-            orders = [self._order(form) for form in forms]
-            self._frames[forms] = Frame(SnapshotFrame(position=str(self._position), orders=orders))
-        return self._frames[forms]
+    def _snapshot(self, forms: Iterable[tuple[UUID, bool]]) -> Frame:
+        return Frame(SnapshotFrame(position=str(self._position), orders=[self._order(form) for form in forms]))
+
+    def _changes(self, forms: Sequence[tuple[UUID, bool]], since: Position) -> Iterator[Frame]:
+        last = len(forms) - 1
+        return (self._changed(form, self._position if at == last else since) for at, form in enumerate(forms))
 
     def _changed(self, form: tuple[UUID, bool], position: Position) -> Frame:
         key = form, position

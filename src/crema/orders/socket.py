@@ -98,8 +98,8 @@ class FeedResponse(StreamingResponse):
 
 async def _events(subscription: OrderSubscription) -> AsyncIterator[bytes]:
     yield format_sse_event(retry=RETRY_MILLISECONDS)
-    async for frames in subscription.updates(idle_seconds=KEEPALIVE_SECONDS):
-        yield b"".join(_event(frame) for frame in frames) or KEEPALIVE_COMMENT
+    async for batches in subscription.updates(idle_seconds=KEEPALIVE_SECONDS):
+        yield b"".join(_event(frame) for batch in batches for frame in batch.frames) or KEEPALIVE_COMMENT
 
 
 def _event(frame: Frame) -> bytes:

@@ -2,7 +2,7 @@
 
 from crema.live.hub.connections import CHECK_SECONDS, CONNECTIONS, GONE, SEND_SECONDS, Hub
 from crema.live.hub.feeds import POLL_SECONDS, Feed
-from crema.live.hub.frames import Frame, Model
+from crema.live.hub.frames import Batch, Frame, Model
 from crema.live.hub.subscriptions import Subscription
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "GONE",
     "POLL_SECONDS",
     "SEND_SECONDS",
+    "Batch",
     "Feed",
     "Frame",
     "Hub",

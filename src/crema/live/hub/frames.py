@@ -1,9 +1,14 @@
 """Frames as they are sent: encoded once, whoever reads them."""
 
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Final, Protocol
 
 from websockets.frames import Frame as WireFrame
 from websockets.frames import Opcode
+
+MAX_WRITE: Final = 64 * 1024
+"""Bytes of frames that are handed to a transport at once, about what it buffers."""
 
 
 class Model(Protocol):
@@ -37,3 +42,26 @@ class Frame:
     def text(self) -> str:
         """The frame's JSON."""
         return self.wire[self._payload_at :].decode()
+
+
+class Batch:
+    """Frames that are sent together, shared by all who are sent the same."""
+
+    def __init__(self, frames: Sequence[Frame]) -> None:
+        self.frames = frames
+
+    @cached_property
+    def writes(self) -> Sequence[bytes]:
+        """The frames on the wire, joined to few writes, none much over MAX_WRITE: who takes nothing holds little."""
+        return [*self._writes()]
+
+    def _writes(self) -> Iterator[bytes]:
+        write, size = [], 0
+        for frame in self.frames:
+            write.append(frame.wire)
+            size += len(frame.wire)
+            if size >= MAX_WRITE:
+                yield b"".join(write)
+                write, size = [], 0
+        if write:
+            yield b"".join(write)

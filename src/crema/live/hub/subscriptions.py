@@ -10,7 +10,7 @@ from uuid import UUID
 from crema.accounts.domain import Actor
 from crema.db.base import new_id
 from crema.live.domain import LOGIN_OVER, NOT_ALLOWED, Closing
-from crema.live.hub.frames import Frame
+from crema.live.hub.frames import Batch, Frame
 
 MAX_PENDING: Final = 500
 """Frames that wait for a reader. One that is slower gets no more until it has taken them, then reads from there on."""
@@ -48,7 +48,8 @@ class Subscription:
     is_due: bool = True
     ask: Callable[[], None] = _nothing
     _is_waiting: bool = False
-    _pending: list[Frame] = field(default_factory=list)
+    _pending: list[Batch] = field(default_factory=list)
+    _pending_count: int = 0
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _closed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -64,19 +65,20 @@ class Subscription:
     @property
     def is_full(self) -> bool:
         """Whether so much waits for the reader that it gets no more."""
-        return len(self._pending) >= MAX_PENDING
+        return self._pending_count >= MAX_PENDING
 
-    def push(self, frames: Sequence[Frame]) -> None:
+    def push(self, batch: Batch) -> None:
         """Have frames sent, after those that wait already."""
-        if frames:
-            self._pending += frames
+        if batch.frames:
+            self._pending.append(batch)
+            self._pending_count += len(batch.frames)
             self._is_waiting = False
             self._wake.set()
 
     def push_passing(self, frame: Frame) -> None:
         """Have a frame sent of which nobody misses one, unless the reader is slow."""
-        if not self.is_due and len(self._pending) < MAX_PASSING:
-            self.push([frame])
+        if not self.is_due and self._pending_count < MAX_PASSING:
+            self.push(Batch([frame]))
 
     def follow(self, actor: Actor | None) -> None:
         """Take the person's present rights, or None when the login is over: stay with them, or close."""
@@ -91,7 +93,7 @@ class Subscription:
 
     def start_over(self) -> None:
         """Begin anew with other rights: what waits was for the old ones."""
-        self._pending = []
+        self._take()
         self.is_due = True
         self.ask()
 
@@ -107,7 +109,7 @@ class Subscription:
         assert self.closing is not None
         return self.closing
 
-    async def updates(self, *, idle_seconds: float | None = None) -> AsyncIterator[Sequence[Frame]]:
+    async def updates(self, *, idle_seconds: float | None = None) -> AsyncIterator[Sequence[Batch]]:
         """Give frames as they come, those that came together at once; none of them every `idle_seconds` without any.
 
         Ends when it is closing.
@@ -116,9 +118,13 @@ class Subscription:
             self._wake.clear()
             if not self._pending:
                 await self._wait(idle_seconds)
-            frames, self._pending = self._pending, []
-            if self.closing is None and (frames or idle_seconds is not None):
-                yield frames
+            batches = self._take()
+            if self.closing is None and (batches or idle_seconds is not None):
+                yield batches
+
+    def _take(self) -> Sequence[Batch]:
+        batches, self._pending, self._pending_count = self._pending, [], 0
+        return batches
 
     async def _wait(self, idle_seconds: float | None) -> None:
         self._is_waiting = True

@@ -1,6 +1,6 @@
 """What is going on in conversations, read and encoded once for all sockets of this process that follow them."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -11,7 +11,7 @@ from crema.accounts.domain import Actor
 from crema.db.events import Event
 from crema.live import queries as live
 from crema.live.domain import NOT_ALLOWED
-from crema.live.hub import Feed, Frame, Hub, Subscription
+from crema.live.hub import Batch, Feed, Frame, Hub, Subscription
 from crema.support import domain, queries
 from crema.support.domain import ConversationStatus, Side, topic_of
 from crema.support.models import Conversation
@@ -79,6 +79,8 @@ class ConversationFeed(Feed[ChatSubscription]):
     One reading is for all conversations of which an event told; every POLL_SECONDS it looks which have changed.
     """
 
+    pause_factor = 3  # of a burst of messages all but the first are read together
+
     def __init__(self, hub: Hub) -> None:
         super().__init__(hub)
         self._conversations: dict[UUID, Conversation] = {}
@@ -137,7 +139,9 @@ class ConversationFeed(Feed[ChatSubscription]):
         self._conversations |= conversations  # those who follow are checked against them as they are now
         await self._check(session, subscriptions)
         for each in conversations.values():
-            self._states[each.id] = ConversationState.of(each, present=present.get(topic_of(each.id), ()))
+            state = ConversationState.of(each, present=present.get(topic_of(each.id), ()))
+            if state != self._states.get(each.id):  # else nobody compares it with what they were told
+                self._states[each.id] = state
         ready = [each for each in subscriptions if self._is_ready(each)]
         updates = _Updates(await self._list_messages(session, ready))
         for subscription in ready:
@@ -185,19 +189,25 @@ class _Updates:
 
     def __init__(self, messages: Mapping[UUID, Mapping[int, Frame]]) -> None:
         self._messages = messages
+        self._batches: dict[Hashable, Batch] = {}
         self._news: dict[tuple[int, int], list[tuple[_Audience, Frame]]] = {}
 
     def push(self, subscription: ChatSubscription, conversation: Conversation, state: ConversationState) -> None:
         """Give a subscription its next messages and, when there are no more, what else is new."""
-        last = min(subscription.position + PAGE, conversation.last_seq)
-        messages = self._messages.get(conversation.id, {})
-        frames = [messages[seq] for seq in range(subscription.position + 1, last + 1) if seq in messages]
-        subscription.position = max(subscription.position, last)
+        position, before = subscription.position, subscription.state
+        last = min(position + PAGE, conversation.last_seq)
+        subscription.position = max(position, last)
         subscription.is_due = last < conversation.last_seq
-        if not subscription.is_due and subscription.state is not state:
-            frames += self._news_for(subscription.actor.user_id, before=subscription.state, after=state)
+        if not subscription.is_due:
             subscription.state = state
-        subscription.push(frames)
+        is_news = subscription.state is not before
+        key = conversation.id, position, id(before) if is_news else None, is_news and subscription.actor.user_id
+        if key not in self._batches:
+            messages = self._messages.get(conversation.id, {})
+            frames = [messages[seq] for seq in range(position + 1, last + 1) if seq in messages]
+            frames += self._news_for(subscription.actor.user_id, before=before, after=state) if is_news else ()
+            self._batches[key] = Batch(frames)
+        subscription.push(self._batches[key])
 
     def _news_for(self, user_id: UUID, *, before: ConversationState, after: ConversationState) -> Iterator[Frame]:
         key = id(before), id(after)

@@ -13,7 +13,7 @@ from crema.db import changes
 from crema.db.events import Event
 from crema.live import queries as live
 from crema.live.domain import RESUMABLE, InvalidPositionError, Position
-from crema.live.hub import Feed, Frame, Hub, Model, Subscription
+from crema.live.hub import Batch, Feed, Frame, Hub, Model, Subscription
 from crema.live.schemas import ErrorFrame
 from crema.support import domain, queries
 from crema.support.domain import SUPPORT, Side, conversation_of, topic_of
@@ -114,10 +114,10 @@ class QueueFeed(Feed[QueueSubscription]):
             if subscription.is_full and not subscription.is_due:
                 subscription.resumed, subscription.is_due = reading.before, True
             if not subscription.is_due and subscription.closing is None:
-                subscription.push([*renderer.changes(subscription)])
+                subscription.push(Batch([*renderer.changes(subscription)]))
         for subscription, queue in snapshots.items():
             missed = await self._list_missed(session, subscription, reading)
-            subscription.push([renderer.snapshot(subscription, queue), *missed])
+            subscription.push(Batch([renderer.snapshot(subscription, queue), *missed]))
             subscription.is_due = False
         self._position, self._present = reading.after, present
 
