@@ -32,7 +32,7 @@ class ServerProcess(Base):
 class ConnectionRecord(Base):
     """One connected socket or event stream, and what it follows."""
 
-    __tablename__ = "seats"
+    __tablename__ = "seats"  # as it was called when the table was made
 
     id: Mapped[Id]
     process_id: Mapped[UUID] = mapped_column(ForeignKey("server_processes.id", ondelete="CASCADE"), index=True)

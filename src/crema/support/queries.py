@@ -282,7 +282,7 @@ async def find_own_id(session: AsyncSession, *, customer_id: UUID) -> UUID | Non
     return await session.scalar(select(Conversation.id).where(Conversation.customer_id == customer_id))
 
 
-async def add_own(session: AsyncSession, *, conversation: Conversation) -> None:
+async def insert_own(session: AsyncSession, *, conversation: Conversation) -> None:
     """Insert a conversation unless its customer has one, also when two requests do so at once."""
     values = {
         name: getattr(conversation, name)

@@ -50,7 +50,7 @@ from crema.support.schemas import (
     TypingFrame,
     TypingOutFrame,
 )
-from crema.support.service import talking
+from crema.support.service import conversations
 from crema.web.asyncapi import Channel
 
 router = APIRouter()
@@ -165,12 +165,14 @@ async def _execute(
     match frame:
         case MessageFrame():
             wanted = SendMessage(**frame.model_dump(exclude={"type", "conversation_id"}))
-            sent, _ = await talking.send(session, conversation_id=conversation_id, actor=actor, wanted=wanted, now=now)
+            sent, _ = await conversations.send(
+                session, conversation_id=conversation_id, actor=actor, wanted=wanted, now=now
+            )
             return AckFrame(client_id=sent.client_id, seq=sent.seq)
         case ReadFrame():
-            await talking.read(session, conversation_id=conversation_id, actor=actor, seq=frame.seq, now=now)
+            await conversations.read(session, conversation_id=conversation_id, actor=actor, seq=frame.seq, now=now)
         case TypingFrame():
-            await talking.type_on(session, conversation_id=conversation_id, actor=actor)
+            await conversations.notify_typing(session, conversation_id=conversation_id, actor=actor)
     return None
 
 
@@ -215,7 +217,7 @@ class ChatSession:
                 if conversation_id is not None:
                     return await queries.get_conversation(session, conversation_id=conversation_id, actor=actor)
                 now = self._connection.hub.now()
-                return await talking.open_own(session, actor=actor, wanted=OpenConversation(), now=now)
+                return await conversations.get_or_create_own(session, actor=actor, wanted=OpenConversation(), now=now)
             except NotFoundError as error:
                 raise CloseSocket(NO_SUCH) from error
 

@@ -1,4 +1,4 @@
-"""Orders live, over WebSocket and as server-sent events: the same frames, two ways to carry them."""
+"""Orders live, as server-sent events: the frames of the WebSocket."""
 
 import asyncio
 import time
@@ -6,65 +6,24 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Query, Request, WebSocket
+from fastapi import Header, Query, Request
 from fastapi.responses import Response, StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
-from pydantic import TypeAdapter
 from starlette.types import Message, Receive, Scope, Send
 
 from crema.accounts.deps import Person
 from crema.live.domain import Position
 from crema.live.hub import Frame
-from crema.live.schemas import AuthFrame, ErrorFrame, PingFrame, PongFrame
-from crema.live.socket import CLOSE_SECONDS, Connection, run_until_first, serve
+from crema.live.socket import CLOSE_SECONDS, run_until_first
 from crema.orders.hub import OrderFeed, OrderSubscription
-from crema.orders.schemas import ChangedOrderFrame, FollowOrders, SnapshotFrame
-from crema.web.asyncapi import Channel
 from crema.web.problem import refusals
 from crema.web.routing import router as new_router
 
 router = new_router("Orders")
-sockets = APIRouter()
 
-CLIENT_FRAME: Final[TypeAdapter[PingFrame]] = TypeAdapter(PingFrame)
 RETRY_MILLISECONDS: Final = 1_000
 KEEPALIVE_SECONDS: Final = 15
 """After so long without an event a comment is sent, lest something in between takes the stream for dead."""
-CHANNELS: Final = (
-    Channel(
-        name="orders",
-        address="/orders/live",
-        summary="Orders live",
-        description="One's own orders; for staff those of their shops. First a snapshot, then each that changes. "
-        "The snapshot is sorted by `ready_estimate_at`, then `id`: what is to be ready first comes first. To keep that "
-        "order, put each order that a frame brings at the place that its own `ready_estimate_at` and `id` give it. "
-        "Each line tells the allergens, ingredients and nutrition of the drink as it was configured.",
-        receives=(AuthFrame, PingFrame),
-        sends=(SnapshotFrame, ChangedOrderFrame, ErrorFrame, PongFrame),
-        query=FollowOrders.model_json_schema()["properties"],
-    ),
-)
-
-
-@sockets.websocket("/orders/live")
-async def follow_orders(websocket: WebSocket) -> None:
-    """Follow one's own orders; staff follow their shops'. `?after=` a position, `?shop_id=` one shop."""
-
-    async def converse(connection: Connection) -> None:
-        wanted = connection.query(FollowOrders)
-        position = connection.position(wanted.after)
-        actor = await connection.authenticate()
-        subscription = OrderSubscription(actor, shop_id=wanted.shop_id, position=position)
-        feed: OrderFeed = websocket.app.state.order_feed
-        async with feed.subscribed(subscription):
-            await connection.hold(subscription, _answer_pings(connection))
-
-    await serve(websocket, converse)
-
-
-async def _answer_pings(connection: Connection) -> None:
-    async for _ in connection.frames(CLIENT_FRAME):
-        await connection.send(PongFrame())
 
 
 class FeedResponse(StreamingResponse):
