@@ -27,7 +27,7 @@ from crema.accounts.service.logins import Logins
 from crema.accounts.service.passwords import Passwords
 from crema.accounts.service.tokens import AccessTokens
 from crema.cart import routes as cart
-from crema.db.driver import READING, SEARCHING, WRITING, Connections, OneConnection, PoolReader, open_pool
+from crema.db.driver import READING, SEARCHING, WRITING, Connections, PoolReader, SharedConnection, open_pool
 from crema.db.events import Bus, open_bus
 from crema.db.session import Sessions, make_engine, make_readings, make_sessions
 from crema.demo import examples
@@ -60,7 +60,6 @@ from crema.web import (
     browser,
     compression,
     credentials,
-    direct,
     docs,
     health,
     limits,
@@ -84,14 +83,10 @@ TAGS: Final = {
     "Support chat": "Conversations with customers, also over WebSocket.",
     "Operations": "Mails, health and metrics, for those who run it.",
 }
-# Routes are tried one after another: what is asked most comes first. (Swagger goes by TAGS.)
 ROUTERS: Final = (
     *menu.routers,
-    cart.direct,
     cart.router,
-    orders.direct,
     orders.router,
-    shops.reads,
     shops.router,
     accounts.tokens,
     accounts.people,
@@ -185,7 +180,6 @@ def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastA
         docs_url=None,
         openapi_url=None,
         redoc_url=None,
-        generate_unique_id_function=routing.operation_id,
         telemetry={"tracing": _HAS_TELEMETRY, "metrics": _HAS_TELEMETRY, "logs": _HAS_TELEMETRY},
     )
     hand_out(app, settings, sessions)
@@ -214,12 +208,10 @@ def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastA
         *([notifications.router] if _has_mailbox(settings) else ()),
         *([docs.router] if settings.docs else ()),
     ]
-    for router in routers:
-        app.include_router(router)
+    described = routing.add_routes(app, routers)
     if settings.docs:
         docs.mount_assets(app)
-    app.router.middleware_stack = direct.Shortcut(app.router.middleware_stack, routers)
-    app.openapi = openapi.describe(app, routers=routers, extras=EXTRAS)  # type: ignore[method-assign]  # FastAPI's documented way
+    app.openapi = openapi.describe(app, routes=described, extras=EXTRAS)  # type: ignore[method-assign]  # FastAPI's documented way
     return app
 
 
@@ -256,7 +248,7 @@ def hand_out(app: FastAPI, settings: Settings, sessions: Sessions | None) -> Non
     email_validator.TEST_ENVIRONMENT = not settings.is_production
     app.state.clock = lambda: datetime.now(UTC)
     if sessions is not None:
-        one = OneConnection(sessions)
+        one = SharedConnection(sessions)
         connect(app, sessions, reader=PoolReader(one), writing=one)
     app.state.access_tokens = AccessTokens(_derived(secret, "access tokens"), settings.access_ttl)
     app.state.passwords = Passwords()

@@ -313,7 +313,7 @@ class Circumstances:
     the first of it at `first_recent_at`.
     """
 
-    shop: Shop
+    shop: shops.ShopView
     shop_version: int
     admins: Sequence[Sequence[str]]
     open_orders: int
@@ -357,7 +357,7 @@ async def find_circumstances(
         return None
     (row,) = rows
     return Circumstances(
-        shop=shops.shop_of(row),
+        shop=shops.view_of(row),
         shop_version=row["shop_version"],
         admins=row["admins"] or (),
         open_orders=row["open_orders"],

@@ -35,10 +35,10 @@ from crema.web.clock import Now
 from crema.web.forms import form_schema
 from crema.web.listing import PageOut, answer, listing_parameters
 from crema.web.problem import refusals
-from crema.web.routing import router as new_router
+from crema.web.routing import make_router
 from crema.web.transaction import Transaction
 
-router = new_router("Support chat")
+router = make_router("Support chat")
 
 
 @router.post(

@@ -17,9 +17,9 @@ from crema.live.hub import Frame
 from crema.live.socket import CLOSE_SECONDS, run_until_first
 from crema.orders.hub import OrderFeed, OrderSubscription
 from crema.web.problem import refusals
-from crema.web.routing import router as new_router
+from crema.web.routing import make_router
 
-router = new_router("Orders")
+router = make_router("Orders")
 
 RETRY_MILLISECONDS: Final = 1_000
 KEEPALIVE_SECONDS: Final = 15

@@ -3,6 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
+from pydantic import MISSING
 from sqlalchemy import delete
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -15,6 +16,7 @@ from crema.db import events
 from crema.db.base import new_id
 from crema.live import queries as live
 from crema.orders import queries as orders
+from crema.schemas import value_or
 from crema.shops import queries as shops
 from crema.support import queries
 from crema.support.domain import ConversationStatus, Side, shop_to_work_for, topic_of
@@ -218,13 +220,12 @@ async def change(
         session, conversation_id=conversation_id, actor=actor, for_update=True
     )
     check_customer_is_here(conversation)
-    changes = wanted.changes()
-    if changes.get("status") == ConversationStatus.RESOLVED:
-        await _check_seen(session, conversation, seen_seq=changes.get("seen_seq"))
-    if "assigned_to" in changes:
-        await _assign(session, conversation, user_id=changes["assigned_to"])
-    if "status" in changes:
-        conversation.status = changes["status"]
+    if wanted.status == ConversationStatus.RESOLVED:
+        await _check_seen(session, conversation, seen_seq=value_or(wanted.seen_seq, None))
+    if wanted.assigned_to is not MISSING:
+        await _assign(session, conversation, user_id=wanted.assigned_to)
+    if wanted.status is not MISSING:
+        conversation.status = wanted.status
         if conversation.status == ConversationStatus.RESOLVED:
             conversation.waiting_since = None
             await session.execute(delete(Answerer).where(Answerer.conversation_id == conversation.id))
