@@ -13,7 +13,6 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -29,9 +28,8 @@ from websockets.exceptions import ConnectionClosed
 
 from crema.core.errors import ForbiddenError
 from crema.db.session import Sessions, keep
-from crema.orders.hub import Feed
+from crema.live.hub import Batch, Subscription
 from crema.orders.models import Order
-from crema.orders.schemas import SnapshotFrame
 from crema.orders.service import editing
 from crema.support.service import limits
 from factories.content import content
@@ -452,10 +450,12 @@ def connection(sessions: Sessions) -> AsyncConnection:
 def finite(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the live feed end after its snapshot."""
 
-    async def frames(self: Feed, *, now: datetime) -> AsyncIterator[SnapshotFrame]:
-        yield await self._snapshot()
+    updates = Subscription.updates
 
-    monkeypatch.setattr(Feed, "frames", frames)
+    async def first_updates(self: Subscription, **options: float) -> AsyncIterator[Sequence[Batch]]:
+        yield await anext(updates(self, **options))
+
+    monkeypatch.setattr(Subscription, "updates", first_updates)
 
 
 @pytest.fixture

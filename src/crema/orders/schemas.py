@@ -7,7 +7,7 @@ from pydantic import MISSING, AfterValidator, BeforeValidator, ConfigDict, Field
 
 from crema.accounts.domain import Actor
 from crema.cart.schemas import AddToCart, CartOut, ContentsOut, ItemProblemOut
-from crema.orders.domain import OrderStatus
+from crema.orders.domain import OrderStatus, is_staff_of
 from crema.schemas import (
     EXAMPLE_ID,
     Amount,
@@ -292,8 +292,11 @@ class OrderOut(Output):
     def seen_by(cls, actor: Actor, order: object) -> Self:
         """Return an order, which is loaded whole, as this actor sees it."""
         shown = cls.model_validate(order)
-        is_staff = actor.may("orders:read") and actor.serves(shown.shop.id)
-        return shown if is_staff else shown.model_copy(update={"customer": None})
+        return shown if is_staff_of(actor, shown.shop.id) else shown.without_customer()
+
+    def without_customer(self) -> Self:
+        """Return it as those see it who aren't the shop's staff."""
+        return self.model_copy(update={"customer": None})
 
 
 class ReplaceOrder(Replacement):

@@ -54,7 +54,9 @@ class UnseenMessagesError(ConflictError):
     title = "The customer has said more."
 
 
-async def open_own(session: AsyncSession, *, actor: Actor, wanted: OpenConversation, now: datetime) -> Conversation:
+async def get_or_create_own(
+    session: AsyncSession, *, actor: Actor, wanted: OpenConversation, now: datetime
+) -> Conversation:
     """Give the actor's own conversation, made if there is none, and link it to what is sent.
 
     An order must be the actor's own; its shop is the conversation's then.
@@ -90,7 +92,7 @@ async def open_for(session: AsyncSession, *, customer_id: UUID, now: datetime, s
             raise NotFoundError
         times = {"last_message_at": now, "created_at": now, "updated_at": now}
         fresh = Conversation(customer_id=customer_id, shop_id=shop_id, **times)
-        await queries.add_own(session, conversation=fresh)
+        await queries.insert_own(session, conversation=fresh)
         conversation_id = await queries.find_own_id(session, customer_id=customer_id)
     assert conversation_id is not None
     return conversation_id
@@ -155,7 +157,7 @@ async def send(
 async def _give_back(session: AsyncSession, conversation: Conversation) -> None:
     """Give a conversation that starts anew back to the queue, unless its assignee is connected to take it up."""
     assignee = conversation.assigned_to_id
-    if assignee is not None and not await live.count_seats(session, user_id=assignee):
+    if assignee is not None and not await live.count_connections(session, user_id=assignee):
         conversation.assigned_to_id = conversation.assigned_shop_id = None
 
 
@@ -262,7 +264,7 @@ async def _assign(session: AsyncSession, conversation: Conversation, *, user_id:
     conversation.assigned_to_id, conversation.assigned_shop_id = user_id, shop_id
 
 
-async def type_on(session: AsyncSession, *, conversation_id: UUID, actor: Actor) -> None:
+async def notify_typing(session: AsyncSession, *, conversation_id: UUID, actor: Actor) -> None:
     """Tell the others, now, that the actor is writing."""
     conversation = await queries.get_conversation(session, conversation_id=conversation_id, actor=actor)
     side = Side.CUSTOMER if conversation.customer_id == actor.user_id else Side.STAFF
