@@ -41,7 +41,7 @@ CORES_FOR_TWO: Final = 4
 """Two processes, PostgreSQL and the load each need one, or more processes only wait for each other."""
 SIZES: Final = (1, 10) if QUICK else (1, 10, 100)
 OF_ORDERS: Final = [Profile(LEAST.products, LEAST.orders * times) for times in SIZES]
-OF_PRODUCTS: Final = [Profile(LEAST.products * times, LEAST.orders) for times in SIZES[:2]]
+OF_PRODUCTS: Final = [Profile(LEAST.products * times, LEAST.orders) for times in ((1, 3) if QUICK else (1, 10))]
 JOB_RUNS: Final = 3
 
 ITEM: Final = {"product_id": id_of(PRODUCT), "quantity": 1}
@@ -49,6 +49,7 @@ ORDER: Final = {"shop_id": id_of("shop"), "items": [ITEM]}
 LIST: Final = f"/products?{urlencode({'category_id': id_of('category0'), 'price__lte': 500, 'sort': 'price'})}"
 MISS: Final = f"/products?{urlencode({'search': 'щыъ'})}"
 FIRST, CURSOR, MIDDLE = "orders: default request", "orders: newest, by cursor", "orders: middle, by cursor"
+CART, PLACE = "add to the cart", "place an order"
 
 Table = dict[str, dict[str, Measured]]
 """By what is asked, then by who is asked."""
@@ -74,8 +75,8 @@ def requests_of(target: Target, profile: Profile, chain: Chain) -> dict[str, lis
         "one's own orders: default request": [buyer | {"path": "/orders"} for buyer in buyers[:200]],
         "people: default request": [admin | {"path": "/users"}],
         "conversations: default request": [admin | {"path": "/chats"}],
-        "add to the cart": [{"method": "POST", "path": "/cart", "body": ITEM, **buyer} for buyer in buyers],
-        "place an order": [{"method": "POST", "path": "/order", "body": ORDER, **buyer} for buyer in buyers],
+        CART: [{"method": "POST", "path": "/cart", "body": ITEM, **buyer} for buyer in buyers],
+        PLACE: [{"method": "POST", "path": "/order", "body": ORDER, **buyer} for buyer in buyers],
     }
 
 
@@ -90,7 +91,8 @@ def ask(targets: Mapping[Target, str], asked: Asked) -> Table:
     for turn in range(ROUNDS):
         for title, rows in table.items():
             for target, database_url in targets.items():
-                tidy(database_url)
+                if title in (CART, PLACE):
+                    tidy(database_url)
                 into = rows[target.name]
                 load(target, requests[target][title], into, seconds=SECONDS, connections=CONNECTIONS)
         print(f"round {turn + 1} of {ROUNDS}", flush=True)

@@ -2,7 +2,7 @@
 
 Reads a JSON list of requests, {"method", "path", "headers", "body"}, and sends them in turn over connections that stay
 open, or are opened anew where the server closes them: for so many seconds, and until so many are answered (`least`, but
-for a minute at most); with 0 seconds each of them once.
+for six seconds at most); with 0 seconds each of them once.
 Prints {"count", "seconds", "failures", "p50", "p99"}: the first failure, if there is one, and milliseconds.
 Understands answers with a Content-Length, and chunked ones. `address` is where to come from, such as 127.0.0.2.
 Where a request says {new}, each time it is sent says something else, nothing that was said before.
@@ -16,7 +16,9 @@ from itertools import count, cycle
 from typing import Any
 from urllib.parse import urlsplit
 
-LONGEST_SECONDS = 60
+LONGEST_SECONDS = 6
+PLACE = b"{new".ljust(29) + b"}"
+"""As long as what goes there, so that the length of a body is known."""
 
 
 class Connection(asyncio.Protocol):
@@ -93,7 +95,7 @@ class Load:
         self.url = urlsplit(url)
         encoded = [encode(self.url.netloc, each) for each in requests]
         self.requests = cycle(encoded) if seconds else iter(encoded)
-        self.words = (b"%d-%d" % (time.time_ns(), number) for number in count())
+        self.words = (b"%019d-%010d" % (time.time_ns(), number) for number in count())
         self.until = time.monotonic() + seconds if seconds else float("inf")
         self.until_at_most = max(self.until, time.monotonic() + LONGEST_SECONDS)
         self.least = least
@@ -111,7 +113,7 @@ class Load:
 
     def next_request(self) -> bytes | None:
         request = next(self.requests, None) if self.goes_on() else None
-        return request and request.replace(b"{new}", next(self.words))
+        return request and request.replace(PLACE, next(self.words))
 
     def connect(self) -> None:
         opened = asyncio.get_running_loop().create_connection(
@@ -136,11 +138,12 @@ class Load:
 def encode(host: str, request: dict[str, Any]) -> bytes:
     """Write a request as it goes over the line."""
     body = json.dumps(request["body"]).encode() if request.get("body") is not None else b""
+    body = body.replace(b"{new}", PLACE)
     headers = {"Host": host, **request.get("headers", {})}
     if body:
         headers |= {"Content-Type": "application/json", "Content-Length": str(len(body))}
     lines = [f"{request.get('method', 'GET')} {request['path']} HTTP/1.1", *(f"{k}: {v}" for k, v in headers.items())]
-    return "\r\n".join([*lines, "", ""]).encode() + body
+    return "\r\n".join([*lines, "", ""]).encode().replace(b"{new}", PLACE) + body
 
 
 async def main() -> None:

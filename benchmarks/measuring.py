@@ -25,10 +25,10 @@ TICK: Final = os.sysconf("SC_CLK_TCK")
 CORES: Final = os.cpu_count() or 1
 MACHINE: Final = f"{platform.machine()}, {CORES} cores, Python {platform.python_version()}"
 
-WARM: Final = 48
+WARM: Final = 24
 """Requests that are sent before the first round is counted."""
-LEAST_REQUESTS: Final = 100 if QUICK else 200
-"""A round goes on until so many are answered, however slow the machine is."""
+LEAST_REQUESTS: Final = 300
+"""A round goes on until so many are answered, or for `load.LONGEST_SECONDS`: CPU is counted in hundredths of a second."""
 
 Request = Mapping[str, Any]
 """What `load.py` sends: method, path, headers, body."""

@@ -329,7 +329,8 @@ def interleave(rounds: Plan, database_url: str) -> dict[str, dict[str, Measured]
     for turn in range(ROUNDS):
         for title, those in rounds.items():
             for each, run in those.items():
-                tidy(database_url)
+                if title in (CART, PLACE):
+                    tidy(database_url)
                 run(measured[title][each])
             print(f"round {turn + 1} of {ROUNDS}: {title}", flush=True)
     return measured
