@@ -28,7 +28,7 @@ run: .venv/.installed ## Start Crema with a demo chain; Swagger at http://127.0.
 	@exec .venv/bin/crema serve
 
 test: .venv/.installed ## Run the whole suite
-	@.venv/bin/python -m pytest -n 2 --dist loadfile
+	@.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 fuzz: .venv/.installed ## Schemathesis over every operation, long: as a customer and as an administrator
 	@CREMA_FUZZ_EXAMPLES=20 .venv/bin/python -m pytest tests/test_fuzz.py
@@ -53,6 +53,7 @@ check: .venv/.installed ## Format, lint, types, import rules, documents up to da
 	@rm -f .import-linter.log
 	@.venv/bin/python tools/documents.py --check
 	@.venv/bin/python tools/breaking_changes.py
+	@.venv/bin/python tools/common_passwords.py --check
 
 format: .venv/.installed ## Format the code
 	@.venv/bin/ruff format --quiet .

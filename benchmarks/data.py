@@ -61,8 +61,9 @@ class Profile:
 
 MENU: Final = Profile(45, 0)
 """A menu of a size that is sent whole."""
-LEAST: Final = Profile(2_000, 2_000) if QUICK else Profile(2_000, 10_000)
-USUAL: Final = Profile(LEAST.products, LEAST.orders * 10)
+LEAST: Final = Profile(2_000, 10_000)
+"""Enough for whole pages: of products for each question, of orders for each of the regulars."""
+USUAL: Final = Profile(LEAST.products, LEAST.orders * (4 if QUICK else 10))
 LARGE: Final = Profile(100_000, 1_000_000)
 
 

@@ -39,7 +39,7 @@ CONNECTIONS: Final = 4
 PROCESSES: Final = (1, 2)
 CORES_FOR_TWO: Final = 4
 """Two processes, PostgreSQL and the load each need one, or more processes only wait for each other."""
-SIZES: Final = (1, 10) if QUICK else (1, 10, 100)
+SIZES: Final = (1, 4) if QUICK else (1, 10, 100)
 OF_ORDERS: Final = [Profile(LEAST.products, LEAST.orders * times) for times in SIZES]
 OF_PRODUCTS: Final = [Profile(LEAST.products * times, LEAST.orders) for times in ((1, 3) if QUICK else (1, 10))]
 JOB_RUNS: Final = 3

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import psycopg
-from results import QUICK
 
 from fixtures.live import environment
 from fixtures.server import Server
@@ -28,7 +27,7 @@ MACHINE: Final = f"{platform.machine()}, {CORES} cores, Python {platform.python_
 WARM: Final = 24
 """Requests that are sent before the first round is counted."""
 LEAST_REQUESTS: Final = 300
-"""A round goes on until so many are answered, or for `load.LONGEST_SECONDS`: CPU is counted in hundredths of a second."""
+"""A round goes on until so many are answered, or for `load.LONGEST_SECONDS`: CPU is counted in steps of 10 ms."""
 
 Request = Mapping[str, Any]
 """What `load.py` sends: method, path, headers, body."""

@@ -14,7 +14,7 @@ from sqlalchemy import select, update
 from websockets.exceptions import InvalidStatus
 
 from crema.accounts.models import Role, Session, StaffShop, User
-from crema.live.hub import CHECK_SECONDS, LOOK_SECONDS
+from crema.live.hub import CHECK_SECONDS, POLL_SECONDS
 from crema.orders.models import Order
 from factories.menu import make_group, make_ingredient, make_product
 from factories.orders import make_shop, make_simple_product, place
@@ -395,7 +395,7 @@ async def test_a_stream_ends_with_its_login(town: Town) -> None:
         async for _ in lines:
             pass
 
-    assert CHECK_SECONDS < WAIT_SECONDS < LOOK_SECONDS, "it was ended by the watch over logins, not by a late look"
+    assert CHECK_SECONDS < WAIT_SECONDS < POLL_SECONDS, "it was ended by the watch over logins, not by a late look"
 
 
 async def test_streams_and_sockets_count_together_and_a_closed_one_is_free_again(town: Town) -> None:

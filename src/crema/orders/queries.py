@@ -1,13 +1,18 @@
 """Every SELECT about orders, and who sees which."""
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, get_args
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
+    BindParameter,
+    Boolean,
     ColumnElement,
     Integer,
     Numeric,
@@ -16,9 +21,11 @@ from sqlalchemy import (
     Text,
     Uuid,
     and_,
+    any_,
     bindparam,
     case,
     cast,
+    column,
     func,
     literal_column,
     null,
@@ -27,7 +34,7 @@ from sqlalchemy import (
     true,
 )
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased, joinedload, selectinload
+from sqlalchemy.orm import InstrumentedAttribute, aliased, joinedload, selectinload
 
 from crema.accounts import queries as accounts
 from crema.accounts.domain import Actor
@@ -58,9 +65,9 @@ from crema.db.listing import (
 from crema.db.statement import Statement, Where
 from crema.menu import queries as menu
 from crema.menu.domain import ALLERGENS, PricedProduct
-from crema.orders.domain import OrderStatus
+from crema.orders.domain import READ_ORDERS, OrderStatus, OrderVersion
 from crema.orders.models import IS_OPEN, Order, OrderEvent, OrderLine
-from crema.orders.schemas import Comment, OrderNumber, PaymentStatus, Source
+from crema.orders.schemas import Comment, OrderNumber, OrderOut, PaymentStatus, Source
 from crema.schemas import Line, Name
 from crema.shops import queries as shops
 from crema.shops.models import Shop
@@ -158,7 +165,7 @@ ORDERS: Final = Listing(
         "source": ChoiceField(Order.source, choices=get_args(Source), indexed=True),
         "user_id": UuidField(Order.user_id, nullable=True, indexed=True),
         "pickup_name": TextField(Order.pickup_name, nullable=True, indexed=True, example="Аня"),
-        "customer.id": UuidField(Order.user_id, nullable=True, permission="orders:read", indexed=True),
+        "customer.id": UuidField(Order.user_id, nullable=True, permission=READ_ORDERS, indexed=True),
         "customer": One(
             User,
             User.id == Order.user_id,
@@ -167,7 +174,7 @@ ORDERS: Final = Listing(
                 "phone": PhoneField(User.phone, nullable=True, indexed=True),
             },
             nullable=True,
-            permission="orders:read",
+            permission=READ_ORDERS,
         ),
         "customer_name": TextField(Order.customer_name, nullable=True, indexed=True, example="Анна"),
         "pickup_at": InstantField(Order.pickup_at, nullable=True, indexed=True),
@@ -207,7 +214,7 @@ RECENT: Final = timedelta(days=1)
 def visible_to(actor: Actor) -> ColumnElement[bool]:
     """Limit to one's own orders and, for staff, those of the shops they serve."""
     own = Order.user_id == actor.user_id
-    if not actor.may("orders:read"):
+    if not actor.may(READ_ORDERS):
         return own
     if actor.serves_all_shops:
         return Order.id.is_not(None)
@@ -306,7 +313,7 @@ class Circumstances:
     the first of it at `first_recent_at`.
     """
 
-    shop: Shop
+    shop: shops.ShopView
     shop_version: int
     admins: Sequence[Sequence[str]]
     open_orders: int
@@ -350,7 +357,7 @@ async def find_circumstances(
         return None
     (row,) = rows
     return Circumstances(
-        shop=shops.shop_of(row),
+        shop=shops.view_of(row),
         shop_version=row["shop_version"],
         admins=row["admins"] or (),
         open_orders=row["open_orders"],
@@ -374,22 +381,141 @@ async def list_ready_for_update(session: AsyncSession, *, limit: int) -> list[Or
     )
 
 
-async def list_board(session: AsyncSession, *, actor: Actor, shop_id: UUID | None) -> list[Order]:
-    """Return the orders in progress that the actor may see; what is to be ready first comes first."""
-    statement = select(Order).where(visible_to(actor), IS_OPEN, listed_for(actor))
-    if shop_id is not None:
-        statement = statement.where(Order.shop_id == shop_id)
-    return list(await session.scalars(_whole(statement.order_by(Order.ready_estimate_at, Order.id).limit(BOARD_LIMIT))))
+# The live feed of orders: few columns of what changed, then the whole of what somebody is told, once for all.
 
-
-async def list_changed(
-    session: AsyncSession, *, actor: Actor, shop_id: UUID | None, since: int, limit: int
-) -> list[Order]:
-    """Give the orders that a transaction from `since` on wrote. Ids of a restored database's past don't count."""
-    statement = select(Order).where(
-        visible_to(actor), changed_since(Order.changed_in, since), Order.updated_at > func.now() - RECENT
+_VERSION: Final = (
+    Order.id,
+    Order.shop_id,
+    Order.user_id,
+    Order.changed_in,
+    Order.ready_estimate_at,
+    Order.hidden_at.is_not(None).label("is_hidden"),
+    Order.hidden_from_customer_at.is_not(None).label("is_hidden_from_customer"),
+)
+_SHOP_IDS: Final = bindparam("shop_ids", type_=ARRAY(Uuid))
+_USER_IDS: Final = bindparam("user_ids", type_=ARRAY(Uuid))
+_CHANGED: Final = Statement(
+    select(*_VERSION)
+    .where(
+        changed_since(Order.changed_in, bindparam("since", type_=BigInteger)),
+        Order.updated_at > func.now() - RECENT,
+        or_(bindparam("everywhere", type_=Boolean), Order.shop_id == any_(_SHOP_IDS), Order.user_id == any_(_USER_IDS)),
     )
-    if shop_id is not None:
-        statement = statement.where(Order.shop_id == shop_id)
-    statement = _whole(statement.order_by(Order.changed_in, Order.id).limit(limit))
-    return list(await session.scalars(statement, execution_options={"populate_existing": True}))
+    .order_by(Order.changed_in, Order.id)
+    .limit(bindparam("at_most", type_=Integer))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose orders a reading is about: those of shops and of people, or all."""
+
+    shop_ids: Collection[UUID]
+    user_ids: Collection[UUID]
+    everywhere: bool
+
+
+async def list_changed(where: Where, *, scope: Scope, since: int, limit: int) -> list[OrderVersion]:
+    """Return the orders that a transaction from `since` on wrote. Ids of a restored database's past don't count."""
+    rows = await _CHANGED.rows(
+        where,
+        shop_ids=list(scope.shop_ids),
+        user_ids=list(scope.user_ids),
+        everywhere=scope.everywhere,
+        since=since,
+        at_most=limit,
+    )
+    return [OrderVersion(*row) for row in rows]
+
+
+def _in_progress(*conditions: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
+    statement = select(*_VERSION).where(IS_OPEN, *conditions)
+    return statement.order_by(Order.ready_estimate_at, Order.id).limit(BOARD_LIMIT)
+
+
+def _boards(ids: BindParameter[Any], column_: InstrumentedAttribute[Any]) -> Statement:
+    """Select the orders in progress of each shop, or of each person."""
+    each = func.unnest(ids).table_valued(column("id", Uuid), name="each").render_derived()
+    board = _in_progress(column_ == each.c.id).lateral("board")
+    return Statement(select(*board.c).select_from(each.join(board, true())))
+
+
+_BOARDS_OF_SHOPS: Final = _boards(_SHOP_IDS, Order.shop_id)
+_BOARDS_OF_PEOPLE: Final = _boards(_USER_IDS, Order.user_id)
+_BOARD_OF_ALL: Final = Statement(_in_progress())
+
+
+async def list_boards(where: Where, *, scope: Scope) -> list[OrderVersion]:
+    """Return the orders in progress of each shop, of each person, and of the chain; BOARD_LIMIT of each.
+
+    An order that is of several comes once.
+    """
+    rows = await _BOARD_OF_ALL.rows(where) if scope.everywhere else []
+    if scope.shop_ids:
+        rows += await _BOARDS_OF_SHOPS.rows(where, shop_ids=list(scope.shop_ids))
+    if scope.user_ids:
+        rows += await _BOARDS_OF_PEOPLE.rows(where, user_ids=list(scope.user_ids))
+    return [*{row["id"]: OrderVersion(*row) for row in rows}.values()]
+
+
+_IDS: Final = bindparam("order_ids", type_=ARRAY(Uuid))
+_SHOWN: Final = Statement(
+    select(
+        *(Order.id, Order.number, Order.status, Order.source, Order.user_id, Order.customer_name, Order.pickup_name),
+        *(Order.pickup_at, Order.ready_estimate_at, Order.subtotal, Order.discount, Order.total, Order.currency),
+        *(Order.comment, Order.created_at, Order.updated_at, Order.payment_method, Order.payment_status),
+        *(Order.hidden_at, Order.shop_id, Shop.name, Shop.address, Shop.timezone),
+        *(User.name.label("person_name"), User.phone),
+    )
+    .join(Shop, Shop.id == Order.shop_id)
+    .outerjoin(User, User.id == Order.user_id)
+    .where(Order.id == any_(_IDS))
+)
+_SHOWN_LINES: Final = Statement(
+    select(
+        *(OrderLine.order_id, OrderLine.id, OrderLine.product_id, OrderLine.name, OrderLine.size, OrderLine.options),
+        *(OrderLine.note, OrderLine.quantity, OrderLine.contents, OrderLine.is_made, OrderLine.unit_price),
+        OrderLine.total,
+    )
+    .where(OrderLine.order_id == any_(_IDS))
+    .order_by(OrderLine.order_id, OrderLine.position)
+)
+_SHOWN_HISTORY: Final = Statement(
+    select(
+        *(OrderEvent.order_id, OrderEvent.status, OrderEvent.from_status, OrderEvent.actor_id, OrderEvent.actor_role),
+        *(OrderEvent.reason, OrderEvent.changes, OrderEvent.created_at),
+    )
+    .where(OrderEvent.order_id == any_(_IDS))
+    .order_by(OrderEvent.order_id, OrderEvent.id)
+)
+
+
+async def load_shown(where: Where, *, order_ids: Collection[UUID]) -> dict[UUID, OrderOut]:
+    """Return orders whole, as the staff of their shops see them, by id."""
+    if not order_ids:
+        return {}
+    ids = list(order_ids)
+    orders = await _SHOWN.rows(where, order_ids=ids)
+    lines, history = defaultdict[UUID, list[Any]](list), defaultdict[UUID, list[Any]](list)
+    for row in await _SHOWN_LINES.rows(where, order_ids=ids):
+        lines[row["order_id"]].append(dict(row))
+    for row in await _SHOWN_HISTORY.rows(where, order_ids=ids):
+        actor = {"id": row["actor_id"], "role": row["actor_role"]} if row["actor_id"] else None
+        history[row["order_id"]].append(dict(row) | {"actor": actor})
+    return {row["id"]: _shown(row, lines=lines[row["id"]], history=history[row["id"]]) for row in orders}
+
+
+def _shown(row: asyncpg.Record, *, lines: list[Any], history: list[Any]) -> OrderOut:
+    customer = {"id": row["user_id"], "name": row["person_name"], "phone": row["phone"]} if row["user_id"] else None
+    return OrderOut.model_validate(
+        dict(row)
+        | {
+            "shop": {"id": row["shop_id"], "name": row["name"], "address": row["address"], "timezone": row["timezone"]},
+            "customer": customer,
+            "is_asap": row["pickup_at"] is None,
+            "is_hidden": row["hidden_at"] is not None,
+            "payment": {"method": row["payment_method"], "status": row["payment_status"]},
+            "lines": lines,
+            "history": history,
+        }
+    )

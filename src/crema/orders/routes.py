@@ -25,17 +25,15 @@ from crema.orders.service import editing, moving, placing
 from crema.web import audit
 from crema.web.answers import LOCATED
 from crema.web.clock import Now
-from crema.web.direct import direct as new_direct
 from crema.web.listing import PageOut, answer, created, listing_parameters
 from crema.web.problem import refusals
-from crema.web.routing import router as new_router
+from crema.web.routing import make_router
 from crema.web.transaction import Transaction, Writes
 
-router = new_router("Orders")
-direct = new_direct("Orders")
+router = make_router("Orders")
 
 
-@direct.post(
+@router.post(
     "/order",
     status_code=201,
     response_model=OrderOut,

@@ -1,6 +1,6 @@
 """Every SELECT about conversations, and who sees which."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -10,6 +10,7 @@ from sqlalchemy import (
     ARRAY,
     Boolean,
     ColumnElement,
+    Integer,
     Select,
     Uuid,
     and_,
@@ -17,6 +18,7 @@ from sqlalchemy import (
     bindparam,
     case,
     cast,
+    column,
     exists,
     func,
     literal,
@@ -258,12 +260,6 @@ async def get_conversation(
     return conversation
 
 
-async def get_for_room(session: AsyncSession, *, conversation_id: UUID) -> Conversation:
-    """Load a conversation for the sockets that follow it; each minds for itself whether it still may."""
-    statement = select(Conversation).where(Conversation.id == conversation_id)
-    return (await session.scalars(statement.options(selectinload(Conversation.answerers)))).one()
-
-
 async def find_own_for_update(session: AsyncSession, *, customer_id: UUID) -> Conversation | None:
     """Lock a customer's conversation, if they have one."""
     statement = select(Conversation).where(Conversation.customer_id == customer_id)
@@ -286,7 +282,7 @@ async def find_own_id(session: AsyncSession, *, customer_id: UUID) -> UUID | Non
     return await session.scalar(select(Conversation.id).where(Conversation.customer_id == customer_id))
 
 
-async def add_own(session: AsyncSession, *, conversation: Conversation) -> None:
+async def insert_own(session: AsyncSession, *, conversation: Conversation) -> None:
     """Insert a conversation unless its customer has one, also when two requests do so at once."""
     values = {
         name: getattr(conversation, name)
@@ -314,12 +310,6 @@ async def get_message(session: AsyncSession, *, message_id: UUID) -> Message:
     """Load a message with its author."""
     statement = select(Message).where(Message.id == message_id).options(*_WITH_AUTHOR)
     return (await session.scalars(statement, execution_options={"populate_existing": True})).one()
-
-
-async def list_after(session: AsyncSession, *, conversation_id: UUID, seq: int, limit: int) -> list[Message]:
-    """Give what came after a number, oldest first."""
-    statement = select(Message).where(Message.conversation_id == conversation_id, Message.seq > seq)
-    return list(await session.scalars(statement.options(*_WITH_AUTHOR).order_by(Message.seq).limit(limit)))
 
 
 async def count_unread(session: AsyncSession, *, conversation_id: UUID, after: int, from_customer: bool) -> int:
@@ -434,7 +424,7 @@ async def list_unmailed(session: AsyncSession, *, conversation: Conversation) ->
     return list(await session.scalars(statement))
 
 
-# The live feed of conversations.
+# The live feeds of conversations.
 
 _WITH_NAMES: Final = (
     joinedload(Conversation.customer),
@@ -458,14 +448,54 @@ async def list_changed_conversations(session: AsyncSession, *, since: int, limit
     return list(await session.scalars(statement, execution_options={"populate_existing": True}))
 
 
-async def list_written_messages(session: AsyncSession, *, actor: Actor, since: int, limit: int) -> list[Message]:
-    """Give the messages that a transaction from `since` on wrote where the actor may see; by `seq` in each."""
+async def list_written_messages(
+    session: AsyncSession, *, since: int, limit: int, actor: Actor | None = None
+) -> list[Message]:
+    """Give the messages that a transaction from `since` on wrote, by `seq` in each conversation.
+
+    Those that an actor may see or, without one, those of all conversations.
+    """
+    statement = select(Message).where(
+        changed_since(Message.changed_in, since), Message.created_at > func.now() - RECENT
+    )
+    if actor is not None:
+        statement = statement.join(Conversation, Conversation.id == Message.conversation_id).where(visible_to(actor))
+    statement = statement.options(*_WITH_AUTHOR).order_by(Message.conversation_id, Message.seq).limit(limit)
+    return list(await session.scalars(statement))
+
+
+async def list_followed(session: AsyncSession, *, ids: Collection[UUID]) -> list[Conversation]:
+    """Load conversations for the sockets that follow them, with all that `domain.may_see` has to know."""
+    if not ids:
+        return []
+    statement = select(Conversation).where(Conversation.id == any_(literal([*ids], ARRAY(Uuid))))
+    return list(await session.scalars(statement.options(selectinload(Conversation.answerers))))
+
+
+async def list_versions(session: AsyncSession, *, ids: Collection[UUID]) -> dict[UUID, tuple[int, UUID | None]]:
+    """Tell by which transaction each of these conversations was written last, and to whom it is assigned.
+
+    An assignment ends without a writing when its person may answer no more.
+    """
+    statement = select(Conversation.id, Conversation.changed_in, Conversation.assigned_to)
+    statement = statement.where(Conversation.id == any_(literal([*ids], ARRAY(Uuid))))
+    return {row.id: (row.changed_in, row.assigned_to) for row in await session.execute(statement)}
+
+
+async def list_after(session: AsyncSession, *, positions: Collection[tuple[UUID, int]], limit: int) -> list[Message]:
+    """Give what came in conversations after a number, oldest first, `limit` of each. One may come twice."""
+    ids, seqs = zip(*positions, strict=True)
+    wanted = (
+        func.unnest(literal([*ids], ARRAY(Uuid)), literal([*seqs], ARRAY(Integer)))
+        .table_valued(column("conversation_id", Uuid), column("seq", Integer), name="wanted")
+        .render_derived()
+    )
     statement = (
         select(Message)
-        .join(Conversation, Conversation.id == Message.conversation_id)
-        .where(visible_to(actor), changed_since(Message.changed_in, since), Message.created_at > func.now() - RECENT)
+        .join(wanted, Message.conversation_id == wanted.c.conversation_id)
+        .where(Message.seq > wanted.c.seq, Message.seq <= wanted.c.seq + limit)
     )
-    statement = statement.options(*_WITH_AUTHOR).order_by(Message.conversation_id, Message.seq).limit(limit)
+    statement = statement.options(*_WITH_AUTHOR).order_by(Message.conversation_id, Message.seq)
     return list(await session.scalars(statement))
 
 

@@ -22,7 +22,7 @@ from crema.db.schema import is_current
 from crema.schemas import Output
 from crema.web import problem
 from crema.web.clock import Now
-from crema.web.routing import router as new_router
+from crema.web.routing import make_router
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +33,7 @@ _FORWARDED: Final = frozenset(
 """Headers by which proxies show themselves."""
 MEASURE_EVERY: Final = timedelta(seconds=5)
 
-router = new_router("Operations")
+router = make_router("Operations")
 
 
 class OutdatedSchemaError(RuntimeError):

@@ -17,8 +17,8 @@ from starlette.status import HTTP_204_NO_CONTENT, HTTP_300_MULTIPLE_CHOICES
 
 from crema.db import versions
 from crema.db.versions import Key
+from crema.web.answering import on_answer
 from crema.web.audit import Author
-from crema.web.routing import on_answer
 from crema.web.tags import tag, versions_in
 from crema.web.transaction import Reads, Transaction, transaction_of
 
