@@ -229,7 +229,11 @@ def _visible(
     sees: Sees, *, me: ColumnElement[UUID] = _ME, my_shops: ColumnElement[Sequence[UUID]] = _MY_SHOPS
 ) -> ColumnElement[bool]:
     own = Order.user_id == me
-    limits = {"own": own, "shops": or_(own, Order.shop_id == any_(my_shops)), "all": Order.id.is_not(None)}
+    limits = {
+        "own": own,
+        "shops": or_(own, Order.shop_id == any_(cast(my_shops, ARRAY(Uuid)))),
+        "all": Order.id.is_not(None),
+    }
     return limits[sees]
 
 

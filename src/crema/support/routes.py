@@ -33,10 +33,10 @@ from crema.support.service.attachments import NewFile
 from crema.web.answers import LOCATED
 from crema.web.clock import Now
 from crema.web.forms import form_schema
-from crema.web.listing import PageOut, answer, listing_parameters
+from crema.web.listing import PageOut, answer, listing_parameters, parse_list_query
 from crema.web.problem import refusals
 from crema.web.routing import make_router
-from crema.web.transaction import Transaction
+from crema.web.transaction import Reads, Transaction
 
 router = make_router("Support chat")
 
@@ -66,14 +66,14 @@ async def issue_ticket(tx: Transaction, actor: Person, now: Now) -> TicketOut:
     responses=refusals(401, 403, 422),
 )
 async def list_chats(
-    request: Request, response: Response, tx: Transaction, actor: Person
+    request: Request, response: Response, reader: Reads, actor: Person
 ) -> PageOut[ListedConversationOut]:
     """One's own; for those who answer, those of their shops. `sort=waiting_since`: who waits longest comes first.
 
     `search` looks through the messages, and for those who answer through the notes they may read and customers' names.
     """
-    query = CONVERSATIONS.parse(request.query_params.multi_items(), permissions=actor.permissions)
-    page = await queries.list_conversations(tx, actor=actor, query=query)
+    query = parse_list_query(request, CONVERSATIONS, actor.permissions)
+    page = await queries.list_conversations(reader, actor=actor, query=query)
     return answer(request, response, page, ListedConversationOut.model_validate)
 
 
@@ -114,9 +114,8 @@ async def list_assignees(
     dependencies=[CONVERSATION.shown],
     responses=refusals(401, 403, 404, 422),
 )
-async def see_chat(conversation_id: UUID, tx: Transaction, actor: Person) -> ConversationOut:
-    conversation = await queries.get_conversation(tx, conversation_id=conversation_id, actor=actor)
-    return ConversationOut.model_validate(conversation)
+async def see_chat(conversation_id: UUID, reader: Reads, actor: Person) -> ConversationOut:
+    return await queries.get_shown(reader, conversation_id=conversation_id, actor=actor)
 
 
 @router.patch(
@@ -140,12 +139,11 @@ async def change_chat(
     responses=refusals(401, 403, 404, 422),
 )
 async def list_messages(
-    conversation_id: UUID, request: Request, response: Response, tx: Transaction, actor: Person
+    conversation_id: UUID, request: Request, response: Response, reader: Reads, actor: Person
 ) -> PageOut[MessageOut]:
     """Oldest first; `seq__gt` gives what came after the last one you have."""
-    query = MESSAGES.parse(request.query_params.multi_items(), permissions=actor.permissions)
-    await queries.get_conversation(tx, conversation_id=conversation_id, actor=actor)
-    page = await queries.list_messages(tx, conversation_id=conversation_id, query=query)
+    query = parse_list_query(request, MESSAGES, actor.permissions)
+    page = await queries.list_messages(reader, conversation_id=conversation_id, actor=actor, query=query)
     return answer(request, response, page, MessageOut.model_validate)
 
 
