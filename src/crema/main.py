@@ -27,7 +27,17 @@ from crema.accounts.service.logins import Logins
 from crema.accounts.service.passwords import Passwords
 from crema.accounts.service.tokens import AccessTokens
 from crema.cart import routes as cart
-from crema.db.driver import READING, SEARCHING, WRITING, Connections, PoolReader, SharedConnection, open_pool
+from crema.db.driver import (
+    HEALTH_CONNECTIONS,
+    IDENTITY_CONNECTIONS,
+    READING,
+    SEARCHING,
+    WRITING,
+    Connections,
+    PoolReader,
+    SharedConnection,
+    open_pool,
+)
 from crema.db.events import Bus, open_bus
 from crema.db.session import Sessions, make_engine, make_readings, make_sessions
 from crema.demo import examples
@@ -159,10 +169,15 @@ def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastA
                 )
                 for limits in (READING, SEARCHING, WRITING)
             ]
+            identity, health_check = [
+                await stack.enter_async_context(open_pool(settings.database_url or "", size=size, settings=READING))
+                for size in (IDENTITY_CONNECTIONS, HEALTH_CONNECTIONS)
+            ]
             reader = PoolReader(reading, searching=searching)
             live_sessions = make_sessions(live_engine, bus=bus)
             sessions_ = make_sessions(engine, bus=bus)
             connect(app, sessions_, reader=reader, writing=writing, live_sessions=live_sessions, bus=bus)
+            app.state.identity_reader, app.state.health_reader = PoolReader(identity), PoolReader(health_check)
             await stack.enter_async_context(app.state.hub.running(bus))
             if settings.run_worker:
                 await stack.enter_async_context(worker.working(_duties(settings, app.state.sessions)))
@@ -226,7 +241,7 @@ def connect(
 ) -> None:
     """Give features the database. `live_sessions` are those of sockets and feeds, with connections of their own."""
     app.state.sessions = sessions
-    app.state.reader = reader
+    app.state.reader = app.state.identity_reader = app.state.health_reader = reader
     app.state.writing = writing
     app.state.bus = bus
     app.state.readings = make_readings(sessions)

@@ -2,9 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
-from typing import Any, Final, get_args
+from functools import cache
+from typing import Any, Final, Literal, get_args
 from uuid import UUID
 
 import asyncpg
@@ -20,13 +21,13 @@ from sqlalchemy import (
     TableValuedAlias,
     Text,
     Uuid,
-    and_,
     any_,
     bindparam,
     case,
     cast,
     column,
     func,
+    literal,
     literal_column,
     null,
     or_,
@@ -43,6 +44,7 @@ from crema.core.errors import NotFoundError
 from crema.core.page import Page
 from crema.db import versions
 from crema.db.changes import changed_since
+from crema.db.driver import Reader
 from crema.db.listing import (
     BooleanField,
     ChoiceField,
@@ -51,6 +53,7 @@ from crema.db.listing import (
     JsonMembersField,
     Listing,
     ListQuery,
+    ListStatement,
     Many,
     MoneyField,
     One,
@@ -60,9 +63,8 @@ from crema.db.listing import (
     json_elements,
     json_part,
     json_text,
-    paginate,
 )
-from crema.db.statement import Statement, Where
+from crema.db.statement import Statement, Where, into
 from crema.menu import queries as menu
 from crema.menu.domain import ALLERGENS, PricedProduct
 from crema.orders.domain import READ_ORDERS, OrderStatus, OrderVersion
@@ -211,32 +213,40 @@ BOARD_LIMIT: Final = 500
 RECENT: Final = timedelta(days=1)
 
 
-def visible_to(actor: Actor) -> ColumnElement[bool]:
-    """Limit to one's own orders and, for staff, those of the shops they serve."""
-    own = Order.user_id == actor.user_id
+# Who sees which orders. With the reader as parameters a statement is compiled once for each kind of reader.
+_ME: Final = bindparam("me", type_=Uuid)
+_MY_SHOPS: Final = bindparam("my_shops", type_=ARRAY(Uuid))
+Sees = Literal["own", "shops", "all"]
+
+
+def _sees(actor: Actor) -> Sees:
     if not actor.may(READ_ORDERS):
-        return own
-    if actor.serves_all_shops:
-        return Order.id.is_not(None)
-    return or_(own, Order.shop_id.in_(actor.shop_ids))
+        return "own"
+    return "all" if actor.serves_all_shops else "shops"
 
 
-def listed_for(actor: Actor) -> ColumnElement[bool]:
-    """Leave out what a customer took off their own lists, and what an administrator took off everybody else's."""
-    is_listed = true() if actor.is_admin else Order.hidden_at.is_(None)
-    not_own = Order.user_id.is_distinct_from(actor.user_id)
-    return and_(is_listed, or_(not_own, Order.hidden_from_customer_at.is_(None)))
+def _visible(
+    sees: Sees, *, me: ColumnElement[UUID] = _ME, my_shops: ColumnElement[Sequence[UUID]] = _MY_SHOPS
+) -> ColumnElement[bool]:
+    own = Order.user_id == me
+    limits = {"own": own, "shops": or_(own, Order.shop_id == any_(my_shops)), "all": Order.id.is_not(None)}
+    return limits[sees]
+
+
+def _of_reader(actor: Actor) -> dict[str, Any]:
+    return {"me": actor.user_id, "my_shops": list(actor.shop_ids)}
+
+
+def visible_to(actor: Actor) -> ColumnElement[bool]:
+    """Limit to one's own orders and, for staff, those of the shops they serve. `domain.may_see` says it of one."""
+    my_shops = literal([*actor.shop_ids], ARRAY(Uuid))
+    return _visible(_sees(actor), me=literal(actor.user_id, Uuid), my_shops=my_shops)
 
 
 def _whole(statement: Select[Order]) -> Select[Order]:
     return statement.options(
         joinedload(Order.shop), joinedload(Order.customer), selectinload(Order.lines), selectinload(Order.history)
     )
-
-
-async def list_orders(session: AsyncSession, *, actor: Actor, query: ListQuery) -> Page[Order]:
-    """Page through what the actor may see, without what they or an administrator took off the lists."""
-    return await paginate(session, _whole(select(Order).where(visible_to(actor), listed_for(actor))), query)
 
 
 async def get_order(session: AsyncSession, *, order_id: UUID, actor: Actor) -> Order:
@@ -298,11 +308,6 @@ async def list_for_update(session: AsyncSession, *, order_ids: Collection[UUID],
     ids = list(await session.scalars(locked.order_by(Order.id).with_for_update(of=Order)))
     whole = _whole(select(Order).where(Order.id.in_(ids), visible_to(actor))).order_by(Order.id)
     return list(await session.scalars(whole, execution_options={"populate_existing": True}))
-
-
-async def list_history(session: AsyncSession, *, order_id: UUID, query: ListQuery) -> Page[OrderEvent]:
-    """Page through an order's moves, oldest first."""
-    return await paginate(session, select(OrderEvent).where(OrderEvent.order_id == order_id), query)
 
 
 @dataclass(frozen=True, slots=True)
@@ -519,3 +524,68 @@ def _shown(row: asyncpg.Record, *, lines: list[Any], history: list[Any]) -> Orde
             "history": history,
         }
     )
+
+
+# Orders as GET shows them.
+
+
+@cache
+def _list(sees: Sees, *, is_admin: bool) -> ListStatement:
+    """Select the ids of visible orders, without those a customer, or an administrator for all others, took off."""
+    is_listed = true() if is_admin else Order.hidden_at.is_(None)
+    is_kept = or_(Order.user_id.is_distinct_from(_ME), Order.hidden_from_customer_at.is_(None))
+    return ListStatement(select(Order.id).where(_visible(sees), is_listed, is_kept))
+
+
+@cache
+def _one(sees: Sees) -> Statement:
+    return Statement(select(Order.id).where(Order.id == bindparam("order_id"), _visible(sees)))
+
+
+async def list_orders(reader: Reader, *, actor: Actor, query: ListQuery) -> Page[OrderOut]:
+    """Page through what the actor may see, without what they or an administrator took off the lists."""
+    page = await _list(_sees(actor), is_admin=actor.is_admin).page(reader, query, **_of_reader(actor))
+    shown = await load_shown(reader, order_ids=[row["id"] for row in page.items])
+    return page.map(lambda row: shown[row["id"]])
+
+
+async def get_shown(reader: Reader, *, order_id: UUID, actor: Actor) -> OrderOut:
+    """Read a visible order, as the staff of its shop see it; someone else's is not found."""
+    await _require_visible(reader, order_id=order_id, actor=actor)
+    return (await load_shown(reader, order_ids=[order_id]))[order_id]
+
+
+async def _require_visible(reader: Reader, *, order_id: UUID, actor: Actor) -> None:
+    if await _one(_sees(actor)).row(reader, order_id=order_id, **_of_reader(actor)) is None:
+        raise NotFoundError
+
+
+@dataclass(frozen=True, slots=True)
+class EventView:
+    """A move or edit of an order, as it is shown."""
+
+    status: str
+    from_status: str | None
+    actor_id: UUID | None
+    actor_role: str | None
+    reason: str | None
+    changes: list[Any] | None
+    created_at: datetime
+
+    @property
+    def actor(self) -> Mapping[str, Any] | None:
+        """Who made it; None for the system."""
+        return None if self.actor_id is None else {"id": self.actor_id, "role": self.actor_role}
+
+
+_HISTORY: Final = ListStatement(
+    select(*(getattr(OrderEvent, field.name) for field in fields(EventView))).where(
+        OrderEvent.order_id == bindparam("order_id")
+    )
+)
+
+
+async def list_history(reader: Reader, *, order_id: UUID, actor: Actor, query: ListQuery) -> Page[EventView]:
+    """Page through the moves of a visible order, oldest first; someone else's is not found."""
+    await _require_visible(reader, order_id=order_id, actor=actor)
+    return (await _HISTORY.page(reader, query, order_id=order_id)).map(into(EventView))

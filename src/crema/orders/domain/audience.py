@@ -1,4 +1,4 @@
-"""Who is told of which order. `queries.visible_to` and `queries.listed_for` say the same in SQL."""
+"""Who is told of which order. `queries.visible_to` says the same in SQL."""
 
 from dataclasses import dataclass
 from datetime import datetime
