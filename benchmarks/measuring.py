@@ -24,8 +24,9 @@ TICK: Final = os.sysconf("SC_CLK_TCK")
 CORES: Final = os.cpu_count() or 1
 MACHINE: Final = f"{platform.machine()}, {CORES} cores, Python {platform.python_version()}"
 
-WARM: Final = 24
-"""Requests that are sent before the first round is counted."""
+WARM: Final = 100
+WARM_ONCE: Final = 24
+"""Requests that are sent before the first round is counted; the latter of what can be asked once only."""
 LEAST_REQUESTS: Final = 300
 """A round goes on until so many are answered, or for `load.LONGEST_SECONDS`: CPU is counted in steps of 10 ms."""
 
@@ -106,8 +107,11 @@ def load(target: Target, requests: Sequence[Request], into: Measured, *, seconds
     With 0 seconds each is sent once. The first round warms up before: some of the requests are sent and not counted.
     """
     if not into.server_us:
-        warm, requests = requests[:WARM], requests if seconds else requests[WARM:]
-        _send(target, warm, seconds=0, connections=min(connections, len(warm)))
+        if seconds:
+            _send(target, requests, seconds=0.1, connections=connections, least=WARM)
+        else:
+            _send(target, requests[:WARM_ONCE], seconds=0, connections=connections)
+            requests = requests[WARM_ONCE:]
     before = cpu_seconds(target.pid), cpu_seconds(target.postgres)
     result = _send(target, requests, seconds=seconds, connections=connections)
     after = cpu_seconds(target.pid), cpu_seconds(target.postgres)
@@ -120,8 +124,10 @@ def load(target: Target, requests: Sequence[Request], into: Measured, *, seconds
     return count
 
 
-def _send(target: Target, requests: Sequence[Request], *, seconds: float, connections: int) -> dict[str, Any]:
-    options = [target.url, str(seconds), str(LEAST_REQUESTS), str(connections)]
+def _send(
+    target: Target, requests: Sequence[Request], *, seconds: float, connections: int, least: int = LEAST_REQUESTS
+) -> dict[str, Any]:
+    options = [target.url, str(seconds), str(least), str(connections)]
     done = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("load.py")), *options],
         input=json.dumps(requests),
