@@ -458,30 +458,33 @@ async def town(database_url: str, folder: Path, **settings: str) -> AsyncIterato
             yield opened
 
 
+def show(lines: Sequence[str]) -> list[str]:
+    """Print a case as soon as it is measured: the next may take long."""
+    print("\n".join([*lines, ""]), flush=True)
+    return [*lines, ""]
+
+
 async def measure(database_url: str, folder: Path) -> list[str]:
-    """All of it, or the cases that the command line names: board, fan-out, idle."""
-    cases = sys.argv[1:]
+    """All of it, or the cases that the command line names: board, fan-out, idle, ten."""
+    cases = set(sys.argv[1:]) or {"board", "fan-out", "idle", "ten"}
     lines: list[str] = []
-    if not cases or "board" in cases:
-        print("a board", flush=True)
-        lines += [*await watch_a_board(database_url, folder), ""]
-    if cases == ["board"]:
+    if "board" in cases:
+        lines += show(await watch_a_board(database_url, folder))
+    if cases == {"board"}:
         return lines
     async with town(database_url, folder / "notify") as opened:
-        if not cases or "fan-out" in cases:
-            lines += await compare_fan_out(opened)
-        if cases:
-            return [*lines, "", *(await idle(opened) if "idle" in cases else [])]
-        print("one message to ten staff, NOTIFY", flush=True)
-        by_notify = await to_ten_staff(opened, "LISTEN/NOTIFY")
-        print("idle sockets", flush=True)
-        resting = await idle(opened)
-    print("one message to ten staff, NATS", flush=True)
+        if "fan-out" in cases:
+            lines += show(await compare_fan_out(opened))
+        by_notify = await to_ten_staff(opened, "LISTEN/NOTIFY") if "ten" in cases else ""
+        if "idle" in cases:
+            lines += show(await idle(opened))
+    if "ten" not in cases:
+        return lines
     with nats_server() as nats:
         async with town(database_url, folder / "nats", CREMA_EVENTS_URL=nats.url) as opened:
             by_nats = await to_ten_staff(opened, "NATS")
     ten = ["### One message to ten staff in another process", "", "| by | p50, ms | p99, ms |", "|---|---|---|"]
-    return [*lines, "", *ten, by_notify, by_nats, "", *resting]
+    return lines + show([*ten, by_notify, by_nats])
 
 
 def main() -> None:
@@ -494,10 +497,8 @@ def main() -> None:
             url = postgres.start()
             schema.upgrade(url)
             lines = asyncio.run(measure(url, folder))
-    text = "\n".join(lines)
-    print(text)
     if not QUICK and not sys.argv[1:]:
-        keep("Live", text)
+        keep("Live", "\n".join(lines))
 
 
 if __name__ == "__main__":
