@@ -8,4 +8,5 @@ pytest_plugins = [
     "fixtures.smtp",
     "fixtures.live",
     "fixtures.demo",
+    "fixtures.worker",
 ]
