@@ -19,7 +19,20 @@ from crema.web import problem, transaction
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "crema"
 FEATURES = ("accounts", "live", "media", "notifications", "shops", "menu", "cart", "orders", "reports", "support")
-ALLOWED = {"__init__", "domain", "models", "schemas", "queries", "service", "deps", "hub", "routes", "staff", "socket"}
+ALLOWED = {
+    "__init__",
+    "domain",
+    "models",
+    "schemas",
+    "queries",
+    "service",
+    "deps",
+    "hub",
+    "routes",
+    "staff",
+    "socket",
+    "tasks",
+}
 LEFTOVERS = {"utils", "helpers", "constants", "exceptions", "crud", "repository", "manager", "common", "misc"}
 
 

@@ -35,6 +35,7 @@ from crema.db.driver import (
     WRITING,
     Connections,
     PoolReader,
+    Reader,
     SharedConnection,
     open_pool,
 )
@@ -80,7 +81,7 @@ from crema.web import (
     security_txt,
 )
 from crema.web.context import RequestContext
-from crema.worker import Duties
+from crema.worker import WorkerContext
 
 TAGS: Final = {
     "Users management": "Register, verify an address, log in; people, and the roles that give them permissions.",
@@ -180,7 +181,8 @@ def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastA
             app.state.identity_reader, app.state.health_reader = PoolReader(identity), PoolReader(health_check)
             await stack.enter_async_context(app.state.hub.running(bus))
             if settings.run_worker:
-                await stack.enter_async_context(worker.working(_duties(settings, app.state.sessions)))
+                context = _worker_context(settings, app.state.sessions, statements=PoolReader(writing))
+                await stack.enter_async_context(worker.working(context))
             yield
 
     app = FastAPI(
@@ -343,17 +345,20 @@ def _stationery(settings: Settings) -> Stationery:
     return Stationery(sender=settings.mail_from, chain=settings.chain_name, link=settings.links_to)
 
 
-def _duties(settings: Settings, sessions: Sessions) -> Duties:
-    return Duties(
+def _worker_context(settings: Settings, sessions: Sessions, *, statements: Reader) -> WorkerContext:
+    media = MediaService(open_media(settings), Renderer())
+    return WorkerContext(
         database_url=settings.database_url or "",
         sessions=sessions,
+        statements=statements,
         sender=(
             SmtpSender(settings.smtp_url.get_secret_value())
             if settings.smtp_url
             else ConsoleSender(keeps_context=not settings.is_production)
         ),
         stationery=_stationery(settings),
-        media=MediaService(open_media(settings), Renderer()),
+        media=media,
+        erasures=worker.erasures(media),
         unverified_ttl=settings.unverified_ttl,
         erase_after=settings.erase_after,
         chat_url=settings.chat_link,
@@ -364,12 +369,14 @@ async def run_worker(settings: Settings) -> None:
     """Work as a process of its own, until SIGTERM or Ctrl-C."""
     engine = make_engine(settings.database_url or "", pool_size=worker.CONCURRENCY + 2)
     bus = open_bus(settings.events_url, database_url=settings.database_url or "")
-    task = asyncio.create_task(worker.run(_duties(settings, make_sessions(engine, bus=bus))))
-    for wanted in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(wanted, task.cancel)
-    async with bus.listening(lambda _: None):
-        with suppress(asyncio.CancelledError):
-            await task
+    async with open_pool(settings.database_url or "", size=worker.CONCURRENCY, settings=WRITING) as writing:
+        context = _worker_context(settings, make_sessions(engine, bus=bus), statements=PoolReader(writing))
+        task = asyncio.create_task(worker.run(context))
+        for wanted in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(wanted, task.cancel)
+        async with bus.listening(lambda _: None):
+            with suppress(asyncio.CancelledError):
+                await task
     await engine.dispose()
 
 

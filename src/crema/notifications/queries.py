@@ -1,11 +1,12 @@
 """Every SELECT about mails."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ARRAY, ColumnElement, DateTime, Uuid, any_, bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.core.errors import NotFoundError
@@ -22,8 +23,8 @@ from crema.db.listing import (
     TextField,
     UuidField,
 )
-from crema.db.statement import into
-from crema.notifications.domain import FAILED_TEMPLATE
+from crema.db.statement import Statement, Where, into
+from crema.notifications.domain import FAILED_TEMPLATE, QueuedMail
 from crema.notifications.models import STATUSES, UNDELIVERABLE, Mail
 
 MAILS: Final = Listing(
@@ -84,6 +85,24 @@ async def get_mail(session: AsyncSession, mail_id: UUID) -> Mail:
     if mail is None:
         raise NotFoundError
     return mail
+
+
+_QUEUED_BY: Final = bindparam("queued_by", type_=DateTime(timezone=True))
+_QUEUED: Final = Statement(
+    select(*(getattr(Mail, field.name) for field in fields(QueuedMail)))
+    .where(
+        Mail.id == any_(bindparam("mail_ids", type_=ARRAY(Uuid))),
+        Mail.status == "queued",
+        _QUEUED_BY.is_(None) | (Mail.queued_at <= _QUEUED_BY),
+    )
+    .order_by(Mail.id)
+)
+_as_queued_mail: Final = into(QueuedMail)
+
+
+async def list_queued(where: Where, mail_ids: Sequence[UUID], *, queued_by: datetime | None) -> list[QueuedMail]:
+    """Return those of these mails that wait to be delivered, and were queued by then; None: whenever."""
+    return [_as_queued_mail(row) for row in await _QUEUED.rows(where, mail_ids=mail_ids, queued_by=queued_by)]
 
 
 async def list_latest(session: AsyncSession, *, limit: int = 50) -> list[Mail]:

@@ -58,7 +58,7 @@ from crema.db.listing.fields import Bound, is_true
 from crema.db.statement import Statement
 from crema.support import models
 from crema.support.domain import SUPPORT, ConversationStatus
-from crema.support.models import WAITING_ORDER, Answerer, Attachment, Conversation, Message, Note
+from crema.support.models import IS_UNMAILED, WAITING_ORDER, Answerer, Attachment, Conversation, Message, Note
 from crema.support.schemas import SHOWN_OF_LAST, ConversationOut, ListedConversationOut, MessageOut
 
 _ASSIGNEE_COUNTS: Final = models.may_answer(Conversation.assigned_to_id, shop_id=Conversation.assigned_shop_id)
@@ -429,9 +429,14 @@ async def get_note(session: AsyncSession, *, note_id: UUID) -> Note:
     return (await session.scalars(select(Note).where(Note.id == note_id).options(joinedload(Note.writer)))).one()
 
 
+def is_unsent() -> ColumnElement[bool]:
+    """Whether no message has sent an upload."""
+    return ~exists().where(Message.attachment_id == Attachment.id)
+
+
 def unsent() -> Select[Attachment]:
     """Select uploads that no message has sent."""
-    return select(Attachment).where(~exists().where(Message.attachment_id == Attachment.id))
+    return select(Attachment).where(is_unsent())
 
 
 async def count_unsent(session: AsyncSession, *, uploader_id: UUID) -> int:
@@ -490,10 +495,13 @@ def _unmailed() -> ColumnElement[bool]:
 
 
 async def list_unread_for_update(session: AsyncSession, *, before: datetime, limit: int) -> list[Conversation]:
-    """Lock conversations with an answer older than `before` that was neither read nor mailed."""
+    """Lock conversations with an answer older than `before` that was neither read nor mailed.
+
+    It looks only at what `ix_conversations_unmailed` holds: what waits for `before`, and not what was mailed already.
+    """
     statement = (
         select(Conversation)
-        .where(Conversation.unread_by_customer > 0, exists().where(_unmailed(), Message.created_at <= before))
+        .where(IS_UNMAILED, exists().where(_unmailed(), Message.created_at <= before))
         .options(joinedload(Conversation.customer))
         .order_by(Conversation.id)
         .limit(limit)

@@ -124,6 +124,8 @@ async def send(
         await _check_attachment(session, conversation=conversation, actor=actor, attachment_id=wanted.attachment_id)
     await limits.count_bytes(session, actor=actor, size=len(wanted.text.encode()), now=now)
     is_from_customer = conversation.customer_id == actor.user_id
+    if is_from_customer and conversation.mailed_seq == conversation.last_seq:
+        conversation.mailed_seq += 1  # nobody is mailed what they have said themselves
     conversation.last_seq += 1
     conversation.last_message_at = conversation.updated_at = now
     message = Message(
