@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import constants
 from paracelsus.transformers.mermaid import Mermaid
 from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
@@ -164,6 +165,12 @@ def main() -> int:
             left_out=left_out_table(openapi),
         ),
         ROOT / "docs" / "security.md": with_tests(ROOT / "docs" / "security.md"),
+        ROOT / "docs" / "limits.md": inserted(
+            ROOT / "docs" / "limits.md",
+            times=constants.table(of_times=True),
+            numbers=constants.table(of_times=False),
+            caches=constants.caches_table(),
+        ),
         ROOT / "docs" / "errors.md": inserted(ROOT / "docs" / "errors.md", errors=errors_table()),
     }
     for name in ("README.md", "README.ru.md"):

@@ -46,6 +46,7 @@ class Feed(ABC, Generic[SubscriptionT]):
         self._by_topic: dict[str, set[SubscriptionT]] = defaultdict(set)
         self._topics: dict[SubscriptionT, frozenset[str]] = {}
         self._reader: asyncio.Task[None] | None = None
+        self._reading = asyncio.Lock()
         self._is_woken = False
         self._read_at = time.monotonic()
         hub.add_feed(self)
@@ -60,17 +61,22 @@ class Feed(ABC, Generic[SubscriptionT]):
         self._listen(subscription)
         try:
             async with self._hub.connected(subscription, replaces=replaces):
-                yield
+                try:
+                    yield
+                finally:
+                    await asyncio.shield(self._leave(subscription))
         finally:
-            self._forget(subscription)
-            if not self._topics:
-                self._stop()
+            await asyncio.shield(self._leave(subscription))  # where no place was free
 
-    def _stop(self) -> None:
-        if self._reader is not None:
-            self._reader.cancel()
+    async def _leave(self, subscription: SubscriptionT) -> None:
+        """Tell a client no more; after the last one the feed stops, but never within a statement."""
+        self._forget(subscription)
+        async with self._reading:
+            if self._topics or self._reader is None:
+                return
+            self._reader.cancel()  # it pauses
             self._reader = None
-        self.reset()
+            self.reset()
 
     def reset(self) -> None:
         """Forget what was read: nobody is subscribed any more, so nothing is told on from there."""
@@ -102,7 +108,7 @@ class Feed(ABC, Generic[SubscriptionT]):
             self._is_woken = False
             self._read_at = time.monotonic()
             try:
-                async with self._hub.snapshot() as session:
+                async with self._reading, self._hub.snapshot() as session:
                     await self._read(session)
             except GONE as error:
                 log.warning("feed_interrupted", feed=type(self).__name__, error=type(error).__name__)
