@@ -1,6 +1,7 @@
 """Lists the fixtures; they live in `fixtures`."""
 
 pytest_plugins = [
+    "fixtures.order",
     "fixtures.database",
     "fixtures.app",
     "fixtures.people",

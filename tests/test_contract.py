@@ -8,6 +8,7 @@ import pytest
 
 from crema.main import create_app
 from crema.settings import Settings
+from fixtures.app import SECRET
 
 SNAPSHOT = Path(__file__).parents[1] / "docs" / "openapi.json"
 METHODS = {"get", "post", "put", "patch", "delete"}
@@ -24,8 +25,9 @@ TAGS = [
 ]
 
 
-@pytest.fixture
-def document(settings: Settings) -> dict[str, Any]:
+@pytest.fixture(scope="module")
+def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    settings = Settings(_env_file=None, secret_key=SECRET, data_dir=tmp_path_factory.mktemp("contract"))
     return create_app(settings).openapi()
 
 

@@ -27,10 +27,22 @@ from crema.accounts.service.logins import Logins
 from crema.accounts.service.passwords import Passwords
 from crema.accounts.service.tokens import AccessTokens
 from crema.cart import routes as cart
-from crema.db.driver import READING, SEARCHING, WRITING, Connections, PoolReader, Reader, SharedConnection, open_pool
+from crema.db.driver import (
+    HEALTH_CONNECTIONS,
+    IDENTITY_CONNECTIONS,
+    READING,
+    SEARCHING,
+    WRITING,
+    Connections,
+    PoolReader,
+    Reader,
+    SharedConnection,
+    open_pool,
+)
 from crema.db.events import Bus, open_bus
 from crema.db.session import Sessions, make_engine, make_readings, make_sessions
 from crema.demo import examples
+from crema.live import hub as live
 from crema.live.hub import Hub
 from crema.media.service import MediaService
 from crema.media.service.rendering import Renderer
@@ -43,6 +55,7 @@ from crema.notifications.service.rendering import Stationery
 from crema.notifications.service.senders import ConsoleSender, SmtpSender
 from crema.orders import routes as orders
 from crema.orders import socket as orders_live
+from crema.orders.hub import OrderFeed
 from crema.orders.service import closing
 from crema.orders.service.placing import Rules
 from crema.reports import routes as reports
@@ -51,7 +64,7 @@ from crema.shops import routes as shops
 from crema.shops.domain import Chain
 from crema.support import routes as support
 from crema.support import socket as support_socket
-from crema.support.hub import Rooms
+from crema.support.hub import ConversationFeed, QueueFeed
 from crema.support.service import leaving
 from crema.web import (
     asyncapi,
@@ -92,8 +105,7 @@ ROUTERS: Final = (
     accounts.roles,
     accounts.mails,
     browser.router,
-    orders_live.router,
-    orders_live.sockets,
+    *orders_live.routers,
     reports.router,
     support.router,
     support_socket.router,
@@ -150,14 +162,23 @@ def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastA
         bus = open_bus(settings.events_url, database_url=settings.database_url or "")
         async with AsyncExitStack() as stack:
             stack.push_async_callback(engine.dispose)
+            live_engine = make_engine(settings.database_url or "", pool_size=live.CONNECTIONS)
+            stack.push_async_callback(live_engine.dispose)
             reading, searching, writing = [
                 await stack.enter_async_context(
                     open_pool(settings.database_url or "", size=max(2, settings.database_pool // 2), settings=limits)
                 )
                 for limits in (READING, SEARCHING, WRITING)
             ]
+            identity, health_check = [
+                await stack.enter_async_context(open_pool(settings.database_url or "", size=size, settings=READING))
+                for size in (IDENTITY_CONNECTIONS, HEALTH_CONNECTIONS)
+            ]
             reader = PoolReader(reading, searching=searching)
-            connect(app, make_sessions(engine, bus=bus), reader=reader, writing=writing, bus=bus)
+            live_sessions = make_sessions(live_engine, bus=bus)
+            sessions_ = make_sessions(engine, bus=bus)
+            connect(app, sessions_, reader=reader, writing=writing, live_sessions=live_sessions, bus=bus)
+            app.state.identity_reader, app.state.health_reader = PoolReader(identity), PoolReader(health_check)
             await stack.enter_async_context(app.state.hub.running(bus))
             if settings.run_worker:
                 context = _worker_context(settings, app.state.sessions, statements=PoolReader(writing))
@@ -212,16 +233,29 @@ def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastA
 
 
 def connect(
-    app: FastAPI, sessions: Sessions, *, reader: PoolReader, writing: Connections, bus: Bus | None = None
+    app: FastAPI,
+    sessions: Sessions,
+    *,
+    reader: PoolReader,
+    writing: Connections,
+    live_sessions: Sessions | None = None,
+    bus: Bus | None = None,
 ) -> None:
-    """Give features the database."""
+    """Give features the database. `live_sessions` are those of sockets and feeds, with connections of their own."""
     app.state.sessions = sessions
-    app.state.reader = reader
+    app.state.reader = app.state.identity_reader = app.state.health_reader = reader
     app.state.writing = writing
     app.state.bus = bus
     app.state.readings = make_readings(sessions)
-    app.state.hub = Hub(sessions=sessions, clock=app.state.clock)
-    app.state.rooms = Rooms(hub=app.state.hub)
+
+    def now() -> datetime:
+        moment: datetime = app.state.clock()
+        return moment
+
+    app.state.hub = Hub(sessions=live_sessions or sessions, clock=now)
+    app.state.order_feed = OrderFeed(app.state.hub)
+    app.state.conversation_feed = ConversationFeed(app.state.hub)
+    app.state.queue_feed = QueueFeed(app.state.hub)
 
 
 def hand_out(app: FastAPI, settings: Settings, sessions: Sessions | None) -> None:

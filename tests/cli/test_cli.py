@@ -1,12 +1,11 @@
 """The command line: what it refuses, and what its commands do."""
 
+import asyncio
 import base64
-import os
 import re
 import secrets
 import socket
-import subprocess
-import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +16,31 @@ from typer.testing import CliRunner, Result
 
 from crema import cli, startup
 from crema.settings import KNOWN_SECRETS, Settings
+from fixtures.forking import fork
+from fixtures.server import environment_of
 
 SECRET = "5d0f8a1c93b7e6422f71c08d9ae35b64"
 SMTP = "smtp://mail.example.com:587"
 ROOT = Path(__file__).parents[2]
 
 
-def crema(*arguments: str, data_dir: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command as people do, in a process of its own."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("CREMA_")}
-    return subprocess.run(  # noqa: S603 - our own command
-        [sys.executable, "-m", "crema", *arguments],
-        env=kept | {"CREMA_DATA_DIR": str(data_dir)} | environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+@dataclass(frozen=True)
+class Done:
+    """A command that has ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def crema(*arguments: str, data_dir: Path, **environment: str) -> Done:
+    """Run the command in a process of its own."""
+    output, errors = data_dir.with_suffix(".out"), data_dir.with_suffix(".err")
+    process = fork(*arguments, environment=environment_of(data_dir) | environment, output=output, errors=errors)
+    try:
+        return Done(process.wait(60), output.read_text(), errors.read_text())
+    finally:
+        process.kill()
 
 
 def invoke(*arguments: str, database_url: str, **environment: str) -> Result:
@@ -74,7 +81,7 @@ def test_production_prints_mails_only_where_that_is_chosen() -> None:
 
 def test_random_secrets_are_taken_in_every_form_people_make_them() -> None:
     for make in (secrets.token_hex, secrets.token_urlsafe, secrets.token_bytes):
-        for _ in range(200):
+        for _ in range(40):
             made = make(32)
             text = base64.b64encode(made).decode() if isinstance(made, bytes) else made
             assert Settings(_env_file=None, env="production", secret_key=text, smtp_url=SMTP, embedded=True)
@@ -273,3 +280,17 @@ def test_cleanup_tells_before_it_does(database_url: str) -> None:
         "1 unverified people would be deleted.",
         "1 unverified people were deleted.",
     ]
+
+
+def test_more_connections_than_postgresql_gives_are_told_at_start(
+    database_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    modest = Settings(_env_file=None, database_url=database_url, demo=False, workers=1)
+    greedy = modest.model_copy(update={"workers": 8, "database_pool": 40})
+
+    for settings in (modest, greedy):
+        asyncio.run(startup.prepare(settings))
+
+    warnings = [line for line in capsys.readouterr().err.splitlines() if "database connections" in line]
+    assert len(warnings) == 1
+    assert str(startup.connections_of(greedy)) in warnings[0]

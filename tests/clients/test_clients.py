@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
@@ -16,10 +17,12 @@ from crema.demo.chain import load
 from crema.main import create_app
 from crema.settings import Settings
 from fixtures.database import create_database, drop_database
+from fixtures.made import made_once
 from fixtures.npm import installed
 from fixtures.server import Server, running
 
 HERE = Path(__file__).parent
+LOCK = HERE.parents[1] / "uv.lock"
 SHARED = ("package.json", "package-lock.json", "tsconfig.json", "journey.ts")
 TYPESCRIPT = ("openapi_fetch", "hey_api", "orval")
 GENERATING = {
@@ -85,33 +88,33 @@ def surroundings(server: Server) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def compiled(
-    tools: Path, node: str, description: Path, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Path | str]:
+def compiled(tools: Path, node: str, description: Path) -> dict[str, Path | str]:
     """Each client in TypeScript as one file that Node runs, or what its generator or compiler said against it."""
     environment = {"PATH": f"{Path(node).parent}:{os.environ['PATH']}"}
 
-    def compile_one(name: str) -> Path | str:
-        folder = tmp_path_factory.mktemp(name)
+    def compile_one(name: str, folder: Path) -> None:
         for file in (*SHARED, f"{name}.ts"):
             shutil.copy(HERE / file, folder)
         shutil.copy(description, folder)
         (folder / "node_modules").symlink_to(tools)
+        for program, *arguments in GENERATING[name]:
+            run([node, str(tools / ".bin" / program), *arguments], folder, **environment)
+        options = [*LENIENT.get(name, ()), "--outDir", "compiled"]
+        checked = {"files": [f"{name}.ts"], "extends": "./tsconfig.json"}
+        (folder / "strict.json").write_text(json.dumps(checked))
+        run([node, str(tools / ".bin" / "tsc"), "-p", "strict.json", *options], folder)
+        bundle = ["--bundle", "--platform=node", "--format=esm", "--outfile=client.mjs"]
+        run([str(tools / ".bin" / "esbuild"), f"{name}.ts", *bundle], folder)
+
+    def compile_once(name: str) -> Path | str:
+        sources = [description, *(HERE / file for file in (*SHARED, f"{name}.ts")), Path(__file__)]
         try:
-            for program, *arguments in GENERATING[name]:
-                run([node, str(tools / ".bin" / program), *arguments], folder, **environment)
-            options = [*LENIENT.get(name, ()), "--outDir", "compiled"]
-            checked = {"files": [f"{name}.ts"], "extends": "./tsconfig.json"}
-            (folder / "strict.json").write_text(json.dumps(checked))
-            run([node, str(tools / ".bin" / "tsc"), "-p", "strict.json", *options], folder)
-            bundle = ["--bundle", "--platform=node", "--format=esm", "--outfile=client.mjs"]
-            run([str(tools / ".bin" / "esbuild"), f"{name}.ts", *bundle], folder)
+            return made_once(sources, partial(compile_one, name)) / "client.mjs"
         except AssertionError as error:
             return str(error)
-        return folder / "client.mjs"
 
     with ThreadPoolExecutor(2) as pool:
-        return dict(zip(TYPESCRIPT, pool.map(compile_one, TYPESCRIPT), strict=True))
+        return dict(zip(TYPESCRIPT, pool.map(compile_once, TYPESCRIPT), strict=True))
 
 
 @pytest.mark.parametrize("name", TYPESCRIPT)
@@ -124,15 +127,19 @@ def test_a_client_in_typescript_compiles_strictly_and_orders(
     run([node, str(client)], HERE, **surroundings(served))
 
 
-def test_a_client_in_python_passes_mypy_and_orders(served: Server, description: Path, tmp_path: Path) -> None:
-    generator = ["openapi-python-client", "generate", "--path", str(description), "--output-path", "generated"]
-    said = run([str(Path(sys.executable).parent / generator[0]), *generator[1:]], tmp_path)
-    shutil.copy(HERE / "journey.py", tmp_path / "generated")
+def test_a_client_in_python_passes_mypy_and_orders(served: Server, description: Path) -> None:
+    generator = Path(sys.executable).parent / "openapi-python-client"
 
-    left_out = [line for line in said.splitlines() if line.startswith(("WARNING", "ERROR"))]
-    assert all("/media/{name}" in line or "/attachment/{attachment_id}" in line for line in left_out), said
-    run([sys.executable, "-m", "mypy", "--strict", "crema_client", "journey.py"], tmp_path / "generated")
-    run([sys.executable, "journey.py"], tmp_path / "generated", **surroundings(served))
+    def generate(folder: Path) -> None:
+        generated = folder / "generated"
+        said = run([str(generator), "generate", "--path", str(description), "--output-path", str(generated)], folder)
+        shutil.copy(HERE / "journey.py", generated)
+        left_out = [line for line in said.splitlines() if line.startswith(("WARNING", "ERROR"))]
+        assert all("/media/{name}" in line or "/attachment/{attachment_id}" in line for line in left_out), said
+        run([sys.executable, "-m", "mypy", "--strict", "crema_client", "journey.py"], generated)
+
+    sources = [description, HERE / "journey.py", LOCK, Path(__file__)]
+    run([sys.executable, "journey.py"], made_once(sources, generate) / "generated", **surroundings(served))
 
 
 @pytest.mark.skipif(

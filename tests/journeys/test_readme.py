@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running(tmp_path_factory.mktemp("tour") / "data") as server:
+    with running(tmp_path_factory.mktemp("tour") / "data", is_forked=False) as server:
         yield server
 
 

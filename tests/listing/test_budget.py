@@ -12,6 +12,7 @@ pytestmark = pytest.mark.anyio
 
 SLOW: Select[Thing] = select(Thing).where(func.pg_sleep(0.01).is_not(None))
 """Takes more than half a second for the things there are."""
+BUDGET = "crema.db.listing.query.BUDGET_SECONDS"
 QUESTIONS = [[("name__icontains", "елк")], [("search", "елк")], [("sort", "note")]]
 
 
@@ -20,18 +21,19 @@ async def stored(own_sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> Ses
     async with own_sessions.begin() as session:
         await create_table(await session.connection())
         await store(session, make_things(60))
-    monkeypatch.setattr("crema.db.listing.query.BUDGET_SECONDS", 0.1)
+    monkeypatch.setattr(BUDGET, 0.1)
     return own_sessions
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
 async def test_f7_a_question_past_its_budget_is_refused_and_the_next_is_answered(
-    stored: Sessions, question: list[tuple[str, str]]
+    stored: Sessions, question: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow = SLOW.order_by(None) if question[0][0] == "sort" else SLOW.where(Thing.rank > -9)
     async with stored() as session:
         with pytest.raises(TooCostlyError) as refusal:
             await paginate(session, slow, THINGS.parse(question))
+    monkeypatch.setattr(BUDGET, 60)  # a busy machine is not what is tried
     async with stored() as session:
         assert (await paginate(session, select(Thing), THINGS.parse([("name", "нет")]))).total == 0
 
@@ -46,11 +48,12 @@ async def test_the_usual_question_is_answered_however_long_it_takes(stored: Sess
 
 @pytest.mark.parametrize("question", QUESTIONS)
 async def test_f7_the_same_of_a_list_that_is_read_all_the_time(
-    stored: Sessions, database_url: str, question: list[tuple[str, str]]
+    stored: Sessions, database_url: str, question: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     statement = ListStatement(select(Thing.id).where(func.pg_sleep(0.01).is_not(None), Thing.rank > -9))
     async with open_pool(database_url, size=1, settings=READING) as pool:
         reader = PoolReader(pool)
         with pytest.raises(TooCostlyError):
             await statement.page(reader, THINGS.parse(question))
+        monkeypatch.setattr(BUDGET, 60)
         assert (await ListStatement(select(Thing.id)).page(reader, THINGS.parse([("name", "нет")]))).total == 0

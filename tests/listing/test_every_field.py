@@ -49,6 +49,7 @@ def resolved(app: FastAPI, schema: Json) -> Json:
     return schema
 
 
+@cache
 def lists(app: FastAPI) -> dict[str, Json]:
     """Give every operation that answers with a page."""
     found = {}
@@ -193,8 +194,9 @@ async def test_every_field_finds_what_has_its_value_and_nothing_else(app: FastAP
         for template, operation in lists(app).items():
             path = world.path(template)
             items = await page(admin, path)
-            for name in sorted(filters_of(app, operation) & fields_of(app, operation).keys()):
-                schema = fields_of(app, operation)[name]
+            fields = fields_of(app, operation)
+            for name in sorted(filters_of(app, operation) & fields.keys()):
+                schema = fields[name]
                 values = {id(item): [*elements(item, name)] for item in items}
                 known = [value for found in values.values() for value in found if value is not None]
                 if not known:
@@ -234,8 +236,9 @@ async def test_every_field_with_one_value_sorts_and_what_has_none_comes_last(app
             (sort,) = (each for each in operation["parameters"] if each["name"] == "sort")
             also = re.findall(r"`(\w+)`, too", sort["description"])  # some clients would take it for another
             offered = {*sort["schema"]["items"]["enum"], *also, *(f"-{name}" for name in also)}
+            filters = filters_of(app, operation)
             for name, schema in fields_of(app, operation).items():
-                if name not in filters_of(app, operation) or any(is_list(item, name) for item in items):
+                if name not in filters or any(is_list(item, name) for item in items):
                     continue
                 if not {name, f"-{name}"} <= offered:
                     wrong.append((template, name, "is not offered"))
@@ -265,10 +268,11 @@ async def test_every_text_that_people_read_is_searched_to_its_letters(app: FastA
         for template, operation in lists(app).items():
             path = world.path(template)
             items = await page(admin, path)
+            filters = filters_of(app, operation)
             for name, schema in fields_of(app, operation).items():
                 if schema.get("type") != "string" or {"format", "enum", "const", "pattern"} & schema.keys():
                     continue
-                if {name, name.rpartition(".")[2]} & NO_TEXT_OF_PEOPLE or name not in filters_of(app, operation):
+                if {name, name.rpartition(".")[2]} & NO_TEXT_OF_PEOPLE or name not in filters:
                     continue
                 for item in items:
                     words = [word for value in elements(item, name) if value for word in str(value).split()]

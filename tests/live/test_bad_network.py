@@ -8,7 +8,7 @@ import json
 import random
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ pytestmark = pytest.mark.anyio
 
 WAITS = {"shortest": 0.03, "longest": 1.0, "steady": 0.3, "gap": 0.22, "slower": 1.0, "answer": 0.6, "silence": 0.6}
 """Seconds. The gap is that of the server's rate, which knows no hurry."""
+HASTY = WAITS | {"longest": 0.5, "steady": 0.15, "gap": 0.02, "slower": 0.5, "answer": 0.3, "silence": 0.3}
+"""For a server without a rate, where to connect anew in vain harms nothing."""
 PATIENCE = 60
 NODE = shutil.which("node")
 DRIVER = Path(__file__).parents[1] / "fixtures" / "chat_driver.mjs"
@@ -46,6 +48,7 @@ def node_options() -> list[str] | None:
 
 
 OPTIONS = node_options()
+Waits = Mapping[str, float]
 
 
 class Watched:
@@ -69,11 +72,11 @@ class Watched:
                     self._news.clear()
                     await self._news.wait()
         except TimeoutError:
-            pytest.fail(f"only {len(self.events)} events, the last: {self.events[-5:]}")
+            raise AssertionError(f"only {len(self.events)} events, the last: {self.events[-5:]}") from None
 
 
 class PythonTalker(Watched):
-    def __init__(self, url: str, person: PersonMade, *, sends_any_size: bool) -> None:
+    def __init__(self, url: str, person: PersonMade, *, waits: Waits, sends_any_size: bool) -> None:
         super().__init__()
         example = load_example()
         if sends_any_size:
@@ -87,7 +90,7 @@ class PythonTalker(Watched):
             token=token,
             heard=self.tell,
             refused=lambda refusal: self.tell({"type": "refused"} | refusal),
-            waits=example.Waits(**WAITS),
+            waits=example.Waits(**waits),
         )
         self._running = asyncio.create_task(self._run())
 
@@ -110,18 +113,20 @@ class NodeTalker(Watched):
         self._reading = asyncio.create_task(self._read())
 
     @classmethod
-    async def start(cls, url: str, person: PersonMade, folder: Path, *, sends_any_size: bool) -> "NodeTalker":
+    async def start(
+        cls, url: str, person: PersonMade, folder: Path, *, waits: Waits, sends_any_size: bool
+    ) -> "NodeTalker":
         source = (ASSETS / "examples" / "chat.js").read_text()
         if sends_any_size:
             assert MAX_FRAME in source
             source = source.replace(MAX_FRAME, "10 ** 9")
         example = folder / "chat.mjs"
         example.write_text(source)
-        waits = json.dumps({name: seconds * 1000 for name, seconds in WAITS.items()})
+        milliseconds = json.dumps({name: seconds * 1000 for name, seconds in waits.items()})
         assert NODE is not None
         assert OPTIONS is not None
         process = await asyncio.create_subprocess_exec(
-            *(NODE, *OPTIONS, "--no-warnings", str(DRIVER), str(example), url, person.token, waits),
+            *(NODE, *OPTIONS, "--no-warnings", str(DRIVER), str(example), url, person.token, milliseconds),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             limit=2**20,
@@ -144,29 +149,36 @@ class NodeTalker(Watched):
         await self._reading
 
 
-@pytest.fixture(
-    params=[
-        "python",
-        pytest.param(
-            "node",
-            marks=pytest.mark.skipif(OPTIONS is None, reason="no Node.js with WebSocket (20.10 or later) here"),
-        ),
-    ]
-)
-def language(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
+LANGUAGES = ("python",) if OPTIONS is None else ("python", "node")
+
+
+async def in_each_language(scenario: Callable[[str], Coroutine[Any, Any, None]]) -> None:
+    """Run it side by side with each example: most of it is waiting."""
+    async with asyncio.TaskGroup() as scenarios:
+        for language in LANGUAGES:
+            scenarios.create_task(scenario(language))
+
+
+@pytest.mark.skipif(OPTIONS is None, reason="no Node.js with WebSocket (20.10 or later) here")
+def test_the_example_in_javascript_is_tried_too() -> None:
+    assert "node" in LANGUAGES
 
 
 @asynccontextmanager
 async def talking(
-    language: str, url: str, person: PersonMade, folder: Path, *, sends_any_size: bool = False
+    language: str,
+    url: str,
+    person: PersonMade,
+    folder: Path,
+    *,
+    waits: Waits = WAITS,
+    sends_any_size: bool = False,
 ) -> AsyncIterator[PythonTalker | NodeTalker]:
     talker: PythonTalker | NodeTalker
     if language == "python":
-        talker = PythonTalker(url, person, sends_any_size=sends_any_size)
+        talker = PythonTalker(url, person, waits=waits, sends_any_size=sends_any_size)
     else:
-        talker = await NodeTalker.start(url, person, folder, sends_any_size=sends_any_size)
+        talker = await NodeTalker.start(url, person, folder, waits=waits, sends_any_size=sends_any_size)
     try:
         yield talker
     finally:
@@ -227,103 +239,119 @@ async def misbehave(network: Network, turn: int) -> None:
 
 
 async def test_w7_the_examples_lose_nothing_through_ten_minutes_of_a_bad_network(
-    town: Town, language: str, tmp_path: Path
+    unlimited_town: Town, tmp_path: Path
 ) -> None:
-    anna = await town.person()
-    said, answers = [f"said {number}" for number in range(40)], [f"answer {number}" for number in range(40)]
-    async with support_of(town, anna) as support, bad_network(town.servers[0].url) as network:
-        async with talking(language, network.url, anna, tmp_path) as talker:
-            await talker.say(said[0])
-            await talker.until(lambda: bool(talker.of("message")))
-            for turn, (text, answer) in enumerate(zip(said[1:], answers, strict=False)):
-                await talker.say(text)
-                await support.answer(answer)
-                await misbehave(network, turn)
-                if turn % 3 == 2:  # else it would hardly be online between two failures
-                    heard = len(talker.of("message"))
-                    await talker.until(lambda heard=heard: len(talker.of("message")) > heard)
-            everything = len(said) + len(answers) - 1
-            await talker.until(lambda: len(talker.of("message")) == everything)
-            heard = [(frame["seq"], frame["text"]) for frame in talker.of("message")]
-        stored = await support.stored()
+    async def scenario(language: str) -> None:
+        anna = await unlimited_town.person()
+        said, answers = [f"said {number}" for number in range(40)], [f"answer {number}" for number in range(40)]
+        async with support_of(unlimited_town, anna) as support, bad_network(unlimited_town.servers[0].url) as network:
+            async with talking(language, network.url, anna, tmp_path, waits=HASTY) as talker:
+                await talker.say(said[0])
+                await talker.until(lambda: bool(talker.of("message")))
+                for turn, (text, answer) in enumerate(zip(said[1:], answers, strict=False)):
+                    await talker.say(text)
+                    await support.answer(answer)
+                    await misbehave(network, turn)
+                    if turn % 3 == 2:  # else it would hardly be online between two failures
+                        heard = len(talker.of("message"))
+                        await talker.until(lambda heard=heard: len(talker.of("message")) > heard)
+                everything = len(said) + len(answers) - 1
+                await talker.until(lambda: len(talker.of("message")) == everything)
+                heard = [(frame["seq"], frame["text"]) for frame in talker.of("message")]
+            stored = await support.stored()
 
-    assert [text for _, text, is_hers in stored if is_hers] == said, "everything, once, in order"
-    assert heard == [(seq, text) for seq, text, _ in stored], "everything, once, in order"
-    assert not talker.of("refused")
-    assert network.connections < 500, "no endless loop"
+        assert [text for _, text, is_hers in stored if is_hers] == said, "everything, once, in order"
+        assert heard == [(seq, text) for seq, text, _ in stored], "everything, once, in order"
+        assert not talker.of("refused")
+        assert network.connections < 500, "no endless loop"
+
+    await in_each_language(scenario)
 
 
-async def test_fifteen_messages_typed_offline_are_all_sent(town: Town, language: str, tmp_path: Path) -> None:
-    anna = await town.person()
-    async with support_of(town, anna) as support, bad_network(town.servers[0].url) as network:
-        async with talking(language, network.url, anna, tmp_path) as talker:
-            await talker.say("online")
-            await talker.until(lambda: len(talker.of("message")) == 1)
-            network.is_down = True
-            network.drop()
-            for number in range(15):
-                await talker.say(f"offline {number}")
-            network.is_down = False
-            await talker.until(lambda: len(talker.of("message")) == 16)
-        stored = [text for _, text, _ in await support.stored()]
+async def test_fifteen_messages_typed_offline_are_all_sent(town: Town, tmp_path: Path) -> None:
+    async def scenario(language: str) -> None:
+        anna = await town.person()
+        async with support_of(town, anna) as support, bad_network(town.servers[0].url) as network:
+            async with talking(language, network.url, anna, tmp_path) as talker:
+                await talker.say("online")
+                await talker.until(lambda: len(talker.of("message")) == 1)
+                network.is_down = True
+                network.drop()
+                for number in range(15):
+                    await talker.say(f"offline {number}")
+                network.is_down = False
+                await talker.until(lambda: len(talker.of("message")) == 16)
+            stored = [text for _, text, _ in await support.stored()]
 
-    assert stored == ["online", *(f"offline {number}" for number in range(15))]
+        assert stored == ["online", *(f"offline {number}" for number in range(15))]
+
+    await in_each_language(scenario)
 
 
 async def test_w5_seven_half_open_connections_after_a_tunnel_lock_nobody_out(
-    town: Town, language: str, tmp_path: Path
+    unlimited_town: Town, tmp_path: Path
 ) -> None:
-    anna = await town.person()
-    async with (
-        bad_network(town.servers[0].url) as network,
-        talking(language, network.url, anna, tmp_path) as talker,
-    ):
-        for number in range(8):
-            await talker.say(f"from tunnel {number}")
-            await talker.until(lambda number=number: len(talker.of("message")) == number + 1)
-            network.freeze()
+    async def scenario(language: str) -> None:
+        anna = await unlimited_town.person()
+        async with (
+            bad_network(unlimited_town.servers[0].url) as network,
+            talking(language, network.url, anna, tmp_path, waits=HASTY) as talker,
+        ):
+            for number in range(8):
+                await talker.say(f"from tunnel {number}")
+                await talker.until(lambda number=number: len(talker.of("message")) == number + 1)
+                network.freeze()
 
-    assert [frame["text"] for frame in talker.of("message")] == [f"from tunnel {number}" for number in range(8)]
+        assert [frame["text"] for frame in talker.of("message")] == [f"from tunnel {number}" for number in range(8)]
+
+    await in_each_language(scenario)
 
 
 @pytest.mark.parametrize("limit", ["the client's", "the server's"])
 async def test_a_text_that_is_refused_is_given_up_and_what_follows_it_arrives(
-    town: Town, language: str, limit: str, tmp_path: Path
+    town: Town, limit: str, tmp_path: Path
 ) -> None:
     """Legal ones first: 2,000 emoji are 24,000 bytes as Python escapes them. 40,000 letters are 1009."""
-    anna = await town.person()
-    texts = ["🙂" * 1_400, "🙂" * 2_000, "🙂" * 2_001, "next", "x" * 40_000, "last"]
-    async with support_of(town, anna) as support:
-        url, sends_any_size = town.servers[0].url, limit == "the server's"
-        async with talking(language, url, anna, tmp_path, sends_any_size=sends_any_size) as talker:
-            for text in texts:
-                await talker.say(text)
-            await talker.until(lambda: len(talker.of("message")) == 4 and len(talker.of("refused")) == 2)
-        stored = [text for _, text, _ in await support.stored()]
 
-    assert stored == [texts[0], texts[1], "next", "last"]
-    assert [refusal["text"] for refusal in talker.of("refused")] == [texts[2], texts[4]]
+    async def scenario(language: str) -> None:
+        anna = await town.person()
+        texts = ["🙂" * 1_400, "🙂" * 2_000, "🙂" * 2_001, "next", "x" * 40_000, "last"]
+        async with support_of(town, anna) as support:
+            url, sends_any_size = town.servers[0].url, limit == "the server's"
+            async with talking(language, url, anna, tmp_path, sends_any_size=sends_any_size) as talker:
+                for text in texts:
+                    await talker.say(text)
+                await talker.until(lambda: len(talker.of("message")) == 4 and len(talker.of("refused")) == 2)
+            stored = [text for _, text, _ in await support.stored()]
+
+        assert stored == [texts[0], texts[1], "next", "last"]
+        assert [refusal["text"] for refusal in talker.of("refused")] == [texts[2], texts[4]]
+
+    await in_each_language(scenario)
 
 
-async def test_w5_six_windows_of_one_person_do_not_take_each_other_s_place_for_ever(
-    town: Town, language: str, tmp_path: Path
-) -> None:
-    anna = await town.person()
-    async with AsyncExitStack() as stack:
-        network = await stack.enter_async_context(bad_network(town.servers[0].url))
-        windows: list[Any] = []
-        for number in range(6):
-            window = await stack.enter_async_context(talking(language, network.url, anna, tmp_path))
-            await window.say(f"window {number}")
-            await window.until(lambda window=window: bool(window.of("message")))
-            windows.append(window)
-        await windows[0].until(lambda: windows[0].events[-1] == {"type": "state", "state": "replaced"})
-        before = network.connections
-        for number, window in enumerate(windows[1:], start=1):
-            await window.say(f"still here {number}")
-            await window.until(
-                lambda window=window, number=number: f"still here {number}" in [m["text"] for m in window.of("message")]
-            )
+async def test_w5_six_windows_of_one_person_do_not_take_each_other_s_place_for_ever(town: Town, tmp_path: Path) -> None:
+    async def scenario(language: str) -> None:
+        anna = await town.person()
+        async with AsyncExitStack() as stack:
+            network = await stack.enter_async_context(bad_network(town.servers[0].url))
+            windows: list[Any] = []
+            for number in range(6):
+                window = await stack.enter_async_context(talking(language, network.url, anna, tmp_path))
+                await window.say(f"window {number}")
+                await window.until(lambda window=window: bool(window.of("message")))
+                windows.append(window)
+            await windows[0].until(lambda: windows[0].events[-1] == {"type": "state", "state": "replaced"})
+            before = network.connections
+            for number, window in enumerate(windows[1:], start=1):
+                await window.say(f"still here {number}")
+                await window.until(
+                    lambda window=window, number=number: (
+                        f"still here {number}" in [m["text"] for m in window.of("message")]
+                    )
+                )
 
-        assert windows[0].events[-1] == {"type": "state", "state": "replaced"}
-        assert network.connections == before
+            assert windows[0].events[-1] == {"type": "state", "state": "replaced"}
+            assert network.connections == before
+
+    await in_each_language(scenario)

@@ -19,7 +19,7 @@ from sqlalchemy import select
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from crema.support.models import Conversation, Message
-from fixtures.live import Socket, Town, environment, open_socket, open_town
+from fixtures.live import NO_RATE, Socket, Town, environment, open_socket, open_town
 from fixtures.people import PersonMade
 from fixtures.ports import free_port
 from fixtures.server import Server, running
@@ -37,7 +37,6 @@ WINDOW = 10
 """Messages a client sends ahead of their acknowledgement."""
 DROPS = 0.03
 """How often a client's network fails after a message was stored and before its acknowledgement is read."""
-NO_RATE = "from crema.live import domain; domain.FRAMES_PER_SECOND = domain.BURST = 1_000_000"
 LOST = (ConnectionClosed, InvalidHandshake, OSError, TimeoutError)
 
 

@@ -160,9 +160,9 @@ async def test_u1_no_decoder_outlives_its_server(
 ) -> None:
     program = stand_in(tmp_path, "time.sleep(600)")
     patch = f"import crema.media.service.rendering as r; from pathlib import Path; r._DECODER = Path({str(program)!r})"
-    (tmp_path / "sitecustomize.py").write_text(patch)
+    (tmp_path / "sitecustomize.py").write_text(patch)  # for the processes that a server of two starts
     environment_ = environment(database_url) | {"CREMA_WORKERS": workers, "PYTHONPATH": str(tmp_path)}
-    with running(tmp_path / "data", **environment_) as server:
+    with running(tmp_path / "data", prelude=patch, **environment_) as server:
         async with open_town([server], database_url, tmp_path / "town") as town:
             person = await town.person()
             headers = {"Authorization": f"Bearer {person.token}"}

@@ -14,7 +14,7 @@ from crema.menu.service import documents
 from factories.menu import NUTRITION, Json, add_image, make_category, make_group, make_ingredient, make_product
 
 pytestmark = pytest.mark.anyio
-STEPS = 50
+STEPS = 30
 
 
 class Editor:

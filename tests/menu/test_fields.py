@@ -90,24 +90,22 @@ async def test_a_dot_leads_into_parts_and_the_whole_wins_over_them(world: World)
 
 
 @pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize(
-    "names", ["secret", "id,secret", "", "id,", "ID", "name.x", "sizes.secret", "urls", "__class__"]
-)
-async def test_an_unknown_field_is_refused_with_those_there_are(world: World, path: str, names: str) -> None:
+async def test_an_unknown_field_is_refused_with_those_there_are(world: World, path: str) -> None:
     async with world.client("admin") as client:
-        answer = await client.get(world.path(path), params={"fields": names})
+        for names in ("secret", "id,secret", "", "id,", "ID", "name.x", "sizes.secret", "urls", "__class__"):
+            answer = await client.get(world.path(path), params={"fields": names})
 
-    assert (answer.status_code, answer.json()["code"]) == (422, "unknown_field")
-    assert "name" in answer.json()["allowed"]
+            assert (answer.status_code, answer.json()["code"]) == (422, "unknown_field"), names
+            assert "name" in answer.json()["allowed"], names
 
 
-@pytest.mark.parametrize("path", PATHS)
-async def test_other_parameters_are_checked_as_before(world: World, path: str) -> None:
+async def test_other_parameters_are_checked_as_before(world: World) -> None:
     async with world.client("admin") as client:
-        unknown = await client.get(world.path(path), params={"fields": "id", "unknown": "1"})
-        twice = await client.get(world.path(path), params=[("fields", "id"), ("fields", "name")])
+        for path in PATHS:
+            unknown = await client.get(world.path(path), params={"fields": "id", "unknown": "1"})
+            twice = await client.get(world.path(path), params=[("fields", "id"), ("fields", "name")])
 
-    assert (unknown.status_code, twice.status_code) == (422, 422)
+            assert (unknown.status_code, twice.status_code) == (422, 422), path
 
 
 async def test_the_tag_is_of_the_chosen_fields_and_holds_for_if_match(world: World) -> None:

@@ -35,17 +35,6 @@ async def good(awaited: Any) -> dict[str, Any]:
     return body
 
 
-async def patient(client: httpx2.AsyncClient, path: str, **body: Any) -> dict[str, Any]:
-    """Write to the chat, as often as a person may."""
-    response = await client.post(path, **body)
-    if response.status_code == 429:
-        await asyncio.sleep(int(response.headers["retry-after"]))
-        response = await client.post(path, **body)
-    assert response.status_code == 201, response.text
-    made: dict[str, Any] = response.json()
-    return made
-
-
 class Attacked:
     """A chain where every text is a payload."""
 
@@ -54,7 +43,8 @@ class Attacked:
 
 
 @pytest.fixture
-async def attacked(town: Town) -> Attacked:
+async def attacked(unlimited_town: Town) -> Attacked:
+    town = unlimited_town
     hashed = await town.app.state.passwords.hash(PASSWORD)
     anna, admin = await town.person(password_hash=hashed), await town.person("admin")
     shop_id = str(await make_shop(town.sessions, slug=uuid4().hex[:8]))
@@ -70,12 +60,12 @@ async def attacked(town: Town) -> Attacked:
             items = [{"product_id": product["id"], "note": payload}]
             order = await good(customer.post("/order", json={"shop_id": shop_id, "items": items, "comment": payload}))
             await good(customer.post(f"/order/{order['id']}/cancel", json={"reason": payload}))
-            message = await patient(customer, f"/chat/{chat}/messages", json={"text": payload})
-            note = await patient(owner, f"/chat/{chat}/notes", json={"text": payload})
+            message = await good(customer.post(f"/chat/{chat}/messages", json={"text": payload}))
+            note = await good(owner.post(f"/chat/{chat}/notes", json={"text": payload}))
             files = {"file": (f"{payload.replace('/', '')}.pdf", b"%PDF-1.7", "application/pdf")}
             sender = customer if number % 2 else owner  # a person uploads 30 files a minute
-            attachment = await patient(sender, f"/chat/{chat}/attachments", files=files)
-            await patient(sender, f"/chat/{chat}/messages", json={"attachment_id": attachment["id"]})
+            attachment = await good(sender.post(f"/chat/{chat}/attachments", files=files))
+            await good(sender.post(f"/chat/{chat}/messages", json={"attachment_id": attachment["id"]}))
             texts = [product["name"], product["description"], shop["name"], shop["address"], person["name"]]
             texts += [order["comment"], order["lines"][0]["note"], message["text"], note["text"]]
             echoed += [(payload, text) for text in texts]
@@ -83,10 +73,10 @@ async def attacked(town: Town) -> Attacked:
 
 
 @needs_chromium
-async def test_c4_c5_every_page_shows_every_payload_as_text(town: Town, attacked: Attacked) -> None:
+async def test_c4_c5_every_page_shows_every_payload_as_text(unlimited_town: Town, attacked: Attacked) -> None:
     assert [pair for pair in attacked.echoed if pair[0] != pair[1]] == [], "stored as written"
-    url = town.servers[0].url
-    async with asyncio.timeout(120), watched_page() as watched:
+    url = unlimited_town.servers[0].url
+    async with asyncio.timeout(240), watched_page() as watched:
         page = watched.page
         for path in ("/docs", "/redoc", "/mailbox", "/docs/live"):
             await page.goto(url + path)
@@ -100,7 +90,7 @@ async def test_c4_c5_every_page_shows_every_payload_as_text(town: Town, attacked
         await page.fill("#password", PASSWORD)
         await page.click("#connect button")
         await page.locator("#log", has_text='"ready"').wait_for()
-        for payload in PAYLOADS[:8]:  # as many as the rate lets through
+        for payload in PAYLOADS[:8]:
             await page.fill("#text", payload)
             await page.click("#say button")
         await page.locator("#log .in", has_text='"ack"').nth(7).wait_for()

@@ -32,7 +32,7 @@ from crema.web.credentials import Access
 from crema.web.idempotency import IdempotencyKey, answer_once
 from crema.web.language import Language
 from crema.web.preconditions import Versioned
-from crema.web.transaction import Reads
+from crema.web.transaction import IdentityReads
 
 USER: Final = Versioned(User.id, "user_id")
 SELF: Final = Versioned(User.id)
@@ -56,7 +56,7 @@ async def _find_actor(request: Request, reads: Reader, claims: AccessClaims, now
     return actor
 
 
-async def cookie_visitor(request: Request, reads: Reads, now: Now) -> Actor | None:
+async def cookie_visitor(request: Request, reads: IdentityReads, now: Now) -> Actor | None:
     """Return who is asking by cookie, or None. A cookie that isn't good (any more) is taken away, not refused.
 
     `web.browser.Guard` has seen to it that a cookie comes from a page of ours where it matters.
@@ -78,7 +78,7 @@ async def cookie_visitor(request: Request, reads: Reads, now: Now) -> Actor | No
 
 async def visitor(
     request: Request,
-    reads: Reads,
+    reads: IdentityReads,
     now: Now,
     token: Annotated[str | None, Depends(_bearer)],
     by_cookie: Annotated[Actor | None, Depends(cookie_visitor)],

@@ -27,6 +27,11 @@ SEARCHING: Final = READING | {"plan_cache_mode": "force_generic_plan"}
 """A search looks through many tables by their indexes: planning took ten times as long as running, 22 ms to 2 ms."""
 
 
+IDENTITY_CONNECTIONS: Final = 3
+"""For who is asking: one indexed row each, at every request."""
+HEALTH_CONNECTIONS: Final = 1
+
+
 class Reader(Protocol):
     """Runs single statements."""
 

@@ -113,7 +113,7 @@ async def _image_upload(
 async def _category_image_upload(
     request: Request, category_id: UUID, tx: Transaction, editor: MenuEditor, now: Now
 ) -> AsyncIterator[Upload[ImageForm]]:
-    await queries.get_category(tx, category_id=category_id)
+    await queries.get_category(tx, category_id)
     await admit(request, tx, person_id=editor.user_id, quota=MENU_QUOTA, now=now)
     async with read_upload(request, ImageForm, max_bytes=MAX_BYTES) as upload:
         yield upload

@@ -1,7 +1,7 @@
 """Every SELECT about mails."""
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.core.errors import NotFoundError
 from crema.core.page import Page
+from crema.db.driver import Reader
 from crema.db.listing import (
     ChoiceField,
     EmailField,
@@ -18,9 +19,9 @@ from crema.db.listing import (
     IntegerField,
     Listing,
     ListQuery,
+    ListStatement,
     TextField,
     UuidField,
-    paginate,
 )
 from crema.db.statement import Statement, Where, into
 from crema.notifications.domain import FAILED_TEMPLATE, QueuedMail
@@ -47,9 +48,30 @@ MAILS: Final = Listing(
 )
 
 
-async def list_mails(session: AsyncSession, *, query: ListQuery) -> Page[Mail]:
+@dataclass(frozen=True, slots=True)
+class MailView:
+    """A mail and what became of it, without what it says."""
+
+    id: UUID
+    recipient: str
+    template: str
+    language: str
+    status: str
+    tries: int
+    last_error: str | None
+    created_at: datetime
+    next_try_at: datetime | None
+    expires_at: datetime
+    sent_at: datetime | None
+    failed_at: datetime | None
+
+
+_MAILS: Final = ListStatement(select(*(getattr(Mail, field.name).label(field.name) for field in fields(MailView))))
+
+
+async def list_mails(reader: Reader, *, query: ListQuery) -> Page[MailView]:
     """Page through mails."""
-    return await paginate(session, select(Mail), query)
+    return (await _MAILS.page(reader, query)).map(into(MailView))
 
 
 async def find_mail(session: AsyncSession, mail_id: UUID) -> Mail | None:

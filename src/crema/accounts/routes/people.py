@@ -46,7 +46,7 @@ from crema.web.clock import Now
 from crema.web.listing import PageOut, answer, listing_parameters, parse_list_query
 from crema.web.problem import refusals
 from crema.web.routing import make_router
-from crema.web.transaction import Reads, Transaction
+from crema.web.transaction import IdentityReads, Reads, Transaction
 
 router = make_router("Users management", cookie_visitor)
 Force = Annotated[bool, Query(description="Cancel the person's orders in progress, and tell everybody, first.")]
@@ -160,7 +160,7 @@ async def authenticate_with_cookies(
 
 @router.post("/me", summary="Who am I", operation_id="postMe", responses=refusals(401, 403, 422))
 @router.get("/me", summary="Who am I", responses=refusals(401, 403, 422))
-async def see_me(reader: Reads, actor: Person, _: Annotated[None, SELF.shown]) -> UserOut:
+async def see_me(reader: IdentityReads, actor: Person, _: Annotated[None, SELF.shown]) -> UserOut:
     return UserOut.model_validate(await queries.get_user_view(reader, actor=actor, user_id=actor.user_id))
 
 

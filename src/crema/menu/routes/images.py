@@ -109,7 +109,7 @@ async def delete_category_image(category_id: UUID, tx: Transaction, _: MenuEdito
 async def change_image(
     product_id: UUID, image_id: UUID, body: ImagePatch, tx: Transaction, _: MenuEditor, now: Now
 ) -> ProductImageOut:
-    image = await images.edit_image(tx, product_id=product_id, image_id=image_id, fields=body.changes(), now=now)
+    image = await images.edit_image(tx, product_id=product_id, image_id=image_id, wanted=body, now=now)
     return ProductImageOut.model_validate(image)
 
 

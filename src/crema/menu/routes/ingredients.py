@@ -16,7 +16,7 @@ from crema.web.caching import Public
 from crema.web.listing import PageOut, answer, listing_parameters
 from crema.web.problem import refusals
 from crema.web.routing import make_router
-from crema.web.transaction import Transaction
+from crema.web.transaction import Reads, Transaction
 
 router = make_router("Menu")
 
@@ -31,9 +31,9 @@ Force = Annotated[bool, Query(description="Products and options lose it.")]
     responses=refusals(401, 422),
 )
 async def list_ingredients(
-    request: Request, response: Response, tx: Transaction, query: IngredientsQuery
+    request: Request, response: Response, reader: Reads, query: IngredientsQuery
 ) -> PageOut[IngredientOut]:
-    page = await queries.list_ingredients(tx, query=query)
+    page = await queries.list_ingredients(reader, query=query)
     return answer(request, response, page, IngredientOut.model_validate)
 
 
@@ -68,8 +68,8 @@ async def create_ingredient(
     dependencies=[Public, INGREDIENT.shown, fields.of_one(IngredientOut)],
     responses=refusals(401, 404, 422),
 )
-async def see_ingredient(ingredient_id: UUID, tx: Transaction, _: Visitor) -> IngredientOut:
-    return IngredientOut.model_validate(await queries.get_ingredient(tx, ingredient_id))
+async def see_ingredient(ingredient_id: UUID, reader: Reads, _: Visitor) -> IngredientOut:
+    return IngredientOut.model_validate(await queries.get_ingredient_view(reader, ingredient_id))
 
 
 @router.put(
