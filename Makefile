@@ -37,10 +37,7 @@ kills: .venv/.installed ## 5,000 chat messages through 4 processes, 6 of which a
 	@CREMA_KILLS_MESSAGES=5000 .venv/bin/python -m pytest tests/live/test_kills.py
 
 bench: .venv/.installed ## What things cost, beside peers; QUICK=1 for a first look, PROFILE=large for much data
-	@PYTHONPATH=tests .venv/bin/python benchmarks/menu_and_orders.py
-	@[ -n "$(QUICK)" ] || PYTHONPATH=tests .venv/bin/python benchmarks/growth.py
-	@[ -n "$(QUICK)" ] || PYTHONPATH=tests .venv/bin/python benchmarks/flood.py
-	@[ -n "$(QUICK)" ] || PYTHONPATH=tests .venv/bin/python benchmarks/live.py
+	@PYTHONPATH=tests .venv/bin/python benchmarks/run.py
 
 attack: .venv/.installed ## sqlmap over every parameter and JSON field, long; needs sqlmap. SMOKE=--smoke for one list
 	@PYTHONPATH=tests .venv/bin/python tools/attack.py $(SMOKE)
@@ -56,6 +53,7 @@ check: .venv/.installed ## Format, lint, types, import rules, documents up to da
 	@rm -f .import-linter.log
 	@.venv/bin/python tools/documents.py --check
 	@.venv/bin/python tools/breaking_changes.py
+	@.venv/bin/python tools/common_passwords.py --check
 
 format: .venv/.installed ## Format the code
 	@.venv/bin/ruff format --quiet .

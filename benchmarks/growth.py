@@ -1,207 +1,257 @@
-"""What a request costs as the chain's history, its menu and the number of server processes grow.
+"""What a request costs as the chain's history, its menu and the number of server processes grow, and a periodic job.
 
 Databases of all sizes are asked in turn, each through a server of its own, so that the machine's moods reach them
 alike.
 """
 
 import asyncio
-import itertools
+import logging
 import math
-import tempfile
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
-from operator import le
-from pathlib import Path
-from statistics import linear_regression
-from typing import Any, Final
+from statistics import linear_regression, median
+from typing import Final
 from urllib.parse import urlencode
 
 import httpx2
-import psycopg
-from data import Profile, fill, id_of, make_people, tidy
-from measuring import MACHINE, QUICK, Measured, Target, crema, load, settings_of
+import structlog
+from data import LEAST, PRODUCT, Chain, Profile, id_of, started, tidy
+from measuring import CORES, MACHINE, Measured, Request, Target, crema, load, settings_of
 from pictures import lines as draw
-from results import Goal, goals, keep
+from results import QUICK, keep, record
 
-from crema.db.embedded import EmbeddedPostgres
-from fixtures.database import create_database
-from fixtures.people import PersonMade
+from crema.db.session import make_engine, make_sessions
+from crema.main import open_media
+from crema.media.service import MediaService
+from crema.media.service.rendering import Renderer
+from crema.notifications.service.rendering import Stationery
+from crema.notifications.service.senders import SmtpSender
+from crema.settings import Settings
+from crema.worker import Duties, make_jobs
+from fixtures.app import SECRET
 from fixtures.server import running
 
-ROUNDS: Final = 2 if QUICK else 3
-SECONDS: Final = 1 if QUICK else 2
-CONNECTIONS: Final = 8
-PROCESSES: Final = (1, 2, 4)
-PEOPLE: Final = 50_000
-SIZES: Final = (1, 10) if QUICK else (1, 10, 100)
-OF_ORDERS: Final = [Profile(1_000, PEOPLE, 10_000 * times) for times in SIZES]
-OF_PRODUCTS: Final = [Profile(1_000 * times, PEOPLE, 10_000) for times in SIZES]
+ROUNDS: Final = 1 if QUICK else 2
+SECONDS: Final = 0.4 if QUICK else 1
+CONNECTIONS: Final = 4
+PROCESSES: Final = (1, 2)
+CORES_FOR_TWO: Final = 4
+"""Two processes, PostgreSQL and the load each need one, or more processes only wait for each other."""
+SIZES: Final = (1, 4) if QUICK else (1, 10, 100)
+OF_ORDERS: Final = [Profile(LEAST.products, LEAST.orders * times) for times in SIZES]
+OF_PRODUCTS: Final = [Profile(LEAST.products * times, LEAST.orders) for times in ((1, 3) if QUICK else (1, 10))]
+JOB_RUNS: Final = 3
 
-PRODUCT: Final = id_of("product21")
-ITEM: Final = {"product_id": PRODUCT, "quantity": 1}
+ITEM: Final = {"product_id": id_of(PRODUCT), "quantity": 1}
 ORDER: Final = {"shop_id": id_of("shop"), "items": [ITEM]}
 LIST: Final = f"/products?{urlencode({'category_id': id_of('category0'), 'price__lte': 500, 'sort': 'price'})}"
 MISS: Final = f"/products?{urlencode({'search': 'щыъ'})}"
-ORDERS: Final = "/orders?sort=-created_at&cursor="
-NEWEST, MIDDLE = "orders: newest", "orders: middle, by cursor"
+FIRST, CURSOR, MIDDLE = "orders: default request", "orders: newest, by cursor", "orders: middle, by cursor"
+CART, PLACE = "add to the cart", "place an order"
 
 Table = dict[str, dict[str, Measured]]
 """By what is asked, then by who is asked."""
 
 
-def requests_of(target: Target, profile: Profile, people: Sequence[PersonMade]) -> dict[str, list[dict[str, Any]]]:
-    """Tell what is asked; the last of the people is an administrator, who sees everybody's orders."""
-    *buyers, admin = [{"headers": {"Authorization": f"Bearer {person.token}"}} for person in people]
+def requests_of(target: Target, profile: Profile, chain: Chain) -> dict[str, list[Request]]:
+    """Tell what is asked; an administrator sees everybody's orders."""
+    admin = {"headers": chain.person("admin").headers}
+    buyers = [{"headers": person.headers} for person in chain.customers()]
     half = (datetime(2020, 1, 1, tzinfo=UTC) + timedelta(minutes=profile.orders // 2)).isoformat()
-    page = httpx2.get(f"{target.url}{ORDERS}&{urlencode({'created_at__lte': half})}", headers=admin["headers"])
+    sought = urlencode({"sort": "-created_at", "cursor": "", "created_at__lte": half})
+    page = httpx2.get(f"{target.url}/orders?{sought}", headers=admin["headers"], timeout=30)
     cursor = page.raise_for_status().json()["next_cursor"]
     return {
-        "product by id": [{"path": f"/product/{PRODUCT}"}],
+        "product by id": [{"path": f"/product/{id_of(PRODUCT)}"}],
+        "list: default request": [{"path": "/products"}],
         "list: filter, sort, by cursor": [{"path": f"{LIST}&cursor="}],
         "list: filter, sort, total": [{"path": LIST}],
-        NEWEST: [admin | {"path": ORDERS}],
-        MIDDLE: [admin | {"path": f"{ORDERS}{cursor}"}],
-        "add to the cart": [{"method": "POST", "path": "/cart", "body": ITEM, **buyer} for buyer in buyers],
-        "place an order": [{"method": "POST", "path": "/order", "body": ORDER, **buyer} for buyer in buyers],
+        "list: search that finds nothing": [{"path": MISS}],
+        FIRST: [admin | {"path": "/orders"}],
+        CURSOR: [admin | {"path": "/orders?sort=-created_at&cursor="}],
+        MIDDLE: [admin | {"path": f"/orders?sort=-created_at&cursor={cursor}"}],
+        "one's own orders: default request": [buyer | {"path": "/orders"} for buyer in buyers[:200]],
+        "people: default request": [admin | {"path": "/users"}],
+        "conversations: default request": [admin | {"path": "/chats"}],
+        CART: [{"method": "POST", "path": "/cart", "body": ITEM, **buyer} for buyer in buyers],
+        PLACE: [{"method": "POST", "path": "/order", "body": ORDER, **buyer} for buyer in buyers],
     }
 
 
-def ask(targets: Sequence[Target], asked: Callable[[Target], dict[str, Any]], databases: Sequence[str]) -> Table:
-    """Send all targets everything, in turn."""
-    requests = [asked(target) for target in targets]
-    table: Table = {title: {target.name: Measured() for target in targets} for title in requests[0]}
+Asked = Callable[[Target], dict[str, list[Request]]]
+
+
+def ask(targets: Mapping[Target, str], asked: Asked) -> Table:
+    """Send all targets, each with its database, everything, in turn."""
+    requests = {target: asked(target) for target in targets}
+    titles = next(iter(requests.values()))
+    table: Table = {title: {target.name: Measured() for target in targets} for title in titles}
     for turn in range(ROUNDS):
         for title, rows in table.items():
-            for target, sent, database_url in zip(targets, requests, databases, strict=True):
-                tidy(database_url)
-                load(target, sent[title], rows[target.name], seconds=SECONDS, connections=CONNECTIONS)
+            for target, database_url in targets.items():
+                if title in (CART, PLACE):
+                    tidy(database_url)
+                into = rows[target.name]
+                load(target, requests[target][title], into, seconds=SECONDS, connections=CONNECTIONS)
         print(f"round {turn + 1} of {ROUNDS}", flush=True)
     return table
 
 
-def grow(server_url: str, profiles: Sequence[Profile], folder: Path, base: str, people: Sequence[PersonMade]) -> Table:
-    """Ask databases of these sizes, the first of which is `base`."""
-    urls = [base]
-    for less, more in itertools.pairwise(profiles):
-        print(f"data: {more}", flush=True)
-        name = f"of_{more.products}_{more.orders}"
-        urls.append(create_database(server_url, name, template=urls[-1].split("/")[3].split("?")[0]))
-        fill(urls[-1], more, since=less)
+def grow(chain: Chain, profiles: Sequence[Profile]) -> tuple[Table, dict[str, list[float]]]:
+    """Ask databases of these sizes, and run the periodic jobs of each; give milliseconds of these."""
     with ExitStack() as stack:
-        sizes = {}
-        for profile, url in zip(profiles, urls, strict=True):
-            server = stack.enter_context(running(folder / f"{profile.products}-{profile.orders}", **settings_of(url)))
-            sizes[crema(str(profile), server, url)] = profile
-        return ask(list(sizes), lambda target: requests_of(target, sizes[target], people), urls)
+        sizes: dict[Target, Profile] = {}
+        urls = {}
+        for profile in profiles:
+            url = stack.enter_context(chain.copy(profile, f"grown_{profile.name}"))
+            server = stack.enter_context(running(chain.folder / profile.name, **settings_of(url)))
+            target = crema(str(profile), server, url)
+            sizes[target], urls[target] = profile, url
+        table = ask(urls, lambda target: requests_of(target, sizes[target], chain))
+        for url in urls.values():
+            tidy(url)
+        jobs = [asyncio.run(time_jobs(url, chain)) for url in urls.values()]
+    return table, {task: [each[task] for each in jobs] for task in jobs[0]}
 
 
-def spread_out(database_url: str, folder: Path, people: Sequence[PersonMade]) -> Table:
+def spread_out(chain: Chain) -> Table:
     """Ask one database through more and more processes."""
     with ExitStack() as stack:
-        targets = []
+        url = stack.enter_context(chain.copy(LEAST, "spread_out"))
+        targets = {}
         for count in PROCESSES:
-            settings = settings_of(database_url, CREMA_WORKERS=str(count), CREMA_DATABASE_POOL="4")
-            server = stack.enter_context(running(folder / f"{count}-processes", **settings))
-            targets.append(crema(str(count), server, database_url))
-            stack.callback(server.stop)  # and its processes, so that the database can be copied
-        return ask(targets, lambda target: requests_of(target, OF_ORDERS[0], people), [database_url] * len(targets))
+            settings = settings_of(url, CREMA_WORKERS=str(count), CREMA_DATABASE_POOL="4")
+            server = stack.enter_context(running(chain.folder / f"{count}-processes", **settings))
+            targets[crema(str(count), server, url)] = url
+            stack.callback(server.stop)  # and its processes, so that the database can be dropped
+        return ask(targets, lambda target: requests_of(target, LEAST, chain))
 
 
-def slope(sizes: Sequence[int], rows: dict[str, Measured]) -> float:
+async def time_jobs(database_url: str, chain: Chain) -> dict[str, float]:
+    """Run every periodic job that finds nothing due; give the milliseconds each takes."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    engine = make_engine(database_url)
+    settings = Settings(_env_file=None, secret_key=SECRET, data_dir=chain.folder, run_worker=False)
+    duties = Duties(
+        database_url=database_url,
+        sessions=make_sessions(engine),
+        sender=SmtpSender("smtp+plain://127.0.0.1:9"),
+        stationery=Stationery("Crema <noreply@crema.example.com>", "Crema", "http://127.0.0.1:8000"),
+        media=MediaService(open_media(settings), Renderer()),
+        unverified_ttl=timedelta(hours=48),
+        erase_after=timedelta(days=1),
+        chat_url="http://127.0.0.1:8000",
+    )
+    took: dict[str, list[float]] = {}
+    async with make_jobs(duties).open_async() as jobs:
+        for name, _ in jobs.periodic_registry.periodic_tasks:
+            for _ in range(1 + JOB_RUNS):  # the first does what was due, or meets a cold cache
+                began = time.perf_counter()
+                await jobs.tasks[name](timestamp=0)
+                took.setdefault(name, []).append((time.perf_counter() - began) * 1000)
+    await engine.dispose()
+    return {name: median(runs[1:]) for name, runs in took.items()}
+
+
+def slope(sizes: Sequence[int], costs: Sequence[float]) -> float:
     """Fit cost ~ size ** slope: 0 doesn't grow, 1 grows as the data does."""
-    costs = [math.log(row.total_us) for row in rows.values()]
-    return linear_regression([math.log(size) for size in sizes], costs).slope
+    return linear_regression([math.log(size) for size in sizes], [math.log(cost) for cost in costs]).slope
 
 
-def search_ms(database_url: str) -> float:
-    """Tell what PostgreSQL takes for a search of three letters that nothing contains, sent by a server."""
-    with tempfile.TemporaryDirectory() as name, psycopg.connect(database_url, autocommit=True) as connection:
-        with running(Path(name) / "data", **settings_of(database_url)) as server:
-            connection.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
-            connection.execute("SELECT pg_stat_statements_reset()")
-            for _ in range(20):
-                assert httpx2.get(f"{server.url}{MISS}").json()["total"] == 0
-        found = connection.execute(
-            "SELECT mean_exec_time, calls FROM pg_stat_statements WHERE query LIKE '%product_documents%LIKE%'"
-        ).fetchall()
-    ((mean, calls),) = found
-    assert calls == 20
-    return float(mean)
+def costs_of(table: Table) -> dict[str, list[float]]:
+    """Give CPU of server and PostgreSQL together, by what is asked."""
+    return {name: [row.total_us for row in rows.values()] for name, rows in table.items()}
 
 
-def table_of(title: str, about: str, sizes: Sequence[int], table: Table) -> list[str]:
-    """Show CPU of server and PostgreSQL together, and how it grows."""
+def table_of(
+    title: str, about: str, sizes: Sequence[int], costs: Mapping[str, Sequence[float]], unit: str
+) -> list[str]:
+    """Show costs, and how they grow."""
     lines = [f"### {title}", "", about, ""]
-    lines += [f"| µs | {' | '.join(f'{size:,}' for size in sizes)} | slope |", f"|---|{'---:|' * (len(sizes) + 1)}"]
-    for name, rows in table.items():
-        cells = " | ".join(f"{row.total_us:,.0f}" for row in rows.values())
-        lines.append(f"| {name} | {cells} | {slope(sizes, rows):+.2f} |")
+    lines += [f"| {unit} | {' | '.join(f'{size:,}' for size in sizes)} | slope |", f"|---|{'---:|' * (len(sizes) + 1)}"]
+    for name, row in costs.items():
+        cells = " | ".join(f"{cost:,.0f}" if unit == "µs" else f"{cost:,.1f}" for cost in row)
+        lines.append(f"| {name} | {cells} | {slope(sizes, row):+.2f} |")
     return [*lines, ""]
 
 
-def picture(name: str, title: str, sizes: Sequence[int], table: Table) -> list[str]:
+def picture(name: str, title: str, sizes: Sequence[int], costs: Mapping[str, Sequence[float]]) -> list[str]:
     """Draw a table."""
-    values = {what: [row.total_us for row in rows.values()] for what, rows in table.items()}
-    return [draw(name, title, [f"{size:,}" for size in sizes], values), ""] if not QUICK else []
+    return [draw(name, title, [f"{size:,}" for size in sizes], costs), ""]
 
 
-def main() -> None:
-    """Fill, time, print and keep."""
-    settings = {"shared_buffers": "1GB", "shared_preload_libraries": "pg_stat_statements"}
-    with (
-        tempfile.TemporaryDirectory() as name,
-        EmbeddedPostgres(Path(name) / "postgres", settings=settings) as postgres,
-    ):
-        folder = Path(name)
-        server_url = postgres.start()
-        print(f"data: {OF_ORDERS[0]}", flush=True)
-        base = create_database(server_url, "of_least")
-        fill(base, OF_ORDERS[0])
-        people = asyncio.run(make_people(base, folder, ["user"] * 200 + ["admin"]))
-        print("processes", flush=True)
-        by_processes = spread_out(base, folder, people)
-        print("orders", flush=True)
-        by_orders = grow(server_url, OF_ORDERS, folder, base, people)
-        print("products", flush=True)
-        by_products = grow(server_url, OF_PRODUCTS, folder, base, people)
-        most = OF_PRODUCTS[-1]
-        search = search_ms(server_url.replace("/postgres?", f"/of_{most.products}_{most.orders}?"))
+def measure(chain: Chain) -> None:
+    """Time and keep."""
+    print("processes", flush=True)
+    by_processes = spread_out(chain)
+    print("orders", flush=True)
+    by_orders, jobs = grow(chain, OF_ORDERS)
+    print("products", flush=True)
+    by_products, _ = grow(chain, OF_PRODUCTS)
     orders, products = [each.orders for each in OF_ORDERS], [each.products for each in OF_PRODUCTS]
     lines = [
         f"{MACHINE}. CPU of server and PostgreSQL together, µs per request: medians of {ROUNDS} rounds of {SECONDS} s.",
         "A slope of 0 is a cost that doesn't grow, of 1 one that grows as the data does.",
         "",
-        *picture("growth-orders", "CPU per request, µs, by orders there are", orders, by_orders),
-        *table_of("Orders in the history", f"With {OF_ORDERS[0].products:,} products.", orders, by_orders),
-        *picture("growth-products", "CPU per request, µs, by products there are", products, by_products),
-        *table_of("Products on the menu", f"With {OF_PRODUCTS[0].orders:,} orders.", products, by_products),
-        *picture("growth-processes", "CPU per request, µs, by server processes", PROCESSES, by_processes),
+        *picture("growth-orders", "CPU per request, µs, by orders there are", orders, costs_of(by_orders)),
+        *table_of(
+            "Orders in the history",
+            f"With {OF_ORDERS[0].products:,} products, {OF_ORDERS[-1].chats:,} conversations beside the most orders.",
+            orders,
+            costs_of(by_orders),
+            "µs",
+        ),
+        *table_of("Periodic jobs, by orders in the history", "When nothing is due for them.", orders, jobs, "ms"),
+        *picture("growth-products", "CPU per request, µs, by products there are", products, costs_of(by_products)),
+        *table_of(
+            "Products on the menu",
+            f"With {OF_PRODUCTS[0].orders:,} orders.",
+            products,
+            costs_of(by_products),
+            "µs",
+        ),
+        *picture("growth-processes", "CPU per request, µs, by server processes", PROCESSES, costs_of(by_processes)),
         *table_of(
             "Server processes",
             "On enough cores, n processes answer n times as much as one if a request costs them no more than it costs"
-            " one. Here the load, PostgreSQL and all of them share the cores.",
+            f" one. Here the load, PostgreSQL and all of them share {CORES} cores.",
             PROCESSES,
-            by_processes,
+            costs_of(by_processes),
+            "µs",
         ),
     ]
-    largest = str(OF_ORDERS[-1])
-    middle = by_orders[MIDDLE][largest].total_us / by_orders[NEWEST][largest].total_us
-    steepest = max(slope(orders, rows) for rows in by_orders.values())
-    linear = min(rows["1"].median("server_us") / rows["4"].median("server_us") for rows in by_processes.values())
-    lines += goals(
-        [
-            Goal(f"a page in the middle of {orders[-1]:,} orders, over the first", middle, 1.3, "x", le),
-            Goal(f"search of three letters without a hit in {products[-1]:,} products", search, 5, " ms", le),
-            Goal("steepest slope by orders", steepest, 0.1, "", le),
-            Goal("server CPU of one process, over that of four", linear, 0.85),
-        ]
+    print("\n".join(lines))
+    keep_goals(by_orders, by_products, by_processes, jobs)
+    keep("Growth", "\n".join(lines))
+
+
+def keep_goals(by_orders: Table, by_products: Table, by_processes: Table, jobs: Mapping[str, Sequence[float]]) -> None:
+    """Write what goals are set for."""
+    most = str(OF_ORDERS[-1])
+    orders, products = [each.orders for each in OF_ORDERS], [each.products for each in OF_PRODUCTS]
+    two = "server CPU of one process over that of two"
+    reason = f"the load, PostgreSQL and two processes need {CORES_FOR_TWO} cores, here are {CORES}"
+    record(
+        {
+            "first page of the most orders with its total, over the same by cursor": by_orders[FIRST][most].total_us
+            / by_orders[CURSOR][most].total_us,
+            "periodic jobs, steepest slope by what has piled up": max(slope(orders, ms) for ms in jobs.values()),
+            "requests, steepest slope by orders, the default request included": max(
+                slope(orders, costs) for costs in costs_of(by_orders).values()
+            ),
+            "requests, steepest slope by products, the default request included": max(
+                slope(products, costs) for costs in costs_of(by_products).values()
+            ),
+            two: median(
+                rows["1"].median("server_us") / rows["2"].median("server_us") for rows in by_processes.values()
+            ),
+        },
+        unclaimed={} if CORES >= CORES_FOR_TWO else {two: reason},
     )
-    text = "\n".join(lines)
-    print(text)
-    if not QUICK:
-        keep("Growth", text)
 
 
 if __name__ == "__main__":
-    main()
+    with started() as chain:
+        measure(chain)

@@ -9,4 +9,5 @@ pytest_plugins = [
     "fixtures.smtp",
     "fixtures.live",
     "fixtures.demo",
+    "fixtures.worker",
 ]

@@ -13,7 +13,6 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -21,25 +20,24 @@ from typing import Any, Final
 import httpx2
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import ColumnElement, Text, cast, func, literal, literal_column, select, table, update
-from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from starlette.routing import WebSocketRoute
 from websockets.asyncio.client import connect as connect_socket
 from websockets.exceptions import ConnectionClosed
 
-from crema import tables
 from crema.core.errors import ForbiddenError
 from crema.db.session import Sessions, keep
-from crema.orders.hub import Feed
+from crema.live.hub import Batch, Subscription
 from crema.orders.models import Order
-from crema.orders.schemas import SnapshotFrame
 from crema.orders.service import editing
 from crema.support.service import limits
+from factories.content import content
 from factories.orders import make_shop
 from factories.pictures import png
 from factories.workbooks import XLSX, make_workbook
 from factories.world import ACTORS, World, make_people, make_world
+from fixtures.app import http_routes
 from fixtures.live import WAIT_SECONDS, Town
 
 pytestmark = pytest.mark.anyio
@@ -379,9 +377,9 @@ def routes_of(app: FastAPI) -> set[str]:
     documented = {*Bodies(app.openapi()).of}
     hidden = {
         f"{method} {route.path}"
-        for route in app.routes
-        for method in getattr(route, "methods", None) or ()
-        if method != "HEAD" and not getattr(route, "include_in_schema", False)
+        for route in http_routes(app)
+        for method in route.methods or ()
+        if not route.include_in_schema
     }
     sockets = {f"WS {channel['address']}" for channel in app.state.asyncapi()["channels"].values()}
     sockets |= {f"WS {route.path}" for route in app.routes if isinstance(route, WebSocketRoute)}
@@ -431,19 +429,7 @@ COUNTS: Final = {
 COUNTERS: Final = {"audit_events", "one_time_codes", "throttles"}
 """Tables that a refusal may write to: what is counted, or written down, against those who try."""
 
-
-def _digest(name: str) -> ColumnElement[str]:
-    row = cast(literal_column(name), Text)
-    return (
-        select(func.md5(func.string_agg(row, aggregate_order_by(literal(","), row))))
-        .select_from(table(name))
-        .scalar_subquery()
-    )
-
-
-_CONTENT: Final = select(
-    func.concat_ws(",", *map(_digest, [*sorted({*tables.metadata.tables} - COUNTERS), "procrastinate_jobs"]))
-)
+_CONTENT: Final = content(but=COUNTERS)
 """All there is in the tables, but for what counts."""
 
 
@@ -464,10 +450,12 @@ def connection(sessions: Sessions) -> AsyncConnection:
 def finite(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the live feed end after its snapshot."""
 
-    async def frames(self: Feed, *, now: datetime) -> AsyncIterator[SnapshotFrame]:
-        yield await self._snapshot()
+    updates = Subscription.updates
 
-    monkeypatch.setattr(Feed, "frames", frames)
+    async def first_updates(self: Subscription, **options: float) -> AsyncIterator[Sequence[Batch]]:
+        yield await anext(updates(self, **options))
+
+    monkeypatch.setattr(Subscription, "updates", first_updates)
 
 
 @pytest.fixture

@@ -4,9 +4,8 @@ Chains of random roles, people, shops, orders and conversations: every list, eve
 topics of sockets must give exactly what `Model` allows.
 """
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from json import loads
 from random import Random
 from typing import Any, Final
@@ -23,11 +22,10 @@ from crema.accounts.domain import BUILTIN_ROLES, PERMISSIONS, Actor
 from crema.accounts.models import Role, RolePermission
 from crema.db.base import new_id
 from crema.db.session import Sessions
+from crema.live.hub import Batch, Subscription
 from crema.menu.models import Product
 from crema.orders import domain as orders_domain
-from crema.orders.hub import Feed, topics_for
 from crema.orders.models import Order
-from crema.orders.schemas import SnapshotFrame
 from crema.shops.models import Shop
 from crema.support import domain as support_domain
 from crema.support.models import Answerer, Conversation
@@ -184,10 +182,12 @@ async def statuses(client: httpx2.AsyncClient, things: Iterable[Something], path
 def finite(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the live feed end after its snapshot."""
 
-    async def frames(self: Feed, *, now: datetime) -> AsyncIterator[SnapshotFrame]:
-        yield await self._snapshot()
+    updates = Subscription.updates
 
-    monkeypatch.setattr(Feed, "frames", frames)
+    async def first_updates(self: Subscription, **options: float) -> AsyncIterator[Sequence[Batch]]:
+        yield await anext(updates(self, **options))
+
+    monkeypatch.setattr(Subscription, "updates", first_updates)
 
 
 async def board(client: httpx2.AsyncClient, **parameters: str) -> set[str]:
@@ -262,10 +262,10 @@ async def test_a3_a5_sockets_hear_and_follow_by_the_same_rule(app: FastAPI, sess
                 told = {
                     orders_domain.topic_of_person(order.owner),
                     orders_domain.topic_of_shop(order.shop),
-                    orders_domain.EVERYWHERE,
+                    orders_domain.ALL_ORDERS_TOPIC,
                 }
-                assert bool(topics_for(actor, shop_id=None) & told) == model.sees_order(who, order)
-                assert bool(topics_for(actor, shop_id=order.shop) & told) == model.sees_order(who, order)
+                assert bool(orders_domain.topics_for(actor, shop_id=None) & told) == model.sees_order(who, order)
+                assert bool(orders_domain.topics_for(actor, shop_id=order.shop) & told) == model.sees_order(who, order)
             for chat in model.chats:
                 conversation = conversation_of(chat)
                 set_committed_value(conversation, "answerers", answerers_of(chat))

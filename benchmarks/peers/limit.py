@@ -17,12 +17,16 @@ LIST = """
 pool: asyncpg.Pool
 
 
+async def keep(connection):
+    """Do not reset it, as Crema doesn't: nobody leaves state in a session."""
+
+
 async def app(scope, receive, send):
     """Answer `/product/{id}` and `/products`."""
     global pool
     if scope["type"] == "lifespan":
         await receive()
-        pool = await asyncpg.create_pool(os.environ["DATABASE_URL"], min_size=2, max_size=10)
+        pool = await asyncpg.create_pool(os.environ["DATABASE_URL"], min_size=2, max_size=10, reset=keep)
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await send({"type": "lifespan.shutdown.complete"})

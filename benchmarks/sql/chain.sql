@@ -1,4 +1,4 @@
--- A chain without products: headings, groups, a shop and :users people.
+-- A chain without products: headings, groups, a shop, :people people of whom :logins are logged in, and staff.
 
 INSERT INTO categories (id, slug, name, position)
 SELECT md5('category' || n)::uuid, 'category-' || n, 'Раздел ' || n, n
@@ -22,4 +22,23 @@ SELECT gen_random_uuid(), md5('shop')::uuid, n, 0, 1440
 FROM generate_series (0, 6) n;
 INSERT INTO users (id, email, name, role_id, verified_at)
 SELECT md5('user' || n)::uuid, 'user' || n || '@example.com', 'Имя ' || n, (SELECT id FROM roles WHERE name = 'user'), now()
-FROM generate_series (0, :users - 1) n;
+FROM generate_series (0, :people - 1) n;
+INSERT INTO users (id, email, name, role_id, verified_at)
+SELECT md5('admin')::uuid, 'admin@example.com', 'Админ', id, now() FROM roles WHERE name = 'admin';
+INSERT INTO users (id, email, name, role_id, verified_at)
+SELECT md5('support' || n)::uuid, 'support' || n || '@example.com', 'Поддержка ' || n, id, now()
+FROM roles, generate_series (0, 99) n WHERE name = 'support';
+INSERT INTO users (id, email, name, role_id, verified_at, is_tied)
+SELECT md5('barista' || n)::uuid, 'barista' || n || '@example.com', 'Бариста ' || n, id, now(), true
+FROM roles, generate_series (0, 49) n WHERE name = 'barista';
+INSERT INTO staff_shops (user_id, shop_id)
+SELECT md5('barista' || n)::uuid, md5('shop')::uuid
+FROM generate_series (0, 49) n;
+INSERT INTO sessions (id, user_id, last_used_at, expires_at)
+SELECT md5('login of ' || name)::uuid, md5(name)::uuid, now(), now() + interval '30 days'
+FROM (
+    SELECT 'user' || n FROM generate_series (0, :logins - 1) n
+    UNION ALL SELECT 'support' || n FROM generate_series (0, 99) n
+    UNION ALL SELECT 'barista' || n FROM generate_series (0, 49) n
+    UNION ALL SELECT 'admin'
+) logins (name);

@@ -1,9 +1,9 @@
 -- What placing an order asks of PostgreSQL, for pgbench: the limit of any server that asks the same.
-\set person random(0, 199)
-\set product random(0, 1999)
+\set person random(0, 4999)
+\set product random(0, :products - 1)
 \set key random(1, 9000000000000000000)
 SELECT sessions.id FROM sessions JOIN users ON users.id = sessions.user_id JOIN roles ON roles.id = users.role_id
-WHERE sessions.id = md5('user' || :person)::uuid AND ended_at IS NULL AND users.is_active;
+WHERE sessions.id = md5('login of user' || :person)::uuid AND ended_at IS NULL AND users.is_active;
 BEGIN;
 SELECT claimed.is_claimed, kept.request_hash, kept.body, kept.location
 FROM (SELECT pg_try_advisory_xact_lock(:key) AS is_claimed) claimed

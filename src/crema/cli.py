@@ -22,7 +22,7 @@ from crema.live.domain import MAX_FRAME
 from crema.main import run_worker
 from crema.settings import Settings
 from crema.startup import StartupError
-from crema.web.protocol import BoundedProtocol
+from crema.web.protocol import BoundedProtocol, FrameProtocol
 
 app = typer.Typer(help="Crema: the backend of a chain of take-away coffee shops.", no_args_is_help=True)
 admin = typer.Typer(help="Administrators.", no_args_is_help=True)
@@ -93,7 +93,7 @@ def _run_uvicorn(settings: Settings) -> None:
         "crema.main:from_environment",
         factory=True,
         http=BoundedProtocol,
-        ws="websockets-sansio",
+        ws=FrameProtocol,
         ws_max_size=MAX_FRAME,
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=3,

@@ -27,10 +27,22 @@ from crema.accounts.service.logins import Logins
 from crema.accounts.service.passwords import Passwords
 from crema.accounts.service.tokens import AccessTokens
 from crema.cart import routes as cart
-from crema.db.driver import READING, SEARCHING, WRITING, Connections, OneConnection, PoolReader, open_pool
+from crema.db.driver import (
+    HEALTH_CONNECTIONS,
+    IDENTITY_CONNECTIONS,
+    READING,
+    SEARCHING,
+    WRITING,
+    Connections,
+    PoolReader,
+    Reader,
+    SharedConnection,
+    open_pool,
+)
 from crema.db.events import Bus, open_bus
 from crema.db.session import Sessions, make_engine, make_readings, make_sessions
 from crema.demo import examples
+from crema.live import hub as live
 from crema.live.hub import Hub
 from crema.media.service import MediaService
 from crema.media.service.rendering import Renderer
@@ -43,6 +55,7 @@ from crema.notifications.service.rendering import Stationery
 from crema.notifications.service.senders import ConsoleSender, SmtpSender
 from crema.orders import routes as orders
 from crema.orders import socket as orders_live
+from crema.orders.hub import OrderFeed
 from crema.orders.service import closing
 from crema.orders.service.placing import Rules
 from crema.reports import routes as reports
@@ -51,14 +64,13 @@ from crema.shops import routes as shops
 from crema.shops.domain import Chain
 from crema.support import routes as support
 from crema.support import socket as support_socket
-from crema.support.hub import Rooms
+from crema.support.hub import ConversationFeed, QueueFeed
 from crema.support.service import leaving
 from crema.web import (
     asyncapi,
     browser,
     compression,
     credentials,
-    direct,
     docs,
     health,
     limits,
@@ -69,7 +81,7 @@ from crema.web import (
     security_txt,
 )
 from crema.web.context import RequestContext
-from crema.worker import Duties
+from crema.worker import WorkerContext
 
 TAGS: Final = {
     "Users management": "Register, verify an address, log in; people, and the roles that give them permissions.",
@@ -82,14 +94,10 @@ TAGS: Final = {
     "Support chat": "Conversations with customers, also over WebSocket.",
     "Operations": "Mails, health and metrics, for those who run it.",
 }
-# Routes are tried one after another: what is asked most comes first. (Swagger goes by TAGS.)
 ROUTERS: Final = (
     *menu.routers,
-    cart.direct,
     cart.router,
-    orders.direct,
     orders.router,
-    shops.reads,
     shops.router,
     accounts.tokens,
     accounts.people,
@@ -97,8 +105,7 @@ ROUTERS: Final = (
     accounts.roles,
     accounts.mails,
     browser.router,
-    orders_live.router,
-    orders_live.sockets,
+    *orders_live.routers,
     reports.router,
     support.router,
     support_socket.router,
@@ -155,17 +162,27 @@ def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastA
         bus = open_bus(settings.events_url, database_url=settings.database_url or "")
         async with AsyncExitStack() as stack:
             stack.push_async_callback(engine.dispose)
+            live_engine = make_engine(settings.database_url or "", pool_size=live.CONNECTIONS)
+            stack.push_async_callback(live_engine.dispose)
             reading, searching, writing = [
                 await stack.enter_async_context(
                     open_pool(settings.database_url or "", size=max(2, settings.database_pool // 2), settings=limits)
                 )
                 for limits in (READING, SEARCHING, WRITING)
             ]
+            identity, health_check = [
+                await stack.enter_async_context(open_pool(settings.database_url or "", size=size, settings=READING))
+                for size in (IDENTITY_CONNECTIONS, HEALTH_CONNECTIONS)
+            ]
             reader = PoolReader(reading, searching=searching)
-            connect(app, make_sessions(engine, bus=bus), reader=reader, writing=writing, bus=bus)
+            live_sessions = make_sessions(live_engine, bus=bus)
+            sessions_ = make_sessions(engine, bus=bus)
+            connect(app, sessions_, reader=reader, writing=writing, live_sessions=live_sessions, bus=bus)
+            app.state.identity_reader, app.state.health_reader = PoolReader(identity), PoolReader(health_check)
             await stack.enter_async_context(app.state.hub.running(bus))
             if settings.run_worker:
-                await stack.enter_async_context(worker.working(_duties(settings, app.state.sessions)))
+                context = _worker_context(settings, app.state.sessions, statements=PoolReader(writing))
+                await stack.enter_async_context(worker.working(context))
             yield
 
     app = FastAPI(
@@ -180,7 +197,6 @@ def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastA
         docs_url=None,
         openapi_url=None,
         redoc_url=None,
-        generate_unique_id_function=routing.operation_id,
         telemetry={"tracing": _HAS_TELEMETRY, "metrics": _HAS_TELEMETRY, "logs": _HAS_TELEMETRY},
     )
     hand_out(app, settings, sessions)
@@ -209,26 +225,37 @@ def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastA
         *([notifications.router] if _has_mailbox(settings) else ()),
         *([docs.router] if settings.docs else ()),
     ]
-    for router in routers:
-        app.include_router(router)
+    described = routing.add_routes(app, routers)
     if settings.docs:
         docs.mount_assets(app)
-    app.router.middleware_stack = direct.Shortcut(app.router.middleware_stack, routers)
-    app.openapi = openapi.describe(app, routers=routers, extras=EXTRAS)  # type: ignore[method-assign]  # FastAPI's documented way
+    app.openapi = openapi.describe(app, routes=described, extras=EXTRAS)  # type: ignore[method-assign]  # FastAPI's documented way
     return app
 
 
 def connect(
-    app: FastAPI, sessions: Sessions, *, reader: PoolReader, writing: Connections, bus: Bus | None = None
+    app: FastAPI,
+    sessions: Sessions,
+    *,
+    reader: PoolReader,
+    writing: Connections,
+    live_sessions: Sessions | None = None,
+    bus: Bus | None = None,
 ) -> None:
-    """Give features the database."""
+    """Give features the database. `live_sessions` are those of sockets and feeds, with connections of their own."""
     app.state.sessions = sessions
-    app.state.reader = reader
+    app.state.reader = app.state.identity_reader = app.state.health_reader = reader
     app.state.writing = writing
     app.state.bus = bus
     app.state.readings = make_readings(sessions)
-    app.state.hub = Hub(sessions=sessions, clock=app.state.clock)
-    app.state.rooms = Rooms(hub=app.state.hub)
+
+    def now() -> datetime:
+        moment: datetime = app.state.clock()
+        return moment
+
+    app.state.hub = Hub(sessions=live_sessions or sessions, clock=now)
+    app.state.order_feed = OrderFeed(app.state.hub)
+    app.state.conversation_feed = ConversationFeed(app.state.hub)
+    app.state.queue_feed = QueueFeed(app.state.hub)
 
 
 def hand_out(app: FastAPI, settings: Settings, sessions: Sessions | None) -> None:
@@ -238,7 +265,7 @@ def hand_out(app: FastAPI, settings: Settings, sessions: Sessions | None) -> Non
     email_validator.TEST_ENVIRONMENT = not settings.is_production
     app.state.clock = lambda: datetime.now(UTC)
     if sessions is not None:
-        one = OneConnection(sessions)
+        one = SharedConnection(sessions)
         connect(app, sessions, reader=PoolReader(one), writing=one)
     app.state.access_tokens = AccessTokens(_derived(secret, "access tokens"), settings.access_ttl)
     app.state.passwords = Passwords()
@@ -318,17 +345,20 @@ def _stationery(settings: Settings) -> Stationery:
     return Stationery(sender=settings.mail_from, chain=settings.chain_name, link=settings.links_to)
 
 
-def _duties(settings: Settings, sessions: Sessions) -> Duties:
-    return Duties(
+def _worker_context(settings: Settings, sessions: Sessions, *, statements: Reader) -> WorkerContext:
+    media = MediaService(open_media(settings), Renderer())
+    return WorkerContext(
         database_url=settings.database_url or "",
         sessions=sessions,
+        statements=statements,
         sender=(
             SmtpSender(settings.smtp_url.get_secret_value())
             if settings.smtp_url
             else ConsoleSender(keeps_context=not settings.is_production)
         ),
         stationery=_stationery(settings),
-        media=MediaService(open_media(settings), Renderer()),
+        media=media,
+        erasures=worker.erasures(media),
         unverified_ttl=settings.unverified_ttl,
         erase_after=settings.erase_after,
         chat_url=settings.chat_link,
@@ -339,12 +369,14 @@ async def run_worker(settings: Settings) -> None:
     """Work as a process of its own, until SIGTERM or Ctrl-C."""
     engine = make_engine(settings.database_url or "", pool_size=worker.CONCURRENCY + 2)
     bus = open_bus(settings.events_url, database_url=settings.database_url or "")
-    task = asyncio.create_task(worker.run(_duties(settings, make_sessions(engine, bus=bus))))
-    for wanted in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(wanted, task.cancel)
-    async with bus.listening(lambda _: None):
-        with suppress(asyncio.CancelledError):
-            await task
+    async with open_pool(settings.database_url or "", size=worker.CONCURRENCY, settings=WRITING) as writing:
+        context = _worker_context(settings, make_sessions(engine, bus=bus), statements=PoolReader(writing))
+        task = asyncio.create_task(worker.run(context))
+        for wanted in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(wanted, task.cancel)
+        async with bus.listening(lambda _: None):
+            with suppress(asyncio.CancelledError):
+                await task
     await engine.dispose()
 
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Final, Self, TypeVar
 from uuid import UUID
 
 from pydantic import (
+    MISSING,
     AfterValidator,
     AwareDatetime,
     BaseModel,
@@ -34,7 +35,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, PydanticCustomError, PydanticUndefined, core_schema
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from pydantic_extra_types.phone_numbers import PhoneNumberValidator
 
 from crema.core.errors import InvalidError, Loc
@@ -43,6 +44,8 @@ from crema.core.lookalikes import is_visible
 from crema.core.money import MAX_AMOUNT, quantize
 
 MAX_ACCENTS: Final = 30
+EXAMPLE_ID: Final = "01a2074f-26f7-7216-8892-26d298d63ed0"
+"""An id for the examples of the API's description."""
 _AMOUNT: Final = re.compile(r"\d{1,7}(\.\d{1,2})?", re.ASCII)
 _SIGNED_AMOUNT: Final = re.compile(r"-?\d{1,7}(\.\d{1,2})?", re.ASCII)
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]")
@@ -190,6 +193,9 @@ Slug = Annotated[
         "send small Latin letters, digits and single hyphens, such as flat-white",
     ),
 ]
+OptionalSlug = Annotated[
+    Slug | None, Field(description="Left out or null: made from the name at first, kept afterwards.")
+]
 Email = Annotated[EmailStr, StringConstraints(max_length=254)]
 Phone = Annotated[
     str, PhoneNumberValidator(default_region="RU", number_format="E164"), Field(examples=["+79161234567"])
@@ -233,19 +239,20 @@ Instant = Annotated[
     PlainSerializer(written, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-23T09:30:00.000000Z"]}),
 ]
+Flag = Annotated[bool, Field(strict=True)]
+IsActive = Annotated[Flag, Field(description="The public doesn't see inactive ones.")]
 Position = Annotated[int, Field(strict=True, ge=0, le=1_000_000, examples=[10])]
 
 
 class Input(BaseModel):
-    """A request body. Unknown fields are refused, never ignored."""
+    """A request body. Unknown fields are refused, never ignored.
+
+    A field of a PATCH that may be left out is declared `X | MISSING = MISSING`, so that null is taken only where X is.
+    """
 
     model_config = ConfigDict(
         extra="forbid", allow_inf_nan=False, str_max_length=10_000, json_schema_serialization_defaults_required=True
     )
-
-    def changes(self) -> dict[str, Any]:
-        """Only what the client sent, one level deep: the whole of a PATCH."""
-        return {name: getattr(self, name) for name in self.model_fields_set}
 
     def check_read_only(self, present: "Output | None") -> None:
         """Refuse read-only fields that differ from `present`, the document as GET gives it now; None: it is new.
@@ -368,19 +375,12 @@ def _is_same_instant(sent: Any, present: Any) -> bool:
         return False
 
 
-InputT = TypeVar("InputT", bound=Input)
+ValueT = TypeVar("ValueT")
 
 
-def partial(model: type[InputT]) -> type[InputT]:
-    """Decorate a subclass to make it the PATCH of its parent: every field may be left out, none becomes nullable.
-
-    A field left out reads as None; use `changes()` to know what was sent.
-    """
-    for field in model.model_fields.values():
-        field.default = PydanticUndefined
-        field.default_factory = lambda: None
-    model.model_rebuild(force=True)
-    return model
+def value_or(value: ValueT | MISSING, default: ValueT) -> ValueT:
+    """Return the value of a field, or `default` where the client left the field out."""
+    return default if value is MISSING else value
 
 
 def unique(values: Iterable[Any]) -> list[Any]:

@@ -125,7 +125,7 @@ class Settings(BaseSettings):
         ge=1,
         le=100,
         description="Database connections a server process may hold; half as many again each to read, to search, and "
-        "for carts and orders.",
+        "for carts and orders, and a dozen to know who is asking, for health checks and for sockets.",
     )
     run_worker: bool = Field(
         default=True, description="Deliver mail and run schedules inside `crema serve`; else run `crema worker`."

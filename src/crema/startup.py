@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import create_engine, make_url, select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import Integer, case, cast, column, create_engine, func, make_url, select, table
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from crema.accounts import queries as accounts
 from crema.accounts.domain import ADMIN
@@ -19,13 +19,16 @@ from crema.accounts.schemas import Password
 from crema.accounts.service.passwords import Passwords, WeakPasswordError, check_strength
 from crema.accounts.service.people import make_person
 from crema.db import roles, schema
+from crema.db.driver import HEALTH_CONNECTIONS, IDENTITY_CONNECTIONS
 from crema.db.embedded import EmbeddedPostgres, find_running
 from crema.db.locale import check_locale
 from crema.db.session import keep, make_engine, make_sessions
 from crema.demo.chain import Chain, load
 from crema.demo.seed import seed
+from crema.live import hub as live
 from crema.menu.service import documents
 from crema.settings import Settings
+from crema.worker import CONCURRENCY
 
 DATABASE_URL: Final = "CREMA_DATABASE_URL"
 
@@ -101,6 +104,7 @@ async def prepare(settings: Settings) -> None:
     engine = make_engine(url_of(settings))
     async with engine.connect() as connection:
         await check_locale(connection)
+        await _warn_of_connections(connection, settings)
     await engine.dispose()
     async with transaction(settings) as session:
         await _make_first_admin(session, settings)
@@ -108,6 +112,35 @@ async def prepare(settings: Settings) -> None:
         await _refuse_demo_accounts(settings)
     elif settings.has_demo:
         await seed_demo(settings)
+
+
+def connections_of(settings: Settings) -> int:
+    """Return how many database connections `crema serve` opens at most, with its server processes and its worker."""
+    pools = settings.database_pool + 3 * max(2, settings.database_pool // 2)
+    others = IDENTITY_CONNECTIONS + HEALTH_CONNECTIONS + live.CONNECTIONS + _LISTENING
+    worker = CONCURRENCY + 2 if settings.run_worker else 0
+    return settings.workers * (pools + others + worker)
+
+
+_LISTENING: Final = 1
+"""The connection that hears events of other processes."""
+
+
+async def _warn_of_connections(connection: AsyncConnection, settings: Settings) -> None:
+    """Say at once when PostgreSQL has fewer connections to give than the processes may want under load."""
+    allowed = (
+        select(func.sum(cast(column("setting"), Integer) * case((column("name") == "max_connections", 1), else_=-1)))
+        .select_from(table("pg_settings", column("name"), column("setting")))
+        .where(column("name").in_(("max_connections", "superuser_reserved_connections", "reserved_connections")))
+    )
+    available = await connection.scalar(allowed)
+    wanted = connections_of(settings)
+    if available is not None and wanted > available:
+        line = (
+            f"WARNING: under load this may open {wanted} database connections, and PostgreSQL gives {available}."
+            " Lower CREMA_DATABASE_POOL or CREMA_WORKERS, or raise max_connections."
+        )
+        print(line, file=sys.stderr, flush=True)  # noqa: T201 - for the terminal
 
 
 async def seed_demo(settings: Settings) -> Chain:

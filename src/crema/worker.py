@@ -1,49 +1,47 @@
 """The second process, or a task of the first: delivers mail and keeps schedules.
 
 As many may run as you like: a job is taken once, a schedule's job is enqueued once a period, and what a killed
-worker left behind is taken up by another.
+worker left behind is taken up by another. What the jobs do stands in the `tasks.py` of the features.
 """
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
-from uuid import UUID
 
 import structlog
-from procrastinate import App, BaseRetryStrategy, JobContext, PsycopgConnector, RetryDecision
-from procrastinate.jobs import Job
+from procrastinate import App, Blueprint, JobContext, PsycopgConnector
 from procrastinate.worker import Worker
 from prometheus_client import Counter, Gauge
-from sqlalchemy import delete, make_url
+from sqlalchemy import make_url
 
-from crema.accounts.service import alerts, cleanup, failed_mails
-from crema.db.idempotency import IdempotencyRecord
-from crema.db.session import Sessions
-from crema.demo.chain import load
-from crema.demo.seed import PAINT, paint
+from crema.accounts import tasks as accounts
+from crema.accounts.service import alerts
+from crema.accounts.tasks import AccountTaskContext, Erasure
+from crema.db.tasks import HOUSEKEEPING, TaskContext, additional_context
+from crema.demo import tasks as demo
 from crema.media.service import MediaService
-from crema.menu.service import images
-from crema.notifications.domain import back_off
-from crema.notifications.service import DELIVER, QUEUE, delivery
-from crema.notifications.service.rendering import Stationery
-from crema.notifications.service.senders import Sender
-from crema.orders.service import closing, moving
-from crema.support import queries as chats
-from crema.support.service import attachments, leaving, letters
+from crema.menu import tasks as menu
+from crema.menu.tasks import MediaTaskContext
+from crema.notifications import tasks as notifications
+from crema.notifications.tasks import MailTaskContext
+from crema.orders import tasks as orders
+from crema.orders.service import closing
+from crema.orders.tasks import OrderTaskContext
+from crema.support import tasks as support
+from crema.support.service import leaving
+from crema.support.tasks import SupportTaskContext
 
 log = structlog.get_logger(__name__)
 
 CONCURRENCY: Final = 4
-"""Jobs at a time. It bounds how many mails a crash can send twice."""
+"""Jobs at a time. It bounds how many mails a crash can send twice: a job notes each mail before it sends the next."""
 DRAIN_SECONDS: Final = 3
 """Jobs under way get so long to finish; what is cut off is taken up by the next worker."""
-HOUSEKEEPING: Final = "housekeeping"
-FINISHED_JOBS_HOURS: Final = 24
-IDEMPOTENCY_HOURS: Final = 48
+FAILED_JOBS_HOURS: Final = 24
 FAILURES: Final = Counter("crema_job_failures_total", "Failures of background jobs, tries included.", ["task"])
 LAST_SUCCESS: Final = Gauge(
     "crema_job_last_success_timestamp_seconds",
@@ -51,171 +49,90 @@ LAST_SUCCESS: Final = Gauge(
     ["task"],
     multiprocess_mode="max",
 )
+blueprint: Final = Blueprint()
+_BLUEPRINTS: Final = (
+    *(notifications.blueprint, accounts.blueprint, menu.blueprint, orders.blueprint, support.blueprint),
+    *(demo.blueprint, blueprint),
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Duties:
-    """What the worker needs to do its work."""
+@dataclass(frozen=True, kw_only=True)
+class WorkerContext(AccountTaskContext, MailTaskContext, OrderTaskContext, SupportTaskContext, MediaTaskContext):
+    """What the worker and the tasks of all features need."""
 
     database_url: str
-    sessions: Sessions
-    sender: Sender
-    stationery: Stationery
-    media: MediaService
-    unverified_ttl: timedelta
-    erase_after: timedelta
-    chat_url: str
+    clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
 
 
-class WhenDue(BaseRetryStrategy):
-    """Run a mail's job again when its delivery says so."""
-
-    def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision:
-        if isinstance(exception, delivery.RetryLaterError):
-            return RetryDecision(retry_at=exception.at)
-        wait = back_off(job.attempts + 1, spread=random.uniform(0.75, 1.25))  # noqa: S311 - not a secret
-        return RetryDecision(retry_in={"seconds": int(wait.total_seconds())})
+def erasures(media: MediaService) -> tuple[Erasure, ...]:
+    """Return what has to be done, and in which order, to erase what a deleted person wrote."""
+    return partial(leaving.erase, store=media.store), closing.erase
 
 
-def make_jobs(duties: Duties) -> App:
-    """Register every job on a procrastinate application of its own."""
-    conninfo = make_url(duties.database_url).set(drivername="postgresql").render_as_string(hide_password=False)
+@blueprint.periodic(cron="* * * * * */20")
+@blueprint.task(name="jobs.rescue", queue=HOUSEKEEPING, queueing_lock="jobs.rescue", pass_context=True)
+async def rescue(job: JobContext, timestamp: int) -> None:
+    """Have the jobs of dead workers run again."""
+    del timestamp
+    for stalled in await job.app.job_manager.get_stalled_jobs():
+        log.warning("job_rescued", job_id=stalled.id, task=stalled.task_name)
+        await job.app.job_manager.retry_job(stalled)
+
+
+@blueprint.periodic(cron="30 * * * *")
+@blueprint.task(name="jobs.prune", queue=HOUSEKEEPING, queueing_lock="jobs.prune", pass_context=True)
+async def prune(job: JobContext, timestamp: int) -> None:
+    """Forget jobs that failed; those that succeeded go at once."""
+    del timestamp
+    await job.app.job_manager.delete_old_jobs(FAILED_JOBS_HOURS, include_failed=True)
+
+
+def make_jobs(context: WorkerContext) -> App:
+    """Make a procrastinate application that knows the tasks of all features."""
+    conninfo = make_url(context.database_url).set(drivername="postgresql").render_as_string(hide_password=False)
     jobs = App(
         connector=PsycopgConnector(conninfo=conninfo, min_size=1, max_size=CONCURRENCY + 2, timeout=5),
         periodic_defaults={"max_delay": 600},
     )
-
-    _add_errands(jobs, duties)
-    _add_schedules(jobs, duties)
-    _add_erasure(jobs, duties)
-    _add_mail_schedules(jobs, duties)
+    for each in _BLUEPRINTS:
+        _add_tasks(jobs, each)
     return jobs
 
 
-def _add_errands(jobs: App, duties: Duties) -> None:
-    """Add what requests ask for."""
-    pause = delivery.Pause()
+def _add_tasks(jobs: App, source: Blueprint) -> None:
+    """Register the tasks of a blueprint under their own names.
 
-    @jobs.task(name=DELIVER, queue=QUEUE, retry=WhenDue())
-    async def deliver(mail_id: str) -> None:
-        await delivery.deliver(
-            duties.sessions,
-            duties.sender,
-            duties.stationery,
-            mail_id=UUID(mail_id),
-            now=datetime.now(UTC),
-            pause=pause,
-        )
-
-    @jobs.task(name=PAINT, queue=HOUSEKEEPING)
-    async def paint_demo() -> None:
-        await paint(duties.sessions, chain=load(), media=duties.media, now=datetime.now(UTC))
-
-
-def _add_schedules(jobs: App, duties: Duties) -> None:
-    """Add what has to be done every so often, by whichever worker is free."""
-
-    @jobs.periodic(cron="*/10 * * * *")
-    @jobs.task(name="accounts.cleanup", queue=HOUSEKEEPING, pass_context=False)
-    async def clean_accounts(timestamp: int) -> None:
-        del timestamp
-        now, deleted = datetime.now(UTC), cleanup.BATCH
-        while deleted == cleanup.BATCH:
-            async with duties.sessions.begin() as session:
-                deleted = await cleanup.delete_unverified(session, older_than=duties.unverified_ttl, now=now)
-        async with duties.sessions.begin() as session:
-            await cleanup.prune(session, now=now)
-
-    @jobs.periodic(cron="*/5 * * * *")
-    @jobs.task(name="orders.expire", queue=HOUSEKEEPING)
-    async def expire_orders(timestamp: int) -> None:
-        del timestamp
-        async with duties.sessions.begin() as session:
-            await moving.expire_unclaimed(session, now=datetime.now(UTC))
-
-    @jobs.periodic(cron="* * * * * */20")
-    @jobs.task(name="support.mail_unread", queue=HOUSEKEEPING, queueing_lock="support.mail_unread")
-    async def mail_unread(timestamp: int) -> None:
-        del timestamp
-        async with duties.sessions.begin() as session:
-            await letters.mail_unread(session, chat_url=duties.chat_url, now=datetime.now(UTC))
-
-    @jobs.periodic(cron="30 * * * *")
-    @jobs.task(name="records.prune", queue=HOUSEKEEPING)
-    async def prune_records(timestamp: int) -> None:
-        del timestamp
-        now = datetime.now(UTC)
-        async with duties.sessions.begin() as session:
-            await delivery.prune(session, now=now)
-            old = IdempotencyRecord.created_at < now - timedelta(hours=IDEMPOTENCY_HOURS)
-            await session.execute(delete(IdempotencyRecord).where(old))
-        await jobs.job_manager.delete_old_jobs(FINISHED_JOBS_HOURS, include_failed=True)
-
-    @jobs.periodic(cron="45 * * * *")
-    @jobs.task(name="media.sweep", queue=HOUSEKEEPING)
-    async def sweep_media(timestamp: int) -> None:
-        del timestamp
-        now = datetime.now(UTC)
-        swept = await images.sweep(duties.sessions, duties.media.store, now=now)
-        await attachments.sweep(duties.sessions, duties.media.store, now=now)
-        if swept.missing:
-            log.error("pictures_without_files", keys=swept.missing)
-
-    @jobs.periodic(cron="* * * * * */20")
-    @jobs.task(name="jobs.rescue", queue=HOUSEKEEPING, queueing_lock="jobs.rescue")
-    async def rescue_stalled(timestamp: int) -> None:
-        del timestamp
-        for job in await jobs.job_manager.get_stalled_jobs():
-            log.warning("job_rescued", job_id=job.id, task=job.task_name)
-            await jobs.job_manager.retry_job(job)
-
-
-def _add_erasure(jobs: App, duties: Duties) -> None:
-    """Add the erasure of what deleted people wrote, and of the names of those who ordered at the counter."""
-
-    @jobs.periodic(cron="15 * * * *")
-    @jobs.task(name="accounts.erase", queue=HOUSEKEEPING, queueing_lock="accounts.erase")
-    async def erase_deleted(timestamp: int) -> None:
-        del timestamp
-        async with duties.sessions.begin() as session:
-            await closing.erase_names(session, taken_before=datetime.now(UTC) - duties.erase_after)
-        while await _erase_somebody(duties, now=datetime.now(UTC)):
-            pass
-
-
-async def _erase_somebody(duties: Duties, *, now: datetime) -> bool:
-    """Erase what one deleted person wrote, whose time has come; False if there is nobody.
-
-    Files go first: while they can't be deleted the rows stay, and the next run tries again.
+    `App.add_tasks_from` would put a namespace before the names, which jobs that wait in the queue have not, and does it
+    once more each time an application is made.
     """
-    async with duties.sessions.begin() as session:
-        user_id = await cleanup.find_to_erase(session, deleted_before=now - duties.erase_after)
-        if user_id is None:
-            return False
-        for key in await chats.list_files_of(session, customer_id=user_id):
-            with suppress(FileNotFoundError):
-                await duties.media.store.delete_async(key)
-        await leaving.erase(session, user_id=user_id)
-        await closing.erase(session, user_id=user_id)
-        await cleanup.finish_erasing(session, user_id=user_id, now=now)
-    log.info("deleted_person_erased", user_id=str(user_id))
-    return True
+    added = {
+        name: jobs.task(
+            name=name,
+            queue=task.queue,
+            queueing_lock=task.queueing_lock,
+            retry=task.retry_strategy or False,
+            pass_context=True,
+        )(task.func)
+        for name, task in source.tasks.items()
+    }
+    for periodic in source.periodic_registry.periodic_tasks.values():
+        jobs.periodic(cron=periodic.cron)(added[periodic.task.name])
 
 
-def _watching(duties: Duties) -> Callable[[Callable[[], Awaitable[Any]], JobContext, Worker], Awaitable[Any]]:
+def _watching(context: TaskContext) -> Callable[[Callable[[], Awaitable[Any]], JobContext, Worker], Awaitable[Any]]:
     """Make the middleware that has failures seen: counted and, of periodic jobs, told to the administrators once a day.
 
     procrastinate logs each failure that isn't tried again as an error.
     """
 
-    async def watch(call_next: Callable[[], Awaitable[Any]], context: JobContext, worker: Worker) -> Any:
-        task = context.job.task_name
+    async def watch(call_next: Callable[[], Awaitable[Any]], job: JobContext, worker: Worker) -> Any:
+        task = job.job.task_name
         try:
             result = await call_next()
         except Exception as error:
             FAILURES.labels(task).inc()
             if any(name == task for name, _ in worker.app.periodic_registry.periodic_tasks):
-                await _tell(duties, task=task, error=error)
+                await _tell(context, task=task, error=error)
             raise
         LAST_SUCCESS.labels(task).set_to_current_time()
         return result
@@ -223,10 +140,10 @@ def _watching(duties: Duties) -> Callable[[Callable[[], Awaitable[Any]], JobCont
     return watch
 
 
-async def _tell(duties: Duties, *, task: str, error: Exception) -> None:
-    now = datetime.now(UTC)
+async def _tell(context: TaskContext, *, task: str, error: Exception) -> None:
+    now = context.clock()
     try:
-        async with duties.sessions.begin() as session:
+        async with context.sessions.begin() as session:
             await alerts.tell_administrators(
                 session,
                 template="job_failed",
@@ -237,37 +154,20 @@ async def _tell(duties: Duties, *, task: str, error: Exception) -> None:
         log.warning("job_failure_untold", task=task, error=repr(untold)[:300])
 
 
-def _add_mail_schedules(jobs: App, duties: Duties) -> None:
-    """Add what has to be done about mails every so often."""
-
-    @jobs.periodic(cron="* * * * *")
-    @jobs.task(name="mails.expire", queue=HOUSEKEEPING, queueing_lock="mails.expire")
-    async def expire_mails(timestamp: int) -> None:
-        del timestamp
-        async with duties.sessions.begin() as session:
-            await delivery.expire(session, now=datetime.now(UTC))
-
-    @jobs.periodic(cron="5 * * * *")
-    @jobs.task(name="mails.tell_admins", queue=HOUSEKEEPING)
-    async def tell_admins(timestamp: int) -> None:
-        del timestamp
-        async with duties.sessions.begin() as session:
-            await failed_mails.tell_admins(session, now=datetime.now(UTC))
-
-
-async def run(duties: Duties, **options: Any) -> None:
+async def run(context: WorkerContext, **options: Any) -> None:
     """Work until cancelled, through losses of the database; then finish what is under way, for DRAIN_SECONDS."""
     task = asyncio.current_task()
     assert task is not None
     while not task.cancelling():  # a cancellation may come out as an error of the database's
         try:
-            async with make_jobs(duties).open_async() as jobs:
+            async with make_jobs(context).open_async() as jobs:
                 await jobs.run_worker_async(
                     concurrency=CONCURRENCY,
                     install_signal_handlers=False,
                     shutdown_graceful_timeout=DRAIN_SECONDS,
                     delete_jobs="successful",
-                    worker_middleware=[_watching(duties)],
+                    additional_context=additional_context(context),
+                    worker_middleware=[_watching(context)],
                     **options,
                 )
         except asyncio.CancelledError:
@@ -278,9 +178,9 @@ async def run(duties: Duties, **options: Any) -> None:
 
 
 @asynccontextmanager
-async def working(duties: Duties) -> AsyncIterator[None]:
+async def working(context: WorkerContext) -> AsyncIterator[None]:
     """Run the worker beside the body of this context."""
-    task = asyncio.create_task(run(duties), name="worker")
+    task = asyncio.create_task(run(context), name="worker")
     try:
         yield
     finally:

@@ -20,6 +20,7 @@ from crema.notifications.service import delivery, resending
 from crema.notifications.service.rendering import Stationery
 from crema.notifications.service.senders import SmtpSender
 from fixtures.app import Clock, clients
+from fixtures.database import statements
 from fixtures.people import make_person
 from fixtures.smtp import Sink, text_of
 
@@ -117,7 +118,8 @@ async def test_a_mail_that_failed_is_sent_again_with_a_life_of_its_own(
     assert (shown["status"], shown["tries"], shown["failed_at"]) == ("queued", 0, None)
     assert shown["expires_at"] == "2026-11-24T10:00:00.000000Z"
     assert await count_jobs(sessions) == 1
-    await delivery.deliver(sessions, SmtpSender(sink.url), STATIONERY, mail_id=mail_id, now=clock.now)
+    sender = SmtpSender(sink.url)
+    await delivery.deliver(statements(sessions), sender, STATIONERY, mail_ids=[mail_id], now=clock.now)
     assert [message["Message-ID"] for message in sink.messages] == [f"<{mail_id}@crema.example.com>"]
 
 
@@ -219,7 +221,8 @@ async def test_administrators_hear_once_a_day_what_failed(sessions: Sessions, si
 
     assert [mail.recipient for mail in told] == ["admin0@example.com", "admin1@example.com"]
     assert told[0].context["count"] == 2
-    await delivery.deliver(sessions, SmtpSender(sink.url), STATIONERY, mail_id=told[0].id, now=told[0].queued_at)
+    sender = SmtpSender(sink.url)
+    await delivery.deliver(statements(sessions), sender, STATIONERY, mail_ids=[told[0].id], now=told[0].queued_at)
     assert "550 no such user" in text_of(sink.messages[0])
     assert "anna@example.com" in text_of(sink.messages[0])
 

@@ -1,5 +1,6 @@
 """The command line: what it refuses, and what its commands do."""
 
+import asyncio
 import base64
 import re
 import secrets
@@ -279,3 +280,17 @@ def test_cleanup_tells_before_it_does(database_url: str) -> None:
         "1 unverified people would be deleted.",
         "1 unverified people were deleted.",
     ]
+
+
+def test_more_connections_than_postgresql_gives_are_told_at_start(
+    database_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    modest = Settings(_env_file=None, database_url=database_url, demo=False, workers=1)
+    greedy = modest.model_copy(update={"workers": 8, "database_pool": 40})
+
+    for settings in (modest, greedy):
+        asyncio.run(startup.prepare(settings))
+
+    warnings = [line for line in capsys.readouterr().err.splitlines() if "database connections" in line]
+    assert len(warnings) == 1
+    assert str(startup.connections_of(greedy)) in warnings[0]

@@ -20,9 +20,9 @@ await walk(
       const tokens = good(data, error);
       return { access: tokens.access_token, refresh: tokens.refresh_token };
     },
-    products: async ({ priceFrom, without }) => {
+    products: async ({ priceFrom, without, volumeFrom }) => {
       const { data, error } = await api.listProducts({
-        query: { filter: { price__gte: priceFrom, allergens__ne: without }, sort: ["-price", "name"] },
+        query: { filter: { price__gte: priceFrom, allergens__ne: without, "sizes.volume_ml__gte": volumeFrom }, sort: ["-price", "name"] },
       });
       return good(data, error).items;
     },

@@ -64,13 +64,14 @@ def authorized(access_token: str) -> AuthenticatedClient:
 def a_product(customer: AuthenticatedClient) -> UUID:
     page = list_products.sync(
         client=customer,
-        filter_=ProductFilter(price_gte="100", allergens_ne=ProductFilterAllergensNe.MILK),
+        filter_=ProductFilter(price_gte="100", allergens_ne=ProductFilterAllergensNe.MILK, sizes_volume_ml_gte=300),
         sort=[ListProductsSortItem("-price"), ListProductsSortItem.NAME],
     )
     assert isinstance(page, ProductPage), page
     prices = [float(product.price) for product in page.items]
     assert len(prices) > 1
     assert min(prices) >= 100
+    assert all(any((size.volume_ml or 0) >= 300 for size in product.sizes) for product in page.items)
     assert prices == sorted(prices, reverse=True)
     assert not any("milk" in product.allergens for product in page.items)
     return page.items[0].id

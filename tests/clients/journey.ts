@@ -4,6 +4,7 @@ export interface Product {
   id: string;
   price: string;
   allergens: string[];
+  sizes: { volume_ml: number | null }[];
 }
 
 export interface Order {
@@ -16,7 +17,7 @@ export interface Client {
   register(email: string, password: string): Promise<string>;
   verify(email: string, code: string, registrationId: string): Promise<boolean>;
   logIn(email: string, password: string): Promise<{ access: string; refresh: string }>;
-  products(filter: { priceFrom: string; without: "milk" }): Promise<Product[]>;
+  products(filter: { priceFrom: string; without: "milk"; volumeFrom: number }): Promise<Product[]>;
   openShop(): Promise<string>;
   addToCart(access: string, productId: string): Promise<string>;
   order(access: string, shopId: string, expectedTotal: string): Promise<Order>;
@@ -59,10 +60,11 @@ export async function walk(client: Client, name: string): Promise<void> {
   check(await client.verify(email, await codeFor(email), registrationId), "verified");
   const login = await client.logIn(email, password);
 
-  const products = await client.products({ priceFrom: "100", without: "milk" });
+  const products = await client.products({ priceFrom: "100", without: "milk", volumeFrom: 300 });
   check(products.length > 1, "products");
   check(products.every((product) => Number(product.price) >= 100), "price__gte");
   check(products.every((product) => !product.allergens.includes("milk")), "allergens__ne");
+  check(products.every((product) => product.sizes.some((size) => (size.volume_ml ?? 0) >= 300)), "sizes.volume_ml__gte");
   const prices = products.map((product) => Number(product.price));
   check(prices.every((price, place) => place === 0 || price <= (prices[place - 1] ?? 0)), "sort");
 

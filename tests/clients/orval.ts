@@ -22,14 +22,14 @@ await walk(
       if (answer.status !== 200) return good<never>(undefined, answer.data);
       return { access: answer.data.access_token, refresh: answer.data.refresh_token };
     },
-    products: async ({ priceFrom, without }) => {
+    products: async ({ priceFrom, without, volumeFrom }) => {
       const query = schemas.ListProductsQueryParams.parse({
-        filter: { price__gte: priceFrom, allergens__ne: without },
+        filter: { price__gte: priceFrom, allergens__ne: without, "sizes.volume_ml__gte": volumeFrom },
         sort: ["-price", "name"],
       });
       good(query.filter?.price__gte, "checked");
       const answer = await api.listProducts({
-        filter: { price__gte: priceFrom, allergens__ne: without },
+        filter: { price__gte: priceFrom, allergens__ne: without, "sizes.volume_ml__gte": volumeFrom },
         sort: ["-price", "name"],
       });
       return schemas.ListProductsResponse.parse(answer.data).items;

@@ -17,7 +17,7 @@ from crema.db.statement import Statement
 from crema.orders.models import Order
 from crema.orders.service import placing
 from crema.support.models import Conversation
-from crema.support.service import talking
+from crema.support.service import conversations
 from factories.orders import make_shop, make_simple_product
 from fixtures.app import clients
 from fixtures.people import PersonMade, make_person
@@ -96,7 +96,7 @@ async def test_nobody_waits_for_an_answer_who_is_being_deleted(own_app: FastAPI,
 async def test_unless_the_locked_conversation_is_looked_at_the_deleted_would_wait_for_ever(
     own_app: FastAPI, own_sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(talking, "check_customer_is_here", lambda _: None)
+    monkeypatch.setattr(conversations, "check_customer_is_here", lambda _: None)
 
     assert await write_while_deleted(own_app, own_sessions) == (201, True)
 

@@ -1,6 +1,8 @@
 """Many sockets of one person at once, feeds beside slow transactions. The twins take the guards off and must fail."""
 
 import asyncio
+import json
+from contextlib import aclosing, suppress
 from datetime import datetime
 from uuid import UUID
 
@@ -14,44 +16,49 @@ from crema.db import changes
 from crema.db.base import new_id
 from crema.db.session import Sessions
 from crema.live import queries, service
-from crema.live.models import SeatTaken
-from crema.support.hub import QueueFeed
+from crema.live.hub import Batch
+from crema.live.models import ConnectionRecord
+from crema.support.hub import QueueFeed, QueueSubscription
 from crema.support.models import Conversation, Message
-from crema.support.schemas import QueueMessageFrame
 from fixtures.people import PersonMade, make_person
 
 pytestmark = pytest.mark.anyio
 AT_ONCE = 12
 
 
-async def sit_down(app: FastAPI, sessions: Sessions) -> list[UUID]:
-    """Take seats at once, each transaction staying open until all have counted or wait; give the ids, oldest first."""
+async def connect_at_once(app: FastAPI, sessions: Sessions) -> list[UUID]:
+    """Record connections at once, each transaction staying open until all have counted or wait; give the ids."""
     person = await make_person(app, email="anna@example.com")
     process_id = new_id()
     async with sessions.begin() as session:
-        await service.beat(session, process_id=process_id)
-    seats = [new_id() for _ in range(AT_ONCE)]
+        await service.heartbeat(session, process_id=process_id)
+    connections = [new_id() for _ in range(AT_ONCE)]
 
-    async def take(seat_id: UUID) -> None:
+    async def add(connection_id: UUID) -> None:
         async with sessions.begin() as session:
-            await service.take_seat(
-                session, seat_id=seat_id, process_id=process_id, user_id=person.id, topic="chat:1", replaces=True
+            await service.add_connection(
+                session,
+                connection_id=connection_id,
+                process_id=process_id,
+                user_id=person.id,
+                topic="chat:1",
+                replaces=True,
             )
             await asyncio.sleep(0.05)
 
-    await asyncio.gather(*(take(seat_id) for seat_id in seats))
+    await asyncio.gather(*(add(connection_id) for connection_id in connections))
     async with sessions() as session:
-        assert await queries.find_held(session, process_id=process_id) is not None
-    return seats
+        assert await queries.find_connections(session, process_id=process_id) is not None
+    return connections
 
 
 async def taken(sessions: Sessions) -> int:
     async with sessions() as session:
-        return await session.scalar(select(func.count()).select_from(SeatTaken)) or 0
+        return await session.scalar(select(func.count()).select_from(ConnectionRecord)) or 0
 
 
 async def test_w5_of_many_sockets_opened_at_once_five_are_left(own_app: FastAPI, own_sessions: Sessions) -> None:
-    await sit_down(own_app, own_sessions)
+    await connect_at_once(own_app, own_sessions)
 
     assert await taken(own_sessions) == 5
 
@@ -62,9 +69,9 @@ async def test_w5_twin_without_the_lock_more_are_left(
     async def unlocked(*_: object, **__: object) -> None:
         pass
 
-    monkeypatch.setattr(service, "_lock_seats", unlocked)
+    monkeypatch.setattr(service, "_lock_connections", unlocked)
 
-    await sit_down(own_app, own_sessions)
+    await connect_at_once(own_app, own_sessions)
 
     assert await taken(own_sessions) > 5
 
@@ -80,18 +87,23 @@ async def follow_a_late_commit(app: FastAPI, sessions: Sessions) -> list[str]:
         app.state.reader, user_id=staff.id, session_id=staff.session_id, now=app.state.clock()
     )
     assert actor is not None
-    feed = QueueFeed(actor, hub=app.state.hub, position=None)
-    told = []
-    async with feed.seated():
-        await feed._snapshot()
+    feed: QueueFeed = app.state.queue_feed
+    subscription = QueueSubscription(actor, position=None)
+    told: list[Batch] = []
+    async with feed.subscribed(subscription), aclosing(subscription.updates()) as updates:
+        await anext(updates)  # the snapshot
         async with sessions() as late, sessions() as early:
             await say(late, slow, people[0], "late")
             await say(early, quick, people[1], "quick")
             await early.commit()
-            told += await feed._changes()
+            feed.wake()
+            told += await anext(updates)
             await late.commit()
-        told += await feed._changes()
-    return [frame.text for frame in told if isinstance(frame, QueueMessageFrame)]
+        feed.wake()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(2):
+                told += await anext(updates)
+    return [json.loads(frame.text)["text"] for batch in told for frame in batch.frames if frame.type == "message"]
 
 
 async def say(session: AsyncSession, conversation: Conversation, person: PersonMade, text: str) -> None:

@@ -16,6 +16,7 @@ from crema.media.service.rendering import Renderer, Rendition
 from crema.menu import queries
 from crema.menu.domain import MAX_IMAGES
 from crema.menu.models import Product
+from crema.menu.schemas import ProductIn, ProductPatch
 from crema.menu.service import categories, documents, importing, integrity, products
 from factories.menu import add_image, make_category, make_group, make_product, upload
 from fixtures.app import connect
@@ -243,9 +244,9 @@ async def import_beside_an_edit(editor: httpx2.AsyncClient, monkeypatch: pytest.
     edited, met = asyncio.Event(), asyncio.Event()
     check, refresh = products._check_references, documents.refresh
 
-    async def check_slowly(session: AsyncSession, fields: Any, **known: Any) -> None:
-        await check(session, fields, **known)
-        if fields.get("name") == "Другое":  # the edit: it has its product
+    async def check_slowly(session: AsyncSession, wanted: ProductIn | ProductPatch, **known: Any) -> None:
+        await check(session, wanted, **known)
+        if wanted.name == "Другое":  # the edit: it has its product
             edited.set()
             with suppress(TimeoutError):
                 await asyncio.wait_for(met.wait(), IN_VAIN_SECONDS)

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from sqlalchemy import make_url
 from websockets.exceptions import ConnectionClosed
 
-from crema.live import hub as hub_module
+from crema.live.hub import connections as hub_module
 from fixtures.live import WAIT_SECONDS, Socket, environment, open_socket, open_town
 from fixtures.people import make_person
 from fixtures.server import running
@@ -150,6 +150,6 @@ async def test_sockets_whose_database_is_away_are_closed_with_1013_server_busy_a
 
     assert codes == [1013] * 3
     assert reasons == ["server_busy"] * 3
-    interrupted = [line for line in lines if line["event"] in {"socket_interrupted", "chat_interrupted"}]
+    interrupted = [line for line in lines if line["event"] == "socket_interrupted"]
     assert len(interrupted) >= 3
     assert {line.get("client") for line in interrupted} == {"127.0.0.0/24"}

@@ -8,21 +8,20 @@ from fastapi import FastAPI
 
 from crema.accounts import queries as accounts
 from crema.accounts.domain import Actor
-from crema.live import hub as hub_module
-from crema.live.hub import Hub, Seat
+from crema.live.hub import Hub, Subscription, connections
 from fixtures.people import make_person
 
 pytestmark = pytest.mark.anyio
 TOPIC = "chat:1"
 
 
-async def seat_of(app: FastAPI, email: str) -> Seat:
+async def subscription_of(app: FastAPI, email: str) -> Subscription:
     person = await make_person(app, email=email)
     actor = await accounts.find_actor(
         app.state.reader, user_id=person.id, session_id=person.session_id, now=app.state.clock()
     )
     assert actor is not None
-    return Seat(actor, TOPIC)
+    return Subscription(actor=actor, topic=TOPIC)
 
 
 @pytest.fixture
@@ -31,22 +30,22 @@ async def stack() -> AsyncIterator[AsyncExitStack]:
         yield stack
 
 
-async def test_who_sits_down_while_logins_are_looked_up_is_not_put_out(
+async def test_who_connects_while_logins_are_looked_up_is_not_closed(
     own_app: FastAPI, stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub: Hub = own_app.state.hub
-    first = await seat_of(own_app, "anna@example.com")
-    await stack.enter_async_context(hub.seated(first))
-    second = await seat_of(own_app, "boris@example.com")
+    first = await subscription_of(own_app, "anna@example.com")
+    await stack.enter_async_context(hub.connected(first))
+    second = await subscription_of(own_app, "boris@example.com")
 
     async def find_and_let_in(*args: object, **names: object) -> dict[object, Actor]:
         found = await accounts.find_actors(*args, **names)
-        await stack.enter_async_context(hub.seated(second))
+        await stack.enter_async_context(hub.connected(second))
         return found
 
-    monkeypatch.setattr(hub_module.accounts, "find_actors", _once(find_and_let_in, accounts.find_actors))
+    monkeypatch.setattr(connections.accounts, "find_actors", _once(find_and_let_in, accounts.find_actors))
     async with own_app.state.sessions() as session:
-        await hub.check(session, hub._seats)
+        await hub.check(session, hub._subscriptions)
 
     assert first.closing is None
     assert second.closing is None

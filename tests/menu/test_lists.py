@@ -273,7 +273,7 @@ async def test_a_page_costs_the_same_whatever_is_on_it(manager: httpx2.AsyncClie
         "/products": [2, 2],
         "/categories": [2, 2],
         "/modifier-groups": [5, 5],
-        "/ingredients": [3, 3],
+        "/ingredients": [2, 2],
     }
 
 

@@ -15,6 +15,7 @@ from crema.notifications.service import Letter, delivery
 from crema.notifications.service.delivery import Pause, RetryLaterError
 from crema.notifications.service.rendering import Stationery
 from crema.notifications.service.senders import Sender, SmtpSender
+from fixtures.database import statements
 from fixtures.ports import free_port
 from fixtures.smtp import CERTIFICATE, Sink, server_tls, serving, talking, trusting_tls
 
@@ -47,7 +48,7 @@ async def attempt(
 ) -> Mail:
     """Try once, whatever comes of it."""
     try:
-        await delivery.deliver(sessions, sender, STATIONERY, mail_id=mail_id, now=now, pause=pause)
+        await delivery.deliver(statements(sessions), sender, STATIONERY, mail_ids=[mail_id], now=now, pause=pause)
     except RetryLaterError as error:
         later = error.at
     else:

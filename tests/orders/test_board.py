@@ -1,5 +1,7 @@
 """The board of a shop: what comes first, and whom it names."""
 
+import json
+from contextlib import aclosing
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +11,8 @@ from fastapi import FastAPI
 
 from crema.accounts import queries as accounts
 from crema.db.session import Sessions
-from crema.orders import queries
+from crema.orders import hub
+from crema.orders.hub import OrderFeed, OrderSubscription
 from factories.orders import make_shop, make_simple_product, place
 from fixtures.app import Clock
 from fixtures.people import LogIn
@@ -27,12 +30,15 @@ async def tea(sessions: Sessions) -> UUID:
 
 async def board(app: FastAPI, client: Any) -> list[str]:
     """Give the ids of the orders as a snapshot of this person's board has them."""
-    async with app.state.sessions() as session:
-        actor = await accounts.find_actor(
-            session, user_id=client.person.id, session_id=client.person.session_id, now=app.state.clock()
-        )
-        assert actor is not None
-        return [str(order.id) for order in await queries.list_board(session, actor=actor, shop_id=None)]
+    actor = await accounts.find_actor(
+        app.state.reader, user_id=client.person.id, session_id=client.person.session_id, now=app.state.clock()
+    )
+    assert actor is not None
+    feed: OrderFeed = app.state.order_feed
+    subscription = OrderSubscription(actor, shop_id=None, position=None)
+    async with feed.subscribed(subscription), aclosing(subscription.updates()) as updates:
+        [batch] = await anext(updates)
+    return [order["id"] for order in json.loads(batch.frames[0].text)["orders"]]
 
 
 async def test_what_is_to_be_ready_first_comes_first_whenever_it_was_ordered(
@@ -62,7 +68,7 @@ async def test_a_board_with_too_many_orders_leaves_out_the_last_not_the_first(
     tea: UUID,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(queries, "BOARD_LIMIT", 2)
+    monkeypatch.setattr(hub, "BOARD_LIMIT", 2)
     friday = await place(customer, tea, pickup_at=FRIDAY)
     soon = await place(customer, tea, pickup_at=SOON)
     asap = await place(customer, tea)

@@ -17,7 +17,7 @@ from sqlalchemy import func, select, update
 from crema.accounts.models import User
 from crema.db.base import new_id
 from crema.db.session import Sessions
-from crema.live.models import SeatTaken, ServerProcess
+from crema.live.models import ConnectionRecord, ServerProcess
 from factories.orders import make_shop, make_simple_product, place
 from fixtures.app import Clock
 from fixtures.live import WAIT_SECONDS, Town, chatting, open_socket
@@ -66,7 +66,7 @@ class Chat:
             process = ServerProcess(id=new_id(), seen_at=func.now())
             session.add(process)
             await session.flush()
-            session.add(SeatTaken(id=new_id(), process_id=process.id, user_id=client.person.id, topic="chats"))
+            session.add(ConnectionRecord(id=new_id(), process_id=process.id, user_id=client.person.id, topic="chats"))
 
 
 async def ok(request: Awaitable[httpx2.Response], status: int = 200) -> dict[str, Any]:
@@ -185,7 +185,7 @@ async def until_nobody_sits(town: Town, user_id: UUID) -> None:
     async with asyncio.timeout(WAIT_SECONDS):
         while True:
             async with town.sessions() as session:
-                if not await session.scalar(select(func.count()).where(SeatTaken.user_id == user_id)):
+                if not await session.scalar(select(func.count()).where(ConnectionRecord.user_id == user_id)):
                     return
             await asyncio.sleep(0.02)  # between two looks
 

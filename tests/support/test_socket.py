@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from crema.accounts.models import Role, RolePermission, Session, StaffShop, User
 from crema.live.domain import AUTH_SECONDS
-from crema.live.hub import CHECK_SECONDS, LOOK_SECONDS
+from crema.live.hub import CHECK_SECONDS, POLL_SECONDS
 from crema.support.models import Conversation, Message
 from factories.orders import make_shop
 from fixtures.live import WAIT_SECONDS, Town, chatting, open_socket
@@ -313,7 +313,7 @@ async def test_w4_revoked_access_closes_the_socket_unasked(town: Town, revoke: R
 
     assert closed == code
     assert CHECK_SECONDS < 1, "how often logins are looked at"
-    assert WAIT_SECONDS < LOOK_SECONDS, "it was closed by the watch over logins, not by a late look"
+    assert WAIT_SECONDS < POLL_SECONDS, "it was closed by the watch over logins, not by a late look"
 
 
 async def test_w4_a_message_after_the_revocation_is_not_stored(town: Town) -> None:

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from crema.db import driver
-from crema.db.driver import READING, WRITING, Pool, PoolReader, Writer, open_pool
+from crema.db.driver import READING, WRITING, PoolReader, Writer, open_pool
 from crema.db.events import Event
 
 pytestmark = pytest.mark.anyio
@@ -16,7 +16,7 @@ PID = "SELECT pg_backend_pid()"
 
 
 @pytest.fixture
-async def pool(database_url: str) -> AsyncIterator[Pool]:
+async def pool(database_url: str) -> AsyncIterator[asyncpg.Pool]:
     async with open_pool(database_url, size=2, settings=WRITING) as pool:
         async with Writer(pool, None) as writer:
             await writer.fetch("CREATE TABLE scraps (text text CHECK (text <> ''))")
@@ -32,11 +32,11 @@ class Sent(list[Event]):
         raise NotImplementedError
 
 
-async def scraps(pool: Pool) -> list[str]:
+async def scraps(pool: asyncpg.Pool) -> list[str]:
     return [text for (text,) in await PoolReader(pool).fetch("SELECT text FROM scraps ORDER BY text")]
 
 
-async def test_leaving_commits_and_then_tells(pool: Pool) -> None:
+async def test_leaving_commits_and_then_tells(pool: asyncpg.Pool) -> None:
     bus = Sent()
     async with Writer(pool, bus) as writer:
         await writer.fetch("INSERT INTO scraps VALUES ('a')")
@@ -46,7 +46,7 @@ async def test_leaving_commits_and_then_tells(pool: Pool) -> None:
     assert (await scraps(pool), bus) == (["a"], [Event(("topic",))])
 
 
-async def test_a_refusal_leaves_nothing_and_tells_nobody(pool: Pool) -> None:
+async def test_a_refusal_leaves_nothing_and_tells_nobody(pool: asyncpg.Pool) -> None:
     async def refuse() -> None:
         async with Writer(pool, bus) as writer:
             await writer.fetch("INSERT INTO scraps VALUES ('a')")
@@ -67,17 +67,17 @@ async def test_a_refusal_leaves_nothing_and_tells_nobody(pool: Pool) -> None:
     assert (await scraps(pool), bus) == ([], [])
 
 
-async def test_one_that_asks_nothing_takes_no_connection(pool: Pool) -> None:
-    taken = [await pool.take() for _ in range(2)]
+async def test_one_that_asks_nothing_takes_no_connection(pool: asyncpg.Pool) -> None:
+    taken = [await pool.acquire() for _ in range(2)]
 
     async with Writer(pool, None):
         pass
 
     for connection in taken:
-        pool.give(connection)
+        await pool.release(connection)
 
 
-async def test_r11_what_is_cut_off_leaves_no_transaction_behind(pool: Pool) -> None:
+async def test_r11_what_is_cut_off_leaves_no_transaction_behind(pool: asyncpg.Pool) -> None:
     async def slow() -> None:
         async with Writer(pool, None) as writer:
             await writer.fetch("INSERT INTO scraps VALUES ('a')")
@@ -98,47 +98,46 @@ async def test_r11_what_is_cut_off_leaves_no_transaction_behind(pool: Pool) -> N
     assert (states, await scraps(pool)) == ([], [])
 
 
-async def test_who_finds_none_free_waits_and_then_gives_up(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    first, second = await pool.take(), await pool.take()
-    waiting = asyncio.create_task(pool.take())
+async def test_who_finds_none_free_waits_and_then_gives_up(pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = await pool.acquire(), await pool.acquire()
+    waiting = asyncio.create_task(PoolReader(pool).fetch(PID))
     await asyncio.sleep(0)
-    pool.give(first)
+    await pool.release(first)
+    await waiting
 
-    assert await waiting is first
+    third = await pool.acquire()
     monkeypatch.setattr(driver, "_WAIT_SECONDS", 0.01)
     with pytest.raises(TimeoutError):
-        await pool.take()
-    pool.give(first)
-    pool.give(second)
+        await PoolReader(pool).fetch(PID)
+    for connection in (second, third):
+        await pool.release(connection)
 
 
 async def test_one_that_has_ended_is_replaced(database_url: str) -> None:
     async with open_pool(database_url, size=1, settings=READING) as pool:
         ((before,),) = await PoolReader(pool).fetch(PID)
-        connection = await pool.take()
+        connection = await pool.acquire()
         connection.terminate()
-        pool.give(connection)
+        await pool.release(connection)
         ((after,),) = await PoolReader(pool).fetch(PID)
 
     assert before != after
 
 
-async def test_r11_one_that_comes_back_inside_a_transaction_is_ended(pool: Pool) -> None:
-    connection = await pool.take()
+async def test_r11_one_that_comes_back_inside_a_transaction_is_rolled_back(pool: asyncpg.Pool) -> None:
+    connection = await pool.acquire()
     await connection.execute("BEGIN")
     await connection.execute("INSERT INTO scraps VALUES ('a')")
-    pool.give(connection)
+    await pool.release(connection)
 
     async with Writer(pool, None) as writer:
         await writer.fetch("INSERT INTO scraps VALUES ('b')")
 
-    assert connection.is_closed()
     assert await scraps(pool) == ["b"]
 
 
-async def test_a_server_that_is_away_costs_no_place(database_url: str) -> None:
-    away = Pool("postgresql://nobody@127.0.0.1:1/nothing", size=1, settings=READING)
-
-    for _ in range(3):
-        with pytest.raises(OSError, match=r".*"):
-            await PoolReader(away).fetch(PID)
+async def test_a_server_that_is_away_costs_no_place() -> None:
+    async with open_pool("postgresql://nobody@127.0.0.1:1/nothing", size=1, settings=READING) as away:
+        for _ in range(3):
+            with pytest.raises(OSError, match=r".*"):
+                await PoolReader(away).fetch(PID)

@@ -3,8 +3,7 @@
 import gzip
 import json
 import re
-from collections.abc import AsyncIterator
-from datetime import datetime
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,8 +14,7 @@ import pytest
 from fastapi import FastAPI
 
 from crema.db.session import Sessions
-from crema.orders.hub import Feed
-from crema.orders.schemas import SnapshotFrame
+from crema.live.hub import Batch, Subscription
 from crema.settings import Settings
 from factories.world import make_world
 from fixtures.app import Clock, connect, make_app
@@ -44,10 +42,12 @@ def document(app: FastAPI) -> dict[str, Any]:
 def _finite(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the live feed end after its snapshot."""
 
-    async def frames(self: Feed, *, now: datetime) -> AsyncIterator[SnapshotFrame]:
-        yield await self._snapshot()
+    updates = Subscription.updates
 
-    monkeypatch.setattr(Feed, "frames", frames)
+    async def first_updates(self: Subscription, **options: float) -> AsyncIterator[Sequence[Batch]]:
+        yield await anext(updates(self, **options))
+
+    monkeypatch.setattr(Subscription, "updates", first_updates)
 
 
 async def ask(client: httpx2.AsyncClient, method: str, path: str, **how: Any) -> httpx2.Response:

@@ -6,12 +6,11 @@ from typing import Any
 
 import httpx2
 import pytest
-from fastapi.dependencies.models import Dependant
-from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 
 from crema.main import ROUTERS
 from crema.settings import Settings
+from crema.web.routing import Route
 from crema.web.validation import sentence_of
 from fixtures.app import CHEAP
 from fixtures.people import LogIn
@@ -27,16 +26,8 @@ WRONG: tuple[Any, ...] = (
 def bodies() -> Iterator[type[BaseModel]]:
     for router in ROUTERS:
         for route in router.routes:
-            if isinstance(route, APIRoute):
-                for dependant in tree(route.dependant):
-                    for field in dependant.body_params:
-                        yield from models_in(field.field_info.annotation)
-
-
-def tree(dependant: Dependant) -> Iterator[Dependant]:
-    yield dependant
-    for below in dependant.dependencies:
-        yield from tree(below)
+            if isinstance(route, Route) and route.body_field is not None:
+                yield from models_in(route.body_field.field_info.annotation)
 
 
 def models_in(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -19,16 +19,13 @@ from sqlalchemy import select, text
 from crema import worker
 from crema.accounts.models import User
 from crema.db.session import Sessions
-from crema.media.service import MediaService
-from crema.notifications.service.rendering import Stationery
-from crema.notifications.service.senders import SmtpSender
 from crema.orders.schemas import PlaceOrder
 from crema.support.models import Conversation
-from crema.worker import Duties
+from crema.worker import WorkerContext
 from factories.orders import make_shop, make_simple_product
 from fixtures.app import Clock, clients
 from fixtures.people import PersonMade, make_person
-from fixtures.smtp import Sink
+from fixtures.worker import run_task
 
 pytestmark = pytest.mark.anyio
 
@@ -40,20 +37,6 @@ COLUMNS = """
     SELECT table_name, column_name FROM information_schema.columns
     WHERE table_schema = 'public' AND data_type IN ('text', 'character varying', 'jsonb', 'json', 'bytea', 'ARRAY')
 """
-
-
-@pytest.fixture
-def duties(own_app: FastAPI, database_url: str, own_sessions: Sessions, sink: Sink) -> Duties:
-    return Duties(
-        database_url=database_url,
-        sessions=own_sessions,
-        sender=SmtpSender(sink.url),
-        stationery=Stationery("Crema <noreply@crema.example.com>", "Crema", "http://127.0.0.1:8000"),
-        media=MediaService(own_app.state.media, own_app.state.renderer),
-        unverified_ttl=timedelta(hours=48),
-        erase_after=timedelta(days=30),
-        chat_url="http://127.0.0.1:8000",
-    )
 
 
 @pytest.fixture
@@ -119,17 +102,17 @@ async def leave_traces(app: FastAPI, customer: httpx2.AsyncClient, *, shop: UUID
     return {"chat": chat, "number": kept.json()["number"], "file": attachment["url"]}
 
 
-async def work(duties: Duties, *tasks: str) -> None:
+async def work(worker_context: WorkerContext, *tasks: str) -> None:
     """Have the worker do these tasks, as if their time had come, and all that is due."""
-    jobs = worker.make_jobs(duties)
+    jobs = worker.make_jobs(worker_context)
     async with jobs.open_async():
         for task in tasks:
             await jobs.tasks[task].defer_async(timestamp=0)
-    running = asyncio.create_task(worker.run(duties, fetch_job_polling_interval=0.1))
+    running = asyncio.create_task(worker.run(worker_context, fetch_job_polling_interval=0.1))
     try:
         async with asyncio.timeout(30):
             while True:
-                async with duties.sessions() as session:
+                async with worker_context.sessions() as session:
                     left = "SELECT count(*) FROM procrastinate_jobs WHERE task_name = ANY(:tasks)"
                     if not await session.scalar(text(left), {"tasks": list(tasks)}):
                         break
@@ -141,7 +124,7 @@ async def work(duties: Duties, *tasks: str) -> None:
 
 
 async def test_whoever_is_deleted_is_erased_from_every_table_and_file(
-    own_app: FastAPI, own_sessions: Sessions, duties: Duties, customer: httpx2.AsyncClient
+    own_app: FastAPI, own_sessions: Sessions, worker_context: WorkerContext, customer: httpx2.AsyncClient
 ) -> None:
     """Tried: DELETE /user/me: chat text with a telephone, the passport's PDF, comments and notes stay readable."""
     shop, product = await make_shop(own_sessions), await make_simple_product(own_sessions)
@@ -162,7 +145,7 @@ async def test_whoever_is_deleted_is_erased_from_every_table_and_file(
     async with own_sessions.begin() as session:  # a month later
         await session.execute(text("UPDATE mails SET created_at = created_at - interval '31 days'"))
         await session.execute(text("UPDATE throttles SET window_ends_at = now() - interval '1 day'"))
-    await work(duties, "accounts.erase", "accounts.cleanup", "records.prune")
+    await work(worker_context, "accounts.erase", "accounts.cleanup", "records.prune", "mails.prune")
 
     assert await found(own_sessions, SECRET, PHONE, PHONE[1:]) == set()
     assert [batch async for batch in own_app.state.media.list(prefix="chat")] in ([], [[]])
@@ -174,13 +157,13 @@ async def test_whoever_is_deleted_is_erased_from_every_table_and_file(
 
 
 async def test_before_its_time_nothing_is_erased(
-    own_app: FastAPI, own_sessions: Sessions, duties: Duties, customer: httpx2.AsyncClient
+    own_app: FastAPI, own_sessions: Sessions, worker_context: WorkerContext, customer: httpx2.AsyncClient
 ) -> None:
     chat = (await customer.post("/chat")).json()["id"]
     await customer.post(f"/chat/{chat}/messages", json={"text": SECRET})
     assert (await customer.delete(f"/user/{customer.person.id}")).status_code == 204
 
-    await work(replace(duties, erase_after=timedelta(days=32)), "accounts.erase")
+    await work(replace(worker_context, erase_after=timedelta(days=32)), "accounts.erase")
 
     async with own_sessions() as session:
         assert await session.scalar(select(User.erased_at).where(User.id == customer.person.id)) is None
@@ -188,14 +171,14 @@ async def test_before_its_time_nothing_is_erased(
 
 
 async def test_what_is_erased_reads_as_an_empty_conversation(
-    own_app: FastAPI, own_sessions: Sessions, duties: Duties, customer: httpx2.AsyncClient
+    own_app: FastAPI, own_sessions: Sessions, worker_context: WorkerContext, customer: httpx2.AsyncClient
 ) -> None:
     support: PersonMade = await make_person(own_app, email="support@example.com", role="support")
     chat = (await customer.post("/chat")).json()["id"]
     await customer.post(f"/chat/{chat}/messages", json={"text": SECRET})
     await customer.delete(f"/user/{customer.person.id}")
 
-    await work(duties, "accounts.erase")
+    await work(worker_context, "accounts.erase")
 
     async with clients(own_app, support.token) as (ours,):
         shown = (await ours.get(f"/chat/{chat}")).json()
@@ -210,7 +193,7 @@ async def test_what_is_erased_reads_as_an_empty_conversation(
 
 
 async def test_a_file_that_can_t_be_deleted_yet_is_not_forgotten(
-    own_app: FastAPI, own_sessions: Sessions, duties: Duties, customer: httpx2.AsyncClient
+    own_app: FastAPI, own_sessions: Sessions, worker_context: WorkerContext, customer: httpx2.AsyncClient
 ) -> None:
     chat = (await customer.post("/chat")).json()["id"]
     files = {"file": ("passport.pdf", b"%PDF-1.7\n", "application/pdf")}
@@ -222,18 +205,17 @@ async def test_a_file_that_can_t_be_deleted_yet_is_not_forgotten(
         async def delete_async(self, _: str) -> None:
             raise OSError("the store is away")
 
-    jobs = worker.make_jobs(replace(duties, media=replace(duties.media, store=Away())))  # type: ignore[arg-type]  # it only fails
-    async with jobs.open_async():
-        with pytest.raises(OSError, match="away"):
-            await jobs.tasks["accounts.erase"].func(0)
+    away = worker.erasures(replace(worker_context.media, store=Away()))  # type: ignore[arg-type]  # it only fails
+    with pytest.raises(OSError, match="away"):
+        await run_task(replace(worker_context, erasures=away), "accounts.erase", timestamp=0)
     assert "attachments.name" in await found(own_sessions, "passport")
 
-    await work(duties, "accounts.erase")
+    await work(worker_context, "accounts.erase")
     assert await found(own_sessions, "passport") == set()
 
 
 async def test_the_names_of_who_ordered_at_the_counter_are_erased_after_a_month(
-    own_app: FastAPI, own_sessions: Sessions, duties: Duties
+    own_app: FastAPI, own_sessions: Sessions, worker_context: WorkerContext
 ) -> None:
     """Nobody has an account there that could be deleted; what was sold stays."""
     shop, product = await make_shop(own_sessions), await make_simple_product(own_sessions)
@@ -252,7 +234,7 @@ async def test_the_names_of_who_ordered_at_the_counter_are_erased_after_a_month(
             await session.execute(text("UPDATE mails SET created_at = now() - interval '31 days'"))
         assert "orders.customer_name" in await found(own_sessions, SECRET)
 
-        await work(duties, "accounts.erase", "records.prune")
+        await work(worker_context, "orders.erase_names", "mails.prune")
 
         seen = [(await client.get(f"/order/{order['id']}")).json() for order in (old, new)]
     assert await found(own_sessions, SECRET) == set()

@@ -3,8 +3,8 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,22 +19,21 @@ from sqlalchemy import func, select, text, update
 
 from crema import worker
 from crema.accounts.models import User
+from crema.db import jobs
 from crema.db.idempotency import IdempotencyRecord
 from crema.db.session import Sessions
-from crema.media.service import MediaService
 from crema.menu.service import images
 from crema.notifications import service as notifications
 from crema.notifications.models import Mail
 from crema.notifications.service import Letter
-from crema.notifications.service.rendering import Stationery
-from crema.notifications.service.senders import SmtpSender
 from crema.orders.models import Order
-from crema.worker import Duties
+from crema.worker import WorkerContext
 from factories.menu import add_image, make_product
 from factories.orders import make_shop, make_simple_product, place
 from fixtures.app import Clock, connect
 from fixtures.people import PersonMade, make_person
 from fixtures.smtp import Sink
+from fixtures.worker import working
 
 pytestmark = pytest.mark.anyio
 
@@ -45,7 +44,7 @@ class World:
 
     app: FastAPI
     sessions: Sessions
-    duties: Duties
+    context: WorkerContext
     media: Path
 
     async def person(self, role: str = "user", **fields: Any) -> PersonMade:
@@ -63,20 +62,11 @@ class World:
 
 @pytest.fixture
 async def world(
-    own_app: FastAPI, own_sessions: Sessions, database_url: str, sink: Sink, clock: Clock, data_dir: Path
+    own_app: FastAPI, own_sessions: Sessions, worker_context: WorkerContext, clock: Clock, data_dir: Path
 ) -> World:
     clock.now = datetime.now(UTC) - timedelta(days=3)
-    duties = Duties(
-        database_url=database_url,
-        sessions=own_sessions,
-        sender=SmtpSender(sink.url),
-        stationery=Stationery("Crema <noreply@crema.example.com>", "Crema", "http://127.0.0.1:8000"),
-        media=MediaService(own_app.state.media, own_app.state.renderer),
-        unverified_ttl=timedelta(hours=48),
-        erase_after=timedelta(days=1),
-        chat_url="http://127.0.0.1:8000",
-    )
-    return World(own_app, own_sessions, duties, data_dir / "media")
+    context = replace(worker_context, erase_after=timedelta(days=1))
+    return World(own_app, own_sessions, context, data_dir / "media")
 
 
 Check = Callable[[], Awaitable[bool]]
@@ -117,46 +107,103 @@ async def an_answer_nobody_read(world: World) -> Check:
     return is_mailed
 
 
-async def old_records(world: World) -> Check:
+LONG_AGO = timedelta(days=60)
+
+
+async def an_old_answer(world: World) -> Check:
     person = await world.person()
-    long_ago = datetime.now(UTC) - timedelta(days=60)
     async with world.sessions.begin() as session:
-        session.add(Mail(recipient="a@example.com", template="x", language="en", context={}, created_at=long_ago))
         session.add(
             IdempotencyRecord(
-                user_id=person.id, route="x", key="x", request_hash=b"x", status=201, body=b"x", created_at=long_ago
+                user_id=person.id,
+                route="x",
+                key="x",
+                request_hash=b"x",
+                status=201,
+                body=b"x",
+                created_at=datetime.now(UTC) - LONG_AGO,
             )
         )
 
+    async def is_gone() -> bool:
+        return await world.scalar(select(func.count()).select_from(IdempotencyRecord)) == 0
+
+    return is_gone
+
+
+async def an_old_mail(world: World) -> Check:
+    created_at = datetime.now(UTC) - LONG_AGO
+    async with world.sessions.begin() as session:
+        session.add(Mail(recipient="a@example.com", template="x", language="en", context={}, created_at=created_at))
+
+    async def is_gone() -> bool:
+        return await world.scalar(select(func.count()).select_from(Mail)) == 0
+
+    return is_gone
+
+
+async def an_old_failure(world: World) -> Check:
+    async with world.sessions.begin() as session:
+        await session.execute(select(jobs.defer("x", queue="x", arguments=func.jsonb_build_object())))
+        await session.execute(text("UPDATE procrastinate_jobs SET status = 'failed'"))
+        await session.execute(text("UPDATE procrastinate_events SET at = now() - interval '2 days'"))
+
+    async def is_gone() -> bool:
+        return await world.scalar(text("SELECT count(*) FROM procrastinate_jobs WHERE task_name = 'x'")) == 0
+
+    return is_gone
+
+
+def make_old(world: World) -> None:
+    for file in world.media.rglob("*.*"):
+        os.utime(file, (world.app.state.clock().timestamp(),) * 2)
+
+
+def files_in(world: World) -> set[str]:
+    return {str(file.relative_to(world.media)) for file in world.media.rglob("*.*")}
+
+
+async def pictures_nobody_names(world: World) -> Check:
+    async with world.client("manager") as manager:
+        product = await make_product(manager)
+        gone, kept = await add_image(manager, product), await add_image(manager, product)
+        await manager.delete(f"/product/{product['id']}/image/{gone['id']}")
+    make_old(world)
+
     async def are_gone() -> bool:
-        left = [await world.scalar(select(func.count()).select_from(kind)) for kind in (Mail, IdempotencyRecord)]
-        return left == [0, 0]
+        return files_in(world) == {url.removeprefix("/media/") for url in kept["urls"].values()}
 
     return are_gone
 
 
-async def files_nobody_names(world: World) -> Check:
-    async with world.client("manager") as manager, world.client() as customer:
-        product = await make_product(manager)
-        gone, kept = await add_image(manager, product), await add_image(manager, product)
-        await manager.delete(f"/product/{product['id']}/image/{gone['id']}")
+async def uploads_nobody_sent(world: World) -> Check:
+    async with world.client() as customer:
         chat = (await customer.post("/chat")).json()["id"]
         path = f"/chat/{chat}/attachments"
         unsent, sent = [(await customer.post(path, files={"file": ("a.pdf", b"%PDF-1.7")})).json() for _ in range(2)]
         body = {"attachment_id": sent["id"]}
         assert (await customer.post(f"/chat/{chat}/messages", json=body)).status_code == 201
     (world.media / "chat" / f"{'a' * 32}.pdf").write_bytes(b"%PDF-1.7 without a row")
-    for file in world.media.rglob("*.*"):
-        os.utime(file, (world.app.state.clock().timestamp(),) * 2)
+    make_old(world)
 
     async def are_gone() -> bool:
-        named = {url.removeprefix("/media/") for url in kept["urls"].values()}
         keys = await world.scalar(text("SELECT array_agg(key) FROM attachments"))
-        found = {str(file.relative_to(world.media)) for file in world.media.rglob("*.*")}
         assert unsent["id"] != sent["id"]
-        return found == named | set(keys) and len(keys) == 1
+        return files_in(world) == set(keys) and len(keys) == 1
 
     return are_gone
+
+
+async def a_name_at_the_counter(world: World) -> Check:
+    shop = await make_shop(world.sessions)
+    body = {"items": [{"product_id": str(await make_simple_product(world.sessions))}], "source": "counter"}
+    async with world.client("barista", shop_ids=(shop,)) as barista:
+        assert (await barista.post("/order", json=body | {"customer_name": "Пётр"})).status_code == 201
+
+    async def is_gone() -> bool:
+        return await world.scalar(select(Order.customer_name)) == ""
+
+    return is_gone
 
 
 async def a_job_of_a_dead_worker(world: World) -> Check:
@@ -240,28 +287,23 @@ CASES: dict[str, Callable[[World], Awaitable[Check]]] = {
     "accounts.erase": a_deleted_person,
     "orders.expire": an_order_nobody_fetched,
     "support.mail_unread": an_answer_nobody_read,
-    "records.prune": old_records,
-    "media.sweep": files_nobody_names,
+    "orders.erase_names": a_name_at_the_counter,
+    "records.prune": an_old_answer,
+    "mails.prune": an_old_mail,
+    "media.sweep": pictures_nobody_names,
+    "support.sweep": uploads_nobody_sent,
     "jobs.rescue": a_job_of_a_dead_worker,
+    "jobs.prune": an_old_failure,
     "mails.expire": a_mail_past_its_life,
     "mails.tell_admins": mails_that_failed,
 }
 
 
-@asynccontextmanager
-async def working(duties: Duties) -> AsyncIterator[None]:
-    task = asyncio.create_task(worker.run(duties, fetch_job_polling_interval=0.1))
-    yield
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
-
-
 async def run_job(world: World, task: str) -> str:
     """Have a worker do one job of this task; tell how it ended."""
-    async with worker.make_jobs(world.duties).open_async() as jobs:
+    async with worker.make_jobs(world.context).open_async() as queue:
         try:
-            job_id = await jobs.configure_task(task).defer_async(timestamp=0)
+            job_id = await queue.configure_task(task).defer_async(timestamp=0)
         except AlreadyEnqueued:
             newest = text("SELECT max(id) FROM procrastinate_jobs WHERE task_name = :task").bindparams(task=task)
             job_id = await world.scalar(newest)
@@ -273,7 +315,7 @@ async def run_job(world: World, task: str) -> str:
 
 
 async def test_every_periodic_job_has_a_case(world: World) -> None:
-    tasks = {task for task, _ in worker.make_jobs(world.duties).periodic_registry.periodic_tasks}
+    tasks = {task for task, _ in worker.make_jobs(world.context).periodic_registry.periodic_tasks}
 
     assert tasks == CASES.keys()
 
@@ -282,7 +324,7 @@ async def test_every_periodic_job_has_a_case(world: World) -> None:
 async def test_a_periodic_job_does_its_work_as_the_worker_runs_it(world: World, task: str) -> None:
     is_done = await CASES[task](world)
 
-    async with working(world.duties):
+    async with working(world.context):
         assert await run_job(world, task) == "succeeded"
         assert await is_done()
 
@@ -304,7 +346,7 @@ async def test_a_failing_job_is_counted_and_told_to_the_administrators_once_a_da
         raise OSError("the disk of anna@example.com is full")
 
     failures = measured("crema_job_failures_total", "media.sweep")
-    async with working(world.duties):
+    async with working(world.context):
         monkeypatch.setattr(images, "sweep", broken)
         ends = [await run_job(world, "media.sweep") for _ in range(2)]
         async with asyncio.timeout(20):

@@ -1,56 +1,26 @@
 """The worker on a database of its own: what is committed is delivered, whatever happens on the way."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import psycopg
 import pytest
-from obstore.store import LocalStore
 from procrastinate.jobs import Job
 from sqlalchemy import select, text, update
 
-from crema import worker
 from crema.db.session import Sessions
-from crema.media.service import MediaService
-from crema.media.service.rendering import Renderer
 from crema.notifications import service as notifications
 from crema.notifications.domain import back_off
 from crema.notifications.models import Mail
 from crema.notifications.service import Letter
 from crema.notifications.service.delivery import RetryLaterError
-from crema.notifications.service.rendering import Stationery
-from crema.notifications.service.senders import SmtpSender
-from crema.worker import Duties
+from crema.notifications.tasks import WhenDue
+from crema.worker import WorkerContext
 from fixtures.smtp import Sink
+from fixtures.worker import run_task, working
 
 pytestmark = pytest.mark.anyio
 CODE = {"code": "042137", "minutes": 15, "name": None}
-
-
-@pytest.fixture
-def duties(database_url: str, own_sessions: Sessions, sink: Sink, tmp_path: Path) -> Duties:
-    return Duties(
-        database_url=database_url,
-        sessions=own_sessions,
-        sender=SmtpSender(sink.url),
-        stationery=Stationery("Crema <noreply@crema.example.com>", "Crema", "http://127.0.0.1:8000"),
-        media=MediaService(LocalStore(tmp_path), Renderer()),
-        unverified_ttl=timedelta(hours=48),
-        erase_after=timedelta(days=30),
-        chat_url="http://127.0.0.1:8000",
-    )
-
-
-@asynccontextmanager
-async def working(duties: Duties) -> AsyncIterator[None]:
-    task = asyncio.create_task(worker.run(duties, fetch_job_polling_interval=0.1))
-    yield
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
 
 
 async def promise(sessions: Sessions, recipient: str = "anna@example.com") -> None:
@@ -78,21 +48,23 @@ async def await_rest(sessions: Sessions) -> None:
 
 
 async def test_r9_a_committed_mail_is_delivered_and_a_rolled_back_one_never_was(
-    duties: Duties, own_sessions: Sessions, sink: Sink
+    worker_context: WorkerContext, own_sessions: Sessions, sink: Sink
 ) -> None:
     async with own_sessions() as session:
         await notifications.send(session, [Letter("nobody@example.com", "verification_code", "en", CODE)])
         await session.rollback()
 
-    async with working(duties):
+    async with working(worker_context):
         await promise(own_sessions)
         await await_statuses(own_sessions, "sent")
 
     assert [message["To"] for message in sink.messages] == ["anna@example.com"]
 
 
-async def test_r9_two_workers_deliver_every_mail_once(duties: Duties, own_sessions: Sessions, sink: Sink) -> None:
-    async with working(duties), working(duties):
+async def test_r9_two_workers_deliver_every_mail_once(
+    worker_context: WorkerContext, own_sessions: Sessions, sink: Sink
+) -> None:
+    async with working(worker_context), working(worker_context):
         for number in range(20):
             await promise(own_sessions, f"p{number}@example.com")
         await await_statuses(own_sessions, *["sent"] * 20)
@@ -100,10 +72,12 @@ async def test_r9_two_workers_deliver_every_mail_once(duties: Duties, own_sessio
     assert len({message["Message-ID"] for message in sink.messages}) == len(sink.messages) == 20
 
 
-async def test_a_busy_mail_server_is_tried_again(duties: Duties, own_sessions: Sessions, sink: Sink) -> None:
+async def test_a_busy_mail_server_is_tried_again(
+    worker_context: WorkerContext, own_sessions: Sessions, sink: Sink
+) -> None:
     sink.answers = ["451 later, please"]
 
-    async with working(duties):
+    async with working(worker_context):
         await promise(own_sessions)
         await await_statuses(own_sessions, "sent")
 
@@ -112,9 +86,9 @@ async def test_a_busy_mail_server_is_tried_again(duties: Duties, own_sessions: S
 
 
 async def test_it_survives_the_loss_of_its_connections(
-    duties: Duties, own_sessions: Sessions, database_url: str
+    worker_context: WorkerContext, own_sessions: Sessions, database_url: str
 ) -> None:
-    async with working(duties):
+    async with working(worker_context):
         await promise(own_sessions)
         await await_statuses(own_sessions, "sent")
         await await_rest(own_sessions)
@@ -128,7 +102,9 @@ async def test_it_survives_the_loss_of_its_connections(
         await await_statuses(own_sessions, "sent", "sent")
 
 
-async def test_r9_what_a_killed_worker_was_doing_is_taken_up(duties: Duties, own_sessions: Sessions) -> None:
+async def test_r9_what_a_killed_worker_was_doing_is_taken_up(
+    worker_context: WorkerContext, own_sessions: Sessions
+) -> None:
     await promise(own_sessions)
     async with own_sessions.begin() as session:
         await session.execute(
@@ -139,13 +115,12 @@ async def test_r9_what_a_killed_worker_was_doing_is_taken_up(duties: Duties, own
         )
         await session.execute(text("UPDATE procrastinate_jobs SET status = 'doing', worker_id = 4242"))
 
-    async with worker.make_jobs(duties).open_async() as jobs:
-        await jobs.tasks["jobs.rescue"].func(0)
-    async with working(duties):
+    await run_task(worker_context, "jobs.rescue", timestamp=0)
+    async with working(worker_context):
         await await_statuses(own_sessions, "sent")
 
 
-async def test_unverified_people_are_deleted_on_schedule(duties: Duties, own_sessions: Sessions) -> None:
+async def test_unverified_people_are_deleted_on_schedule(worker_context: WorkerContext, own_sessions: Sessions) -> None:
     async with own_sessions.begin() as session:
         await session.execute(
             text(
@@ -155,14 +130,15 @@ async def test_unverified_people_are_deleted_on_schedule(duties: Duties, own_ses
             )
         )
 
-    async with worker.make_jobs(duties).open_async() as jobs:
-        await jobs.tasks["accounts.cleanup"].func(0)
+    await run_task(worker_context, "accounts.cleanup", timestamp=0)
 
     async with own_sessions() as session:
         assert list(await session.scalars(text("SELECT email FROM users"))) == ["47@example.com"]
 
 
-async def test_m7_codes_are_emptied_and_failures_told_on_schedule(duties: Duties, own_sessions: Sessions) -> None:
+async def test_m7_codes_are_emptied_and_failures_told_on_schedule(
+    worker_context: WorkerContext, own_sessions: Sessions
+) -> None:
     await promise(own_sessions)
     await promise(own_sessions, "boris@example.com")
     async with own_sessions.begin() as session:
@@ -175,12 +151,11 @@ async def test_m7_codes_are_emptied_and_failures_told_on_schedule(duties: Duties
             )
         )
 
-    async with worker.make_jobs(duties).open_async() as jobs:
-        await jobs.tasks["mails.expire"].func(0)
-        async with own_sessions.begin() as session:
-            await session.execute(update(Mail).values(failed_at=old))
-        await jobs.tasks["mails.tell_admins"].func(0)
-        await jobs.tasks["mails.tell_admins"].func(0)
+    await run_task(worker_context, "mails.expire", timestamp=0)
+    async with own_sessions.begin() as session:
+        await session.execute(update(Mail).values(failed_at=old))
+    for _ in range(2):
+        await run_task(worker_context, "mails.tell_admins", timestamp=0)
 
     async with own_sessions() as session:
         mails = list(await session.scalars(select(Mail).order_by(Mail.id)))
@@ -198,8 +173,8 @@ def test_a_job_runs_again_when_its_delivery_says_so() -> None:
     job = Job(id=1, queue="mail", lock=None, queueing_lock=None, task_name="x", attempts=30)
     at = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 
-    decision = worker.WhenDue().get_retry_decision(exception=RetryLaterError("451", at=at), job=job)
-    unforeseen = worker.WhenDue().get_retry_decision(exception=OSError(), job=job)
+    decision = WhenDue().get_retry_decision(exception=RetryLaterError("451", at=at), job=job)
+    unforeseen = WhenDue().get_retry_decision(exception=OSError(), job=job)
 
     assert decision.retry_at == at
     assert unforeseen.retry_at

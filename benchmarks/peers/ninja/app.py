@@ -26,7 +26,7 @@ settings.configure(
             "PASSWORD": url.password or "",
             "HOST": host,
             "PORT": str(url.port or ""),
-            "OPTIONS": {"pool": {"min_size": 2, "max_size": 10}},
+            "CONN_MAX_AGE": 60,  # persistent connections, as Django's page on databases advises
         }
     },
 )

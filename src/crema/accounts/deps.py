@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Final, NamedTuple
 from uuid import UUID
@@ -29,9 +30,9 @@ from crema.web.browser import Cookies, bearer_token
 from crema.web.clock import Now
 from crema.web.credentials import Access
 from crema.web.idempotency import IdempotencyKey, answer_once
+from crema.web.language import Language
 from crema.web.preconditions import Versioned
-from crema.web.routing import Language
-from crema.web.transaction import Reads
+from crema.web.transaction import IdentityReads
 
 USER: Final = Versioned(User.id, "user_id")
 SELF: Final = Versioned(User.id)
@@ -55,7 +56,7 @@ async def _find_actor(request: Request, reads: Reader, claims: AccessClaims, now
     return actor
 
 
-async def cookie_visitor(request: Request, reads: Reads, now: Now) -> Actor | None:
+async def cookie_visitor(request: Request, reads: IdentityReads, now: Now) -> Actor | None:
     """Return who is asking by cookie, or None. A cookie that isn't good (any more) is taken away, not refused.
 
     `web.browser.Guard` has seen to it that a cookie comes from a page of ours where it matters.
@@ -77,7 +78,7 @@ async def cookie_visitor(request: Request, reads: Reads, now: Now) -> Actor | No
 
 async def visitor(
     request: Request,
-    reads: Reads,
+    reads: IdentityReads,
     now: Now,
     token: Annotated[str | None, Depends(_bearer)],
     by_cookie: Annotated[Actor | None, Depends(cookie_visitor)],
@@ -207,19 +208,10 @@ class LogOutTokens(NamedTuple):
     refresh_tokens: Sequence[str]
 
 
-class Handing:
-    """Gives a login's tokens to whoever asked, the way they asked for.
+class TokenResponse:
+    """Gives a login's tokens to whoever asked, the way they asked for: in the answer, or in cookies."""
 
-    `?mode=cookie` is taken wherever tokens are given, but not described: it changes what the answer is, which OpenAPI
-    can't say. The routes that end in `/cookie` are the same with one answer each.
-    """
-
-    def __init__(
-        self,
-        request: Request,
-        response: Response,
-        mode: Annotated[Mode, Query(description=_MODE, include_in_schema=False)] = "token",
-    ) -> None:
+    def __init__(self, request: Request, response: Response, mode: Mode) -> None:
         self._request = request
         self._cookies: Cookies = request.app.state.cookies
         self._lifetimes = request.app.state.logins.access_tokens.lifetime, request.app.state.logins.lifetime
@@ -227,18 +219,18 @@ class Handing:
         self._response = response
         self._mode = mode
 
-    def over(self, tokens: Tokens) -> TokensOut | SignedInOut:
+    def respond(self, tokens: Tokens) -> TokensOut | SignedInOut:
         """Put the tokens into the answer, or into cookies."""
-        return TokensOut.model_validate(tokens) if self._mode == "token" else self.into_cookies(tokens)
+        return TokensOut.model_validate(tokens) if self._mode == "token" else self.set_cookies(tokens)
 
-    def into_cookies(self, tokens: Tokens) -> SignedInOut:
+    def set_cookies(self, tokens: Tokens) -> SignedInOut:
         """Put the tokens into cookies."""
         for_access, for_refresh = self._lifetimes
         self._cookies.put(self._response, "access", tokens.access_token, lifetime=for_access)
         self._cookies.put(self._response, "refresh", tokens.refresh_token, lifetime=for_refresh)
         return SignedInOut.model_validate(tokens)
 
-    def back(self, sent: Refresh | None) -> str:
+    def refresh_token_of(self, sent: Refresh | None) -> str:
         """Take the refresh token from the body or, in the mode of cookies, from its cookie."""
         if sent is not None:
             return sent.refresh_token
@@ -250,39 +242,49 @@ class Handing:
         return token
 
 
-class VerifiedHanding(Handing):
+@dataclass(frozen=True, slots=True)
+class VerifiedResponse:
     """Gives whose address was verified, and a login of theirs to those who want one."""
 
-    def __init__(
-        self,
-        request: Request,
-        response: Response,
-        mode: Annotated[Mode, Query(description=_MODE, include_in_schema=False)] = "token",
-        login: Annotated[bool, Query(description=_LOGIN, include_in_schema=False)] = False,  # noqa: FBT002 - a query parameter
-    ) -> None:
-        super().__init__(request, response, mode)
-        self.wants_login = login
+    tokens: TokenResponse
+    wants_login: bool
 
-    def over_verified(self, verified: Verified) -> UserOut | TokensOut | SignedInOut:
-        """Put the person into the answer, or a login of theirs as `over` does."""
-        return self.over(verified.tokens) if verified.tokens else UserOut.model_validate(verified.user)
+    def respond(self, verified: Verified) -> UserOut | TokensOut | SignedInOut:
+        """Put the person into the answer, or a login of theirs as `TokenResponse.respond` does."""
+        return self.tokens.respond(verified.tokens) if verified.tokens else UserOut.model_validate(verified.user)
 
 
-class CookieHanding(Handing):
-    """Gives a login's tokens in cookies. `web.browser.Guard` wants its proof for the routes that use it."""
+# `mode` and `login` change what the answer is, which OpenAPI can't say. So they are taken wherever tokens are given,
+# but not described: the routes that end in `/cookie` are the same with one answer each.
+async def _tokens_as_asked(
+    request: Request,
+    response: Response,
+    mode: Annotated[Mode, Query(description=_MODE, include_in_schema=False)] = "token",
+) -> TokenResponse:
+    return TokenResponse(request, response, mode)
 
-    def __init__(self, request: Request, response: Response) -> None:
-        super().__init__(request, response, "cookie")
+
+async def _verified_as_asked(
+    tokens: Annotated[TokenResponse, Depends(_tokens_as_asked)],
+    login: Annotated[bool, Query(description=_LOGIN, include_in_schema=False)] = False,  # noqa: FBT002 - a query parameter
+) -> VerifiedResponse:
+    return VerifiedResponse(tokens, login)
 
 
-class CookieExchange(CookieHanding):
-    """Takes a refresh token by its cookie, and gives the next tokens in cookies."""
+async def _tokens_as_cookies(request: Request, response: Response) -> TokenResponse:
+    return TokenResponse(request, response, "cookie")
 
 
-Hand = Annotated[Handing, Depends()]
-HandVerified = Annotated[VerifiedHanding, Depends()]
-HandCookies = Annotated[CookieHanding, Depends()]
-ExchangeCookies = Annotated[CookieExchange, Depends()]
+async def _cookie_exchange(request: Request, response: Response) -> TokenResponse:
+    return TokenResponse(request, response, "cookie")
+
+
+TokensAsAsked = Annotated[TokenResponse, Depends(_tokens_as_asked)]
+VerifiedAsAsked = Annotated[VerifiedResponse, Depends(_verified_as_asked)]
+TokensAsCookies = Annotated[TokenResponse, Depends(_tokens_as_cookies)]
+"""`web.browser.Guard` wants its proof for the routes that use it."""
+CookieExchange = Annotated[TokenResponse, Depends(_cookie_exchange)]
+"""The same for routes that take a refresh token by its cookie."""
 
 
 async def _leaving(
@@ -313,8 +315,8 @@ ACCESS: Final[Mapping[Callable[..., Any], Access]] = {
     logged_in: Access.LOGIN,
     visitor: Access.VISITOR,
     _leaving: Access.VISITOR,
-    CookieHanding: Access.PAGE,
-    CookieExchange: Access.REFRESHING_PAGE,
+    _tokens_as_cookies: Access.PAGE,
+    _cookie_exchange: Access.REFRESHING_PAGE,
 }
 """What the description says of routes that depend on these."""
 ERRORS_OF_LOGINS: Final = (InvalidTokenError, EmailNotVerifiedError)

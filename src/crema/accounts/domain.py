@@ -1,10 +1,8 @@
 """Roles, permissions and who someone is, as plain values."""
 
 import unicodedata
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Container, Iterable
 from dataclasses import dataclass
-from importlib.util import find_spec
-from runpy import run_path
 from typing import Final
 from uuid import UUID
 
@@ -35,19 +33,6 @@ BUILTIN_ROLES: Final[dict[str, tuple[str, frozenset[str]]]] = {
     ),
     ADMIN: ("May do everything, in every shop.", frozenset(PERMISSIONS)),
 }
-
-
-def _common_passwords() -> frozenset[str]:
-    """Read zxcvbn's list from its file: imported, the package would keep ten megabytes of tables we don't ask for."""
-    package = find_spec("zxcvbn")
-    assert package is not None
-    assert package.origin is not None
-    lists = run_path(package.origin.replace("__init__.py", "frequency_lists.py"))["FREQUENCY_LISTS"]
-    return frozenset(lists["passwords"])
-
-
-COMMON_PASSWORDS: Final = _common_passwords()
-"""What attackers try first, in lower case: the 30,000 most used of leaked passwords, as zxcvbn counts them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,12 +132,14 @@ def normalized(password: str) -> str:
     return unicodedata.normalize("NFKC", password)
 
 
-def weakness_of(password: str, *, email: str | None = None, name: str | None = None) -> str | None:
-    """Return why this password is guessed first, or None."""
+def weakness_of(
+    password: str, *, common: Container[str], email: str | None = None, name: str | None = None
+) -> str | None:
+    """Return why this password is guessed first, or None. `common` are those that everybody tries, in lower case."""
     guess = "".join(c for c in normalized(password).casefold() if unicodedata.category(c) != "Cf").strip()
     if len(set(guess)) <= 1:
         return "it is one character, repeated"
-    if guess in COMMON_PASSWORDS:
+    if guess in common:
         return "it is one of the passwords that are tried first"
     if email is not None:
         address = normalized(email).casefold()

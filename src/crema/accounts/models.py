@@ -248,6 +248,12 @@ class Session(Base):
     """The tokens that the last refresh gave, as long as nobody has used either of them."""
 
 
+OVER_AT: Final = func.least(Session.ended_at, Session.expires_at)
+"""When a login was over or will be. `least` passes over what is NULL."""
+Index("ix_sessions_over_at", OVER_AT)
+Index("ix_sessions_user_id_not_ended", Session.user_id, postgresql_where=Session.ended_at.is_(None))
+
+
 class RefreshToken(Base):
     """A link in a session's chain of refresh tokens; at most one of a session is live."""
 

@@ -1,6 +1,7 @@
 """Every SELECT about people."""
 
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -9,8 +10,10 @@ import asyncpg
 from sqlalchemy import (
     ARRAY,
     ColumnElement,
+    DateTime,
     Select,
     SQLColumnExpression,
+    String,
     Uuid,
     and_,
     any_,
@@ -25,6 +28,7 @@ from sqlalchemy import (
     select,
     tuple_,
 )
+from sqlalchemy.dialects.postgresql import aggregate_order_by, array
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased, joinedload, selectinload
 
@@ -34,20 +38,21 @@ from crema.accounts.schemas import PermissionCode
 from crema.core.errors import NotFoundError
 from crema.core.page import Page
 from crema.db import versions
+from crema.db.driver import Reader
 from crema.db.listing import (
     BooleanField,
     EmailField,
     InstantField,
     Listing,
     ListQuery,
+    ListStatement,
     Many,
     One,
     PhoneField,
     TextField,
     UuidField,
-    paginate,
 )
-from crema.db.statement import Statement, Where
+from crema.db.statement import Statement, Where, into
 from crema.schemas import Name, Text
 
 EMAIL_KEY: Final = func.lower(User.email)
@@ -129,6 +134,12 @@ PERMISSIONS: Final = Listing(
 )
 
 
+def is_live(now: datetime | ColumnElement[datetime]) -> ColumnElement[bool]:
+    """Limit to logins that count at this moment."""
+    return and_(Session.ended_at.is_(None), Session.expires_at > now)
+
+
+_NOW: Final = bindparam("now", type_=DateTime(timezone=True))
 _LOGINS: Final = (
     select(
         Session.id,
@@ -145,8 +156,7 @@ _LOGINS: Final = (
     .join(User, User.id == Session.user_id)
     .join(Role, Role.id == User.role_id)
     .where(
-        Session.ended_at.is_(None),
-        Session.expires_at > bindparam("now"),
+        is_live(_NOW),
         User.is_active,
         User.deleted_at.is_(None),
     )
@@ -249,9 +259,89 @@ def _whole(statement: Select[User]) -> Select[User]:
     ).execution_options(populate_existing=True)
 
 
-async def list_users(session: AsyncSession, *, query: ListQuery) -> Page[User]:
+@dataclass(frozen=True, slots=True)
+class UserView:
+    """A person as they are shown. `permissions` are those that count."""
+
+    id: UUID
+    email: str | None
+    name: str | None
+    phone: str | None
+    role_name: str
+    permissions: list[str]
+    shop_ids: list[UUID]
+    is_verified: bool
+    is_active: bool
+    pending_email: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+_CODES_OF_ROLE: Final = (
+    select(func.array_agg(aggregate_order_by(RolePermission.permission_code, RolePermission.permission_code)))
+    .where(RolePermission.role_id == Role.id)
+    .correlate(Role)
+    .scalar_subquery()
+    .label("codes")
+)
+_USER_VIEWS: Final = (
+    select(
+        User.id,
+        User.email,
+        User.name,
+        User.phone,
+        Role.name.label("role_name"),
+        _CODES_OF_ROLE,
+        select(func.array_agg(aggregate_order_by(StaffShop.shop_id, StaffShop.shop_id)))
+        .where(StaffShop.user_id == User.id)
+        .correlate(User)
+        .scalar_subquery()
+        .label("shop_ids"),
+        User.is_tied,
+        User.is_verified.label("is_verified"),
+        User.is_active,
+        User.pending_email.label("pending_email"),
+        User.created_at,
+        User.updated_at,
+    )
+    .join(User.role)
+    .where(User.deleted_at.is_(None))
+)
+_USER: Final = Statement(_USER_VIEWS.where(User.id == bindparam("user_id")))
+_USERS: Final = ListStatement(_USER_VIEWS)
+
+
+def _user_view(row: asyncpg.Record) -> UserView:
+    shop_ids = row["shop_ids"] or []
+    codes = effective_permissions(row["role_name"], row["codes"] or (), is_tied=row["is_tied"] or bool(shop_ids))
+    return UserView(
+        id=row["id"],
+        email=row["email"],
+        name=row["name"],
+        phone=row["phone"],
+        role_name=row["role_name"],
+        permissions=sorted(codes),
+        shop_ids=shop_ids,
+        is_verified=row["is_verified"],
+        is_active=row["is_active"],
+        pending_email=row["pending_email"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )
+
+
+async def list_users(reader: Reader, *, query: ListQuery) -> Page[UserView]:
     """Page through people who weren't deleted."""
-    return await paginate(session, _whole(select(User).join(User.role).where(User.deleted_at.is_(None))), query)
+    return (await _USERS.page(reader, query)).map(_user_view)
+
+
+async def get_user_view(reader: Reader, *, actor: Actor, user_id: UUID) -> UserView:
+    """Read oneself, or anyone for those who may see people; everybody else, and who was deleted, is not there."""
+    is_visible = user_id == actor.user_id or actor.may("users:write")
+    row = await _USER.row(reader, user_id=user_id) if is_visible else None
+    if row is None:
+        raise NotFoundError
+    return _user_view(row)
 
 
 async def find_user(session: AsyncSession, user_id: UUID) -> User | None:
@@ -361,17 +451,76 @@ async def get_role_for_update(session: AsyncSession, role_id: UUID) -> Role:
     return role
 
 
-async def list_roles(session: AsyncSession, *, query: ListQuery) -> Page[Role]:
+@dataclass(frozen=True, slots=True)
+class RoleView:
+    """A role as it is shown."""
+
+    id: UUID
+    name: str
+    description: str
+    is_builtin: bool
+    permission_codes: list[str]
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PermissionView:
+    """What a role may allow."""
+
+    code: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionView:
+    """A login on one device."""
+
+    id: UUID
+    user_agent: str
+    network: str
+    created_at: datetime
+    last_used_at: datetime
+    expires_at: datetime
+
+
+_ROLE_VIEWS: Final = select(
+    Role.id,
+    Role.name,
+    Role.description,
+    Role.is_builtin,
+    func.coalesce(_CODES_OF_ROLE, cast(array([]), ARRAY(String))).label("permission_codes"),
+    Role.created_at,
+    Role.updated_at,
+)
+_ROLE: Final = Statement(_ROLE_VIEWS.where(Role.id == bindparam("role_id")))
+_ROLES: Final = ListStatement(_ROLE_VIEWS)
+_PERMISSIONS: Final = ListStatement(select(Permission.code, Permission.description))
+_SESSIONS: Final = ListStatement(
+    select(*(getattr(Session, field.name) for field in fields(SessionView))).where(
+        Session.user_id == bindparam("user_id"), is_live(_NOW)
+    )
+)
+
+
+async def list_roles(reader: Reader, *, query: ListQuery) -> Page[RoleView]:
     """Page through roles."""
-    return await paginate(session, select(Role).options(selectinload(Role.permissions)), query)
+    return (await _ROLES.page(reader, query)).map(into(RoleView))
 
 
-async def list_permissions(session: AsyncSession, *, query: ListQuery) -> Page[Permission]:
+async def get_role_view(reader: Reader, role_id: UUID) -> RoleView:
+    """Read a role with its permissions."""
+    row = await _ROLE.row(reader, role_id=role_id)
+    if row is None:
+        raise NotFoundError
+    return into(RoleView)(row)
+
+
+async def list_permissions(reader: Reader, *, query: ListQuery) -> Page[PermissionView]:
     """Page through what roles may allow."""
-    return await paginate(session, select(Permission), query)
+    return (await _PERMISSIONS.page(reader, query)).map(into(PermissionView))
 
 
-async def list_sessions(session: AsyncSession, *, user_id: UUID, now: datetime, query: ListQuery) -> Page[Session]:
+async def list_sessions(reader: Reader, *, user_id: UUID, now: datetime, query: ListQuery) -> Page[SessionView]:
     """Page through a person's logins that count."""
-    mine = select(Session).where(Session.user_id == user_id, Session.ended_at.is_(None), Session.expires_at > now)
-    return await paginate(session, mine, query)
+    return (await _SESSIONS.page(reader, query, user_id=user_id, now=now)).map(into(SessionView))

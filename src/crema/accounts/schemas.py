@@ -4,10 +4,10 @@ import unicodedata
 from typing import Annotated, Final, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import MISSING, AfterValidator, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from crema.accounts.domain import MAX_PASSWORD, MIN_PASSWORD, PERMISSIONS, normalized
-from crema.schemas import Email, Input, Instant, Line, Matching, Name, Output, Phone, Replacement, Text, partial, unique
+from crema.schemas import Email, Flag, Input, Instant, Line, Matching, Name, Output, Phone, Replacement, Text, unique
 
 _LONGEST: Final = 1024
 """Characters of a password as it is sent: letters may come in pieces that are one after normalization."""
@@ -207,34 +207,40 @@ class ChangePassword(Input):
     new_password: Password
 
 
-@partial
+NewEmail = Annotated[Email, Field(description="Counts once it is verified.", examples=["anna@example.com"])]
+CurrentPassword = Annotated[EnteredPassword, Field(description="Needed with a new `email` for oneself.")]
+RoleName = Annotated[Line, Field(max_length=60, description="Only by an administrator.", examples=["barista"])]
+IsActiveUser = Annotated[Flag, Field(description="Only by an administrator.")]
+ShopIds = Annotated[
+    list[UUID],
+    Field(
+        max_length=200,
+        description="Only by an administrator. Ties the person to these shops; an empty list, to none.",
+    ),
+    AfterValidator(unique),
+]
+ServesAllShops = Annotated[
+    Flag,
+    Field(
+        description="Only by an administrator. `true` unties a person whose role has `shops:all`: they serve every"
+        " shop. `false` leaves them the shops of `shop_ids`.",
+    ),
+]
+
+
 class UserFields(Input):
     """What may be written of a person."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Анна", "phone": "+79161234567"}]})
 
-    name: Name | None
-    phone: Phone | None
-    email: Annotated[Email, Field(description="Counts once it is verified.", examples=["anna@example.com"])]
-    current_password: Annotated[EnteredPassword, Field(description="Needed with a new `email` for oneself.")]
-    role: Annotated[Line, Field(max_length=60, description="Only by an administrator.", examples=["barista"])]
-    is_active: Annotated[bool, Field(strict=True, description="Only by an administrator.")]
-    shop_ids: Annotated[
-        list[UUID],
-        Field(
-            max_length=200,
-            description="Only by an administrator. Ties the person to these shops; an empty list, to none.",
-        ),
-        AfterValidator(unique),
-    ]
-    serves_all_shops: Annotated[
-        bool,
-        Field(
-            strict=True,
-            description="Only by an administrator. `true` unties a person whose role has `shops:all`: they serve every"
-            " shop. `false` leaves them the shops of `shop_ids`.",
-        ),
-    ]
+    name: Name | MISSING | None = MISSING
+    phone: Phone | MISSING | None = MISSING
+    email: NewEmail | MISSING = MISSING
+    current_password: CurrentPassword | MISSING = MISSING
+    role: RoleName | MISSING = MISSING
+    is_active: IsActiveUser | MISSING = MISSING
+    shop_ids: ShopIds | MISSING = MISSING
+    serves_all_shops: ServesAllShops | MISSING = MISSING
 
 
 class ChangeUser(UserFields):
@@ -329,6 +335,10 @@ class PermissionOut(Output):
     description: str
 
 
+NewRoleName = Annotated[Name, Field(max_length=60)]
+RoleDescription = Annotated[Text, Field(max_length=300)]
+
+
 class RoleIn(Input):
     """A named set of permissions."""
 
@@ -338,16 +348,19 @@ class RoleIn(Input):
         }
     )
 
-    name: Annotated[Name, Field(max_length=60)]
-    description: Annotated[Text, Field(max_length=300)] = ""
+    name: NewRoleName
+    description: RoleDescription = ""
     permissions: Permissions = Field(default_factory=list)
 
 
-@partial
-class ChangeRole(RoleIn):
+class ChangeRole(Input):
     """Only what is sent changes."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"permissions": ["orders:read", "orders:write"]}]})
+
+    name: NewRoleName | MISSING = MISSING
+    description: RoleDescription | MISSING = MISSING
+    permissions: Permissions | MISSING = MISSING
 
 
 class RoleOut(Output):

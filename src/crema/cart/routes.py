@@ -10,17 +10,15 @@ from crema.cart.deps import CART, Currency
 from crema.cart.schemas import AddToCart, CartOut, ChangeItem, ChooseShop
 from crema.web.answers import LOCATED
 from crema.web.clock import Now
-from crema.web.direct import direct as new_direct
 from crema.web.listing import created, document
 from crema.web.problem import refusals
-from crema.web.routing import router as new_router
+from crema.web.routing import make_router
 from crema.web.transaction import Transaction, Writes
 
-router = new_router("Cart")
-direct = new_direct("Cart")
+router = make_router("Cart")
 
 
-@direct.get("/cart", summary="See the cart", response_model=CartOut, responses=refusals(401, 403, 422))
+@router.get("/cart", summary="See the cart", response_model=CartOut, responses=refusals(401, 403, 422))
 async def see_cart(tx: Writes, actor: Person, now: Now, currency: Currency) -> Response:
     """Prices are today's; what went off the menu is marked, not dropped."""
     cart = await service.open_cart(tx, user_id=actor.user_id, now=now)
@@ -28,7 +26,7 @@ async def see_cart(tx: Writes, actor: Person, now: Now, currency: Currency) -> R
     return document(CartOut.model_validate(priced).model_dump_json(), version=priced.version)
 
 
-@direct.post(
+@router.post(
     "/cart",
     status_code=201,
     summary="Add to the cart",

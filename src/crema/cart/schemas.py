@@ -1,20 +1,19 @@
 """JSON of the cart."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import ConfigDict, Field
+from pydantic import MISSING, ConfigDict, Field
 
 from crema.cart.domain import MAX_QUANTITY, Choice, LineRequest, ProblemCode
 from crema.menu.domain import Allergen
 from crema.menu.schemas import IngredientOut, NutritionOut
-from crema.schemas import Amount, Input, Instant, OptionalLine, Output, SignedAmount, partial
+from crema.schemas import EXAMPLE_ID, Amount, Input, Instant, OptionalLine, Output, SignedAmount, value_or
 
 Quantity = Annotated[int, Field(strict=True, ge=1, le=MAX_QUANTITY, examples=[2])]
 Note = Annotated[OptionalLine, Field(max_length=300, examples=["Погорячее, пожалуйста"])]
-
-_EXAMPLE_ID = "01a2074f-26f7-7216-8892-26d298d63ed0"
 
 
 class ChoiceIn(Input):
@@ -24,61 +23,71 @@ class ChoiceIn(Input):
     quantity: Annotated[int, Field(strict=True, ge=1, le=20, examples=[1])] = 1
 
 
-class _Configuration(Input):
-    size_id: UUID | None = Field(None, description="Left out: the product's default size.")
-    options: Annotated[list[ChoiceIn], Field(max_length=50)] | None = Field(
-        None, description="Left out: the defaults of every group. Required groups that are left out get their defaults."
-    )
-    note: Note = ""
-
-    def choices(self) -> tuple[Choice, ...] | None:
-        """Give the options as the domain's choices; None when the client said nothing of them."""
-        if self.options is None:
-            return None
-        return tuple(Choice(option.option_id, option.quantity) for option in self.options)
+SizeId = Annotated[UUID | None, Field(description="Left out: the product's default size.")]
+Choices = Annotated[
+    Annotated[list[ChoiceIn], Field(max_length=50)] | None,
+    Field(
+        description="Left out: the defaults of every group. Required groups that are left out get their defaults.",
+    ),
+]
 
 
-class AddToCart(_Configuration):
+def _chosen(options: Sequence[ChoiceIn] | None) -> tuple[Choice, ...] | None:
+    return None if options is None else tuple(Choice(option.option_id, option.quantity) for option in options)
+
+
+class AddToCart(Input):
     """A configured product and how many of it."""
 
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
                 {
-                    "product_id": _EXAMPLE_ID,
+                    "product_id": EXAMPLE_ID,
                     "quantity": 2,
-                    "size_id": _EXAMPLE_ID,
-                    "options": [{"option_id": _EXAMPLE_ID, "quantity": 1}],
+                    "size_id": EXAMPLE_ID,
+                    "options": [{"option_id": EXAMPLE_ID, "quantity": 1}],
                     "note": "Погорячее, пожалуйста",
                 },
-                {"product_id": _EXAMPLE_ID},
+                {"product_id": EXAMPLE_ID},
             ]
         }
     )
 
+    size_id: SizeId = None
+    options: Choices = None
+    note: Note = ""
     product_id: UUID
     quantity: Quantity = 1
+
+    def choices(self) -> tuple[Choice, ...] | None:
+        """Return the options as the domain's choices; None when the client said nothing of them."""
+        return _chosen(self.options)
 
     def as_request(self) -> LineRequest:
         """Give it as a line that is being chosen now."""
         return LineRequest(self.product_id, self.size_id, self.choices(), self.note, self.quantity, is_new=True)
 
 
-class _ItemFields(_Configuration):
-    quantity: Quantity = 1
-
-
-@partial
-class ChangeItem(_ItemFields):
+class ChangeItem(Input):
     """What changes of one item; the rest stays."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"quantity": 3}]})
+
+    size_id: SizeId | MISSING = MISSING
+    options: Choices | MISSING = MISSING
+    note: Note | MISSING = MISSING
+    quantity: Quantity | MISSING = MISSING
+
+    def choices(self) -> tuple[Choice, ...] | None:
+        """Return the options as the domain's choices; None when the client said nothing of them."""
+        return _chosen(value_or(self.options, None))
 
 
 class ChooseShop(Input):
     """Where the order is to be picked up; null to leave it open."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"shop_id": _EXAMPLE_ID}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"shop_id": EXAMPLE_ID}]})
 
     shop_id: UUID | None
 
@@ -112,7 +121,7 @@ class ContentsOut(Output):
                 {
                     "allergens": ["gluten"],
                     "ingredients": [
-                        {"id": _EXAMPLE_ID, "name": "Эспрессо"},
+                        {"id": EXAMPLE_ID, "name": "Эспрессо"},
                         {"id": "01a2074f-26f7-7216-8892-26d298d63ed1", "name": "Овсяное молоко"},
                     ],
                     "nutrition": {

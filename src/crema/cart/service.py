@@ -1,12 +1,13 @@
 """Every change to a cart. Writers of one cart take turns on its row."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from operator import attrgetter
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
+from pydantic import MISSING
 from sqlalchemy import bindparam, delete, inspect, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -31,6 +32,7 @@ from crema.db import versions
 from crema.db.base import new_id
 from crema.db.statement import Statement, Where
 from crema.menu import queries as menu
+from crema.schemas import value_or
 from crema.shops import queries as shops
 
 
@@ -166,34 +168,38 @@ async def change(
     item = await queries.get_item(where, cart_id=cart.id, item_id=item_id)
     product = (await menu.load_for_pricing(where, {item.product_id}))[item.product_id]
 
-    sent = changes.changes()
     size_id, choices = item.size_id, item.choices
-    if "size_id" in sent:
-        size_id = domain.complete_size(product, sent["size_id"])
-    if "options" in sent:
+    if changes.size_id is not MISSING:
+        size_id = domain.complete_size(product, changes.size_id)
+    if changes.options is not MISSING:
         choices = domain.complete(product, changes.choices())
         domain.check_choices(choices)
     configured, problems = domain.assess(product, size_id=size_id, choices=choices)
     if problems:
         items = (await queries.price_cart(where, cart=cart, currency=currency)).items
         line = next(place for place, each in enumerate(items) if each.id == item.id)
-        about: dict[str, Any] = {"line": line, "product_id": product.id, "item_id": item.id}
-        if chosen := [problem for problem in problems if _is_about(problem, sent)]:
-            raise domain.refusal_of(chosen, choices=changes.choices(), **about)
-        raise ItemUnavailableError(problems[0].detail, problems=[problem.of_line(**about) for problem in problems])
+        if chosen := [problem for problem in problems if _is_about(problem, changes)]:
+            raise domain.refusal_of(
+                chosen, choices=changes.choices(), line=line, product_id=product.id, item_id=item.id
+            )
+        told = [problem.of_line(line, product_id=product.id, item_id=item.id) for problem in problems]
+        raise ItemUnavailableError(problems[0].detail, problems=told)
 
     await _DELETE.rows(where, item_id=item.id)
     changed = _stored_item(
-        configured, note=sent.get("note", item.note), quantity=sent.get("quantity", item.quantity), item_id=item.id
+        configured,
+        note=value_or(changes.note, item.note),
+        quantity=value_or(changes.quantity, item.quantity),
+        item_id=item.id,
     )
     return await _put(where, changed, user_id=user_id, currency=currency, now=now)
 
 
-def _is_about(problem: Problem, sent: Mapping[str, Any]) -> bool:
+def _is_about(problem: Problem, changes: ChangeItem) -> bool:
     """Whether a problem is with what was chosen just now, not with what was stored."""
     if problem.code == ProblemCode.OFF_MENU:
         return False
-    return "size_id" in sent if problem.code in domain.OF_THE_SIZE else "options" in sent
+    return (changes.size_id if problem.code in domain.OF_THE_SIZE else changes.options) is not MISSING
 
 
 def _digest(line: StoredItem | LineRequest | PricedItem) -> str:
@@ -253,7 +259,7 @@ async def _price(where: Where, cart: OpenCart, *, currency: str) -> PricedCart:
     return priced
 
 
-def stored(choices: Sequence[Choice]) -> list[dict[str, Any]]:
+def stored(choices: Sequence[Choice]) -> list[dict[str, str | int]]:
     """Write choices as JSON."""
     return [
         {"option_id": str(choice.option_id), "quantity": choice.quantity, "name": choice.name, "group": choice.group}

@@ -4,6 +4,8 @@ import re
 import unicodedata
 from typing import Final
 
+from crema.core.errors import ConflictError
+
 _LATIN: Final = str.maketrans(
     {
         "а": "a", "б": "b", "в": "v", "г": "g", "д": "d", "е": "e", "ё": "e", "ж": "zh", "з": "z", "и": "i",
@@ -14,6 +16,13 @@ _LATIN: Final = str.maketrans(
     }
 )  # fmt: skip
 _OTHER: Final = re.compile(r"[^a-z0-9]+")
+
+
+class SlugTakenError(ConflictError):
+    """Another one has this slug."""
+
+    code = "slug_taken"
+    title = "This slug is taken: choose another."
 
 
 def slugify(text: str, *, max_length: int = 80) -> str:

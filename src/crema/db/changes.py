@@ -28,7 +28,7 @@ async def get_position(session: AsyncSession) -> tuple[int, datetime]:
     return row[0], row[1]
 
 
-def changed_since(column: InstrumentedAttribute[int], transaction: int) -> ColumnElement[bool]:
+def changed_since(column: InstrumentedAttribute[int], transaction: int | ColumnElement[int]) -> ColumnElement[bool]:
     """Limit to rows written by `transaction` or a later one. Ids of a restored database's past don't count."""
     next_one = func.pg_snapshot_xmax(func.pg_current_snapshot())
     return (column >= transaction) & (column < cast(cast(next_one, Text), BigInteger))

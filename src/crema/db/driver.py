@@ -5,7 +5,7 @@ They run the compiled statements of `db.statement`.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
@@ -27,6 +27,11 @@ SEARCHING: Final = READING | {"plan_cache_mode": "force_generic_plan"}
 """A search looks through many tables by their indexes: planning took ten times as long as running, 22 ms to 2 ms."""
 
 
+IDENTITY_CONNECTIONS: Final = 3
+"""For who is asking: one indexed row each, at every request."""
+HEALTH_CONNECTIONS: Final = 1
+
+
 class Reader(Protocol):
     """Runs single statements."""
 
@@ -39,90 +44,74 @@ class Reader(Protocol):
 
 
 class Connections(Protocol):
-    """Lends connections of the driver."""
+    """Lends connections of the driver, such as `asyncpg.Pool`."""
 
-    async def take(self) -> Any:
+    def acquire(self) -> Awaitable[Any]:
         """Lend one."""
 
-    def give(self, connection: Any) -> None:
+    def release(self, connection: Any) -> Awaitable[None]:
         """Take it back."""
 
 
-class Pool:
-    """Connections opened at need. Who finds none free waits 2 s at most. They aren't reset: nobody leaves state."""
-
-    def __init__(self, url: str, *, size: int, settings: Mapping[str, str]) -> None:
-        self._url = url
-        self._settings = SETTINGS | {"server_settings": settings}
-        self._free: asyncio.LifoQueue[asyncpg.Connection | None] = asyncio.LifoQueue()
-        for _ in range(size):
-            self._free.put_nowait(None)  # a place where a connection can be
-
-    async def take(self) -> asyncpg.Connection:
-        """Lend the connection that was used last."""
-        # Only with the clock set when there is something to wait for: it costs a task.
-        waiting = self._free.empty()
-        found = await asyncio.wait_for(self._free.get(), _WAIT_SECONDS) if waiting else self._free.get_nowait()
-        if found is not None and not found.is_closed():
-            return found
-        try:
-            return await self._connect()
-        except BaseException:
-            self._free.put_nowait(None)
-            raise
-
-    def give(self, connection: asyncpg.Connection) -> None:
-        """Take it back; end it if its transaction could not be, so that nobody goes on inside that."""
-        if not connection.is_closed() and connection.is_in_transaction():
-            connection.terminate()
-        self._free.put_nowait(connection)
-
-    async def _connect(self) -> asyncpg.Connection:
-        connection = await asyncpg.connect(self._url, **self._settings)
-        try:
-            # JSON as on SQLAlchemy's connections, for whose types statements are compiled.
-            await connection.set_type_codec(
-                "jsonb",
-                schema="pg_catalog",
-                format="binary",
-                encoder=lambda text: b"\x01" + text.encode(),
-                decoder=lambda stored: json.loads(stored[1:]),
-            )
-        except BaseException:
-            connection.terminate()  # nobody has it yet who could
-            raise
-        return connection
-
-    async def close(self) -> None:
-        """End the connections that are free."""
-        while not self._free.empty():
-            if connection := self._free.get_nowait():
-                await connection.close(timeout=_WAIT_SECONDS)
-
-
 @asynccontextmanager
-async def open_pool(database_url: str, *, size: int, settings: Mapping[str, str]) -> AsyncIterator[Pool]:
-    """Hold connections for compiled statements, until the body of this context ends."""
-    url = make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
-    pool = Pool(url, size=size, settings=settings)
+async def open_pool(database_url: str, *, size: int, settings: Mapping[str, str]) -> AsyncIterator[asyncpg.Pool]:
+    """Hold up to `size` connections for compiled statements, opened at need, until the body of this context ends.
+
+    They aren't reset between uses, which would cost a round trip: nobody leaves state on them. asyncpg rolls a
+    transaction back that somebody left open.
+    """
+    pool = asyncpg.create_pool(
+        make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False),
+        min_size=0,
+        max_size=size,
+        init=_set_json_codec,
+        reset=_keep,
+        **SETTINGS | {"server_settings": settings},
+    )
+    await pool
     try:
         yield pool
     finally:
-        await pool.close()
+        try:
+            async with asyncio.timeout(_WAIT_SECONDS):
+                await pool.close()
+        except TimeoutError:
+            pool.terminate()
 
 
-class OneConnection:
+async def _set_json_codec(connection: asyncpg.Connection) -> None:
+    """Read and write JSON as on SQLAlchemy's connections, for whose types statements are compiled."""
+    await connection.set_type_codec(
+        "jsonb",
+        schema="pg_catalog",
+        format="binary",
+        encoder=lambda text: b"\x01" + text.encode(),
+        decoder=lambda stored: json.loads(stored[1:]),
+    )
+
+
+async def _keep(connection: asyncpg.Connection) -> None:
+    del connection
+
+
+async def _acquire(connections: Connections) -> Any:
+    """Lend a connection; TimeoutError when none gets free in 2 s."""
+    async with asyncio.timeout(_WAIT_SECONDS):
+        return await connections.acquire()
+
+
+class SharedConnection:
     """The connection that sessions are bound to, by someone who has begun a transaction on it."""
 
     def __init__(self, sessions: Sessions) -> None:
         self._bind = sessions.kw["bind"]
 
-    async def take(self) -> Any:
+    async def acquire(self) -> Any:
         """Lend it."""
         return (await self._bind.get_raw_connection()).driver_connection
 
-    def give(self, connection: Any) -> None:
-        """Do nothing."""
+    async def release(self, connection: Any) -> None:
+        """Leave it to whoever has it."""
 
 
 class PoolReader:
@@ -139,12 +128,12 @@ class PoolReader:
 
     async def fetch(self, sql: str, *values: Any) -> list[asyncpg.Record]:
         """Run a statement and give all its rows."""
-        connection = await self._connections.take()
+        connection = await _acquire(self._connections)
         try:
             rows: list[asyncpg.Record] = await connection.fetch(sql, *values)
             return rows
         finally:
-            self._connections.give(connection)
+            await self._connections.release(connection)
 
 
 class Writer:
@@ -168,7 +157,7 @@ class Writer:
     async def fetch(self, sql: str, *values: Any) -> list[asyncpg.Record]:
         """Run a statement and give all its rows."""
         if self._transaction is None:
-            self._driver = self._driver or await self._connections.take()
+            self._driver = self._driver or await _acquire(self._connections)
             transaction = self._driver.transaction()
             await transaction.start()
             self._transaction = transaction
@@ -193,7 +182,7 @@ class Writer:
             elif self._transaction is not None and not self._driver.is_closed():
                 await self._transaction.rollback()
         finally:
-            self._connections.give(self._driver)
+            await self._connections.release(self._driver)
         if error is None and self._bus is not None:
             for event in self._events:
                 self._bus.put(event)

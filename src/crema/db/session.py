@@ -3,6 +3,7 @@
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import event, make_url
+from sqlalchemy.engine.interfaces import IsolationLevel
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
@@ -51,10 +52,19 @@ def make_sessions(engine: AsyncEngine, *, bus: Bus | None = None) -> Sessions:
 
 def make_readings(sessions: Sessions) -> Sessions:
     """Open the same without BEGIN and COMMIT: under READ COMMITTED each statement sees its own moment either way."""
+    return _with_isolation(sessions, "AUTOCOMMIT")
+
+
+def make_snapshots(sessions: Sessions) -> Sessions:
+    """Open the same in which all statements see the database as it was at the first of them."""
+    return _with_isolation(sessions, "REPEATABLE READ")
+
+
+def _with_isolation(sessions: Sessions, level: IsolationLevel) -> Sessions:
     engine = sessions.kw["bind"]
     if not isinstance(engine, AsyncEngine):  # one connection, whose owner has begun a transaction on it
         return sessions
-    return async_sessionmaker(**sessions.kw | {"bind": engine.execution_options(isolation_level="AUTOCOMMIT")})
+    return async_sessionmaker(**sessions.kw | {"bind": engine.execution_options(isolation_level=level)})
 
 
 async def keep(session: AsyncSession) -> None:

@@ -5,7 +5,8 @@ before, 354 µs for one built anew.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TypeAlias, TypeVar
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import asyncpg
 from sqlalchemy import ARRAY, ColumnElement, Delete, Insert, Select, Update, bindparam, func, inspect, select
@@ -17,9 +18,13 @@ from sqlalchemy.types import TypeEngine
 from crema.db.base import Base
 from crema.db.driver import Reader, driver_of
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 _DIALECT: Final = dialect()  # type: ignore[no-untyped-call]
 
 ModelT = TypeVar("ModelT", bound=Base)
+RowT = TypeVar("RowT", bound="DataclassInstance")
 
 Where: TypeAlias = Reader | AsyncSession
 """In a session a statement is part of its transaction, but doesn't see what waits there for its flush."""
@@ -60,6 +65,12 @@ def _processor_of(type_: TypeEngine[Any]) -> Callable[[Any], Any] | None:
         return type_.dialect_impl(_DIALECT).bind_processor(_DIALECT)
     process = _processor_of(type_.item_type)
     return None if process is None else lambda values: [process(value) for value in values]
+
+
+def into(kind: type[RowT]) -> Callable[[asyncpg.Record], RowT]:
+    """Make what turns a row into a frozen dataclass, whose fields are among the row's columns."""
+    names = [field.name for field in fields(kind)]
+    return lambda row: kind(*[row[name] for name in names])
 
 
 class Rows:

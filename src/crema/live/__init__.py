@@ -1,1 +1,1 @@
-"""Sockets of logged-in people: how they get in, where they sit, what wakes them, what puts them out."""
+"""Clients that stay connected: how they get in, whose they are, what wakes them, and what closes them."""

@@ -18,7 +18,7 @@ STRIKES: Final = 3
 """How often a socket may exceed the rate before it is closed."""
 STRIKE_SECONDS: Final = 10
 """One strike is forgotten after so long."""
-MAX_SEATS: Final = 5
+MAX_CONNECTIONS: Final = 5
 """Sockets and event streams one person may hold, in all processes together."""
 TICKET_LIFETIME: Final = timedelta(seconds=30)
 RESUMABLE: Final = timedelta(hours=12)

@@ -1,4 +1,4 @@
-"""Tables of sockets: tickets to get in, and who sits where."""
+"""Tables of sockets: tickets to get in, and who is connected."""
 
 from datetime import datetime
 from uuid import UUID
@@ -21,7 +21,7 @@ class SocketTicket(Base):
 
 
 class ServerProcess(Base):
-    """A process that holds sockets. One that has not said so for a while is dead, and its seats with it."""
+    """A process with clients. One that has not said so for a while is dead, and the records of its clients with it."""
 
     __tablename__ = "server_processes"
 
@@ -29,10 +29,10 @@ class ServerProcess(Base):
     seen_at: Mapped[Created]
 
 
-class SeatTaken(Base):
+class ConnectionRecord(Base):
     """One connected socket or event stream, and what it follows."""
 
-    __tablename__ = "seats"
+    __tablename__ = "seats"  # as it was called when the table was made
 
     id: Mapped[Id]
     process_id: Mapped[UUID] = mapped_column(ForeignKey("server_processes.id", ondelete="CASCADE"), index=True)

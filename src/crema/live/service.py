@@ -1,4 +1,4 @@
-"""Getting in and sitting down: tickets, seats, and the sign of life of the process that holds them."""
+"""Tickets to get in, the records of who is connected, and the heartbeat of the process that holds them."""
 
 import hashlib
 import secrets
@@ -15,8 +15,8 @@ from crema.accounts.domain import Actor
 from crema.core.errors import TooManyError
 from crema.db import events
 from crema.live import queries
-from crema.live.domain import MAX_SEATS, TICKET_LIFETIME
-from crema.live.models import SeatTaken, ServerProcess, SocketTicket
+from crema.live.domain import MAX_CONNECTIONS, TICKET_LIFETIME
+from crema.live.models import ConnectionRecord, ServerProcess, SocketTicket
 
 RETRY_SECONDS: Final = 15
 
@@ -25,7 +25,7 @@ class TooManySocketsError(TooManyError):
     """A sixth event stream. A sixth socket takes the place of the person's oldest instead."""
 
     code = "too_many_sockets"
-    title = f"You have {MAX_SEATS} connections open already."
+    title = f"You have {MAX_CONNECTIONS} connections open already."
 
 
 async def issue_ticket(session: AsyncSession, *, actor: Actor, now: datetime) -> str:
@@ -60,37 +60,37 @@ def _digest(ticket: str) -> bytes:
     return hashlib.sha256(ticket.encode()).digest()
 
 
-async def take_seat(
-    session: AsyncSession, *, seat_id: UUID, process_id: UUID, user_id: UUID, topic: str, replaces: bool
+async def add_connection(
+    session: AsyncSession, *, connection_id: UUID, process_id: UUID, user_id: UUID, topic: str, replaces: bool
 ) -> None:
-    """Sit down, and tell those who follow the topic. A person's seats are counted one request after another.
+    """Record a connected client, and tell those who follow the topic. A person's are counted one after another.
 
-    Beyond MAX_SEATS the person's oldest lose their place, and the processes that hold them close them when they look
-    next; unless it `replaces`, TooManySocketsError is raised.
+    Beyond MAX_CONNECTIONS the person's oldest lose their place, and the processes that hold them close them when they
+    look next; unless it `replaces`, TooManySocketsError is raised.
     """
-    await _lock_seats(session, user_id=user_id)
-    if not replaces and await queries.count_seats(session, user_id=user_id) >= MAX_SEATS:
+    await _lock_connections(session, user_id=user_id)
+    if not replaces and await queries.count_connections(session, user_id=user_id) >= MAX_CONNECTIONS:
         raise TooManySocketsError(retry_after=RETRY_SECONDS)
-    oldest = queries.oldest_beyond(MAX_SEATS - 1, user_id=user_id)
-    left = await session.scalars(delete(SeatTaken).where(SeatTaken.id.in_(oldest)).returning(SeatTaken.topic))
-    topics = {topic, *left}
-    session.add(SeatTaken(id=seat_id, process_id=process_id, user_id=user_id, topic=topic))
+    oldest = queries.oldest_beyond(MAX_CONNECTIONS - 1, user_id=user_id)
+    deleted = delete(ConnectionRecord).where(ConnectionRecord.id.in_(oldest)).returning(ConnectionRecord.topic)
+    topics = {topic, *await session.scalars(deleted)}
+    session.add(ConnectionRecord(id=connection_id, process_id=process_id, user_id=user_id, topic=topic))
     await session.flush()
     events.publish(session, topics=sorted(topics))
 
 
-async def _lock_seats(session: AsyncSession, *, user_id: UUID) -> None:
+async def _lock_connections(session: AsyncSession, *, user_id: UUID) -> None:
     await session.execute(func.pg_advisory_xact_lock(func.hashtextextended(str(user_id), 0)).select())
 
 
-async def leave_seat(session: AsyncSession, *, seat_id: UUID, topic: str) -> None:
-    """Get up, and tell those who follow the topic."""
-    await session.execute(delete(SeatTaken).where(SeatTaken.id == seat_id))
+async def remove_connection(session: AsyncSession, *, connection_id: UUID, topic: str) -> None:
+    """Delete the record of a client that left, and tell those who follow the topic."""
+    await session.execute(delete(ConnectionRecord).where(ConnectionRecord.id == connection_id))
     events.publish(session, topics=[topic])
 
 
-async def beat(session: AsyncSession, *, process_id: UUID) -> bool:
-    """Say that this process lives; False when it had been given up for dead, and lost its seats."""
+async def heartbeat(session: AsyncSession, *, process_id: UUID) -> bool:
+    """Say that this process lives; False when it had been given up for dead, and lost its records."""
     statement = insert(ServerProcess).values(id=process_id, seen_at=func.now())
     was_there = await session.scalar(
         statement.on_conflict_do_update(index_elements=["id"], set_={"seen_at": func.now()}).returning(
@@ -100,15 +100,22 @@ async def beat(session: AsyncSession, *, process_id: UUID) -> bool:
     return bool(was_there)
 
 
-async def sit_again(session: AsyncSession, *, process_id: UUID, seats: Collection[tuple[UUID, UUID, str]]) -> None:
-    """Write down the seats of a process that had been given up: id, person and topic of each."""
+async def restore_connections(
+    session: AsyncSession, *, process_id: UUID, connections: Collection[tuple[UUID, UUID, str]]
+) -> None:
+    """Record the clients of a process that had been given up: id, person and topic of each."""
     session.add_all(
-        SeatTaken(id=seat_id, process_id=process_id, user_id=user_id, topic=topic) for seat_id, user_id, topic in seats
+        ConnectionRecord(id=connection_id, process_id=process_id, user_id=user_id, topic=topic)
+        for connection_id, user_id, topic in connections
     )
     await session.flush()
 
 
-async def bury(session: AsyncSession, *, process_id: UUID | None = None) -> None:
-    """Forget a process that ends, or all that are dead, with their seats."""
-    which = ServerProcess.id == process_id if process_id else ~queries.is_alive()
-    await session.execute(delete(ServerProcess).where(which))
+async def remove_process(session: AsyncSession, *, process_id: UUID) -> None:
+    """Delete a process that ends, with the records of its clients."""
+    await session.execute(delete(ServerProcess).where(ServerProcess.id == process_id))
+
+
+async def remove_dead_processes(session: AsyncSession) -> None:
+    """Delete the processes that have said nothing for too long, with the records of their clients."""
+    await session.execute(delete(ServerProcess).where(~queries.is_alive()))

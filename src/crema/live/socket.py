@@ -1,10 +1,9 @@
-"""What every WebSocket of ours does alike: Origin, authentication, frames by schema, the rate, and hanging up."""
+"""What every WebSocket of ours does alike: Origin, authentication, frames by schema, the rate, and closing."""
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import suppress
-from datetime import datetime
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -13,6 +12,7 @@ from fastapi import WebSocket, WebSocketDisconnect
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import from_json
 from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.types import Message
 
 from crema.accounts import queries as accounts
 from crema.accounts.domain import Actor
@@ -35,9 +35,10 @@ from crema.live.domain import (
     InvalidPositionError,
     Position,
 )
-from crema.live.hub import GONE, Feed, Hub, Seat
+from crema.live.hub import GONE, Batch, Hub, Subscription
 from crema.live.schemas import MAX_NAME, AuthFrame, ErrorFrame
 from crema.web.browser import Origins
+from crema.web.protocol import FRAMES
 from crema.web.validation import sentence_of
 
 log = structlog.get_logger(__name__)
@@ -52,7 +53,7 @@ FrameT = TypeVar("FrameT", bound=BaseModel)
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
-class Hangup(Exception):  # noqa: N818 - it ends a socket, it is no error
+class CloseSocket(Exception):  # noqa: N818 - it ends a socket, it is no error
     """Close the socket with this code and reason."""
 
     def __init__(self, closing: Closing) -> None:
@@ -75,20 +76,16 @@ class Connection:
         self._rate = Bucket(at=now, size=BURST, per_second=FRAMES_PER_SECOND)
         self._strikes = Bucket(at=now, size=STRIKES - 1, per_second=1 / STRIKE_SECONDS)
         self._passing = Bucket(at=now, size=PASSING_BURST, per_second=PASSING_PER_SECOND)
-        self._seat: Seat | None = None
+        self._takes_wire = FRAMES in websocket.scope.get("extensions", {})
+        self._subscription: Subscription | None = None
         self.hub: Hub = websocket.app.state.hub
-
-    def now(self) -> datetime:
-        """Read the application's clock."""
-        now: datetime = self._websocket.app.state.clock()
-        return now
 
     def query(self, model: type[ModelT]) -> ModelT:
         """Read the parameters of the address. What is wrong with them is the reason of the close."""
         try:
             return model.model_validate(dict(self._websocket.query_params))
         except ValidationError as error:
-            raise Hangup(_invalid(error)) from error
+            raise CloseSocket(_invalid(error)) from error
 
     @staticmethod
     def position(text: str | None) -> Position | None:
@@ -96,7 +93,7 @@ class Connection:
         try:
             return Position.parse(text) if text else None
         except InvalidPositionError as error:
-            raise Hangup(Closing(Close.POLICY, f"{error.code}: {error.detail}")) from error
+            raise CloseSocket(Closing(Close.POLICY, f"{error.code}: {error.detail}")) from error
 
     async def authenticate(self) -> Actor:
         """Take the Authorization header or, within AUTH_SECONDS, an `auth` frame, and load who that is."""
@@ -108,9 +105,9 @@ class Connection:
         async with self.hub.transaction() as session:
             actor = await self._actor_of(session, token=token, ticket=ticket)
         if actor is None:
-            raise Hangup(LOGIN_OVER)
+            raise CloseSocket(LOGIN_OVER)
         if not actor.is_verified:
-            raise Hangup(Closing(Close.FORBIDDEN, "email_not_verified"))
+            raise CloseSocket(Closing(Close.FORBIDDEN, "email_not_verified"))
         return actor
 
     async def _first_frame(self) -> AuthFrame:
@@ -118,24 +115,24 @@ class Connection:
             async with asyncio.timeout(AUTH_SECONDS):
                 return AuthFrame.model_validate_json(await self._receive())
         except TimeoutError as error:
-            raise Hangup(AUTH_TIMEOUT) from error
+            raise CloseSocket(AUTH_TIMEOUT) from error
         except ValidationError as error:
-            raise Hangup(LOGIN_OVER) from error
+            raise CloseSocket(LOGIN_OVER) from error
 
     async def _actor_of(self, session: AsyncSession, *, token: str, ticket: str | None) -> Actor | None:
         login: tuple[UUID, UUID] | None
         pair = ""
         if ticket is not None:
-            login = await service.redeem_ticket(session, ticket=ticket, now=self.now())
+            login = await service.redeem_ticket(session, ticket=ticket, now=self.hub.now())
         else:
             try:
-                user_id, session_id, pair, _ = self._websocket.app.state.access_tokens.read(token, now=self.now())
+                user_id, session_id, pair, _ = self._websocket.app.state.access_tokens.read(token, now=self.hub.now())
                 login = user_id, session_id
             except UnauthenticatedError:
                 login = None
         if login is None:
             return None
-        actor = await accounts.find_actor(session, user_id=login[0], session_id=login[1], pair=pair, now=self.now())
+        actor = await accounts.find_actor(session, user_id=login[0], session_id=login[1], pair=pair, now=self.hub.now())
         if actor is not None and actor.is_first_use:
             await logins.note_use(session, session_id=actor.session_id, pair=pair)
         return actor
@@ -161,38 +158,51 @@ class Connection:
         detail = f"At most {FRAMES_PER_SECOND} frames a second. Send this one again after a second."
         await self.send(ErrorFrame(code="rate_limited", detail=detail, **_names(text)))
         if not self._strikes.take(time.monotonic()):
-            raise Hangup(TOO_FAST)
+            raise CloseSocket(TOO_FAST)
 
     async def refuse(self, error: CremaError, *, frame: BaseModel | None = None) -> None:
         """Answer with an `error` frame, which names the frame it is about."""
         about = frame.model_dump(mode="json", include={"client_id", "conversation_id"}) if frame else {}
         await self.send(ErrorFrame(code=error.code, detail=error.detail, **about))
 
-    async def send(self, frame: BaseModel | str) -> None:
-        """Send a frame, or the JSON of one."""
-        text = frame if isinstance(frame, str) else frame.model_dump_json()
-        if self._seat is None:
-            await self._websocket.send_text(text)
+    async def send(self, frame: BaseModel) -> None:
+        """Send a frame that is this client's alone."""
+        await self._send({"type": "websocket.send", "text": frame.model_dump_json()})
+
+    async def send_updates(self, subscription: Subscription) -> None:
+        """Send what a feed pushes, until its subscription is closing."""
+        async for batches in subscription.updates():
+            for batch in batches:
+                await self._send_batch(batch)
+        raise CloseSocket(await subscription.closed())
+
+    async def _send_batch(self, batch: Batch) -> None:
+        if self._takes_wire:
+            for write in batch.writes:
+                await self._send({"type": "websocket.send", "frames": write})
             return
-        self._seat.busy_since = time.monotonic()  # a timeout of asyncio's would cost as much as the sending
-        await self._websocket.send_text(text)
-        self._seat.busy_since = None
+        for frame in batch.frames:
+            await self._send({"type": "websocket.send", "text": frame.text})
 
-    async def tell(self, feed: Feed[FrameT]) -> None:
-        """Send what a feed gives, until its seat is closing."""
-        async for frame in feed.frames(now=self.now()):
-            if frame is not None:
-                await self.send(frame)
-        raise Hangup(feed.seat.closing or SERVER_BUSY)
+    async def _send(self, message: Message) -> None:
+        if self._subscription is None:
+            await self._websocket.send(message)
+            return
+        self._subscription.busy_since = time.monotonic()  # a timeout of asyncio's would cost as much as the sending
+        await self._websocket.send(message)
+        self._subscription.busy_since = None
 
-    async def hold(self, seat: Seat, *activities: Coroutine[Any, Any, None]) -> None:
-        """Do things side by side until the first ends, or the seat has to be left, be it in the middle of sending."""
-        self._seat = seat
-        await until_one_ends(self._closed(seat), *activities)
+    async def hold(self, subscription: Subscription, reading: Coroutine[Any, Any, None]) -> None:
+        """Send updates and read what the client says, until either ends or the subscription closes.
+
+        It may close in the middle of sending to a client that takes nothing.
+        """
+        self._subscription = subscription
+        await run_until_first(self._closed(subscription), reading, self.send_updates(subscription))
 
     @staticmethod
-    async def _closed(seat: Seat) -> None:
-        raise Hangup(await seat.closed())
+    async def _closed(subscription: Subscription) -> None:
+        raise CloseSocket(await subscription.closed())
 
     async def _receive(self) -> str:
         message = await self._websocket.receive()
@@ -227,8 +237,8 @@ def _names(text: str) -> dict[str, str]:
     return {name: value for name, value in named.items() if isinstance(value, str) and len(value) <= MAX_NAME}
 
 
-async def serve(websocket: WebSocket, talk: Callable[[Connection], Awaitable[None]]) -> None:
-    """Refuse pages of other hosts, and secrets in the address, with 403; accept; talk until either side hangs up."""
+async def serve(websocket: WebSocket, converse: Callable[[Connection], Awaitable[None]]) -> None:
+    """Refuse pages of other hosts, and secrets in the address, with 403; accept; converse until either side closes."""
     if not _is_ours(websocket) or SECRETS & {name.lower() for name in websocket.query_params}:
         await websocket.close()  # before accept: the handshake is answered with 403
         return
@@ -236,9 +246,11 @@ async def serve(websocket: WebSocket, talk: Callable[[Connection], Awaitable[Non
     connection = Connection(websocket)
     with suppress(WebSocketDisconnect, RuntimeError):  # RuntimeError: starlette's word for sending to who is gone
         try:
-            await talk(connection)
-        except Hangup as hangup:
-            await _close(websocket, hangup.closing)
+            await converse(connection)
+        except CloseSocket as closed:
+            if closed.closing == SERVER_BUSY:
+                log.warning("socket_interrupted", error="feed")
+            await _close(websocket, closed.closing)
         except GONE as error:
             log.warning("socket_interrupted", error=type(error).__name__)
             await _close(websocket, SERVER_BUSY)
@@ -257,7 +269,7 @@ def _is_ours(websocket: WebSocket) -> bool:
     return "origin" not in websocket.headers or origins.include(websocket)
 
 
-async def until_one_ends(*activities: Coroutine[Any, Any, None]) -> None:
+async def run_until_first(*activities: Coroutine[Any, Any, None]) -> None:
     """Run activities side by side; when the first ends, end the others and raise what it raised."""
     tasks = {asyncio.create_task(activity) for activity in activities}
     try:

@@ -22,7 +22,7 @@ from crema.shops.deps import Granted
 from crema.web import fields
 from crema.web.clock import Now
 from crema.web.forms import Upload, read_upload
-from crema.web.listing import understood
+from crema.web.listing import parse_list_query
 from crema.web.preconditions import Versioned
 from crema.web.transaction import Reads, Transaction
 
@@ -42,7 +42,7 @@ SeesHidden = Annotated[bool, Depends(_sees_hidden)]
 
 def _query(listing: Listing) -> Callable[..., Coroutine[Any, Any, ListQuery]]:
     async def parse(request: Request, permissions: Granted) -> ListQuery:
-        return understood(request, listing, permissions, also=(fields.NAME,))
+        return parse_list_query(request, listing, permissions, also=(fields.NAME,))
 
     return parse
 
@@ -66,7 +66,7 @@ async def _products_query(
         listing = queries.PRODUCTS_OF_CATEGORY if sees_hidden else queries.PUBLIC_PRODUCTS_OF_CATEGORY
     else:
         listing = queries.PRODUCTS if sees_hidden else queries.PUBLIC_PRODUCTS
-    return understood(request, listing, permissions, also=(fields.NAME,))
+    return parse_list_query(request, listing, permissions, also=(fields.NAME,))
 
 
 CategoriesQuery = Annotated[ListQuery, Depends(_query(queries.CATEGORIES))]
@@ -75,7 +75,7 @@ IngredientsQuery = Annotated[ListQuery, Depends(_query(queries.INGREDIENTS))]
 
 
 async def _modifier_groups_query(request: Request, editor: MenuEditor) -> ListQuery:
-    return understood(request, queries.MODIFIER_GROUPS, editor.permissions, also=(fields.NAME,))
+    return parse_list_query(request, queries.MODIFIER_GROUPS, editor.permissions, also=(fields.NAME,))
 
 
 ModifierGroupsQuery = Annotated[ListQuery, Depends(_modifier_groups_query)]
@@ -113,7 +113,7 @@ async def _image_upload(
 async def _category_image_upload(
     request: Request, category_id: UUID, tx: Transaction, editor: MenuEditor, now: Now
 ) -> AsyncIterator[Upload[ImageForm]]:
-    await queries.get_category(tx, category_id=category_id)
+    await queries.get_category(tx, category_id)
     await admit(request, tx, person_id=editor.user_id, quota=MENU_QUOTA, now=now)
     async with read_upload(request, ImageForm, max_bytes=MAX_BYTES) as upload:
         yield upload

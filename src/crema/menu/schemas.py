@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Final, Self, TypeVar
 from uuid import UUID
 
 from pydantic import (
+    MISSING,
     AfterValidator,
     AliasPath,
     BeforeValidator,
@@ -20,23 +21,25 @@ from pydantic.config import JsonDict
 
 from crema.menu.domain import MAX_IMAGES, Allergen, OptionRule, category_image
 from crema.schemas import (
+    EXAMPLE_ID,
+    Flag,
     Input,
     Instant,
+    IsActive,
     Line,
     Money,
     Name,
     OptionalLine,
+    OptionalSlug,
     Output,
     Position,
     Replacement,
     SignedMoney,
     Slug,
     Text,
-    partial,
     unique,
+    value_or,
 )
-
-_EXAMPLE_ID: Final = "01a2074f-26f7-7216-8892-26d298d63ed0"
 
 
 def _nutrition(energy: float, proteins: float, fats: float, carbohydrates: float, caffeine: float = 0) -> JsonDict:
@@ -53,7 +56,6 @@ _COW_MILK, _MORE_COW_MILK = _nutrition(96, 4.8, 5.1, 7.5), _nutrition(186, 9.3, 
 _OAT_MILK, _MORE_OAT_MILK = _nutrition(94, 1.6, 4.8, 10.6), _nutrition(183, 3.1, 9.3, 20.5)
 _LATTE, _LARGE_LATTE = _nutrition(98, 4.9, 5.1, 7.8, 65), _nutrition(188, 9.4, 9.9, 14.9, 65)
 
-Flag = Annotated[bool, Field(strict=True)]
 Description = Annotated[Text, Field(max_length=2000)]
 SizeName = Annotated[Line, Field(max_length=40, examples=["M"])]
 Alt = Annotated[OptionalLine, Field(max_length=300)]
@@ -83,7 +85,11 @@ Percent = Annotated[
 MAX_PRICES: Final = 500
 """Products that one request lists."""
 
-_SLUG: Final = "Left out or null: made from the name at first, kept afterwards."
+ParentId = Annotated[UUID | None, Field(description="The heading this one stands under.")]
+IsActiveCategory = Annotated[
+    Flag,
+    Field(description="An inactive one hides all headings under it, and what stands under no other."),
+]
 
 
 class CategoryIn(Input):
@@ -93,26 +99,30 @@ class CategoryIn(Input):
         json_schema_extra={
             "examples": [
                 {"name": "Кофе", "slug": "coffee", "description": "На зерне своей обжарки", "position": 10},
-                {"name": "Холодный кофе", "parent_id": _EXAMPLE_ID},
+                {"name": "Холодный кофе", "parent_id": EXAMPLE_ID},
             ]
         }
     )
 
     name: Name
-    slug: Slug | None = Field(None, description=_SLUG)
+    slug: OptionalSlug = None
     description: Description = ""
-    parent_id: UUID | None = Field(None, description="The heading this one stands under.")
+    parent_id: ParentId = None
     position: Position = 0
-    is_active: Flag = Field(
-        default=True, description="An inactive one hides all headings under it, and what stands under no other."
-    )
+    is_active: IsActiveCategory = True
 
 
-@partial
-class CategoryPatch(CategoryIn):
+class CategoryPatch(Input):
     """What changes of a category; the rest stays."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"position": 20}]})
+
+    name: Name | MISSING = MISSING
+    slug: OptionalSlug | MISSING = MISSING
+    description: Description | MISSING = MISSING
+    parent_id: ParentId | MISSING = MISSING
+    position: Position | MISSING = MISSING
+    is_active: IsActiveCategory | MISSING = MISSING
 
 
 class IngredientIn(Input):
@@ -123,11 +133,12 @@ class IngredientIn(Input):
     name: Name
 
 
-@partial
-class IngredientPatch(IngredientIn):
+class IngredientPatch(Input):
     """What changes of an ingredient."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Молоко 3,2 %"}]})
+
+    name: Name | MISSING = MISSING
 
 
 class LinkedIngredientOut(Output):
@@ -267,6 +278,9 @@ def _unique_names(items: list["OptionIn"] | list["SizeIn"]) -> list["OptionIn"] 
     return items
 
 
+Options = Annotated[list[OptionIn], Field(max_length=50), AfterValidator(_unique_names)]
+
+
 class ModifierGroupIn(Input):
     """A reusable set of options. Choices count pieces; the first `free_quantity` of them cost nothing."""
 
@@ -315,14 +329,19 @@ class ModifierGroupIn(Input):
     min_choices: Choices = 0
     max_choices: MostChoices = 1
     free_quantity: Choices = 0
-    options: Annotated[list[OptionIn], Field(max_length=50), AfterValidator(_unique_names)] = Field([])
+    options: Options = Field([])
 
 
-@partial
-class ModifierGroupPatch(ModifierGroupIn):
+class ModifierGroupPatch(Input):
     """What changes of a group; the rest stays. `options` are replaced as a whole."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"max_choices": 2}]})
+
+    name: Name | MISSING = MISSING
+    min_choices: Choices | MISSING = MISSING
+    max_choices: MostChoices | MISSING = MISSING
+    free_quantity: Choices | MISSING = MISSING
+    options: Options | MISSING = MISSING
 
 
 class SizeIn(Input):
@@ -363,6 +382,43 @@ def _unique_groups(links: list[ProductGroupIn]) -> list[ProductGroupIn]:
     return links
 
 
+PositionInLists = Annotated[
+    Position, Field(description="Its place in lists; under a heading, where that sets no order of its own.")
+]
+Sizes = Annotated[
+    list[SizeIn], Field(max_length=20), AfterValidator(_unique_names), AfterValidator(_at_most_one_default)
+]
+GroupIds = Annotated[Ids, Field(description="Groups with their own limits, in this order.")]
+Groups = Annotated[
+    list[ProductGroupIn],
+    Field(
+        max_length=50,
+        description="Instead of `modifier_group_ids`, for limits and free quantities of its own; or as GET gives them.",
+    ),
+    AfterValidator(_unique_groups),
+]
+AllergensOfDefault = Annotated[Allergens, Field(description="Of the default size with the default options.")]
+AllergensAlways = Annotated[
+    Allergens | None,
+    Field(description="Those of `allergens` that stay whatever options are chosen; null: all of them."),
+]
+NutritionOfDefault = Annotated[
+    NutritionIn | None,
+    Field(description="As it stands on the menu: of the default size with the default options, once each."),
+]
+PreparationSeconds = Annotated[int, Field(strict=True, ge=0, le=7200)]
+
+
+def _check_groups(ids: list[UUID], groups: list[ProductGroupIn]) -> None:
+    if ids and groups:
+        raise ValueError("send modifier_group_ids or modifier_groups, not both")
+
+
+def _check_allergens(allergens: list[Allergen], always: list[Allergen] | None) -> None:
+    if surplus := set(always or ()) - set(allergens):
+        raise ValueError(f"allergens_always names what allergens doesn't: {', '.join(sorted(surplus))}")
+
+
 class ProductIn(Input):
     """Something to sell."""
 
@@ -374,12 +430,12 @@ class ProductIn(Input):
                     "slug": "latte",
                     "description": "Эспрессо и много молока",
                     "price": "250.00",
-                    "category_ids": [_EXAMPLE_ID],
+                    "category_ids": [EXAMPLE_ID],
                     "sizes": [
                         {"name": "S", "volume_ml": 250, "is_default": True},
                         {"name": "L", "volume_ml": 450, "price_delta": "90.00", "nutrition": _LARGE_LATTE},
                     ],
-                    "modifier_group_ids": [_EXAMPLE_ID],
+                    "modifier_group_ids": [EXAMPLE_ID],
                     "allergens": ["milk"],
                     "nutrition": _LATTE,
                     "preparation_seconds": 120,
@@ -390,47 +446,55 @@ class ProductIn(Input):
     )
 
     name: Name
-    slug: Slug | None = Field(None, description=_SLUG)
+    slug: OptionalSlug = None
     description: Description = ""
     price: Money
     category_ids: Ids = Field([])
-    is_active: Flag = Field(default=True, description="The public doesn't see inactive ones.")
-    position: Position = Field(
-        0, description="Its place in lists; under a heading, where that sets no order of its own."
-    )
-    sizes: Annotated[
-        list[SizeIn], Field(max_length=20), AfterValidator(_unique_names), AfterValidator(_at_most_one_default)
-    ] = Field([])
-    modifier_group_ids: Ids = Field([], description="Groups with their own limits, in this order.")
-    modifier_groups: Annotated[list[ProductGroupIn], Field(max_length=50), AfterValidator(_unique_groups)] = Field(
-        [],
-        description="Instead of `modifier_group_ids`, for limits and free quantities of its own; or as GET gives them.",
-    )
-    allergens: Allergens = Field([], description="Of the default size with the default options.")
-    allergens_always: Allergens | None = Field(
-        None, description="Those of `allergens` that stay whatever options are chosen; null: all of them."
-    )
-    nutrition: NutritionIn | None = Field(
-        None, description="As it stands on the menu: of the default size with the default options, once each."
-    )
+    is_active: IsActive = True
+    position: PositionInLists = 0
+    sizes: Sizes = Field([])
+    modifier_group_ids: GroupIds = Field([])
+    modifier_groups: Groups = Field([])
+    allergens: AllergensOfDefault = Field([])
+    allergens_always: AllergensAlways = None
+    nutrition: NutritionOfDefault = None
     ingredient_ids: Ids = Field([])
-    preparation_seconds: Annotated[int, Field(strict=True, ge=0, le=7200)] = 90
+    preparation_seconds: PreparationSeconds = 90
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
-        if self.modifier_group_ids and self.modifier_groups:
-            raise ValueError("send modifier_group_ids or modifier_groups, not both")
-        surplus = set(self.allergens_always or ()) - set(self.allergens or ())
-        if surplus and self.allergens is not None:
-            raise ValueError(f"allergens_always names what allergens doesn't: {', '.join(sorted(surplus))}")
+        _check_groups(self.modifier_group_ids, self.modifier_groups)
+        _check_allergens(self.allergens, self.allergens_always)
         return self
 
 
-@partial
-class ProductPatch(ProductIn):
+class ProductPatch(Input):
     """What changes of a product; the rest stays. Lists are replaced as a whole."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"price": "270.00"}, {"is_active": False}]})
+
+    name: Name | MISSING = MISSING
+    slug: OptionalSlug | MISSING = MISSING
+    description: Description | MISSING = MISSING
+    price: Money | MISSING = MISSING
+    category_ids: Ids | MISSING = MISSING
+    is_active: IsActive | MISSING = MISSING
+    position: PositionInLists | MISSING = MISSING
+    sizes: Sizes | MISSING = MISSING
+    modifier_group_ids: GroupIds | MISSING = MISSING
+    modifier_groups: Groups | MISSING = MISSING
+    allergens: AllergensOfDefault | MISSING = MISSING
+    allergens_always: AllergensAlways | MISSING = MISSING
+    nutrition: NutritionOfDefault | MISSING = MISSING
+    ingredient_ids: Ids | MISSING = MISSING
+    preparation_seconds: PreparationSeconds | MISSING = MISSING
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        _check_groups(value_or(self.modifier_group_ids, []), value_or(self.modifier_groups, []))
+        if self.allergens is not MISSING:
+            _check_allergens(self.allergens, value_or(self.allergens_always, None))
+        return self
 
 
 class ProductPriceIn(Input):
@@ -451,8 +515,8 @@ class ChangePrices(Input):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
-                {"percent": "5.0", "category_id": _EXAMPLE_ID, "round_to": "10.00", "dry_run": True},
-                {"prices": [{"product_id": _EXAMPLE_ID, "price": "270.00"}], "dry_run": False},
+                {"percent": "5.0", "category_id": EXAMPLE_ID, "round_to": "10.00", "dry_run": True},
+                {"prices": [{"product_id": EXAMPLE_ID, "price": "270.00"}], "dry_run": False},
             ]
         }
     )
@@ -521,26 +585,25 @@ class CopyProduct(Input):
     name: Name | None = Field(None, description="Left out: the product's own name.")
 
 
-class ImageIn(Input):
-    """How a picture is shown."""
-
-    alt: Alt = ""
-    position: Annotated[int, Field(strict=True, ge=0, lt=MAX_IMAGES)] = Field(
-        0, description="Its place among the product's pictures, from 0."
-    )
-
-
 class ImageForm(Input):
     """A picture as a form, beside its file."""
 
     alt: Alt = ""
 
 
-@partial
-class ImagePatch(ImageIn):
+class ImagePatch(Input):
     """What changes of a picture; the others move over."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"alt": "Латте в стакане", "position": 0}]})
+
+    alt: Alt | MISSING = MISSING
+    position: (
+        Annotated[
+            int,
+            Field(strict=True, ge=0, lt=MAX_IMAGES, description="Its place among the product's pictures, from 0."),
+        ]
+        | MISSING
+    ) = MISSING
 
 
 class CategoryImageOut(Output):
@@ -598,7 +661,7 @@ def category_document(fields: tuple[tuple[str, Any], ...]) -> bytes:
 class CategoryProductsIn(Input):
     """The products of a heading, in their order."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"product_ids": [_EXAMPLE_ID]}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"product_ids": [EXAMPLE_ID]}]})
 
     product_ids: Annotated[list[UUID], Field(max_length=500), AfterValidator(unique)]
 

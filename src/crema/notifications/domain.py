@@ -1,14 +1,16 @@
 """How long a mail is worth sending, when it is tried again, and what a mail server's refusal means."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from email.errors import ObsoleteHeaderDefect
 from email.headerregistry import Address
 from email.policy import default
 from enum import StrEnum
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
+from uuid import UUID
 
 import idna
 
@@ -93,6 +95,73 @@ def meaning_of(stage: Stage, code: int, text: str) -> Refusal:
         is_final = _ABOUT_RECIPIENT.fullmatch(enhanced) if enhanced else code in _FINAL_FOR_RECIPIENT
         return Refusal.RECIPIENT if is_final else Refusal.LATER
     return Refusal.LATER if enhanced and _NOT_ABOUT_CONTENT.fullmatch(enhanced) else Refusal.CONTENT
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedMail:
+    """A mail that waits to be delivered."""
+
+    id: UUID
+    recipient: str
+    template: str
+    language: str
+    context: dict[str, Any]
+    tries: int
+    content_refusals: int
+    created_at: datetime
+    queued_at: datetime
+    next_try_at: datetime | None
+
+    @property
+    def expires_at(self) -> datetime:
+        """When the mail is no longer worth sending."""
+        return self.queued_at + lifetime(self.template)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What becomes of a mail: `status` is `queued` when it waits for another try, at `next_try_at`.
+
+    `was_tried`: the server, or our template, has said something. `error` None: what was said before stays.
+    """
+
+    status: str
+    was_tried: bool
+    was_content_refused: bool = False
+    error: str | None = None
+    ended_at: datetime | None = None
+    next_try_at: datetime | None = None
+    keeps_context: bool = True
+
+
+def choose_due(mails: Sequence[QueuedMail], *, now: datetime) -> list[QueuedMail]:
+    """Return the mails of a job to try now: those whose time has come, or else the earliest.
+
+    There is always one, so that a job never runs for nothing, even where the database's clock is ahead of ours.
+    """
+    due = [mail for mail in mails if mail.next_try_at is None or mail.next_try_at <= now]
+    return due or sorted(mails, key=lambda mail: mail.next_try_at or now)[:1]
+
+
+def outcome_of_refusal(mail: QueuedMail, refusal: Refusal, *, error: str, now: datetime, spread: float) -> Outcome:
+    """Decide what becomes of a mail that was not taken. `spread`: as for `back_off`."""
+    was_content_refused = refusal == Refusal.CONTENT
+    if refusal == Refusal.RECIPIENT or (was_content_refused and mail.content_refusals + 1 >= MAX_CONTENT_REFUSALS):
+        return Outcome(
+            status="failed", was_tried=True, was_content_refused=was_content_refused, error=error, ended_at=now
+        )
+    return Outcome(
+        status="queued",
+        was_tried=True,
+        was_content_refused=was_content_refused,
+        error=error,
+        next_try_at=min(now + back_off(mail.tries + 1, spread=spread), mail.expires_at),
+    )
+
+
+def expiry_of(mail: QueuedMail, *, now: datetime) -> Outcome:
+    """Return what becomes of a mail that is no longer worth sending."""
+    return Outcome(status="expired", was_tried=False, ended_at=now, keeps_context=mail.template not in CODE_TEMPLATES)
 
 
 class InvalidAddressError(ValueError):

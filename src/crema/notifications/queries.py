@@ -1,14 +1,17 @@
 """Every SELECT about mails."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ARRAY, ColumnElement, DateTime, Uuid, any_, bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.core.errors import NotFoundError
 from crema.core.page import Page
+from crema.db.driver import Reader
 from crema.db.listing import (
     ChoiceField,
     EmailField,
@@ -16,11 +19,12 @@ from crema.db.listing import (
     IntegerField,
     Listing,
     ListQuery,
+    ListStatement,
     TextField,
     UuidField,
-    paginate,
 )
-from crema.notifications.domain import FAILED_TEMPLATE
+from crema.db.statement import Statement, Where, into
+from crema.notifications.domain import FAILED_TEMPLATE, QueuedMail
 from crema.notifications.models import STATUSES, UNDELIVERABLE, Mail
 
 MAILS: Final = Listing(
@@ -44,9 +48,30 @@ MAILS: Final = Listing(
 )
 
 
-async def list_mails(session: AsyncSession, *, query: ListQuery) -> Page[Mail]:
+@dataclass(frozen=True, slots=True)
+class MailView:
+    """A mail and what became of it, without what it says."""
+
+    id: UUID
+    recipient: str
+    template: str
+    language: str
+    status: str
+    tries: int
+    last_error: str | None
+    created_at: datetime
+    next_try_at: datetime | None
+    expires_at: datetime
+    sent_at: datetime | None
+    failed_at: datetime | None
+
+
+_MAILS: Final = ListStatement(select(*(getattr(Mail, field.name).label(field.name) for field in fields(MailView))))
+
+
+async def list_mails(reader: Reader, *, query: ListQuery) -> Page[MailView]:
     """Page through mails."""
-    return await paginate(session, select(Mail), query)
+    return (await _MAILS.page(reader, query)).map(into(MailView))
 
 
 async def find_mail(session: AsyncSession, mail_id: UUID) -> Mail | None:
@@ -60,6 +85,24 @@ async def get_mail(session: AsyncSession, mail_id: UUID) -> Mail:
     if mail is None:
         raise NotFoundError
     return mail
+
+
+_QUEUED_BY: Final = bindparam("queued_by", type_=DateTime(timezone=True))
+_QUEUED: Final = Statement(
+    select(*(getattr(Mail, field.name) for field in fields(QueuedMail)))
+    .where(
+        Mail.id == any_(bindparam("mail_ids", type_=ARRAY(Uuid))),
+        Mail.status == "queued",
+        _QUEUED_BY.is_(None) | (Mail.queued_at <= _QUEUED_BY),
+    )
+    .order_by(Mail.id)
+)
+_as_queued_mail: Final = into(QueuedMail)
+
+
+async def list_queued(where: Where, mail_ids: Sequence[UUID], *, queued_by: datetime | None) -> list[QueuedMail]:
+    """Return those of these mails that wait to be delivered, and were queued by then; None: whenever."""
+    return [_as_queued_mail(row) for row in await _QUEUED.rows(where, mail_ids=mail_ids, queued_by=queued_by)]
 
 
 async def list_latest(session: AsyncSession, *, limit: int = 50) -> list[Mail]:

@@ -2,16 +2,17 @@
 
 from typing import Any, Final
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from jinja2 import Environment, PackageLoader
 from starlette.responses import HTMLResponse, JSONResponse
 
 from crema.core.instants import written
 from crema.notifications import queries
 from crema.notifications.service.rendering import Stationery
+from crema.web.routing import make_pages_router
 from crema.web.transaction import Transaction
 
-router = APIRouter(include_in_schema=False)
+router = make_pages_router()
 
 # A letter's HTML has inline styles; scripts, forms and everything else are refused, and the frame is sandboxed.
 _CSP: Final = (

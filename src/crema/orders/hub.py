@@ -1,84 +1,216 @@
-"""What the live feed of orders tells: a snapshot of what is in progress, then each order as it changes."""
+"""The live feed of orders: a snapshot of what is in progress, then each order as it changes."""
 
-from collections.abc import Sequence
-from datetime import datetime
-from typing import Final, TypeAlias
+from collections import defaultdict
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
 from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts.domain import Actor
 from crema.db import changes
 from crema.live.domain import RESUMABLE, Position
-from crema.live.hub import Feed, Hub, Seat
+from crema.live.hub import Batch, Feed, Frame, Hub, Subscription
 from crema.orders import domain, queries
-from crema.orders.models import Order
+from crema.orders.domain import READ_ORDERS, OrderVersion
+from crema.orders.queries import BOARD_LIMIT, Scope
 from crema.orders.schemas import ChangedOrderFrame, OrderOut, SnapshotFrame
 
-READ: Final = "orders:read"
 MAX_CHANGES: Final = 500
 """So many changes are a snapshot too."""
-
-Frame: TypeAlias = SnapshotFrame | ChangedOrderFrame
-
-
-def topics_for(actor: Actor, *, shop_id: UUID | None) -> set[str]:
-    """Name what an actor hears of: their own orders and, for staff, those of their shops, or of one of them."""
-    topics = {domain.topic_of_person(actor.user_id)}
-    if not actor.may(READ):
-        return topics
-    if shop_id is not None:
-        return topics | ({domain.topic_of_shop(shop_id)} if actor.serves(shop_id) else set())
-    if actor.serves_all_shops:
-        return topics | {domain.EVERYWHERE}
-    return topics | {domain.topic_of_shop(shop) for shop in actor.shop_ids}
+MAX_READ: Final = 5_000
+"""Changes read at once, those among them that were told before: a transaction that stays open keeps them in reach."""
 
 
-class OrderFeed(Feed[Frame]):
-    """One reader's feed of orders. Each order comes whole, so a frame that comes twice does no harm.
+class OrderSubscription(Subscription):
+    """One reader of orders. Who opened it as staff stays as long as they are; others stay anyway.
 
-    Who opened it as staff stays as long as they are; who opened it for their own orders stays anyway.
+    `position` is where it goes on from when it is due; None begins with a snapshot.
     """
 
-    def __init__(self, actor: Actor, *, hub: Hub, shop_id: UUID | None, position: Position | None) -> None:
-        is_staff = actor.may(READ)
-        super().__init__(Seat(actor, domain.LIVE, allows=lambda now: now.may(READ) or not is_staff), hub=hub)
-        self._shop_id = shop_id
-        self._position = position
+    def __init__(self, actor: Actor, *, shop_id: UUID | None, position: Position | None) -> None:
+        is_staff = actor.may(READ_ORDERS)
+        super().__init__(
+            actor=actor, topic=domain.FOLLOWERS_TOPIC, allows=lambda now: now.may(READ_ORDERS) or not is_staff
+        )
+        self.shop_id = shop_id
+        self.position = position
+
+    def start_over(self) -> None:
+        """Begin anew with a snapshot."""
+        self.position = None
+        super().start_over()
+
+    def may_see(self, order: OrderVersion) -> bool:
+        """Whether its reader may see an order, and follows that shop."""
+        return self.shop_id in {None, order.shop_id} and domain.may_see(self.actor, order)
+
+
+@dataclass(frozen=True, slots=True)
+class _Updates:
+    """What one subscription is told after a reading: each order that changed since a position, or a snapshot of all."""
+
+    orders: Sequence[OrderVersion]
+    since: Position | None
+
+
+class OrderFeed(Feed[OrderSubscription]):
+    """The orders that somebody follows in this process, read and encoded once for all who do.
+
+    Each order comes whole, so a frame that comes twice does no harm.
+    """
+
+    pause_factor = 10  # a board has many readers, none of whom sees a quarter of a second
+
+    def __init__(self, hub: Hub) -> None:
+        super().__init__(hub)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was read: nobody follows any more."""
+        self._position: Position | None = None
         self._told: dict[UUID, int] = {}
 
-    def _topics(self, actor: Actor) -> set[str]:
-        return topics_for(actor, shop_id=self._shop_id)
+    def _topics_of(self, subscription: OrderSubscription) -> Iterable[str]:
+        return domain.topics_for(subscription.actor, shop_id=subscription.shop_id)
 
-    async def _start(self, now: datetime) -> Sequence[Frame]:
-        is_resumable = self._position is not None and self._position.at >= now - RESUMABLE
-        return [] if is_resumable else [await self._snapshot()]
-
-    async def _snapshot(self) -> SnapshotFrame:
-        async with self._hub.snapshot() as session:
-            self._position = Position(*await changes.get_position(session))
-            orders = await queries.list_board(session, actor=self.seat.actor, shop_id=self._shop_id)
-            found = [OrderOut.seen_by(self.seat.actor, order) for order in orders]
-        return SnapshotFrame(position=str(self._position), orders=found)
-
-    async def _changes(self) -> Sequence[Frame]:
-        assert self._position is not None
-        async with self._hub.snapshot() as session:
-            await self._hub.check(session, [self.seat])
-            if self.seat.closing is not None:
-                return []
-            position = Position(*await changes.get_position(session))
-            since = self._position.transaction
-            changed = await queries.list_changed(
-                session, actor=self.seat.actor, shop_id=self._shop_id, since=since, limit=MAX_CHANGES + 1
-            )
-            news = [order for order in changed if self._told.get(order.id) != order.changed_in]
-            frames = [self._frame(order, is_last=order is news[-1], after=position) for order in news]
-        if len(changed) > MAX_CHANGES or since > position.transaction:  # too much, or of another database
-            return [await self._snapshot()]
-        self._told = {order.id: order.changed_in for order in changed}
+    async def _read(self, session: AsyncSession) -> None:
+        position = Position(*await changes.get_position(session))
+        news = await self._list_news(session, position)
+        due, followers = self._take_due(), self._find_followers(news)
+        await self._check(session, {*due, *followers})
+        updates = await self._start([each for each in due if each.closing is None], session, position)
+        for subscription, orders in followers.items():
+            if not subscription.is_due and subscription.closing is None:
+                updates[subscription] = _Updates(
+                    [each for each in orders if subscription.may_see(each)], self._position
+                )
+        rendered = _Renderer(position, await _load(session, updates.values()))
+        for subscription, update in updates.items():
+            subscription.is_due = False
+            subscription.push(rendered.batch(subscription.actor, update))
         self._position = position
-        return frames
 
-    def _frame(self, order: Order, *, is_last: bool, after: Position) -> ChangedOrderFrame:
-        # Who resumes from the middle of a batch gets the rest of it again.
-        position = after if is_last else self._position
-        return ChangedOrderFrame(position=str(position), order=OrderOut.seen_by(self.seat.actor, order))
+    async def _list_news(self, session: AsyncSession, position: Position) -> Sequence[OrderVersion]:
+        """Read what changed since the last reading, and wasn't told then."""
+        if self._position is None:
+            return []
+        since = self._position.transaction
+        changed = await queries.list_changed(session, scope=_scope_of(self._topics), since=since, limit=MAX_READ)
+        news = [order for order in changed if self._told.get(order.id) != order.changed_in]
+        self._told = {order.id: order.changed_in for order in changed}
+        is_too_much = len(changed) == MAX_READ or len(news) > MAX_CHANGES
+        if is_too_much or since > position.transaction:  # of another database
+            for subscription in self._topics:
+                subscription.start_over()
+            return []
+        return news
+
+    def _find_followers(self, news: Iterable[OrderVersion]) -> dict[OrderSubscription, list[OrderVersion]]:
+        """Sort what is new by those who may be told of it. Those with too much waiting go on from here, later."""
+        found: dict[OrderSubscription, list[OrderVersion]] = defaultdict(list)
+        for order in news:
+            topics = domain.topics_of(shop_id=order.shop_id, user_id=order.user_id)
+            for subscription in {each for topic in topics for each in self._by_topic.get(topic, ())}:
+                if subscription.is_full and not subscription.is_due:
+                    subscription.position, subscription.is_due = self._position, True
+                if not subscription.is_due:
+                    found[subscription].append(order)
+        return found
+
+    async def _start(
+        self, due: Sequence[OrderSubscription], session: AsyncSession, position: Position
+    ) -> dict[OrderSubscription, _Updates]:
+        """Read for those that are due: what they missed if they resume, else what there is."""
+        updates = {}
+        for subscription in due:
+            self._listen(subscription)  # by the rights they have now
+            since = subscription.position
+            if since is None or since.at < self._hub.now() - RESUMABLE or since.transaction > position.transaction:
+                continue
+            changed = await queries.list_changed(
+                session, scope=_scope_of([subscription]), since=since.transaction, limit=MAX_CHANGES + 1
+            )
+            if len(changed) <= MAX_CHANGES:
+                updates[subscription] = _Updates([each for each in changed if subscription.may_see(each)], since)
+        others = [subscription for subscription in due if subscription not in updates]
+        return updates | (await self._list_boards(session, others) if others else {})
+
+    async def _list_boards(
+        self, session: AsyncSession, subscriptions: Sequence[OrderSubscription]
+    ) -> dict[OrderSubscription, _Updates]:
+        by_topic: dict[str, list[OrderVersion]] = defaultdict(list)
+        for order in await queries.list_boards(session, scope=_scope_of(subscriptions)):
+            for topic in domain.topics_of(shop_id=order.shop_id, user_id=order.user_id):
+                by_topic[topic].append(order)
+        boards = {}
+        for subscription in subscriptions:
+            found = {order.id: order for topic in self._topics[subscription] for order in by_topic.get(topic, ())}
+            shown = [
+                order
+                for order in sorted(found.values(), key=domain.board_order)
+                if subscription.may_see(order) and domain.is_listed(subscription.actor, order)
+            ]
+            boards[subscription] = _Updates(shown[:BOARD_LIMIT], None)
+        return boards
+
+
+def _scope_of(subscriptions: Iterable[OrderSubscription]) -> Scope:
+    """Return whose orders these subscriptions are about."""
+    shop_ids, user_ids, everywhere = set[UUID](), set[UUID](), False
+    for each in subscriptions:
+        user_ids.add(each.actor.user_id)
+        if not each.actor.may(READ_ORDERS):
+            continue
+        if each.shop_id is not None:
+            shop_ids.add(each.shop_id)
+        elif each.actor.serves_all_shops:
+            everywhere = True
+        else:
+            shop_ids |= each.actor.shop_ids
+    return Scope(shop_ids, user_ids, everywhere)
+
+
+async def _load(session: AsyncSession, updates: Collection[_Updates]) -> Mapping[UUID, OrderOut]:
+    return await queries.load_shown(session, order_ids={order.id for update in updates for order in update.orders})
+
+
+class _Renderer:
+    """Encodes what was read at one position: once for the staff of a shop, and once for its customers."""
+
+    def __init__(self, position: Position, shown: Mapping[UUID, OrderOut]) -> None:
+        self._position = position
+        self._shown = shown
+        self._batches: dict[Hashable, Batch] = {}
+        self._frames: dict[Hashable, Frame] = {}
+
+    def batch(self, actor: Actor, updates: _Updates) -> Batch:
+        """Return the frames that tell an actor these updates, the same to all who are told the same.
+
+        Who resumes from the middle of them gets the rest again: only the last has the position of the reading.
+        """
+        forms = tuple((order.id, domain.is_staff_of(actor, order.shop_id)) for order in updates.orders)
+        key = forms, updates.since
+        if key not in self._batches:
+            since = updates.since
+            self._batches[key] = Batch([self._snapshot(forms)] if since is None else [*self._changes(forms, since)])
+        return self._batches[key]
+
+    def _snapshot(self, forms: Iterable[tuple[UUID, bool]]) -> Frame:
+        return Frame(SnapshotFrame(position=str(self._position), orders=[self._order(form) for form in forms]))
+
+    def _changes(self, forms: Sequence[tuple[UUID, bool]], since: Position) -> Iterator[Frame]:
+        last = len(forms) - 1
+        return (self._changed(form, self._position if at == last else since) for at, form in enumerate(forms))
+
+    def _changed(self, form: tuple[UUID, bool], position: Position) -> Frame:
+        key = form, position
+        if key not in self._frames:
+            self._frames[key] = Frame(ChangedOrderFrame(position=str(position), order=self._order(form)))
+        return self._frames[key]
+
+    def _order(self, form: tuple[UUID, bool]) -> OrderOut:
+        order_id, is_staff = form
+        order = self._shown[order_id]
+        return order if is_staff else order.without_customer()

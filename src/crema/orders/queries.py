@@ -1,13 +1,19 @@
 """Every SELECT about orders, and who sees which."""
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
-from typing import Any, Final, get_args
+from functools import cache
+from typing import Any, Final, Literal, get_args
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
+    BindParameter,
+    Boolean,
     ColumnElement,
     Integer,
     Numeric,
@@ -15,11 +21,13 @@ from sqlalchemy import (
     TableValuedAlias,
     Text,
     Uuid,
-    and_,
+    any_,
     bindparam,
     case,
     cast,
+    column,
     func,
+    literal,
     literal_column,
     null,
     or_,
@@ -27,7 +35,7 @@ from sqlalchemy import (
     true,
 )
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased, joinedload, selectinload
+from sqlalchemy.orm import InstrumentedAttribute, aliased, joinedload, selectinload
 
 from crema.accounts import queries as accounts
 from crema.accounts.domain import Actor
@@ -36,6 +44,7 @@ from crema.core.errors import NotFoundError
 from crema.core.page import Page
 from crema.db import versions
 from crema.db.changes import changed_since
+from crema.db.driver import Reader
 from crema.db.listing import (
     BooleanField,
     ChoiceField,
@@ -44,6 +53,7 @@ from crema.db.listing import (
     JsonMembersField,
     Listing,
     ListQuery,
+    ListStatement,
     Many,
     MoneyField,
     One,
@@ -53,14 +63,13 @@ from crema.db.listing import (
     json_elements,
     json_part,
     json_text,
-    paginate,
 )
-from crema.db.statement import Statement, Where
+from crema.db.statement import Statement, Where, into
 from crema.menu import queries as menu
 from crema.menu.domain import ALLERGENS, PricedProduct
-from crema.orders.domain import OrderStatus
+from crema.orders.domain import READ_ORDERS, OrderStatus, OrderVersion
 from crema.orders.models import IS_OPEN, Order, OrderEvent, OrderLine
-from crema.orders.schemas import Comment, OrderNumber, PaymentStatus, Source
+from crema.orders.schemas import Comment, OrderNumber, OrderOut, PaymentStatus, Source
 from crema.schemas import Line, Name
 from crema.shops import queries as shops
 from crema.shops.models import Shop
@@ -158,7 +167,7 @@ ORDERS: Final = Listing(
         "source": ChoiceField(Order.source, choices=get_args(Source), indexed=True),
         "user_id": UuidField(Order.user_id, nullable=True, indexed=True),
         "pickup_name": TextField(Order.pickup_name, nullable=True, indexed=True, example="Аня"),
-        "customer.id": UuidField(Order.user_id, nullable=True, permission="orders:read", indexed=True),
+        "customer.id": UuidField(Order.user_id, nullable=True, permission=READ_ORDERS, indexed=True),
         "customer": One(
             User,
             User.id == Order.user_id,
@@ -167,7 +176,7 @@ ORDERS: Final = Listing(
                 "phone": PhoneField(User.phone, nullable=True, indexed=True),
             },
             nullable=True,
-            permission="orders:read",
+            permission=READ_ORDERS,
         ),
         "customer_name": TextField(Order.customer_name, nullable=True, indexed=True, example="Анна"),
         "pickup_at": InstantField(Order.pickup_at, nullable=True, indexed=True),
@@ -204,32 +213,44 @@ BOARD_LIMIT: Final = 500
 RECENT: Final = timedelta(days=1)
 
 
+# Who sees which orders. With the reader as parameters a statement is compiled once for each kind of reader.
+_ME: Final = bindparam("me", type_=Uuid)
+_MY_SHOPS: Final = bindparam("my_shops", type_=ARRAY(Uuid))
+Sees = Literal["own", "shops", "all"]
+
+
+def _sees(actor: Actor) -> Sees:
+    if not actor.may(READ_ORDERS):
+        return "own"
+    return "all" if actor.serves_all_shops else "shops"
+
+
+def _visible(
+    sees: Sees, *, me: ColumnElement[UUID] = _ME, my_shops: ColumnElement[Sequence[UUID]] = _MY_SHOPS
+) -> ColumnElement[bool]:
+    own = Order.user_id == me
+    limits = {
+        "own": own,
+        "shops": or_(own, Order.shop_id == any_(cast(my_shops, ARRAY(Uuid)))),
+        "all": Order.id.is_not(None),
+    }
+    return limits[sees]
+
+
+def _of_reader(actor: Actor) -> dict[str, Any]:
+    return {"me": actor.user_id, "my_shops": list(actor.shop_ids)}
+
+
 def visible_to(actor: Actor) -> ColumnElement[bool]:
-    """Limit to one's own orders and, for staff, those of the shops they serve."""
-    own = Order.user_id == actor.user_id
-    if not actor.may("orders:read"):
-        return own
-    if actor.serves_all_shops:
-        return Order.id.is_not(None)
-    return or_(own, Order.shop_id.in_(actor.shop_ids))
-
-
-def listed_for(actor: Actor) -> ColumnElement[bool]:
-    """Leave out what a customer took off their own lists, and what an administrator took off everybody else's."""
-    is_listed = true() if actor.is_admin else Order.hidden_at.is_(None)
-    not_own = Order.user_id.is_distinct_from(actor.user_id)
-    return and_(is_listed, or_(not_own, Order.hidden_from_customer_at.is_(None)))
+    """Limit to one's own orders and, for staff, those of the shops they serve. `domain.may_see` says it of one."""
+    my_shops = literal([*actor.shop_ids], ARRAY(Uuid))
+    return _visible(_sees(actor), me=literal(actor.user_id, Uuid), my_shops=my_shops)
 
 
 def _whole(statement: Select[Order]) -> Select[Order]:
     return statement.options(
         joinedload(Order.shop), joinedload(Order.customer), selectinload(Order.lines), selectinload(Order.history)
     )
-
-
-async def list_orders(session: AsyncSession, *, actor: Actor, query: ListQuery) -> Page[Order]:
-    """Page through what the actor may see, without what they or an administrator took off the lists."""
-    return await paginate(session, _whole(select(Order).where(visible_to(actor), listed_for(actor))), query)
 
 
 async def get_order(session: AsyncSession, *, order_id: UUID, actor: Actor) -> Order:
@@ -293,11 +314,6 @@ async def list_for_update(session: AsyncSession, *, order_ids: Collection[UUID],
     return list(await session.scalars(whole, execution_options={"populate_existing": True}))
 
 
-async def list_history(session: AsyncSession, *, order_id: UUID, query: ListQuery) -> Page[OrderEvent]:
-    """Page through an order's moves, oldest first."""
-    return await paginate(session, select(OrderEvent).where(OrderEvent.order_id == order_id), query)
-
-
 @dataclass(frozen=True, slots=True)
 class Circumstances:
     """What placing an order has to know.
@@ -306,7 +322,7 @@ class Circumstances:
     the first of it at `first_recent_at`.
     """
 
-    shop: Shop
+    shop: shops.ShopView
     shop_version: int
     admins: Sequence[Sequence[str]]
     open_orders: int
@@ -350,7 +366,7 @@ async def find_circumstances(
         return None
     (row,) = rows
     return Circumstances(
-        shop=shops.shop_of(row),
+        shop=shops.view_of(row),
         shop_version=row["shop_version"],
         admins=row["admins"] or (),
         open_orders=row["open_orders"],
@@ -374,22 +390,206 @@ async def list_ready_for_update(session: AsyncSession, *, limit: int) -> list[Or
     )
 
 
-async def list_board(session: AsyncSession, *, actor: Actor, shop_id: UUID | None) -> list[Order]:
-    """Return the orders in progress that the actor may see; what is to be ready first comes first."""
-    statement = select(Order).where(visible_to(actor), IS_OPEN, listed_for(actor))
-    if shop_id is not None:
-        statement = statement.where(Order.shop_id == shop_id)
-    return list(await session.scalars(_whole(statement.order_by(Order.ready_estimate_at, Order.id).limit(BOARD_LIMIT))))
+# The live feed of orders: few columns of what changed, then the whole of what somebody is told, once for all.
 
-
-async def list_changed(
-    session: AsyncSession, *, actor: Actor, shop_id: UUID | None, since: int, limit: int
-) -> list[Order]:
-    """Give the orders that a transaction from `since` on wrote. Ids of a restored database's past don't count."""
-    statement = select(Order).where(
-        visible_to(actor), changed_since(Order.changed_in, since), Order.updated_at > func.now() - RECENT
+_VERSION: Final = (
+    Order.id,
+    Order.shop_id,
+    Order.user_id,
+    Order.changed_in,
+    Order.ready_estimate_at,
+    Order.hidden_at.is_not(None).label("is_hidden"),
+    Order.hidden_from_customer_at.is_not(None).label("is_hidden_from_customer"),
+)
+_SHOP_IDS: Final = bindparam("shop_ids", type_=ARRAY(Uuid))
+_USER_IDS: Final = bindparam("user_ids", type_=ARRAY(Uuid))
+_CHANGED: Final = Statement(
+    select(*_VERSION)
+    .where(
+        changed_since(Order.changed_in, bindparam("since", type_=BigInteger)),
+        Order.updated_at > func.now() - RECENT,
+        or_(bindparam("everywhere", type_=Boolean), Order.shop_id == any_(_SHOP_IDS), Order.user_id == any_(_USER_IDS)),
     )
-    if shop_id is not None:
-        statement = statement.where(Order.shop_id == shop_id)
-    statement = _whole(statement.order_by(Order.changed_in, Order.id).limit(limit))
-    return list(await session.scalars(statement, execution_options={"populate_existing": True}))
+    .order_by(Order.changed_in, Order.id)
+    .limit(bindparam("at_most", type_=Integer))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose orders a reading is about: those of shops and of people, or all."""
+
+    shop_ids: Collection[UUID]
+    user_ids: Collection[UUID]
+    everywhere: bool
+
+
+async def list_changed(where: Where, *, scope: Scope, since: int, limit: int) -> list[OrderVersion]:
+    """Return the orders that a transaction from `since` on wrote. Ids of a restored database's past don't count."""
+    rows = await _CHANGED.rows(
+        where,
+        shop_ids=list(scope.shop_ids),
+        user_ids=list(scope.user_ids),
+        everywhere=scope.everywhere,
+        since=since,
+        at_most=limit,
+    )
+    return [OrderVersion(*row) for row in rows]
+
+
+def _in_progress(*conditions: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
+    statement = select(*_VERSION).where(IS_OPEN, *conditions)
+    return statement.order_by(Order.ready_estimate_at, Order.id).limit(BOARD_LIMIT)
+
+
+def _boards(ids: BindParameter[Any], column_: InstrumentedAttribute[Any]) -> Statement:
+    """Select the orders in progress of each shop, or of each person."""
+    each = func.unnest(ids).table_valued(column("id", Uuid), name="each").render_derived()
+    board = _in_progress(column_ == each.c.id).lateral("board")
+    return Statement(select(*board.c).select_from(each.join(board, true())))
+
+
+_BOARDS_OF_SHOPS: Final = _boards(_SHOP_IDS, Order.shop_id)
+_BOARDS_OF_PEOPLE: Final = _boards(_USER_IDS, Order.user_id)
+_BOARD_OF_ALL: Final = Statement(_in_progress())
+
+
+async def list_boards(where: Where, *, scope: Scope) -> list[OrderVersion]:
+    """Return the orders in progress of each shop, of each person, and of the chain; BOARD_LIMIT of each.
+
+    An order that is of several comes once.
+    """
+    rows = await _BOARD_OF_ALL.rows(where) if scope.everywhere else []
+    if scope.shop_ids:
+        rows += await _BOARDS_OF_SHOPS.rows(where, shop_ids=list(scope.shop_ids))
+    if scope.user_ids:
+        rows += await _BOARDS_OF_PEOPLE.rows(where, user_ids=list(scope.user_ids))
+    return [*{row["id"]: OrderVersion(*row) for row in rows}.values()]
+
+
+_IDS: Final = bindparam("order_ids", type_=ARRAY(Uuid))
+_SHOWN: Final = Statement(
+    select(
+        *(Order.id, Order.number, Order.status, Order.source, Order.user_id, Order.customer_name, Order.pickup_name),
+        *(Order.pickup_at, Order.ready_estimate_at, Order.subtotal, Order.discount, Order.total, Order.currency),
+        *(Order.comment, Order.created_at, Order.updated_at, Order.payment_method, Order.payment_status),
+        *(Order.hidden_at, Order.shop_id, Shop.name, Shop.address, Shop.timezone),
+        *(User.name.label("person_name"), User.phone),
+    )
+    .join(Shop, Shop.id == Order.shop_id)
+    .outerjoin(User, User.id == Order.user_id)
+    .where(Order.id == any_(_IDS))
+)
+_SHOWN_LINES: Final = Statement(
+    select(
+        *(OrderLine.order_id, OrderLine.id, OrderLine.product_id, OrderLine.name, OrderLine.size, OrderLine.options),
+        *(OrderLine.note, OrderLine.quantity, OrderLine.contents, OrderLine.is_made, OrderLine.unit_price),
+        OrderLine.total,
+    )
+    .where(OrderLine.order_id == any_(_IDS))
+    .order_by(OrderLine.order_id, OrderLine.position)
+)
+_SHOWN_HISTORY: Final = Statement(
+    select(
+        *(OrderEvent.order_id, OrderEvent.status, OrderEvent.from_status, OrderEvent.actor_id, OrderEvent.actor_role),
+        *(OrderEvent.reason, OrderEvent.changes, OrderEvent.created_at),
+    )
+    .where(OrderEvent.order_id == any_(_IDS))
+    .order_by(OrderEvent.order_id, OrderEvent.id)
+)
+
+
+async def load_shown(where: Where, *, order_ids: Collection[UUID]) -> dict[UUID, OrderOut]:
+    """Return orders whole, as the staff of their shops see them, by id."""
+    if not order_ids:
+        return {}
+    ids = list(order_ids)
+    orders = await _SHOWN.rows(where, order_ids=ids)
+    lines, history = defaultdict[UUID, list[Any]](list), defaultdict[UUID, list[Any]](list)
+    for row in await _SHOWN_LINES.rows(where, order_ids=ids):
+        lines[row["order_id"]].append(dict(row))
+    for row in await _SHOWN_HISTORY.rows(where, order_ids=ids):
+        actor = {"id": row["actor_id"], "role": row["actor_role"]} if row["actor_id"] else None
+        history[row["order_id"]].append(dict(row) | {"actor": actor})
+    return {row["id"]: _shown(row, lines=lines[row["id"]], history=history[row["id"]]) for row in orders}
+
+
+def _shown(row: asyncpg.Record, *, lines: list[Any], history: list[Any]) -> OrderOut:
+    customer = {"id": row["user_id"], "name": row["person_name"], "phone": row["phone"]} if row["user_id"] else None
+    return OrderOut.model_validate(
+        dict(row)
+        | {
+            "shop": {"id": row["shop_id"], "name": row["name"], "address": row["address"], "timezone": row["timezone"]},
+            "customer": customer,
+            "is_asap": row["pickup_at"] is None,
+            "is_hidden": row["hidden_at"] is not None,
+            "payment": {"method": row["payment_method"], "status": row["payment_status"]},
+            "lines": lines,
+            "history": history,
+        }
+    )
+
+
+# Orders as GET shows them.
+
+
+@cache
+def _list(sees: Sees, *, is_admin: bool) -> ListStatement:
+    """Select the ids of visible orders, without those a customer, or an administrator for all others, took off."""
+    is_listed = true() if is_admin else Order.hidden_at.is_(None)
+    is_kept = or_(Order.user_id.is_distinct_from(_ME), Order.hidden_from_customer_at.is_(None))
+    return ListStatement(select(Order.id).where(_visible(sees), is_listed, is_kept))
+
+
+@cache
+def _one(sees: Sees) -> Statement:
+    return Statement(select(Order.id).where(Order.id == bindparam("order_id"), _visible(sees)))
+
+
+async def list_orders(reader: Reader, *, actor: Actor, query: ListQuery) -> Page[OrderOut]:
+    """Page through what the actor may see, without what they or an administrator took off the lists."""
+    page = await _list(_sees(actor), is_admin=actor.is_admin).page(reader, query, **_of_reader(actor))
+    shown = await load_shown(reader, order_ids=[row["id"] for row in page.items])
+    return page.map(lambda row: shown[row["id"]])
+
+
+async def get_shown(reader: Reader, *, order_id: UUID, actor: Actor) -> OrderOut:
+    """Read a visible order, as the staff of its shop see it; someone else's is not found."""
+    await _require_visible(reader, order_id=order_id, actor=actor)
+    return (await load_shown(reader, order_ids=[order_id]))[order_id]
+
+
+async def _require_visible(reader: Reader, *, order_id: UUID, actor: Actor) -> None:
+    if await _one(_sees(actor)).row(reader, order_id=order_id, **_of_reader(actor)) is None:
+        raise NotFoundError
+
+
+@dataclass(frozen=True, slots=True)
+class EventView:
+    """A move or edit of an order, as it is shown."""
+
+    status: str
+    from_status: str | None
+    actor_id: UUID | None
+    actor_role: str | None
+    reason: str | None
+    changes: list[Any] | None
+    created_at: datetime
+
+    @property
+    def actor(self) -> Mapping[str, Any] | None:
+        """Who made it; None for the system."""
+        return None if self.actor_id is None else {"id": self.actor_id, "role": self.actor_role}
+
+
+_HISTORY: Final = ListStatement(
+    select(*(getattr(OrderEvent, field.name) for field in fields(EventView))).where(
+        OrderEvent.order_id == bindparam("order_id")
+    )
+)
+
+
+async def list_history(reader: Reader, *, order_id: UUID, actor: Actor, query: ListQuery) -> Page[EventView]:
+    """Page through the moves of a visible order, oldest first; someone else's is not found."""
+    await _require_visible(reader, order_id=order_id, actor=actor)
+    return (await _HISTORY.page(reader, query, order_id=order_id)).map(into(EventView))

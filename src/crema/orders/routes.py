@@ -25,17 +25,15 @@ from crema.orders.service import editing, moving, placing
 from crema.web import audit
 from crema.web.answers import LOCATED
 from crema.web.clock import Now
-from crema.web.direct import direct as new_direct
-from crema.web.listing import PageOut, answer, created, listing_parameters
+from crema.web.listing import PageOut, answer, created, listing_parameters, parse_list_query
 from crema.web.problem import refusals
-from crema.web.routing import router as new_router
-from crema.web.transaction import Transaction, Writes
+from crema.web.routing import make_router
+from crema.web.transaction import Reads, Transaction, Writes
 
-router = new_router("Orders")
-direct = new_direct("Orders")
+router = make_router("Orders")
 
 
-@direct.post(
+@router.post(
     "/order",
     status_code=201,
     response_model=OrderOut,
@@ -69,18 +67,18 @@ async def place_order(
     openapi_extra=listing_parameters(ORDERS),
     responses=refusals(401, 403, 422),
 )
-async def list_orders(request: Request, response: Response, tx: Transaction, actor: Person) -> PageOut[OrderOut]:
+async def list_orders(request: Request, response: Response, reader: Reads, actor: Person) -> PageOut[OrderOut]:
     """One's own; for staff those of the shops they serve."""
-    query = ORDERS.parse(request.query_params.multi_items(), permissions=actor.permissions)
-    page = await queries.list_orders(tx, actor=actor, query=query)
+    query = parse_list_query(request, ORDERS, actor.permissions)
+    page = await queries.list_orders(reader, actor=actor, query=query)
     return answer(request, response, page, partial(OrderOut.seen_by, actor))
 
 
 @router.get(
     "/order/{order_id}", summary="See an order", dependencies=[ORDER.shown], responses=refusals(401, 403, 404, 422)
 )
-async def see_order(order_id: UUID, tx: Transaction, actor: Person) -> OrderOut:
-    return OrderOut.seen_by(actor, await queries.get_order(tx, order_id=order_id, actor=actor))
+async def see_order(order_id: UUID, reader: Reads, actor: Person) -> OrderOut:
+    return OrderOut.seen_by(actor, await queries.get_shown(reader, order_id=order_id, actor=actor))
 
 
 @router.put(
@@ -214,9 +212,8 @@ async def reorder(
     responses=refusals(401, 403, 404, 422),
 )
 async def see_history(
-    order_id: UUID, request: Request, response: Response, tx: Transaction, actor: Person
+    order_id: UUID, request: Request, response: Response, reader: Reads, actor: Person
 ) -> PageOut[OrderEventOut]:
-    query = HISTORY.parse(request.query_params.multi_items(), permissions=actor.permissions)
-    await queries.get_order(tx, order_id=order_id, actor=actor)
-    page = await queries.list_history(tx, order_id=order_id, query=query)
+    query = parse_list_query(request, HISTORY, actor.permissions)
+    page = await queries.list_history(reader, order_id=order_id, actor=actor, query=query)
     return answer(request, response, page, OrderEventOut.model_validate)

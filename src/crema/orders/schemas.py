@@ -3,13 +3,15 @@
 from typing import Annotated, Final, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import MISSING, AfterValidator, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from crema.accounts.domain import Actor
 from crema.cart.schemas import AddToCart, CartOut, ContentsOut, ItemProblemOut
-from crema.orders.domain import OrderStatus
+from crema.orders.domain import OrderStatus, is_staff_of
 from crema.schemas import (
+    EXAMPLE_ID,
     Amount,
+    Flag,
     Input,
     Instant,
     Line,
@@ -19,7 +21,6 @@ from crema.schemas import (
     Replacement,
     SignedAmount,
     Text,
-    partial,
 )
 
 Comment = Annotated[Text, Field(max_length=500, examples=["Заберу через пять минут"])]
@@ -35,8 +36,6 @@ CustomerName = Annotated[Line, Field(max_length=PICKUP_NAME_LENGTH, examples=["�
 Items = Annotated[list[AddToCart], Field(min_length=1, max_length=50)]
 Reason = Annotated[Line, Field(max_length=300, examples=["Закончилось овсяное молоко"])]
 
-_EXAMPLE_ID = "01a2074f-26f7-7216-8892-26d298d63ed0"
-
 
 class PlaceOrder(Input):
     """What to order. Without `items`, the cart is ordered and emptied."""
@@ -46,16 +45,16 @@ class PlaceOrder(Input):
             "examples": [
                 {"comment": "Заберу через пять минут", "pickup_name": "Аня"},
                 {
-                    "shop_id": _EXAMPLE_ID,
+                    "shop_id": EXAMPLE_ID,
                     "pickup_at": "2026-11-23T09:30:00Z",
-                    "items": [{"product_id": _EXAMPLE_ID, "quantity": 1}],
+                    "items": [{"product_id": EXAMPLE_ID, "quantity": 1}],
                     "expected_total": "250.00",
                 },
                 {
                     "source": "counter",
                     "customer_name": "Пётр",
-                    "shop_id": _EXAMPLE_ID,
-                    "items": [{"product_id": _EXAMPLE_ID}],
+                    "shop_id": EXAMPLE_ID,
+                    "items": [{"product_id": EXAMPLE_ID}],
                 },
             ]
         }
@@ -87,18 +86,17 @@ class PlaceOrder(Input):
         return self
 
 
-@partial
 class ChangeOrder(Input):
     """PATCH. Only what is sent changes. `items` are chosen anew, completed with today's defaults, as in the cart."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"status": "accepted"}, {"comment": "Без крышки"}]})
 
-    pickup_at: Instant | None
-    comment: Comment
-    items: Items
-    status: OrderStatus
-    reason: Reason | None = Field(
-        None, description="Why, for the history; with `status`. Needed to cancel what is ready."
+    pickup_at: Instant | MISSING | None = MISSING
+    comment: Comment | MISSING = MISSING
+    items: Items | MISSING = MISSING
+    status: OrderStatus | MISSING = MISSING
+    reason: Reason | MISSING | None = Field(
+        MISSING, description="Why, for the history; with `status`. Needed to cancel what is ready."
     )
 
 
@@ -116,8 +114,8 @@ class AdvanceOrders(Input):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
-                {"order_ids": [_EXAMPLE_ID], "status": "ready"},
-                {"order_ids": [_EXAMPLE_ID], "status": "cancelled", "reason": "Отключили свет"},
+                {"order_ids": [EXAMPLE_ID], "status": "ready"},
+                {"order_ids": [EXAMPLE_ID], "status": "cancelled", "reason": "Отключили свет"},
             ]
         }
     )
@@ -154,7 +152,7 @@ class MarkLine(Input):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"is_made": True}]})
 
-    is_made: bool = Field(strict=True)
+    is_made: Flag
 
 
 class OrderCustomerOut(Output):
@@ -294,8 +292,11 @@ class OrderOut(Output):
     def seen_by(cls, actor: Actor, order: object) -> Self:
         """Return an order, which is loaded whole, as this actor sees it."""
         shown = cls.model_validate(order)
-        is_staff = actor.may("orders:read") and actor.serves(shown.shop.id)
-        return shown if is_staff else shown.model_copy(update={"customer": None})
+        return shown if is_staff_of(actor, shown.shop.id) else shown.without_customer()
+
+    def without_customer(self) -> Self:
+        """Return it as those see it who aren't the shop's staff."""
+        return self.model_copy(update={"customer": None})
 
 
 class ReplaceOrder(Replacement):
@@ -307,7 +308,7 @@ class ReplaceOrder(Replacement):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
-                {"pickup_at": None, "comment": "", "items": [{"product_id": _EXAMPLE_ID}]},
+                {"pickup_at": None, "comment": "", "items": [{"product_id": EXAMPLE_ID}]},
                 {"status": "accepted"},
             ]
         }

@@ -11,11 +11,11 @@ from crema.reports.deps import Days
 from crema.reports.schemas import Grouping, SalesOut
 from crema.shops.deps import TheChain
 from crema.web.problem import refusals
-from crema.web.routing import router as new_router
+from crema.web.routing import make_router
 from crema.web.spreadsheet import csv_response
 from crema.web.transaction import Transaction
 
-router = new_router("Reports")
+router = make_router("Reports")
 
 
 @router.get(

@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
+from decimal import Decimal
 from functools import cache, lru_cache
 from typing import Any, Final
 from uuid import UUID
@@ -141,17 +142,40 @@ ALL_SORTS: Final = _near("name")
 """For the documentation, which names that order without a place."""
 
 
-def hours_of(shop: Shop) -> OpeningHours:
-    """Make the domain's opening hours of a loaded shop."""
+@dataclass(frozen=True, slots=True)
+class ShopView:
+    """A shop as it was read, with its week."""
+
+    id: UUID
+    slug: str
+    name: str
+    address: str
+    latitude: Decimal | None
+    longitude: Decimal | None
+    phone: str | None
+    email: str | None
+    timezone: str
+    is_active: bool
+    created_at: datetime
+    updated_at: datetime
+    opening_intervals: tuple[Interval, ...]
+
+
+def hours_of(shop: Shop | ShopView) -> OpeningHours:
+    """Return the opening hours of a shop that is loaded with its week."""
     return OpeningHours(
         ZoneInfo(shop.timezone),
         tuple(Interval(row.weekday, row.opens_minute, row.closes_minute) for row in shop.opening_intervals),
     )
 
 
+TAKES_ORDERS: Final[ColumnElement[bool]] = Shop.is_active.is_(True)
+"""The condition of a shop that the public sees, and orders at."""
+
+
 def visible_to(permissions: AbstractSet[str]) -> ColumnElement[bool]:
     """Limit to active shops, but for those who edit shops."""
-    return true() if EDIT in permissions else Shop.is_active.is_(True)
+    return true() if EDIT in permissions else TAKES_ORDERS
 
 
 def _whole(statement: Select[Shop]) -> Select[Shop]:
@@ -171,53 +195,54 @@ async def get_shop(session: AsyncSession, shop_id: UUID) -> Shop:
     return shop
 
 
-async def get_visible_shop(session: AsyncSession, shop_id: UUID, *, permissions: AbstractSet[str]) -> Shop:
-    """Load a shop with its week; an inactive one is not there for the public."""
-    shop = await session.scalar(_whole(select(Shop).where(Shop.id == shop_id, visible_to(permissions))))
-    if shop is None:
-        raise NotFoundError
-    return shop
-
-
 _WEEK: Final = (OpeningInterval.weekday, OpeningInterval.opens_minute, OpeningInterval.closes_minute)
 _COLUMNS: Final = (
-    *Shop.__table__.columns,
+    *(getattr(Shop, field.name) for field in fields(ShopView) if field.name != "opening_intervals"),
     select(cast(func.jsonb_agg(aggregate_order_by(func.jsonb_build_array(*_WEEK), *_WEEK)), Text))
     .where(OpeningInterval.shop_id == Shop.id)
     .scalar_subquery()
     .label("week"),
 )
-ACTIVE: Final = select(*_COLUMNS).where(Shop.is_active)
-"""Active shops with their weeks: `shop_of` reads such rows."""
+ACTIVE: Final = select(*_COLUMNS).where(TAKES_ORDERS)
+"""Active shops with their weeks: `view_of` reads such rows."""
 _ACTIVE_SHOP: Final = Statement(ACTIVE.where(Shop.id == bindparam("shop_id")))
 _ALL_ACTIVE: Final = Statement(ACTIVE.order_by(fold(Shop.name), Shop.id))
 
 
-def shop_of(row: asyncpg.Record) -> Shop:
-    """Make a shop of a row that begins with its columns and its week. For reading only: all who ask share it."""
-    return _shop_of(row[: len(_COLUMNS)])
+def view_of(row: asyncpg.Record) -> ShopView:
+    """Return the shop of a row that begins with its columns and its week."""
+    return _view_of(row[: len(_COLUMNS)])
 
 
 @lru_cache(1_000)
-def _shop_of(values: tuple[Any, ...]) -> Shop:
+def _view_of(values: tuple[Any, ...]) -> ShopView:
     *columns, week = values
-    shop = Shop(**dict(zip(Shop.__table__.columns.keys(), columns, strict=True)))
-    shop.opening_intervals = [
-        OpeningInterval(weekday=weekday, opens_minute=opens, closes_minute=closes)
-        for weekday, opens, closes in json.loads(week or "[]")
-    ]
-    return shop
+    intervals = tuple(Interval(*interval) for interval in json.loads(week or "[]"))
+    return ShopView(*(*columns, intervals))
 
 
-async def get_active_shop(where: Where, shop_id: UUID) -> Shop:
-    """Load a shop one can order at, with its week, for reading only."""
+async def get_active_shop(where: Where, shop_id: UUID) -> ShopView:
+    """Read a shop one can order at."""
     row = await _ACTIVE_SHOP.row(where, shop_id=shop_id)
     if row is None:
         raise NotFoundError
-    return shop_of(row)
+    return view_of(row)
 
 
-_TAKES_ORDERS: Final = Statement(select(Shop.id).where(Shop.id == bindparam("shop_id"), Shop.is_active))
+async def get_visible_shop(reader: Reader, shop_id: UUID, *, permissions: AbstractSet[str]) -> ShopView:
+    """Read a shop; an inactive one is not there for the public."""
+    row = await _visible_shop(sees_all=EDIT in permissions).row(reader, shop_id=shop_id)
+    if row is None:
+        raise NotFoundError
+    return view_of(row)
+
+
+@cache
+def _visible_shop(*, sees_all: bool) -> Statement:
+    return Statement((select(*_COLUMNS) if sees_all else ACTIVE).where(Shop.id == bindparam("shop_id")))
+
+
+_TAKES_ORDERS: Final = Statement(select(Shop.id).where(Shop.id == bindparam("shop_id"), TAKES_ORDERS))
 
 
 async def takes_orders(reader: Reader, shop_id: UUID) -> bool:
@@ -237,16 +262,16 @@ async def get_shop_for_update(session: AsyncSession, shop_id: UUID) -> Shop:
     return shop
 
 
-async def list_all_active(where: Where) -> list[Shop]:
-    """Load every active shop of the chain with its week, by name, for reading only."""
-    return [shop_of(row) for row in await _ALL_ACTIVE.rows(where)]
+async def list_all_active(where: Where) -> list[ShopView]:
+    """Read every active shop of the chain, by name."""
+    return [view_of(row) for row in await _ALL_ACTIVE.rows(where)]
 
 
 @dataclass(frozen=True, slots=True)
 class ListedShop:
     """A shop of a list; metres are from the place that was asked about."""
 
-    shop: Shop
+    shop: ShopView
     distance_m: int | None
 
 
@@ -265,11 +290,11 @@ async def list_shops(
         values |= {"latitude": near.latitude, "longitude": near.longitude}
     if open_now is not None or SHOPS.asks(query, "is_open"):
         # SQL can't tell, across zones and clock changes, and they are few.
-        shops = map(shop_of, await _visible(sees_all=EDIT in permissions).rows(reader))
+        shops = map(view_of, await _visible(sees_all=EDIT in permissions).rows(reader))
         values["open_ids"] = [shop.id for shop in shops if hours_of(shop).is_open(now)]
     statement = _list(sees_all=EDIT in permissions, is_near=near is not None, open_now=open_now)
     page = await statement.page(reader, query, **values)
-    return page.map(lambda row: ListedShop(shop_of(row), row["distance_m"]))
+    return page.map(lambda row: ListedShop(view_of(row), row["distance_m"]))
 
 
 @cache

@@ -11,41 +11,42 @@ from crema.accounts.deps import Once, ShopEditor
 from crema.shops import queries, service
 from crema.shops.deps import SHOP, ClosingSteps, Granted, Near, OpenNow, TheChain
 from crema.shops.models import Shop
+from crema.shops.queries import ShopView
 from crema.shops.schemas import HoursIn, InfoOut, ListedShopOut, ReplaceShop, ShopIn, ShopOut, ShopPatch
 from crema.web.answers import LOCATED
+from crema.web.caching import Public
 from crema.web.clock import Now
-from crema.web.direct import reads as new_reads
-from crema.web.listing import PageOut, document, documents, listing_parameters, understood
+from crema.web.listing import PageOut, document, documents, listing_parameters, parse_list_query
 from crema.web.problem import refusals
-from crema.web.routing import Public
-from crema.web.routing import router as new_router
+from crema.web.routing import make_router
 from crema.web.transaction import Reads, Transaction
 
-reads = new_reads("Shops and static information")
-router = new_router("Shops and static information")
+router = make_router("Shops and static information")
 
 
 NO_MAILBOX: Final = {"email": None}
 """What the public sees of where orders are mailed to."""
 
 
-def _shown(shop: Shop, now: datetime, *, sees_mailbox: bool = True) -> ShopOut:
+def _shown(shop: Shop | ShopView, now: datetime, *, sees_mailbox: bool = True) -> ShopOut:
     return ShopOut.at(now, shop=shop, hours=queries.hours_of(shop), **({} if sees_mailbox else NO_MAILBOX))
 
 
 @lru_cache(1_000)
-def _document(shop: Shop, minute: datetime) -> bytes:
+def _document(shop: ShopView, minute: datetime) -> bytes:
     """Write a shop for the public as it stands: hours begin and end with a minute, so that all of it has one text."""
     return _shown(shop, minute, sees_mailbox=False).model_dump_json().encode()
 
 
 @lru_cache(1_000)
-def _listed(shop: Shop, minute: datetime, distance_m: int | None, *, sees_mailbox: bool) -> bytes:
+def _listed(shop: ShopView, minute: datetime, distance_m: int | None, *, sees_mailbox: bool) -> bytes:
     more = {"distance_m": distance_m} | ({} if sees_mailbox else NO_MAILBOX)
     return ListedShopOut.at(minute, shop=shop, hours=queries.hours_of(shop), **more).model_dump_json().encode()
 
 
-@reads.get("/info", summary="Read about the chain", response_model=InfoOut, responses=refusals(422))
+@router.get(
+    "/info", summary="Read about the chain", response_model=InfoOut, dependencies=[Public], responses=refusals(422)
+)
 async def read_info(reader: Reads, chain: TheChain, now: Now) -> Response:
     """Who the chain is, how to reach it, and every shop with its hours and whether it is open."""
     minute = now.replace(second=0, microsecond=0)
@@ -53,11 +54,12 @@ async def read_info(reader: Reads, chain: TheChain, now: Now) -> Response:
     return document(InfoOut.of(chain, shops))
 
 
-@reads.get(
+@router.get(
     "/shops",
     summary="List shops",
     response_model=PageOut[ListedShopOut],
     openapi_extra=listing_parameters(queries.ALL_SORTS),
+    dependencies=[Public],
     responses=refusals(401, 422),
 )
 async def list_shops(
@@ -65,7 +67,7 @@ async def list_shops(
 ) -> Response:
     """Active ones; those who edit shops see all."""
     listing = queries.SHOPS if near is None else queries.SHOPS_NEAR
-    query = understood(request, listing, granted, also=("near", "open_now"))
+    query = parse_list_query(request, listing, granted, also=("near", "open_now"))
     page = await queries.list_shops(reader, query=query, permissions=granted, near=near, open_now=open_now, now=now)
     minute = now.replace(second=0, microsecond=0)
     edits = queries.EDIT in granted
@@ -77,9 +79,9 @@ async def list_shops(
 @router.get(
     "/shop/{shop_id}", summary="See a shop", dependencies=[Public, SHOP.shown], responses=refusals(401, 404, 422)
 )
-async def see_shop(shop_id: UUID, tx: Transaction, granted: Granted, now: Now) -> ShopOut:
+async def see_shop(shop_id: UUID, reader: Reads, granted: Granted, now: Now) -> ShopOut:
     """With its week, and whether it is open."""
-    shop = await queries.get_visible_shop(tx, shop_id, permissions=granted)
+    shop = await queries.get_visible_shop(reader, shop_id, permissions=granted)
     return _shown(shop, now, sees_mailbox=queries.EDIT in granted)
 
 

@@ -7,10 +7,22 @@ from importlib.resources import files
 from typing import Annotated, Any, Final, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import MISSING, AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic.config import JsonDict
 
-from crema.schemas import Email, Input, Instant, Line, Matching, Name, Output, Phone, Replacement, Slug, partial
+from crema.schemas import (
+    Email,
+    Input,
+    Instant,
+    IsActive,
+    Line,
+    Matching,
+    Name,
+    OptionalSlug,
+    Output,
+    Phone,
+    Replacement,
+)
 from crema.shops import domain
 from crema.shops.domain import MAX_INTERVALS_A_DAY, Chain, OpeningHours
 
@@ -64,7 +76,8 @@ Longitude = Annotated[
 ]
 Address = Annotated[Line, Field(max_length=300, examples=["Москва, Арбат, 10"])]
 Timezone = Annotated[str, AfterValidator(_known_zone), Field(max_length=60, examples=["Europe/Moscow"])]
-Flag = Annotated[bool, Field(strict=True)]
+LatitudeOrNone = Annotated[Latitude | None, Field(description="With `longitude`, or not at all.")]
+OrderEmail = Annotated[Email | None, Field(description="Gets a mail for every order placed here.")]
 
 
 class ShopIn(Input):
@@ -80,21 +93,30 @@ class ShopIn(Input):
     )
 
     name: Name
-    slug: Slug | None = Field(None, description="Left out or null: made from the name at first, kept afterwards.")
+    slug: OptionalSlug = None
     address: Address
     timezone: Timezone
-    latitude: Latitude | None = Field(None, description="With `longitude`, or not at all.")
+    latitude: LatitudeOrNone = None
     longitude: Longitude | None = None
     phone: Phone | None = None
-    email: Email | None = Field(None, description="Gets a mail for every order placed here.")
-    is_active: Flag = Field(default=True, description="The public doesn't see inactive ones.")
+    email: OrderEmail = None
+    is_active: IsActive = True
 
 
-@partial
-class ShopPatch(ShopIn):
+class ShopPatch(Input):
     """What changes of a shop; the rest stays."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"phone": "+74957654321"}, {"is_active": False}]})
+
+    name: Name | MISSING = MISSING
+    slug: OptionalSlug | MISSING = MISSING
+    address: Address | MISSING = MISSING
+    timezone: Timezone | MISSING = MISSING
+    latitude: LatitudeOrNone | MISSING = MISSING
+    longitude: Longitude | MISSING | None = MISSING
+    phone: Phone | MISSING | None = MISSING
+    email: OrderEmail | MISSING = MISSING
+    is_active: IsActive | MISSING = MISSING
 
 
 class IntervalIn(Input):

@@ -7,13 +7,14 @@ from typing import Protocol
 from uuid import UUID
 
 from sqlalchemy import delete
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts.domain import Actor
 from crema.core.errors import ConflictError, ForbiddenError
-from crema.core.slug import slugify
+from crema.core.slug import SlugTakenError, slugify
 from crema.db.base import new_id
+from crema.db.edits import apply_changes, when_violated
+from crema.schemas import value_or
 from crema.shops import domain, queries
 from crema.shops.domain import Interval, OpeningHours
 from crema.shops.models import OpeningInterval, Shop
@@ -46,13 +47,6 @@ class Closing:
     force: bool
 
 
-class SlugTakenError(ConflictError):
-    """Another one has this slug."""
-
-    code = "slug_taken"
-    title = "This slug is taken: choose another."
-
-
 class ShopInUseError(ConflictError):
     """Accounting needs the shop its orders were placed at."""
 
@@ -66,11 +60,11 @@ async def open_shop(session: AsyncSession, *, actor: Actor, wanted: ShopIn, now:
     domain.check_coordinates(wanted.latitude, wanted.longitude)
 
     shop_id = new_id()
-    values = wanted.model_dump()
-    values["slug"] = wanted.slug or slugify(wanted.name) or str(shop_id)
-    shop = Shop(id=shop_id, **values, created_at=now, updated_at=now, opening_intervals=[])
+    slug = wanted.slug or slugify(wanted.name) or str(shop_id)
+    shop = Shop(id=shop_id, slug=slug, created_at=now, opening_intervals=[])
     session.add(shop)
-    await _flush(session)
+    with when_violated(SlugTakenError(), "uq_shops_slug"):
+        await apply_changes(session, shop, wanted, now=now, kept_if_none=("slug",))
     return shop
 
 
@@ -87,15 +81,11 @@ async def update_shop(
     shop = await queries.get_shop_for_update(session, shop_id)
     _check_runs(actor, shop)
     wanted.check_read_only(ShopOut.at(now, shop=shop, hours=queries.hours_of(shop)))
-    values = wanted.model_dump() if isinstance(wanted, ReplaceShop) else wanted.changes()
-    domain.check_coordinates(values.get("latitude", shop.latitude), values.get("longitude", shop.longitude))
+    domain.check_coordinates(value_or(wanted.latitude, shop.latitude), value_or(wanted.longitude, shop.longitude))
     before = _hours_if_active(shop)
 
-    for name, value in values.items():
-        if name != "slug" or value is not None:
-            setattr(shop, name, value)
-    shop.updated_at = now
-    await _flush(session)
+    with when_violated(SlugTakenError(), "uq_shops_slug"):
+        await apply_changes(session, shop, wanted, now=now, kept_if_none=("slug",))
     await _settle(session, shop=shop, before=before, closing=closing, now=now)
     return shop
 
@@ -153,10 +143,8 @@ async def delete_shop(session: AsyncSession, *, actor: Actor, shop_id: UUID) -> 
     _check_opens_and_closes(actor)
     await queries.get_shop_for_update(session, shop_id)
 
-    try:
+    with when_violated(ShopInUseError(), "fk_orders_shop_id"):
         await session.execute(delete(Shop).where(Shop.id == shop_id))
-    except IntegrityError:
-        raise ShopInUseError from None
 
 
 def _check_opens_and_closes(actor: Actor) -> None:
@@ -168,12 +156,3 @@ def _check_runs(actor: Actor, shop: Shop) -> None:
     """Refuse those who are tied to other shops, or to none. They see it, so there is nothing to hide."""
     if not actor.serves(shop.id):
         raise ForbiddenError("You can change only the shops you work for.")
-
-
-async def _flush(session: AsyncSession) -> None:
-    try:
-        await session.flush()
-    except IntegrityError as error:
-        if "uq_shops_slug" in str(error.orig):
-            raise SlugTakenError from None
-        raise

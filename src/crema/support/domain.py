@@ -70,7 +70,7 @@ def shop_to_work_for(shop_ids: Collection[UUID], *, shop_id: UUID | None) -> UUI
     return shop_id if shop_id in shop_ids else min(shop_ids, default=None)
 
 
-LIVE: Final = "chats"
+FOLLOWERS_TOPIC: Final = "chats"
 """The topic of those who follow the queue. It makes nobody present in a conversation."""
 TOPIC: Final = "chat"
 """The kind of topic that a conversation is."""

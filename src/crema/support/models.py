@@ -40,7 +40,8 @@ class Conversation(Base):
     """All a customer and the chain have said to each other: one per customer, for good.
 
     Its row is locked by whoever adds a message or reads, so `last_seq` and the counters are never behind.
-    `waiting_since` is when the customer's oldest unanswered message came; answers up to `mailed_seq` were mailed.
+    `waiting_since` is when the customer's oldest unanswered message came. What was said up to `mailed_seq`
+    is not to be mailed: answers were, and the customer's own messages need no mail.
     `changed_in` is the id of the transaction that wrote it last: the live feed of conversations resumes by it.
 
     `assigned_to_id` is whom it was given to, `assigned_shop_id` the shop they do it for, if they don't serve the whole
@@ -198,7 +199,11 @@ WAITING_ORDER = func.coalesce(
     Conversation.waiting_since, literal_column("'9999-12-31 00:00:00+00'::timestamp with time zone")
 )
 
-Index("ix_conversations_unread_by_customer", Conversation.id, postgresql_where=Conversation.unread_by_customer > 0)
+IS_UNMAILED = (Conversation.unread_by_customer > literal_column("0")) & (
+    Conversation.last_seq > Conversation.mailed_seq
+)
+"""There may be answers to mail. The 0 is no parameter: a plan that is made for any value could not use the index."""
+Index("ix_conversations_unmailed", Conversation.id, postgresql_where=IS_UNMAILED)
 Index("ix_conversations_status_last_message_at_id", Conversation.status, Conversation.last_message_at, Conversation.id)
 Index("ix_conversations_shop_id_last_message_at", Conversation.shop_id, Conversation.last_message_at)
 Index("ix_conversations_order_id", Conversation.order_id)

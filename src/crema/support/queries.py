@@ -1,15 +1,18 @@
 """Every SELECT about conversations, and who sees which."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from functools import cache
+from typing import Any, Final, Literal
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import (
     ARRAY,
     Boolean,
     ColumnElement,
+    Integer,
     Select,
     Uuid,
     and_,
@@ -17,6 +20,7 @@ from sqlalchemy import (
     bindparam,
     case,
     cast,
+    column,
     exists,
     func,
     literal,
@@ -36,12 +40,14 @@ from crema.core.errors import NotFoundError
 from crema.core.page import Page
 from crema.db import versions
 from crema.db.changes import changed_since
+from crema.db.driver import Reader
 from crema.db.listing import (
     ChoiceField,
     InstantField,
     IntegerField,
     Listing,
     ListQuery,
+    ListStatement,
     Many,
     One,
     TextField,
@@ -49,10 +55,11 @@ from crema.db.listing import (
     paginate,
 )
 from crema.db.listing.fields import Bound, is_true
+from crema.db.statement import Statement
 from crema.support import models
 from crema.support.domain import SUPPORT, ConversationStatus
-from crema.support.models import WAITING_ORDER, Answerer, Attachment, Conversation, Message, Note
-from crema.support.schemas import SHOWN_OF_LAST
+from crema.support.models import IS_UNMAILED, WAITING_ORDER, Answerer, Attachment, Conversation, Message, Note
+from crema.support.schemas import SHOWN_OF_LAST, ConversationOut, ListedConversationOut, MessageOut
 
 _ASSIGNEE_COUNTS: Final = models.may_answer(Conversation.assigned_to_id, shop_id=Conversation.assigned_shop_id)
 
@@ -205,40 +212,125 @@ RECENT: Final = timedelta(days=1)
 _WITH_AUTHOR: Final = (joinedload(Message.writer), joinedload(Message.attachment))
 
 
+_ME: Final = bindparam("reader_id", type_=Uuid)
+_MY_SHOPS: Final = bindparam("reader_shop_ids", type_=ARRAY(Uuid))
+Sees = Literal["own", "shops", "all"]
+
+
+def _sees(actor: Actor) -> Sees:
+    if not actor.may(SUPPORT):
+        return "own"
+    return "all" if actor.serves_all_shops else "shops"
+
+
+def _visible(
+    sees: Sees, *, me: ColumnElement[UUID] = _ME, my_shops: ColumnElement[Sequence[UUID]] = _MY_SHOPS
+) -> ColumnElement[bool]:
+    own = Conversation.customer_id == me
+    if sees != "shops":
+        return own if sees == "own" else Conversation.id.is_not(None)
+    shops = cast(my_shops, ARRAY(Uuid))
+    answered = select(Answerer.conversation_id).where(Answerer.user_id == me, Answerer.shop_id == any_(shops))
+    return or_(
+        own,
+        Conversation.shop_id == any_(shops),
+        and_(Conversation.assigned_to_id == me, Conversation.assigned_shop_id == any_(shops)),
+        Conversation.id == any_(func.array(answered.scalar_subquery(), type_=ARRAY(Uuid))),  # for an index on the id
+    )
+
+
 def visible_to(actor: Actor) -> ColumnElement[bool]:
     """Limit to one's own conversation and, for those who answer, what they may follow.
 
     That is all of it for the whole chain's; for others what is about their shops, what is assigned to them, and what
     they have answered and isn't resolved. `domain.may_see` says the same of one conversation.
     """
-    own = Conversation.customer_id == actor.user_id
-    if not actor.may(SUPPORT):
-        return own
-    if actor.serves_all_shops:
-        return Conversation.id.is_not(None)
-    answered = select(Answerer.conversation_id).where(
-        Answerer.user_id == actor.user_id, Answerer.shop_id.in_(actor.shop_ids)
-    )
-    return or_(
-        own,
-        Conversation.shop_id.in_(actor.shop_ids),
-        and_(Conversation.assigned_to_id == actor.user_id, Conversation.assigned_shop_id.in_(actor.shop_ids)),
-        Conversation.id == any_(func.array(answered.scalar_subquery(), type_=ARRAY(Uuid))),  # for an index on the id
-    )
+    my_shops = literal([*actor.shop_ids], ARRAY(Uuid))
+    return _visible(_sees(actor), me=literal(actor.user_id, Uuid), my_shops=my_shops)
 
 
-async def list_conversations(session: AsyncSession, *, actor: Actor, query: ListQuery) -> Page[Conversation]:
+# Conversations and messages as GET shows them.
+
+_ShownCustomer: Final = aliased(User)
+_Writer: Final = aliased(User)
+_Last: Final = aliased(Message)
+_File: Final = aliased(Attachment)
+_SHOWN: Final = (
+    *(Conversation.id, Conversation.customer_id, Conversation.shop_id, Conversation.order_id, Conversation.status),
+    *(Conversation.assigned_to.label("assigned_to"), Conversation.waiting_since, Conversation.last_seq),
+    *(Conversation.customer_read_seq, Conversation.staff_read_seq, Conversation.unread_by_customer),
+    *(Conversation.unread_by_staff, Conversation.last_message_at, Conversation.created_at, Conversation.updated_at),
+    _ShownCustomer.name.label("customer_name"),
+)
+
+
+@cache
+def _one(sees: Sees) -> Statement:
+    statement = select(*_SHOWN).join(_ShownCustomer, _ShownCustomer.id == Conversation.customer_id)
+    return Statement(statement.where(Conversation.id == bindparam("conversation_id"), _visible(sees)))
+
+
+@cache
+def _list(sees: Sees) -> ListStatement:
+    last = (
+        *(_Last.author_id, _Last.author_role, _Last.text.label("last_text"), _Last.created_at.label("last_created_at")),
+        _Writer.name.label("writer_name"),
+    )
+    statement = select(*_SHOWN, *last).join(_ShownCustomer, _ShownCustomer.id == Conversation.customer_id)
+    is_last = and_(_Last.conversation_id == Conversation.id, _Last.seq == Conversation.last_seq)
+    statement = statement.outerjoin(_Last, is_last).outerjoin(_Writer, _Writer.id == _Last.author_id)
+    return ListStatement(statement.where(_visible(sees)))
+
+
+_MESSAGES: Final = ListStatement(
+    select(
+        *(Message.id, Message.seq, Message.conversation_id, Message.author_id, Message.author_role, Message.text),
+        *(Message.client_id, Message.created_at, _Writer.name.label("writer_name"), _File.id.label("file_id")),
+        *(_File.name, _File.content_type, _File.size, _File.width, _File.height),
+    )
+    .join(_Writer, _Writer.id == Message.author_id)
+    .outerjoin(_File, _File.id == Message.attachment_id)
+    .where(Message.conversation_id == bindparam("conversation_id"))
+)
+
+
+def _author_of(row: asyncpg.Record) -> dict[str, Any]:
+    return {"id": row["author_id"], "name": row["writer_name"], "role": row["author_role"]}
+
+
+def _customer_of(row: asyncpg.Record) -> dict[str, Any]:
+    return {"id": row["customer_id"], "name": row["customer_name"]}
+
+
+def _listed(row: asyncpg.Record) -> ListedConversationOut:
+    last = {"author": _author_of(row), "text": row["last_text"], "created_at": row["last_created_at"]}
+    more = {"customer": _customer_of(row), "last_message": last if row["author_id"] else None}
+    return ListedConversationOut.model_validate(dict(row) | more)
+
+
+def _message(row: asyncpg.Record) -> MessageOut:
+    url = f"/chat/{row['conversation_id']}/attachment/{row['file_id']}"
+    attachment = dict(row) | {"id": row["file_id"], "url": url} if row["file_id"] else None
+    return MessageOut.model_validate(dict(row) | {"author": _author_of(row), "attachment": attachment})
+
+
+async def list_conversations(reader: Reader, *, actor: Actor, query: ListQuery) -> Page[ListedConversationOut]:
     """Page through what the actor may see, each with its last message."""
-    statement = select(Conversation).where(visible_to(actor))
-    last_message = joinedload(Conversation.last_message).joinedload(Message.writer)
-    statement = statement.options(joinedload(Conversation.customer), last_message)
-    return await paginate(session, statement, query, **reader_of(actor))
+    return (await _list(_sees(actor)).page(reader, query, **reader_of(actor))).map(_listed)
 
 
-async def list_messages(session: AsyncSession, *, conversation_id: UUID, query: ListQuery) -> Page[Message]:
-    """Page through a conversation, oldest first."""
-    statement = select(Message).where(Message.conversation_id == conversation_id).options(*_WITH_AUTHOR)
-    return await paginate(session, statement, query)
+async def get_shown(reader: Reader, *, conversation_id: UUID, actor: Actor) -> ConversationOut:
+    """Read a visible conversation; someone else's is not found."""
+    row = await _one(_sees(actor)).row(reader, conversation_id=conversation_id, **reader_of(actor))
+    if row is None:
+        raise NotFoundError
+    return ConversationOut.model_validate(dict(row) | {"customer": _customer_of(row)})
+
+
+async def list_messages(reader: Reader, *, conversation_id: UUID, actor: Actor, query: ListQuery) -> Page[MessageOut]:
+    """Page through a visible conversation, oldest first; someone else's is not found."""
+    await get_shown(reader, conversation_id=conversation_id, actor=actor)
+    return (await _MESSAGES.page(reader, query, conversation_id=conversation_id)).map(_message)
 
 
 async def get_conversation(
@@ -256,12 +348,6 @@ async def get_conversation(
     if for_update:
         await versions.check(session, key=Conversation.id, value=conversation_id)
     return conversation
-
-
-async def get_for_room(session: AsyncSession, *, conversation_id: UUID) -> Conversation:
-    """Load a conversation for the sockets that follow it; each minds for itself whether it still may."""
-    statement = select(Conversation).where(Conversation.id == conversation_id)
-    return (await session.scalars(statement.options(selectinload(Conversation.answerers)))).one()
 
 
 async def find_own_for_update(session: AsyncSession, *, customer_id: UUID) -> Conversation | None:
@@ -286,7 +372,7 @@ async def find_own_id(session: AsyncSession, *, customer_id: UUID) -> UUID | Non
     return await session.scalar(select(Conversation.id).where(Conversation.customer_id == customer_id))
 
 
-async def add_own(session: AsyncSession, *, conversation: Conversation) -> None:
+async def insert_own(session: AsyncSession, *, conversation: Conversation) -> None:
     """Insert a conversation unless its customer has one, also when two requests do so at once."""
     values = {
         name: getattr(conversation, name)
@@ -316,12 +402,6 @@ async def get_message(session: AsyncSession, *, message_id: UUID) -> Message:
     return (await session.scalars(statement, execution_options={"populate_existing": True})).one()
 
 
-async def list_after(session: AsyncSession, *, conversation_id: UUID, seq: int, limit: int) -> list[Message]:
-    """Give what came after a number, oldest first."""
-    statement = select(Message).where(Message.conversation_id == conversation_id, Message.seq > seq)
-    return list(await session.scalars(statement.options(*_WITH_AUTHOR).order_by(Message.seq).limit(limit)))
-
-
 async def count_unread(session: AsyncSession, *, conversation_id: UUID, after: int, from_customer: bool) -> int:
     """Count one side's messages after a number."""
     statement = select(func.count()).where(
@@ -349,9 +429,14 @@ async def get_note(session: AsyncSession, *, note_id: UUID) -> Note:
     return (await session.scalars(select(Note).where(Note.id == note_id).options(joinedload(Note.writer)))).one()
 
 
+def is_unsent() -> ColumnElement[bool]:
+    """Whether no message has sent an upload."""
+    return ~exists().where(Message.attachment_id == Attachment.id)
+
+
 def unsent() -> Select[Attachment]:
     """Select uploads that no message has sent."""
-    return select(Attachment).where(~exists().where(Message.attachment_id == Attachment.id))
+    return select(Attachment).where(is_unsent())
 
 
 async def count_unsent(session: AsyncSession, *, uploader_id: UUID) -> int:
@@ -410,10 +495,13 @@ def _unmailed() -> ColumnElement[bool]:
 
 
 async def list_unread_for_update(session: AsyncSession, *, before: datetime, limit: int) -> list[Conversation]:
-    """Lock conversations with an answer older than `before` that was neither read nor mailed."""
+    """Lock conversations with an answer older than `before` that was neither read nor mailed.
+
+    It looks only at what `ix_conversations_unmailed` holds: what waits for `before`, and not what was mailed already.
+    """
     statement = (
         select(Conversation)
-        .where(Conversation.unread_by_customer > 0, exists().where(_unmailed(), Message.created_at <= before))
+        .where(IS_UNMAILED, exists().where(_unmailed(), Message.created_at <= before))
         .options(joinedload(Conversation.customer))
         .order_by(Conversation.id)
         .limit(limit)
@@ -434,7 +522,7 @@ async def list_unmailed(session: AsyncSession, *, conversation: Conversation) ->
     return list(await session.scalars(statement))
 
 
-# The live feed of conversations.
+# The live feeds of conversations.
 
 _WITH_NAMES: Final = (
     joinedload(Conversation.customer),
@@ -458,14 +546,54 @@ async def list_changed_conversations(session: AsyncSession, *, since: int, limit
     return list(await session.scalars(statement, execution_options={"populate_existing": True}))
 
 
-async def list_written_messages(session: AsyncSession, *, actor: Actor, since: int, limit: int) -> list[Message]:
-    """Give the messages that a transaction from `since` on wrote where the actor may see; by `seq` in each."""
+async def list_written_messages(
+    session: AsyncSession, *, since: int, limit: int, actor: Actor | None = None
+) -> list[Message]:
+    """Give the messages that a transaction from `since` on wrote, by `seq` in each conversation.
+
+    Those that an actor may see or, without one, those of all conversations.
+    """
+    statement = select(Message).where(
+        changed_since(Message.changed_in, since), Message.created_at > func.now() - RECENT
+    )
+    if actor is not None:
+        statement = statement.join(Conversation, Conversation.id == Message.conversation_id).where(visible_to(actor))
+    statement = statement.options(*_WITH_AUTHOR).order_by(Message.conversation_id, Message.seq).limit(limit)
+    return list(await session.scalars(statement))
+
+
+async def list_followed(session: AsyncSession, *, ids: Collection[UUID]) -> list[Conversation]:
+    """Load conversations for the sockets that follow them, with all that `domain.may_see` has to know."""
+    if not ids:
+        return []
+    statement = select(Conversation).where(Conversation.id == any_(literal([*ids], ARRAY(Uuid))))
+    return list(await session.scalars(statement.options(selectinload(Conversation.answerers))))
+
+
+async def list_versions(session: AsyncSession, *, ids: Collection[UUID]) -> dict[UUID, tuple[int, UUID | None]]:
+    """Tell by which transaction each of these conversations was written last, and to whom it is assigned.
+
+    An assignment ends without a writing when its person may answer no more.
+    """
+    statement = select(Conversation.id, Conversation.changed_in, Conversation.assigned_to)
+    statement = statement.where(Conversation.id == any_(literal([*ids], ARRAY(Uuid))))
+    return {row.id: (row.changed_in, row.assigned_to) for row in await session.execute(statement)}
+
+
+async def list_after(session: AsyncSession, *, positions: Collection[tuple[UUID, int]], limit: int) -> list[Message]:
+    """Give what came in conversations after a number, oldest first, `limit` of each. One may come twice."""
+    ids, seqs = zip(*positions, strict=True)
+    wanted = (
+        func.unnest(literal([*ids], ARRAY(Uuid)), literal([*seqs], ARRAY(Integer)))
+        .table_valued(column("conversation_id", Uuid), column("seq", Integer), name="wanted")
+        .render_derived()
+    )
     statement = (
         select(Message)
-        .join(Conversation, Conversation.id == Message.conversation_id)
-        .where(visible_to(actor), changed_since(Message.changed_in, since), Message.created_at > func.now() - RECENT)
+        .join(wanted, Message.conversation_id == wanted.c.conversation_id)
+        .where(Message.seq > wanted.c.seq, Message.seq <= wanted.c.seq + limit)
     )
-    statement = statement.options(*_WITH_AUTHOR).order_by(Message.conversation_id, Message.seq).limit(limit)
+    statement = statement.options(*_WITH_AUTHOR).order_by(Message.conversation_id, Message.seq)
     return list(await session.scalars(statement))
 
 

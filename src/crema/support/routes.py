@@ -28,17 +28,17 @@ from crema.support.schemas import (
     WriteFirst,
     WriteNote,
 )
-from crema.support.service import attachments, opening, talking
+from crema.support.service import attachments, conversations, opening
 from crema.support.service.attachments import NewFile
 from crema.web.answers import LOCATED
 from crema.web.clock import Now
 from crema.web.forms import form_schema
-from crema.web.listing import PageOut, answer, listing_parameters
+from crema.web.listing import PageOut, answer, listing_parameters, parse_list_query
 from crema.web.problem import refusals
-from crema.web.routing import router as new_router
-from crema.web.transaction import Transaction
+from crema.web.routing import make_router
+from crema.web.transaction import Reads, Transaction
 
-router = new_router("Support chat")
+router = make_router("Support chat")
 
 
 @router.post(
@@ -48,7 +48,7 @@ async def open_chat(
     tx: Transaction, actor: Person, now: Now, _once: Once, body: OpenConversation | None = None
 ) -> ConversationOut:
     """A customer has one conversation for good, made here at the first call. Link it to an order or a shop."""
-    conversation = await talking.open_own(tx, actor=actor, wanted=body or OpenConversation(), now=now)
+    conversation = await conversations.get_or_create_own(tx, actor=actor, wanted=body or OpenConversation(), now=now)
     return ConversationOut.model_validate(conversation)
 
 
@@ -66,14 +66,14 @@ async def issue_ticket(tx: Transaction, actor: Person, now: Now) -> TicketOut:
     responses=refusals(401, 403, 422),
 )
 async def list_chats(
-    request: Request, response: Response, tx: Transaction, actor: Person
+    request: Request, response: Response, reader: Reads, actor: Person
 ) -> PageOut[ListedConversationOut]:
     """One's own; for those who answer, those of their shops. `sort=waiting_since`: who waits longest comes first.
 
     `search` looks through the messages, and for those who answer through the notes they may read and customers' names.
     """
-    query = CONVERSATIONS.parse(request.query_params.multi_items(), permissions=actor.permissions)
-    page = await queries.list_conversations(tx, actor=actor, query=query)
+    query = parse_list_query(request, CONVERSATIONS, actor.permissions)
+    page = await queries.list_conversations(reader, actor=actor, query=query)
     return answer(request, response, page, ListedConversationOut.model_validate)
 
 
@@ -114,9 +114,8 @@ async def list_assignees(
     dependencies=[CONVERSATION.shown],
     responses=refusals(401, 403, 404, 422),
 )
-async def see_chat(conversation_id: UUID, tx: Transaction, actor: Person) -> ConversationOut:
-    conversation = await queries.get_conversation(tx, conversation_id=conversation_id, actor=actor)
-    return ConversationOut.model_validate(conversation)
+async def see_chat(conversation_id: UUID, reader: Reads, actor: Person) -> ConversationOut:
+    return await queries.get_shown(reader, conversation_id=conversation_id, actor=actor)
 
 
 @router.patch(
@@ -129,7 +128,7 @@ async def change_chat(
     conversation_id: UUID, body: ChangeConversation, tx: Transaction, actor: SupportStaff, now: Now
 ) -> ConversationOut:
     """A new message of the customer opens it again. It isn't resolved over a message that nobody has seen."""
-    conversation = await talking.change(tx, conversation_id=conversation_id, actor=actor, wanted=body, now=now)
+    conversation = await conversations.change(tx, conversation_id=conversation_id, actor=actor, wanted=body, now=now)
     return ConversationOut.model_validate(conversation)
 
 
@@ -140,12 +139,11 @@ async def change_chat(
     responses=refusals(401, 403, 404, 422),
 )
 async def list_messages(
-    conversation_id: UUID, request: Request, response: Response, tx: Transaction, actor: Person
+    conversation_id: UUID, request: Request, response: Response, reader: Reads, actor: Person
 ) -> PageOut[MessageOut]:
     """Oldest first; `seq__gt` gives what came after the last one you have."""
-    query = MESSAGES.parse(request.query_params.multi_items(), permissions=actor.permissions)
-    await queries.get_conversation(tx, conversation_id=conversation_id, actor=actor)
-    page = await queries.list_messages(tx, conversation_id=conversation_id, query=query)
+    query = parse_list_query(request, MESSAGES, actor.permissions)
+    page = await queries.list_messages(reader, conversation_id=conversation_id, actor=actor, query=query)
     return answer(request, response, page, MessageOut.model_validate)
 
 
@@ -161,7 +159,7 @@ async def send_message(
     conversation_id: UUID, body: SendMessage, response: Response, tx: Transaction, actor: Person, now: Now, _once: Once
 ) -> MessageOut:
     """Send a `client_id` to repeat safely: the message is stored once."""
-    message, is_new = await talking.send(tx, conversation_id=conversation_id, actor=actor, wanted=body, now=now)
+    message, is_new = await conversations.send(tx, conversation_id=conversation_id, actor=actor, wanted=body, now=now)
     response.status_code = 201 if is_new else 200
     return MessageOut.model_validate(message)
 
@@ -176,7 +174,7 @@ async def read_messages(
     conversation_id: UUID, body: ReadMessages, tx: Transaction, actor: Person, now: Now, _once: Once
 ) -> ConversationOut:
     """Everything up to `seq`, for one's side: the customer, or the staff together."""
-    conversation = await talking.read(tx, conversation_id=conversation_id, actor=actor, seq=body.seq, now=now)
+    conversation = await conversations.read(tx, conversation_id=conversation_id, actor=actor, seq=body.seq, now=now)
     return ConversationOut.model_validate(conversation)
 
 
@@ -241,7 +239,7 @@ async def write_note(
     conversation_id: UUID, body: WriteNote, tx: Transaction, actor: SupportStaff, now: Now, _once: Once
 ) -> NoteOut:
     """The customer never sees it. It stays with the shop it is written for, whichever shop the customer turns to."""
-    note = await talking.add_note(tx, conversation_id=conversation_id, actor=actor, text=body.text, now=now)
+    note = await conversations.add_note(tx, conversation_id=conversation_id, actor=actor, text=body.text, now=now)
     return NoteOut.model_validate(note)
 
 

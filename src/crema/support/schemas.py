@@ -4,6 +4,7 @@ from typing import Annotated, Final, Literal, Self, TypeAlias
 from uuid import UUID
 
 from pydantic import (
+    MISSING,
     AfterValidator,
     BeforeValidator,
     ConfigDict,
@@ -14,7 +15,7 @@ from pydantic import (
 from pydantic_core import PydanticKnownError
 
 from crema.live.schemas import PingFrame
-from crema.schemas import Input, Instant, Matching, Output, Text, VisibleText, partial, visible
+from crema.schemas import Input, Instant, Matching, Output, Text, VisibleText, visible
 from crema.support.domain import MAX_TEXT, ConversationStatus, Side, size_of
 
 MAX_SEQ: Final = 2**31 - 1
@@ -73,23 +74,23 @@ class WriteFirst(Input):
     client_id: ClientId | None = None
 
 
-class _Change(Input):
-    status: ConversationStatus
-    assigned_to: UUID | None
-    seen_seq: Seq = Field(
-        description="With `resolved`: the last message you have seen. Without it, what you have read."
-    )
+SeenSeq = Annotated[
+    Seq, Field(description="With `resolved`: the last message you have seen. Without it, what you have read.")
+]
 
 
-@partial
-class ChangeConversation(_Change):
+class ChangeConversation(Input):
     """`assigned_to` null gives it back to the queue."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"status": "resolved", "seen_seq": 12}]})
 
+    status: ConversationStatus | MISSING = MISSING
+    assigned_to: UUID | MISSING | None = MISSING
+    seen_seq: SeenSeq | MISSING = MISSING
+
     @model_validator(mode="after")
     def _sees_what_it_resolves(self) -> Self:
-        if "seen_seq" in self.model_fields_set and self.status != ConversationStatus.RESOLVED:
+        if self.seen_seq is not MISSING and self.status != ConversationStatus.RESOLVED:
             raise ValueError("send seen_seq together with the status resolved")
         return self
 

@@ -1,6 +1,5 @@
 """The support chat over WebSocket. The frames are in `schemas`, what all sockets do alike in `live.socket`."""
 
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -9,14 +8,15 @@ from fastapi import APIRouter, WebSocket
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from crema.accounts.domain import Actor
 from crema.core.errors import CremaError, NotFoundError
 from crema.live.domain import NO_SUCH, NOT_ALLOWED, InvalidPositionError
-from crema.live.hub import Seat
+from crema.live.hub import Subscription
 from crema.live.schemas import AuthFrame, ErrorFrame, PingFrame, PongFrame
-from crema.live.socket import Connection, Hangup, serve
+from crema.live.socket import CloseSocket, Connection, serve
 from crema.support import queries
-from crema.support.domain import SUPPORT, ConversationStatus, Side, topic_of
-from crema.support.hub import QueueFeed, Room, Rooms, State
+from crema.support.domain import SUPPORT
+from crema.support.hub import ChatSubscription, ConversationFeed, ConversationState, QueueFeed, QueueSubscription
 from crema.support.models import Conversation
 from crema.support.schemas import (
     CLIENT_FRAME,
@@ -50,7 +50,7 @@ from crema.support.schemas import (
     TypingFrame,
     TypingOutFrame,
 )
-from crema.support.service import talking
+from crema.support.service import conversations
 from crema.web.asyncapi import Channel
 
 router = APIRouter()
@@ -113,23 +113,24 @@ async def staff_chat(websocket: WebSocket, conversation_id: UUID) -> None:
 async def queue(websocket: WebSocket) -> None:
     """Follow all conversations one may answer, and answer them. `?after=` a position replays messages."""
 
-    async def talk(connection: Connection) -> None:
+    async def converse(connection: Connection) -> None:
         position = connection.position(connection.query(FollowChats).after)
         actor = await connection.authenticate()
         if not actor.may(SUPPORT):
-            raise Hangup(NOT_ALLOWED)
-        feed = QueueFeed(actor, hub=connection.hub, position=position)
-        async with feed.seated():
-            await connection.hold(feed.seat, _read_queue(connection, feed.seat), connection.tell(feed))
+            raise CloseSocket(NOT_ALLOWED)
+        subscription = QueueSubscription(actor, position=position)
+        feed: QueueFeed = websocket.app.state.queue_feed
+        async with feed.subscribed(subscription):
+            await connection.hold(subscription, _read_queue(connection, subscription))
 
-    await serve(websocket, talk)
+    await serve(websocket, converse)
 
 
-async def _read_queue(connection: Connection, seat: Seat) -> None:
+async def _read_queue(connection: Connection, subscription: Subscription) -> None:
     async for frame in connection.frames(QUEUE_FRAME):
         conversation_id = None if isinstance(frame, PingFrame) else frame.conversation_id
         try:
-            reply = await _act(connection, seat, frame, conversation_id=conversation_id)
+            reply = await _act(connection, subscription, frame, conversation_id=conversation_id)
         except CremaError as error:
             await connection.refuse(error, frame=frame)
             continue
@@ -140,120 +141,94 @@ async def _read_queue(connection: Connection, seat: Seat) -> None:
 
 
 async def _act(
-    connection: Connection, seat: Seat, frame: ChatFrame | QueueFrame, *, conversation_id: UUID | None
+    connection: Connection, subscription: Subscription, frame: ChatFrame | QueueFrame, *, conversation_id: UUID | None
 ) -> BaseModel | None:
     """Do what a frame asks, in a transaction of its own; return the reply, to be sent after the commit."""
     async with connection.hub.transaction() as session:
-        await connection.hub.check(session, [seat])
-        if seat.closing is not None:
-            raise Hangup(seat.closing)
+        await connection.hub.check(session, [subscription])
+        if subscription.closing is not None:
+            raise CloseSocket(subscription.closing)
         if conversation_id is None or isinstance(frame, PingFrame):
             return PongFrame()
-        return await _talk(session, seat, frame, conversation_id=conversation_id, now=connection.now())
+        return await _execute(session, subscription, frame, conversation_id=conversation_id, now=connection.hub.now())
 
 
-async def _talk(
+async def _execute(
     session: AsyncSession,
-    seat: Seat,
+    subscription: Subscription,
     frame: MessageFrame | TypingFrame | ReadFrame,
     *,
     conversation_id: UUID,
     now: datetime,
 ) -> BaseModel | None:
-    actor = seat.actor
+    actor = subscription.actor
     match frame:
         case MessageFrame():
             wanted = SendMessage(**frame.model_dump(exclude={"type", "conversation_id"}))
-            sent, _ = await talking.send(session, conversation_id=conversation_id, actor=actor, wanted=wanted, now=now)
+            sent, _ = await conversations.send(
+                session, conversation_id=conversation_id, actor=actor, wanted=wanted, now=now
+            )
             return AckFrame(client_id=sent.client_id, seq=sent.seq)
         case ReadFrame():
-            await talking.read(session, conversation_id=conversation_id, actor=actor, seq=frame.seq, now=now)
+            await conversations.read(session, conversation_id=conversation_id, actor=actor, seq=frame.seq, now=now)
         case TypingFrame():
-            await talking.type_on(session, conversation_id=conversation_id, actor=actor)
+            await conversations.notify_typing(session, conversation_id=conversation_id, actor=actor)
     return None
 
 
 async def _follow(websocket: WebSocket, *, conversation_id: UUID | None) -> None:
-    async def talk(connection: Connection) -> None:
+    async def converse(connection: Connection) -> None:
         after = connection.query(FollowChat).after
-        await Talk(connection, rooms=websocket.app.state.rooms).run(conversation_id=conversation_id, after=after)
+        await ChatSession(connection, websocket.app.state.conversation_feed).run(
+            conversation_id=conversation_id, after=after
+        )
 
-    await serve(websocket, talk)
+    await serve(websocket, converse)
 
 
-class Talk:
-    """One socket in a conversation: a reader that acts on frames, beside a pump that tells what is new."""
+class ChatSession:
+    """One socket in a conversation: it acts on the client's frames, and tells what is new."""
 
-    def __init__(self, connection: Connection, *, rooms: Rooms) -> None:
+    def __init__(self, connection: Connection, feed: ConversationFeed) -> None:
         self._connection = connection
-        self._rooms = rooms
+        self._feed = feed
 
     async def run(self, *, conversation_id: UUID | None, after: int | None) -> None:
-        """Authenticate, sit down, then talk until either side hangs up."""
+        """Authenticate, subscribe, then converse until either side closes."""
         actor = await self._connection.authenticate()
+        conversation = await self._open(actor, conversation_id)
+        ready = ConversationOut.model_validate(conversation)
+        subscription = ChatSubscription(
+            actor,
+            state=ConversationState.of(conversation),
+            position=ready.last_seq if after is None else min(after, ready.last_seq),
+        )
+        async with self._feed.subscribed(subscription):
+            await self._connection.send(ReadyFrame(conversation=ready, last_seq=ready.last_seq))
+            if after is not None and after > ready.last_seq:
+                detail = "The conversation has no message with this number yet; what is new follows from its end."
+                await self._connection.refuse(InvalidPositionError(detail))
+            await self._connection.hold(subscription, self._read(subscription, conversation.id))
+
+    async def _open(self, actor: Actor, conversation_id: UUID | None) -> Conversation:
+        """Load the conversation: one's own, made if need be, unless another is named."""
         async with self._connection.hub.transaction() as session:
             try:
-                if conversation_id is None:
-                    wanted, now = OpenConversation(), self._connection.now()
-                    conversation = await talking.open_own(session, actor=actor, wanted=wanted, now=now)
-                else:
-                    conversation = await queries.get_conversation(session, conversation_id=conversation_id, actor=actor)
+                if conversation_id is not None:
+                    return await queries.get_conversation(session, conversation_id=conversation_id, actor=actor)
+                now = self._connection.hub.now()
+                return await conversations.get_or_create_own(session, actor=actor, wanted=OpenConversation(), now=now)
             except NotFoundError as error:
-                raise Hangup(NO_SUCH) from error
+                raise CloseSocket(NO_SUCH) from error
 
-        seat = Seat(actor, topic_of(conversation.id))
-        with self._rooms.entered(conversation, seat) as room:
-            async with self._connection.hub.seated(seat):
-                ready = ConversationOut.model_validate(conversation)
-                await self._connection.send(ReadyFrame(conversation=ready, last_seq=ready.last_seq))
-                room.look()  # something may have come before the seat was taken
-                if after is not None and after > ready.last_seq:
-                    detail = "The conversation has no message with this number yet; what is new follows from its end."
-                    await self._connection.refuse(InvalidPositionError(detail))
-                position = ready.last_seq if after is None else min(after, ready.last_seq)
-                await self._connection.hold(
-                    seat,
-                    self._read(seat, conversation),
-                    self._pump(seat, room, told=State.of(conversation), position=position),
-                )
-
-    async def _read(self, seat: Seat, conversation: Conversation) -> None:
+    async def _read(self, subscription: Subscription, conversation_id: UUID) -> None:
         async for frame in self._connection.frames(CLIENT_FRAME):
             try:
-                reply = await _act(self._connection, seat, frame, conversation_id=conversation.id)
+                reply = await _act(self._connection, subscription, frame, conversation_id=conversation_id)
             except NotFoundError as error:
-                raise Hangup(NOT_ALLOWED) from error
+                raise CloseSocket(NOT_ALLOWED) from error
             except CremaError as error:
                 await self._connection.refuse(error, frame=frame)
                 continue
             if reply is not None:
                 await self._connection.send(reply)
-
-    async def _pump(self, seat: Seat, room: Room, *, told: State, position: int) -> None:
-        while True:
-            await seat.woken()
-            while position < room.last_seq and seat.closing is None:
-                for seq, message in await room.after(position):
-                    await self._connection.send(message)
-                    position = seq
-            if seat.closing is not None:
-                raise Hangup(seat.closing)
-            while seat.frames:
-                await self._connection.send(TypingOutFrame(**seat.frames.popleft()))
-            if told is not room.state:
-                before, told = told, room.state
-                for news in _news(before, told, to=seat.actor.user_id):
-                    await self._connection.send(news)
-
-
-def _news(before: State, after: State, *, to: UUID) -> Iterator[BaseModel]:
-    """Tell what changed about a conversation; nobody is told of their own presence."""
-    if (before.status, before.assigned_to) != (after.status, after.assigned_to):
-        yield ConversationFrame(id=after.id, status=ConversationStatus(after.status), assigned_to=after.assigned_to)
-    for side in Side:
-        if before.read_seq[side] != after.read_seq[side]:
-            yield ReceiptFrame(side=side, seq=after.read_seq[side])
-    if before.note_count != after.note_count and after.side_of(to) == Side.STAFF:
-        yield NoteFrame(conversation_id=after.id, count=after.note_count)
-    for user_id in sorted((before.present ^ after.present) - {to}):
-        yield PresenceFrame(user_id=user_id, side=after.side_of(user_id), online=user_id in after.present)

@@ -1,16 +1,15 @@
 """The headers of answers in OpenAPI, and 304: what is sent beside what a route returns."""
 
+import inspect
 from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any, Final
 
-from fastapi.routing import APIRoute
+from fastapi import Response
 
 from crema.web.components import is_list
-from crema.web.credentials import calls
-from crema.web.direct import Direct, Read
 from crema.web.preconditions import Versioned
-from crema.web.routing import Public
+from crema.web.routing import Route
 
 LOCATED: Final[dict[int | str, dict[str, Any]]] = {
     201: {"headers": {"Location": {"$ref": "#/components/headers/Location"}}}
@@ -64,13 +63,13 @@ def of_refusal(status: int) -> dict[str, dict[str, str]]:
     return references(*_ANY, *_OF_STATUS.get(status, ()))
 
 
-def add_headers(operation: dict[str, Any], route: APIRoute, *, is_edited: bool) -> None:
+def add_headers(operation: dict[str, Any], route: Route, *, is_edited: bool) -> None:
     """Describe the headers of what isn't refused, and 304 where an answer may be kept.
 
-    `is_edited`: what the path names can be changed. Direct routes tag such a thing themselves.
+    `is_edited`: what the path names can be changed. Routes that make their response themselves tag it themselves.
     """
-    kept = _is_kept(route)
-    tagged = kept or (is_edited and isinstance(route, Direct)) or any(map(_tells_tag, calls(route.dependant)))
+    kept = route.is_public
+    tagged = kept or (is_edited and _makes_response(route)) or any(map(_tells_tag, route.plan.calls))
     if kept:
         description = "Nothing has changed since it was read with the `ETag` of `If-None-Match`."
         operation["responses"]["304"] = {"description": description}
@@ -95,5 +94,6 @@ def _tells_tag(call: Any) -> bool:
     return isinstance(getattr(call, "__self__", None), Versioned)
 
 
-def _is_kept(route: APIRoute) -> bool:
-    return isinstance(route, Read) or Public.dependency in calls(route.dependant)
+def _makes_response(route: Route) -> bool:
+    returned = inspect.signature(route.endpoint, eval_str=True).return_annotation
+    return isinstance(returned, type) and issubclass(returned, Response)

@@ -26,7 +26,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from crema.core.errors import ForbiddenError, InvalidError
 from crema.schemas import Output
 from crema.web import problem
-from crema.web.routing import router as new_router
+from crema.web.routing import make_router
 
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 YEAR: Final = 365 * 24 * 3600
@@ -288,7 +288,7 @@ class CsrfOut(Output):
     csrf_token: str
 
 
-router: APIRouter = new_router("Working with JWT")
+router: APIRouter = make_router("Working with JWT")
 CSRF_LIFETIME: Final = timedelta(days=30)
 
 

@@ -1,10 +1,8 @@
 """How a request may say who is asking: the security schemes of OpenAPI, and which of them an operation takes."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from enum import Enum, auto
 from typing import Any, Final
-
-from fastapi.dependencies.models import Dependant
 
 from crema.web.browser import HEADER, SAFE, Cookies
 
@@ -31,18 +29,10 @@ class Access(Enum):
     """A login, if there is one."""
 
 
-def access_of(dependant: Dependant, accesses: Mapping[Callable[..., Any], Access]) -> Access | None:
-    """Return the strictest among all that an operation depends on; None where nobody is asked for."""
-    found = {accesses[call] for call in calls(dependant) if call in accesses}
+def access_of(calls: Collection[Callable[..., Any]], accesses: Mapping[Callable[..., Any], Access]) -> Access | None:
+    """Return the strictest among all that an operation calls; None where nobody is asked for."""
+    found = {accesses[call] for call in calls if call in accesses}
     return next((access for access in Access if access in found), None)
-
-
-def calls(dependant: Dependant) -> Iterator[Callable[..., Any]]:
-    """Give all that is called for an operation."""
-    if dependant.call is not None:
-        yield dependant.call
-    for below in dependant.dependencies:
-        yield from calls(below)
 
 
 def requirements(access: Access | None, *, method: str) -> Requirements:

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import fastapi_offline
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from crema.web.routing import conditional, share
+from crema.web.caching import Public
+from crema.web.routing import make_pages_router
 from crema.web.tags import tag_of
 
 VENDOR: Final = Path(fastapi_offline.__file__).parent / "static"
@@ -57,7 +58,7 @@ _REDOC: Final = """<!doctype html>
 </html>
 """
 
-router = APIRouter(include_in_schema=False)
+router = make_pages_router()
 
 
 @router.get("/")
@@ -91,24 +92,23 @@ class _Document:
         self._content = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
         self._etag = tag_of(self._content)
 
-    def answer(self, request: Request) -> Response:
-        """Send it, unless the client has it."""
-        response = Response(self._content, media_type="application/json", headers={"ETag": self._etag})
-        return conditional(request, share(request, response))
+    def response(self) -> Response:
+        """Send it."""
+        return Response(self._content, media_type="application/json", headers={"ETag": self._etag})
 
 
-@router.get("/openapi.json")
+@router.get("/openapi.json", dependencies=[Public])
 async def openapi(request: Request) -> Response:
     """Serve the document of the HTTP API."""
     documents: Documents = request.app.state.documents
-    return documents.openapi().answer(request)
+    return documents.openapi().response()
 
 
-@router.get("/asyncapi.json")
+@router.get("/asyncapi.json", dependencies=[Public])
 async def asyncapi(request: Request) -> Response:
     """Serve the document of our WebSockets."""
     documents: Documents = request.app.state.documents
-    return documents.asyncapi().answer(request)
+    return documents.asyncapi().response()
 
 
 @router.get("/docs/live")

@@ -9,7 +9,8 @@ from pydantic import BaseModel
 from starlette.status import HTTP_200_OK
 
 from crema.core.errors import InvalidError
-from crema.web.routing import check_parameters, on_answer
+from crema.web.answering import on_answer
+from crema.web.routing import check_parameters
 from crema.web.tags import tag, versions_in
 
 NAME: Final = "fields"

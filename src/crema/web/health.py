@@ -13,16 +13,16 @@ from fastapi import Request, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
-from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 
 from crema.core.errors import ForbiddenError
+from crema.db.driver import Reader
 from crema.db.schema import is_current
 from crema.schemas import Output
 from crema.web import problem
 from crema.web.clock import Now
-from crema.web.routing import router as new_router
+from crema.web.routing import make_router
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +33,7 @@ _FORWARDED: Final = frozenset(
 """Headers by which proxies show themselves."""
 MEASURE_EVERY: Final = timedelta(seconds=5)
 
-router = new_router("Operations")
+router = make_router("Operations")
 
 
 class OutdatedSchemaError(RuntimeError):
@@ -79,9 +79,11 @@ async def check_readiness(request: Request) -> HealthOut | Response:
 
 
 async def _check_database(app: Starlette) -> None:
-    async with app.state.sessions() as session:
-        await session.execute(text("SELECT 1"))
-        if not getattr(app.state, "schema_is_current", False):
+    """Ask on a connection of its own: a server whose others all wait for one slow table still serves the rest."""
+    reader: Reader = app.state.health_reader
+    await reader.fetch("SELECT 1")
+    if not getattr(app.state, "schema_is_current", False):
+        async with app.state.sessions() as session:
             connection = await session.connection()
             if not await connection.run_sync(is_current):
                 raise OutdatedSchemaError

@@ -21,7 +21,7 @@ from crema.db.idempotency import IdempotencyRecord as Kept
 from crema.db.statement import Statement
 from crema.schemas import Matching
 from crema.web import audit
-from crema.web.routing import AnsweredError, on_answer, sent_json
+from crema.web.answering import AnsweredError, on_answer, sent_json
 from crema.web.transaction import transaction_of
 
 RETRY_SECONDS: Final = 1

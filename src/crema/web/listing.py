@@ -103,17 +103,17 @@ KEPT_LENGTH: Final = 1_000
 """Bytes of a query string that is not read again each time it comes."""
 
 
-def understood(
+def parse_list_query(
     request: Request, listing: Listing, permissions: frozenset[str], *, also: tuple[str, ...] = ()
 ) -> ListQuery:
     """Read the request's query string in the language of a list; parameters in `also` are the route's to read."""
     query_string: bytes = request.scope["query_string"]
-    read = _understood if len(query_string) <= KEPT_LENGTH else _understood.__wrapped__
+    read = _parsed if len(query_string) <= KEPT_LENGTH else _parsed.__wrapped__
     return read(listing, query_string, permissions, also)
 
 
 @lru_cache(1_000)
-def _understood(listing: Listing, query_string: bytes, permissions: frozenset[str], also: tuple[str, ...]) -> ListQuery:
+def _parsed(listing: Listing, query_string: bytes, permissions: frozenset[str], also: tuple[str, ...]) -> ListQuery:
     return listing.parse(QueryParams(query_string).multi_items(), permissions=permissions, also=also)
 
 

@@ -1,12 +1,11 @@
 """The OpenAPI document: FastAPI's, with what every operation has in common said once."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute
 
 from crema.core.errors import CremaError
 from crema.web import components, credentials
@@ -14,6 +13,7 @@ from crema.web.answers import HEADERS, add_headers
 from crema.web.credentials import Access, access_of
 from crema.web.problem import refusals
 from crema.web.refusals import Refusals
+from crema.web.routing import Route, operations
 
 DESCRIPTION: Final = """\
 The backend of a chain of take-away coffee shops: browse the menu, fill a cart, order ahead.
@@ -41,23 +41,24 @@ class Extras:
     """An id to ask for, by the parameter of a path."""
 
 
-def describe(app: FastAPI, *, routers: Sequence[APIRouter], extras: Extras) -> Callable[[], dict[str, Any]]:
+def describe(app: FastAPI, *, routes: Sequence[Route], extras: Extras) -> Callable[[], dict[str, Any]]:
     """Make the app's `openapi()`: built at first use, then kept."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = _document(app, dict(_operations(routers)), extras)
+            app.openapi_schema = _document(app, routes, extras)
         return app.openapi_schema
 
     return openapi
 
 
-def _document(app: FastAPI, routes: Mapping[tuple[str, str], APIRoute], extras: Extras) -> dict[str, Any]:
+def _document(app: FastAPI, all_routes: Sequence[Route], extras: Extras) -> dict[str, Any]:
+    routes = dict(operations(all_routes))
     document = get_openapi(
         title=app.title,
         version=app.version,
         description=app.description,
-        routes=app.routes,
+        routes=all_routes,
         tags=app.openapi_tags,
         servers=[{"url": "/", "description": "The server that this document comes from."}],
         license_info=app.license_info,
@@ -69,7 +70,7 @@ def _document(app: FastAPI, routes: Mapping[tuple[str, str], APIRoute], extras: 
         methods = sorted(_METHODS & item.keys())
         for method in methods:
             operation = item[method]
-            access = access_of(routes[method, path].dependant, extras.access)
+            access = access_of(routes[method, path].plan.calls, extras.access)
             operation["security"] = credentials.requirements(access, method=method)
             operation["responses"].update(_stringed(refusals(*_of_any_server(path, operation))))
             components.lift(schemas, operation)
@@ -90,14 +91,6 @@ def _document(app: FastAPI, routes: Mapping[tuple[str, str], APIRoute], extras: 
     }
     described: dict[str, Any] = components.rename_references(document)
     return described
-
-
-def _operations(routers: Sequence[APIRouter]) -> Iterator[tuple[tuple[str, str], APIRoute]]:
-    """Give each described operation's route by method and path."""
-    for router in routers:
-        for route in router.routes:
-            if isinstance(route, APIRoute) and route.include_in_schema:
-                yield from (((method.lower(), route.path_format), route) for method in route.methods or ())
 
 
 def _of_any_server(path: str, operation: dict[str, Any]) -> tuple[int, ...]:

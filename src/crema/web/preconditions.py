@@ -16,11 +16,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.status import HTTP_204_NO_CONTENT, HTTP_300_MULTIPLE_CHOICES
 
 from crema.db import versions
+from crema.db.driver import Reader
 from crema.db.versions import Key
+from crema.web.answering import on_answer
 from crema.web.audit import Author
-from crema.web.routing import on_answer
 from crema.web.tags import tag, versions_in
-from crema.web.transaction import Reads, Transaction, transaction_of
+from crema.web.transaction import IdentityReads, Reads, Transaction, transaction_of
 
 _UUID: Final[TypeAdapter[UUID]] = TypeAdapter(UUID)
 IfMatch = Annotated[
@@ -43,11 +44,17 @@ class Versioned:
     def __init__(self, key: Key, parameter: str | None = None) -> None:
         self._key = key
         self._parameter = parameter
-        self.shown = Depends(self._show)
+        self.shown = Depends(self._show if parameter else self._show_self)
         self.edited = Depends(self._edit)
         self.made = Depends(self._make)
 
     async def _show(self, request: Request, reads: Reads) -> None:
+        await self._add_tag_when_answered(request, reads)
+
+    async def _show_self(self, request: Request, reads: IdentityReads) -> None:
+        await self._add_tag_when_answered(request, reads)
+
+    async def _add_tag_when_answered(self, request: Request, reads: Reader) -> None:
         # Before the thing itself is read: were it after, an older content could go out by a newer version.
         value = self._value(request)
         version = None if value is None else await versions.find(reads, key=self._key, value=value)

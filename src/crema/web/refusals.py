@@ -32,6 +32,8 @@ _LISTS: Final = "db"
 _FILES: Final = "media"
 _USED: Final = MappingProxyType({"orders": "cart"})
 """A feature that another one's bodies go through: an order's items are checked as the cart's are."""
+_GIVEN_BY: Final = MappingProxyType({"crema.core.slug": frozenset({"menu", "shops"})})
+"""Modules below the features whose refusals only some of these give."""
 _HEALTH: Final = "crema.web.health"
 """Operations within `web`, whose refusals are theirs alone."""
 _EXTRA: Final[dict[str, dict[str, Any]]] = {
@@ -54,7 +56,7 @@ class _Code:
     code: str
     status: int
     title: str
-    package: str | None
+    packages: frozenset[str] | None
     """Whose operations give it; None: any."""
     is_family: bool = True
 
@@ -89,9 +91,9 @@ class Refusals:
     def _defined(self) -> Iterator[_Code]:
         for kind in error_classes():
             package = kind.__module__ if kind.__module__ == _HEALTH else kind.__module__.split(".")[1]
-            is_general = kind in self.shared or package in _ANY
-            own = None if is_general else package
-            yield _Code(kind.code, status_of_class(kind), kind.title, own, kind in STATUS_OF)
+            own = _GIVEN_BY.get(kind.__module__, frozenset({package}))
+            is_general = kind in self.shared or bool(own & _ANY)
+            yield _Code(kind.code, status_of_class(kind), kind.title, None if is_general else own, kind in STATUS_OF)
         for status, code, title in (NOT_ALLOWED, INTERNAL, UNAVAILABLE):
             yield _Code(code, int(status), title, None)
 
@@ -115,7 +117,7 @@ class Refusals:
 
     def _answer(self, status: int, packages: set[str]) -> dict[str, Any]:
         given = [each for each in self._codes if each.status == status]
-        codes = [each for each in given if each.package is None or each.package in packages]
+        codes = [each for each in given if each.packages is None or each.packages & packages]
         self.examples |= {each.code: {"summary": each.title, "value": each.example} for each in codes}
         shown = {each.code: {"$ref": f"#/components/examples/{each.code}"} for each in codes}
         return {

@@ -1,24 +1,38 @@
-"""The route class of the whole API: unknown query parameters are refused, public GETs answer 304."""
+"""The one kind of route, and how a request finds it.
 
+FastAPI describes a route; `web.solver` runs it, behind FastAPI's hook for that, `get_route_handler`. Why, and what it
+costs: decision 20.
+"""
+
+import email.message
+import inspect
 import json
-import re
-from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from typing import Annotated, Any, Final
+from collections import Counter, defaultdict
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
+from typing import Any, Final
 
-from fastapi import APIRouter, Depends, Request, Response
-from fastapi.dependencies.models import Dependant
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from pydantic import TypeAdapter
 from starlette.datastructures import Headers
-from starlette.routing import Match
-from starlette.status import HTTP_200_OK, HTTP_304_NOT_MODIFIED
-from starlette.types import Scope
+from starlette.requests import ClientDisconnect
+from starlette.routing import BaseRoute, Match
+from starlette.status import HTTP_400_BAD_REQUEST, HTTP_405_METHOD_NOT_ALLOWED
+from starlette.types import Receive, Scope, Send
 
 from crema.core.errors import InvalidError
-from crema.web import tags
+from crema.web.answering import AnsweredError, complete, keep_json
+from crema.web.caching import Public, conditional
+from crema.web.solver import ABSENT, Plan
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
-OnAnswer = Callable[[Request, Response], Awaitable[None]]
+
+BODY_LIMIT: Final = 64 * 1024
+"""Bytes of a body, counted as they come. Routes that take files, or a whole menu, allow more."""
+_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+"""In the order in which `Allow` names them."""
 
 
 class UnknownParameterError(InvalidError):
@@ -28,66 +42,74 @@ class UnknownParameterError(InvalidError):
     title = "There is no such query parameter here."
 
 
-BODY_LIMIT: Final = 64 * 1024
-"""Bytes of a body, counted as they come. Routes that take files, or a whole menu, allow more."""
-
-
 class Route(APIRoute):
-    """Checks the query string and answers conditional requests; otherwise FastAPI's own route."""
+    """A route that `web.solver` runs. Unknown query parameters are refused; GETs that may be kept answer 304."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        if options.get("max_body_size") is None:
+        if options.get("max_body_size") is None and {*(options.get("methods") or ["GET"])} != {"GET"}:
             options["max_body_size"] = BODY_LIMIT
         super().__init__(path, endpoint, **options)
 
-    def get_route_handler(self) -> Handler:
-        """Wrap FastAPI's handler."""
-        handle = super().get_route_handler()
-        known = frozenset(query_names(self.dependant))
-        checks_itself = knows_its_parameters(self)
+    @property
+    def is_public(self) -> bool:
+        """Whether the answer may be kept."""
+        return Public.dependency in self.plan.calls
 
-        async def checked(request: Request) -> Response:
-            if not checks_itself:
-                check_parameters(request, known)
-            try:
-                response = await handle(request)
-                await complete(request, response)
-            except AnsweredError as answered:
-                response = answered.response
+    def get_route_handler(self) -> Handler:
+        """Return what answers a request that has been routed here."""
+        self.plan = self._plan({})
+        checks_itself = "parameters" in (self.openapi_extra or {})  # a list's language knows its parameters
+        self._adapter = self._adapter_of_answer()
+
+        async def handle(request: Request) -> Response:
+            overrides = request.app.dependency_overrides
+            plan = self.plan if not overrides else self._plan(overrides)
+            if not checks_itself and request.scope["query_string"]:
+                check_parameters(request, plan.query_names)
+            body = await _json_of(request) if plan.takes_body else ABSENT
+            if not plan.enters:
+                return conditional(request, await self._answer(request, plan, body, None))
+            async with AsyncExitStack() as stack:
+                try:
+                    response = await self._answer(request, plan, body, stack)
+                except AnsweredError as answered:
+                    response = answered.response
             return conditional(request, response)
 
-        return checked
+        return handle
 
+    def _adapter_of_answer(self) -> TypeAdapter[Any] | None:
+        """Return what writes the endpoint's answer; None where it makes the response itself, or there is no content."""
+        declared = self.response_model  # None, too, where its type is only described another way
+        if declared is None:
+            declared = inspect.signature(self.endpoint, eval_str=True).return_annotation
+        if declared is None or (isinstance(declared, type) and issubclass(declared, Response)):
+            return None
+        return TypeAdapter(declared)
 
-class AnsweredError(Exception):
-    """Raised by a dependency that has the answer already: the rest of the request isn't run."""
+    def _plan(self, overrides: Mapping[Callable[..., Any], Callable[..., Any]]) -> Plan:
+        return Plan.of(
+            self.endpoint, path=frozenset(self.param_convertors), first=self.dependencies, overrides=overrides
+        )
 
-    def __init__(self, response: Response) -> None:
-        super().__init__(response)
-        self.response = response
+    async def _answer(self, request: Request, plan: Plan, body: Any, stack: AsyncExitStack | None) -> Response:
+        given = Response(status_code=self.status_code or 200) if plan.takes_response else None
+        answer = await plan.run(request, given, body, stack)
+        response = answer if isinstance(answer, Response) else self._rendered(answer, given)
+        await complete(request, response)
+        return response
 
-
-def on_answer(request: Request, call: OnAnswer) -> None:
-    """Have this called with the answer, if it isn't a refusal, before the request's transaction is committed."""
-    request.scope["state"].setdefault("on_answer", []).append(call)
-
-
-async def sent_json(request: Request) -> Any:
-    """Return the JSON that was sent, or whatever else as text; None if there was no body."""
-    state = request.scope["state"]
-    if "json" in state:  # a direct route has read it as it came
-        return state["json"]
-    body = await request.body()
-    try:
-        return json.loads(body) if body else None
-    except ValueError:  # where no body is taken nobody has looked at it
-        return body.decode("latin-1")
-
-
-async def complete(request: Request, response: Response) -> None:
-    """Call what `on_answer` has been given."""
-    for call in request.scope["state"].get("on_answer", ()):
-        await call(request, response)
+    def _rendered(self, answer: Any, given: Response | None) -> Response:
+        """Send what the endpoint returned as the JSON of its declared type, with the headers of `given`."""
+        status = self.status_code or 200 if given is None else given.status_code
+        if self._adapter is None:
+            response = Response(status_code=status)
+        else:
+            content = self._adapter.dump_json(self._adapter.validate_python(answer, from_attributes=True))
+            response = Response(content, status, media_type="application/json")
+        if given is not None:
+            response.raw_headers += [header for header in given.raw_headers if header[0] != b"content-length"]
+        return response
 
 
 class FormRoute(Route):
@@ -99,26 +121,30 @@ class FormRoute(Route):
         return super().matches(scope) if is_form else (Match.NONE, {})
 
 
-def knows_its_parameters(route: APIRoute) -> bool:
-    """Whether it is a list, whose language knows its parameters."""
-    return bool(route.openapi_extra and "parameters" in route.openapi_extra)
-
-
-def query_names(dependant: Dependant) -> Iterator[str]:
-    """Give the names a route takes, and those its dependencies take."""
-    yield from (field.alias for field in dependant.query_params)
-    for below in dependant.dependencies:
-        yield from query_names(below)
-
-
-def router(tag: str, *dependencies: Callable[..., Any]) -> APIRouter:
+def make_router(tag: str, *dependencies: Callable[..., Any]) -> APIRouter:
     """Make a feature's router, under its heading in Swagger. Each of its routes calls the dependencies first."""
-    return APIRouter(tags=[tag], route_class=Route, dependencies=[Depends(each) for each in dependencies])
+    return APIRouter(
+        tags=[tag],
+        route_class=Route,
+        dependencies=[Depends(each) for each in dependencies],
+        generate_unique_id_function=operation_id,
+    )
 
 
-def form_router() -> APIRouter:
+def make_form_router() -> APIRouter:
     """Make a router of what takes a form where another route takes JSON, whose description tells of both."""
     return APIRouter(route_class=FormRoute, include_in_schema=False)
+
+
+def make_pages_router() -> APIRouter:
+    """Make a router of what is no part of the API: pages for people, files for machines."""
+    return APIRouter(route_class=Route, include_in_schema=False)
+
+
+def operation_id(route: APIRoute) -> str:
+    """Name an operation for generated clients: the function's name in camelCase, which is unique across the API."""
+    first, *others = route.name.split("_")
+    return first + "".join(map(str.title, others))
 
 
 def check_parameters(request: Request, known: frozenset[str]) -> None:
@@ -132,76 +158,102 @@ def check_parameters(request: Request, known: frozenset[str]) -> None:
         )
 
 
-async def _public(request: Request, response: Response) -> None:
-    share(request, response)
+async def _json_of(request: Request) -> Any:
+    """Read a body as FastAPI does: what isn't called JSON stays bytes, and is then refused by its model."""
+    body: Any
+    try:
+        content = await request.body()
+        if not content:
+            body = ABSENT
+        elif _is_json(request.headers.get("content-type", "")):
+            body = json.loads(content)
+        else:
+            body = content
+    except json.JSONDecodeError as error:
+        wrong = {"type": "json_invalid", "loc": ("body", error.pos), "msg": "JSON decode error", "input": {}}
+        raise RequestValidationError([wrong | {"ctx": {"error": error.msg}}]) from error
+    except (ValueError, RecursionError, ClientDisconnect) as error:
+        raise HTTPException(HTTP_400_BAD_REQUEST, "There was an error parsing the body") from error
+    keep_json(request, None if body is ABSENT else body)
+    return body
 
 
-def share(request: Request, response: Response) -> Response:
-    """Let a public answer be kept by whoever asks, if they look whether it is still good."""
-    # Staff see more than the public does, so a shared cache may only keep what nobody in particular asked for.
-    is_somebody = "authorization" in request.headers or request.app.state.cookies.get(request, "access") is not None
-    scope = b"private" if is_somebody else b"public"
-    response.raw_headers.append((b"cache-control", scope + b", max-age=0, must-revalidate"))
-    response.raw_headers.append((b"vary", b"Authorization, Cookie, Accept-Encoding"))
-    return response
+def _is_json(content_type: str) -> bool:
+    if content_type == "application/json":
+        return True
+    message = email.message.Message()
+    message["content-type"] = content_type
+    subtype = message.get_content_subtype()
+    return message.get_content_maintype() == "application" and (subtype == "json" or subtype.endswith("+json"))
 
 
-Public = Depends(_public)
-"""A dependency for GETs that anyone may keep: adds Cache-Control, and with it the strong ETag and 304.
-
-`Read` routes are so by themselves.
-"""
-
-
-def conditional(request: Request, response: Response) -> Response:
-    """Name what an answer that may be kept says, and leave it out where that is known."""
-    if request.method != "GET" or response.status_code != HTTP_200_OK:
-        return response
-    headers = dict(response.raw_headers)
-    if b"max-age" not in headers.get(b"cache-control", b""):
-        return response
-    etag = headers.get(b"etag") or tags.tag_of(response.body).encode()
-    if b"etag" not in headers:
-        response.raw_headers.append((b"etag", etag))
-    if not _is_known(request, etag.decode()):
-        return response
-    known = Response(status_code=HTTP_304_NOT_MODIFIED)
-    known.raw_headers += [each for each in response.raw_headers if each[0] in (b"etag", b"cache-control", b"vary")]
-    return known
+def add_routes(app: FastAPI, routers: Iterable[APIRouter]) -> Sequence[Route]:
+    """Have an application serve all routes of these routers, and return those of HTTP."""
+    routes = [route for router in routers for route in router.routes]
+    over_http = [route for route in routes if isinstance(route, Route)]
+    app.router.routes.append(RouteTable(over_http))
+    app.router.routes += [route for route in routes if not isinstance(route, Route)]
+    return over_http
 
 
-async def unless_known(request: Request, etag: str, make: Callable[[], Awaitable[Response]]) -> Response:
-    """Make an answer only for those who don't have what this tag names."""
-    if _is_known(request, etag):
-        return Response(status_code=HTTP_304_NOT_MODIFIED, headers={"ETag": etag})
-    return await make()
+class RouteTable(BaseRoute):
+    """All routes of HTTP as one, which looks at those only whose path may be the request's.
+
+    Starlette asks every route in turn. A path without parameters goes before one with: `GET /chat/ticket`, where only
+    POST is, is no conversation called "ticket". A 405 names all methods of the path.
+    """
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self.routes = tuple(routes)
+        self._fixed: dict[str, list[Route]] = defaultdict(list)
+        self._others: dict[tuple[str, int], list[Route]] = defaultdict(list)
+        self._deep: list[Route] = []
+        for route in self.routes:
+            if not route.param_convertors:
+                self._fixed[route.path].append(route)
+            elif ":path}" in route.path or _shape(route.path)[0].startswith("{"):
+                self._deep.append(route)
+            else:
+                self._others[_shape(route.path)].append(route)
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Find the route of a request; a path that takes other methods matches in part."""
+        if scope["type"] != "http":
+            return Match.NONE, {}
+        allowed: set[str] = set()
+        for route in self._candidates(scope["path"].removeprefix(scope.get("root_path", ""))):
+            match, found = route.matches(scope)
+            if match is Match.FULL:
+                return match, found
+            if match is Match.PARTIAL:
+                allowed |= route.methods or set()
+        return (Match.PARTIAL, {"route": self, "allowed_methods": allowed}) if allowed else (Match.NONE, {})
+
+    def _candidates(self, path: str) -> Sequence[Route]:
+        return self._fixed.get(path) or [*self._others.get(_shape(path), ()), *self._deep]
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer by the route that `matches` found; raise 405 if it takes other methods."""
+        route = scope["route"]
+        if route is self:
+            raise _not_allowed(scope["allowed_methods"])
+        await route.handle(scope, receive, send)
 
 
-def _is_known(request: Request, etag: str) -> bool:
-    header = request.headers.get("if-none-match")
-    return header is not None and tags.matches(header, etag)
+def _shape(path: str) -> tuple[str, int]:
+    """Return what a path shares with all that match the same routes: its first part, and how many there are."""
+    parts = path.split("/", 8)
+    return parts[1] if len(parts) > 1 else "", len(parts)
 
 
-MAX_LANGUAGES: Final = 20
-"""Entries of Accept-Language that are read; browsers send two to five."""
+def _not_allowed(methods: set[str]) -> HTTPException:
+    allowed = methods | {"HEAD"} if "GET" in methods else methods
+    headers = {"Allow": ", ".join(sorted(allowed, key=_METHODS.index))}
+    return HTTPException(HTTP_405_METHOD_NOT_ALLOWED, headers=headers)
 
 
-async def _language(request: Request) -> str:
-    """Choose Russian or English by the weights of Accept-Language; English when neither is wanted."""
-    weights = {"en": 0.0, "ru": 0.0}
-    for part in request.headers.get("accept-language", "").lower().split(",", MAX_LANGUAGES)[:MAX_LANGUAGES]:
-        tag, _, parameter = part.strip().partition(";")
-        weight = re.fullmatch(r"\s*q=([01](?:\.\d{0,3})?)\s*", parameter)
-        language = tag[:2] if tag[:2] in weights and tag[2:3] in {"", "-"} else ""
-        if language:
-            weights[language] = max(weights[language], float(weight[1]) if weight else 1.0)
-    return "ru" if weights["ru"] > weights["en"] else "en"
-
-
-Language = Annotated[str, Depends(_language)]
-
-
-def operation_id(route: APIRoute) -> str:
-    """Name an operation for generated clients: the function's name in camelCase, which is unique across the API."""
-    first, *others = route.name.split("_")
-    return first + "".join(map(str.title, others))
+def operations(routes: Iterable[Route]) -> Iterator[tuple[tuple[str, str], Route]]:
+    """Give each described operation's route by method and path."""
+    for route in routes:
+        if route.include_in_schema:
+            yield from (((method.lower(), route.path_format), route) for method in route.methods or ())

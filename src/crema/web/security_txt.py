@@ -4,16 +4,17 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.responses import PlainTextResponse
 
 from crema.core.errors import NotFoundError
 from crema.web.clock import Now
+from crema.web.routing import make_pages_router
 
 VALID: Final = timedelta(days=180)
 """RFC 9116 wants less than a year. The answer is made anew each time, so it is never stale while we serve."""
 
-router = APIRouter(include_in_schema=False)
+router = make_pages_router()
 
 
 @router.get("/.well-known/security.txt")

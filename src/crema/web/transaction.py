@@ -32,6 +32,15 @@ Reads = Annotated[Reader, Depends(_reader)]
 """For single SELECTs, without a transaction."""
 
 
+async def _identity_reader(request: Request) -> Reader:
+    reader: Reader = request.app.state.identity_reader
+    return reader
+
+
+IdentityReads = Annotated[Reader, Depends(_identity_reader)]
+"""The same on connections that only ask who somebody is: they never wait behind lists, or a locked table of others."""
+
+
 async def _writer(request: Request) -> AsyncIterator[Writer]:
     async with Writer(request.app.state.writing, request.app.state.bus) as writer:
         request.state.transaction = writer

@@ -10,19 +10,19 @@ from crema.notifications import queries
 from crema.notifications.queries import MAILS
 from crema.notifications.service import resending
 from crema.web.clock import Now
-from crema.web.listing import PageOut, answer, listing_parameters
+from crema.web.listing import PageOut, answer, listing_parameters, parse_list_query
 from crema.web.problem import refusals
-from crema.web.routing import router as new_router
-from crema.web.transaction import Transaction
+from crema.web.routing import make_router
+from crema.web.transaction import Reads, Transaction
 
-router = new_router("Operations")
+router = make_router("Operations")
 
 
 @router.get("/mails", summary="List mails", openapi_extra=listing_parameters(MAILS), responses=refusals(401, 403, 422))
-async def list_mails(request: Request, response: Response, tx: Transaction, actor: MailEditor) -> PageOut[MailOut]:
+async def list_mails(request: Request, response: Response, reader: Reads, actor: MailEditor) -> PageOut[MailOut]:
     """Those of the last 30 days, without their text, which may hold codes."""
-    query = MAILS.parse(request.query_params.multi_items(), permissions=actor.permissions)
-    return answer(request, response, await queries.list_mails(tx, query=query), MailOut.model_validate)
+    query = parse_list_query(request, MAILS, actor.permissions)
+    return answer(request, response, await queries.list_mails(reader, query=query), MailOut.model_validate)
 
 
 @router.post(

@@ -14,10 +14,10 @@ from crema.accounts.schemas import AcceptedOut, ChangePassword, Mention, ResetPa
 from crema.accounts.service import recovery
 from crema.web.clock import Now
 from crema.web.problem import refusals
-from crema.web.routing import router as new_router
+from crema.web.routing import make_router
 from crema.web.transaction import Transaction
 
-router = new_router("Users management", cookie_visitor)
+router = make_router("Users management", cookie_visitor)
 
 
 @router.post("/password/forgot", status_code=202, summary="Ask for a new password", responses=refusals(422))

@@ -11,9 +11,6 @@ from crema.accounts.deps import (
     SELF,
     USER,
     DeletionSteps,
-    Hand,
-    HandCookies,
-    HandVerified,
     HashingTurn,
     LoginService,
     Once,
@@ -21,8 +18,11 @@ from crema.accounts.deps import (
     Person,
     RegistrationLimit,
     RequestOrigin,
+    TokensAsAsked,
+    TokensAsCookies,
     UserCredentials,
     UserEditor,
+    VerifiedAsAsked,
     cookie_visitor,
 )
 from crema.accounts.queries import USERS
@@ -43,12 +43,12 @@ from crema.accounts.service import people, registration, verification
 from crema.accounts.service.addresses import Changing
 from crema.web.answers import LOCATED
 from crema.web.clock import Now
-from crema.web.listing import PageOut, answer, listing_parameters
+from crema.web.listing import PageOut, answer, listing_parameters, parse_list_query
 from crema.web.problem import refusals
-from crema.web.routing import router as new_router
-from crema.web.transaction import Transaction
+from crema.web.routing import make_router
+from crema.web.transaction import IdentityReads, Reads, Transaction
 
-router = new_router("Users management", cookie_visitor)
+router = make_router("Users management", cookie_visitor)
 Force = Annotated[bool, Query(description="Cancel the person's orders in progress, and tell everybody, first.")]
 ACCEPTED = AcceptedOut(detail="If this address is ours, a mail is on its way.")
 
@@ -91,7 +91,7 @@ async def verify(
     credentials: UserCredentials,
     logins: LoginService,
     now: Now,
-    hand: HandVerified,
+    answer: VerifiedAsAsked,
 ) -> UserOut | TokensOut | SignedInOut:
     """A code is good for 15 minutes, five tries and one use; sent twice it is answered alike.
 
@@ -101,13 +101,13 @@ async def verify(
     verified = await verification.verify(
         tx,
         wanted=body,
-        wants_login=hand.wants_login,
+        wants_login=answer.wants_login,
         origin=origin,
         credentials=credentials,
         logins=logins,
         now=now,
     )
-    return hand.over_verified(verified)
+    return answer.respond(verified)
 
 
 @router.post("/verification/resend", status_code=202, summary="Send the code again", responses=refusals(401, 422, 429))
@@ -136,11 +136,11 @@ async def authenticate(
     turn: HashingTurn,
     logins: LoginService,
     now: Now,
-    hand: Hand,
+    answer: TokensAsAsked,
 ) -> TokensOut | SignedInOut:
     """Where many logins from one network were wrong, an answer takes some seconds."""
     tokens = await logins.log_in(tx, email=body.email, password=body.password, origin=origin, turn=turn, now=now)
-    return hand.over(tokens)
+    return answer.respond(tokens)
 
 
 @router.post("/authentication/cookie", summary="Log in with cookies", responses=refusals(401, 403, 422, 429))
@@ -151,31 +151,31 @@ async def authenticate_with_cookies(
     turn: HashingTurn,
     logins: LoginService,
     now: Now,
-    hand: HandCookies,
+    answer: TokensAsCookies,
 ) -> SignedInOut:
     """For pages: the tokens go into cookies that no script can read. Needs `GET /csrf` before."""
     tokens = await logins.log_in(tx, email=body.email, password=body.password, origin=origin, turn=turn, now=now)
-    return hand.into_cookies(tokens)
+    return answer.set_cookies(tokens)
 
 
 @router.post("/me", summary="Who am I", operation_id="postMe", responses=refusals(401, 403, 422))
 @router.get("/me", summary="Who am I", responses=refusals(401, 403, 422))
-async def see_me(tx: Transaction, actor: Person, _: Annotated[None, SELF.shown]) -> UserOut:
-    return UserOut.model_validate(await queries.get_user(tx, actor.user_id))
+async def see_me(reader: IdentityReads, actor: Person, _: Annotated[None, SELF.shown]) -> UserOut:
+    return UserOut.model_validate(await queries.get_user_view(reader, actor=actor, user_id=actor.user_id))
 
 
 @router.get("/users", summary="List people", openapi_extra=listing_parameters(USERS), responses=refusals(401, 403, 422))
-async def list_users(request: Request, response: Response, tx: Transaction, actor: UserEditor) -> PageOut[UserOut]:
-    query = USERS.parse(request.query_params.multi_items(), permissions=actor.permissions)
-    return answer(request, response, await queries.list_users(tx, query=query), UserOut.model_validate)
+async def list_users(request: Request, response: Response, reader: Reads, actor: UserEditor) -> PageOut[UserOut]:
+    query = parse_list_query(request, USERS, actor.permissions)
+    return answer(request, response, await queries.list_users(reader, query=query), UserOut.model_validate)
 
 
 @router.get(
     "/user/{user_id}", summary="See a person", dependencies=[USER.shown], responses=refusals(401, 403, 404, 422)
 )
-async def see_user(user_id: UUID, tx: Transaction, actor: Person) -> UserOut:
+async def see_user(user_id: UUID, reader: Reads, actor: Person) -> UserOut:
     """Oneself; administrators anyone."""
-    return UserOut.model_validate(await people.get_visible(tx, actor=actor, user_id=user_id))
+    return UserOut.model_validate(await queries.get_user_view(reader, actor=actor, user_id=user_id))
 
 
 @router.put(

@@ -11,18 +11,18 @@ from crema.accounts.schemas import ChangeRole, PermissionOut, ReplaceRole, RoleI
 from crema.accounts.service import roles
 from crema.web.answers import LOCATED
 from crema.web.clock import Now
-from crema.web.listing import PageOut, answer, listing_parameters
+from crema.web.listing import PageOut, answer, listing_parameters, parse_list_query
 from crema.web.problem import refusals
-from crema.web.routing import router as new_router
-from crema.web.transaction import Transaction
+from crema.web.routing import make_router
+from crema.web.transaction import Reads, Transaction
 
-router = new_router("Users management")
+router = make_router("Users management")
 
 
 @router.get("/roles", summary="List roles", openapi_extra=listing_parameters(ROLES), responses=refusals(401, 403, 422))
-async def list_roles(request: Request, response: Response, tx: Transaction, actor: RoleEditor) -> PageOut[RoleOut]:
-    query = ROLES.parse(request.query_params.multi_items(), permissions=actor.permissions)
-    return answer(request, response, await queries.list_roles(tx, query=query), RoleOut.model_validate)
+async def list_roles(request: Request, response: Response, reader: Reads, actor: RoleEditor) -> PageOut[RoleOut]:
+    query = parse_list_query(request, ROLES, actor.permissions)
+    return answer(request, response, await queries.list_roles(reader, query=query), RoleOut.model_validate)
 
 
 @router.post(
@@ -41,8 +41,8 @@ async def create_role(
 
 
 @router.get("/role/{role_id}", summary="See a role", dependencies=[ROLE.shown], responses=refusals(401, 403, 404, 422))
-async def see_role(role_id: UUID, tx: Transaction, _: RoleEditor) -> RoleOut:
-    return RoleOut.model_validate(await queries.get_role(tx, role_id))
+async def see_role(role_id: UUID, reader: Reads, _: RoleEditor) -> RoleOut:
+    return RoleOut.model_validate(await queries.get_role_view(reader, role_id))
 
 
 @router.put(
@@ -77,7 +77,7 @@ async def delete_role(role_id: UUID, tx: Transaction, actor: RoleEditor) -> None
     responses=refusals(401, 403, 422),
 )
 async def list_permissions(
-    request: Request, response: Response, tx: Transaction, actor: RoleEditor
+    request: Request, response: Response, reader: Reads, actor: RoleEditor
 ) -> PageOut[PermissionOut]:
-    query = PERMISSIONS.parse(request.query_params.multi_items(), permissions=actor.permissions)
-    return answer(request, response, await queries.list_permissions(tx, query=query), PermissionOut.model_validate)
+    query = parse_list_query(request, PERMISSIONS, actor.permissions)
+    return answer(request, response, await queries.list_permissions(reader, query=query), PermissionOut.model_validate)

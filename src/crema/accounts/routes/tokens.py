@@ -7,14 +7,14 @@ from fastapi import Depends, Request, Response
 
 from crema.accounts import queries
 from crema.accounts.deps import (
-    ExchangeCookies,
-    Hand,
-    HandCookies,
+    CookieExchange,
     HashingTurn,
     Leaving,
     LoginService,
     Person,
     RequestOrigin,
+    TokensAsAsked,
+    TokensAsCookies,
     UserCredentials,
     cookie_visitor,
 )
@@ -24,12 +24,12 @@ from crema.accounts.service import logins as sessions
 from crema.accounts.service import verification
 from crema.web.clock import Now
 from crema.web.forms import form_or_json, form_or_json_schema
-from crema.web.listing import PageOut, answer, listing_parameters
+from crema.web.listing import PageOut, answer, listing_parameters, parse_list_query
 from crema.web.problem import refusals
-from crema.web.routing import router as new_router
-from crema.web.transaction import Transaction
+from crema.web.routing import make_router
+from crema.web.transaction import Reads, Transaction
 
-router = new_router("Working with JWT", cookie_visitor)
+router = make_router("Working with JWT", cookie_visitor)
 
 
 @router.post(
@@ -46,11 +46,11 @@ async def log_in_with_form(
     turn: HashingTurn,
     logins: LoginService,
     now: Now,
-    hand: Hand,
+    answer: TokensAsAsked,
 ) -> TokensOut | SignedInOut:
     """The same answer as `/authentication`; Swagger's *Authorize* uses it. JSON is taken, too."""
     tokens = await logins.log_in(tx, email=form.username, password=form.password, origin=origin, turn=turn, now=now)
-    return hand.over(tokens)
+    return answer.respond(tokens)
 
 
 @router.post(
@@ -60,20 +60,20 @@ async def log_in_with_form(
     responses={200: {"model": TokensOut}, **refusals(401, 422)},
 )
 async def refresh(
-    tx: Transaction, logins: LoginService, now: Now, hand: Hand, body: Refresh | None = None
+    tx: Transaction, logins: LoginService, now: Now, answer: TokensAsAsked, body: Refresh | None = None
 ) -> TokensOut | SignedInOut:
     """The old refresh token is spent. An answer may get lost: sent again it gives the same pair.
 
     That lasts until one of the pair is used. Sent after that, and more than 10 seconds after it was spent, it ends the
     whole session.
     """
-    return hand.over(await logins.refresh(tx, refresh_token=hand.back(body), now=now))
+    return answer.respond(await logins.refresh(tx, refresh_token=answer.refresh_token_of(body), now=now))
 
 
 @router.post("/refresh/cookie", summary="Get the next pair of tokens in cookies", responses=refusals(401, 403, 422))
-async def refresh_with_cookies(tx: Transaction, logins: LoginService, now: Now, hand: ExchangeCookies) -> SignedInOut:
+async def refresh_with_cookies(tx: Transaction, logins: LoginService, now: Now, answer: CookieExchange) -> SignedInOut:
     """For pages: the refresh token comes by its cookie. Otherwise like `/refresh`."""
-    return hand.into_cookies(await logins.refresh(tx, refresh_token=hand.back(None), now=now))
+    return answer.set_cookies(await logins.refresh(tx, refresh_token=answer.refresh_token_of(None), now=now))
 
 
 @router.post("/verification/login", summary="Verify an address and log in", responses=refusals(403, 409, 422, 429))
@@ -104,13 +104,13 @@ async def verify_and_log_in_with_cookies(
     credentials: UserCredentials,
     logins: LoginService,
     now: Now,
-    hand: HandCookies,
+    answer: TokensAsCookies,
 ) -> SignedInOut:
     """For pages: the tokens go into cookies. Needs `GET /csrf` before."""
     verified = await verification.verify(
         tx, wanted=body, wants_login=True, origin=origin, credentials=credentials, logins=logins, now=now
     )
-    return hand.into_cookies(verification.login_of(verified))
+    return answer.set_cookies(verification.login_of(verified))
 
 
 @router.post("/logout", status_code=204, summary="Log out", responses=refusals(401, 422))
@@ -130,10 +130,10 @@ async def log_out(request: Request, response: Response, tx: Transaction, leaving
     responses=refusals(401, 403, 422),
 )
 async def list_sessions(
-    request: Request, response: Response, tx: Transaction, actor: Person, now: Now
+    request: Request, response: Response, reader: Reads, actor: Person, now: Now
 ) -> PageOut[SessionOut]:
-    query = SESSIONS.parse(request.query_params.multi_items(), permissions=actor.permissions)
-    page = await queries.list_sessions(tx, user_id=actor.user_id, now=now, query=query)
+    query = parse_list_query(request, SESSIONS, actor.permissions)
+    page = await queries.list_sessions(reader, user_id=actor.user_id, now=now, query=query)
     return answer(request, response, page, lambda login: SessionOut.of(login, current=actor.session_id))
 
 

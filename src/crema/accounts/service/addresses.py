@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, delete, select
@@ -69,9 +69,8 @@ async def check_change(
 
 
 async def _count_mail(session: AsyncSession, *, email: str, origin: Origin, now: datetime) -> None:
-    asked: dict[str, Any] = {"email": email, "network": origin.network, "now": now}
-    await mail_limits.count(session, purpose=EMAIL_CHANGE, **asked)
-    await note_asking(session, kind="verification", **asked)
+    await mail_limits.count(session, purpose=EMAIL_CHANGE, email=email, network=origin.network, now=now)
+    await note_asking(session, kind="verification", email=email, network=origin.network, now=now)
 
 
 async def ask(session: AsyncSession, *, by: Changing, user: User, new_email: str, now: datetime) -> None:

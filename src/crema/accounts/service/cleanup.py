@@ -1,6 +1,7 @@
 """Forgetting: unverified people who never came back, and what nobody needs any more."""
 
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 from uuid import UUID
 
@@ -9,14 +10,14 @@ from prometheus_client import Counter
 from sqlalchemy import ColumnElement, and_, column, delete, exists, func, or_, select, table, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crema.accounts.models import OneTimeCode, RefreshToken, Session, Throttle, User
+from crema.accounts.models import OVER_AT, OneTimeCode, RefreshToken, Session, Throttle, User
 from crema.accounts.service.codes import REGISTRATION
+from crema.db import batches
+from crema.db.session import Sessions
 
 log = structlog.get_logger(__name__)
 
 BATCH: Final = 500
-TOKENS_BATCH: Final = 20_000
-"""Refresh tokens that one run deletes. Runs are ten minutes apart; deleting so many takes less than a second."""
 DELETED: Final = Counter("crema_unverified_deleted_total", "Unverified people deleted because they were too old.")
 _ORDERS: Final = table("orders", column("user_id"))  # a feature above us: known by name only, as foreign keys are
 
@@ -44,10 +45,8 @@ async def delete_unverified(session: AsyncSession, *, older_than: timedelta, now
     """Delete up to `batch` people who did not verify in time; return how many. Their addresses are free again.
 
     One statement decides and deletes: the rows are locked and judged at once, those someone is busy with, such as
-    a verification, are skipped. Attempts to register are forgotten each in its own time.
+    a verification, are skipped.
     """
-    is_over = (OneTimeCode.created_at < now - older_than, OneTimeCode.expires_at <= now)
-    await session.execute(delete(OneTimeCode).where(_is_attempt, *is_over))
     due = (
         select(User.id)
         .where(*_forgotten(older_than, now))
@@ -86,17 +85,18 @@ async def finish_erasing(session: AsyncSession, *, user_id: UUID, now: datetime)
     await session.execute(update(User).where(User.id == user_id).values(erased_at=now, updated_at=User.updated_at))
 
 
-async def prune(session: AsyncSession, *, now: datetime, batch: int = TOKENS_BATCH) -> None:
-    """Delete codes, counters, refresh tokens and logins that are of no use to anyone.
+async def prune(sessions: Sessions, *, attempts_kept: timedelta, now: datetime, batch: int = batches.BATCH) -> None:
+    """Delete codes, counters, refresh tokens and logins that are of no use to anyone, up to `batch` a transaction.
 
     Of a login that goes on all refresh tokens stay: a spent one, however old, shows that it was stolen. Of one that is
-    over none is needed. At most `batch` of them go at once, so that a full table is emptied over several runs.
+    over none is needed. Attempts to register are forgotten `attempts_kept` after they were made.
     """
+    delete_all = partial(batches.delete_in_batches, sessions, batch=batch)
     month_ago = now - timedelta(days=30)
-    over = select(Session.id).where(Session.ended_at.is_not(None) | (Session.expires_at < now))
-    unneeded = select(RefreshToken.token_hash).where(RefreshToken.session_id.in_(over)).limit(batch)
-    await session.execute(delete(RefreshToken).where(RefreshToken.token_hash.in_(unneeded)))
-    is_over = OneTimeCode.expires_at < now - timedelta(days=1)
-    await session.execute(delete(OneTimeCode).where(is_over, ~_is_attempt))
-    await session.execute(delete(Throttle).where(Throttle.window_ends_at < now))
-    await session.execute(delete(Session).where((Session.ended_at < month_ago) | (Session.expires_at < month_ago)))
+    over = select(Session.id).where(now >= OVER_AT)
+    await delete_all(RefreshToken, RefreshToken.session_id.in_(over))
+    await delete_all(Session, month_ago > OVER_AT)
+    await delete_all(OneTimeCode, OneTimeCode.expires_at < now - timedelta(days=1), ~_is_attempt)
+    forgotten = (OneTimeCode.created_at < now - attempts_kept, OneTimeCode.expires_at <= now)
+    await delete_all(OneTimeCode, _is_attempt, *forgotten)
+    await delete_all(Throttle, Throttle.window_ends_at < now)

@@ -70,7 +70,7 @@ class Issued:
     long_code: str
 
     @property
-    def told(self) -> dict[str, Any]:
+    def told(self) -> dict[str, str | int]:
         """What a mail says of it."""
         return {"code": self.code, "long_code": self.long_code, "minutes": MINUTES}
 
@@ -179,7 +179,7 @@ def _new_nonce() -> bytes:
     return secrets.token_bytes(16)
 
 
-def _renewed(now: datetime, *others: ColumnElement[bool]) -> dict[str, Any]:
+def _renewed(now: datetime, *others: ColumnElement[bool]) -> dict[str, object]:
     is_over = OneTimeCode.expires_at <= now
     for other in others:
         is_over = is_over | other

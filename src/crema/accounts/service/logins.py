@@ -166,7 +166,7 @@ class Logins:
         A thief and the owner may so come to hold the same successor. Whoever of them uses it first makes the other's
         next call with the older token end the session.
         """
-        live = select(Session.id).where(Session.ended_at.is_(None), Session.expires_at > now)
+        live = select(Session.id).where(queries.is_live(now))
         session_id = await session.scalar(
             update(RefreshToken)
             .where(

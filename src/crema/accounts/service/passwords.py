@@ -8,6 +8,8 @@ from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import cache
+from importlib.resources import files
 from secrets import token_bytes
 from threading import get_native_id
 from typing import Final, TypeVar
@@ -45,9 +47,15 @@ class WeakPasswordError(InvalidError):
 
 def check_strength(password: str, *, field: str, email: str | None, name: str | None = None) -> None:
     """Raise WeakPasswordError for a password that is guessed first. `field` is its name in the request's body."""
-    if reason := weakness_of(password, email=email, name=name):
+    if reason := weakness_of(password, common=_common_passwords(), email=email, name=name):
         error = {"loc": ["body", field], "msg": reason, "type": WeakPasswordError.code}
         raise WeakPasswordError(f"Choose another password: {reason}.", errors=[error])
+
+
+@cache
+def _common_passwords() -> frozenset[str]:
+    """Read the 30,000 most used of leaked passwords, in lower case, as zxcvbn counts them."""
+    return frozenset((files("crema.accounts") / "common_passwords.txt").read_text(encoding="utf-8").splitlines())
 
 
 class Passwords:

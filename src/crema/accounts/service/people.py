@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 from uuid import UUID
 
+from pydantic import MISSING
 from sqlalchemy import Uuid, column, delete, select, table
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -12,20 +13,20 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crema.accounts import queries
 from crema.accounts.domain import ADMIN, ALL_SHOPS, CUSTOMER, Actor
 from crema.accounts.models import OneTimeCode, Role, StaffShop, User
-from crema.accounts.schemas import ChangeUser, ReplaceUser, UserOut
+from crema.accounts.schemas import ChangeUser, ReplaceUser, UserFields, UserOut
 from crema.accounts.service import addresses
 from crema.accounts.service.addresses import Changing
 from crema.accounts.service.codes import Codes
 from crema.accounts.service.logins import end_sessions
 from crema.accounts.service.registration import Origin
 from crema.core.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, UnknownReferenceError
+from crema.db.edits import apply_changes
 from crema.db.idempotency import IdempotencyRecord
+from crema.schemas import value_or
 
 # Features above us are known by name only, as foreign keys are.
 _CARTS: Final = table("carts", column("user_id"))
 _SHOPS: Final = table("shops", column("id", Uuid))
-SHOPS: Final = ("shop_ids", "serves_all_shops")
-ADMINISTRATIVE: Final = ("role", "is_active", *SHOPS)
 
 
 class BeforeDeletion(Protocol):
@@ -75,39 +76,44 @@ async def replace(session: AsyncSession, *, by: Changing, user_id: UUID, wanted:
     seen = await get_visible(session, actor=by.actor, user_id=user_id)
     present = UserOut.model_validate(seen)
     wanted.check_read_only(present)
-    sent = {"name": wanted.name, "phone": wanted.phone} | wanted.changes()
-    for name in ADMINISTRATIVE if wanted.is_document else ():
-        if name in sent and _is_same(sent[name], getattr(present, name, None)):
-            del sent[name]
-    return await _update(session, by=by, seen=seen, sent=sent, now=now)
+    return await _update(session, by=by, seen=seen, wanted=_replacing(wanted, present), now=now)
 
 
 async def change(session: AsyncSession, *, by: Changing, user_id: UUID, wanted: ChangeUser, now: datetime) -> User:
     """PATCH: only what was sent."""
     seen = await get_visible(session, actor=by.actor, user_id=user_id)
-    return await _update(session, by=by, seen=seen, sent=wanted.changes(), now=now)
+    return await _update(session, by=by, seen=seen, wanted=wanted, now=now)
 
 
-async def _update(session: AsyncSession, *, by: Changing, seen: User, sent: dict[str, Any], now: datetime) -> User:
+def _replacing(wanted: ReplaceUser, present: UserOut) -> UserFields:
+    """Return what a PUT changes: name and phone are emptied where they are left out, see `replace`."""
+    fields = wanted.model_copy()
+    fields.name, fields.phone = value_or(wanted.name, None), value_or(wanted.phone, None)
+    if wanted.is_document:
+        fields.role = MISSING if wanted.role == present.role else wanted.role
+        fields.is_active = MISSING if wanted.is_active == present.is_active else wanted.is_active
+        is_same = wanted.shop_ids is not MISSING and set(wanted.shop_ids) == set(present.shop_ids)
+        fields.shop_ids = MISSING if is_same else wanted.shop_ids
+    return fields
+
+
+async def _update(session: AsyncSession, *, by: Changing, seen: User, wanted: UserFields, now: datetime) -> User:
     actor = by.actor
-    _check_fields(actor, sent)
+    _check_fields(actor, wanted)
     _check_reach(actor, seen)
-    new_email = await _check_email(session, by=by, user=seen, sent=sent, now=now)
-    admins = await queries.lock_admins(session) if sent.keys() & {"role", "is_active"} else []
+    new_email = await _check_email(session, by=by, user=seen, wanted=wanted, now=now)
+    may_demote = wanted.role is not MISSING or wanted.is_active is not MISSING
+    admins = await queries.lock_admins(session) if may_demote else []
     user = await queries.get_user_for_update(session, seen.id)
     _check_reach(actor, user)
 
-    role = await _role_to_give(session, actor=actor, name=sent["role"]) if "role" in sent else user.role
-    is_active = sent.get("is_active", user.is_active)
-    _check_admin_stays(admins, user, stays=is_active and role.id == user.role_id)
-    user.role_id, user.is_active = role.id, is_active
-    for name in ("name", "phone"):
-        if name in sent:
-            setattr(user, name, sent[name])
-    user.updated_at = now
-    await session.flush()
-    if sent.keys() & {*SHOPS}:
-        await _tie_to_shops(session, actor=actor, user=user, role=role, sent=sent)
+    role = user.role if wanted.role is MISSING else await _role_to_give(session, actor=actor, name=wanted.role)
+    stays_active = value_or(wanted.is_active, user.is_active)
+    _check_admin_stays(admins, user, stays=stays_active and role.id == user.role_id)
+    user.role_id = role.id
+    await apply_changes(session, user, wanted, now=now, but=("email",))  # which counts once it is verified
+    if wanted.shop_ids is not MISSING or wanted.serves_all_shops is not MISSING:
+        await _tie_to_shops(session, actor=actor, user=user, role=role, wanted=wanted)
     if not user.is_active:
         await end_sessions(session, user_id=user.id, reason="blocked", now=now)
     if new_email is not None:
@@ -115,12 +121,14 @@ async def _update(session: AsyncSession, *, by: Changing, seen: User, sent: dict
     return await queries.get_user(session, user.id)
 
 
-def _is_same(sent: Any, present: Any) -> bool:
-    return set(sent) == set(present) if isinstance(sent, list) else bool(sent == present)
-
-
-def _check_fields(actor: Actor, sent: dict[str, Any]) -> None:
-    wrong = [name for name in ADMINISTRATIVE if name in sent]
+def _check_fields(actor: Actor, wanted: UserFields) -> None:
+    administrative = {
+        "role": wanted.role,
+        "is_active": wanted.is_active,
+        "shop_ids": wanted.shop_ids,
+        "serves_all_shops": wanted.serves_all_shops,
+    }
+    wrong = [name for name, value in administrative.items() if value is not MISSING]
     if wrong and not actor.may("users:write"):
         message = "only an administrator may write this"
         raise FieldNotYoursError(
@@ -151,18 +159,19 @@ async def _role_to_give(session: AsyncSession, *, actor: Actor, name: str) -> Ro
     return role
 
 
-async def _tie_to_shops(session: AsyncSession, *, actor: Actor, user: User, role: Role, sent: dict[str, Any]) -> None:
+async def _tie_to_shops(session: AsyncSession, *, actor: Actor, user: User, role: Role, wanted: UserFields) -> None:
     """Tie a person to shops, or untie them: nobody gives or takes a shop that they don't serve themselves.
 
     A list that is shown and sent back changes nothing; any other ties, so that emptying it leaves no shop.
     """
-    before, serves_all = set(user.shop_ids), sent.get("serves_all_shops")
-    after = set() if serves_all else set(sent.get("shop_ids", before))
-    if serves_all and (sent.get("shop_ids") or ALL_SHOPS not in role.permission_codes):
+    before, sent = set(user.shop_ids), value_or(wanted.shop_ids, user.shop_ids)
+    serves_all = wanted.serves_all_shops is True
+    after = set() if serves_all else set(sent)
+    if serves_all and (value_or(wanted.shop_ids, []) or ALL_SHOPS not in role.permission_codes):
         raise NotOfTheChainError
     if not actor.serves_each(before ^ after) or (serves_all and not actor.serves_all_shops):
         raise ForbiddenError("You don't serve these shops yourself.")
-    if serves_all is not None or before != after:
+    if wanted.serves_all_shops is not MISSING or before != after:
         user.is_tied = not serves_all
         await session.flush()
     await session.execute(delete(StaffShop).where(StaffShop.user_id == user.id))
@@ -171,20 +180,20 @@ async def _tie_to_shops(session: AsyncSession, *, actor: Actor, user: User, role
             session.add_all(StaffShop(user_id=user.id, shop_id=shop_id) for shop_id in sorted(after))
     except IntegrityError as error:
         known = set(await session.scalars(select(_SHOPS.c.id).where(_SHOPS.c.id.in_(after))))
-        unknown = [("shop_ids", place) for place, shop_id in enumerate(sent["shop_ids"]) if shop_id not in known]
+        unknown = [("shop_ids", place) for place, shop_id in enumerate(sent) if shop_id not in known]
         raise UnknownReferenceError(unknown) from error
 
 
 async def _check_email(
-    session: AsyncSession, *, by: Changing, user: User, sent: dict[str, Any], now: datetime
+    session: AsyncSession, *, by: Changing, user: User, wanted: UserFields, now: datetime
 ) -> str | None:
     """Return the address that was sent if it is another than they have, and may be asked for."""
-    new_email: str | None = sent.get("email")
+    new_email = value_or(wanted.email, None)
     if new_email is None or user.email is None or new_email.lower() == user.email.lower():
         return None
     if not user.is_verified:
         raise ForbiddenError("An address that isn't verified can't be changed: they register with another one.")
-    password = sent.get("current_password")
+    password = value_or(wanted.current_password, None)
     await addresses.check_change(session, by=by, user=user, new_email=new_email, current_password=password, now=now)
     return new_email
 

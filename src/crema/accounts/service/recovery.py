@@ -1,7 +1,6 @@
 """New passwords: forgotten ones by a code, known ones by the old. Other logins end with the old password."""
 
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -40,8 +39,7 @@ async def forgot(session: AsyncSession, *, email: str, origin: Origin, codes: Co
 
     The statements are the same whether or not anybody has the address: the time they take tells nothing.
     """
-    asked: dict[str, Any] = {"email": email, "network": origin.network, "now": now}
-    permit = await mail_limits.may_mail(session, purpose=RESET, **asked)
+    permit = await mail_limits.may_mail(session, purpose=RESET, email=email, network=origin.network, now=now)
     if permit == "refused":
         return
     if permit == "flooded":
@@ -49,7 +47,7 @@ async def forgot(session: AsyncSession, *, email: str, origin: Origin, codes: Co
         which = and_(OneTimeCode.purpose == RESET, OneTimeCode.user_id == owner)
         await codes.extend(session, which=which, now=now)
         return
-    await note_asking(session, kind="reset", **asked)
+    await note_asking(session, kind="reset", email=email, network=origin.network, now=now)
     issued = await codes.issue(session, user=_owner(email), purpose=RESET, now=now)
     person = select(User.email, User.name, User.language).where(User.id == (issued.user_id if issued else NOBODY))
     row = (await session.execute(person)).one_or_none()

@@ -3,7 +3,7 @@
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import func, select, update
@@ -96,9 +96,8 @@ async def register(
     known = [each for each in attempts if await passwords.verify(each.password_hash, wanted.password)]
     password_hash = known[0].password_hash if known else await passwords.hash(wanted.password)
 
-    asked: dict[str, Any] = {"email": wanted.email, "network": origin.network, "now": now}
-    await mail_limits.count(session, purpose=REGISTRATION, **asked)
-    await note_asking(session, kind="verification", **asked)
+    await mail_limits.count(session, purpose=REGISTRATION, email=wanted.email, network=origin.network, now=now)
+    await note_asking(session, kind="verification", email=wanted.email, network=origin.network, now=now)
     user_id = await _claim(session, wanted=wanted, language=origin.language, now=now)
     attempt = {"name": wanted.name, "phone": wanted.phone, "language": origin.language}
     issued = None
@@ -164,8 +163,9 @@ async def resend(
     """
     passwords, codes = credentials.passwords, credentials.codes
     async with passwords.turn() if wanted.password is not None else nullcontext():
-        asked: dict[str, Any] = {"email": wanted.email, "network": origin.network, "now": now}
-        permit = await mail_limits.may_mail(session, purpose=REGISTRATION, **asked)
+        permit = await mail_limits.may_mail(
+            session, purpose=REGISTRATION, email=wanted.email, network=origin.network, now=now
+        )
         if permit == "refused":
             return
         attempts = await list_attempts(session, wanted.email)
@@ -180,7 +180,7 @@ async def resend(
 
     which = OneTimeCode.id == (attempts[0].id if attempts else NOBODY)
     if permit == "sent":
-        await note_asking(session, kind="verification", **asked)
+        await note_asking(session, kind="verification", email=wanted.email, network=origin.network, now=now)
     claim = update(User).where(func.lower(wanted.email) == queries.EMAIL_KEY, User.verified_at.is_(None))
     email = await session.scalar(claim.values(kept_until=now + LIFETIME).returning(User.email))
     if permit == "flooded":

@@ -2,11 +2,10 @@
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import Any
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import delete
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts import queries
@@ -14,6 +13,10 @@ from crema.accounts.domain import ADMIN, Actor
 from crema.accounts.models import Role, RolePermission
 from crema.accounts.schemas import ChangeRole, ReplaceRole, RoleIn, RoleOut
 from crema.core.errors import ConflictError, ForbiddenError
+from crema.db.edits import apply_changes, when_violated
+from crema.schemas import value_or
+
+_NAMES: Final = ("uq_roles_name", "uq_roles_name_skeleton")
 
 
 class RoleExistsError(ConflictError):
@@ -41,7 +44,9 @@ async def create(session: AsyncSession, *, actor: Actor, wanted: RoleIn, now: da
     """Make a role of permissions one has oneself."""
     _check_reach(actor, wanted.permissions)
     role = Role(name=wanted.name, description=wanted.description, created_at=now, updated_at=now)
-    await _save(session, role)
+    session.add(role)
+    with when_violated(RoleExistsError(), *_NAMES):
+        await session.flush()
     await _grant(session, role_id=role.id, permissions=wanted.permissions)
     return await queries.get_role(session, role.id)
 
@@ -50,27 +55,27 @@ async def replace(session: AsyncSession, *, actor: Actor, role_id: UUID, wanted:
     """PUT: everything."""
     role = await queries.get_role_for_update(session, role_id)
     wanted.check_read_only(RoleOut.model_validate(role))
-    return await _update(session, actor=actor, role=role, sent=dict(wanted), now=now)
+    return await _update(session, actor=actor, role=role, wanted=wanted, now=now)
 
 
 async def change(session: AsyncSession, *, actor: Actor, role_id: UUID, wanted: ChangeRole, now: datetime) -> Role:
     """PATCH: only what was sent."""
     role = await queries.get_role_for_update(session, role_id)
-    return await _update(session, actor=actor, role=role, sent=wanted.changes(), now=now)
+    return await _update(session, actor=actor, role=role, wanted=wanted, now=now)
 
 
-async def _update(session: AsyncSession, *, actor: Actor, role: Role, sent: dict[str, Any], now: datetime) -> Role:
-    permissions = set(sent.get("permissions", role.permission_codes))
-    renamed = sent.get("name", role.name) != role.name
+async def _update(
+    session: AsyncSession, *, actor: Actor, role: Role, wanted: ChangeRole | ReplaceRole, now: datetime
+) -> Role:
+    permissions = set(value_or(wanted.permissions, role.permission_codes))
+    renamed = value_or(wanted.name, role.name) != role.name
     widens_builtin = permissions != set(role.permission_codes) and (role.name == ADMIN or not actor.is_admin)
     if role.is_builtin and (renamed or widens_builtin):
         raise BuiltinRoleError
     _check_reach(actor, permissions | set(role.permission_codes))
 
-    role.name = sent.get("name", role.name)
-    role.description = sent.get("description", role.description)
-    role.updated_at = now
-    await _save(session, role)
+    with when_violated(RoleExistsError(), *_NAMES):
+        await apply_changes(session, role, wanted, now=now)
     await session.execute(delete(RolePermission).where(RolePermission.role_id == role.id))
     await _grant(session, role_id=role.id, permissions=permissions)
     return await queries.get_role(session, role.id)
@@ -82,25 +87,14 @@ async def remove(session: AsyncSession, *, actor: Actor, role_id: UUID) -> None:
     if role.is_builtin:
         raise BuiltinRoleError
     _check_reach(actor, role.permission_codes)
-    try:
-        async with session.begin_nested():
-            await session.execute(delete(Role).where(Role.id == role.id))
-    except IntegrityError as error:
-        raise RoleInUseError from error
+    with when_violated(RoleInUseError(), "fk_users_role_id"):
+        await session.execute(delete(Role).where(Role.id == role.id))
 
 
 def _check_reach(actor: Actor, permissions: Collection[str]) -> None:
     """Nobody gives or takes what they don't have."""
     if beyond := sorted(set(permissions) - actor.permissions):
         raise ForbiddenError(f"You don't have {', '.join(beyond)} yourself.")
-
-
-async def _save(session: AsyncSession, role: Role) -> None:
-    try:
-        async with session.begin_nested():
-            session.add(role)
-    except IntegrityError as error:
-        raise RoleExistsError from error
 
 
 async def _grant(session: AsyncSession, *, role_id: UUID, permissions: Collection[str]) -> None:

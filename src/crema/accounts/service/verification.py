@@ -9,7 +9,6 @@ from typing import Final
 from uuid import UUID
 
 from sqlalchemy import and_, delete, func, or_, select, update
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts import queries
@@ -27,6 +26,7 @@ from crema.accounts.service.logins import Logins, Tokens, end_sessions
 from crema.accounts.service.registration import Credentials, EmailTakenError, Origin
 from crema.core.errors import ConflictError
 from crema.db.audit import add_security_event
+from crema.db.edits import when_violated
 from crema.db.session import keep
 from crema.notifications import service as notifications
 from crema.notifications.service import Letter
@@ -198,11 +198,8 @@ async def _confirm_address(session: AsyncSession, *, found: OneTimeCode, now: da
     # Somebody's unverified claim doesn't stand in the way of who just proved the address theirs.
     claim = func.lower(found.new_email) == queries.EMAIL_KEY
     await session.execute(delete(User).where(claim, User.verified_at.is_(None), User.id != user.id))
-    try:
-        async with session.begin_nested():
-            await session.execute(update(User).where(User.id == user.id).values(email=found.new_email, updated_at=now))
-    except IntegrityError as error:
-        raise EmailTakenError from error
+    with when_violated(EmailTakenError(), "uq_users_email_lower"):
+        await session.execute(update(User).where(User.id == user.id).values(email=found.new_email, updated_at=now))
     add_security_event(session, "email_changed", user_id=user.id, now=now)
     await end_sessions(session, user_id=user.id, but=found.session_id, reason="email", now=now)
     if old_email:

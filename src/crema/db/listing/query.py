@@ -224,7 +224,7 @@ async def paginate(session: AsyncSession, statement: Select[T], query: ListQuery
 class ListStatement:
     """A list read all the time: its statement is compiled once for each shape of request, and run by the driver."""
 
-    def __init__(self, statement: Select[Any]) -> None:
+    def __init__(self, statement: Select[*tuple[Any, ...]]) -> None:
         self._statement = statement
         self._compiled: dict[Hashable, Statement] = {}
 

@@ -1,7 +1,7 @@
 """Headings, modifier groups and ingredients: what products are put together from."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any, Final
 from uuid import UUID
 
@@ -11,6 +11,7 @@ from sqlalchemy import (
     Select,
     SQLColumnExpression,
     and_,
+    bindparam,
     cast,
     exists,
     or_,
@@ -42,6 +43,7 @@ from crema.db.listing import (
     json_text,
     paginate,
 )
+from crema.db.statement import Statement, into
 from crema.menu.domain import ALLERGENS, Nutrition
 from crema.menu.models import (
     Category,
@@ -163,9 +165,17 @@ async def list_categories(reader: Reader, *, query: ListQuery, sees_hidden: bool
     return await (_ALL_CATEGORIES if sees_hidden else _SHOWN_CATEGORIES).page(reader, query)
 
 
-async def get_category(session: AsyncSession, *, category_id: UUID, sees_hidden: bool = True) -> Category:
-    """Load a heading; for the public one that is not on the menu is not there."""
-    category = await session.scalar(_categories(sees_hidden=sees_hidden).where(Category.id == category_id))
+async def get_category_row(reader: Reader, *, category_id: UUID, sees_hidden: bool) -> asyncpg.Record:
+    """Read a category, as a row of its table; for the public one that is not on the menu is not there."""
+    row = await (_ANY_CATEGORY if sees_hidden else _SHOWN_CATEGORY).row(reader, category_id=category_id)
+    if row is None:
+        raise NotFoundError
+    return row
+
+
+async def get_category(session: AsyncSession, category_id: UUID) -> Category:
+    """Load a category."""
+    category = await session.get(Category, category_id)
     if category is None:
         raise NotFoundError
     return category
@@ -177,6 +187,8 @@ def _categories(*, sees_hidden: bool) -> Select[Category]:
 
 _ALL_CATEGORIES: Final = ListStatement(_categories(sees_hidden=True))
 _SHOWN_CATEGORIES: Final = ListStatement(_categories(sees_hidden=False))
+_ANY_CATEGORY: Final = Statement(_categories(sees_hidden=True).where(Category.id == bindparam("category_id")))
+_SHOWN_CATEGORY: Final = Statement(_categories(sees_hidden=False).where(Category.id == bindparam("category_id")))
 
 
 async def get_category_for_update(session: AsyncSession, category_id: UUID) -> Category:
@@ -285,9 +297,31 @@ async def is_group_in_use(session: AsyncSession, group_id: UUID) -> bool:
     return bool(await session.scalar(select(offered)))
 
 
-async def list_ingredients(session: AsyncSession, *, query: ListQuery) -> Page[Ingredient]:
-    """List ingredients."""
-    return await paginate(session, select(Ingredient), query)
+@dataclass(frozen=True, slots=True)
+class IngredientView:
+    """An ingredient as it is shown."""
+
+    id: UUID
+    name: str
+
+
+_INGREDIENTS: Final = ListStatement(select(Ingredient.id, Ingredient.name))
+_INGREDIENT: Final = Statement(
+    select(Ingredient.id, Ingredient.name).where(Ingredient.id == bindparam("ingredient_id"))
+)
+
+
+async def list_ingredients(reader: Reader, *, query: ListQuery) -> Page[IngredientView]:
+    """Page through ingredients."""
+    return (await _INGREDIENTS.page(reader, query)).map(into(IngredientView))
+
+
+async def get_ingredient_view(reader: Reader, ingredient_id: UUID) -> IngredientView:
+    """Read an ingredient."""
+    row = await _INGREDIENT.row(reader, ingredient_id=ingredient_id)
+    if row is None:
+        raise NotFoundError
+    return into(IngredientView)(row)
 
 
 async def get_ingredient(session: AsyncSession, ingredient_id: UUID, *, lock: bool = False) -> Ingredient:

@@ -21,26 +21,24 @@ from crema.menu.schemas import (
 from crema.menu.service import categories
 from crema.web import fields
 from crema.web.answers import LOCATED
+from crema.web.caching import Public
 from crema.web.clock import Now
-from crema.web.direct import reads as new_reads
-from crema.web.listing import PageOut, documents, listing_parameters
+from crema.web.listing import PageOut, document, documents, listing_parameters
 from crema.web.problem import refusals
-from crema.web.routing import Public
-from crema.web.routing import router as new_router
+from crema.web.routing import make_router
 from crema.web.transaction import Reads, Transaction
 
-reads = new_reads("Menu")
-router = new_router("Menu")
+router = make_router("Menu")
 
 Force = Annotated[bool, Query(description="Products lose the category, categories under it move up.")]
 
 
-@reads.get(
+@router.get(
     "/categories",
     summary="List categories",
     response_model=PageOut[CategoryOut],
     openapi_extra=listing_parameters(queries.CATEGORIES, fields=fields.PARAMETER),
-    dependencies=[fields.of_list(CategoryOut)],
+    dependencies=[Public, fields.of_list(CategoryOut)],
     responses=refusals(401, 422),
 )
 async def list_categories(
@@ -68,13 +66,14 @@ async def create_category(
 @router.get(
     "/category/{category_id}",
     summary="See a category",
+    response_model=CategoryOut,
     openapi_extra=fields.parameters(),
     dependencies=[Public, CATEGORY.shown, fields.of_one(CategoryOut)],
     responses=refusals(401, 404, 422),
 )
-async def see_category(category_id: UUID, tx: Transaction, *, sees_hidden: SeesHidden) -> CategoryOut:
-    category = await queries.get_category(tx, category_id=category_id, sees_hidden=sees_hidden)
-    return CategoryOut.model_validate(category)
+async def see_category(category_id: UUID, reader: Reads, *, sees_hidden: SeesHidden) -> Response:
+    row = await queries.get_category_row(reader, category_id=category_id, sees_hidden=sees_hidden)
+    return document(category_document(hashable(row)))
 
 
 @router.put(

@@ -14,10 +14,10 @@ from crema.web.answers import LOCATED
 from crema.web.clock import Now
 from crema.web.forms import form_schema
 from crema.web.problem import refusals
-from crema.web.routing import router as new_router
+from crema.web.routing import make_router
 from crema.web.transaction import Transaction
 
-router = new_router("Menu")
+router = make_router("Menu")
 
 MEDIA_HEADERS: Final = {
     "Cache-Control": "public, max-age=31536000, immutable",  # a name never gets other content
@@ -109,7 +109,7 @@ async def delete_category_image(category_id: UUID, tx: Transaction, _: MenuEdito
 async def change_image(
     product_id: UUID, image_id: UUID, body: ImagePatch, tx: Transaction, _: MenuEditor, now: Now
 ) -> ProductImageOut:
-    image = await images.edit_image(tx, product_id=product_id, image_id=image_id, fields=body.changes(), now=now)
+    image = await images.edit_image(tx, product_id=product_id, image_id=image_id, wanted=body, now=now)
     return ProductImageOut.model_validate(image)
 
 

@@ -12,13 +12,13 @@ from crema.menu.schemas import IngredientIn, IngredientOut, IngredientPatch, Rep
 from crema.menu.service import ingredients
 from crema.web import fields
 from crema.web.answers import LOCATED
+from crema.web.caching import Public
 from crema.web.listing import PageOut, answer, listing_parameters
 from crema.web.problem import refusals
-from crema.web.routing import Public
-from crema.web.routing import router as new_router
-from crema.web.transaction import Transaction
+from crema.web.routing import make_router
+from crema.web.transaction import Reads, Transaction
 
-router = new_router("Menu")
+router = make_router("Menu")
 
 Force = Annotated[bool, Query(description="Products and options lose it.")]
 
@@ -31,9 +31,9 @@ Force = Annotated[bool, Query(description="Products and options lose it.")]
     responses=refusals(401, 422),
 )
 async def list_ingredients(
-    request: Request, response: Response, tx: Transaction, query: IngredientsQuery
+    request: Request, response: Response, reader: Reads, query: IngredientsQuery
 ) -> PageOut[IngredientOut]:
-    page = await queries.list_ingredients(tx, query=query)
+    page = await queries.list_ingredients(reader, query=query)
     return answer(request, response, page, IngredientOut.model_validate)
 
 
@@ -68,8 +68,8 @@ async def create_ingredient(
     dependencies=[Public, INGREDIENT.shown, fields.of_one(IngredientOut)],
     responses=refusals(401, 404, 422),
 )
-async def see_ingredient(ingredient_id: UUID, tx: Transaction, _: Visitor) -> IngredientOut:
-    return IngredientOut.model_validate(await queries.get_ingredient(tx, ingredient_id))
+async def see_ingredient(ingredient_id: UUID, reader: Reads, _: Visitor) -> IngredientOut:
+    return IngredientOut.model_validate(await queries.get_ingredient_view(reader, ingredient_id))
 
 
 @router.put(

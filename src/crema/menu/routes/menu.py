@@ -11,28 +11,27 @@ from crema.menu.deps import IMPORT_LIMIT, MenuOfShop, TheMenu, Workbooks, Workbo
 from crema.menu.schemas import MenuDocument, MenuImportOut, MenuOut, MenuWorkbookForm
 from crema.menu.service import exporting, importing, workbook
 from crema.shops.deps import TheChain
+from crema.web.caching import Public, unless_known
 from crema.web.clock import Now
-from crema.web.direct import reads as new_reads
 from crema.web.forms import form_schema
 from crema.web.listing import pieces
 from crema.web.problem import refusals
-from crema.web.routing import form_router, unless_known
-from crema.web.routing import router as new_router
+from crema.web.routing import make_form_router, make_router
 from crema.web.spreadsheet import XLSX_CONTENT, xlsx_response
 from crema.web.tags import tag_of
 from crema.web.transaction import Reads, Transaction
 
-reads = new_reads("Menu")
-router = new_router("Menu")
-forms = form_router()
+router = make_router("Menu")
+forms = make_form_router()
 
 DryRun = Annotated[bool, Query(description="Only tell what would change.")]
 
 
-@reads.get(
+@router.get(
     "/menu",
     summary="See the whole menu",
     response_model=MenuOut,
+    dependencies=[Public],
     responses=refusals(404, 422),
 )
 async def see_menu(request: Request, reader: Reads, menu: TheMenu, chain: TheChain, shop_id: MenuOfShop) -> Response:

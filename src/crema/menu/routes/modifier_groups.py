@@ -15,10 +15,10 @@ from crema.web.answers import LOCATED
 from crema.web.clock import Now
 from crema.web.listing import PageOut, answer, listing_parameters
 from crema.web.problem import refusals
-from crema.web.routing import router as new_router
+from crema.web.routing import make_router
 from crema.web.transaction import Transaction
 
-router = new_router("Menu")
+router = make_router("Menu")
 
 Force = Annotated[bool, Query(description="Products stop offering it.")]
 

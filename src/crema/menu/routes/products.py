@@ -20,23 +20,22 @@ from crema.menu.schemas import (
 from crema.menu.service import prices, products
 from crema.web import fields
 from crema.web.answers import LOCATED
+from crema.web.caching import Public
 from crema.web.clock import Now
-from crema.web.direct import reads as new_reads
 from crema.web.listing import PageOut, document, documents, listing_parameters
 from crema.web.problem import refusals
-from crema.web.routing import router as new_router
+from crema.web.routing import make_router
 from crema.web.transaction import Reads, Transaction
 
-router = new_router("Menu")
-reads = new_reads("Menu")
+router = make_router("Menu")
 
 
-@reads.get(
+@router.get(
     "/products",
     summary="List products",
     openapi_extra=listing_parameters(queries.PRODUCTS_OF_CATEGORY, fields=fields.PARAMETER),
     response_model=PageOut[ProductOut],
-    dependencies=[fields.of_list(ProductOut)],
+    dependencies=[Public, fields.of_list(ProductOut)],
     responses=refusals(401, 422),
 )
 async def list_products(
@@ -77,12 +76,12 @@ async def change_prices(body: ChangePrices, tx: Transaction, _: MenuEditor, now:
     )
 
 
-@reads.get(
+@router.get(
     "/product/{product_id}",
     summary="See a product",
     response_model=ProductOut,
     openapi_extra=fields.parameters(),
-    dependencies=[fields.of_one(ProductOut)],
+    dependencies=[Public, fields.of_one(ProductOut)],
     responses=refusals(401, 404, 422),
 )
 async def see_product(product_id: UUID, reader: Reads, *, sees_hidden: SeesHidden) -> Response:

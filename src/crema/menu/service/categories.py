@@ -4,23 +4,25 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
+from pydantic import MISSING
 from sqlalchemy import and_, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.core.errors import ConflictError
+from crema.core.slug import SlugTakenError
+from crema.db.edits import apply_changes, when_violated
 from crema.menu import queries
 from crema.menu.models import Category, ProductCategory
 from crema.menu.schemas import CategoryIn, CategoryOut, CategoryPatch, ReplaceCategory
 from crema.menu.service import documents
 from crema.menu.service.integrity import (
-    SlugTakenError,
     check_known,
     free_slug,
     placed,
     refuse_unknown,
-    when_violated,
 )
+from crema.schemas import value_or
 
 
 class CategoryCycleError(ConflictError):
@@ -41,7 +43,7 @@ async def create_category(session: AsyncSession, *, wanted: CategoryIn, now: dat
     """Add a heading."""
     await lock_tree(session)
     await _check_parent(session, wanted.parent_id)
-    parent = await queries.get_category(session, category_id=wanted.parent_id) if wanted.parent_id else None
+    parent = await queries.get_category(session, wanted.parent_id) if wanted.parent_id else None
 
     category = Category(
         name=wanted.name,
@@ -55,7 +57,7 @@ async def create_category(session: AsyncSession, *, wanted: CategoryIn, now: dat
         updated_at=now,
     )
     session.add(category)
-    with when_violated("uq_categories_slug", SlugTakenError()):
+    with when_violated(SlugTakenError(), "uq_categories_slug"):
         await session.flush()
     await documents.refresh(session, [])
     return category
@@ -65,25 +67,21 @@ async def edit_category(
     session: AsyncSession, *, category_id: UUID, wanted: CategoryPatch | ReplaceCategory, now: datetime
 ) -> Category:
     """Set fields of a heading: those that were sent, or all of a replacement. A slug of None is kept."""
-    fields = dict(wanted) if isinstance(wanted, ReplaceCategory) else wanted.changes()
-    if shows_or_hides := bool(fields.keys() & {"parent_id", "is_active"}):
+    shows_or_hides = wanted.parent_id is not MISSING or wanted.is_active is not MISSING
+    if shows_or_hides:
         await lock_tree(session)
         await queries.lock_below(session, category_id)
     category = await queries.get_category_for_update(session, category_id)
     wanted.check_read_only(CategoryOut.model_validate(category))
-    parent_id = fields.get("parent_id")
+    parent_id = value_or(wanted.parent_id, category.parent_id)
 
     if parent_id is not None and parent_id != category.parent_id:
         await _check_parent(session, parent_id)
         if await queries.is_under(session, category_id=parent_id, above_id=category_id):
             raise CategoryCycleError
 
-    for name, value in fields.items():
-        if name != "slug" or value is not None:
-            setattr(category, name, value)
-    category.updated_at = now
-    with when_violated("uq_categories_slug", SlugTakenError()):
-        await session.flush()
+    with when_violated(SlugTakenError(), "uq_categories_slug"):
+        await apply_changes(session, category, wanted, now=now, kept_if_none=("slug",))
     changed = await _renew_on_menu(session, now=now) if shows_or_hides else []
     await session.refresh(category)
     await documents.refresh(session, documents.of_categories([category_id, *changed]))

@@ -5,13 +5,14 @@ fails or is rolled back. Files nobody names are left to `sweep`.
 """
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, BinaryIO
+from typing import BinaryIO
 from uuid import UUID
 
 from obstore.store import ObjectStore
+from pydantic import MISSING
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.core.errors import ConflictError, NotFoundError
@@ -22,7 +23,9 @@ from crema.media.service.rendering import Rendition
 from crema.menu import queries
 from crema.menu.domain import MAX_IMAGES
 from crema.menu.models import Category, ProductImage
+from crema.menu.schemas import ImagePatch
 from crema.menu.service import documents
+from crema.schemas import value_or
 
 
 class TooManyImagesError(ConflictError):
@@ -88,17 +91,17 @@ def _check_room(images: Sequence[ProductImage]) -> None:
 
 
 async def edit_image(
-    session: AsyncSession, *, product_id: UUID, image_id: UUID, fields: Mapping[str, Any], now: datetime
+    session: AsyncSession, *, product_id: UUID, image_id: UUID, wanted: ImagePatch, now: datetime
 ) -> ProductImage:
     """Set the alternative text, or the place among the product's pictures; the others move over."""
     product = await queries.get_product_for_update(session, product_id)
     images = list(await queries.list_images(session, product_id))
     image = _find(images, image_id)
 
-    image.alt = fields.get("alt", image.alt)
-    if "position" in fields:
+    image.alt = value_or(wanted.alt, image.alt)
+    if wanted.position is not MISSING:
         images.remove(image)
-        images.insert(fields["position"], image)
+        images.insert(wanted.position, image)
     _number(images)
     product.updated_at = now
     await documents.refresh(session, [product_id])
@@ -130,7 +133,7 @@ async def set_category_image(
 ) -> Category:
     """Make an upload the picture of a heading, instead of the one it had. Commits first, as `add_image` does."""
     async with media.renderer.turn(person_id):
-        await queries.get_category(session, category_id=category_id)
+        await queries.get_category(session, category_id)
         await keep(session)
         rendition = await media.renderer.render(file)
     key = await _store(media, rendition)

@@ -13,8 +13,9 @@ from crema.menu.models import (
     Product,
     Size,
 )
-from crema.menu.schemas import MenuDocument, MenuProduct, NutritionIn
+from crema.menu.schemas import MenuDocument, MenuProduct
 from crema.menu.service.exporting import PresentMenu, folded
+from crema.menu.service.integrity import nutrition_values
 
 _MAX_ERRORS: Final = 50
 
@@ -87,13 +88,6 @@ def _contradictory_nutrition(loc: Loc, row: MenuProduct, present: Product | None
         )
     except ContradictoryNutritionError as error:
         yield (*loc, "sizes", place) if place < len(row.sizes) else loc, error.detail
-
-
-def nutrition_values(nutrition: NutritionIn | Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return all five figures, whether a document or a row of the table says them."""
-    if nutrition is None:
-        return None
-    return {"caffeine_mg": None} | dict(nutrition)
 
 
 def _ingredients_of(wanted: MenuDocument) -> Iterator[tuple[Loc, str]]:

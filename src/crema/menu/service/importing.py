@@ -50,11 +50,11 @@ from crema.menu.service.import_checks import (
     InvalidMenuError,
     depth_of,
     merged_parts,
-    nutrition_values,
     parents_of,
     problems_of,
 )
 from crema.menu.service.ingredients import create_ingredient, edit_ingredient
+from crema.menu.service.integrity import nutrition_values
 from crema.menu.service.modifier_groups import create_modifier_group, edit_modifier_group
 from crema.menu.service.products import create_product, edit_product
 from crema.menu.service.workbook import MenuWorkbook, read_menu

@@ -6,11 +6,12 @@ from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.core.errors import ConflictError
+from crema.db.edits import when_violated
 from crema.menu import queries
 from crema.menu.models import Ingredient, OptionIngredient, Product, ProductIngredient
 from crema.menu.schemas import IngredientIn, IngredientOut, IngredientPatch, ReplaceIngredient
 from crema.menu.service import documents
-from crema.menu.service.integrity import when_violated
+from crema.schemas import value_or
 
 
 class IngredientTakenError(ConflictError):
@@ -31,7 +32,7 @@ async def create_ingredient(session: AsyncSession, *, wanted: IngredientIn) -> I
     """Add an ingredient."""
     ingredient = Ingredient(name=wanted.name)
     session.add(ingredient)
-    with when_violated("uq_ingredients_name_folded", IngredientTakenError()):
+    with when_violated(IngredientTakenError(), "uq_ingredients_name_folded"):
         await session.flush()
     return ingredient
 
@@ -43,8 +44,8 @@ async def edit_ingredient(
     ingredient = await queries.get_ingredient(session, ingredient_id, lock=True)
     wanted.check_read_only(IngredientOut.model_validate(ingredient))
 
-    ingredient.name = wanted.changes().get("name", ingredient.name)
-    with when_violated("uq_ingredients_name_folded", IngredientTakenError()):
+    ingredient.name = value_or(wanted.name, ingredient.name)
+    with when_violated(IngredientTakenError(), "uq_ingredients_name_folded"):
         await session.flush()
     await documents.refresh(session, documents.of_ingredient(ingredient_id))
     return ingredient
@@ -66,11 +67,8 @@ async def delete_ingredient(session: AsyncSession, *, ingredient_id: UUID, force
     )
     if force:
         await session.execute(delete(OptionIngredient).where(OptionIngredient.ingredient_id == ingredient_id))
-    refusal = IngredientInUseError()
-    with (
-        when_violated("fk_product_ingredients_ingredient_id", refusal),
-        when_violated("fk_option_ingredients_ingredient_id", refusal),
-    ):
+    constraints = ("fk_product_ingredients_ingredient_id", "fk_option_ingredients_ingredient_id")
+    with when_violated(IngredientInUseError(), *constraints):
         await session.execute(delete(Ingredient).where(Ingredient.id == ingredient_id))
     if showing:
         await documents.refresh(session, showing)

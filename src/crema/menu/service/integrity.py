@@ -1,39 +1,19 @@
 """What every change of the menu keeps: unique addresses, and references that lead somewhere."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from itertools import count
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import func, or_, select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crema.core.errors import ConflictError, CremaError, Loc, UnknownReferenceError
+from crema.core.errors import Loc, UnknownReferenceError
 from crema.core.slug import slugify
 from crema.menu.models import Category, Ingredient, Product
+from crema.menu.schemas import NutritionIn
 
 _ROOM: Final = 75  # leaves five characters for "-1234"
-
-
-class SlugTakenError(ConflictError):
-    """Another one has this slug."""
-
-    code = "slug_taken"
-    title = "This slug is taken."
-
-
-@contextmanager
-def when_violated(constraint: str, refusal: CremaError) -> Iterator[None]:
-    """Turn the violation of a constraint into a refusal. The transaction is lost either way."""
-    try:
-        yield
-    except IntegrityError as error:
-        cause = error.orig.__cause__ if error.orig else None
-        if getattr(cause, "constraint_name", None) == constraint:
-            raise refusal from None
-        raise
 
 
 async def free_slug(session: AsyncSession, model: type[Category | Product], name: str) -> str:
@@ -75,3 +55,10 @@ def refuse_unknown(unknown: Mapping[Loc, UUID]) -> None:
 def placed(field: str, ids: Sequence[UUID]) -> dict[Loc, UUID]:
     """Note where in the body each id of a list stands."""
     return {(field, place): id_ for place, id_ in enumerate(ids)}
+
+
+def nutrition_values(nutrition: NutritionIn | Mapping[str, Any] | None) -> dict[str, float | None] | None:
+    """Return all five figures, whether a body or a row of a table says them."""
+    if nutrition is None:
+        return None
+    return {"caffeine_mg": None} | dict(nutrition)

@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
+from pydantic import MISSING
 from sqlalchemy import delete
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.core.errors import ConflictError, Loc
 from crema.db.base import new_id
+from crema.db.edits import apply_changes
 from crema.menu import domain, queries
 from crema.menu.domain import OptionRule
 from crema.menu.models import Ingredient, ModifierGroup, Option, OptionIngredient
@@ -22,6 +24,7 @@ from crema.menu.schemas import (
 )
 from crema.menu.service import documents
 from crema.menu.service.integrity import check_known, refuse_unknown
+from crema.schemas import value_or
 
 
 class ModifierGroupInUseError(ConflictError):
@@ -66,28 +69,24 @@ async def edit_modifier_group(
     """
     group = await queries.get_modifier_group_for_update(session, group_id)
     wanted.check_read_only(ModifierGroupOut.model_validate(group))
-    fields = dict(wanted) if isinstance(wanted, ReplaceModifierGroup) else wanted.changes()
-    options: Sequence[OptionIn] | None = fields.get("options")
     overrides = await queries.list_overrides(session, group_id)
-    if options is not None:
-        await _check_references(session, options, known=[option.id for option in group.options])
+    if wanted.options is not MISSING:
+        await _check_references(session, wanted.options, known=[option.id for option in group.options])
 
-    plain = {name: value for name, value in fields.items() if name != "options"}
-    for name, value in plain.items():
-        setattr(group, name, value)
-    rules = rules_of(group) if options is None else [option.rule for option in options]
+    rules = rules_of(group) if wanted.options is MISSING else [option.rule for option in wanted.options]
+    min_choices = value_or(wanted.min_choices, group.min_choices)
+    max_choices = value_or(wanted.max_choices, group.max_choices)
     for least, most in [(None, None), *overrides]:
         domain.check_group(
-            group.name,
-            min_choices=group.min_choices if least is None else least,
-            max_choices=group.max_choices if most is None else most,
+            value_or(wanted.name, group.name),
+            min_choices=min_choices if least is None else least,
+            max_choices=max_choices if most is None else most,
             options=rules,
         )
 
-    group.updated_at = now
-    await session.flush()
-    if options is not None:
-        await _write_options(session, group_id=group_id, options=options)
+    await apply_changes(session, group, wanted, now=now)
+    if wanted.options is not MISSING:
+        await _write_options(session, group_id=group_id, options=wanted.options)
     await documents.refresh(session, documents.of_group(group_id))
     return await queries.get_modifier_group(session, group_id)
 

@@ -2,15 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
+from pydantic import MISSING
 from sqlalchemy import Row, String, cast, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.core.errors import Loc
+from crema.core.slug import SlugTakenError
 from crema.db.base import new_id
+from crema.db.edits import apply_changes, when_violated
 from crema.menu import domain, queries
 from crema.menu.models import (
     Category,
@@ -22,7 +25,6 @@ from crema.menu.models import (
     Size,
 )
 from crema.menu.schemas import (
-    NutritionIn,
     ProductGroupIn,
     ProductIn,
     ProductOut,
@@ -33,21 +35,19 @@ from crema.menu.schemas import (
 from crema.menu.service import documents
 from crema.menu.service.exporting import LINK, SIZE, columns
 from crema.menu.service.integrity import (
-    SlugTakenError,
     check_known,
     free_slug,
+    nutrition_values,
     placed,
     refuse_unknown,
-    when_violated,
 )
 from crema.menu.service.modifier_groups import rules_of
+from crema.schemas import value_or
 
-_COLUMNS: Final = (
+_COPIED: Final = (
     "name",
-    "slug",
     "description",
     "price",
-    "is_active",
     "position",
     "allergens",
     "allergens_always",
@@ -55,22 +55,21 @@ _COLUMNS: Final = (
     "preparation_seconds",
 )
 
+_SizeRow: TypeAlias = Row[UUID, str, bool, Mapping[str, Any] | None]
 _SIZES: Final = select(Size.id, Size.name, Size.is_default, Size.nutrition)
 
 
 async def create_product(session: AsyncSession, *, wanted: ProductIn, now: datetime) -> Product:
     """Add a product with its parts."""
     wanted.check_read_only(None)
-    fields = dict(wanted)
-    await _check_references(session, fields, known_sizes=())
-    _check_nutrition(fields, product=None, sizes=())
+    await _check_references(session, wanted, known_sizes=())
+    _check_nutrition(wanted, product=None, sizes=())
 
-    product = Product(**_columns(fields), created_at=now, updated_at=now)
-    product.slug = wanted.slug or await free_slug(session, Product, wanted.name)
+    product = Product(slug=wanted.slug or await free_slug(session, Product, wanted.name), created_at=now)
     session.add(product)
-    with when_violated("uq_products_slug", SlugTakenError()):
-        await session.flush()
-    await _write_parts(session, product.id, fields)
+    with when_violated(SlugTakenError(), "uq_products_slug"):
+        await apply_changes(session, product, wanted, now=now, kept_if_none=("slug",))
+    await _write_parts(session, product.id, wanted)
     await documents.refresh(session, [product.id])
     return await queries.get_product(session, product.id)
 
@@ -83,21 +82,17 @@ async def edit_product(
     Lists are replaced; a slug of None is kept.
     """
     product = await queries.get_product_for_update(session, product_id)
-    if isinstance(wanted, ReplaceProduct) or "modifier_groups" in wanted.model_fields_set:
+    if wanted.modifier_groups is not MISSING:
         product = await queries.get_product(session, product_id)
         wanted.check_read_only(ProductOut.model_validate(product))
         _keep_limits(product, wanted.modifier_groups)
-    fields = dict(wanted) if isinstance(wanted, ReplaceProduct) else wanted.changes()
     sizes = (await session.execute(_SIZES.where(Size.product_id == product_id))).all()
-    await _check_references(session, fields, known_sizes=[size.id for size in sizes])
-    _check_nutrition(fields, product=product, sizes=sizes)
+    await _check_references(session, wanted, known_sizes=[size.id for size in sizes])
+    _check_nutrition(wanted, product=product, sizes=sizes)
 
-    for name, value in _columns(fields).items():
-        setattr(product, name, value)
-    product.updated_at = now
-    with when_violated("uq_products_slug", SlugTakenError()):
-        await session.flush()
-    await _write_parts(session, product_id, fields)
+    with when_violated(SlugTakenError(), "uq_products_slug"):
+        await apply_changes(session, product, wanted, now=now, kept_if_none=("slug",))
+    await _write_parts(session, product_id, wanted)
     await documents.refresh(session, [product_id])
     return await queries.get_product(session, product_id)
 
@@ -112,7 +107,7 @@ async def archive_product(session: AsyncSession, *, product_id: UUID, now: datet
 async def copy_product(session: AsyncSession, *, product_id: UUID, name: str | None, now: datetime) -> Product:
     """Add a product that is made like another. It is inactive until somebody looks at it, and has no pictures."""
     product = await queries.get_product(session, product_id)
-    like = columns(product, [column for column in _COLUMNS if column not in ("slug", "is_active")])
+    like = columns(product, _COPIED)
     wanted = ProductIn.model_validate(
         {
             **like,
@@ -144,7 +139,7 @@ async def restore_product(session: AsyncSession, *, product_id: UUID, now: datet
     product.slug = slug or product.slug
     product.archived_at = None
     product.updated_at = now
-    with when_violated("uq_products_slug", SlugTakenError()):
+    with when_violated(SlugTakenError(), "uq_products_slug"):
         await session.flush()
     restored = await queries.get_product(session, product_id)
     for link in restored.modifier_groups:
@@ -176,15 +171,6 @@ async def _lock_parts(session: AsyncSession, product_id: UUID) -> None:
     await queries.load_modifier_groups_locked(session, offered.all())
 
 
-def _columns(fields: Mapping[str, Any]) -> dict[str, Any]:
-    values = {name: fields[name] for name in _COLUMNS if name in fields}
-    if values.get("slug") is None:
-        values.pop("slug", None)
-    if "nutrition" in values:
-        values["nutrition"] = _nutrition_values(values["nutrition"])
-    return values
-
-
 def _keep_limits(product: Product, links: Sequence[ProductGroupIn]) -> None:
     """Keep the group's own limits and free quantity the group's where they came back as the product shows them."""
     offered = {link.group_id: link for link in product.modifier_groups}
@@ -199,32 +185,34 @@ def _keep_limits(product: Product, links: Sequence[ProductGroupIn]) -> None:
                 link.free_quantity = present.free_quantity
 
 
-def _links(fields: Mapping[str, Any]) -> dict[Loc, ProductGroupIn] | None:
-    """Tell the groups and their places in the body, in whichever of the two ways they came; None: not at all."""
-    if not {"modifier_groups", "modifier_group_ids"} & fields.keys():
+def _links(wanted: ProductIn | ProductPatch) -> dict[Loc, ProductGroupIn] | None:
+    """Return the groups by their places in the body, in whichever of the two ways they came; None: not at all."""
+    if wanted.modifier_groups is MISSING and wanted.modifier_group_ids is MISSING:
         return None
     own: dict[Loc, ProductGroupIn] = {
-        ("modifier_groups", place, "group_id"): link for place, link in enumerate(fields.get("modifier_groups", ()))
+        ("modifier_groups", place, "group_id"): link for place, link in enumerate(value_or(wanted.modifier_groups, []))
     }
     plain: dict[Loc, ProductGroupIn] = {
         ("modifier_group_ids", place): ProductGroupIn(group_id=group_id)
-        for place, group_id in enumerate(fields.get("modifier_group_ids", ()))
+        for place, group_id in enumerate(value_or(wanted.modifier_group_ids, []))
     }
     return {**own, **plain}
 
 
-async def _check_references(session: AsyncSession, fields: Mapping[str, Any], *, known_sizes: Sequence[UUID]) -> None:
+async def _check_references(
+    session: AsyncSession, wanted: ProductIn | ProductPatch, *, known_sizes: Sequence[UUID]
+) -> None:
     """Refuse what does not exist, and groups nobody could choose from; what does exist stays until the end."""
     refuse_unknown(
         {
             ("sizes", place, "id"): size.id
-            for place, size in enumerate(fields.get("sizes", ()))
+            for place, size in enumerate(value_or(wanted.sizes, []))
             if size.id is not None and size.id not in known_sizes
         }
     )
-    await check_known(session, Category, placed("category_ids", fields.get("category_ids", ())))
-    await check_known(session, Ingredient, placed("ingredient_ids", fields.get("ingredient_ids", ())))
-    if links := _links(fields):
+    await check_known(session, Category, placed("category_ids", value_or(wanted.category_ids, [])))
+    await check_known(session, Ingredient, placed("ingredient_ids", value_or(wanted.ingredient_ids, [])))
+    if links := _links(wanted):
         groups = await queries.load_modifier_groups_locked(session, {link.group_id for link in links.values()})
         refuse_unknown({loc: link.group_id for loc, link in links.items() if link.group_id not in groups})
         for link in links.values():
@@ -237,37 +225,31 @@ async def _check_references(session: AsyncSession, fields: Mapping[str, Any], *,
             )
 
 
-def _check_nutrition(
-    fields: Mapping[str, Any], *, product: Product | None, sizes: Sequence[Row[UUID, str, bool, dict[str, Any] | None]]
-) -> None:
+def _check_nutrition(wanted: ProductIn | ProductPatch, *, product: Product | None, sizes: Sequence[_SizeRow]) -> None:
     """Refuse other figures for the default size than for the product: as sent, else as they are now.
 
     `sizes` are rows of `_SIZES`.
     """
-    of_product = fields.get("nutrition", product.nutrition if product else None)
-    offered: Sequence[SizeIn | Row[UUID, str, bool, dict[str, Any] | None]] = fields.get("sizes", sizes)
+    of_product = (product.nutrition if product else None) if wanted.nutrition is MISSING else wanted.nutrition
+    offered: Sequence[SizeIn | _SizeRow] = sizes if wanted.sizes is MISSING else wanted.sizes
     default = domain.default_size([size.is_default for size in offered])
     if default is not None:
         size = offered[default]
         domain.check_nutrition(
-            of_product=_nutrition_values(of_product), size=size.name, of_size=_nutrition_values(size.nutrition)
+            of_product=nutrition_values(of_product), size=size.name, of_size=nutrition_values(size.nutrition)
         )
 
 
-def _nutrition_values(nutrition: NutritionIn | dict[str, Any] | None) -> dict[str, Any] | None:
-    return nutrition.model_dump() if isinstance(nutrition, NutritionIn) else nutrition
-
-
-async def _write_parts(session: AsyncSession, product_id: UUID, fields: Mapping[str, Any]) -> None:
-    if "category_ids" in fields:
-        await _file_under(session, product_id=product_id, category_ids=fields["category_ids"])
-    if "sizes" in fields:
-        await _write_sizes(session, product_id=product_id, sizes=fields["sizes"])
-    if (links := _links(fields)) is not None:
+async def _write_parts(session: AsyncSession, product_id: UUID, wanted: ProductIn | ProductPatch) -> None:
+    if wanted.category_ids is not MISSING:
+        await _file_under(session, product_id=product_id, category_ids=wanted.category_ids)
+    if wanted.sizes is not MISSING:
+        await _write_sizes(session, product_id=product_id, sizes=wanted.sizes)
+    if (links := _links(wanted)) is not None:
         offered = [link.model_dump() for link in links.values()]
         await _replace_links(session, ProductModifierGroup, product_id=product_id, rows=offered)
-    if "ingredient_ids" in fields:
-        contained = [{"ingredient_id": ingredient_id} for ingredient_id in fields["ingredient_ids"]]
+    if wanted.ingredient_ids is not MISSING:
+        contained = [{"ingredient_id": ingredient_id} for ingredient_id in wanted.ingredient_ids]
         await _replace_links(session, ProductIngredient, product_id=product_id, rows=contained)
 
 
@@ -319,7 +301,7 @@ async def _replace_links(
     model: type[ProductModifierGroup | ProductIngredient],
     *,
     product_id: UUID,
-    rows: Sequence[dict[str, Any]],
+    rows: Sequence[Mapping[str, object]],
 ) -> None:
     await session.execute(delete(model).where(model.product_id == product_id))
     if rows:

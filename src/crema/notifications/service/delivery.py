@@ -2,22 +2,35 @@
 
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, NoReturn
+from typing import Final
 from uuid import UUID
 
 import structlog
 from prometheus_client import Counter, Gauge
-from sqlalchemy import ColumnElement, delete, update
+from sqlalchemy import Boolean, DateTime, SmallInteger, String, Uuid, bindparam, case, func, literal_column, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from crema.db.batches import delete_in_batches
+from crema.db.driver import Reader
 from crema.db.session import Sessions
+from crema.db.statement import Statement
 from crema.notifications import queries
-from crema.notifications.domain import CODE_TEMPLATES, MAX_CONTENT_REFUSALS, InvalidAddressError, Refusal, back_off
+from crema.notifications.domain import (
+    CODE_TEMPLATES,
+    InvalidAddressError,
+    Outcome,
+    QueuedMail,
+    Refusal,
+    choose_due,
+    expiry_of,
+    outcome_of_refusal,
+)
 from crema.notifications.models import UNDELIVERABLE, Mail
 from crema.notifications.service.rendering import Stationery
-from crema.notifications.service.senders import RefusedError, Sender
+from crema.notifications.service.senders import Connection, RefusedError, Sender
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +47,7 @@ _LONGEST_PAUSE: Final = timedelta(minutes=1)
 
 
 class RetryLaterError(Exception):
-    """The mail was not sent; its job should run again at `at`."""
+    """A mail was not sent; its job should run again at `at`."""
 
     def __init__(self, text: str, *, at: datetime) -> None:
         super().__init__(text)
@@ -64,48 +77,71 @@ class Pause:
 
 
 async def deliver(
-    sessions: Sessions,
+    db: Reader,
     sender: Sender,
     stationery: Stationery,
     *,
-    mail_id: UUID,
+    mail_ids: Sequence[UUID],
     now: datetime,
+    queued_by: datetime | None = None,
     pause: Pause | None = None,
 ) -> None:
-    """Deliver one mail; raise RetryLaterError when it should be tried again. One that isn't queued is left alone.
+    """Deliver those of these mails that wait, one after another; RetryLaterError tells when any is to be tried again.
 
-    The database is not held while the mail server thinks. A crash between the server's yes and our note of it sends
-    the mail again, under the same Message-ID.
+    A mail that is refused stops no other. `queued_by`: mails that were queued later are another job's.
+
+    `db` must run each statement in a transaction of its own: the database is not held while the mail server thinks. A
+    crash between the server's yes and our note of it sends one mail again, under the same Message-ID.
     """
-    pause = pause or Pause()
-    async with sessions() as session:
-        mail = await queries.find_mail(session, mail_id)
-    if mail is None or mail.status != "queued":
-        return
-    if now >= mail.expires_at:
-        await _fail(sessions, mail, "expired", at=now)
-        return
-    if pause.until and pause.lasts(now):
-        await _wait(sessions, mail, "the mail server refused other mails just now", at=pause.until + _spread(10))
-    started = time.monotonic()
+    pause, clock = pause or Pause(), _Clock(now)
+    mails = await queries.list_queued(db, mail_ids, queued_by=queued_by)
+    waiting = {mail.id: mail.next_try_at for mail in mails}
+    said = "the mail server refused other mails just now"
+    async with sender.connect() as connection:
+        for mail in choose_due(mails, now=now):
+            outcome = await _attempt(connection, stationery, mail, clock=clock, pause=pause)
+            await _note(db, mail, outcome, keeps_sent=sender.keeps_context)
+            waiting[mail.id], said = outcome.next_try_at, outcome.error or said
+    times = [at for at in waiting.values() if at is not None]
+    if times:
+        raise RetryLaterError(said, at=min(times))
+
+
+class _Clock:
+    """Tells the time since a job began, by its own first reading of the clock."""
+
+    def __init__(self, now: datetime) -> None:
+        self._began, self._started = now, time.monotonic()
+
+    def __call__(self) -> datetime:
+        return self._began + timedelta(seconds=time.monotonic() - self._started)
+
+
+async def _attempt(
+    connection: Connection, stationery: Stationery, mail: QueuedMail, *, clock: _Clock, pause: Pause
+) -> Outcome:
+    """Try to deliver a mail, unless it is too late or all mails wait; tell what becomes of it."""
+    began = clock()
+    if began >= mail.expires_at:
+        return expiry_of(mail, now=began)
+    if pause.until and pause.lasts(began):
+        at = min(pause.until + _spread(10), mail.expires_at)
+        return Outcome(status="queued", was_tried=False, next_try_at=at)
     try:
-        await sender.send(stationery.message(mail))
+        await connection.send(stationery.message(mail))
     except RefusedError as error:
         refusal, text = error.refusal, _without_code(str(error), mail)
-        _learn(pause, refusal, now + timedelta(seconds=time.monotonic() - started))
+        _learn(pause, refusal, clock())
     except InvalidAddressError as error:
         refusal, text = Refusal.RECIPIENT, str(error)
     except Exception as error:  # noqa: BLE001 - whatever it was: a fault of ours must not lose the mail
         refusal, text = Refusal.LATER, _without_code(repr(error), mail)
     else:
         pause.end()
-        context = mail.context if sender.keeps_context else {}
-        sent = {"status": "sent", "sent_at": now, "context": context, "next_try_at": None, "failed_at": None}
-        await _note(sessions, Mail.id == mail_id, tries=Mail.tries + 1, **sent)
-        MAILS.labels("sent").inc()
-        return
-    ended = now + timedelta(seconds=time.monotonic() - started)
-    await _refused(sessions, mail, refusal, text, now=ended)
+        return Outcome(status="sent", was_tried=True, ended_at=began)
+    log.warning("mail_refused", mail_id=str(mail.id), refusal=refusal, tries=mail.tries + 1, error=text)
+    spread = random.uniform(0.75, 1.25)  # noqa: S311 - not a secret
+    return outcome_of_refusal(mail, refusal, error=text, now=clock(), spread=spread)
 
 
 def _learn(pause: Pause, refusal: Refusal, now: datetime) -> None:
@@ -115,46 +151,56 @@ def _learn(pause: Pause, refusal: Refusal, now: datetime) -> None:
         pause.end()
 
 
-async def _refused(sessions: Sessions, mail: Mail, refusal: Refusal, text: str, *, now: datetime) -> None:
-    log.warning("mail_refused", mail_id=str(mail.id), refusal=refusal, tries=mail.tries + 1, error=text)
-    tried = {"tries": Mail.tries + 1, "last_error": text}
-    if refusal == Refusal.CONTENT:
-        tried["content_refusals"] = Mail.content_refusals + 1
-    is_final = refusal == Refusal.RECIPIENT or (
-        refusal == Refusal.CONTENT and mail.content_refusals + 1 >= MAX_CONTENT_REFUSALS
+_NOTE: Final = Statement(
+    update(Mail)
+    .where(
+        Mail.id == bindparam("mail_id", type_=Uuid),
+        # What the server has taken was sent, even if its life was ended meanwhile.
+        (Mail.status == "queued") | bindparam("was_sent", type_=Boolean),
     )
-    if is_final:
-        await _fail(sessions, mail, "failed", at=now, **tried)
-        return
-    spread = random.uniform(0.75, 1.25)  # noqa: S311 - not a secret
-    await _wait(sessions, mail, text, at=now + back_off(mail.tries + 1, spread=spread), **tried)
+    .values(
+        status=bindparam("new_status", type_=String),
+        tries=Mail.tries + bindparam("new_tries", type_=SmallInteger),
+        content_refusals=Mail.content_refusals + bindparam("new_content_refusals", type_=SmallInteger),
+        last_error=func.coalesce(bindparam("new_error", type_=String), Mail.last_error),
+        next_try_at=bindparam("new_next_try_at", type_=DateTime(timezone=True)),
+        sent_at=bindparam("new_sent_at", type_=DateTime(timezone=True)),
+        failed_at=bindparam("new_failed_at", type_=DateTime(timezone=True)),
+        context=case((bindparam("keeps_context", type_=Boolean), Mail.context), else_=literal_column("'{}'::jsonb")),
+    )
+)
 
 
-async def _wait(sessions: Sessions, mail: Mail, text: str, *, at: datetime, **tried: Any) -> NoReturn:
-    """Put the mail off, but not past the end of its life: then it is said to have expired."""
-    at = min(at, mail.expires_at)
-    await _note(sessions, (Mail.id == mail.id) & (Mail.status == "queued"), next_try_at=at, **tried)
-    MAILS.labels("retried" if tried else "postponed").inc()
-    raise RetryLaterError(text, at=at)
+async def _note(db: Reader, mail: QueuedMail, outcome: Outcome, *, keeps_sent: bool) -> None:
+    """Write down what has become of a mail. `keeps_sent`: the context stays when it was sent."""
+    was_sent = outcome.status == "sent"
+    await _NOTE.rows(
+        db,
+        mail_id=mail.id,
+        was_sent=was_sent,
+        new_status=outcome.status,
+        new_tries=int(outcome.was_tried),
+        new_content_refusals=int(outcome.was_content_refused),
+        new_error=outcome.error,
+        new_next_try_at=outcome.next_try_at,
+        new_sent_at=outcome.ended_at if was_sent else None,
+        new_failed_at=None if was_sent else outcome.ended_at,
+        keeps_context=keeps_sent if was_sent else outcome.keeps_context,
+    )
+    MAILS.labels(_label_of(outcome)).inc()
 
 
-async def _fail(sessions: Sessions, mail: Mail, status: str, *, at: datetime, **tried: Any) -> None:
-    kept = {} if status == "expired" and mail.template in CODE_TEMPLATES else mail.context
-    ended = {"status": status, "failed_at": at, "next_try_at": None, "context": kept}
-    await _note(sessions, (Mail.id == mail.id) & (Mail.status == "queued"), **ended, **tried)
-    MAILS.labels("refused" if status == "failed" else status).inc()
-
-
-async def _note(sessions: Sessions, where: ColumnElement[bool], **values: Any) -> None:
-    async with sessions.begin() as session:
-        await session.execute(update(Mail).where(where).values(**values))
+def _label_of(outcome: Outcome) -> str:
+    if outcome.status == "queued":
+        return "retried" if outcome.was_tried else "postponed"
+    return "refused" if outcome.status == "failed" else outcome.status
 
 
 def _spread(seconds: float) -> timedelta:
     return timedelta(seconds=random.uniform(0, seconds))  # noqa: S311 - not a secret
 
 
-def _without_code(text: str, mail: Mail) -> str:
+def _without_code(text: str, mail: QueuedMail) -> str:
     """Cut an error to what is kept; a server may quote the subject, and the subject may hold a code."""
     code = mail.context.get("code")
     return (text.replace(code, "…") if isinstance(code, str) and code else text)[:300]
@@ -178,6 +224,6 @@ async def measure(sessions: Sessions, *, now: datetime) -> None:
     OLDEST.set((now - oldest).total_seconds() if oldest else 0)
 
 
-async def prune(session: AsyncSession, *, now: datetime) -> None:
+async def prune(sessions: Sessions, *, now: datetime) -> None:
     """Forget mails that are a month old."""
-    await session.execute(delete(Mail).where(Mail.created_at < now - timedelta(days=KEPT_DAYS)))
+    await delete_in_batches(sessions, Mail, Mail.created_at < now - timedelta(days=KEPT_DAYS))

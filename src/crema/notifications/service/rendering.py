@@ -19,8 +19,7 @@ from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from crema.notifications.domain import with_ascii_domain
-from crema.notifications.models import Mail
+from crema.notifications.domain import QueuedMail, with_ascii_domain
 
 LANGUAGES: Final = ("en", "ru")
 _SYMBOLS: Final = {"RUB": "₽", "USD": "$", "EUR": "€"}
@@ -190,7 +189,7 @@ class Stationery:
         )
         return Rendered(subject, text, html)
 
-    def message(self, mail: Mail) -> EmailMessage:
+    def message(self, mail: QueuedMail) -> EmailMessage:
         """Make the message of a mail. Its Message-ID is the mail's id, the same at every try.
 
         InvalidAddressError: nothing can be sent to its recipient.

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, case, func, or_, select, update
+from sqlalchemy import ColumnElement, case, or_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.core.errors import ConflictError
@@ -41,13 +41,12 @@ async def resend(session: AsyncSession, *, mail_id: UUID, now: datetime) -> Mail
             failed_at=None,
             next_try_at=now,
         )
-        .returning(Mail.id)
+        .returning(Mail.id, Mail.queued_at)
         .cte("queued")
     )
-    deferred = select(defer_delivery(queued), func.count()).select_from(queued)
-    row = (await session.execute(deferred)).one()
+    is_queued = (await session.execute(defer_delivery(queued))).one().mails
     mail = await queries.get_mail(session, mail_id)
-    if not row[1]:
+    if not is_queued:
         raise _refusal(mail)
     return mail
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from email.message import EmailMessage
 from email.policy import SMTP
 from textwrap import indent
@@ -17,12 +19,20 @@ DEADLINE_SECONDS: Final = 120
 """How long it may take over a whole mail, however often it gives a sign of life."""
 
 
+class Connection(Protocol):
+    """Takes messages, one after another."""
+
+    async def send(self, message: EmailMessage) -> None:
+        """Hand a message to the address in its `To`; raise RefusedError when it was not taken. The next may be."""
+
+
 class Sender(Protocol):
-    """Hands a message over, or raises. `keeps_context`: whether the mail may still be looked at afterwards."""
+    """Knows where messages go. `keeps_context`: whether a mail may still be looked at when it was sent."""
 
     keeps_context: bool
 
-    async def send(self, message: EmailMessage) -> None: ...
+    def connect(self) -> AbstractAsyncContextManager[Connection]:
+        """Lend a connection for the messages of one job. It is opened by the first of them."""
 
 
 class RefusedError(Exception):
@@ -39,7 +49,13 @@ class ConsoleSender:
     def __init__(self, *, keeps_context: bool = True) -> None:
         self.keeps_context = keeps_context
 
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[Connection]:
+        """Lend the terminal."""
+        yield self
+
     async def send(self, message: EmailMessage) -> None:
+        """Print a message."""
         body = message.get_body(("plain",))
         text = body.get_content() if isinstance(body, EmailMessage) else ""
         print(f"\n✉ {message['To']} · {message['Subject']}\n\n{indent(text, '    ')}", flush=True)  # noqa: T201
@@ -67,10 +83,18 @@ class SmtpSender:
         self._deadline = deadline
         self._tls_context = tls_context
 
-    async def send(self, message: EmailMessage) -> None:
-        """Hand the message to the address in its `To`; raise RefusedError when it was not taken."""
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[Connection]:
+        """Lend a connection, which is opened by its first message, and again when it was lost."""
+        connection = _SmtpConnection(self._make_client, deadline=self._deadline)
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
+    def _make_client(self) -> aiosmtplib.SMTP:
         server = self._server
-        client = aiosmtplib.SMTP(
+        return aiosmtplib.SMTP(
             hostname=server.host,
             port=server.port,
             username=server.username,
@@ -80,23 +104,71 @@ class SmtpSender:
             tls_context=self._tls_context,
             timeout=self._timeout,
         )
+
+
+class _SmtpConnection:
+    """A connection to an SMTP server, opened at need."""
+
+    def __init__(self, make_client: Callable[[], aiosmtplib.SMTP], *, deadline: float) -> None:
+        self._make_client = make_client
+        self._deadline = deadline
+        self._client: aiosmtplib.SMTP | None = None
+        self._needs_reset = False
+
+    async def send(self, message: EmailMessage) -> None:
+        """Hand a message over; over a fresh connection, if the one that took others does not begin another one.
+
+        Servers may limit the messages of a connection, or its time: that is nothing this message is refused for.
+        """
+        is_fresh = self._client is None
+        try:
+            await self._send(message)
+        except RefusedError as error:
+            if is_fresh or error.refusal != Refusal.SERVER:
+                raise
+            await self._send(message)
+
+    async def _send(self, message: EmailMessage) -> None:
         stage = Stage.SESSION
         try:
             async with asyncio.timeout(self._deadline):
-                await client.connect()
+                client = await self._ready_client()
                 envelope = await _envelope(client, message)
                 await client.mail(envelope.sender, options=envelope.options)
-                stage = Stage.RECIPIENT
+                self._needs_reset, stage = True, Stage.RECIPIENT
                 await client.rcpt(envelope.recipient, encoding="utf-8")
                 stage = Stage.CONTENT
                 await client.data(envelope.content)
+                self._needs_reset = False
         except aiosmtplib.SMTPResponseException as error:
+            if stage == Stage.SESSION:
+                await self.close()
             raise RefusedError(meaning_of(stage, error.code, error.message), f"{error.code} {error.message}") from error
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
+            await self.close()
             refusal = Refusal.SERVER if stage == Stage.SESSION else Refusal.LATER
             raise RefusedError(refusal, f"{stage}: {str(error) or type(error).__name__}") from error
-        finally:
-            await _leave(client)
+
+    async def _ready_client(self) -> aiosmtplib.SMTP:
+        """Return a connected client that has no message under way."""
+        if self._client is None:
+            self._client, self._needs_reset = self._make_client(), False
+            await self._client.connect()
+        elif self._needs_reset:
+            await self._client.rset()
+            self._needs_reset = False
+        return self._client
+
+    async def close(self) -> None:
+        """Say goodbye, whatever becomes of it: what was taken stays taken."""
+        client, self._client = self._client, None
+        if client is None:
+            return
+        if client.is_connected:
+            with suppress(aiosmtplib.SMTPException, OSError, TimeoutError):
+                async with asyncio.timeout(1):
+                    await client.quit()
+        client.close()
 
 
 class _Envelope:
@@ -120,14 +192,3 @@ async def _envelope(client: aiosmtplib.SMTP, message: EmailMessage) -> _Envelope
                 "The mail server doesn't support SMTPUTF8, which this address needs: the part before @ is not ASCII.",
             )
     return _Envelope(message, is_utf8=needs_utf8)
-
-
-async def _leave(client: aiosmtplib.SMTP) -> None:
-    """Say goodbye, whatever becomes of it: what was taken stays taken."""
-    if client.is_connected:
-        try:
-            async with asyncio.timeout(1):
-                await client.quit()
-        except (aiosmtplib.SMTPException, OSError, TimeoutError):
-            pass
-    client.close()

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from datetime import timedelta
 from enum import Enum, StrEnum
 from typing import Final
-from uuid import UUID
 
 from crema.core.errors import ConflictError, InvalidError
 
@@ -58,10 +57,6 @@ IN_WORK: Final = frozenset({OrderStatus.ACCEPTED, OrderStatus.PREPARING})
 """While it stands here, the bar makes its lines."""
 FINAL: Final = frozenset({OrderStatus.COMPLETED, OrderStatus.CANCELLED, OrderStatus.EXPIRED})
 OPEN: Final = frozenset(OrderStatus) - FINAL
-LIVE: Final = "orders"
-"""Where who follows orders is seen to be."""
-EVERYWHERE: Final = "orders:everywhere"
-"""The topic of all orders' changes."""
 
 
 class IllegalTransitionError(ConflictError):
@@ -115,13 +110,3 @@ def check_move(
         )
     if (current, wanted) == (OrderStatus.READY, OrderStatus.CANCELLED) and not reason:
         raise ReasonRequiredError
-
-
-def topic_of_person(user_id: UUID) -> str:
-    """Name a person's own orders as a topic of events."""
-    return f"orders:of:{user_id}"
-
-
-def topic_of_shop(shop_id: UUID) -> str:
-    """Name a shop's orders as a topic of events."""
-    return f"orders:at:{shop_id}"

@@ -1,17 +1,20 @@
 """Editing and repeating orders."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
+from pydantic import MISSING
 from sqlalchemy import delete, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts.domain import Actor
 from crema.cart import service as carts
-from crema.cart.domain import Choice, ItemUnavailableError, LineRequest
+from crema.cart.domain import Choice, ItemUnavailableError, LineRequest, Problem
 from crema.cart.queries import PricedCart
+from crema.cart.schemas import AddToCart
 from crema.core.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from crema.core.instants import written
 from crema.menu import queries as menu
@@ -21,6 +24,7 @@ from crema.orders.models import Order, OrderEvent, OrderLine
 from crema.orders.schemas import ChangeOrder, OrderOut, ReplaceOrder
 from crema.orders.service import letters, moving, numbering, placing
 from crema.orders.service.placing import Rules
+from crema.schemas import value_or
 from crema.shops import queries as shops
 
 MAX_EDITS: Final = 20
@@ -55,6 +59,47 @@ class IncompleteReplacementError(InvalidError):
     title = "PUT needs `items` from the owner, or `status` from staff."
 
 
+@dataclass(frozen=True, slots=True)
+class ChangedFields:
+    """What to change of an order; what is MISSING stays."""
+
+    pickup_at: datetime | MISSING | None = MISSING
+    comment: str | MISSING = MISSING
+    items: Sequence[AddToCart] | MISSING = MISSING
+    status: OrderStatus | MISSING = MISSING
+    reason: str | MISSING | None = MISSING
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A field of an order before and after an edit, as JSON shows it in the history."""
+
+    field: str
+    before: object
+    after: object
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedLine:
+    """Pieces of an order's line, from 0, that couldn't be put into the cart again, and why."""
+
+    line: int
+    name: str
+    quantity: int
+    reason: str
+    problems: tuple[Problem, ...]
+
+    def as_json(self) -> dict[str, object]:
+        """Return it as refusals show it."""
+        return {
+            "line": self.line,
+            "name": self.name,
+            "quantity": self.quantity,
+            "reason": self.reason,
+            "problems": [problem.as_json() for problem in self.problems],
+        }
+
+
 async def replace(
     session: AsyncSession, *, actor: Actor, order_id: UUID, wanted: ReplaceOrder, rules: Rules, now: datetime
 ) -> Order:
@@ -66,25 +111,27 @@ async def replace(
     _check_party(moving.parties_of(actor, order))
     wanted.check_read_only(OrderOut.seen_by(actor, order))
     if wanted.repeats("lines"):
-        sent = _changed_in(wanted, order)
+        changes = _changed_in(wanted, order)
     elif wanted.items is not None:
-        sent = {"pickup_at": wanted.pickup_at, "comment": wanted.comment or "", "items": wanted.items}
+        changes = ChangedFields(pickup_at=wanted.pickup_at, comment=wanted.comment or "", items=wanted.items)
     elif wanted.status is not None and wanted.comment is None:
-        sent = {"status": wanted.status}
-        if "pickup_at" in wanted.model_fields_set:
-            sent["pickup_at"] = wanted.pickup_at
+        moves = "pickup_at" in wanted.model_fields_set
+        changes = ChangedFields(status=wanted.status, pickup_at=wanted.pickup_at if moves else MISSING)
     else:
         raise IncompleteReplacementError
-    return await _update(session, actor=actor, order=order, sent=sent, rules=rules, now=now)
+    return await _update(session, actor=actor, order=order, changes=changes, rules=rules, now=now)
 
 
-def _changed_in(wanted: ReplaceOrder, order: Order) -> dict[str, Any]:
-    """Give what a document changes of the order it was made from."""
-    sent = wanted.changes()
-    present = {"pickup_at": order.pickup_at, "comment": order.comment, "items": None, "status": order.status}
-    empty = {"comment": "", "items": None, "status": order.status}
-    sent = {name: empty.get(name) if value is None else value for name, value in sent.items()}
-    return {name: value for name, value in sent.items() if value != present[name]}
+def _changed_in(wanted: ReplaceOrder, order: Order) -> ChangedFields:
+    """Return what a document changes of the order it was made from."""
+    moves = "pickup_at" in wanted.model_fields_set and wanted.pickup_at != order.pickup_at
+    comments = "comment" in wanted.model_fields_set and (wanted.comment or "") != order.comment
+    return ChangedFields(
+        pickup_at=wanted.pickup_at if moves else MISSING,
+        comment=wanted.comment or "" if comments else MISSING,
+        items=MISSING if wanted.items is None else wanted.items,
+        status=MISSING if wanted.status is None or wanted.status == order.status else wanted.status,
+    )
 
 
 async def change(
@@ -92,32 +139,38 @@ async def change(
 ) -> Order:
     """PATCH: only what was sent."""
     order = await queries.get_order_for_update(session, order_id=order_id, actor=actor)
-    return await _update(session, actor=actor, order=order, sent=wanted.changes(), rules=rules, now=now)
+    changes = ChangedFields(
+        pickup_at=wanted.pickup_at,
+        comment=wanted.comment,
+        items=wanted.items,
+        status=wanted.status,
+        reason=wanted.reason,
+    )
+    return await _update(session, actor=actor, order=order, changes=changes, rules=rules, now=now)
 
 
 async def _update(
-    session: AsyncSession, *, actor: Actor, order: Order, sent: dict[str, Any], rules: Rules, now: datetime
+    session: AsyncSession, *, actor: Actor, order: Order, changes: ChangedFields, rules: Rules, now: datetime
 ) -> Order:
     parties = moving.parties_of(actor, order)
     _check_party(parties)
-    _check_writable(order, sent=sent, parties=parties)
+    _check_writable(order, changes=changes, parties=parties)
     before = _edited(order)
 
-    if "comment" in sent:
-        order.comment = sent["comment"]
-    if "items" in sent:
-        await _replace_lines(session, order=order, requests=[i.as_request() for i in sent["items"]], rules=rules)
-    if "pickup_at" in sent and sent["pickup_at"] != order.pickup_at:
+    order.comment = value_or(changes.comment, order.comment)
+    if changes.items is not MISSING:
+        await _replace_lines(session, order=order, requests=[i.as_request() for i in changes.items], rules=rules)
+    if changes.pickup_at is not MISSING and changes.pickup_at != order.pickup_at:
         hours = shops.hours_of(await shops.get_shop(session, order.shop_id))
-        domain.check_time(hours, pickup_at=sent["pickup_at"], now=now)
-        order.pickup_at = sent["pickup_at"]
+        domain.check_time(hours, pickup_at=changes.pickup_at, now=now)
+        order.pickup_at = changes.pickup_at
         await numbering.move_to(session, order=order, day=hours.business_date(order.pickup_at or now))
-    changes = _changes(before, _edited(order))
-    if {change["field"] for change in changes} & {"pickup_at", "items"}:
+    edits = _edits(before, _edited(order))
+    if {edit.field for edit in edits} & {"pickup_at", "items"}:
         work = sum(line.preparation_seconds * line.quantity for line in order.lines)
         order.ready_estimate_at = domain.estimate_ready(now=now, pickup_at=order.pickup_at, work_seconds=work)
-    if changes:
-        event = await _record_edit(session, order=order, actor=actor, changes=changes, now=now)
+    if edits:
+        event = await _record_edit(session, order=order, actor=actor, edits=edits, now=now)
         await letters.edited(
             session,
             order=order,
@@ -125,13 +178,13 @@ async def _update(
             is_by_customer=Party.OWNER in parties,
             shop_language=rules.shop_language,
         )
-    if "status" in sent:
+    if changes.status is not MISSING:
         await moving.move(
             session,
             order=order,
-            to=sent["status"],
+            to=changes.status,
             actor=actor,
-            reason=sent.get("reason"),
+            reason=value_or(changes.reason, None),
             shop_language=rules.shop_language,
             now=now,
         )
@@ -172,7 +225,7 @@ async def _replace_lines(session: AsyncSession, *, order: Order, requests: Seque
 
 
 async def _record_edit(
-    session: AsyncSession, *, order: Order, actor: Actor, changes: list[dict[str, Any]], now: datetime
+    session: AsyncSession, *, order: Order, actor: Actor, edits: Sequence[Edit], now: datetime
 ) -> OrderEvent:
     """Note in the history what was edited, and wake those who follow the order."""
     if sum(event.changes is not None for event in order.history) >= MAX_EDITS:
@@ -183,7 +236,7 @@ async def _record_edit(
         status=order.status,
         actor_id=actor.user_id,
         actor_role=actor.role,
-        changes=changes,
+        changes=[asdict(edit) for edit in edits],
         created_at=now,
     )
     session.add(event)
@@ -193,7 +246,7 @@ async def _record_edit(
     return event
 
 
-def _edited(order: Order) -> dict[str, Any]:
+def _edited(order: Order) -> dict[str, object]:
     """Write what an edit may change as the history shows it."""
     return {
         "pickup_at": written(order.pickup_at) if order.pickup_at else None,
@@ -204,10 +257,8 @@ def _edited(order: Order) -> dict[str, Any]:
     }
 
 
-def _changes(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, Any]]:
-    return [
-        {"field": name, "before": before[name], "after": after[name]} for name in before if before[name] != after[name]
-    ]
+def _edits(before: Mapping[str, object], after: Mapping[str, object]) -> list[Edit]:
+    return [Edit(name, before[name], after[name]) for name in before if before[name] != after[name]]
 
 
 def _check_party(parties: frozenset[Party]) -> None:
@@ -216,21 +267,23 @@ def _check_party(parties: frozenset[Party]) -> None:
         raise ForbiddenError("Only the customer and the shop's staff change an order.")
 
 
-def _check_writable(order: Order, *, sent: dict[str, Any], parties: frozenset[Party]) -> None:
-    if sent.keys() & {"status", "reason"} and Party.STAFF not in parties:
+def _check_writable(order: Order, *, changes: ChangedFields, parties: frozenset[Party]) -> None:
+    moves = changes.status is not MISSING or changes.reason is not MISSING
+    edits = changes.comment is not MISSING or changes.items is not MISSING
+    delays = changes.pickup_at is not MISSING
+    if moves and Party.STAFF not in parties:
         raise ForbiddenError("Only the shop's staff set the status; cancel your order instead.")
-    if sent.keys() & {"comment", "items"} and Party.OWNER not in parties:
+    if edits and Party.OWNER not in parties:
         raise ForbiddenError("Only the customer changes what was ordered.")
-    owners = sent.keys() & {"comment", "items"} or ("pickup_at" in sent and Party.STAFF not in parties)
-    if owners and order.status != OrderStatus.PLACED:
+    if (edits or (delays and Party.STAFF not in parties)) and order.status != OrderStatus.PLACED:
         raise OrderNotEditableError
-    if "pickup_at" in sent and order.status not in EDITABLE and sent["pickup_at"] != order.pickup_at:
+    if delays and order.status not in EDITABLE and changes.pickup_at != order.pickup_at:
         raise OrderNotEditableError
 
 
 async def reorder(
     session: AsyncSession, *, actor: Actor, order_id: UUID, currency: str, now: datetime
-) -> tuple[PricedCart, list[dict[str, Any]]]:
+) -> tuple[PricedCart, Sequence[SkippedLine]]:
     """Put an old order's lines into the cart again, exactly as they were chosen.
 
     Return the cart, and what can't be had any more or doesn't fit, with the reasons. Raises ItemUnavailableError when
@@ -242,19 +295,13 @@ async def reorder(
     requests = [_as_request(line) for line in order.lines]
     cart, found = await carts.add_again(session, user_id=actor.user_id, wanted=requests, currency=currency, now=now)
     skipped = [
-        {
-            "line": each.index,
-            "name": order.lines[each.index].name,
-            "quantity": each.quantity,
-            "reason": each.reason,
-            "problems": [problem.as_json() for problem in each.problems],
-        }
+        SkippedLine(each.index, order.lines[each.index].name, each.quantity, each.reason, each.problems)
         for each in found
     ]
     if sum(each.quantity for each in found) == sum(request.quantity for request in requests):
         raise ItemUnavailableError(
             "Nothing of it can be put into the cart.",
-            skipped=skipped,
+            skipped=[each.as_json() for each in skipped],
             problems=[
                 problem.of_line(each.index, product_id=requests[each.index].product_id)
                 for each in found

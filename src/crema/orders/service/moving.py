@@ -40,10 +40,7 @@ def parties_of(actor: Actor, order: Order) -> frozenset[Party]:
 
 def announce(tx: Writer | AsyncSession, order: Order) -> None:
     """Wake those who follow this order live, at the commit."""
-    topics = [domain.topic_of_shop(order.shop_id), domain.EVERYWHERE]
-    if order.user_id is not None:
-        topics.append(domain.topic_of_person(order.user_id))
-    events.publish(tx, topics=topics)
+    events.publish(tx, topics=domain.topics_of(shop_id=order.shop_id, user_id=order.user_id))
 
 
 async def move(

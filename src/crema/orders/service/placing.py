@@ -318,7 +318,7 @@ def line_values(lines: Sequence[DraftLine], *, order_id: UUID) -> list[dict[str,
     ]
 
 
-def _contents_copy(contents: Contents) -> dict[str, Any]:
+def _contents_copy(contents: Contents) -> dict[str, object]:
     """Write what a product contains as a line keeps it."""
     return {
         "allergens": list(contents.allergens),
@@ -327,6 +327,6 @@ def _contents_copy(contents: Contents) -> dict[str, Any]:
     }
 
 
-def _size_copy(configured: Configured) -> dict[str, Any] | None:
+def _size_copy(configured: Configured) -> dict[str, str | int | None] | None:
     size = configured.size
     return {"id": str(size.id), "name": size.name, "volume_ml": size.volume_ml} if size else None

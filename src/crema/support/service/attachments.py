@@ -13,13 +13,13 @@ from typing import BinaryIO, Final
 from uuid import UUID
 
 from obstore.store import ObjectStore
-from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts import queries as accounts
 from crema.accounts.domain import Actor
 from crema.core.errors import ConflictError, UnsupportedTypeError
 from crema.core.lookalikes import is_visible
+from crema.db.batches import delete_in_batches
 from crema.db.session import Sessions, keep
 from crema.media.service import MediaService, files
 from crema.media.service.rendering import Renderer, UnsupportedImageError
@@ -146,13 +146,7 @@ async def fetch(
 
 async def sweep(sessions: Sessions, store: ObjectStore, *, now: datetime) -> int:
     """Remove uploads nobody sent within a day, row and file, and files without a row; return how many files."""
-    expired = delete(Attachment).where(
-        Attachment.id.in_(
-            queries.unsent().where(Attachment.created_at < now - KEPT_UNSENT).with_only_columns(Attachment.id)
-        )
-    )
-    async with sessions.begin() as session:
-        await session.execute(expired)
+    await delete_in_batches(sessions, Attachment, queries.is_unsent(), Attachment.created_at < now - KEPT_UNSENT)
     found = await files.list_files(store, prefix=_FOLDER)
     async with sessions() as session:
         named = await queries.list_attachment_keys(session)

@@ -1,8 +1,10 @@
 """A customer deletes their account: their conversation leaves the queue, and later what it says is erased."""
 
+from contextlib import suppress
 from datetime import datetime
 from uuid import UUID
 
+from obstore.store import ObjectStore
 from sqlalchemy import delete, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -47,8 +49,14 @@ async def close_conversation(session: AsyncSession, *, person: User, actor: Acto
     events.publish(session, topics=[topic_of(conversation.id)])
 
 
-async def erase(session: AsyncSession, *, user_id: UUID) -> None:
-    """Delete all that was said, noted and uploaded in a customer's conversation. The empty row stays."""
+async def erase(session: AsyncSession, *, user_id: UUID, store: ObjectStore) -> None:
+    """Delete all that was said, noted and uploaded in a customer's conversation. The empty row stays.
+
+    Files go first: while they can't be deleted the rows stay, and the next run tries again.
+    """
+    for key in await queries.list_files_of(session, customer_id=user_id):
+        with suppress(FileNotFoundError):
+            await store.delete_async(key)
     conversation = await queries.find_own_for_update(session, customer_id=user_id)
     if conversation is None:
         return

@@ -27,7 +27,7 @@ async def mail_unread(session: AsyncSession, *, chat_url: str, now: datetime) ->
     conversations = await queries.list_unread_for_update(session, before=now - AWAY, limit=BATCH)
     for conversation in conversations:
         answers = await queries.list_unmailed(session, conversation=conversation)
-        conversation.mailed_seq = answers[-1].seq
+        conversation.mailed_seq = conversation.last_seq
         flag_modified(conversation, "updated_at")  # kept as it is: nothing was said
         customer = conversation.customer
         if customer.email is None or not customer.is_active:

@@ -14,7 +14,7 @@ from crema.support import queries
 from crema.support.domain import ConversationStatus
 from crema.support.models import Conversation
 from crema.support.schemas import SendMessage, WriteFirst
-from crema.support.service import talking
+from crema.support.service import conversations
 
 
 class ConversationElsewhereError(ConflictError):
@@ -41,7 +41,7 @@ async def write_first(session: AsyncSession, *, actor: Actor, wanted: WriteFirst
 
     shop_id = await _shop_of_first_message(session, actor=actor, customer_id=customer.id, order=order)
     try:
-        conversation_id = await talking.open_for(session, customer_id=customer.id, now=now, shop_id=shop_id)
+        conversation_id = await conversations.open_for(session, customer_id=customer.id, now=now, shop_id=shop_id)
     except NotFoundError as error:
         raise UnknownReferenceError([("customer_id",)]) from error
     try:
@@ -59,7 +59,7 @@ async def write_first(session: AsyncSession, *, actor: Actor, wanted: WriteFirst
         conversation.status = ConversationStatus.PENDING
     await session.flush()
     message = SendMessage(text=wanted.text, client_id=wanted.client_id)
-    await talking.send(session, conversation_id=conversation_id, actor=actor, wanted=message, now=now)
+    await conversations.send(session, conversation_id=conversation_id, actor=actor, wanted=message, now=now)
     return await queries.get_conversation(session, conversation_id=conversation_id, actor=actor)
 
 

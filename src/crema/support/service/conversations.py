@@ -3,6 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
+from pydantic import MISSING
 from sqlalchemy import delete
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -15,6 +16,7 @@ from crema.db import events
 from crema.db.base import new_id
 from crema.live import queries as live
 from crema.orders import queries as orders
+from crema.schemas import value_or
 from crema.shops import queries as shops
 from crema.support import queries
 from crema.support.domain import ConversationStatus, Side, shop_to_work_for, topic_of
@@ -52,7 +54,9 @@ class UnseenMessagesError(ConflictError):
     title = "The customer has said more."
 
 
-async def open_own(session: AsyncSession, *, actor: Actor, wanted: OpenConversation, now: datetime) -> Conversation:
+async def get_or_create_own(
+    session: AsyncSession, *, actor: Actor, wanted: OpenConversation, now: datetime
+) -> Conversation:
     """Give the actor's own conversation, made if there is none, and link it to what is sent.
 
     An order must be the actor's own; its shop is the conversation's then.
@@ -88,7 +92,7 @@ async def open_for(session: AsyncSession, *, customer_id: UUID, now: datetime, s
             raise NotFoundError
         times = {"last_message_at": now, "created_at": now, "updated_at": now}
         fresh = Conversation(customer_id=customer_id, shop_id=shop_id, **times)
-        await queries.add_own(session, conversation=fresh)
+        await queries.insert_own(session, conversation=fresh)
         conversation_id = await queries.find_own_id(session, customer_id=customer_id)
     assert conversation_id is not None
     return conversation_id
@@ -120,6 +124,8 @@ async def send(
         await _check_attachment(session, conversation=conversation, actor=actor, attachment_id=wanted.attachment_id)
     await limits.count_bytes(session, actor=actor, size=len(wanted.text.encode()), now=now)
     is_from_customer = conversation.customer_id == actor.user_id
+    if is_from_customer and conversation.mailed_seq == conversation.last_seq:
+        conversation.mailed_seq += 1  # nobody is mailed what they have said themselves
     conversation.last_seq += 1
     conversation.last_message_at = conversation.updated_at = now
     message = Message(
@@ -153,7 +159,7 @@ async def send(
 async def _give_back(session: AsyncSession, conversation: Conversation) -> None:
     """Give a conversation that starts anew back to the queue, unless its assignee is connected to take it up."""
     assignee = conversation.assigned_to_id
-    if assignee is not None and not await live.count_seats(session, user_id=assignee):
+    if assignee is not None and not await live.count_connections(session, user_id=assignee):
         conversation.assigned_to_id = conversation.assigned_shop_id = None
 
 
@@ -216,13 +222,12 @@ async def change(
         session, conversation_id=conversation_id, actor=actor, for_update=True
     )
     check_customer_is_here(conversation)
-    changes = wanted.changes()
-    if changes.get("status") == ConversationStatus.RESOLVED:
-        await _check_seen(session, conversation, seen_seq=changes.get("seen_seq"))
-    if "assigned_to" in changes:
-        await _assign(session, conversation, user_id=changes["assigned_to"])
-    if "status" in changes:
-        conversation.status = changes["status"]
+    if wanted.status == ConversationStatus.RESOLVED:
+        await _check_seen(session, conversation, seen_seq=value_or(wanted.seen_seq, None))
+    if wanted.assigned_to is not MISSING:
+        await _assign(session, conversation, user_id=wanted.assigned_to)
+    if wanted.status is not MISSING:
+        conversation.status = wanted.status
         if conversation.status == ConversationStatus.RESOLVED:
             conversation.waiting_since = None
             await session.execute(delete(Answerer).where(Answerer.conversation_id == conversation.id))
@@ -261,7 +266,7 @@ async def _assign(session: AsyncSession, conversation: Conversation, *, user_id:
     conversation.assigned_to_id, conversation.assigned_shop_id = user_id, shop_id
 
 
-async def type_on(session: AsyncSession, *, conversation_id: UUID, actor: Actor) -> None:
+async def notify_typing(session: AsyncSession, *, conversation_id: UUID, actor: Actor) -> None:
     """Tell the others, now, that the actor is writing."""
     conversation = await queries.get_conversation(session, conversation_id=conversation_id, actor=actor)
     side = Side.CUSTOMER if conversation.customer_id == actor.user_id else Side.STAFF

@@ -1,0 +1,78 @@
+"""Who is told of which order. `queries.visible_to` says the same in SQL."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from crema.accounts.domain import Actor
+
+READ_ORDERS: Final = "orders:read"
+"""The permission to see the orders of the shops one serves."""
+FOLLOWERS_TOPIC: Final = "orders"
+"""Where who follows orders is seen to be."""
+ALL_ORDERS_TOPIC: Final = "orders:everywhere"
+"""The topic of all orders' changes."""
+
+
+def topic_of_person(user_id: UUID) -> str:
+    """Name a person's own orders as a topic of events."""
+    return f"orders:of:{user_id}"
+
+
+def topic_of_shop(shop_id: UUID) -> str:
+    """Name a shop's orders as a topic of events."""
+    return f"orders:at:{shop_id}"
+
+
+def topics_of(*, shop_id: UUID, user_id: UUID | None) -> list[str]:
+    """Name the topics of an order: whoever follows one of them may be told of it."""
+    topics = [topic_of_shop(shop_id), ALL_ORDERS_TOPIC]
+    return topics if user_id is None else [*topics, topic_of_person(user_id)]
+
+
+def topics_for(actor: Actor, *, shop_id: UUID | None) -> set[str]:
+    """Name what an actor follows: their own orders and, for staff, those of their shops, or of one of them."""
+    topics = {topic_of_person(actor.user_id)}
+    if not actor.may(READ_ORDERS):
+        return topics
+    if shop_id is not None:
+        return topics | ({topic_of_shop(shop_id)} if actor.serves(shop_id) else set())
+    if actor.serves_all_shops:
+        return topics | {ALL_ORDERS_TOPIC}
+    return topics | {topic_of_shop(shop) for shop in actor.shop_ids}
+
+
+@dataclass(frozen=True, slots=True)
+class OrderVersion:
+    """An order as one transaction wrote it, as far as it decides who is told of it and in which place."""
+
+    id: UUID
+    shop_id: UUID
+    user_id: UUID | None
+    changed_in: int
+    ready_estimate_at: datetime
+    is_hidden: bool
+    is_hidden_from_customer: bool
+
+
+def board_order(order: OrderVersion) -> tuple[datetime, UUID]:
+    """Return what a board is sorted by: what is to be ready first comes first."""
+    return order.ready_estimate_at, order.id
+
+
+def is_staff_of(actor: Actor, shop_id: UUID) -> bool:
+    """Whether an actor sees a shop's orders as its staff, which is with the customer."""
+    return actor.may(READ_ORDERS) and actor.serves(shop_id)
+
+
+def may_see(actor: Actor, order: OrderVersion) -> bool:
+    """Whether an actor may see an order: their own and, for staff, those of the shops they serve."""
+    return order.user_id == actor.user_id or is_staff_of(actor, order.shop_id)
+
+
+def is_listed(actor: Actor, order: OrderVersion) -> bool:
+    """Whether an order is on an actor's lists, from which customers and administrators take some."""
+    if order.is_hidden and not actor.is_admin:
+        return False
+    return order.user_id != actor.user_id or not order.is_hidden_from_customer
