@@ -17,7 +17,7 @@ from crema.demo.chain import load
 from crema.main import create_app
 from crema.settings import Settings
 from fixtures.database import create_database, drop_database
-from fixtures.made import made_once
+from fixtures.made import CACHE, made_once
 from fixtures.npm import installed
 from fixtures.server import Server, running
 
@@ -136,7 +136,8 @@ def test_a_client_in_python_passes_mypy_and_orders(served: Server, description: 
         shutil.copy(HERE / "journey.py", generated)
         left_out = [line for line in said.splitlines() if line.startswith(("WARNING", "ERROR"))]
         assert all("/media/{name}" in line or "/attachment/{attachment_id}" in line for line in left_out), said
-        run([sys.executable, "-m", "mypy", "--strict", "crema_client", "journey.py"], generated)
+        mypy = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(CACHE / "mypy")]
+        run([*mypy, "crema_client", "journey.py"], generated)
 
     sources = [description, HERE / "journey.py", LOCK, Path(__file__)]
     run([sys.executable, "journey.py"], made_once(sources, generate) / "generated", **surroundings(served))
