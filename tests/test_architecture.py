@@ -300,3 +300,32 @@ def test_s10_every_dependency_is_locked_by_its_hash() -> None:
 
     assert len(lock["package"]) > 1
     assert unhashed == []
+
+
+READ_IN_A_TRANSACTION = {
+    "see_cart": "makes the cart where there is none",
+    "export_menu": "one state of the whole menu",
+    "list_modifier_groups": "asked by editors only; still in a session",
+    "see_modifier_group": "the same",
+    "list_assignees": "asked by staff only; still in a session",
+    "list_notes": "the same",
+    "fetch_attachment": "the same",
+    "sum_sales": "one state of all orders",
+    "mailbox": "development only",
+    "mailbox_as_json": "development only",
+}
+"""GETs that take a transaction, with the reason. A new one needs a reason, too."""
+
+
+def test_a_get_takes_a_reader_and_no_transaction() -> None:
+    found = set()
+    for path in [*SOURCE.glob("*/routes.py"), *SOURCE.glob("*/routes/*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.AsyncFunctionDef):
+                continue
+            gets = [each for each in node.decorator_list if ast.unparse(each).startswith("router.get(")]
+            taken = {ast.unparse(each.annotation) for each in node.args.args if each.annotation}
+            if gets and taken & {"Transaction", "Writes"}:
+                found.add(node.name)
+
+    assert found == READ_IN_A_TRANSACTION.keys()
