@@ -234,6 +234,7 @@ async def make_forgotten(app: FastAPI, emails: list[str], clock: Clock) -> dict[
     return claims
 
 
+@pytest.mark.usefixtures("patient_database")
 async def test_r5_nobody_is_deleted_who_was_told_they_are_verified(
     own_app: FastAPI, session: AsyncSession, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -245,6 +246,7 @@ async def test_r5_nobody_is_deleted_who_was_told_they_are_verified(
     assert min(ends["200 verified"], ends["422 gone"]) >= PAIRS // AT_ONCE, "the two hardly met"
 
 
+@pytest.mark.usefixtures("patient_database")
 async def test_r5_looking_before_deleting_would_delete_the_verified(
     own_app: FastAPI, session: AsyncSession, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

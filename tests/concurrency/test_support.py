@@ -62,6 +62,7 @@ async def stored(sessions: Sessions) -> list[tuple[int, str]]:
         return [(seq, client_id) for seq, client_id in rows]
 
 
+@pytest.mark.usefixtures("patient_database")
 async def test_w7_each_message_is_stored_once_and_numbered_without_gaps(
     own_app: FastAPI, own_sessions: Sessions, unhurried: None
 ) -> None:
