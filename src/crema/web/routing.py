@@ -70,10 +70,7 @@ class Route(APIRoute):
             if not plan.enters:
                 return conditional(request, await self._answer(request, plan, body, None))
             async with AsyncExitStack() as stack:
-                try:
-                    response = await self._answer(request, plan, body, stack)
-                except AnsweredError as answered:
-                    response = answered.response
+                response = await self._answer(request, plan, body, stack)
             return conditional(request, response)
 
         return handle
@@ -94,7 +91,10 @@ class Route(APIRoute):
 
     async def _answer(self, request: Request, plan: Plan, body: Any, stack: AsyncExitStack | None) -> Response:
         given = Response(status_code=self.status_code or 200) if plan.takes_response else None
-        answer = await plan.run(request, given, body, stack)
+        try:
+            answer = await plan.run(request, given, body, stack)
+        except AnsweredError as answered:
+            return answered.response
         response = answer if isinstance(answer, Response) else self._rendered(answer, given)
         await complete(request, response)
         return response
