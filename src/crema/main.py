@@ -176,8 +176,8 @@ def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastA
             ]
             reader = PoolReader(reading, searching=searching)
             live_sessions = make_sessions(live_engine, bus=bus)
-            sessions_ = make_sessions(engine, bus=bus)
-            connect(app, sessions_, reader=reader, writing=writing, live_sessions=live_sessions, bus=bus)
+            own_sessions = make_sessions(engine, bus=bus)
+            connect(app, own_sessions, reader=reader, writing=writing, live_sessions=live_sessions, bus=bus)
             app.state.identity_reader, app.state.health_reader = PoolReader(identity), PoolReader(health_check)
             await stack.enter_async_context(app.state.hub.running(bus))
             if settings.run_worker:

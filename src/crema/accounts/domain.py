@@ -3,7 +3,7 @@
 import unicodedata
 from collections.abc import Collection, Container, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal, TypeAlias
 from uuid import UUID
 
 PERMISSIONS: Final = {
@@ -35,6 +35,9 @@ BUILTIN_ROLES: Final[dict[str, tuple[str, frozenset[str]]]] = {
 }
 
 
+Reach: TypeAlias = Literal["own", "shops", "all"]
+
+
 @dataclass(frozen=True, slots=True)
 class Actor:
     """Who is asking: loaded afresh for every request, so that blocking or a new role counts at once.
@@ -64,6 +67,12 @@ class Actor:
     def serves_all_shops(self) -> bool:
         """Whether they work for the whole chain, which is a permission: no list of shops that is empty means all."""
         return self.may(ALL_SHOPS)
+
+    def reach(self, permission: str) -> Reach:
+        """How far a permission over what belongs to people and shops goes: one's own, also one's shops', or all."""
+        if not self.may(permission):
+            return "own"
+        return "all" if self.serves_all_shops else "shops"
 
     def serves(self, shop_id: UUID) -> bool:
         """Whether they work for this shop."""

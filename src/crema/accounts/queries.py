@@ -337,11 +337,9 @@ async def list_users(reader: Reader, *, query: ListQuery) -> Page[UserView]:
 
 async def get_user_view(reader: Reader, *, actor: Actor, user_id: UUID) -> UserView:
     """Read oneself, or anyone for those who may see people; everybody else, and who was deleted, is not there."""
-    is_visible = user_id == actor.user_id or actor.may("users:write")
-    row = await _USER.row(reader, user_id=user_id) if is_visible else None
-    if row is None:
+    if user_id != actor.user_id and not actor.may("users:write"):
         raise NotFoundError
-    return _user_view(row)
+    return _user_view(await _USER.one(reader, user_id=user_id))
 
 
 async def find_user(session: AsyncSession, user_id: UUID) -> User | None:
@@ -510,10 +508,7 @@ async def list_roles(reader: Reader, *, query: ListQuery) -> Page[RoleView]:
 
 async def get_role_view(reader: Reader, role_id: UUID) -> RoleView:
     """Read a role with its permissions."""
-    row = await _ROLE.row(reader, role_id=role_id)
-    if row is None:
-        raise NotFoundError
-    return into(RoleView)(row)
+    return into(RoleView)(await _ROLE.one(reader, role_id=role_id))
 
 
 async def list_permissions(reader: Reader, *, query: ListQuery) -> Page[PermissionView]:

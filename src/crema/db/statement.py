@@ -6,6 +6,7 @@ before, 354 µs for one built anew.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import asyncpg
@@ -15,6 +16,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import dialect
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.types import TypeEngine
 
+from crema.core.errors import NotFoundError
 from crema.db.base import Base
 from crema.db.driver import Reader, driver_of
 
@@ -52,6 +54,13 @@ class Statement:
         rows = await self.rows(where, **values)
         return rows[0] if rows else None
 
+    async def one(self, where: Where, **values: Any) -> asyncpg.Record:
+        """Run it and give the first row; NotFoundError without any."""
+        row = await self.row(where, **values)
+        if row is None:
+            raise NotFoundError
+        return row
+
     def _arguments(self, values: Mapping[str, Any]) -> list[Any]:
         given = self._given | values
         for name, process in self._processors.items():
@@ -69,8 +78,13 @@ def _processor_of(type_: TypeEngine[Any]) -> Callable[[Any], Any] | None:
 
 def into(kind: type[RowT]) -> Callable[[asyncpg.Record], RowT]:
     """Make what turns a row into a frozen dataclass, whose fields are among the row's columns."""
-    names = [field.name for field in fields(kind)]
+    names = _names_of(kind)
     return lambda row: kind(*[row[name] for name in names])
+
+
+@cache
+def _names_of(kind: type["DataclassInstance"]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
 
 
 class Rows:

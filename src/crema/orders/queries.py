@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, get_args
 from uuid import UUID
 
 import asyncpg
@@ -38,7 +38,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute, aliased, joinedload, selectinload
 
 from crema.accounts import queries as accounts
-from crema.accounts.domain import Actor
+from crema.accounts.domain import Actor, Reach
 from crema.accounts.models import User
 from crema.core.errors import NotFoundError
 from crema.core.page import Page
@@ -216,25 +216,15 @@ RECENT: Final = timedelta(days=1)
 # Who sees which orders. With the reader as parameters a statement is compiled once for each kind of reader.
 _ME: Final = bindparam("me", type_=Uuid)
 _MY_SHOPS: Final = bindparam("my_shops", type_=ARRAY(Uuid))
-Sees = Literal["own", "shops", "all"]
-
-
-def _sees(actor: Actor) -> Sees:
-    if not actor.may(READ_ORDERS):
-        return "own"
-    return "all" if actor.serves_all_shops else "shops"
 
 
 def _visible(
-    sees: Sees, *, me: ColumnElement[UUID] = _ME, my_shops: ColumnElement[Sequence[UUID]] = _MY_SHOPS
+    reach: Reach, *, me: ColumnElement[UUID] = _ME, my_shops: ColumnElement[Sequence[UUID]] = _MY_SHOPS
 ) -> ColumnElement[bool]:
     own = Order.user_id == me
-    limits = {
-        "own": own,
-        "shops": or_(own, Order.shop_id == any_(cast(my_shops, ARRAY(Uuid)))),
-        "all": Order.id.is_not(None),
-    }
-    return limits[sees]
+    if reach != "shops":
+        return own if reach == "own" else Order.id.is_not(None)
+    return or_(own, Order.shop_id == any_(cast(my_shops, ARRAY(Uuid))))
 
 
 def _of_reader(actor: Actor) -> dict[str, Any]:
@@ -244,7 +234,7 @@ def _of_reader(actor: Actor) -> dict[str, Any]:
 def visible_to(actor: Actor) -> ColumnElement[bool]:
     """Limit to one's own orders and, for staff, those of the shops they serve. `domain.may_see` says it of one."""
     my_shops = literal([*actor.shop_ids], ARRAY(Uuid))
-    return _visible(_sees(actor), me=literal(actor.user_id, Uuid), my_shops=my_shops)
+    return _visible(actor.reach(READ_ORDERS), me=literal(actor.user_id, Uuid), my_shops=my_shops)
 
 
 def _whole(statement: Select[Order]) -> Select[Order]:
@@ -534,21 +524,21 @@ def _shown(row: asyncpg.Record, *, lines: list[Any], history: list[Any]) -> Orde
 
 
 @cache
-def _list(sees: Sees, *, is_admin: bool) -> ListStatement:
+def _list(reach: Reach, *, is_admin: bool) -> ListStatement:
     """Select the ids of visible orders, without those a customer, or an administrator for all others, took off."""
     is_listed = true() if is_admin else Order.hidden_at.is_(None)
     is_kept = or_(Order.user_id.is_distinct_from(_ME), Order.hidden_from_customer_at.is_(None))
-    return ListStatement(select(Order.id).where(_visible(sees), is_listed, is_kept))
+    return ListStatement(select(Order.id).where(_visible(reach), is_listed, is_kept))
 
 
 @cache
-def _one(sees: Sees) -> Statement:
-    return Statement(select(Order.id).where(Order.id == bindparam("order_id"), _visible(sees)))
+def _visible_id(reach: Reach) -> Statement:
+    return Statement(select(Order.id).where(Order.id == bindparam("order_id"), _visible(reach)))
 
 
 async def list_orders(reader: Reader, *, actor: Actor, query: ListQuery) -> Page[OrderOut]:
     """Page through what the actor may see, without what they or an administrator took off the lists."""
-    page = await _list(_sees(actor), is_admin=actor.is_admin).page(reader, query, **_of_reader(actor))
+    page = await _list(actor.reach(READ_ORDERS), is_admin=actor.is_admin).page(reader, query, **_of_reader(actor))
     shown = await load_shown(reader, order_ids=[row["id"] for row in page.items])
     return page.map(lambda row: shown[row["id"]])
 
@@ -560,8 +550,7 @@ async def get_shown(reader: Reader, *, order_id: UUID, actor: Actor) -> OrderOut
 
 
 async def _require_visible(reader: Reader, *, order_id: UUID, actor: Actor) -> None:
-    if await _one(_sees(actor)).row(reader, order_id=order_id, **_of_reader(actor)) is None:
-        raise NotFoundError
+    await _visible_id(actor.reach(READ_ORDERS)).one(reader, order_id=order_id, **_of_reader(actor))
 
 
 @dataclass(frozen=True, slots=True)

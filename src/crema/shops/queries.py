@@ -223,18 +223,12 @@ def _view_of(values: tuple[Any, ...]) -> ShopView:
 
 async def get_active_shop(where: Where, shop_id: UUID) -> ShopView:
     """Read a shop one can order at."""
-    row = await _ACTIVE_SHOP.row(where, shop_id=shop_id)
-    if row is None:
-        raise NotFoundError
-    return view_of(row)
+    return view_of(await _ACTIVE_SHOP.one(where, shop_id=shop_id))
 
 
 async def get_visible_shop(reader: Reader, shop_id: UUID, *, permissions: AbstractSet[str]) -> ShopView:
     """Read a shop; an inactive one is not there for the public."""
-    row = await _visible_shop(sees_all=EDIT in permissions).row(reader, shop_id=shop_id)
-    if row is None:
-        raise NotFoundError
-    return view_of(row)
+    return view_of(await _visible_shop(sees_all=EDIT in permissions).one(reader, shop_id=shop_id))
 
 
 @cache

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any, Final, Literal
+from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
@@ -34,7 +34,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased, joinedload, selectinload
 
 from crema.accounts import queries as accounts
-from crema.accounts.domain import Actor
+from crema.accounts.domain import Actor, Reach
 from crema.accounts.models import Role, StaffShop, User
 from crema.core.errors import NotFoundError
 from crema.core.page import Page
@@ -214,21 +214,14 @@ _WITH_AUTHOR: Final = (joinedload(Message.writer), joinedload(Message.attachment
 
 _ME: Final = bindparam("reader_id", type_=Uuid)
 _MY_SHOPS: Final = bindparam("reader_shop_ids", type_=ARRAY(Uuid))
-Sees = Literal["own", "shops", "all"]
-
-
-def _sees(actor: Actor) -> Sees:
-    if not actor.may(SUPPORT):
-        return "own"
-    return "all" if actor.serves_all_shops else "shops"
 
 
 def _visible(
-    sees: Sees, *, me: ColumnElement[UUID] = _ME, my_shops: ColumnElement[Sequence[UUID]] = _MY_SHOPS
+    reach: Reach, *, me: ColumnElement[UUID] = _ME, my_shops: ColumnElement[Sequence[UUID]] = _MY_SHOPS
 ) -> ColumnElement[bool]:
     own = Conversation.customer_id == me
-    if sees != "shops":
-        return own if sees == "own" else Conversation.id.is_not(None)
+    if reach != "shops":
+        return own if reach == "own" else Conversation.id.is_not(None)
     shops = cast(my_shops, ARRAY(Uuid))
     answered = select(Answerer.conversation_id).where(Answerer.user_id == me, Answerer.shop_id == any_(shops))
     return or_(
@@ -246,7 +239,7 @@ def visible_to(actor: Actor) -> ColumnElement[bool]:
     they have answered and isn't resolved. `domain.may_see` says the same of one conversation.
     """
     my_shops = literal([*actor.shop_ids], ARRAY(Uuid))
-    return _visible(_sees(actor), me=literal(actor.user_id, Uuid), my_shops=my_shops)
+    return _visible(actor.reach(SUPPORT), me=literal(actor.user_id, Uuid), my_shops=my_shops)
 
 
 # Conversations and messages as GET shows them.
@@ -265,13 +258,18 @@ _SHOWN: Final = (
 
 
 @cache
-def _one(sees: Sees) -> Statement:
+def _one(reach: Reach) -> Statement:
     statement = select(*_SHOWN).join(_ShownCustomer, _ShownCustomer.id == Conversation.customer_id)
-    return Statement(statement.where(Conversation.id == bindparam("conversation_id"), _visible(sees)))
+    return Statement(statement.where(Conversation.id == bindparam("conversation_id"), _visible(reach)))
 
 
 @cache
-def _list(sees: Sees) -> ListStatement:
+def _visible_id(reach: Reach) -> Statement:
+    return Statement(select(Conversation.id).where(Conversation.id == bindparam("conversation_id"), _visible(reach)))
+
+
+@cache
+def _list(reach: Reach) -> ListStatement:
     last = (
         *(_Last.author_id, _Last.author_role, _Last.text.label("last_text"), _Last.created_at.label("last_created_at")),
         _Writer.name.label("writer_name"),
@@ -279,7 +277,7 @@ def _list(sees: Sees) -> ListStatement:
     statement = select(*_SHOWN, *last).join(_ShownCustomer, _ShownCustomer.id == Conversation.customer_id)
     is_last = and_(_Last.conversation_id == Conversation.id, _Last.seq == Conversation.last_seq)
     statement = statement.outerjoin(_Last, is_last).outerjoin(_Writer, _Writer.id == _Last.author_id)
-    return ListStatement(statement.where(_visible(sees)))
+    return ListStatement(statement.where(_visible(reach)))
 
 
 _MESSAGES: Final = ListStatement(
@@ -316,20 +314,18 @@ def _message(row: asyncpg.Record) -> MessageOut:
 
 async def list_conversations(reader: Reader, *, actor: Actor, query: ListQuery) -> Page[ListedConversationOut]:
     """Page through what the actor may see, each with its last message."""
-    return (await _list(_sees(actor)).page(reader, query, **reader_of(actor))).map(_listed)
+    return (await _list(actor.reach(SUPPORT)).page(reader, query, **reader_of(actor))).map(_listed)
 
 
 async def get_shown(reader: Reader, *, conversation_id: UUID, actor: Actor) -> ConversationOut:
     """Read a visible conversation; someone else's is not found."""
-    row = await _one(_sees(actor)).row(reader, conversation_id=conversation_id, **reader_of(actor))
-    if row is None:
-        raise NotFoundError
+    row = await _one(actor.reach(SUPPORT)).one(reader, conversation_id=conversation_id, **reader_of(actor))
     return ConversationOut.model_validate(dict(row) | {"customer": _customer_of(row)})
 
 
 async def list_messages(reader: Reader, *, conversation_id: UUID, actor: Actor, query: ListQuery) -> Page[MessageOut]:
     """Page through a visible conversation, oldest first; someone else's is not found."""
-    await get_shown(reader, conversation_id=conversation_id, actor=actor)
+    await _visible_id(actor.reach(SUPPORT)).one(reader, conversation_id=conversation_id, **reader_of(actor))
     return (await _MESSAGES.page(reader, query, conversation_id=conversation_id)).map(_message)
 
 

@@ -167,10 +167,7 @@ async def list_categories(reader: Reader, *, query: ListQuery, sees_hidden: bool
 
 async def get_category_row(reader: Reader, *, category_id: UUID, sees_hidden: bool) -> asyncpg.Record:
     """Read a category, as a row of its table; for the public one that is not on the menu is not there."""
-    row = await (_ANY_CATEGORY if sees_hidden else _SHOWN_CATEGORY).row(reader, category_id=category_id)
-    if row is None:
-        raise NotFoundError
-    return row
+    return await (_ANY_CATEGORY if sees_hidden else _SHOWN_CATEGORY).one(reader, category_id=category_id)
 
 
 async def get_category(session: AsyncSession, category_id: UUID) -> Category:
@@ -318,18 +315,13 @@ async def list_ingredients(reader: Reader, *, query: ListQuery) -> Page[Ingredie
 
 async def get_ingredient_view(reader: Reader, ingredient_id: UUID) -> IngredientView:
     """Read an ingredient."""
-    row = await _INGREDIENT.row(reader, ingredient_id=ingredient_id)
-    if row is None:
-        raise NotFoundError
-    return into(IngredientView)(row)
+    return into(IngredientView)(await _INGREDIENT.one(reader, ingredient_id=ingredient_id))
 
 
-async def get_ingredient(session: AsyncSession, ingredient_id: UUID, *, lock: bool = False) -> Ingredient:
-    """Load an ingredient; with `lock` nothing can take it up until the transaction ends."""
-    wanted = select(Ingredient).where(Ingredient.id == ingredient_id)
-    ingredient = await session.scalar(wanted.with_for_update() if lock else wanted)
+async def get_ingredient_for_update(session: AsyncSession, ingredient_id: UUID) -> Ingredient:
+    """Lock an ingredient: nothing can take it up until the transaction ends."""
+    ingredient = await session.scalar(select(Ingredient).where(Ingredient.id == ingredient_id).with_for_update())
     if ingredient is None:
         raise NotFoundError
-    if lock:
-        await versions.check(session, key=Ingredient.id, value=ingredient_id)
+    await versions.check(session, key=Ingredient.id, value=ingredient_id)
     return ingredient

@@ -41,7 +41,7 @@ async def edit_ingredient(
     session: AsyncSession, *, ingredient_id: UUID, wanted: IngredientPatch | ReplaceIngredient
 ) -> Ingredient:
     """Set fields of an ingredient: those that were sent, or all of a replacement."""
-    ingredient = await queries.get_ingredient(session, ingredient_id, lock=True)
+    ingredient = await queries.get_ingredient_for_update(session, ingredient_id)
     wanted.check_read_only(IngredientOut.model_validate(ingredient))
 
     ingredient.name = value_or(wanted.name, ingredient.name)
@@ -56,7 +56,7 @@ async def delete_ingredient(session: AsyncSession, *, ingredient_id: UUID, force
 
     Archived products forget it.
     """
-    await queries.get_ingredient(session, ingredient_id, lock=True)
+    await queries.get_ingredient_for_update(session, ingredient_id)
     showing = await documents.find(session, documents.of_ingredient(ingredient_id)) if force else []
 
     forgetful = select(Product.id) if force else select(Product.id).where(Product.archived_at.is_not(None))
