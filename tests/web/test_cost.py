@@ -99,7 +99,7 @@ SENT: Final[dict[str, tuple[int, Input]]] = {
     "one key again and again": (5_000, lambda n: post("/registration", "{" + '"a":1,' * n + '"b":1}')),
     "depth of lists": (15_000, lambda n: post("/registration", "[" * n + "]" * n)),
     "depth of objects": (5_000, lambda n: post("/registration", '{"a":' * n + "1" + "}" * n)),
-    "depth on a direct route": (15_000, lambda n: post("/order", "[" * n + "]" * n)),
+    "depth of an order": (15_000, lambda n: post("/order", "[" * n + "]" * n)),
     "digits of JSON": (15_000, lambda n: post("/registration", '{"email": ' + "9" * n + "}")),
     "integers of many digits": (7, lambda n: post("/registration", "[" + ",".join(["9" * 4200] * n) + "]")),
     "decimals of many digits": (7, lambda n: post("/registration", "[" + ",".join(["9." + "9" * 4200] * n) + "]")),

@@ -28,7 +28,7 @@ class CremaError(Exception):
 
 
 class UnauthenticatedError(CremaError):
-    """Nobody we know is asking."""
+    """No login was sent."""
 
     code = "not_authenticated"
     title = "Authentication is required."

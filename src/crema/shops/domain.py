@@ -40,7 +40,7 @@ class TooManyIntervalsError(InvalidError):
 
 
 class IncompleteCoordinatesError(InvalidError):
-    """Half a place on the map."""
+    """Only one of the two was given."""
 
     code = "incomplete_coordinates"
     title = "Give latitude and longitude both, or neither."

@@ -41,7 +41,7 @@ class BeforeDeletion(Protocol):
 
 
 class LastAdminError(ConflictError):
-    """Somebody has to keep the keys."""
+    """It would leave no administrator who can log in."""
 
     code = "last_admin"
     title = "The last administrator can't be deleted, demoted or blocked."

@@ -14,7 +14,7 @@ from crema.notifications.service import defer_delivery
 
 
 class MailNotFailedError(ConflictError):
-    """It was sent, or is still to be."""
+    """It was sent already, or is waiting to be sent."""
 
     code = "mail_not_failed"
     title = "Only a mail that failed or expired can be sent again."

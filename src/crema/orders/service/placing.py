@@ -47,7 +47,7 @@ class CartEmptyError(ConflictError):
 
 
 class TooManyOpenOrdersError(ConflictError):
-    """So many orders in progress are not one person's morning."""
+    """The customer has as many orders in progress as one person may."""
 
     code = "too_many_open_orders"
     title = "You have too many orders in progress."
