@@ -110,8 +110,8 @@ async def test_what_is_said_in_the_queue_is_what_the_document_says(town: Town, d
             await queue.send("nonsense")
             await queue.expect("error")
             async with httpx2.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {boris.token}"}) as his:
-                await his.post("/chat", json={"shop_id": str(shop_id)})
-                await queue.expect("conversation", shop_id=str(shop_id), status="open")
+                his_chat = (await his.post("/chat", json={"shop_id": str(shop_id)})).json()["id"]
+                await queue.expect("conversation", id=his_chat, shop_id=str(shop_id), status="open")
                 await his.post("/chat", json={"shop_id": str(other_id)})
             await queue.expect("removed")
 
