@@ -26,7 +26,7 @@ from crema.db.session import make_engine, make_sessions
 from crema.main import open_media
 from crema.media.service import MediaService
 from crema.media.service.rendering import Renderer
-from crema.notifications.service.rendering import Stationery
+from crema.notifications.service.rendering import MailRenderer
 from crema.notifications.service.senders import SmtpSender
 from crema.settings import Settings
 from crema.worker import Duties, make_jobs
@@ -138,7 +138,7 @@ async def time_jobs(database_url: str, chain: Chain) -> dict[str, float]:
         database_url=database_url,
         sessions=make_sessions(engine),
         sender=SmtpSender("smtp+plain://127.0.0.1:9"),
-        stationery=Stationery("Crema <noreply@crema.example.com>", "Crema", "http://127.0.0.1:8000"),
+        mail_renderer=MailRenderer("Crema <noreply@crema.example.com>", "Crema", "http://127.0.0.1:8000"),
         media=MediaService(open_media(settings), Renderer()),
         unverified_ttl=timedelta(hours=48),
         erase_after=timedelta(days=1),

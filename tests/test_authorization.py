@@ -30,7 +30,7 @@ from crema.core.errors import ForbiddenError
 from crema.db.session import Sessions, keep
 from crema.live.hub import Batch, Subscription
 from crema.orders.models import Order
-from crema.orders.service import editing
+from crema.orders.service import changes
 from crema.support.service import limits
 from factories.content import content
 from factories.orders import make_shop
@@ -625,7 +625,7 @@ async def test_a1_a5_each_actor_gets_into_the_sockets_of_the_table(town: Town) -
 async def test_twin_without_its_guard_an_order_moves_for_whoever_sees_it(
     app: FastAPI, world: World, connection: AsyncConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(editing, "_check_party", lambda _: None)
+    monkeypatch.setattr(changes, "_check_role", lambda _: None)
 
     observed = await observe(ORDER, world=world, bodies=Bodies(app.openapi()), connection=connection)
 
@@ -641,7 +641,7 @@ async def test_twin_a_refusal_that_writes_is_noticed(
         await keep(session)
         raise ForbiddenError
 
-    monkeypatch.setattr(editing, "change", change)
+    monkeypatch.setattr(changes, "change", change)
 
     with pytest.raises(AssertionError, match="a refused request changed something"):
         await observe(ORDER, world=world, bodies=Bodies(app.openapi()), connection=connection)

@@ -51,13 +51,13 @@ from crema.menu import routes as menu
 from crema.menu.service.whole_menu import WholeMenu
 from crema.notifications import routes as notifications
 from crema.notifications.service import delivery
-from crema.notifications.service.rendering import Stationery
+from crema.notifications.service.rendering import MailRenderer
 from crema.notifications.service.senders import ConsoleSender, SmtpSender
 from crema.orders import routes as orders
 from crema.orders import socket as orders_live
+from crema.orders.domain import OrderSettings
 from crema.orders.hub import OrderFeed
 from crema.orders.service import closing
-from crema.orders.service.placing import Rules
 from crema.reports import routes as reports
 from crema.settings import Settings
 from crema.shops import routes as shops
@@ -300,7 +300,7 @@ def hand_out(app: FastAPI, settings: Settings, sessions: Sessions | None) -> Non
         social_links=settings.social_links,
         currency=settings.currency,
     )
-    app.state.order_rules = Rules(
+    app.state.order_settings = OrderSettings(
         currency=settings.currency,
         max_open_orders=settings.max_open_orders,
         max_orders_an_hour=settings.max_orders_an_hour,
@@ -323,7 +323,7 @@ def hand_out(app: FastAPI, settings: Settings, sessions: Sessions | None) -> Non
     app.state.media = open_media(settings)
     app.state.renderer = Renderer()
     app.state.workbooks = WorkbookReader()
-    app.state.stationery = _stationery(settings)
+    app.state.mail_renderer = _mail_renderer(settings)
     app.state.measures = [delivery.measure]
 
 
@@ -341,8 +341,8 @@ def _has_mailbox(settings: Settings) -> bool:
     return not settings.is_production and settings.smtp_url is None
 
 
-def _stationery(settings: Settings) -> Stationery:
-    return Stationery(sender=settings.mail_from, chain=settings.chain_name, link=settings.links_to)
+def _mail_renderer(settings: Settings) -> MailRenderer:
+    return MailRenderer(sender=settings.mail_from, chain=settings.chain_name, link=settings.links_to)
 
 
 def _worker_context(settings: Settings, sessions: Sessions, *, statements: Reader) -> WorkerContext:
@@ -356,7 +356,7 @@ def _worker_context(settings: Settings, sessions: Sessions, *, statements: Reade
             if settings.smtp_url
             else ConsoleSender(keeps_context=not settings.is_production)
         ),
-        stationery=_stationery(settings),
+        mail_renderer=_mail_renderer(settings),
         media=media,
         erasures=worker.erasures(media),
         unverified_ttl=settings.unverified_ttl,

@@ -17,7 +17,7 @@ from crema.db.session import Sessions
 from crema.notifications.domain import CODE_TEMPLATES, LIFETIMES
 from crema.notifications.models import Mail
 from crema.notifications.service import delivery, resending
-from crema.notifications.service.rendering import Stationery
+from crema.notifications.service.rendering import MailRenderer
 from crema.notifications.service.senders import SmtpSender
 from fixtures.app import Clock, clients
 from fixtures.database import statements
@@ -25,7 +25,9 @@ from fixtures.people import make_person
 from fixtures.smtp import Sink, text_of
 
 pytestmark = pytest.mark.anyio
-STATIONERY = Stationery(sender="Crema <noreply@crema.example.com>", chain="Crema", link="https://crema.example.com")
+MAIL_RENDERER = MailRenderer(
+    sender="Crema <noreply@crema.example.com>", chain="Crema", link="https://crema.example.com"
+)
 CODE = {"code": "042137", "minutes": 15, "name": None}
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 
@@ -119,7 +121,7 @@ async def test_a_mail_that_failed_is_sent_again_with_a_life_of_its_own(
     assert shown["expires_at"] == "2026-11-24T10:00:00.000000Z"
     assert await count_jobs(sessions) == 1
     sender = SmtpSender(sink.url)
-    await delivery.deliver(statements(sessions), sender, STATIONERY, mail_ids=[mail_id], now=clock.now)
+    await delivery.deliver(statements(sessions), sender, MAIL_RENDERER, mail_ids=[mail_id], now=clock.now)
     assert [message["Message-ID"] for message in sink.messages] == [f"<{mail_id}@crema.example.com>"]
 
 
@@ -222,7 +224,7 @@ async def test_administrators_hear_once_a_day_what_failed(sessions: Sessions, si
     assert [mail.recipient for mail in told] == ["admin0@example.com", "admin1@example.com"]
     assert told[0].context["count"] == 2
     sender = SmtpSender(sink.url)
-    await delivery.deliver(statements(sessions), sender, STATIONERY, mail_ids=[told[0].id], now=told[0].queued_at)
+    await delivery.deliver(statements(sessions), sender, MAIL_RENDERER, mail_ids=[told[0].id], now=told[0].queued_at)
     assert "550 no such user" in text_of(sink.messages[0])
     assert "anna@example.com" in text_of(sink.messages[0])
 

@@ -202,7 +202,7 @@ async def test_a_reset_mail_says_when_and_from_where(
     await forgot(client)
 
     [mail] = await mails_to(session, template="password_reset")
-    rendered = app.state.stationery.render(template=mail.template, language="en", context=mail.context)
+    rendered = app.state.mail_renderer.render(template=mail.template, language="en", context=mail.context)
     assert "on 23 November at 09:00 UTC, from the network 127.0.0.0/24 (an unknown device)" in rendered.text
 
 

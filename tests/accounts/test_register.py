@@ -75,7 +75,7 @@ async def test_a_mail_says_when_and_from_where_its_code_was_asked_for(
     await register(client)
 
     [mail] = await mails_to(session)
-    rendered = app.state.stationery.render(template=mail.template, language=mail.language, context=mail.context)
+    rendered = app.state.mail_renderer.render(template=mail.template, language=mail.language, context=mail.context)
     assert told in rendered.text
 
 
@@ -88,7 +88,7 @@ async def test_m2_nothing_of_what_a_stranger_writes_is_mailed(
     await register(client, "stranger@example.com", name="Cheap loans at spam.example")
 
     [mail] = await mails_to(session, "stranger@example.com")
-    rendered = app.state.stationery.render(template=mail.template, language=mail.language, context=mail.context)
+    rendered = app.state.mail_renderer.render(template=mail.template, language=mail.language, context=mail.context)
     assert "Firefox" in rendered.text
     assert "spam" not in str(mail.context) + rendered.subject + rendered.text + rendered.html
 

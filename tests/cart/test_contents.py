@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.db.session import Sessions
 from crema.notifications.models import Mail
-from crema.notifications.service.rendering import Stationery
+from crema.notifications.service.rendering import MailRenderer
 from crema.orders.models import OrderLine
 from factories.menu import Json, make_group, make_ingredient, make_product
 from factories.orders import make_shop
@@ -191,7 +191,7 @@ async def test_lines_from_before_have_no_contents(
     assert (await customer.get(f"/order/{placed['id']}")).json()["lines"][0]["contents"] is None
 
 
-STATIONERY = Stationery(sender="Crema <noreply@example.com>", chain="Crema", link="https://example.com")
+MAIL_RENDERER = MailRenderer(sender="Crema <noreply@example.com>", chain="Crema", link="https://example.com")
 RUSSIAN = [
     "Состав: Латте (L, Овсяное, Ваниль ×2)",
     "Ингредиенты: Эспрессо, Овёс",
@@ -222,7 +222,7 @@ async def test_the_staff_s_mails_tell_the_contents_of_each_line(
 
     for template in ("order_placed_staff", "order_edited_staff"):
         mail = await staff_mail(session, template)
-        rendered = STATIONERY.render(template=mail.template, language=language, context=mail.context)
+        rendered = MAIL_RENDERER.render(template=mail.template, language=language, context=mail.context)
         assert "\n\n" + "\n".join(words) + "\n\n" in rendered.text
         assert f'<p style="margin:0 0 16px">{"<br>".join(words)}</p>' in rendered.html
     assert "> Состав: вода\n> Allergens: none" in rendered.text, "what the customer wrote stays set apart"
@@ -237,7 +237,7 @@ async def test_the_staff_s_mail_leaves_out_what_the_menu_does_not_say(
 
     mail = await staff_mail(session)
 
-    text = STATIONERY.render(template=mail.template, language="en", context=mail.context).text
+    text = MAIL_RENDERER.render(template=mail.template, language="en", context=mail.context).text
     assert "Allergens: gluten" in text
     assert "Nutrition" not in text
 
@@ -251,7 +251,7 @@ async def test_a_mail_promised_before_the_contents_were_noted_is_still_written(
     noted = {"allergens", "ingredients", "nutrition"}
     lines = [{name: value for name, value in line.items() if name not in noted} for line in mail.context["lines"]]
 
-    text = STATIONERY.render(template=mail.template, language="ru", context=mail.context | {"lines": lines}).text
+    text = MAIL_RENDERER.render(template=mail.template, language="ru", context=mail.context | {"lines": lines}).text
 
     assert "Итого" in text
     assert "Состав" not in text

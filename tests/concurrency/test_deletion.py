@@ -71,8 +71,8 @@ async def test_nobody_orders_who_is_being_deleted(own_app: FastAPI, own_sessions
 async def test_unless_the_locked_person_is_looked_at_the_deleted_would_order(
     own_app: FastAPI, own_sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    anybody = select(User.email, User.language, User.name).where(User.id == bindparam("user_id"))
-    monkeypatch.setattr(placing, "_LOCKED_PERSON", Statement(anybody.with_for_update(key_share=True)))
+    anybody = select(User.id, User.name, User.phone, User.email, User.language).where(User.id == bindparam("user_id"))
+    monkeypatch.setattr(placing, "_LOCK_PERSON", Statement(anybody.with_for_update(key_share=True)))
 
     assert await order_while_deleted(own_app, own_sessions) == (201, 1)
 

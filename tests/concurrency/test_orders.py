@@ -23,9 +23,9 @@ from crema.db.driver import Writer
 from crema.db.session import Sessions
 from crema.db.statement import Statement
 from crema.orders import queries
+from crema.orders.domain import Customer
 from crema.orders.models import Order, OrderEvent, OrderLine, OrderNumberCounter
 from crema.orders.service import numbering, placing
-from crema.orders.service.letters import Customer
 from crema.shops import service as shops
 from crema.shops.service import Closing
 from factories.orders import make_shop, make_simple_product, place
@@ -90,17 +90,17 @@ async def test_r1_reading_the_cart_before_emptying_it_would_sell_it_twice(
     reading = Statement(select(*ITEM_COLUMNS).join(Cart).where(Cart.user_id == bindparam("user_id")))
     deleting = Statement(delete(CartItem).where(CartItem.id == bindparam("item_id")))
 
-    async def take_unguarded(tx: Writer, *, user_id: UUID) -> tuple[list[StoredItem], None]:
+    async def empty_unguarded(tx: Writer, *, user_id: UUID) -> tuple[list[StoredItem], None]:
         items = [stored_item(row) for row in await reading.rows(tx, user_id=user_id)]
         await asyncio.sleep(0.05)  # what the guard has to withstand
         for item in items:
             await deleting.rows(tx, item_id=item.id)
         return items, None
 
-    async def no_lock(*_: Any) -> Customer:
-        return Customer("somebody@example.com", "en", None)
+    async def no_lock(_: Writer, user_id: UUID) -> Customer:
+        return Customer(user_id, name=None, phone=None, email="somebody@example.com", language="en")
 
-    monkeypatch.setattr(carts, "take", take_unguarded)
+    monkeypatch.setattr(carts, "empty_and_return", empty_unguarded)
     monkeypatch.setattr(placing, "_lock_person", no_lock)
 
     await order_one_cart(customer, product_id)
@@ -245,7 +245,7 @@ async def test_numbers_of_a_shop_and_day_never_repeat(
 async def test_a_person_gets_no_more_open_orders_than_allowed(
     own_app: FastAPI, customer: httpx2.AsyncClient, own_sessions: Sessions, product_id: UUID
 ) -> None:
-    own_app.state.order_rules = replace(own_app.state.order_rules, max_open_orders=3)
+    own_app.state.order_settings = replace(own_app.state.order_settings, max_open_orders=3)
     body = {"items": [{"product_id": str(product_id)}]}
 
     statuses = await together(*(customer.post("/order", json=body) for _ in range(RIVALS)))

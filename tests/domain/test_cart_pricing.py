@@ -11,11 +11,11 @@ from crema.cart.domain import (
     Configured,
     InvalidConfigurationError,
     ItemUnavailableError,
-    complete,
     configure,
     digest,
     price_item,
     subtotal,
+    with_default_choices,
 )
 from crema.core.errors import UnknownReferenceError
 from crema.menu.domain import PricedGroup, PricedOption, PricedProduct, PricedSize, SizePrice
@@ -71,17 +71,17 @@ def test_a_required_choice_falls_to_its_default() -> None:
     cow, oat = option("Коровье", default=True), option("Овсяное", "60")
     latte = product(group("Молоко", cow, oat, least=1))
 
-    assert complete(latte, None) == (Choice(cow.id),)
-    assert complete(latte, ()) == (Choice(cow.id),)
-    assert complete(latte, (Choice(oat.id),)) == (Choice(oat.id),)
+    assert with_default_choices(latte, None) == (Choice(cow.id),)
+    assert with_default_choices(latte, ()) == (Choice(cow.id),)
+    assert with_default_choices(latte, (Choice(oat.id),)) == (Choice(oat.id),)
 
 
 def test_an_optional_default_can_be_left_out() -> None:
     cinnamon = option("Корица", default=True)
     latte = product(group("Топпинг", cinnamon))
 
-    assert complete(latte, None) == (Choice(cinnamon.id),)
-    assert complete(latte, ()) == ()
+    assert with_default_choices(latte, None) == (Choice(cinnamon.id),)
+    assert with_default_choices(latte, ()) == ()
 
 
 def test_a_broken_group_rule_names_the_group() -> None:

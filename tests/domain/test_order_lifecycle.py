@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from crema.orders.domain import (
     IllegalTransitionError,
+    OrderRole,
     OrderStatus,
-    Party,
     ReasonRequiredError,
     StepBackTooLateError,
     check_move,
@@ -35,52 +35,52 @@ LEGAL = {
 TAKEN_BACK = {"preparing accepted", "ready preparing", "completed ready"}
 
 
-@pytest.mark.parametrize(("start", "to", "party"), list(product(OrderStatus, OrderStatus, Party)))
-def test_a10_only_these_moves_are_possible(start: OrderStatus, to: OrderStatus, party: Party) -> None:
-    if party.value in LEGAL.get(f"{start} {to}", "").split():
-        check_move(start, to, {party}, reason="Пролили")
+@pytest.mark.parametrize(("start", "to", "role"), list(product(OrderStatus, OrderStatus, OrderRole)))
+def test_a10_only_these_moves_are_possible(start: OrderStatus, to: OrderStatus, role: OrderRole) -> None:
+    if role.value in LEGAL.get(f"{start} {to}", "").split():
+        check_move(start, to, {role}, reason="Пролили")
     else:
         with pytest.raises(IllegalTransitionError):
-            check_move(start, to, {party}, reason="Пролили")
+            check_move(start, to, {role}, reason="Пролили")
 
 
-@pytest.mark.parametrize(("start", "to", "party"), list(product(OrderStatus, OrderStatus, Party)))
-def test_a10_only_staff_take_a_move_back_and_only_these(start: OrderStatus, to: OrderStatus, party: Party) -> None:
-    is_forward = party.value in LEGAL.get(f"{start} {to}", "").split()
-    is_back = party == Party.STAFF and f"{start} {to}" in TAKEN_BACK
+@pytest.mark.parametrize(("start", "to", "role"), list(product(OrderStatus, OrderStatus, OrderRole)))
+def test_a10_only_staff_take_a_move_back_and_only_these(start: OrderStatus, to: OrderStatus, role: OrderRole) -> None:
+    is_forward = role.value in LEGAL.get(f"{start} {to}", "").split()
+    is_back = role == OrderRole.STAFF and f"{start} {to}" in TAKEN_BACK
 
     for minutes in (0, 10):
         if is_forward or is_back:
-            check_move(start, to, {party}, reason="Пролили", made_ago=timedelta(minutes=minutes))
+            check_move(start, to, {role}, reason="Пролили", time_since_move=timedelta(minutes=minutes))
         else:
             with pytest.raises(IllegalTransitionError):
-                check_move(start, to, {party}, reason="Пролили", made_ago=timedelta(minutes=minutes))
+                check_move(start, to, {role}, reason="Пролили", time_since_move=timedelta(minutes=minutes))
     late = timedelta(minutes=10, microseconds=1)
     if is_forward:
-        check_move(start, to, {party}, reason="Пролили", made_ago=late)
+        check_move(start, to, {role}, reason="Пролили", time_since_move=late)
     else:
         with pytest.raises(StepBackTooLateError if is_back else IllegalTransitionError):
-            check_move(start, to, {party}, reason="Пролили", made_ago=late)
+            check_move(start, to, {role}, reason="Пролили", time_since_move=late)
 
 
 def test_a_refusal_lists_a_step_back_only_while_it_is_possible() -> None:
-    for made_ago, allowed in (
+    for time_since_move, allowed in (
         (timedelta(), ["cancelled", "completed", "preparing"]),
         (None, ["cancelled", "completed"]),
     ):
         with pytest.raises(IllegalTransitionError) as refusal:
-            check_move(OrderStatus.READY, OrderStatus.PLACED, {Party.STAFF}, made_ago=made_ago)
+            check_move(OrderStatus.READY, OrderStatus.PLACED, {OrderRole.STAFF}, time_since_move=time_since_move)
         assert refusal.value.extra["allowed"] == allowed
 
 
 @pytest.mark.parametrize("reason", [None, ""])
 def test_a10_what_is_ready_is_cancelled_with_a_reason_only(reason: str | None) -> None:
     with pytest.raises(ReasonRequiredError):
-        check_move(OrderStatus.READY, OrderStatus.CANCELLED, {Party.STAFF}, reason=reason)
+        check_move(OrderStatus.READY, OrderStatus.CANCELLED, {OrderRole.STAFF}, reason=reason)
 
 
 def test_an_owner_who_is_staff_has_the_rights_of_both() -> None:
-    check_move(OrderStatus.PREPARING, OrderStatus.CANCELLED, {Party.OWNER, Party.STAFF})
+    check_move(OrderStatus.PREPARING, OrderStatus.CANCELLED, {OrderRole.OWNER, OrderRole.STAFF})
 
 
 @pytest.mark.parametrize(

@@ -11,28 +11,30 @@ from sqlalchemy import func, select, text, update
 from crema.db.session import Sessions
 from crema.notifications import service as notifications
 from crema.notifications.models import Mail
-from crema.notifications.service import Letter, delivery
-from crema.notifications.service.rendering import Stationery
+from crema.notifications.service import OutgoingMail, delivery
+from crema.notifications.service.rendering import MailRenderer
 from crema.notifications.service.senders import ConsoleSender, Sender, SmtpSender
 from fixtures.database import statements
 from fixtures.smtp import Sink, text_of
 
 pytestmark = pytest.mark.anyio
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
-STATIONERY = Stationery(sender="Crema <noreply@crema.example.com>", chain="Crema", link="https://crema.example.com")
+MAIL_RENDERER = MailRenderer(
+    sender="Crema <noreply@crema.example.com>", chain="Crema", link="https://crema.example.com"
+)
 CODE = {"code": "042137", "minutes": 15}
 
 
 async def promise(sessions: Sessions, **fields: Any) -> UUID:
-    letter = Letter(**{"recipient": "anna@example.com", "template": "verification_code", "language": "ru"} | fields)
+    mail = OutgoingMail(**{"recipient": "anna@example.com", "template": "verification_code", "language": "ru"} | fields)
     async with sessions.begin() as session:
-        await notifications.send(session, [letter])
+        await notifications.send(session, [mail])
         await session.execute(update(Mail).values(created_at=NOW, queued_at=NOW))
         return (await session.scalars(select(Mail.id).order_by(Mail.id.desc()))).first() or UUID(int=0)
 
 
 async def deliver(sessions: Sessions, sender: Sender, mail_id: UUID) -> Mail:
-    await delivery.deliver(statements(sessions), sender, STATIONERY, mail_ids=[mail_id], now=NOW)
+    await delivery.deliver(statements(sessions), sender, MAIL_RENDERER, mail_ids=[mail_id], now=NOW)
     return await look(sessions, mail_id)
 
 
@@ -101,7 +103,7 @@ async def test_r9_one_dedup_key_is_one_mail_and_one_job(sessions: Sessions) -> N
 
 async def test_what_is_rolled_back_was_never_promised(sessions: Sessions) -> None:
     async with sessions() as session:
-        await notifications.send(session, [Letter("anna@example.com", "verification_code", "ru", CODE)])
+        await notifications.send(session, [OutgoingMail("anna@example.com", "verification_code", "ru", CODE)])
         await session.rollback()
 
     async with sessions() as session:

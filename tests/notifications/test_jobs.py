@@ -11,9 +11,9 @@ from sqlalchemy import select, text, update
 from crema.db.session import Sessions
 from crema.notifications import service as notifications
 from crema.notifications.models import Mail
-from crema.notifications.service import MAILS_OF_JOB, Letter, delivery
+from crema.notifications.service import MAILS_OF_JOB, OutgoingMail, delivery
 from crema.notifications.service.delivery import RetryLaterError
-from crema.notifications.service.rendering import Stationery
+from crema.notifications.service.rendering import MailRenderer
 from crema.notifications.service.senders import SmtpSender
 from crema.shops.models import Shop
 from crema.worker import WorkerContext
@@ -24,7 +24,9 @@ from fixtures.smtp import Sink, talking
 from fixtures.worker import run_task
 
 pytestmark = pytest.mark.anyio
-STATIONERY = Stationery(sender="Crema <noreply@crema.example.com>", chain="Crema", link="https://crema.example.com")
+MAIL_RENDERER = MailRenderer(
+    sender="Crema <noreply@crema.example.com>", chain="Crema", link="https://crema.example.com"
+)
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 
 
@@ -33,11 +35,11 @@ def recipients(number: int) -> list[str]:
 
 
 async def promise(sessions: Sessions, number: int) -> list[UUID]:
-    letters = [Letter(to, "password_changed", "en", {"name": None}) for to in recipients(number)]
+    mails = [OutgoingMail(to, "password_changed", "en", {"name": None}) for to in recipients(number)]
     async with sessions.begin() as session:
-        await notifications.send(session, letters)
+        await notifications.send(session, mails)
         await session.execute(update(Mail).values(created_at=NOW, queued_at=NOW))
-    return [letter.id for letter in letters]
+    return [mail.id for mail in mails]
 
 
 async def jobs(sessions: Sessions) -> list[dict[str, Any]]:
@@ -56,7 +58,7 @@ async def deliver(
     """Try once; tell when the job wants to run again."""
     try:
         await delivery.deliver(
-            statements(sessions), SmtpSender(url), STATIONERY, mail_ids=mail_ids, now=now, queued_by=queued_by
+            statements(sessions), SmtpSender(url), MAIL_RENDERER, mail_ids=mail_ids, now=now, queued_by=queued_by
         )
     except RetryLaterError as error:
         return error.at
@@ -170,10 +172,10 @@ async def test_what_was_resent_is_another_job_s(sessions: Sessions, sink: Sink) 
 async def test_a_job_of_an_older_version_is_understood(
     worker_context: WorkerContext, own_sessions: Sessions, sink: Sink
 ) -> None:
-    letter = Letter("anna@example.com", "password_changed", "en", {"name": None})
+    mail = OutgoingMail("anna@example.com", "password_changed", "en", {"name": None})
     async with own_sessions.begin() as session:
-        await notifications.send(session, [letter])
+        await notifications.send(session, [mail])
 
-    await run_task(worker_context, "notifications.deliver", mail_id=str(letter.id))
+    await run_task(worker_context, "notifications.deliver", mail_id=str(mail.id))
 
-    assert [message["Message-ID"] for message in sink.messages] == [f"<{letter.id}@crema.example.com>"]
+    assert [message["Message-ID"] for message in sink.messages] == [f"<{mail.id}@crema.example.com>"]

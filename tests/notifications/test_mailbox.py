@@ -7,7 +7,7 @@ from pydantic import SecretStr
 from crema.db.session import Sessions
 from crema.main import create_app
 from crema.notifications import service as notifications
-from crema.notifications.service import Letter
+from crema.notifications.service import OutgoingMail
 from crema.settings import Settings
 from fixtures.app import http_routes
 
@@ -18,7 +18,7 @@ EVIL = "<script>alert(1)</script>"
 async def test_it_shows_mails_with_their_codes_and_runs_nothing(client: httpx2.AsyncClient, sessions: Sessions) -> None:
     async with sessions.begin() as session:
         context = {"code": "042137", "minutes": 15, "name": EVIL}
-        await notifications.send(session, [Letter("anna@example.com", "verification_code", "en", context)])
+        await notifications.send(session, [OutgoingMail("anna@example.com", "verification_code", "en", context)])
 
     page = await client.get("/mailbox")
 

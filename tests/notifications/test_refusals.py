@@ -9,11 +9,11 @@ from sqlalchemy import select, update
 
 from crema.db.session import Sessions
 from crema.notifications import service as notifications
-from crema.notifications.domain import LONGEST_WAIT
+from crema.notifications.domain import MAX_BACK_OFF
 from crema.notifications.models import Mail
-from crema.notifications.service import Letter, delivery
+from crema.notifications.service import OutgoingMail, delivery
 from crema.notifications.service.delivery import Pause, RetryLaterError
-from crema.notifications.service.rendering import Stationery
+from crema.notifications.service.rendering import MailRenderer
 from crema.notifications.service.senders import Sender, SmtpSender
 from fixtures.database import statements
 from fixtures.ports import free_port
@@ -21,7 +21,9 @@ from fixtures.smtp import CERTIFICATE, Sink, server_tls, serving, talking, trust
 
 pytestmark = pytest.mark.anyio
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
-STATIONERY = Stationery(sender="Crema <noreply@crema.example.com>", chain="Crema", link="https://crema.example.com")
+MAIL_RENDERER = MailRenderer(
+    sender="Crema <noreply@crema.example.com>", chain="Crema", link="https://crema.example.com"
+)
 CODE = {"code": "042137", "minutes": 15, "name": "Анна"}
 READY = {"number": "A-042", "shop": "Арбат", "shop_address": "Арбат, 1"}
 NO_END = ("password_changed", {"name": None})
@@ -31,11 +33,11 @@ NO_END = ("password_changed", {"name": None})
 async def promise(
     sessions: Sessions, template: str = NO_END[0], context: dict[str, Any] = NO_END[1], to: str = "anna@example.com"
 ) -> UUID:
-    letter = Letter(to, template, "en", context)
+    mail = OutgoingMail(to, template, "en", context)
     async with sessions.begin() as session:
-        await notifications.send(session, [letter])
-        await session.execute(update(Mail).where(Mail.id == letter.id).values(created_at=NOW, queued_at=NOW))
-    return letter.id
+        await notifications.send(session, [mail])
+        await session.execute(update(Mail).where(Mail.id == mail.id).values(created_at=NOW, queued_at=NOW))
+    return mail.id
 
 
 async def look(sessions: Sessions, mail_id: UUID) -> Mail:
@@ -48,7 +50,7 @@ async def attempt(
 ) -> Mail:
     """Try once, whatever comes of it."""
     try:
-        await delivery.deliver(statements(sessions), sender, STATIONERY, mail_ids=[mail_id], now=now, pause=pause)
+        await delivery.deliver(statements(sessions), sender, MAIL_RENDERER, mail_ids=[mail_id], now=now, pause=pause)
     except RetryLaterError as error:
         later = error.at
     else:
@@ -261,7 +263,7 @@ async def test_m6_a_server_that_is_away_for_an_hour_loses_nothing(sessions: Sess
     while now < NOW + timedelta(hours=1):
         mail = await attempt(sessions, SmtpSender(sink.url), mail_id, now=now)
         assert mail.next_try_at is not None
-        assert mail.next_try_at - now <= LONGEST_WAIT * 1.25 + timedelta(seconds=5)
+        assert mail.next_try_at - now <= MAX_BACK_OFF * 1.25 + timedelta(seconds=5)
         now = mail.next_try_at
     assert 10 <= mail.tries <= 20, "neither forgotten nor hammered"
 

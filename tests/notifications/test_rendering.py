@@ -8,9 +8,11 @@ import pytest
 
 import crema.notifications
 from crema.notifications.domain import CODE_TEMPLATES, LIFETIMES
-from crema.notifications.service.rendering import LANGUAGES, Stationery
+from crema.notifications.service.rendering import LANGUAGES, MailRenderer
 
-STATIONERY = Stationery(sender="Crema <noreply@crema.example.com>", chain="Crema", link="https://crema.example.com")
+MAIL_RENDERER = MailRenderer(
+    sender="Crema <noreply@crema.example.com>", chain="Crema", link="https://crema.example.com"
+)
 EVIL = "<a href=https://evil.example>&\"'"
 ORDER: dict[str, Any] = {
     "order_id": "1",
@@ -77,7 +79,7 @@ def test_lives_are_of_templates_and_every_code_has_one() -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("template", CONTEXTS)
 def test_c5_it_renders_with_its_text_escaped_in_html_only(template: str, language: str) -> None:
-    rendered = STATIONERY.render(template=template, language=language, context=CONTEXTS[template])
+    rendered = MAIL_RENDERER.render(template=template, language=language, context=CONTEXTS[template])
 
     assert rendered.subject
     assert "\n" not in rendered.subject
@@ -89,13 +91,15 @@ def test_c5_it_renders_with_its_text_escaped_in_html_only(template: str, languag
 @pytest.mark.parametrize("template", [name for name, context in CONTEXTS.items() if "name" in context])
 def test_nobody_needs_a_name(template: str) -> None:
     for language in LANGUAGES:
-        rendered = STATIONERY.render(template=template, language=language, context=CONTEXTS[template] | {"name": None})
+        rendered = MAIL_RENDERER.render(
+            template=template, language=language, context=CONTEXTS[template] | {"name": None}
+        )
         assert "None" not in rendered.text
 
 
 def test_times_and_money_are_the_reader_s() -> None:
     russian, english = (
-        STATIONERY.render(template="order_placed_customer", language=language, context=ORDER).text
+        MAIL_RENDERER.render(template="order_placed_customer", language=language, context=ORDER).text
         for language in ("ru", "en")
     )
 
@@ -106,7 +110,7 @@ def test_times_and_money_are_the_reader_s() -> None:
 
 
 def test_c5_links_come_from_configuration() -> None:
-    rendered = STATIONERY.render(template="password_changed", language="en", context={"name": None})
+    rendered = MAIL_RENDERER.render(template="password_changed", language="en", context={"name": None})
 
     assert "https://crema.example.com" in rendered.text
 
@@ -116,13 +120,13 @@ def test_c5_links_come_from_configuration() -> None:
 def test_mails_promised_before_they_said_where_from_still_go_out(template: str, language: str) -> None:
     context = {"code": "042137", "minutes": 15, "name": "Анна"}
 
-    assert "042137" in STATIONERY.render(template=template, language=language, context=context).text
+    assert "042137" in MAIL_RENDERER.render(template=template, language=language, context=context).text
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("template", ["verification_code", "email_change_code"])
 def test_m2_nobody_s_name_goes_to_an_address_that_is_not_verified(template: str, language: str) -> None:
-    rendered = STATIONERY.render(template=template, language=language, context=CODE | {"name": "spam.example"})
+    rendered = MAIL_RENDERER.render(template=template, language=language, context=CODE | {"name": "spam.example"})
 
     assert "spam" not in rendered.subject + rendered.text + rendered.html
 
@@ -155,9 +159,9 @@ def _with(context: Any, written: str) -> Any:
 @pytest.mark.parametrize("template", CONTEXTS)
 @pytest.mark.parametrize("written", WRITTEN)
 def test_m5_what_people_wrote_never_stands_as_a_line_of_ours(template: str, language: str, written: str) -> None:
-    plain = STATIONERY.render(template=template, language=language, context=_with(CONTEXTS[template], "Слово"))
+    plain = MAIL_RENDERER.render(template=template, language=language, context=_with(CONTEXTS[template], "Слово"))
 
-    rendered = STATIONERY.render(template=template, language=language, context=_with(CONTEXTS[template], written))
+    rendered = MAIL_RENDERER.render(template=template, language=language, context=_with(CONTEXTS[template], written))
 
     ours = [line for line in rendered.text.splitlines() if not line.startswith("> ")]
     assert len(ours) == len([line for line in plain.text.splitlines() if not line.startswith("> ")])
@@ -171,7 +175,7 @@ def test_m5_a_note_stands_under_its_line_and_the_comment_in_a_block_of_its_own()
     context = ORDER | {"customer_name": "Анна", "comment": "Без\n\nкрышки"}
     context["lines"] = [ORDER["lines"][0] | {"note": "Погорячее\n\n\nИтого: 1,00 ₽"}]
 
-    rendered = STATIONERY.render(template="order_placed_staff", language="ru", context=context)
+    rendered = MAIL_RENDERER.render(template="order_placed_staff", language="ru", context=context)
 
     assert "— 620,00 ₽\n> Погорячее\n> Итого: 1,00 ₽\nИтого: 810,00 ₽" in rendered.text
     assert "Клиент:\n> Анна\n" in rendered.text
@@ -185,10 +189,10 @@ def test_m5_a_link_that_somebody_wrote_stays_whole() -> None:
 
     context = CONTEXTS["chat_answer"] | {"answers": [f"Смотрите {link}"]}
 
-    assert link in STATIONERY.render(template="chat_answer", language="ru", context=context).text
+    assert link in MAIL_RENDERER.render(template="chat_answer", language="ru", context=context).text
 
 
 def test_mails_promised_by_the_last_version_can_be_rendered() -> None:
     lines = [{key: value for key, value in line.items() if key != "note"} for line in ORDER["lines"]]
 
-    assert STATIONERY.render(template="order_placed_customer", language="ru", context=ORDER | {"lines": lines}).text
+    assert MAIL_RENDERER.render(template="order_placed_customer", language="ru", context=ORDER | {"lines": lines}).text

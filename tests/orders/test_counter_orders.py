@@ -98,7 +98,7 @@ async def test_a_shop_that_closes_cancels_orders_of_the_counter_too(
 async def test_limits_of_a_person_are_not_those_of_who_takes_the_orders(
     app: FastAPI, barista: httpx2.AsyncClient, product_id: UUID
 ) -> None:
-    app.state.order_rules = replace(app.state.order_rules, max_open_orders=1, max_orders_an_hour=1)
+    app.state.order_settings = replace(app.state.order_settings, max_open_orders=1, max_orders_an_hour=1)
 
     for _ in range(3):
         await place(barista, product_id, **GUEST)

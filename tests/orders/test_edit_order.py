@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from crema.db.session import Sessions
 from crema.notifications.models import Mail
-from crema.orders.service import editing
+from crema.orders.service import changes
 from factories.orders import make_shop, make_simple_product, place
 
 pytestmark = pytest.mark.anyio
@@ -148,7 +148,7 @@ async def test_the_customer_hears_when_the_shop_moves_the_order(
 async def test_an_order_is_not_edited_without_end(
     customer: httpx2.AsyncClient, shop_id: UUID, tea: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(editing, "MAX_EDITS", 2)
+    monkeypatch.setattr(changes, "MAX_EDITS", 2)
     path = f"/order/{(await place(customer, tea))['id']}"
 
     statuses = [(await customer.patch(path, json={"comment": f"{n}"})).status_code for n in range(3)]
@@ -171,7 +171,7 @@ async def test_items_are_ordered_at_the_shop_that_the_cart_names(
 async def test_orders_of_one_person_within_an_hour_are_limited(
     app: FastAPI, customer: httpx2.AsyncClient, shop_id: UUID, tea: UUID, clock: Any
 ) -> None:
-    app.state.order_rules = replace(app.state.order_rules, max_orders_an_hour=2)
+    app.state.order_settings = replace(app.state.order_settings, max_orders_an_hour=2)
     for _ in range(2):
         order = await place(customer, tea)
         await customer.post(f"/order/{order['id']}/cancel")

@@ -14,7 +14,7 @@ from crema.menu.service import documents
 from crema.notifications.models import Mail
 from crema.orders.domain import OrderStatus
 from crema.orders.models import Order, OrderEvent
-from crema.orders.service import moving
+from crema.orders.service import transitions
 from factories.orders import make_shop, make_simple_product, place
 from fixtures.people import LogIn
 
@@ -289,9 +289,9 @@ async def test_what_nobody_fetches_expires_when_the_shop_closes(
 
     async with sessions.begin() as session:
         clock.advance(hours=7, minutes=59)  # 19:59 in Moscow
-        assert await moving.expire_unclaimed(session, now=clock.now) == 0
+        assert await transitions.expire_unclaimed(session, now=clock.now) == 0
         clock.advance(minutes=1)
-        assert await moving.expire_unclaimed(session, now=clock.now) == 1
+        assert await transitions.expire_unclaimed(session, now=clock.now) == 1
 
     assert (await moves_of(sessions))[-1] == ("ready", "expired", "system")
     assert (await customer.get(f"/order/{order['id']}")).json()["history"][-1]["actor"] is None

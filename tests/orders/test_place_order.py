@@ -9,7 +9,7 @@ from uuid import UUID
 import httpx2
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import func, select, update
+from sqlalchemy import func, inspect, select, update
 
 from crema.accounts.models import User
 from crema.core.instants import written
@@ -17,7 +17,8 @@ from crema.db.session import Sessions
 from crema.menu.models import Option, Product
 from crema.menu.service import documents
 from crema.notifications.models import Mail
-from crema.orders.models import Order, OrderLine
+from crema.orders.domain import NewEvent, NewLine, NewOrder
+from crema.orders.models import Order, OrderEvent, OrderLine
 from crema.shops.models import Shop
 from factories.orders import Latte, make_latte, make_shop, make_simple_product, place
 
@@ -295,7 +296,7 @@ async def test_a9_refuses_items_that_are_none(
 async def test_refuses_an_order_below_the_minimum(
     app: FastAPI, customer: httpx2.AsyncClient, sessions: Sessions, shop_id: UUID
 ) -> None:
-    app.state.order_rules = replace(app.state.order_rules, minimum=Decimal(100))
+    app.state.order_settings = replace(app.state.order_settings, minimum=Decimal(100))
     product_id = await make_simple_product(sessions, price="99.99")
 
     await refuse(customer, sessions, 409, "minimum_not_reached", items=[{"product_id": str(product_id)}])
@@ -304,7 +305,7 @@ async def test_refuses_an_order_below_the_minimum(
 async def test_refuses_more_open_orders_than_a_morning_needs(
     app: FastAPI, customer: httpx2.AsyncClient, shop_id: UUID, latte: Latte
 ) -> None:
-    app.state.order_rules = replace(app.state.order_rules, max_open_orders=2)
+    app.state.order_settings = replace(app.state.order_settings, max_open_orders=2)
     orders = [await place(customer, latte.id) for _ in range(2)]
     body = {"items": [{"product_id": str(latte.id)}]}
 
@@ -363,3 +364,18 @@ async def test_a_wrong_time_or_payment_is_told_what_would_be_right(
     assert "such as 2026-11-23T09:30:00Z" in local[1]
     assert paid[0] == ["body", "payment_method"]
     assert "on_pickup" in paid[1]
+
+
+@pytest.mark.parametrize(
+    ("model", "new", "left_out"),
+    [
+        (Order, NewOrder, {"hidden_at", "hidden_from_customer_at", "changed_in"}),
+        (OrderLine, NewLine, {"search_text"}),
+        (OrderEvent, NewEvent, set()),
+    ],
+)
+async def test_a_new_order_leaves_only_these_columns_to_the_database(
+    model: type[Any], new: type[Any], left_out: set[str]
+) -> None:
+    """A column that the dataclass doesn't have would get its default without a word."""
+    assert {name for name in inspect(model).columns.keys() if not hasattr(new, name)} == left_out  # noqa: SIM118

@@ -9,7 +9,7 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from crema.notifications.service.rendering import Stationery
+from crema.notifications.service.rendering import MailRenderer
 from factories.orders import make_shop
 from factories.xss import PAYLOADS
 from fixtures.browser import needs_chromium, watched_page
@@ -108,13 +108,13 @@ async def test_c4_c5_every_page_shows_every_payload_as_text(unlimited_town: Town
 @needs_chromium
 @pytest.mark.parametrize("language", ["en", "ru"])
 async def test_c5_every_mail_shows_every_payload_as_text(language: str) -> None:
-    stationery = Stationery("Crema <noreply@crema.example.com>", "Crema", "https://crema.example.com")
+    mail_renderer = MailRenderer("Crema <noreply@crema.example.com>", "Crema", "https://crema.example.com")
     async with asyncio.timeout(60), watched_page() as watched:
         for payload in PAYLOADS:
             context = {"name": payload, "answers": [payload], "count": 1, "chat_url": "https://crema.example.com/chat"}
             cancelled = {"number": "A-042", "shop": payload, "reason": payload}
             for template, values in (("chat_answer", context), ("order_cancelled", cancelled)):
-                rendered = stationery.render(template=template, language=language, context=values)
+                rendered = mail_renderer.render(template=template, language=language, context=values)
                 await watched.page.set_content(rendered.html)
                 shown = await watched.page.evaluate("document.body.innerText")
                 assert " ".join(payload.split()) in " ".join(shown.split())

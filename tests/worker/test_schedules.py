@@ -25,7 +25,7 @@ from crema.db.session import Sessions
 from crema.menu.service import images
 from crema.notifications import service as notifications
 from crema.notifications.models import Mail
-from crema.notifications.service import Letter
+from crema.notifications.service import OutgoingMail
 from crema.orders.models import Order
 from crema.worker import WorkerContext
 from factories.menu import add_image, make_product
@@ -208,8 +208,8 @@ async def a_name_at_the_counter(world: World) -> Check:
 
 async def a_job_of_a_dead_worker(world: World) -> Check:
     async with world.sessions.begin() as session:
-        letter = Letter("anna@example.com", "password_changed", "en", {"name": None})
-        await notifications.send(session, [letter])
+        mail = OutgoingMail("anna@example.com", "password_changed", "en", {"name": None})
+        await notifications.send(session, [mail])
         await session.execute(
             text(
                 "INSERT INTO procrastinate_workers (id, last_heartbeat) OVERRIDING SYSTEM VALUE"
@@ -220,7 +220,7 @@ async def a_job_of_a_dead_worker(world: World) -> Check:
 
     async def is_taken_up() -> bool:
         async with asyncio.timeout(20):
-            while await world.scalar(select(Mail.status).where(Mail.id == letter.id)) != "sent":  # noqa: ASYNC110
+            while await world.scalar(select(Mail.status).where(Mail.id == mail.id)) != "sent":  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         return True
 

@@ -12,9 +12,9 @@ from crema.db.session import Sessions
 from crema.notifications import service as notifications
 from crema.notifications.domain import back_off
 from crema.notifications.models import Mail
-from crema.notifications.service import Letter
+from crema.notifications.service import OutgoingMail
 from crema.notifications.service.delivery import RetryLaterError
-from crema.notifications.tasks import WhenDue
+from crema.notifications.tasks import DeliveryRetry
 from crema.worker import WorkerContext
 from fixtures.smtp import Sink
 from fixtures.worker import run_task, working
@@ -25,7 +25,7 @@ CODE = {"code": "042137", "minutes": 15, "name": None}
 
 async def promise(sessions: Sessions, recipient: str = "anna@example.com") -> None:
     async with sessions.begin() as session:
-        await notifications.send(session, [Letter(recipient, "verification_code", "en", CODE)])
+        await notifications.send(session, [OutgoingMail(recipient, "verification_code", "en", CODE)])
 
 
 async def await_statuses(sessions: Sessions, *wanted: str) -> None:
@@ -51,7 +51,7 @@ async def test_r9_a_committed_mail_is_delivered_and_a_rolled_back_one_never_was(
     worker_context: WorkerContext, own_sessions: Sessions, sink: Sink
 ) -> None:
     async with own_sessions() as session:
-        await notifications.send(session, [Letter("nobody@example.com", "verification_code", "en", CODE)])
+        await notifications.send(session, [OutgoingMail("nobody@example.com", "verification_code", "en", CODE)])
         await session.rollback()
 
     async with working(worker_context):
@@ -165,16 +165,16 @@ async def test_m7_codes_are_emptied_and_failures_told_on_schedule(
 
 @pytest.mark.parametrize(("tries", "seconds"), [(1, 2), (4, 16), (10, 1024), (11, 1800), (1_000, 1800)])
 def test_retries_wait_twice_as_long_each_time_up_to_half_an_hour(tries: int, seconds: int) -> None:
-    assert back_off(tries, spread=1) == timedelta(seconds=seconds)
-    assert back_off(tries, spread=0.75) < back_off(tries, spread=1) < back_off(tries, spread=1.25)
+    assert back_off(tries, jitter=1) == timedelta(seconds=seconds)
+    assert back_off(tries, jitter=0.75) < back_off(tries, jitter=1) < back_off(tries, jitter=1.25)
 
 
 def test_a_job_runs_again_when_its_delivery_says_so() -> None:
     job = Job(id=1, queue="mail", lock=None, queueing_lock=None, task_name="x", attempts=30)
     at = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 
-    decision = WhenDue().get_retry_decision(exception=RetryLaterError("451", at=at), job=job)
-    unforeseen = WhenDue().get_retry_decision(exception=OSError(), job=job)
+    decision = DeliveryRetry().get_retry_decision(exception=RetryLaterError("451", at=at), job=job)
+    unforeseen = DeliveryRetry().get_retry_decision(exception=OSError(), job=job)
 
     assert decision.retry_at == at
     assert unforeseen.retry_at

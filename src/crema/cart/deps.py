@@ -1,4 +1,4 @@
-"""What the cart's routes take from the application."""
+"""Dependencies of the cart's routes."""
 
 from typing import Annotated, Final
 

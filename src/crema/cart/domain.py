@@ -45,7 +45,7 @@ class ProblemCode(StrEnum):
     QUANTITY_LIMIT = "quantity_limit"
 
 
-OF_THE_SIZE: Final = frozenset({ProblemCode.SIZE_REQUIRED, ProblemCode.SIZE_NOT_OFFERED})
+SIZE_PROBLEMS: Final = frozenset({ProblemCode.SIZE_REQUIRED, ProblemCode.SIZE_NOT_OFFERED})
 NOT_FOR_SALE: Final = frozenset({ProblemCode.OFF_MENU, ProblemCode.OPTION_UNAVAILABLE})
 """Problems of the menu, whoever chose. The others are a client's fault when they are part of a new choice."""
 
@@ -126,11 +126,11 @@ class Configured:
         return max(price, Decimal(0))
 
 
-def complete(product: PricedProduct, choices: Sequence[Choice] | None) -> tuple[Choice, ...]:
-    """Add the defaults a customer left to us, at the moment of choosing and never to a choice that was stored.
+def with_default_choices(product: PricedProduct, choices: Sequence[Choice] | None) -> tuple[Choice, ...]:
+    """Return a new choice with the defaults for what it leaves out. A stored choice is never completed.
 
-    Nothing said (None): the defaults of every group. Something said: those of the groups that require a
-    choice and got none.
+    For None, the defaults of every group are added; otherwise only those of groups that require a choice and have
+    none.
     """
     given = tuple(choices or ())
     chosen = {choice.option_id for choice in given}
@@ -144,8 +144,8 @@ def complete(product: PricedProduct, choices: Sequence[Choice] | None) -> tuple[
     return tuple(sorted((*given, *added), key=lambda choice: choice.option_id))
 
 
-def complete_size(product: PricedProduct, size_id: UUID | None) -> UUID | None:
-    """Give the size that was chosen, or the default of a product that has sizes; as `complete`, only when choosing."""
+def with_default_size(product: PricedProduct, size_id: UUID | None) -> UUID | None:
+    """Return the size that was chosen, or the product's default; as `with_default_choices`, only for a new choice."""
     if size_id is not None:
         return size_id
     return next((size.id for size in product.sizes if size.is_default), None)
@@ -194,9 +194,9 @@ def configure(product: PricedProduct, *, size_id: UUID | None, choices: Sequence
     the product doesn't have, InvalidConfigurationError for what the product isn't made with; `problems` lists
     everything, `group` names the first group whose rule is broken.
     """
-    chosen = complete(product, choices)
+    chosen = with_default_choices(product, choices)
     check_choices(chosen)
-    configured, problems = assess(product, size_id=complete_size(product, size_id), choices=chosen)
+    configured, problems = assess(product, size_id=with_default_size(product, size_id), choices=chosen)
     if problems:
         raise refusal_of(problems, choices=choices, product_id=product.id)
     return configured
@@ -340,9 +340,9 @@ class LineRequest:
 def assess_line(product: PricedProduct, line: LineRequest) -> tuple[Configured, tuple[Problem, ...]]:
     """Complete a new line with the defaults, then price it and list what is wrong with it."""
     if line.is_new:
-        choices = complete(product, line.choices)
+        choices = with_default_choices(product, line.choices)
         check_choices(choices)
-        return assess(product, size_id=complete_size(product, line.size_id), choices=choices)
+        return assess(product, size_id=with_default_size(product, line.size_id), choices=choices)
     return assess(product, size_id=line.size_id, choices=line.choices or ())
 
 

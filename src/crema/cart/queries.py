@@ -21,7 +21,7 @@ from crema.menu.models import Product
 
 
 @dataclass(frozen=True, slots=True)
-class OpenCart:
+class CartView:
     """A cart without what is in it."""
 
     id: UUID
@@ -95,19 +95,19 @@ CART_COLUMNS: Final = (Cart.id, Cart.shop_id, Cart.updated_at, versions.COLUMN)
 _CART: Final = Statement(select(*CART_COLUMNS).where(Cart.user_id == bindparam("user_id")))
 
 
-async def find_cart(where: Where, user_id: UUID) -> OpenCart | None:
+async def find_cart(where: Where, user_id: UUID) -> CartView | None:
     """Find a person's cart, if they have one already."""
     row = await _CART.row(where, user_id=user_id)
-    return None if row is None else open_cart(row[:4], user_id=user_id)
+    return None if row is None else cart_of_row(row[:4], user_id=user_id)
 
 
-def open_cart(row: Sequence[Any], *, user_id: UUID) -> OpenCart:
+def cart_of_row(row: Sequence[Any], *, user_id: UUID) -> CartView:
     """Read a row of `CART_COLUMNS`."""
     id_, shop_id, updated_at, version = row
-    return OpenCart(id_, shop_id, updated_at, versions.name(version, user_id))
+    return CartView(id_, shop_id, updated_at, versions.name(version, user_id))
 
 
-async def price_cart(where: Where, *, cart: OpenCart, currency: str) -> PricedCart:
+async def price_cart(where: Where, *, cart: CartView, currency: str) -> PricedCart:
     """Read the cart's lines and price them against today's menu: one statement, one more if something is hidden."""
     rows = await _PRICED_ITEMS.rows(where, cart_id=cart.id)
     products = await menu.explain_hidden(where, menu.by_id(rows))

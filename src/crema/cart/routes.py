@@ -21,7 +21,7 @@ router = make_router("Cart")
 @router.get("/cart", summary="See the cart", response_model=CartOut, responses=refusals(401, 403, 422))
 async def see_cart(tx: Writes, actor: Person, now: Now, currency: Currency) -> Response:
     """Prices are today's; what went off the menu is marked, not dropped."""
-    cart = await service.open_cart(tx, user_id=actor.user_id, now=now)
+    cart = await service.get_or_create_cart(tx, user_id=actor.user_id, now=now)
     priced = await queries.price_cart(tx, cart=cart, currency=currency)
     return document(CartOut.model_validate(priced).model_dump_json(), version=priced.version)
 

@@ -1,4 +1,4 @@
-"""Every change to a cart. Writers of one cart take turns on its row."""
+"""Every change to a cart. Changes of one cart lock its row, and so run one after another."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ from crema.cart.domain import (
     ProblemCode,
 )
 from crema.cart.models import Cart, CartItem
-from crema.cart.queries import OpenCart, PricedCart, StoredItem
+from crema.cart.queries import CartView, PricedCart, StoredItem
 from crema.cart.schemas import AddToCart, ChangeItem
 from crema.core.errors import ConflictError, InvalidError, UnknownReferenceError, referred_to
 from crema.db import versions
@@ -51,7 +51,7 @@ class CartFullError(ConflictError):
 
 
 @dataclass(frozen=True, slots=True)
-class Skipped:
+class SkippedItem:
     """So many pieces of the line at `index` that did not go into the cart, and everything that is wrong with it."""
 
     index: int
@@ -68,12 +68,12 @@ _NO_ROOM: Final = Problem(ProblemCode.CART_FULL, CartFullError.title)
 _TOO_MANY: Final = Problem(ProblemCode.QUANTITY_LIMIT, QuantityLimitError.title)
 
 
-async def open_cart(where: Where, *, user_id: UUID, now: datetime) -> OpenCart:
+async def get_or_create_cart(where: Where, *, user_id: UUID, now: datetime) -> CartView:
     """Give the person's cart, made at first use."""
     return await queries.find_cart(where, user_id) or await _lock_cart(where, user_id=user_id, now=now)
 
 
-_LOCKED: Final = (
+_UPSERT_CART: Final = (
     insert(Cart)
     .values(
         id=bindparam("new_id"),
@@ -84,14 +84,14 @@ _LOCKED: Final = (
     .on_conflict_do_update(index_elements=["user_id"], set_={"updated_at": bindparam("now")})
     .returning(*queries.CART_COLUMNS)
 )
-_LOCK: Final = Statement(_LOCKED)
+_LOCK_CART: Final = Statement(_UPSERT_CART)
 
 
-async def _lock_cart(where: Where, *, user_id: UUID, now: datetime) -> OpenCart:
+async def _lock_cart(where: Where, *, user_id: UUID, now: datetime) -> CartView:
     """Give the person's cart, made at need, its row locked until the transaction ends."""
     await versions.check(where, key=Cart.user_id, value=user_id)
-    (row,) = await _LOCK.rows(where, new_id=new_id(), owner_id=user_id, now=now)
-    return queries.open_cart(row, user_id=user_id)
+    (row,) = await _LOCK_CART.rows(where, new_id=new_id(), owner_id=user_id, now=now)
+    return queries.cart_of_row(row, user_id=user_id)
 
 
 async def add(where: Where, *, user_id: UUID, wanted: AddToCart, currency: str, now: datetime) -> PricedCart:
@@ -101,7 +101,7 @@ async def add(where: Where, *, user_id: UUID, wanted: AddToCart, currency: str, 
         raise UnknownReferenceError([("product_id",)])
     configured = domain.configure(product, size_id=wanted.size_id, choices=wanted.choices())
     item = _stored_item(configured, note=wanted.note, quantity=wanted.quantity)
-    return await _put(where, item, user_id=user_id, currency=currency, now=now)
+    return await _upsert_and_price(where, item, user_id=user_id, currency=currency, now=now)
 
 
 def _stored_item(configured: Configured, *, note: str, quantity: int, item_id: UUID | None = None) -> StoredItem:
@@ -116,9 +116,9 @@ def _stored_item(configured: Configured, *, note: str, quantity: int, item_id: U
     )
 
 
-async def add_again(
+async def add_lines(
     where: Where, *, user_id: UUID, wanted: Sequence[LineRequest], currency: str, now: datetime
-) -> tuple[PricedCart, list[Skipped]]:
+) -> tuple[PricedCart, list[SkippedItem]]:
     """Put lines that were chosen before into the cart, nothing added to them, as far as they can be had and fit.
 
     Give the cart as it is then, and what was left out.
@@ -133,26 +133,26 @@ async def add_again(
         product = products.get(line.product_id)
         if product is None:
             gone = Problem(ProblemCode.OFF_MENU, "This product is off the menu.")
-            skipped.append(Skipped(index, line.quantity, (gone,)))
+            skipped.append(SkippedItem(index, line.quantity, (gone,)))
             continue
         configured, problems = domain.assess_line(product, line)
         if problems:
-            skipped.append(Skipped(index, line.quantity, problems))
+            skipped.append(SkippedItem(index, line.quantity, problems))
             continue
         present = quantities.get(digest := _digest(line), 0)
         fits = min(line.quantity, MAX_QUANTITY - present)
         if not present and len(quantities) == MAX_LINES:
-            skipped.append(Skipped(index, line.quantity, (_NO_ROOM,)))
+            skipped.append(SkippedItem(index, line.quantity, (_NO_ROOM,)))
             continue
         if fits < line.quantity:
-            skipped.append(Skipped(index, line.quantity - fits, (_TOO_MANY,)))
+            skipped.append(SkippedItem(index, line.quantity - fits, (_TOO_MANY,)))
         if fits:
             item = _stored_item(configured, note=line.note, quantity=fits)
-            cart = await _put_line(where, item, user_id=user_id, now=now)
+            cart = await _upsert_item(where, item, user_id=user_id, now=now)
             is_changed = True
             quantities[digest] = present + fits
     if is_changed:
-        priced = await _price(where, cart, currency=currency)
+        priced = await _price_within_limits(where, cart, currency=currency)
     return priced, skipped
 
 
@@ -170,9 +170,9 @@ async def change(
 
     size_id, choices = item.size_id, item.choices
     if changes.size_id is not MISSING:
-        size_id = domain.complete_size(product, changes.size_id)
+        size_id = domain.with_default_size(product, changes.size_id)
     if changes.options is not MISSING:
-        choices = domain.complete(product, changes.choices())
+        choices = domain.with_default_choices(product, changes.choices())
         domain.check_choices(choices)
     configured, problems = domain.assess(product, size_id=size_id, choices=choices)
     if problems:
@@ -192,46 +192,54 @@ async def change(
         quantity=value_or(changes.quantity, item.quantity),
         item_id=item.id,
     )
-    return await _put(where, changed, user_id=user_id, currency=currency, now=now)
+    return await _upsert_and_price(where, changed, user_id=user_id, currency=currency, now=now)
 
 
 def _is_about(problem: Problem, changes: ChangeItem) -> bool:
     """Whether a problem is with what was chosen just now, not with what was stored."""
     if problem.code == ProblemCode.OFF_MENU:
         return False
-    return (changes.size_id if problem.code in domain.OF_THE_SIZE else changes.options) is not MISSING
+    return (changes.size_id if problem.code in domain.SIZE_PROBLEMS else changes.options) is not MISSING
 
 
 def _digest(line: StoredItem | LineRequest | PricedItem) -> str:
     return domain.digest(product_id=line.product_id, size_id=line.size_id, choices=line.choices or (), note=line.note)
 
 
-_CART: Final = _LOCKED.cte("cart")
-_VALUES: Final = {name: column for name, column in inspect(CartItem).columns.items() if name != "cart_id"}
-_NEW: Final = insert(CartItem).from_select(
-    ["cart_id", *_VALUES],
-    select(_CART.c.id, *(bindparam(f"item_{name}", type_=column.type) for name, column in _VALUES.items())),
+_LOCKED_CART: Final = _UPSERT_CART.cte("cart")
+_ITEM_COLUMNS: Final = {name: column for name, column in inspect(CartItem).columns.items() if name != "cart_id"}
+_INSERT_ITEM: Final = insert(CartItem).from_select(
+    ["cart_id", *_ITEM_COLUMNS],
+    select(
+        _LOCKED_CART.c.id, *(bindparam(f"item_{name}", type_=column.type) for name, column in _ITEM_COLUMNS.items())
+    ),
 )
-_GROWN: Final = CartItem.quantity + _NEW.excluded.quantity
-_ITEM: Final = (
-    _NEW.on_conflict_do_update(
-        index_elements=["cart_id", "configuration"], set_={"quantity": _GROWN}, where=_GROWN <= MAX_QUANTITY
+_NEW_QUANTITY: Final = CartItem.quantity + _INSERT_ITEM.excluded.quantity
+_UPSERTED: Final = (
+    _INSERT_ITEM.on_conflict_do_update(
+        index_elements=["cart_id", "configuration"],
+        set_={"quantity": _NEW_QUANTITY},
+        where=_NEW_QUANTITY <= MAX_QUANTITY,
     )
     .returning(CartItem.id)
     .cte("item")
 )
-_PUT: Final = Statement(select(_CART, _ITEM.c.id.label("item_id")).select_from(_CART.outerjoin(_ITEM, true())))
+_UPSERT_ITEM: Final = Statement(
+    select(_LOCKED_CART, _UPSERTED.c.id.label("item_id")).select_from(_LOCKED_CART.outerjoin(_UPSERTED, true()))
+)
 _DELETE: Final = Statement(delete(CartItem).where(CartItem.id == bindparam("item_id")))
 
 
-async def _put(where: Where, item: StoredItem, *, user_id: UUID, currency: str, now: datetime) -> PricedCart:
-    cart = await _put_line(where, item, user_id=user_id, now=now)
-    return await _price(where, cart, currency=currency)
+async def _upsert_and_price(
+    where: Where, item: StoredItem, *, user_id: UUID, currency: str, now: datetime
+) -> PricedCart:
+    cart = await _upsert_item(where, item, user_id=user_id, now=now)
+    return await _price_within_limits(where, cart, currency=currency)
 
 
-async def _put_line(where: Where, item: StoredItem, *, user_id: UUID, now: datetime) -> OpenCart:
+async def _upsert_item(where: Where, item: StoredItem, *, user_id: UUID, now: datetime) -> CartView:
     """Lock the person's cart and put a line into it, in one statement."""
-    (row,) = await _PUT.rows(
+    (row,) = await _UPSERT_ITEM.rows(
         where,
         new_id=new_id(),
         owner_id=user_id,
@@ -240,7 +248,7 @@ async def _put_line(where: Where, item: StoredItem, *, user_id: UUID, now: datet
         item_product_id=item.product_id,
         item_size_id=item.size_id,
         item_size_name=item.size_name,
-        item_options=stored(item.choices),
+        item_options=choices_json(item.choices),
         item_note=item.note,
         item_quantity=item.quantity,
         item_configuration=_digest(item),
@@ -249,17 +257,17 @@ async def _put_line(where: Where, item: StoredItem, *, user_id: UUID, now: datet
     *cart, placed = row
     if placed is None:
         raise QuantityLimitError
-    return queries.open_cart(cart, user_id=user_id)
+    return queries.cart_of_row(cart, user_id=user_id)
 
 
-async def _price(where: Where, cart: OpenCart, *, currency: str) -> PricedCart:
+async def _price_within_limits(where: Where, cart: CartView, *, currency: str) -> PricedCart:
     priced = await queries.price_cart(where, cart=cart, currency=currency)
     if len(priced.items) > MAX_LINES:
         raise CartFullError
     return priced
 
 
-def stored(choices: Sequence[Choice]) -> list[dict[str, str | int]]:
+def choices_json(choices: Sequence[Choice]) -> list[dict[str, str | int]]:
     """Write choices as JSON."""
     return [
         {"option_id": str(choice.option_id), "quantity": choice.quantity, "name": choice.name, "group": choice.group}
@@ -280,7 +288,7 @@ async def clear(session: AsyncSession, *, user_id: UUID, now: datetime) -> None:
     await session.execute(delete(CartItem).where(CartItem.cart_id == cart.id))
 
 
-async def choose_shop(session: AsyncSession, *, user_id: UUID, shop_id: UUID | None, now: datetime) -> OpenCart:
+async def choose_shop(session: AsyncSession, *, user_id: UUID, shop_id: UUID | None, now: datetime) -> CartView:
     """Say where the order is to be picked up."""
     if shop_id is not None:
         with referred_to("shop_id"):
@@ -290,18 +298,20 @@ async def choose_shop(session: AsyncSession, *, user_id: UUID, shop_id: UUID | N
     return replace(cart, shop_id=shop_id)
 
 
-_MINE: Final = select(Cart.id, Cart.shop_id).where(Cart.user_id == bindparam("user_id")).with_for_update().cte("mine")
-_TAKE: Final = Statement(
-    delete(CartItem).where(CartItem.cart_id == _MINE.c.id).returning(*queries.ITEM_COLUMNS, _MINE.c.shop_id)
+_OWN_CART: Final = (
+    select(Cart.id, Cart.shop_id).where(Cart.user_id == bindparam("user_id")).with_for_update().cte("own_cart")
+)
+_EMPTY: Final = Statement(
+    delete(CartItem).where(CartItem.cart_id == _OWN_CART.c.id).returning(*queries.ITEM_COLUMNS, _OWN_CART.c.shop_id)
 )
 
 
-async def take(where: Where, *, user_id: UUID) -> tuple[list[StoredItem], UUID | None]:
-    """Empty the cart and give what was in it, and its shop.
+async def empty_and_return(where: Where, *, user_id: UUID) -> tuple[list[StoredItem], UUID | None]:
+    """Empty the cart and return its items and its shop.
 
-    One statement, so that two orders never take the same item: a rival waits on the cart's row, then finds the lines
-    gone and gets none. Should the caller's transaction fail, everything is back.
+    One statement does it, so that two orders never contain the same item: the second order waits for the cart's row,
+    then finds no items. If the caller's transaction fails, the items stay.
     """
-    rows = await _TAKE.rows(where, user_id=user_id)
+    rows = await _EMPTY.rows(where, user_id=user_id)
     items = sorted(map(queries.stored_item, rows), key=attrgetter("id"))
     return items, rows[0]["shop_id"] if rows else None

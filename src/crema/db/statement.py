@@ -7,7 +7,7 @@ before, 354 µs for one built anew.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 import asyncpg
 from sqlalchemy import ARRAY, ColumnElement, Delete, Insert, Select, Update, bindparam, func, inspect, select
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 _DIALECT: Final = dialect()  # type: ignore[no-untyped-call]
 
-ModelT = TypeVar("ModelT", bound=Base)
 RowT = TypeVar("RowT", bound="DataclassInstance")
+NewRowT = TypeVar("NewRowT")
 
 Where: TypeAlias = Reader | AsyncSession
 """In a session a statement is part of its transaction, but doesn't see what waits there for its flush."""
@@ -87,36 +87,27 @@ def _names_of(kind: type["DataclassInstance"]) -> tuple[str, ...]:
     return tuple(field.name for field in fields(kind))
 
 
-class Rows:
-    """An INSERT of any number of new rows of a model, from arrays, an array a column; `insertion` can be a CTE.
+class BulkInsert(Generic[NewRowT]):
+    """An INSERT of any number of rows of a model, from one array for each column. `statement` can be used as a CTE.
 
-    Rows are any objects with these attributes, or with all that the database doesn't compute; no session knows them.
+    The rows are objects of the class `rows`, for instance a frozen dataclass. The columns are those whose names the
+    class has as attributes, without those that the database computes.
     """
 
-    def __init__(self, model: type[Base], *names: str) -> None:
+    def __init__(self, model: type[Base], rows: type[NewRowT]) -> None:
         columns = inspect(model).columns
-        names = names or tuple(name for name, column in columns.items() if not _is_computed(column))
+        names = [name for name, column in columns.items() if hasattr(rows, name) and not _is_computed(column)]
         self._arrays = {f"{model.__tablename__}_{name}": name for name in names}
         arrays = [
             bindparam(array, type_=ARRAY(columns[name].type, dimensions=1)) for array, name in self._arrays.items()
         ]
-        self.insertion = insert(model).from_select(
-            [*names], select(func.unnest(*arrays).table_valued(*names).render_derived())
+        self.statement = insert(model).from_select(
+            names, select(func.unnest(*arrays).table_valued(*names).render_derived())
         )
 
-    def values(self, rows: Sequence[Any]) -> dict[str, list[Any]]:
-        """Take the values of the statement from the rows."""
+    def values(self, rows: Sequence[NewRowT]) -> dict[str, list[Any]]:
+        """Return the values of the statement's parameters for these rows."""
         return {array: [getattr(row, name) for row in rows] for array, name in self._arrays.items()}
-
-
-def unmanaged(model: type[ModelT], **values: Any) -> ModelT:
-    """Make an object that no session will ever know, for reading only: what isn't given here it doesn't have.
-
-    SQLAlchemy's bookkeeping of an order and its parts took a tenth of what placing it takes.
-    """
-    made = model.__new__(model)
-    made.__dict__.update(values)
-    return made
 
 
 def _is_computed(column: ColumnElement[Any]) -> bool:

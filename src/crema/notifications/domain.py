@@ -14,7 +14,7 @@ from uuid import UUID
 
 import idna
 
-LONGEST_LIFE: Final = timedelta(days=5)
+MAX_LIFETIME: Final = timedelta(days=5)
 """For what has no end of its own: RFC 5321, 4.5.4.1."""
 FAILED_TEMPLATE: Final = "mails_failed"
 """The daily word to administrators about what failed."""
@@ -25,26 +25,26 @@ LIFETIMES: Final = {
     "order_ready": timedelta(hours=1),
     FAILED_TEMPLATE: timedelta(days=1),
 }
-"""Template → how long its mails are worth sending. Later they are `expired`. Not listed: LONGEST_LIFE."""
+"""Template → how long its mails are worth sending. Later they are `expired`. Not listed: MAX_LIFETIME."""
 CODE_TEMPLATES: Final = frozenset({"verification_code", "password_reset", "email_change_code"})
 """Templates whose context holds a code: it is emptied at the end of its life, whether the mail was sent or not."""
 
-LONGEST_WAIT: Final = timedelta(minutes=30)
+MAX_BACK_OFF: Final = timedelta(minutes=30)
 MAX_CONTENT_REFUSALS: Final = 5
 """So often a server may refuse the content of a mail; then the mail has failed."""
 
 
 def lifetime(template: str) -> timedelta:
     """Return how long a mail of this template is worth sending."""
-    return LIFETIMES.get(template, LONGEST_LIFE)
+    return LIFETIMES.get(template, MAX_LIFETIME)
 
 
-def back_off(tries: int, *, spread: float) -> timedelta:
+def back_off(tries: int, *, jitter: float) -> timedelta:
     """Return how long to wait after this many tries: 2 s after the first, twice as long each time, up to 30 minutes.
 
-    `spread`, about 1, keeps mails that failed together from being tried together.
+    `jitter`, about 1, keeps mails that failed together from being tried together.
     """
-    return min(timedelta(seconds=2 ** min(tries, 20)), LONGEST_WAIT) * spread
+    return min(timedelta(seconds=2 ** min(tries, 20)), MAX_BACK_OFF) * jitter
 
 
 class Stage(StrEnum):
@@ -143,8 +143,8 @@ def choose_due(mails: Sequence[QueuedMail], *, now: datetime) -> list[QueuedMail
     return due or sorted(mails, key=lambda mail: mail.next_try_at or now)[:1]
 
 
-def outcome_of_refusal(mail: QueuedMail, refusal: Refusal, *, error: str, now: datetime, spread: float) -> Outcome:
-    """Decide what becomes of a mail that was not taken. `spread`: as for `back_off`."""
+def outcome_of_refusal(mail: QueuedMail, refusal: Refusal, *, error: str, now: datetime, jitter: float) -> Outcome:
+    """Decide what becomes of a mail that was not taken. `jitter`: as for `back_off`."""
     was_content_refused = refusal == Refusal.CONTENT
     if refusal == Refusal.RECIPIENT or (was_content_refused and mail.content_refusals + 1 >= MAX_CONTENT_REFUSALS):
         return Outcome(
@@ -155,7 +155,7 @@ def outcome_of_refusal(mail: QueuedMail, refusal: Refusal, *, error: str, now: d
         was_tried=True,
         was_content_refused=was_content_refused,
         error=error,
-        next_try_at=min(now + back_off(mail.tries + 1, spread=spread), mail.expires_at),
+        next_try_at=min(now + back_off(mail.tries + 1, jitter=jitter), mail.expires_at),
     )
 
 

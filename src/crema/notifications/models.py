@@ -8,7 +8,7 @@ from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column
 
 from crema.db.base import Base, Created, Id
-from crema.notifications.domain import LIFETIMES, LONGEST_LIFE, lifetime
+from crema.notifications.domain import LIFETIMES, MAX_LIFETIME, lifetime
 
 STATUSES = ("queued", "sent", "failed", "expired")
 UNDELIVERABLE = ("failed", "expired")
@@ -54,4 +54,4 @@ class Mail(Base):
     @expires_at.inplace.expression
     @classmethod
     def _expires_at(cls) -> ColumnElement[datetime]:
-        return cls.queued_at + case(LIFETIMES, value=cls.template, else_=LONGEST_LIFE)
+        return cls.queued_at + case(LIFETIMES, value=cls.template, else_=MAX_LIFETIME)

@@ -8,13 +8,13 @@ from starlette.responses import HTMLResponse, JSONResponse
 
 from crema.core.instants import written
 from crema.notifications import queries
-from crema.notifications.service.rendering import Stationery
+from crema.notifications.service.rendering import MailRenderer
 from crema.web.routing import make_pages_router
 from crema.web.transaction import Transaction
 
 router = make_pages_router()
 
-# A letter's HTML has inline styles; scripts, forms and everything else are refused, and the frame is sandboxed.
+# A mail's HTML has inline styles; scripts, forms and everything else are refused, and the frame is sandboxed.
 _CSP: Final = (
     "default-src 'none'; style-src 'self' 'unsafe-inline'; img-src 'self'; frame-src 'self'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'"
@@ -25,9 +25,9 @@ _PAGES: Final = Environment(loader=PackageLoader("crema.notifications"), autoesc
 @router.get("/mailbox")
 async def mailbox(request: Request, tx: Transaction) -> HTMLResponse:
     """Show the latest mails, whole."""
-    stationery: Stationery = request.app.state.stationery
+    mail_renderer: MailRenderer = request.app.state.mail_renderer
     mails = await _latest(request, tx)
-    page = _PAGES.get_template("mailbox.html.j2").render(mails=mails, chain=stationery.chain)
+    page = _PAGES.get_template("mailbox.html.j2").render(mails=mails, chain=mail_renderer.chain)
     return HTMLResponse(page, headers={"Content-Security-Policy": _CSP})
 
 
@@ -39,7 +39,7 @@ async def mailbox_as_json(request: Request, tx: Transaction) -> JSONResponse:
 
 
 async def _latest(request: Request, tx: Transaction) -> list[dict[str, Any]]:
-    stationery: Stationery = request.app.state.stationery
+    mail_renderer: MailRenderer = request.app.state.mail_renderer
     return [
         {
             "recipient": mail.recipient,
@@ -50,5 +50,5 @@ async def _latest(request: Request, tx: Transaction) -> list[dict[str, Any]]:
             "html": rendered.html,
         }
         for mail in await queries.list_latest(tx)
-        for rendered in [stationery.render(template=mail.template, language=mail.language, context=mail.context)]
+        for rendered in [mail_renderer.render(template=mail.template, language=mail.language, context=mail.context)]
     ]

@@ -14,7 +14,7 @@ from crema.db.tasks import HOUSEKEEPING, TaskContext, context_of
 from crema.notifications.domain import back_off
 from crema.notifications.service import DELIVER, QUEUE, delivery
 from crema.notifications.service.delivery import Pause
-from crema.notifications.service.rendering import Stationery
+from crema.notifications.service.rendering import MailRenderer
 from crema.notifications.service.senders import Sender
 
 blueprint: Final = Blueprint()
@@ -26,22 +26,22 @@ class MailTaskContext(TaskContext):
 
     statements: Reader
     sender: Sender
-    stationery: Stationery
+    mail_renderer: MailRenderer
     pause: Pause = field(default_factory=Pause)
 
 
-class WhenDue(BaseRetryStrategy):
+class DeliveryRetry(BaseRetryStrategy):
     """Runs a job again when its delivery says so, or after a back-off when it failed otherwise."""
 
     def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision:
         """Return when."""
         if isinstance(exception, delivery.RetryLaterError):
             return RetryDecision(retry_at=exception.at)
-        wait = back_off(job.attempts + 1, spread=random.uniform(0.75, 1.25))  # noqa: S311 - not a secret
+        wait = back_off(job.attempts + 1, jitter=random.uniform(0.75, 1.25))  # noqa: S311 - not a secret
         return RetryDecision(retry_in={"seconds": int(wait.total_seconds())})
 
 
-@blueprint.task(name=DELIVER, queue=QUEUE, retry=WhenDue(), pass_context=True)
+@blueprint.task(name=DELIVER, queue=QUEUE, retry=DeliveryRetry(), pass_context=True)
 async def deliver(
     job: JobContext, mail_ids: list[str] | None = None, queued_by: str | None = None, mail_id: str | None = None
 ) -> None:
@@ -51,7 +51,7 @@ async def deliver(
     await delivery.deliver(
         context.statements,
         context.sender,
-        context.stationery,
+        context.mail_renderer,
         mail_ids=[UUID(each) for each in ids],
         queued_by=datetime.fromisoformat(queued_by) if queued_by else None,
         now=context.clock(),

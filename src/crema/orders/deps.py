@@ -1,19 +1,19 @@
-"""What the orders' routes take from the application."""
+"""Dependencies of the orders' routes."""
 
 from typing import Annotated, Final
 
 from fastapi import Depends, Request
 
+from crema.orders.domain import OrderSettings
 from crema.orders.models import Order
-from crema.orders.service.placing import Rules
 from crema.web.preconditions import Versioned
 
 ORDER: Final = Versioned(Order.id, "order_id")
 
 
-async def _rules(request: Request) -> Rules:
-    rules: Rules = request.app.state.order_rules
-    return rules
+async def _settings(request: Request) -> OrderSettings:
+    settings: OrderSettings = request.app.state.order_settings
+    return settings
 
 
-OrderRules = Annotated[Rules, Depends(_rules)]
+OrderSettingsDep = Annotated[OrderSettings, Depends(_settings)]

@@ -14,7 +14,7 @@ from crema.live.domain import RESUMABLE, Position
 from crema.live.hub import Batch, Feed, Frame, Hub, Subscription
 from crema.orders import domain, queries
 from crema.orders.domain import READ_ORDERS, OrderVersion
-from crema.orders.queries import BOARD_LIMIT, Scope
+from crema.orders.queries import BOARD_LIMIT, FeedScope
 from crema.orders.schemas import ChangedOrderFrame, OrderOut, SnapshotFrame
 
 MAX_CHANGES: Final = 500
@@ -156,7 +156,7 @@ class OrderFeed(Feed[OrderSubscription]):
         return boards
 
 
-def _scope_of(subscriptions: Iterable[OrderSubscription]) -> Scope:
+def _scope_of(subscriptions: Iterable[OrderSubscription]) -> FeedScope:
     """Return whose orders these subscriptions are about."""
     shop_ids, user_ids, everywhere = set[UUID](), set[UUID](), False
     for each in subscriptions:
@@ -169,11 +169,11 @@ def _scope_of(subscriptions: Iterable[OrderSubscription]) -> Scope:
             everywhere = True
         else:
             shop_ids |= each.actor.shop_ids
-    return Scope(shop_ids, user_ids, everywhere)
+    return FeedScope(shop_ids, user_ids, everywhere)
 
 
 async def _load(session: AsyncSession, updates: Collection[_Updates]) -> Mapping[UUID, OrderOut]:
-    return await queries.load_shown(session, order_ids={order.id for update in updates for order in update.orders})
+    return await queries.load_orders_out(session, order_ids={order.id for update in updates for order in update.orders})
 
 
 class _Renderer:
@@ -181,7 +181,7 @@ class _Renderer:
 
     def __init__(self, position: Position, shown: Mapping[UUID, OrderOut]) -> None:
         self._position = position
-        self._shown = shown
+        self._order_out = shown
         self._batches: dict[Hashable, Batch] = {}
         self._frames: dict[Hashable, Frame] = {}
 
@@ -212,5 +212,5 @@ class _Renderer:
 
     def _order(self, form: tuple[UUID, bool]) -> OrderOut:
         order_id, is_staff = form
-        order = self._shown[order_id]
+        order = self._order_out[order_id]
         return order if is_staff else order.without_customer()

@@ -66,8 +66,8 @@ from crema.db.listing import (
 )
 from crema.db.statement import Statement, Where, into
 from crema.menu import queries as menu
-from crema.menu.domain import ALLERGENS, PricedProduct
-from crema.orders.domain import READ_ORDERS, OrderStatus, OrderVersion
+from crema.menu.domain import ALLERGENS
+from crema.orders.domain import LIMIT_PERIOD, READ_ORDERS, OrderContext, OrderShop, OrderStatus, OrderVersion
 from crema.orders.models import IS_OPEN, Order, OrderEvent, OrderLine
 from crema.orders.schemas import Comment, OrderNumber, OrderOut, PaymentStatus, Source
 from crema.schemas import Line, Name
@@ -304,23 +304,6 @@ async def list_for_update(session: AsyncSession, *, order_ids: Collection[UUID],
     return list(await session.scalars(whole, execution_options={"populate_existing": True}))
 
 
-@dataclass(frozen=True, slots=True)
-class Circumstances:
-    """What placing an order has to know.
-
-    `admins` are told; `open_orders` counts what the customer has open, `recent_orders` what they placed lately,
-    the first of it at `first_recent_at`.
-    """
-
-    shop: shops.ShopView
-    shop_version: int
-    admins: Sequence[Sequence[str]]
-    open_orders: int
-    recent_orders: int
-    first_recent_at: datetime | None
-    products: Mapping[UUID, PricedProduct]
-
-
 SHOP_VERSION: Final = cast(cast(literal_column("shops.xmin"), Text), BigInteger)
 """Which transaction wrote the shop last."""
 _OPEN_ORDERS: Final = select(func.count()).where(Order.user_id == bindparam("user_id"), IS_OPEN).scalar_subquery()
@@ -329,39 +312,42 @@ _RECENT_ORDERS: Final = (
     .where(Order.user_id == bindparam("user_id"), Order.created_at > bindparam("since"))
     .scalar_subquery()
 )
-_ANYWHERE: Final = shops.ACTIVE.add_columns(
+_CONTEXT: Final = shops.ACTIVE.add_columns(
     SHOP_VERSION.label("shop_version"),
     accounts.admin_recipients().label("admins"),
     _OPEN_ORDERS.label("open_orders"),
     _RECENT_ORDERS.label("recent_orders"),
     menu.WANTED_FOR_PRICING.label("products"),
 )
-_AT_SHOP: Final = Statement(_ANYWHERE.where(Shop.id == bindparam("shop_id")))
-_AT_THE_FIRST_TWO: Final = Statement(_ANYWHERE.limit(2))
+_CONTEXT_AT_SHOP: Final = Statement(_CONTEXT.where(Shop.id == bindparam("shop_id")))
+_CONTEXT_AT_TWO_SHOPS: Final = Statement(_CONTEXT.limit(2))
 
 
-async def find_circumstances(
-    where: Where, *, shop_id: UUID | None, user_id: UUID, product_ids: Collection[UUID], since: datetime
-) -> Circumstances | None:
-    """Load what placing an order has to know; without a shop_id at the chain's only shop.
+async def find_order_context(
+    where: Where, *, shop_id: UUID | None, user_id: UUID, product_ids: Collection[UUID], now: datetime
+) -> OrderContext | None:
+    """Return what has to be known to place an order at a shop; None as `shop_id` is the chain's only shop.
 
-    None if there is no such shop, or the chain has several to choose from.
+    The answer is None if there is no such shop, or no `shop_id` and several shops.
     """
-    values = {"user_id": user_id, "product_ids": list(product_ids), "since": since}
+    values = {"user_id": user_id, "product_ids": list(product_ids), "since": now - LIMIT_PERIOD}
     if shop_id is None:
-        rows = await _AT_THE_FIRST_TWO.rows(where, **values)
+        rows = await _CONTEXT_AT_TWO_SHOPS.rows(where, **values)
     else:
-        rows = await _AT_SHOP.rows(where, shop_id=shop_id, **values)
+        rows = await _CONTEXT_AT_SHOP.rows(where, shop_id=shop_id, **values)
     if len(rows) != 1:
         return None
     (row,) = rows
-    return Circumstances(
-        shop=shops.view_of(row),
+    shop = shops.view_of(row)
+    recent_orders, first_recent_at = row["recent_orders"]
+    return OrderContext(
+        shop=OrderShop(shop.id, shop.name, shop.address, shop.timezone, shop.email),
         shop_version=row["shop_version"],
+        hours=shops.hours_of(shop),
         admins=row["admins"] or (),
         open_orders=row["open_orders"],
-        recent_orders=row["recent_orders"][0],
-        first_recent_at=row["recent_orders"][1],
+        recent_orders=recent_orders,
+        first_recent_at=first_recent_at,
         products=await menu.explain_hidden(where, menu.by_id(row["products"])),
     )
 
@@ -406,7 +392,7 @@ _CHANGED: Final = Statement(
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class FeedScope:
     """Whose orders a reading is about: those of shops and of people, or all."""
 
     shop_ids: Collection[UUID]
@@ -414,7 +400,7 @@ class Scope:
     everywhere: bool
 
 
-async def list_changed(where: Where, *, scope: Scope, since: int, limit: int) -> list[OrderVersion]:
+async def list_changed(where: Where, *, scope: FeedScope, since: int, limit: int) -> list[OrderVersion]:
     """Return the orders that a transaction from `since` on wrote. Ids of a restored database's past don't count."""
     rows = await _CHANGED.rows(
         where,
@@ -444,7 +430,7 @@ _BOARDS_OF_PEOPLE: Final = _boards(_USER_IDS, Order.user_id)
 _BOARD_OF_ALL: Final = Statement(_in_progress())
 
 
-async def list_boards(where: Where, *, scope: Scope) -> list[OrderVersion]:
+async def list_boards(where: Where, *, scope: FeedScope) -> list[OrderVersion]:
     """Return the orders in progress of each shop, of each person, and of the chain; BOARD_LIMIT of each.
 
     An order that is of several comes once.
@@ -458,7 +444,7 @@ async def list_boards(where: Where, *, scope: Scope) -> list[OrderVersion]:
 
 
 _IDS: Final = bindparam("order_ids", type_=ARRAY(Uuid))
-_SHOWN: Final = Statement(
+_ORDER_ROWS: Final = Statement(
     select(
         *(Order.id, Order.number, Order.status, Order.source, Order.user_id, Order.customer_name, Order.pickup_name),
         *(Order.pickup_at, Order.ready_estimate_at, Order.subtotal, Order.discount, Order.total, Order.currency),
@@ -470,7 +456,7 @@ _SHOWN: Final = Statement(
     .outerjoin(User, User.id == Order.user_id)
     .where(Order.id == any_(_IDS))
 )
-_SHOWN_LINES: Final = Statement(
+_LINE_ROWS: Final = Statement(
     select(
         *(OrderLine.order_id, OrderLine.id, OrderLine.product_id, OrderLine.name, OrderLine.size, OrderLine.options),
         *(OrderLine.note, OrderLine.quantity, OrderLine.contents, OrderLine.is_made, OrderLine.unit_price),
@@ -479,7 +465,7 @@ _SHOWN_LINES: Final = Statement(
     .where(OrderLine.order_id == any_(_IDS))
     .order_by(OrderLine.order_id, OrderLine.position)
 )
-_SHOWN_HISTORY: Final = Statement(
+_EVENT_ROWS: Final = Statement(
     select(
         *(OrderEvent.order_id, OrderEvent.status, OrderEvent.from_status, OrderEvent.actor_id, OrderEvent.actor_role),
         *(OrderEvent.reason, OrderEvent.changes, OrderEvent.created_at),
@@ -489,22 +475,22 @@ _SHOWN_HISTORY: Final = Statement(
 )
 
 
-async def load_shown(where: Where, *, order_ids: Collection[UUID]) -> dict[UUID, OrderOut]:
+async def load_orders_out(where: Where, *, order_ids: Collection[UUID]) -> dict[UUID, OrderOut]:
     """Return orders whole, as the staff of their shops see them, by id."""
     if not order_ids:
         return {}
     ids = list(order_ids)
-    orders = await _SHOWN.rows(where, order_ids=ids)
+    orders = await _ORDER_ROWS.rows(where, order_ids=ids)
     lines, history = defaultdict[UUID, list[Any]](list), defaultdict[UUID, list[Any]](list)
-    for row in await _SHOWN_LINES.rows(where, order_ids=ids):
+    for row in await _LINE_ROWS.rows(where, order_ids=ids):
         lines[row["order_id"]].append(dict(row))
-    for row in await _SHOWN_HISTORY.rows(where, order_ids=ids):
+    for row in await _EVENT_ROWS.rows(where, order_ids=ids):
         actor = {"id": row["actor_id"], "role": row["actor_role"]} if row["actor_id"] else None
         history[row["order_id"]].append(dict(row) | {"actor": actor})
-    return {row["id"]: _shown(row, lines=lines[row["id"]], history=history[row["id"]]) for row in orders}
+    return {row["id"]: _order_out(row, lines=lines[row["id"]], history=history[row["id"]]) for row in orders}
 
 
-def _shown(row: asyncpg.Record, *, lines: list[Any], history: list[Any]) -> OrderOut:
+def _order_out(row: asyncpg.Record, *, lines: list[Any], history: list[Any]) -> OrderOut:
     customer = {"id": row["user_id"], "name": row["person_name"], "phone": row["phone"]} if row["user_id"] else None
     return OrderOut.model_validate(
         dict(row)
@@ -539,14 +525,14 @@ def _visible_id(reach: Reach) -> Statement:
 async def list_orders(reader: Reader, *, actor: Actor, query: ListQuery) -> Page[OrderOut]:
     """Page through what the actor may see, without what they or an administrator took off the lists."""
     page = await _list(actor.reach(READ_ORDERS), is_admin=actor.is_admin).page(reader, query, **_of_reader(actor))
-    shown = await load_shown(reader, order_ids=[row["id"] for row in page.items])
+    shown = await load_orders_out(reader, order_ids=[row["id"] for row in page.items])
     return page.map(lambda row: shown[row["id"]])
 
 
-async def get_shown(reader: Reader, *, order_id: UUID, actor: Actor) -> OrderOut:
+async def get_order_out(reader: Reader, *, order_id: UUID, actor: Actor) -> OrderOut:
     """Read a visible order, as the staff of its shop see it; someone else's is not found."""
     await _require_visible(reader, order_id=order_id, actor=actor)
-    return (await load_shown(reader, order_ids=[order_id]))[order_id]
+    return (await load_orders_out(reader, order_ids=[order_id]))[order_id]
 
 
 async def _require_visible(reader: Reader, *, order_id: UUID, actor: Actor) -> None:

@@ -7,7 +7,7 @@ from fastapi import Request, Response
 
 from crema.accounts.deps import Once, OrderStaff, Person
 from crema.orders import queries
-from crema.orders.deps import ORDER, OrderRules
+from crema.orders.deps import ORDER, OrderSettingsDep
 from crema.orders.queries import HISTORY, ORDERS
 from crema.orders.schemas import (
     AdvancedOrdersOut,
@@ -21,7 +21,7 @@ from crema.orders.schemas import (
     ReorderOut,
     ReplaceOrder,
 )
-from crema.orders.service import editing, moving, placing
+from crema.orders.service import changes, placing, transitions
 from crema.web import audit
 from crema.web.answers import LOCATED
 from crema.web.clock import Now
@@ -47,7 +47,7 @@ async def place_order(
     tx: Writes,
     actor: Person,
     now: Now,
-    rules: OrderRules,
+    settings: OrderSettingsDep,
     _once: Once,
 ) -> Response:
     """Order the cart, or `items`. Send an `Idempotency-Key` to repeat safely; a cart becomes one order anyway.
@@ -55,7 +55,7 @@ async def place_order(
     Staff with `orders:write` take an order at the counter by `source: counter` and a `customer_name`: it stands in the
     shop's queue, belongs to no account, and nobody but staff sees it.
     """
-    order = await placing.place(tx, actor=actor, wanted=body, rules=rules, now=now)
+    order = await placing.place(tx, actor=actor, wanted=body, settings=settings, now=now)
     location = f"/order/{order.id}"
     await audit.record(request, tx, created=location, sent=body)
     return created(OrderOut.seen_by(actor, order).model_dump_json(), location)
@@ -78,7 +78,7 @@ async def list_orders(request: Request, response: Response, reader: Reads, actor
     "/order/{order_id}", summary="See an order", dependencies=[ORDER.shown], responses=refusals(401, 403, 404, 422)
 )
 async def see_order(order_id: UUID, reader: Reads, actor: Person) -> OrderOut:
-    return OrderOut.seen_by(actor, await queries.get_shown(reader, order_id=order_id, actor=actor))
+    return OrderOut.seen_by(actor, await queries.get_order_out(reader, order_id=order_id, actor=actor))
 
 
 @router.put(
@@ -88,7 +88,7 @@ async def see_order(order_id: UUID, reader: Reads, actor: Person) -> OrderOut:
     responses=refusals(401, 403, 404, 409, 422),
 )
 async def replace_order(
-    order_id: UUID, body: ReplaceOrder, tx: Transaction, actor: Person, now: Now, rules: OrderRules
+    order_id: UUID, body: ReplaceOrder, tx: Transaction, actor: Person, now: Now, settings: OrderSettingsDep
 ) -> OrderOut:
     """The owner sends `items`, `pickup_at`, `comment` while it is placed; staff send `status`, perhaps `pickup_at`.
 
@@ -96,7 +96,7 @@ async def replace_order(
     `ready`, each within ten minutes of the move that is taken back. It stays in the history, and feeds are told; the
     mail that it is ready is not sent twice. An order that moves to a day where its number is taken gets a new one.
     """
-    order = await editing.replace(tx, actor=actor, order_id=order_id, wanted=body, rules=rules, now=now)
+    order = await changes.replace(tx, actor=actor, order_id=order_id, wanted=body, settings=settings, now=now)
     return OrderOut.seen_by(actor, order)
 
 
@@ -107,10 +107,10 @@ async def replace_order(
     responses=refusals(401, 403, 404, 409, 422),
 )
 async def change_order(
-    order_id: UUID, body: ChangeOrder, tx: Transaction, actor: Person, now: Now, rules: OrderRules
+    order_id: UUID, body: ChangeOrder, tx: Transaction, actor: Person, now: Now, settings: OrderSettingsDep
 ) -> OrderOut:
     """As PUT, but only what is sent changes."""
-    order = await editing.change(tx, actor=actor, order_id=order_id, wanted=body, rules=rules, now=now)
+    order = await changes.change(tx, actor=actor, order_id=order_id, wanted=body, settings=settings, now=now)
     return OrderOut.seen_by(actor, order)
 
 
@@ -124,7 +124,7 @@ async def mark_line(
     order_id: UUID, line_id: UUID, body: MarkLine, tx: Transaction, actor: Person, now: Now
 ) -> OrderOut:
     """For staff of the shop, while the order is accepted or being prepared. The order doesn't move by itself."""
-    order = await editing.mark_line(tx, actor=actor, order_id=order_id, line_id=line_id, is_made=body.is_made, now=now)
+    order = await changes.mark_line(tx, actor=actor, order_id=order_id, line_id=line_id, is_made=body.is_made, now=now)
     return OrderOut.seen_by(actor, order)
 
 
@@ -135,9 +135,9 @@ async def mark_line(
     dependencies=[ORDER.edited],
     responses=refusals(401, 403, 404, 409, 422),
 )
-async def delete_order(order_id: UUID, tx: Transaction, actor: Person, now: Now, rules: OrderRules) -> None:
+async def delete_order(order_id: UUID, tx: Transaction, actor: Person, now: Now, settings: OrderSettingsDep) -> None:
     """Cancelled if it still can be. A customer's deletion takes it off their own lists, an administrator's off all."""
-    await moving.hide(tx, actor=actor, order_id=order_id, shop_language=rules.shop_language, now=now)
+    await transitions.hide(tx, actor=actor, order_id=order_id, shop_language=settings.shop_language, now=now)
 
 
 @router.post(
@@ -151,7 +151,7 @@ async def cancel_order(
     tx: Transaction,
     actor: Person,
     now: Now,
-    rules: OrderRules,
+    settings: OrderSettingsDep,
     _once: Once,
     body: CancelOrder | None = None,
 ) -> OrderOut:
@@ -159,12 +159,12 @@ async def cancel_order(
 
     Asking again for what is cancelled already changes nothing.
     """
-    order = await moving.cancel(
+    order = await transitions.cancel(
         tx,
         actor=actor,
         order_id=order_id,
         reason=body.reason if body else None,
-        shop_language=rules.shop_language,
+        shop_language=settings.shop_language,
         now=now,
     )
     return OrderOut.seen_by(actor, order)
@@ -172,19 +172,19 @@ async def cancel_order(
 
 @router.post("/orders/advance", summary="Move several orders", responses=refusals(401, 403, 422))
 async def advance_orders(
-    body: AdvanceOrders, tx: Transaction, actor: OrderStaff, now: Now, rules: OrderRules, _once: Once
+    body: AdvanceOrders, tx: Transaction, actor: OrderStaff, now: Now, settings: OrderSettingsDep, _once: Once
 ) -> AdvancedOrdersOut:
     """For staff. Each order moves by itself, or stays and says why not: the answer is 200 either way.
 
     Steps back are as in PUT of an order.
     """
-    advanced = await moving.advance(
+    advanced = await transitions.advance(
         tx,
         actor=actor,
         order_ids=body.order_ids,
         to=body.status,
         reason=body.reason,
-        shop_language=rules.shop_language,
+        shop_language=settings.shop_language,
         now=now,
     )
     return AdvancedOrdersOut.model_validate({"items": advanced})
@@ -197,10 +197,16 @@ async def advance_orders(
     responses=LOCATED | refusals(401, 403, 404, 409, 422),
 )
 async def reorder(
-    order_id: UUID, response: Response, tx: Transaction, actor: Person, now: Now, rules: OrderRules, _once: Once
+    order_id: UUID,
+    response: Response,
+    tx: Transaction,
+    actor: Person,
+    now: Now,
+    settings: OrderSettingsDep,
+    _once: Once,
 ) -> ReorderOut:
     """Exactly what was chosen, at today's prices; `skipped` tells what is no longer to be had or doesn't fit."""
-    cart, skipped = await editing.reorder(tx, actor=actor, order_id=order_id, currency=rules.currency, now=now)
+    cart, skipped = await changes.reorder(tx, actor=actor, order_id=order_id, currency=settings.currency, now=now)
     response.headers["Location"] = "/cart"
     return ReorderOut.model_validate({"cart": cart, "skipped": skipped})
 

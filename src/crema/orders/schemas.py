@@ -1,13 +1,15 @@
 """JSON of orders."""
 
-from typing import Annotated, Final, Literal, Self
+from collections.abc import Sequence
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
 from pydantic import MISSING, AfterValidator, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from crema.accounts.domain import Actor
+from crema.cart.domain import LineRequest
 from crema.cart.schemas import AddToCart, CartOut, ContentsOut, ItemProblemOut
-from crema.orders.domain import OrderStatus, is_staff_of
+from crema.orders.domain import PICKUP_NAME_LENGTH, OrderRequest, OrderStatus, is_staff_of
 from crema.schemas import (
     EXAMPLE_ID,
     Amount,
@@ -31,7 +33,6 @@ OrderNumber = Annotated[
     Matching(r"^[A-Z]{1,8}-[0-9]{3}$", "send a number as it is called out, such as K-042"),
 ]
 """As it is called out; people write it in small letters too."""
-PICKUP_NAME_LENGTH: Final = 40
 CustomerName = Annotated[Line, Field(max_length=PICKUP_NAME_LENGTH, examples=["Пётр"])]
 Items = Annotated[list[AddToCart], Field(min_length=1, max_length=50)]
 Reason = Annotated[Line, Field(max_length=300, examples=["Закончилось овсяное молоко"])]
@@ -84,6 +85,20 @@ class PlaceOrder(Input):
         if is_at_counter and self.items is None:
             raise ValueError("an order at the counter needs `items`: staff have no cart for it")
         return self
+
+    def as_request(self, lines: Sequence[LineRequest]) -> OrderRequest:
+        """Return it as the domain's request for these lines, which are those of the cart or of `items`."""
+        return OrderRequest(
+            lines=lines,
+            shop_id=self.shop_id,
+            source=self.source,
+            customer_name=self.customer_name,
+            pickup_name=self.pickup_name,
+            pickup_at=self.pickup_at,
+            comment=self.comment,
+            payment_method=self.payment_method,
+            expected_total=self.expected_total,
+        )
 
 
 class ChangeOrder(Input):

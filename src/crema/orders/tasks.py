@@ -7,7 +7,7 @@ from typing import Final
 from procrastinate import Blueprint, JobContext
 
 from crema.db.tasks import HOUSEKEEPING, TaskContext, context_of
-from crema.orders.service import closing, moving
+from crema.orders.service import closing, transitions
 
 blueprint: Final = Blueprint()
 
@@ -26,7 +26,7 @@ async def expire(job: JobContext, timestamp: int) -> None:
     del timestamp
     context = context_of(job, TaskContext)
     async with context.sessions.begin() as session:
-        await moving.expire_unclaimed(session, now=context.clock())
+        await transitions.expire_unclaimed(session, now=context.clock())
 
 
 @blueprint.periodic(cron="15 * * * *")

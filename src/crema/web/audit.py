@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from crema.core.networks import network_of
 from crema.db.audit import AuditEvent
 from crema.db.base import new_id
-from crema.db.statement import Rows, Statement, Where
+from crema.db.statement import BulkInsert, Statement, Where
 
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _VALUES: Final = frozenset(
@@ -73,8 +73,8 @@ def _is_left_out(request: Request) -> bool:
     return getattr(request.state, "is_left_out_of_log", False)
 
 
-_EVENTS: Final = Rows(AuditEvent)
-_INSERT: Final = Statement(_EVENTS.insertion)
+_EVENTS: Final = BulkInsert(AuditEvent, AuditEvent)
+_INSERT: Final = Statement(_EVENTS.statement)
 
 
 async def _details(request: Request, sent: BaseModel | None) -> dict[str, Any]:

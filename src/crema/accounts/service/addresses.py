@@ -18,7 +18,7 @@ from crema.accounts.service.registration import Credentials, EmailTakenError, Or
 from crema.core.errors import ForbiddenError, InvalidError, NotFoundError
 from crema.db.audit import add_security_event
 from crema.notifications import service as notifications
-from crema.notifications.service import Letter
+from crema.notifications.service import OutgoingMail
 
 CHANGES_A_DAY: Final = 5
 """Changes of address a person may ask for in a day: each is a mail to an address that may be anybody's."""
@@ -89,8 +89,10 @@ async def ask(session: AsyncSession, *, by: Changing, user: User, new_email: str
     add_security_event(session, "email_change_asked", user_id=user.id, now=now, is_by_them=by.actor.user_id == user.id)
     if issued is not None and user.email is not None:
         told = {"name": user.name, "new_email": new_email} | by.origin.told(now)
-        notice = Letter(user.email, "email_change_asked", user.language, told)
-        await notifications.send(session, [_letter(issued, new_email, user.language, by.origin, now), notice])
+        notice = OutgoingMail(user.email, "email_change_asked", user.language, told)
+        await notifications.send(
+            session, [_verification_mail(issued, new_email, user.language, by.origin, now), notice]
+        )
 
 
 async def resend(session: AsyncSession, *, user: User, origin: Origin, codes: Codes, now: datetime) -> None:
@@ -102,7 +104,7 @@ async def resend(session: AsyncSession, *, user: User, origin: Origin, codes: Co
     issued = await codes.renew(session, which=_change_of(user.id), now=now)
     if issued is None or locked.pending_email is None:  # withdrawn, or confirmed, meanwhile
         raise NotFoundError
-    await notifications.send(session, [_letter(issued, locked.pending_email, locked.language, origin, now)])
+    await notifications.send(session, [_verification_mail(issued, locked.pending_email, locked.language, origin, now)])
 
 
 async def withdraw(session: AsyncSession, *, user: User) -> None:
@@ -115,6 +117,6 @@ def _change_of(user_id: UUID) -> ColumnElement[bool]:
     return (OneTimeCode.user_id == user_id) & (OneTimeCode.purpose == EMAIL_CHANGE)
 
 
-def _letter(issued: Issued, new_email: str, language: str, origin: Origin, now: datetime) -> Letter:
+def _verification_mail(issued: Issued, new_email: str, language: str, origin: Origin, now: datetime) -> OutgoingMail:
     """Make the mail with the code. Nobody has proved the address theirs: nothing of what people wrote goes there."""
-    return Letter(new_email, "email_change_code", language, issued.told | origin.told(now))
+    return OutgoingMail(new_email, "email_change_code", language, issued.told | origin.told(now))

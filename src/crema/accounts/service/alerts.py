@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts import queries
 from crema.notifications import service as notifications
-from crema.notifications.service import Letter
+from crema.notifications.service import OutgoingMail
 
 
 async def tell_administrators(
@@ -16,8 +16,8 @@ async def tell_administrators(
 ) -> None:
     """Promise each administrator one mail per `dedup_key`, in their language."""
     admins = await queries.list_admin_recipients(session)
-    letters = [
-        Letter(email, template, language, dict(context), f"{dedup_key}:{sha256(email.encode()).hexdigest()[:32]}")
+    mails = [
+        OutgoingMail(email, template, language, dict(context), f"{dedup_key}:{sha256(email.encode()).hexdigest()[:32]}")
         for email, language in admins
     ]
-    await notifications.send(session, letters)
+    await notifications.send(session, mails)

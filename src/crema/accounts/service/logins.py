@@ -24,7 +24,7 @@ from crema.core.errors import ForbiddenError, NotFoundError, UnauthenticatedErro
 from crema.db.audit import add_security_event
 from crema.db.session import keep
 from crema.notifications import service as notifications
-from crema.notifications.service import Letter
+from crema.notifications.service import OutgoingMail
 
 GRACE: Final = timedelta(seconds=10)
 """How long a spent refresh token gets its successor even though that is in use: tabs that refresh side by side."""
@@ -207,7 +207,7 @@ class Logins:
         user = await queries.get_user(session, login.user_id)
         if ended and user.email:
             await notifications.send(
-                session, [Letter(user.email, "session_revoked", user.language, {"name": user.name})]
+                session, [OutgoingMail(user.email, "session_revoked", user.language, {"name": user.name})]
             )
         await keep(session)
         raise RefreshTokenReusedError

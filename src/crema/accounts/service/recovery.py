@@ -26,7 +26,7 @@ from crema.accounts.service.registration import Origin
 from crema.db.audit import add_security_event
 from crema.db.session import keep
 from crema.notifications import service as notifications
-from crema.notifications.service import Letter
+from crema.notifications.service import OutgoingMail
 
 
 def _owner(email: str) -> ColumnElement[bool]:
@@ -51,11 +51,11 @@ async def forgot(session: AsyncSession, *, email: str, origin: Origin, codes: Co
     issued = await codes.issue(session, user=_owner(email), purpose=RESET, now=now)
     person = select(User.email, User.name, User.language).where(User.id == (issued.user_id if issued else NOBODY))
     row = (await session.execute(person)).one_or_none()
-    letters = []
+    mails = []
     if issued is not None and row is not None:
         context = issued.told | {"name": row.name} | origin.told(now)
-        letters = [Letter(row.email, "password_reset", row.language, context)]
-    await notifications.send(session, letters, even_none=True)
+        mails = [OutgoingMail(row.email, "password_reset", row.language, context)]
+    await notifications.send(session, mails, even_none=True)
 
 
 async def reset(
@@ -157,5 +157,5 @@ async def _set_password(
     await void(session, user_id=user.id, but=but.id if but else None)
     add_security_event(session, "password_changed", user_id=user.id, now=now)
     if user.email:
-        letter = Letter(user.email, "password_changed", user.language, {"name": user.name})
-        await notifications.send(session, [letter])
+        mail = OutgoingMail(user.email, "password_changed", user.language, {"name": user.name})
+        await notifications.send(session, [mail])

@@ -21,7 +21,7 @@ from crema.core.errors import ConflictError
 from crema.db.base import new_id
 from crema.db.session import keep
 from crema.notifications import service as notifications
-from crema.notifications.service import Letter
+from crema.notifications.service import OutgoingMail
 
 COMPARED: Final = 10
 """Attempts to register an address whose passwords are compared, the first ones: each comparison costs a hash."""
@@ -194,8 +194,8 @@ async def _send_code(
     session: AsyncSession, issued: Issued | None, *, email: str | None, origin: Origin, now: datetime
 ) -> None:
     """Promise a registration's code. The address isn't proved to be the sender's: nothing they wrote goes there."""
-    letters = []
+    mails = []
     if issued is not None and email is not None:
         context = issued.told | origin.told(now)
-        letters = [Letter(email, "verification_code", origin.language, context)]
-    await notifications.send(session, letters, even_none=True)
+        mails = [OutgoingMail(email, "verification_code", origin.language, context)]
+    await notifications.send(session, mails, even_none=True)

@@ -29,7 +29,7 @@ from crema.db.audit import add_security_event
 from crema.db.edits import when_violated
 from crema.db.session import keep
 from crema.notifications import service as notifications
-from crema.notifications.service import Letter
+from crema.notifications.service import OutgoingMail
 
 GRACE: Final = timedelta(seconds=10)
 """How long a spent code by itself still gives tokens: the second tap of a double one."""
@@ -204,4 +204,4 @@ async def _confirm_address(session: AsyncSession, *, found: OneTimeCode, now: da
     await end_sessions(session, user_id=user.id, but=found.session_id, reason="email", now=now)
     if old_email:
         context = {"name": user.name, "new_email": found.new_email}
-        await notifications.send(session, [Letter(old_email, "email_changed", user.language, context)])
+        await notifications.send(session, [OutgoingMail(old_email, "email_changed", user.language, context)])

@@ -1,4 +1,4 @@
-"""Promising mail. Delivering it is `service.delivery`'s, run by the worker."""
+"""Queueing mails. The worker delivers them with `service.delivery`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from sqlalchemy import CTE, Select, Text, cast, func, select
 
 from crema.db import jobs
 from crema.db.base import new_id
-from crema.db.statement import Rows, Statement, Where
+from crema.db.statement import BulkInsert, Statement, Where
 from crema.notifications.models import Mail
 
 DELIVER: Final = "notifications.deliver"
@@ -19,10 +19,10 @@ MAILS_OF_JOB: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
-    """A mail to be: `template` names a file for each language, `context` is JSON.
+class OutgoingMail:
+    """A mail to be sent. `template` is the name of a template that exists in each language, `context` is its JSON.
 
-    Two letters with one `dedup_key` are one mail, whoever asks and how often.
+    Of several mails with one `dedup_key` only the first is sent.
     """
 
     recipient: str
@@ -58,23 +58,23 @@ def defer_delivery(mails: CTE) -> Select[Any]:
     ).select_from(arguments)
 
 
-_MAILS: Final = Rows(Mail, "id", "recipient", "template", "language", "context", "dedup_key")
-_PROMISED: Final = (
-    _MAILS.insertion.on_conflict_do_nothing(index_elements=["dedup_key"])
+_MAILS: Final = BulkInsert(Mail, OutgoingMail)
+_QUEUED: Final = (
+    _MAILS.statement.on_conflict_do_nothing(index_elements=["dedup_key"])
     .returning(Mail.id, Mail.queued_at)
-    .cte("promised")
+    .cte("queued_mails")
 )
-PROMISE: Final = defer_delivery(_PROMISED)
-"""The statement that `send` runs; it wants the values `promised`. Others can be a part of it as CTEs."""
+QUEUE_MAILS: Final = defer_delivery(_QUEUED)
+"""The statement that `send` runs, with the values `mail_values`. Other statements can be added to it as CTEs."""
 
-promised: Final = _MAILS.values
-_SEND: Final = Statement(PROMISE)
+mail_values: Final = _MAILS.values
+_QUEUE_MAILS: Final = Statement(QUEUE_MAILS)
 
 
-async def send(where: Where, letters: Sequence[Letter], *, even_none: bool = False) -> None:
-    """Promise these mails in the caller's transaction: they leave after its commit, and only then.
+async def send(where: Where, mails: Sequence[OutgoingMail], *, even_none: bool = False) -> None:
+    """Queue these mails in the caller's transaction. The worker delivers them after its commit.
 
-    With `even_none` the statement runs for no mails too: the time it takes doesn't tell whether there were any.
+    With `even_none` the statement runs without mails too, so that its duration doesn't show whether there were any.
     """
-    if letters or even_none:
-        await _SEND.rows(where, **promised(letters))
+    if mails or even_none:
+        await _QUEUE_MAILS.rows(where, **mail_values(mails))

@@ -1,4 +1,4 @@
-"""Delivering promised mail: at least once, never within a transaction, with one Message-ID."""
+"""Delivering queued mails: at least once, outside any transaction, with the same Message-ID at every try."""
 
 import random
 import time
@@ -29,12 +29,12 @@ from crema.notifications.domain import (
     outcome_of_refusal,
 )
 from crema.notifications.models import UNDELIVERABLE, Mail
-from crema.notifications.service.rendering import Stationery
+from crema.notifications.service.rendering import MailRenderer
 from crema.notifications.service.senders import Connection, RefusedError, Sender
 
 log = structlog.get_logger(__name__)
 
-KEPT_DAYS: Final = 30
+RETENTION_DAYS: Final = 30
 MAILS: Final = Counter("crema_mails_total", "Mails by how their delivery ended.", ["outcome"])
 UNDELIVERED: Final = Gauge(
     "crema_mails_undelivered", "Mails of the last 30 days by status.", ["status"], multiprocess_mode="mostrecent"
@@ -79,7 +79,7 @@ class Pause:
 async def deliver(
     db: Reader,
     sender: Sender,
-    stationery: Stationery,
+    mail_renderer: MailRenderer,
     *,
     mail_ids: Sequence[UUID],
     now: datetime,
@@ -99,8 +99,8 @@ async def deliver(
     said = "the mail server refused other mails just now"
     async with sender.connect() as connection:
         for mail in choose_due(mails, now=now):
-            outcome = await _attempt(connection, stationery, mail, clock=clock, pause=pause)
-            await _note(db, mail, outcome, keeps_sent=sender.keeps_context)
+            outcome = await _attempt(connection, mail_renderer, mail, clock=clock, pause=pause)
+            await _save_outcome(db, mail, outcome, keeps_sent=sender.keeps_context)
             waiting[mail.id], said = outcome.next_try_at, outcome.error or said
     times = [at for at in waiting.values() if at is not None]
     if times:
@@ -118,20 +118,20 @@ class _Clock:
 
 
 async def _attempt(
-    connection: Connection, stationery: Stationery, mail: QueuedMail, *, clock: _Clock, pause: Pause
+    connection: Connection, mail_renderer: MailRenderer, mail: QueuedMail, *, clock: _Clock, pause: Pause
 ) -> Outcome:
     """Try to deliver a mail, unless it is too late or all mails wait; tell what becomes of it."""
     began = clock()
     if began >= mail.expires_at:
         return expiry_of(mail, now=began)
     if pause.until and pause.lasts(began):
-        at = min(pause.until + _spread(10), mail.expires_at)
+        at = min(pause.until + _jitter(10), mail.expires_at)
         return Outcome(status="queued", was_tried=False, next_try_at=at)
     try:
-        await connection.send(stationery.message(mail))
+        await connection.send(mail_renderer.message(mail))
     except RefusedError as error:
         refusal, text = error.refusal, _without_code(str(error), mail)
-        _learn(pause, refusal, clock())
+        _update_pause(pause, refusal, clock())
     except InvalidAddressError as error:
         refusal, text = Refusal.RECIPIENT, str(error)
     except Exception as error:  # noqa: BLE001 - whatever it was: a fault of ours must not lose the mail
@@ -140,18 +140,18 @@ async def _attempt(
         pause.end()
         return Outcome(status="sent", was_tried=True, ended_at=began)
     log.warning("mail_refused", mail_id=str(mail.id), refusal=refusal, tries=mail.tries + 1, error=text)
-    spread = random.uniform(0.75, 1.25)  # noqa: S311 - not a secret
-    return outcome_of_refusal(mail, refusal, error=text, now=clock(), spread=spread)
+    jitter = random.uniform(0.75, 1.25)  # noqa: S311 - not a secret
+    return outcome_of_refusal(mail, refusal, error=text, now=clock(), jitter=jitter)
 
 
-def _learn(pause: Pause, refusal: Refusal, now: datetime) -> None:
+def _update_pause(pause: Pause, refusal: Refusal, now: datetime) -> None:
     if refusal == Refusal.SERVER:
         pause.begin(now)
     else:
         pause.end()
 
 
-_NOTE: Final = Statement(
+_SAVE_OUTCOME: Final = Statement(
     update(Mail)
     .where(
         Mail.id == bindparam("mail_id", type_=Uuid),
@@ -171,10 +171,10 @@ _NOTE: Final = Statement(
 )
 
 
-async def _note(db: Reader, mail: QueuedMail, outcome: Outcome, *, keeps_sent: bool) -> None:
+async def _save_outcome(db: Reader, mail: QueuedMail, outcome: Outcome, *, keeps_sent: bool) -> None:
     """Write down what has become of a mail. `keeps_sent`: the context stays when it was sent."""
     was_sent = outcome.status == "sent"
-    await _NOTE.rows(
+    await _SAVE_OUTCOME.rows(
         db,
         mail_id=mail.id,
         was_sent=was_sent,
@@ -196,7 +196,7 @@ def _label_of(outcome: Outcome) -> str:
     return "refused" if outcome.status == "failed" else outcome.status
 
 
-def _spread(seconds: float) -> timedelta:
+def _jitter(seconds: float) -> timedelta:
     return timedelta(seconds=random.uniform(0, seconds))  # noqa: S311 - not a secret
 
 
@@ -226,4 +226,4 @@ async def measure(sessions: Sessions, *, now: datetime) -> None:
 
 async def prune(sessions: Sessions, *, now: datetime) -> None:
     """Forget mails that are a month old."""
-    await delete_in_batches(sessions, Mail, Mail.created_at < now - timedelta(days=KEPT_DAYS))
+    await delete_in_batches(sessions, Mail, Mail.created_at < now - timedelta(days=RETENTION_DAYS))

@@ -1,4 +1,4 @@
-"""Turning a promised mail into a message: one text template a language; the HTML is made of the same text.
+"""Rendering a queued mail as a message: one text template for each language; the HTML is made of the same text.
 
 What people wrote must not read as if we had said it. Whatever a template prints becomes one line, and what may have
 several or speaks for somebody goes through the filter `quoted`: each of its lines begins with `> `, in the HTML it is a
@@ -181,7 +181,7 @@ _POLICY: Final = default.clone(cte_type="7bit", header_factory=_Headers())
 
 
 @dataclass(frozen=True, slots=True)
-class Rendered:
+class RenderedMail:
     """A mail as its reader sees it."""
 
     subject: str
@@ -190,19 +190,19 @@ class Rendered:
 
 
 @dataclass(frozen=True, slots=True)
-class Stationery:
+class MailRenderer:
     """Who writes, and where links lead: from configuration, never from a request's Host."""
 
     sender: str
     chain: str
     link: str
 
-    def render(self, *, template: str, language: str, context: dict[str, Any]) -> Rendered:
+    def render(self, *, template: str, language: str, context: dict[str, Any]) -> RenderedMail:
         """Fill a template in; its first line is the subject."""
         known = {"chain": self.chain, "link": self.link, "language": language} | context
         subject, _, text = _TEXT.get_template(f"{language}/{template}.j2").render(known).partition("\n")
         text = text.strip()
-        html = _HTML.get_template("letter.html.j2").render(
+        html = _HTML.get_template("mail.html.j2").render(
             known
             | {
                 "subject": subject,
@@ -211,7 +211,7 @@ class Stationery:
                 "action": context.get("chat_url"),
             }
         )
-        return Rendered(subject, text, html)
+        return RenderedMail(subject, text, html)
 
     def message(self, mail: QueuedMail) -> EmailMessage:
         """Make the message of a mail. Its Message-ID is the mail's id, the same at every try.

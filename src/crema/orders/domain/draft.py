@@ -1,12 +1,13 @@
-"""What an order is before it is written: its lines, its sum, its times and its number. Pure.
+"""The decisions about a new order: its lines, its total, its times and its number. Pure.
 
-Placing and changing an order ask here, so that both decide alike.
+Placing and changing an order use the same functions, so that both decide alike.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from math import ceil
 from typing import Any, Final
 from uuid import UUID
 
@@ -21,16 +22,32 @@ from crema.cart.domain import (
     assess_line,
     unknown_places,
 )
-from crema.core.errors import ConflictError, InvalidError, Loc, UnknownReferenceError
+from crema.core.errors import ConflictError, InvalidError, Loc, TooManyError, UnknownReferenceError
 from crema.core.instants import written
 from crema.menu.domain import PricedProduct
 from crema.shops.domain import OpeningHours
 
-HANDLING: Final = timedelta(minutes=2)
-"""From the order reaching the counter to the first drink being started."""
-FURTHEST_PICKUP: Final = timedelta(days=7)
-LETTERS: Final = 26
-NUMBERS_A_LETTER: Final = 999
+START_DELAY: Final = timedelta(minutes=2)
+"""From placing an order to the start of its first drink."""
+MAX_PICKUP_AHEAD: Final = timedelta(days=7)
+LIMIT_PERIOD: Final = timedelta(hours=1)
+"""Orders that a person placed within this time are limited by `OrderSettings.max_orders_an_hour`."""
+ALPHABET_LENGTH: Final = 26
+NUMBERS_PER_LETTER: Final = 999
+
+
+class TooManyOpenOrdersError(ConflictError):
+    """The customer has as many orders in progress as one person may."""
+
+    code = "too_many_open_orders"
+    title = "You have too many orders in progress."
+
+
+class TooManyOrdersError(TooManyError):
+    """More orders within an hour than one person may place."""
+
+    code = "too_many_orders"
+    title = "You have placed too many orders within an hour."
 
 
 class ShopClosedError(ConflictError):
@@ -51,11 +68,11 @@ class InvalidPickupTimeError(InvalidError):
     """A pick-up time in the past, or too far ahead."""
 
     code = "invalid_pickup_time"
-    title = f"Pick-up is possible from now to {FURTHEST_PICKUP.days} days ahead."
+    title = f"Pick-up is possible from now to {MAX_PICKUP_AHEAD.days} days ahead."
 
     def __init__(self, now: datetime) -> None:
-        earliest, latest = _instant(now), _instant(now + FURTHEST_PICKUP)
-        message = f"must be from {now:%Y-%m-%dT%H:%M:%SZ} to {now + FURTHEST_PICKUP:%Y-%m-%dT%H:%M:%SZ}"
+        earliest, latest = _instant(now), _instant(now + MAX_PICKUP_AHEAD)
+        message = f"must be from {now:%Y-%m-%dT%H:%M:%SZ} to {now + MAX_PICKUP_AHEAD:%Y-%m-%dT%H:%M:%SZ}"
         message += ", or null for as soon as possible"
         errors = [{"loc": ["body", "pickup_at"], "msg": message, "type": self.code}]
         super().__init__(f"pickup_at {message}.", errors=errors, earliest=earliest, latest=latest)
@@ -76,8 +93,72 @@ class MinimumNotReachedError(ConflictError):
 
 
 @dataclass(frozen=True, slots=True)
+class OrderSettings:
+    """The chain's rules for orders, and the language of the mails to its shops."""
+
+    currency: str
+    max_open_orders: int
+    minimum: Decimal
+    shop_language: str
+    max_orders_an_hour: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderRequest:
+    """What is to be ordered, where and when. The lines are those of the cart, or those that were sent.
+
+    `shop_id` is None if the request names no shop.
+    """
+
+    lines: Sequence[LineRequest]
+    shop_id: UUID | None
+    source: str
+    customer_name: str | None
+    pickup_name: str | None
+    pickup_at: datetime | None
+    comment: str
+    payment_method: str
+    expected_total: Decimal | None
+
+    @property
+    def product_ids(self) -> set[UUID]:
+        """The ids of the products to be ordered."""
+        return {line.product_id for line in self.lines}
+
+
+@dataclass(frozen=True, slots=True)
+class OrderShop:
+    """The shop of a new order. `email` is None for a shop without a mailbox."""
+
+    id: UUID
+    name: str
+    address: str
+    timezone: str
+    email: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderContext:
+    """What has to be known to place an order: the shop, the products, and what the customer has ordered already.
+
+    `shop_version` changes with every change of the shop. `admins` are the addresses and languages of those who get a
+    mail. `open_orders` counts the customer's orders in progress; `recent_orders` those placed within `LIMIT_PERIOD`,
+    the first of them at `first_recent_at`.
+    """
+
+    shop: OrderShop
+    shop_version: int
+    hours: OpeningHours
+    admins: Sequence[Sequence[str]]
+    open_orders: int
+    recent_orders: int
+    first_recent_at: datetime | None
+    products: Mapping[UUID, PricedProduct]
+
+
+@dataclass(frozen=True, slots=True)
 class DraftLine:
-    """One line to be written: a configured product, how many, and the customer's note."""
+    """A configured product, how many of it, and the customer's note."""
 
     configured: Configured
     quantity: int
@@ -90,16 +171,59 @@ class DraftLine:
 
     @property
     def work_seconds(self) -> int:
-        """How long one pair of hands needs for it."""
+        """How long one barista needs to make it."""
         return self.configured.product.preparation_seconds * self.quantity
 
 
-def draft_lines(requests: Sequence[LineRequest], products: Mapping[UUID, PricedProduct]) -> list[DraftLine]:
-    """Check and price each line, exactly as it was chosen.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderDraft:
+    """An order that may be placed, before it has a number. `business_date` is the shop's day of pick-up."""
 
-    Whatever is wrong is told for all lines at once, in `problems`. What a client has just chosen wrongly is an
-    UnknownReferenceError, where there is no such product or it has no such size or option, or an
-    InvalidConfigurationError; what merely isn't sold like that any more is an ItemUnavailableError.
+    request: OrderRequest
+    shop: OrderShop
+    lines: Sequence[DraftLine]
+    total: Decimal
+    currency: str
+    ready_at: datetime
+    business_date: date
+
+
+def draft_order(request: OrderRequest, context: OrderContext, *, settings: OrderSettings, now: datetime) -> OrderDraft:
+    """Check everything that is asked of an order, price it, and estimate when it will be ready.
+
+    Raises the error of the first rule that is broken. An order at the counter has no limits: staff take it.
+    """
+    if request.source == "app":
+        _check_limits(context, settings=settings, now=now)
+    check_time(context.hours, pickup_at=request.pickup_at, now=now)
+    lines = draft_lines(request.lines, context.products)
+    return OrderDraft(
+        request=request,
+        shop=context.shop,
+        lines=lines,
+        total=check_total(lines, expected=request.expected_total, minimum=settings.minimum),
+        currency=settings.currency,
+        ready_at=estimate_ready(
+            now=now, pickup_at=request.pickup_at, work_seconds=sum(line.work_seconds for line in lines)
+        ),
+        business_date=context.hours.business_date(request.pickup_at or now),
+    )
+
+
+def _check_limits(context: OrderContext, *, settings: OrderSettings, now: datetime) -> None:
+    if context.open_orders >= settings.max_open_orders:
+        raise TooManyOpenOrdersError
+    if context.first_recent_at is not None and context.recent_orders >= settings.max_orders_an_hour:
+        wait = context.first_recent_at + LIMIT_PERIOD - now
+        raise TooManyOrdersError(retry_after=max(1, ceil(wait.total_seconds())))
+
+
+def draft_lines(requests: Sequence[LineRequest], products: Mapping[UUID, PricedProduct]) -> list[DraftLine]:
+    """Return the lines, each priced exactly as it was chosen.
+
+    If something is wrong, the error lists the problems of all lines in `problems`. A new choice of a product, size or
+    option that doesn't exist raises UnknownReferenceError, a new choice that breaks a rule of the product
+    InvalidConfigurationError. A choice that is not sold at present raises ItemUnavailableError.
     """
     lines: list[DraftLine] = []
     found: list[tuple[int, LineRequest, Problem]] = []
@@ -151,12 +275,12 @@ def _unknown_places(problem: Problem, request: LineRequest) -> list[Loc]:
 
 
 def check_time(hours: OpeningHours, *, pickup_at: datetime | None, now: datetime) -> None:
-    """Refuse a time at which nobody could hand the order over; None is as soon as possible."""
+    """Raise an error unless the shop is open at the pick-up time; None is as soon as possible, which is now."""
     if pickup_at is None:
         if not hours.is_open(now):
             raise ShopClosedError(opens_at=_instant(hours.next_opening(now)))
         return
-    if not now <= pickup_at <= now + FURTHEST_PICKUP:
+    if not now <= pickup_at <= now + MAX_PICKUP_AHEAD:
         raise InvalidPickupTimeError(now)
     if not hours.is_open(pickup_at):
         raise OutsideOpeningHoursError(opens_at=_instant(hours.next_opening(pickup_at)))
@@ -167,7 +291,7 @@ def _instant(at: datetime | None) -> str | None:
 
 
 def check_total(lines: Sequence[DraftLine], *, expected: Decimal | None, minimum: Decimal) -> Decimal:
-    """Add up, and refuse a sum the customer didn't expect or the chain doesn't take."""
+    """Return the total. Raise an error if it isn't the expected one, or below the chain's minimum."""
     total = sum((line.total for line in lines), Decimal(0))
     if expected is not None and expected != total:
         raise PriceChangedError(f"The total is {total:.2f} now.", total=f"{total:.2f}")
@@ -177,23 +301,24 @@ def check_total(lines: Sequence[DraftLine], *, expected: Decimal | None, minimum
 
 
 def estimate_ready(*, now: datetime, pickup_at: datetime | None, work_seconds: int) -> datetime:
-    """Estimate when it will be ready: one pair of hands makes it from now on, and never before it is wanted.
+    """Return when it will be ready: one barista starts it now, and it is not ready before it is wanted.
 
-    Whoever changes the lines or the pick-up time estimates anew.
+    A change of the lines or of the pick-up time needs a new estimate.
     """
-    soonest = now + HANDLING + timedelta(seconds=work_seconds)
+    soonest = now + START_DELAY + timedelta(seconds=work_seconds)
     return max(soonest, pickup_at) if pickup_at else soonest
 
 
 def number_of(sequence: int, *, day: date) -> str:
-    """Name the n-th order of a shop's day of pick-up, n from 1: K-001 to K-999, then KA-001 to KA-999, KB-001 and on.
+    """Return the number of the n-th order of a shop's day of pick-up, n from 1.
 
-    The first letter is the day's, and comes again after 26 days, longer than an order can lie ahead: orders of
-    different days that stand on one board have different numbers.
+    They are K-001 to K-999, then KA-001 to KA-999, KB-001 and so on. The first letter is that of the day. It comes
+    again after 26 days, which is longer than an order can be placed ahead: orders of different days that are on one
+    board have different numbers.
     """
-    block, rest = divmod(sequence - 1, NUMBERS_A_LETTER)
+    block, rest = divmod(sequence - 1, NUMBERS_PER_LETTER)
     letters = ""
     while block:
-        block, letter = divmod(block - 1, LETTERS)
+        block, letter = divmod(block - 1, ALPHABET_LENGTH)
         letters = chr(ord("A") + letter) + letters
-    return f"{chr(ord('A') + day.toordinal() % LETTERS)}{letters}-{rest + 1:03d}"
+    return f"{chr(ord('A') + day.toordinal() % ALPHABET_LENGTH)}{letters}-{rest + 1:03d}"

@@ -20,24 +20,24 @@ class OrderStatus(StrEnum):
     EXPIRED = "expired"
 
 
-class Party(Enum):
-    """In what capacity someone moves an order."""
+class OrderRole(Enum):
+    """The role of whoever moves an order, in relation to that order. It is not the role of their account."""
 
     OWNER = "owner"
     STAFF = "staff"
     SYSTEM = "system"
 
 
-MOVES: Final[dict[tuple[OrderStatus, OrderStatus], frozenset[Party]]] = {
-    (OrderStatus.PLACED, OrderStatus.ACCEPTED): frozenset({Party.STAFF, Party.SYSTEM}),
-    (OrderStatus.PLACED, OrderStatus.CANCELLED): frozenset({Party.OWNER, Party.STAFF, Party.SYSTEM}),
-    (OrderStatus.ACCEPTED, OrderStatus.PREPARING): frozenset({Party.STAFF}),
-    (OrderStatus.ACCEPTED, OrderStatus.CANCELLED): frozenset({Party.OWNER, Party.STAFF, Party.SYSTEM}),
-    (OrderStatus.PREPARING, OrderStatus.READY): frozenset({Party.STAFF}),
-    (OrderStatus.PREPARING, OrderStatus.CANCELLED): frozenset({Party.STAFF, Party.SYSTEM}),
-    (OrderStatus.READY, OrderStatus.COMPLETED): frozenset({Party.STAFF}),
-    (OrderStatus.READY, OrderStatus.CANCELLED): frozenset({Party.STAFF, Party.SYSTEM}),
-    (OrderStatus.READY, OrderStatus.EXPIRED): frozenset({Party.SYSTEM}),
+MOVES: Final[dict[tuple[OrderStatus, OrderStatus], frozenset[OrderRole]]] = {
+    (OrderStatus.PLACED, OrderStatus.ACCEPTED): frozenset({OrderRole.STAFF, OrderRole.SYSTEM}),
+    (OrderStatus.PLACED, OrderStatus.CANCELLED): frozenset({OrderRole.OWNER, OrderRole.STAFF, OrderRole.SYSTEM}),
+    (OrderStatus.ACCEPTED, OrderStatus.PREPARING): frozenset({OrderRole.STAFF}),
+    (OrderStatus.ACCEPTED, OrderStatus.CANCELLED): frozenset({OrderRole.OWNER, OrderRole.STAFF, OrderRole.SYSTEM}),
+    (OrderStatus.PREPARING, OrderStatus.READY): frozenset({OrderRole.STAFF}),
+    (OrderStatus.PREPARING, OrderStatus.CANCELLED): frozenset({OrderRole.STAFF, OrderRole.SYSTEM}),
+    (OrderStatus.READY, OrderStatus.COMPLETED): frozenset({OrderRole.STAFF}),
+    (OrderStatus.READY, OrderStatus.CANCELLED): frozenset({OrderRole.STAFF, OrderRole.SYSTEM}),
+    (OrderStatus.READY, OrderStatus.EXPIRED): frozenset({OrderRole.SYSTEM}),
 }
 """The moves forward; beside them there are only the steps back."""
 
@@ -83,24 +83,24 @@ class ReasonRequiredError(InvalidError):
 def check_move(
     current: OrderStatus,
     wanted: OrderStatus,
-    parties: Iterable[Party],
+    roles: Iterable[OrderRole],
     *,
     reason: str | None = None,
-    made_ago: timedelta | None = None,
+    time_since_move: timedelta | None = None,
 ) -> None:
-    """Raise IllegalTransitionError unless one of these capacities may make the move.
+    """Raise IllegalTransitionError unless one of these roles may make the move.
 
-    `made_ago` is how long ago a move forward brought the order where it is, None if none can be taken back. A step
-    back that comes later than `TAKE_BACK_WITHIN` is a StepBackTooLateError. ReasonRequiredError where a drink that is
-    ready is cancelled without a reason.
+    `time_since_move` is the time since the move forward to the current status, None if it can't be taken back. A step
+    back later than `TAKE_BACK_WITHIN` raises StepBackTooLateError. Cancelling an order that is ready needs a reason:
+    without one ReasonRequiredError is raised.
     """
-    may = set(parties)
+    may = set(roles)
     allowed = {to for (start, to), who in MOVES.items() if start == current and who & may}
-    if Party.STAFF in may and made_ago is not None:
+    if OrderRole.STAFF in may and time_since_move is not None:
         steps_back = {to for start, to in STEPS_BACK if start == current}
-        if wanted in steps_back and made_ago > TAKE_BACK_WITHIN:
+        if wanted in steps_back and time_since_move > TAKE_BACK_WITHIN:
             raise StepBackTooLateError
-        allowed |= steps_back if made_ago <= TAKE_BACK_WITHIN else set()
+        allowed |= steps_back if time_since_move <= TAKE_BACK_WITHIN else set()
     if wanted not in allowed:
         raise IllegalTransitionError(
             f"An order that is {current} can't become {wanted} by you.",

@@ -1,1 +1,1 @@
-"""Every change to orders, as verbs: placing and editing, moving along, and the mails both promise."""
+"""Every change to orders: placing them, editing them, moving them to another status, and the mails about it."""

@@ -15,8 +15,8 @@ from crema.core.errors import ConflictError
 from crema.orders import queries
 from crema.orders.domain import OrderStatus
 from crema.orders.models import Order, OrderEvent, OrderLine
-from crema.orders.service import letters, moving
-from crema.orders.service.letters import Cause
+from crema.orders.service import mails, transitions
+from crema.orders.service.mails import ClosingCause
 
 _DELETED: Final = {"ru": "Аккаунт удалён.", "en": "The account was deleted."}
 _CLOSED: Final = {"ru": "Кофейня в это время закрыта.", "en": "The shop is closed at this time."}
@@ -44,9 +44,9 @@ async def close_orders(
         raise _refusal_of(orders)
     for order in orders:
         to = OrderStatus.EXPIRED if order.status == OrderStatus.READY else OrderStatus.CANCELLED
-        await moving.move(session, order=order, to=to, actor=None, now=now, reason=_DELETED[person.language])
-    await letters.closed(
-        session, orders=orders, cause=Cause.ACCOUNT_DELETED, customer=person.name, shop_language=shop_language
+        await transitions.move(session, order=order, to=to, actor=None, now=now, reason=_DELETED[person.language])
+    await mails.send_closing(
+        session, orders=orders, cause=ClosingCause.ACCOUNT_DELETED, customer=person.name, shop_language=shop_language
     )
     await session.execute(
         update(Order)
@@ -77,8 +77,8 @@ async def close_orders_of_shop(
     languages = await accounts.languages_of(session, {order.user_id for order in orders if order.user_id})
     for order in orders:
         reason = _CLOSED[languages[order.user_id] if order.user_id else "en"]
-        await moving.move(session, order=order, to=OrderStatus.CANCELLED, actor=None, now=now, reason=reason)
-    await letters.closed(session, orders=orders, cause=Cause.SHOP_CLOSED, shop_language=shop_language)
+        await transitions.move(session, order=order, to=OrderStatus.CANCELLED, actor=None, now=now, reason=reason)
+    await mails.send_closing(session, orders=orders, cause=ClosingCause.SHOP_CLOSED, shop_language=shop_language)
 
 
 def _refusal_of(orders: Sequence[Order]) -> OpenOrdersError:

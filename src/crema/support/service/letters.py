@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm.attributes import flag_modified
 
 from crema.notifications import service as notifications
-from crema.notifications.service import Letter
+from crema.notifications.service import OutgoingMail
 from crema.support import queries
 
 AWAY: Final = timedelta(minutes=2)
@@ -40,7 +40,7 @@ async def mail_unread(session: AsyncSession, *, chat_url: str, now: datetime) ->
             "chat_url": chat_url.replace("{conversation_id}", str(conversation.id)),
         }
         key = f"chat-answer:{conversation.id}:{conversation.mailed_seq}"
-        letters.append(Letter(customer.email, "chat_answer", customer.language, context, key))
+        letters.append(OutgoingMail(customer.email, "chat_answer", customer.language, context, key))
     await session.flush()
     await notifications.send(session, letters)
     return len(letters)

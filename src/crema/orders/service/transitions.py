@@ -1,4 +1,4 @@
-"""Moving orders along the tables of `orders.domain`. Every move is a row in the history."""
+"""Moving orders to another status, by the rules of `orders.domain`. Every move is a row in the history."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,29 +17,30 @@ from crema.orders.domain import (
     FINAL,
     STEPS_BACK,
     IllegalTransitionError,
+    NewOrder,
+    OrderRole,
     OrderStatus,
-    Party,
     ReasonRequiredError,
     StepBackTooLateError,
 )
 from crema.orders.models import Order, OrderEvent
-from crema.orders.service import letters, numbering
+from crema.orders.service import mails, numbering
 from crema.shops import queries as shops
 
-_REFUSALS: Final = (IllegalTransitionError, ReasonRequiredError, StepBackTooLateError)
-UNCLAIMED_AROUND_THE_CLOCK: Final = timedelta(hours=12)
+_TRANSITION_ERRORS: Final = (IllegalTransitionError, ReasonRequiredError, StepBackTooLateError)
+EXPIRY_WITHOUT_CLOSING_TIME: Final = timedelta(hours=12)
 """After how long a ready order expires at a shop that never closes."""
 
 
-def parties_of(actor: Actor, order: Order) -> frozenset[Party]:
-    """Tell in which capacities this actor meets this order."""
-    owner = {Party.OWNER} if order.user_id == actor.user_id else set()
-    staff = {Party.STAFF} if actor.may("orders:write") and actor.serves(order.shop_id) else set()
+def roles_in(actor: Actor, order: Order) -> frozenset[OrderRole]:
+    """Return the roles that the actor has in relation to the order: customer, staff of its shop, both or none."""
+    owner = {OrderRole.OWNER} if order.user_id == actor.user_id else set()
+    staff = {OrderRole.STAFF} if actor.may("orders:write") and actor.serves(order.shop_id) else set()
     return frozenset(owner | staff)
 
 
-def announce(tx: Writer | AsyncSession, order: Order) -> None:
-    """Wake those who follow this order live, at the commit."""
+def announce(tx: Writer | AsyncSession, order: Order | NewOrder) -> None:
+    """Notify the live feeds of those who may see this order, at the commit."""
     events.publish(tx, topics=domain.topics_of(shop_id=order.shop_id, user_id=order.user_id))
 
 
@@ -61,8 +62,10 @@ async def move(
     current = OrderStatus(order.status)
     if current == to:
         return
-    parties = parties_of(actor, order) if actor else {Party.SYSTEM}
-    domain.check_move(current, to, parties, reason=reason, made_ago=_made_ago(order, now) if actor else None)
+    roles = roles_in(actor, order) if actor else {OrderRole.SYSTEM}
+    domain.check_move(
+        current, to, roles, reason=reason, time_since_move=_time_since_move(order, now) if actor else None
+    )
     if current in FINAL:
         await _check_number_is_free(session, order)
 
@@ -88,11 +91,13 @@ async def move(
     await session.flush()
     announce(session, order)
     is_by_customer = actor is not None and actor.user_id == order.user_id
-    await letters.moved(session, order=order, reason=reason, is_by_customer=is_by_customer, shop_language=shop_language)
+    await mails.send_transition(
+        session, order=order, reason=reason, is_by_customer=is_by_customer, shop_language=shop_language
+    )
 
 
-def _made_ago(order: Order, now: datetime) -> timedelta | None:
-    """Tell how long ago a move forward brought the order where it is; None for one that is off all lists."""
+def _time_since_move(order: Order, now: datetime) -> timedelta | None:
+    """Return the time since the move forward to the current status; None without one, or if the order is hidden."""
     if order.hidden_at is not None:
         return None
     made = [
@@ -114,7 +119,7 @@ async def _check_number_is_free(session: AsyncSession, order: Order) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Advanced:
+class AdvancedOrder:
     """What became of an order that was to move; `status` is None where there is no such order."""
 
     order_id: UUID
@@ -131,22 +136,22 @@ async def advance(
     reason: str | None,
     shop_language: str,
     now: datetime,
-) -> list[Advanced]:
+) -> list[AdvancedOrder]:
     """Move several orders as staff. Each moves or tells why not, as if it had been asked for alone."""
     orders = {order.id: order for order in await queries.list_for_update(session, order_ids=order_ids, actor=actor)}
     problems: dict[UUID, CremaError] = {}
     for order in orders.values():
-        if Party.STAFF not in parties_of(actor, order):
+        if OrderRole.STAFF not in roles_in(actor, order):
             problems[order.id] = ForbiddenError("Only the shop's staff set the status.")
             continue
         try:
             await move(session, order=order, to=to, actor=actor, reason=reason, shop_language=shop_language, now=now)
-        except _REFUSALS as error:  # raised before anything is changed
+        except _TRANSITION_ERRORS as error:  # raised before anything is changed
             problems[order.id] = error
     return [
-        Advanced(order_id, orders[order_id].status, problems.get(order_id))
+        AdvancedOrder(order_id, orders[order_id].status, problems.get(order_id))
         if order_id in orders
-        else Advanced(order_id, None, NotFoundError())
+        else AdvancedOrder(order_id, None, NotFoundError())
         for order_id in dict.fromkeys(order_ids)
     ]
 
@@ -156,7 +161,7 @@ async def cancel(
 ) -> Order:
     """Cancel as the owner or as staff, whichever may."""
     order = await queries.get_order_for_update(session, order_id=order_id, actor=actor)
-    if not parties_of(actor, order):
+    if not roles_in(actor, order):
         raise ForbiddenError
     await move(
         session, order=order, to=OrderStatus.CANCELLED, actor=actor, reason=reason, shop_language=shop_language, now=now
@@ -203,7 +208,7 @@ async def expire_unclaimed(session: AsyncSession, *, now: datetime, limit: int =
         ready_at = max(event.created_at for event in order.history if event.status == OrderStatus.READY)
         shop = await shops.get_shop(session, order.shop_id)
         closes_at = shops.hours_of(shop).closing_after(ready_at)
-        if now >= (closes_at or ready_at + UNCLAIMED_AROUND_THE_CLOCK):
+        if now >= (closes_at or ready_at + EXPIRY_WITHOUT_CLOSING_TIME):
             await move(session, order=order, to=OrderStatus.EXPIRED, actor=None, now=now)
             expired += 1
     return expired

@@ -1,7 +1,6 @@
-"""The mails an order promises, written in its transaction."""
+"""The mails about an order. They are queued in the transaction of the change."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC
 from enum import StrEnum
 from typing import Any, Final
@@ -11,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crema.accounts import queries as accounts
 from crema.accounts.models import User
 from crema.notifications import service as notifications
-from crema.notifications.service import Letter
-from crema.orders.domain import OrderStatus
+from crema.notifications.service import OutgoingMail
+from crema.orders.domain import NewLine, NewOrder, OrderStatus
 from crema.orders.models import Order, OrderEvent, OrderLine
 
 _TEMPLATE_OF: Final = {
@@ -22,62 +21,37 @@ _TEMPLATE_OF: Final = {
 }
 
 
-class Cause(StrEnum):
+class ClosingCause(StrEnum):
     """Why the system closed orders that were in progress."""
 
     ACCOUNT_DELETED = "account_deleted"
     SHOP_CLOSED = "shop_closed"
 
 
-@dataclass(frozen=True, slots=True)
-class Customer:
-    """Whom to write to; an address is None for a person who was deleted."""
-
-    email: str | None
-    language: str
-    name: str | None
-    phone: str | None = None
-
-
-def without_account(order: Order) -> Customer:
-    """Give the customer of an order taken at the counter, whom nobody writes to."""
-    return Customer(email=None, language="en", name=order.customer_name)
-
-
-async def _customer_of(session: AsyncSession, order: Order) -> Customer:
-    if order.user_id is None:
-        return without_account(order)
-    person = await session.get_one(User, order.user_id)
-    return Customer(person.email, person.language, person.name)
-
-
-def placed(
-    *,
-    order: Order,
-    customer: Customer,
-    admins: Sequence[Sequence[str]],
-    shop_language: str,
-) -> list[Letter]:
-    """Write to the customer, the administrators, as (address, language), and the shop's mailbox. `order` is whole."""
+def of_new_order(order: NewOrder, *, admins: Sequence[Sequence[str]], shop_language: str) -> list[OutgoingMail]:
+    """Return the mails to the customer, to the administrators (address, language), and to the shop's mailbox."""
     context = _summary(order)
-    letters = _to_staff(
+    mails = _staff_mails(
         order,
         template="order_placed_staff",
-        context=context | {"customer_name": order.pickup_name or customer.name},
+        context=context | {"customer_name": order.pickup_name},
         key="placed",
         admins=admins,
         shop_language=shop_language,
     )
-    if customer.email:
-        letters.append(
-            Letter(
-                customer.email, "order_placed_customer", customer.language, context, f"order-placed:{order.id}:customer"
-            )
-        )
-    return letters
+    customer = order.customer
+    if customer and customer.email:
+        key = f"order-placed:{order.id}:customer"
+        mails.append(OutgoingMail(customer.email, "order_placed_customer", customer.language, context, key))
+    return mails
 
 
-async def moved(
+async def _customer_of(session: AsyncSession, order: Order) -> User | None:
+    """Return the person who ordered; None for an order taken at the counter."""
+    return None if order.user_id is None else await session.get_one(User, order.user_id)
+
+
+async def send_transition(
     session: AsyncSession, *, order: Order, reason: str | None, is_by_customer: bool, shop_language: str
 ) -> None:
     """Tell the customer when it is ready or won't be, and the shop what a customer cancelled. `order` is whole.
@@ -86,11 +60,11 @@ async def moved(
     ready is told once: not again when staff have taken that back in between.
     """
     if order.status == OrderStatus.CANCELLED and is_by_customer:
-        await _tell_staff(
+        await _mail_staff(
             session,
             order=order,
             template="order_cancelled_staff",
-            context=await _for_staff(session, order) | {"reason": reason or ""},
+            context=await _staff_context(session, order) | {"reason": reason or ""},
             key="cancelled",
             shop_language=shop_language,
         )
@@ -98,18 +72,18 @@ async def moved(
     if template is None or (order.status == OrderStatus.EXPIRED and not reason):
         return
     customer = await _customer_of(session, order)
-    if customer.email is None:
+    if customer is None or customer.email is None:
         return
     context = {"number": order.number, "shop": order.shop.name, "shop_address": order.shop.address}
     if order.status != OrderStatus.READY:
         context = {"number": order.number, "shop": order.shop.name, "reason": reason or ""}
     await notifications.send(
         session,
-        [Letter(customer.email, template, customer.language, context, f"order-{order.status}:{order.id}")],
+        [OutgoingMail(customer.email, template, customer.language, context, f"order-{order.status}:{order.id}")],
     )
 
 
-async def edited(
+async def send_edit(
     session: AsyncSession, *, order: Order, event: OrderEvent, is_by_customer: bool, shop_language: str
 ) -> None:
     """Tell the shop what the customer changed, or the customer what the shop changed. `order` is whole.
@@ -120,27 +94,32 @@ async def edited(
     number_before = changes["number"]["before"] if "number" in changes else None
     changed = {"changed": [*changes], "number_before": number_before}
     if is_by_customer:
-        await _tell_staff(
+        await _mail_staff(
             session,
             order=order,
             template="order_edited_staff",
-            context=await _for_staff(session, order) | changed,
+            context=await _staff_context(session, order) | changed,
             key=f"edited:{event.id}",
             shop_language=shop_language,
         )
         if number_before is None:
             return
     customer = await _customer_of(session, order)
-    if customer.email:
+    if customer and customer.email:
         context = _summary(order) | changed | {"is_by_customer": is_by_customer}
         key = f"order-edited:{event.id}:customer"
         await notifications.send(
-            session, [Letter(customer.email, "order_edited_customer", customer.language, context, key)]
+            session, [OutgoingMail(customer.email, "order_edited_customer", customer.language, context, key)]
         )
 
 
-async def closed(
-    session: AsyncSession, *, orders: Sequence[Order], cause: Cause, customer: str | None = None, shop_language: str
+async def send_closing(
+    session: AsyncSession,
+    *,
+    orders: Sequence[Order],
+    cause: ClosingCause,
+    customer: str | None = None,
+    shop_language: str,
 ) -> None:
     """Tell the administrators of all these orders, and the mailbox of each shop of its own, in one mail each.
 
@@ -157,11 +136,11 @@ async def closed(
     await notifications.send(
         session,
         [
-            Letter(
+            OutgoingMail(
                 email,
                 "orders_closed_staff",
                 language,
-                {"cause": cause.value, "orders": [_entry(order, customer) for order in theirs]},
+                {"cause": cause.value, "orders": [_order_entry(order, customer) for order in theirs]},
                 f"orders-closed:{theirs[0].id}:staff:{email}",
             )
             for email, language, theirs in recipients
@@ -169,7 +148,7 @@ async def closed(
     )
 
 
-def _entry(order: Order, customer: str | None) -> dict[str, Any]:
+def _order_entry(order: Order, customer: str | None) -> dict[str, Any]:
     return {
         "number": order.number,
         "name": order.pickup_name or customer,
@@ -182,37 +161,38 @@ def _entry(order: Order, customer: str | None) -> dict[str, Any]:
     }
 
 
-async def _for_staff(session: AsyncSession, order: Order) -> dict[str, Any]:
+async def _staff_context(session: AsyncSession, order: Order) -> dict[str, Any]:
     customer = await _customer_of(session, order)
-    return _summary(order) | {"customer_name": order.pickup_name or customer.name}
+    name = customer.name if customer else order.customer_name
+    return _summary(order) | {"customer_name": order.pickup_name or name}
 
 
-async def _tell_staff(
+async def _mail_staff(
     session: AsyncSession, *, order: Order, template: str, context: dict[str, Any], key: str, shop_language: str
 ) -> None:
     admins = await accounts.list_admin_recipients(session)
-    letters = _to_staff(order, template=template, context=context, key=key, admins=admins, shop_language=shop_language)
-    await notifications.send(session, letters)
+    mails = _staff_mails(order, template=template, context=context, key=key, admins=admins, shop_language=shop_language)
+    await notifications.send(session, mails)
 
 
-def _to_staff(
-    order: Order,
+def _staff_mails(
+    order: Order | NewOrder,
     *,
     template: str,
     context: dict[str, Any],
     key: str,
     admins: Sequence[Sequence[str]],
     shop_language: str,
-) -> list[Letter]:
+) -> list[OutgoingMail]:
     """Write to the administrators, as (address, language), and to the shop's mailbox."""
     recipients = [*admins, (order.shop.email, shop_language)] if order.shop.email else admins
     return [
-        Letter(email, template, language, context, f"order-{key}:{order.id}:staff:{email}")
+        OutgoingMail(email, template, language, context, f"order-{key}:{order.id}:staff:{email}")
         for email, language in recipients
     ]
 
 
-def _summary(order: Order) -> dict[str, Any]:
+def _summary(order: Order | NewOrder) -> dict[str, Any]:
     return {
         "order_id": str(order.id),
         "number": order.number,
@@ -239,13 +219,13 @@ def _summary(order: Order) -> dict[str, Any]:
     }
 
 
-def describe(line: OrderLine) -> str:
+def describe(line: OrderLine | NewLine) -> str:
     """Write a line as people read it: how many, of what, made how."""
     details = ", ".join(filter(None, (_details(line), line.note)))
     return f"{line.quantity} × {line.name}" + (f" ({details})" if details else "")
 
 
-def _details(line: OrderLine) -> str:
+def _details(line: OrderLine | NewLine) -> str:
     size = [line.size["name"]] if line.size else []
     options = [
         option["name"] if option["quantity"] == 1 else f"{option['name']} ×{option['quantity']}"

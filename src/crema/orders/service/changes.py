@@ -1,4 +1,4 @@
-"""Editing and repeating orders."""
+"""Changing orders, marking their lines as made, and ordering again."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -17,13 +17,14 @@ from crema.cart.queries import PricedCart
 from crema.cart.schemas import AddToCart
 from crema.core.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from crema.core.instants import written
+from crema.db.base import new_id
+from crema.db.statement import Statement
 from crema.menu import queries as menu
 from crema.orders import domain, queries
-from crema.orders.domain import EDITABLE, IN_WORK, OrderStatus, Party
+from crema.orders.domain import EDITABLE, IN_WORK, OrderRole, OrderSettings, OrderStatus
 from crema.orders.models import Order, OrderEvent, OrderLine
 from crema.orders.schemas import ChangeOrder, OrderOut, ReplaceOrder
-from crema.orders.service import letters, moving, numbering, placing
-from crema.orders.service.placing import Rules
+from crema.orders.service import mails, numbering, placing, transitions
 from crema.schemas import value_or
 from crema.shops import queries as shops
 
@@ -61,7 +62,7 @@ class IncompleteReplacementError(InvalidError):
 
 @dataclass(frozen=True, slots=True)
 class ChangedFields:
-    """What to change of an order; what is MISSING stays."""
+    """The changes to an order; a field that is MISSING stays."""
 
     pickup_at: datetime | MISSING | None = MISSING
     comment: str | MISSING = MISSING
@@ -71,7 +72,7 @@ class ChangedFields:
 
 
 @dataclass(frozen=True, slots=True)
-class Edit:
+class FieldChange:
     """A field of an order before and after an edit, as JSON shows it in the history."""
 
     field: str
@@ -101,17 +102,17 @@ class SkippedLine:
 
 
 async def replace(
-    session: AsyncSession, *, actor: Actor, order_id: UUID, wanted: ReplaceOrder, rules: Rules, now: datetime
+    session: AsyncSession, *, actor: Actor, order_id: UUID, wanted: ReplaceOrder, settings: OrderSettings, now: datetime
 ) -> Order:
     """PUT: the owner replaces time, comment and items; staff replace the status, and the time if they send it.
 
     Of the whole document, as GET gives it, what is as it was is left alone.
     """
     order = await queries.get_order_for_update(session, order_id=order_id, actor=actor)
-    _check_party(moving.parties_of(actor, order))
+    _check_role(transitions.roles_in(actor, order))
     wanted.check_read_only(OrderOut.seen_by(actor, order))
     if wanted.repeats("lines"):
-        changes = _changed_in(wanted, order)
+        changes = _differences(wanted, order)
     elif wanted.items is not None:
         changes = ChangedFields(pickup_at=wanted.pickup_at, comment=wanted.comment or "", items=wanted.items)
     elif wanted.status is not None and wanted.comment is None:
@@ -119,10 +120,10 @@ async def replace(
         changes = ChangedFields(status=wanted.status, pickup_at=wanted.pickup_at if moves else MISSING)
     else:
         raise IncompleteReplacementError
-    return await _update(session, actor=actor, order=order, changes=changes, rules=rules, now=now)
+    return await _update(session, actor=actor, order=order, changes=changes, settings=settings, now=now)
 
 
-def _changed_in(wanted: ReplaceOrder, order: Order) -> ChangedFields:
+def _differences(wanted: ReplaceOrder, order: Order) -> ChangedFields:
     """Return what a document changes of the order it was made from."""
     moves = "pickup_at" in wanted.model_fields_set and wanted.pickup_at != order.pickup_at
     comments = "comment" in wanted.model_fields_set and (wanted.comment or "") != order.comment
@@ -135,7 +136,7 @@ def _changed_in(wanted: ReplaceOrder, order: Order) -> ChangedFields:
 
 
 async def change(
-    session: AsyncSession, *, actor: Actor, order_id: UUID, wanted: ChangeOrder, rules: Rules, now: datetime
+    session: AsyncSession, *, actor: Actor, order_id: UUID, wanted: ChangeOrder, settings: OrderSettings, now: datetime
 ) -> Order:
     """PATCH: only what was sent."""
     order = await queries.get_order_for_update(session, order_id=order_id, actor=actor)
@@ -146,46 +147,46 @@ async def change(
         status=wanted.status,
         reason=wanted.reason,
     )
-    return await _update(session, actor=actor, order=order, changes=changes, rules=rules, now=now)
+    return await _update(session, actor=actor, order=order, changes=changes, settings=settings, now=now)
 
 
 async def _update(
-    session: AsyncSession, *, actor: Actor, order: Order, changes: ChangedFields, rules: Rules, now: datetime
+    session: AsyncSession, *, actor: Actor, order: Order, changes: ChangedFields, settings: OrderSettings, now: datetime
 ) -> Order:
-    parties = moving.parties_of(actor, order)
-    _check_party(parties)
-    _check_writable(order, changes=changes, parties=parties)
-    before = _edited(order)
+    roles = transitions.roles_in(actor, order)
+    _check_role(roles)
+    _check_writable(order, changes=changes, roles=roles)
+    before = _editable_fields(order)
 
     order.comment = value_or(changes.comment, order.comment)
     if changes.items is not MISSING:
-        await _replace_lines(session, order=order, requests=[i.as_request() for i in changes.items], rules=rules)
+        await _replace_lines(session, order=order, requests=[i.as_request() for i in changes.items], settings=settings)
     if changes.pickup_at is not MISSING and changes.pickup_at != order.pickup_at:
         hours = shops.hours_of(await shops.get_shop(session, order.shop_id))
         domain.check_time(hours, pickup_at=changes.pickup_at, now=now)
         order.pickup_at = changes.pickup_at
         await numbering.move_to(session, order=order, day=hours.business_date(order.pickup_at or now))
-    edits = _edits(before, _edited(order))
+    edits = _field_changes(before, _editable_fields(order))
     if {edit.field for edit in edits} & {"pickup_at", "items"}:
         work = sum(line.preparation_seconds * line.quantity for line in order.lines)
         order.ready_estimate_at = domain.estimate_ready(now=now, pickup_at=order.pickup_at, work_seconds=work)
     if edits:
         event = await _record_edit(session, order=order, actor=actor, edits=edits, now=now)
-        await letters.edited(
+        await mails.send_edit(
             session,
             order=order,
             event=event,
-            is_by_customer=Party.OWNER in parties,
-            shop_language=rules.shop_language,
+            is_by_customer=OrderRole.OWNER in roles,
+            shop_language=settings.shop_language,
         )
     if changes.status is not MISSING:
-        await moving.move(
+        await transitions.move(
             session,
             order=order,
             to=changes.status,
             actor=actor,
             reason=value_or(changes.reason, None),
-            shop_language=rules.shop_language,
+            shop_language=settings.shop_language,
             now=now,
         )
     return await queries.get_order(session, order_id=order.id, actor=actor)
@@ -196,7 +197,7 @@ async def mark_line(
 ) -> Order:
     """Note as staff whether a line is made, and tell those who follow the order. It moves nothing by itself."""
     order = await queries.get_order_for_update(session, order_id=order_id, actor=actor)
-    if Party.STAFF not in moving.parties_of(actor, order):
+    if OrderRole.STAFF not in transitions.roles_in(actor, order):
         raise ForbiddenError("Only the shop's staff mark what is made.")
     line = next((line for line in order.lines if line.id == line_id), None)
     if line is None:
@@ -208,24 +209,29 @@ async def mark_line(
     line.is_made = is_made
     await session.flush()
     await session.execute(update(Order).where(Order.id == order.id).values(updated_at=now))
-    moving.announce(session, order)
+    transitions.announce(session, order)
     return await queries.get_order(session, order_id=order.id, actor=actor)
 
 
-async def _replace_lines(session: AsyncSession, *, order: Order, requests: Sequence[LineRequest], rules: Rules) -> None:
+_INSERT_LINES: Final = Statement(placing.LINES.statement)
+
+
+async def _replace_lines(
+    session: AsyncSession, *, order: Order, requests: Sequence[LineRequest], settings: OrderSettings
+) -> None:
     product_ids = {request.product_id for request in requests}
     await menu.lock_products(session, product_ids)
     lines = domain.draft_lines(requests, await menu.load_for_pricing(session, product_ids))
-    order.subtotal = order.total = domain.check_total(lines, expected=None, minimum=rules.minimum)
+    order.subtotal = order.total = domain.check_total(lines, expected=None, minimum=settings.minimum)
     await session.execute(delete(OrderLine).where(OrderLine.order_id == order.id))
     session.expire(order, ["lines"])
-    session.add_all(OrderLine(**values) for values in placing.line_values(lines, order_id=order.id))
-    await session.flush()
+    new_lines = domain.new_lines(lines, order_id=order.id, make_id=new_id)
+    await _INSERT_LINES.rows(session, **placing.LINES.values(new_lines))
     await session.refresh(order, ["lines"])
 
 
 async def _record_edit(
-    session: AsyncSession, *, order: Order, actor: Actor, edits: Sequence[Edit], now: datetime
+    session: AsyncSession, *, order: Order, actor: Actor, edits: Sequence[FieldChange], now: datetime
 ) -> OrderEvent:
     """Note in the history what was edited, and wake those who follow the order."""
     if sum(event.changes is not None for event in order.history) >= MAX_EDITS:
@@ -242,40 +248,40 @@ async def _record_edit(
     session.add(event)
     order.updated_at = now
     await session.flush()
-    moving.announce(session, order)
+    transitions.announce(session, order)
     return event
 
 
-def _edited(order: Order) -> dict[str, object]:
-    """Write what an edit may change as the history shows it."""
+def _editable_fields(order: Order) -> dict[str, object]:
+    """Return the fields that an edit may change, as the history shows them."""
     return {
         "pickup_at": written(order.pickup_at) if order.pickup_at else None,
         "number": order.number,
         "comment": order.comment,
-        "items": [letters.describe(line) for line in order.lines],
+        "items": [mails.describe(line) for line in order.lines],
         "total": f"{order.total:.2f}",
     }
 
 
-def _edits(before: Mapping[str, object], after: Mapping[str, object]) -> list[Edit]:
-    return [Edit(name, before[name], after[name]) for name in before if before[name] != after[name]]
+def _field_changes(before: Mapping[str, object], after: Mapping[str, object]) -> list[FieldChange]:
+    return [FieldChange(name, before[name], after[name]) for name in before if before[name] != after[name]]
 
 
-def _check_party(parties: frozenset[Party]) -> None:
+def _check_role(roles: frozenset[OrderRole]) -> None:
     """Refuse whoever is neither the customer nor staff of the shop, whatever they sent; they may see the order."""
-    if not parties:
+    if not roles:
         raise ForbiddenError("Only the customer and the shop's staff change an order.")
 
 
-def _check_writable(order: Order, *, changes: ChangedFields, parties: frozenset[Party]) -> None:
+def _check_writable(order: Order, *, changes: ChangedFields, roles: frozenset[OrderRole]) -> None:
     moves = changes.status is not MISSING or changes.reason is not MISSING
     edits = changes.comment is not MISSING or changes.items is not MISSING
     delays = changes.pickup_at is not MISSING
-    if moves and Party.STAFF not in parties:
+    if moves and OrderRole.STAFF not in roles:
         raise ForbiddenError("Only the shop's staff set the status; cancel your order instead.")
-    if edits and Party.OWNER not in parties:
+    if edits and OrderRole.OWNER not in roles:
         raise ForbiddenError("Only the customer changes what was ordered.")
-    if (edits or (delays and Party.STAFF not in parties)) and order.status != OrderStatus.PLACED:
+    if (edits or (delays and OrderRole.STAFF not in roles)) and order.status != OrderStatus.PLACED:
         raise OrderNotEditableError
     if delays and order.status not in EDITABLE and changes.pickup_at != order.pickup_at:
         raise OrderNotEditableError
@@ -290,10 +296,10 @@ async def reorder(
     nothing can be had.
     """
     order = await queries.get_order(session, order_id=order_id, actor=actor)
-    if Party.OWNER not in moving.parties_of(actor, order):
+    if OrderRole.OWNER not in transitions.roles_in(actor, order):
         raise ForbiddenError("Only the customer orders it again.")
-    requests = [_as_request(line) for line in order.lines]
-    cart, found = await carts.add_again(session, user_id=actor.user_id, wanted=requests, currency=currency, now=now)
+    requests = [_line_request(line) for line in order.lines]
+    cart, found = await carts.add_lines(session, user_id=actor.user_id, wanted=requests, currency=currency, now=now)
     skipped = [
         SkippedLine(each.index, order.lines[each.index].name, each.quantity, each.reason, each.problems)
         for each in found
@@ -311,7 +317,7 @@ async def reorder(
     return cart, skipped
 
 
-def _as_request(line: OrderLine) -> LineRequest:
+def _line_request(line: OrderLine) -> LineRequest:
     return LineRequest(
         product_id=line.product_id,
         size_id=UUID(line.size["id"]) if line.size else None,

@@ -1,0 +1,198 @@
+"""A new order with its lines and its history, as it is recorded and shown. Pure.
+
+These classes have the attributes of the tables' rows, and those that `OrderOut` shows.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, Final
+from uuid import UUID
+
+from crema.accounts.domain import Actor
+from crema.menu.domain import Contents
+from crema.orders.domain.draft import DraftLine, OrderDraft, OrderShop
+from crema.orders.domain.lifecycle import OrderStatus
+
+PICKUP_NAME_LENGTH: Final = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """The person who orders by app, and the language of the mails to them."""
+
+    id: UUID
+    name: str | None
+    phone: str | None
+    email: str | None
+    language: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewLine:
+    """A line of a new order: copies of what the menu says of the product and its options today."""
+
+    id: UUID
+    order_id: UUID
+    position: int
+    product_id: UUID
+    name: str
+    size: Mapping[str, Any] | None
+    options: Sequence[Mapping[str, Any]]
+    note: str
+    quantity: int
+    preparation_seconds: int
+    contents: Mapping[str, Any] | None
+    unit_price: Decimal
+    total: Decimal
+    is_made: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewEvent:
+    """The first entry of an order's history: who placed it, and when."""
+
+    id: UUID
+    order_id: UUID
+    actor_id: UUID
+    actor_role: str
+    created_at: datetime
+    status: OrderStatus = OrderStatus.PLACED
+    from_status: OrderStatus | None = None
+    reason: str | None = None
+    changes: Sequence[Mapping[str, Any]] | None = None
+
+    @property
+    def actor(self) -> Mapping[str, Any]:
+        """Who it was, as it is shown."""
+        return {"id": self.actor_id, "role": self.actor_role}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewOrder:
+    """An order that is being placed, complete. `customer` is None for an order taken at the counter."""
+
+    id: UUID
+    number: str
+    business_date: date
+    shop: OrderShop
+    source: str
+    customer: Customer | None
+    customer_name: str | None
+    pickup_name: str | None
+    pickup_at: datetime | None
+    ready_estimate_at: datetime
+    comment: str
+    payment_method: str
+    subtotal: Decimal
+    discount: Decimal
+    total: Decimal
+    currency: str
+    created_at: datetime
+    updated_at: datetime
+    lines: Sequence[NewLine]
+    history: Sequence[NewEvent]
+    status: OrderStatus = OrderStatus.PLACED
+    payment_status: str = "pending"
+    is_hidden: bool = False
+
+    @property
+    def shop_id(self) -> UUID:
+        """The id of the shop."""
+        return self.shop.id
+
+    @property
+    def user_id(self) -> UUID | None:
+        """The id of the customer; None at the counter."""
+        return self.customer.id if self.customer else None
+
+    @property
+    def is_asap(self) -> bool:
+        """Whether it is wanted as soon as possible, not at a time."""
+        return self.pickup_at is None
+
+    @property
+    def payment(self) -> Mapping[str, str]:
+        """How and whether it is paid."""
+        return {"method": self.payment_method, "status": self.payment_status}
+
+
+def new_order(
+    draft: OrderDraft, *, number: str, actor: Actor, person: Customer, now: datetime, make_id: Callable[[], UUID]
+) -> NewOrder:
+    """Return the order that a draft becomes with its number. `person` is the actor's account; `make_id` makes ids."""
+    request, order_id = draft.request, make_id()
+    return NewOrder(
+        id=order_id,
+        number=number,
+        business_date=draft.business_date,
+        shop=draft.shop,
+        source=request.source,
+        customer=person if request.source == "app" else None,
+        customer_name=request.customer_name,
+        pickup_name=request.customer_name or request.pickup_name or _short_name(person.name),
+        pickup_at=request.pickup_at,
+        ready_estimate_at=draft.ready_at,
+        comment=request.comment,
+        payment_method=request.payment_method,
+        subtotal=draft.total,
+        discount=Decimal(0),
+        total=draft.total,
+        currency=draft.currency,
+        created_at=now,
+        updated_at=now,
+        lines=new_lines(draft.lines, order_id=order_id, make_id=make_id),
+        history=[
+            NewEvent(id=make_id(), order_id=order_id, actor_id=actor.user_id, actor_role=actor.role, created_at=now)
+        ],
+    )
+
+
+def _short_name(name: str | None) -> str | None:
+    """Return a name, cut to what fits on a cup; None if nothing is left."""
+    return name and (name[:PICKUP_NAME_LENGTH].strip() or None)
+
+
+def new_lines(lines: Sequence[DraftLine], *, order_id: UUID, make_id: Callable[[], UUID]) -> list[NewLine]:
+    """Return the lines of an order, with copies of the names, prices and contents that the menu has now."""
+    return [_new_line(line, id_=make_id(), order_id=order_id, position=place) for place, line in enumerate(lines)]
+
+
+def _new_line(line: DraftLine, *, id_: UUID, order_id: UUID, position: int) -> NewLine:
+    configured = line.configured
+    product, size = configured.product, configured.size
+    return NewLine(
+        id=id_,
+        order_id=order_id,
+        position=position,
+        product_id=product.id,
+        name=product.name,
+        size={"id": str(size.id), "name": size.name, "volume_ml": size.volume_ml} if size else None,
+        options=[
+            {
+                "option_id": str(option.option_id),
+                "name": option.name,
+                "group": option.group,
+                "quantity": option.quantity,
+                "price_delta": str(option.price_delta),
+                "price": str(option.price),
+            }
+            for option in configured.options
+        ],
+        note=line.note,
+        quantity=line.quantity,
+        preparation_seconds=product.preparation_seconds,
+        contents=_contents_json(configured.contents),
+        unit_price=configured.unit_price,
+        total=line.total,
+    )
+
+
+def _contents_json(contents: Contents) -> dict[str, object]:
+    """Return what a product contains, as the line keeps it."""
+    return {
+        "allergens": list(contents.allergens),
+        "ingredients": [{"id": str(each.id), "name": each.name} for each in contents.ingredients],
+        "nutrition": asdict(contents.nutrition) if contents.nutrition else None,
+    }
