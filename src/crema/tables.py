@@ -4,6 +4,7 @@ from crema.accounts import models as accounts
 from crema.cart import models as cart
 from crema.db import audit, idempotency
 from crema.db.base import Base
+from crema.events import models as events
 from crema.live import models as live
 from crema.menu import models as menu
 from crema.notifications import models as notifications
@@ -15,6 +16,7 @@ __all__ = [
     "accounts",
     "audit",
     "cart",
+    "events",
     "idempotency",
     "live",
     "menu",

@@ -11,10 +11,16 @@ from sqlalchemy import BigInteger, ColumnElement, Text, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute, mapped_column
 
-_TRANSACTION: Final = cast(cast(func.pg_current_xact_id(), Text), BigInteger)
+CURRENT_TRANSACTION: Final = cast(cast(func.pg_current_xact_id(), Text), BigInteger)
+"""The id of the transaction that a statement is part of."""
 
-ChangedIn = Annotated[int, mapped_column(BigInteger, server_default="0", default=_TRANSACTION, onupdate=_TRANSACTION)]
+ChangedIn = Annotated[
+    int,
+    mapped_column(BigInteger, server_default="0", default=CURRENT_TRANSACTION, onupdate=CURRENT_TRANSACTION),
+]
 """The id of the transaction that wrote the row last."""
+WrittenIn = Annotated[int, mapped_column(BigInteger, default=CURRENT_TRANSACTION)]
+"""The id of the transaction that wrote a row which is never changed."""
 
 
 async def get_position(session: AsyncSession) -> tuple[int, datetime]:
