@@ -170,6 +170,7 @@ def tidy(database_url: str) -> None:
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("DELETE FROM carts")
         connection.execute("DELETE FROM mails WHERE status <> 'sent'")
+        connection.execute("DELETE FROM events")
         connection.execute("DELETE FROM procrastinate_jobs WHERE status IN ('todo', 'failed', 'succeeded')")
         connection.execute("UPDATE orders SET status = 'completed' WHERE status = 'placed'")
         connection.execute("VACUUM ANALYZE carts, cart_items, orders, mails, procrastinate_jobs")

@@ -186,11 +186,18 @@ def worker(database_url: str, smtp_url: str, folder: Path) -> Iterator["subproce
             process.wait(10)
 
 
+_UNMAILED: Final = """
+SELECT 1 FROM events, event_consumers consumer
+WHERE events.transaction >= consumer.transaction AND events.id <> ALL (consumer.handled_ids)
+"""
+_UNDELIVERED: Final = "SELECT 1 FROM mails WHERE status = 'queued'"
+
+
 def await_idle(database_url: str) -> None:
-    """Wait until no mail is left to be delivered."""
+    """Wait until nothing in the log is left to be mailed, and no mail to be delivered."""
     deadline = time.monotonic() + DRAIN_SECONDS
     with psycopg.connect(database_url, autocommit=True) as connection:
-        while connection.execute("SELECT 1 FROM mails WHERE status = 'queued' LIMIT 1").fetchone():
+        while connection.execute(f"{_UNMAILED} UNION ALL {_UNDELIVERED}").fetchone():
             assert time.monotonic() < deadline, "mails are not delivered"
             time.sleep(0.1)
 

@@ -14,12 +14,6 @@ SELECT shops.*, (
     SELECT jsonb_agg(jsonb_build_array(weekday, opens_minute, closes_minute) ORDER BY weekday, opens_minute)::text
     FROM opening_intervals WHERE shop_id = shops.id
 ), (
-    SELECT jsonb_agg(jsonb_build_array(email, language)) FROM (
-        SELECT email, language FROM users WHERE role_id = (SELECT id FROM roles WHERE roles.name = 'admin')
-        AND email IS NOT NULL AND users.is_active AND verified_at IS NOT NULL AND deleted_at IS NULL
-        ORDER BY users.id LIMIT 100
-    ) admins
-), (
     SELECT count(*) FROM orders
     WHERE user_id = :user_id::uuid AND status IN ('placed', 'accepted', 'preparing', 'ready')
 ) FROM shops WHERE is_active AND id = md5('shop')::uuid;
@@ -39,15 +33,9 @@ WITH placed AS (
 ), events AS (
     INSERT INTO order_events (id, order_id, status, actor_id, actor_role)
     SELECT gen_random_uuid(), id, 'placed', :user_id::uuid, 'user' FROM placed
-), promised AS (
-    INSERT INTO mails (id, dedup_key, recipient, template, language, context)
-    SELECT gen_random_uuid(), 'limit:' || id, :email, 'order_placed_customer', 'ru', '{"number": "A-001", "total": "250.00"}'
-    FROM placed
-    ON CONFLICT (dedup_key) DO NOTHING RETURNING id
 )
-SELECT procrastinate_defer_jobs_v1(array_agg(
-    ROW('limit', 'limit', 0, NULL, NULL, jsonb_build_object('mail_id', id::text), NULL)::procrastinate_job_to_defer_v1
-)) FROM promised;
+INSERT INTO events (id, transaction, kind, subject_id, data)
+SELECT gen_random_uuid(), pg_current_xact_id()::text::bigint, 'order.placed', id, '{}' FROM placed;
 INSERT INTO idempotency_records (user_id, route, key, request_hash, status, location, body)
 VALUES (:user_id::uuid, 'POST /order', :key::text, '\\x00', 201, '/order/limit', convert_to(repeat('x', 1000), 'UTF8'))
 ON CONFLICT DO NOTHING RETURNING key;

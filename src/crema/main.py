@@ -305,7 +305,6 @@ def hand_out(app: FastAPI, settings: Settings, sessions: Sessions | None) -> Non
         max_open_orders=settings.max_open_orders,
         max_orders_an_hour=settings.max_orders_an_hour,
         minimum=settings.minimum_order,
-        shop_language=settings.language,
     )
     app.state.asyncapi = cache(  # as FastAPI's `app.openapi`: made when it is first asked for, which takes a while
         partial(
@@ -358,6 +357,7 @@ def _worker_context(settings: Settings, sessions: Sessions, *, statements: Reade
         ),
         mail_renderer=_mail_renderer(settings),
         media=media,
+        consumers=worker.consumers(shop_language=settings.language),
         erasures=worker.erasures(media),
         unverified_ttl=settings.unverified_ttl,
         erase_after=settings.erase_after,

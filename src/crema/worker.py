@@ -23,13 +23,18 @@ from crema.accounts.service import alerts
 from crema.accounts.tasks import AccountTaskContext, Erasure
 from crema.db.tasks import HOUSEKEEPING, TaskContext, additional_context
 from crema.demo import tasks as demo
+from crema.events import tasks as events
+from crema.events.service import consuming
+from crema.events.service.consuming import Consumer
+from crema.events.tasks import EventTaskContext
 from crema.media.service import MediaService
 from crema.menu import tasks as menu
 from crema.menu.tasks import MediaTaskContext
 from crema.notifications import tasks as notifications
 from crema.notifications.tasks import MailTaskContext
 from crema.orders import tasks as orders
-from crema.orders.service import closing
+from crema.orders.domain import EventKind
+from crema.orders.service import closing, mails
 from crema.orders.tasks import OrderTaskContext
 from crema.support import tasks as support
 from crema.support.service import leaving
@@ -41,6 +46,8 @@ CONCURRENCY: Final = 4
 """Jobs at a time. It bounds how many mails a crash can send twice: a job notes each mail before it sends the next."""
 DRAIN_SECONDS: Final = 3
 """Jobs under way get so long to finish; what is cut off is taken up by the next worker."""
+RETRY_SECONDS: Final = 2
+"""After the database was lost."""
 FAILED_JOBS_HOURS: Final = 24
 FAILURES: Final = Counter("crema_job_failures_total", "Failures of background jobs, tries included.", ["task"])
 LAST_SUCCESS: Final = Gauge(
@@ -51,17 +58,24 @@ LAST_SUCCESS: Final = Gauge(
 )
 blueprint: Final = Blueprint()
 _BLUEPRINTS: Final = (
-    *(notifications.blueprint, accounts.blueprint, menu.blueprint, orders.blueprint, support.blueprint),
-    *(demo.blueprint, blueprint),
+    *(events.blueprint, notifications.blueprint, accounts.blueprint, menu.blueprint, orders.blueprint),
+    *(support.blueprint, demo.blueprint, blueprint),
 )
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorkerContext(AccountTaskContext, MailTaskContext, OrderTaskContext, SupportTaskContext, MediaTaskContext):
+class WorkerContext(
+    AccountTaskContext, EventTaskContext, MailTaskContext, OrderTaskContext, SupportTaskContext, MediaTaskContext
+):
     """What the worker and the tasks of all features need."""
 
     database_url: str
     clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+
+
+def consumers(*, shop_language: str) -> tuple[Consumer, ...]:
+    """Return who reads the event log. `shop_language` is that of the mails to the shops."""
+    return (Consumer("order_mails", frozenset(EventKind), partial(mails.mail_events, shop_language=shop_language)),)
 
 
 def erasures(media: MediaService) -> tuple[Erasure, ...]:
@@ -156,6 +170,25 @@ async def _tell(context: TaskContext, *, task: str, error: Exception) -> None:
 
 async def run(context: WorkerContext, **options: Any) -> None:
     """Work until cancelled, through losses of the database; then finish what is under way, for DRAIN_SECONDS."""
+    consuming_task = asyncio.create_task(_consume(context), name="events")
+    try:
+        await _run_jobs(context, **options)
+    finally:
+        consuming_task.cancel()
+        await asyncio.wait({consuming_task}, timeout=DRAIN_SECONDS)
+
+
+async def _consume(context: WorkerContext) -> None:
+    """Read the event log until cancelled, through losses of the database."""
+    while True:
+        try:
+            await consuming.run(context.sessions, context.consumers, clock=context.clock)
+        except Exception as error:  # noqa: BLE001 - whatever it was, mail must go on
+            log.warning("consumers_interrupted", error=repr(error)[:300])
+        await asyncio.sleep(RETRY_SECONDS)
+
+
+async def _run_jobs(context: WorkerContext, **options: Any) -> None:
     task = asyncio.current_task()
     assert task is not None
     while not task.cancelling():  # a cancellation may come out as an error of the database's
@@ -174,7 +207,7 @@ async def run(context: WorkerContext, **options: Any) -> None:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it was, mail must go on
             log.warning("worker_interrupted", error=repr(error)[:300])
-        await asyncio.sleep(2)
+        await asyncio.sleep(RETRY_SECONDS)
 
 
 @asynccontextmanager

@@ -14,6 +14,7 @@ from crema.notifications.service.rendering import MailRenderer
 from crema.orders.models import OrderLine
 from factories.menu import Json, make_group, make_ingredient, make_product
 from factories.orders import make_shop
+from factories.people import consume_events
 from fixtures.people import LogIn
 
 pytestmark = pytest.mark.anyio
@@ -207,6 +208,7 @@ ENGLISH = [
 
 
 async def staff_mail(session: AsyncSession, template: str = "order_placed_staff") -> Mail:
+    await consume_events(session)
     wanted = select(Mail).where(Mail.recipient == "arbat@example.com", Mail.template == template)
     return (await session.scalars(wanted)).one()
 

@@ -206,8 +206,7 @@ async def test_after_a_restored_backup_new_events_are_handled_and_old_ones_are_n
         await session.execute(update(Event).where(is_old).values(created_at=NOW - timedelta(days=7)))
         await session.execute(update(EventConsumer).values(transaction=beyond + 1, updated_at=NOW))
     await append(own_sessions, "new")
-    counts = [await listener.consume() for _ in range(3)]
-    assert counts == [0, 2, 0]  # numbered anew, then handled
+    assert [await listener.consume() for _ in range(2)] == [2, 0]
     assert await listener.handled() == ["just before", "just before", "last week", "new"]
 
 

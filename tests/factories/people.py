@@ -1,11 +1,14 @@
-"""People who come in through the front door, and the letters they get."""
+"""People who come in through the front door, and the mails they get."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx2
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from crema import worker
+from crema.events.service import consuming
 from crema.notifications.models import Mail
 
 PASSWORD = "oat milk please"
@@ -55,8 +58,16 @@ def bearer(tokens: dict[str, Any]) -> dict[str, str]:
     return {"Authorization": f"Bearer {tokens['access_token']}"}
 
 
+async def consume_events(session: AsyncSession) -> None:
+    """Do what the worker does about what was logged, such as queueing the mails about orders."""
+    for consumer in worker.consumers(shop_language="ru"):
+        await consuming.handle_next(session, consumer, now=datetime.now(UTC))
+    await session.flush()
+
+
 async def mails_to(session: AsyncSession, email: str = "anna@example.com", template: str | None = None) -> list[Mail]:
-    """Read a mailbox, oldest first."""
+    """Read a mailbox, oldest first, once the worker has followed the log."""
+    await consume_events(session)
     wanted = select(Mail).where(Mail.recipient == email).order_by(Mail.id)
     return list(await session.scalars(wanted.where(Mail.template == template) if template else wanted))
 

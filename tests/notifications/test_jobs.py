@@ -18,6 +18,7 @@ from crema.notifications.service.senders import SmtpSender
 from crema.shops.models import Shop
 from crema.worker import WorkerContext
 from factories.orders import make_shop, make_simple_product, place
+from factories.people import consume_events
 from fixtures.database import statements
 from fixtures.people import make_person
 from fixtures.smtp import Sink, talking
@@ -76,6 +77,8 @@ async def test_the_mails_of_an_order_are_one_job_and_one_connection(
         await session.execute(update(Shop).values(email="shop@example.com"))
 
     await place(customer, await make_simple_product(sessions), shop_id=str(shop))
+    async with sessions.begin() as session:
+        await consume_events(session)
 
     [job] = await jobs(sessions)
     assert len(job["mail_ids"]) == 4

@@ -14,6 +14,7 @@ from crema.db.session import Sessions
 from crema.notifications.models import Mail
 from crema.orders.models import Order
 from factories.orders import make_shop, make_simple_product, place
+from factories.people import consume_events
 from fixtures.people import LogIn
 
 pytestmark = pytest.mark.anyio
@@ -62,6 +63,7 @@ async def test_an_order_at_the_counter_goes_the_way_of_all_orders(
     for source, order in (("counter", taken), ("app", ahead)):
         found = (await colleague.get("/orders", params={"source": source})).json()
         assert [each["id"] for each in found["items"]] == [order["id"]]
+    await consume_events(session)
     mails = (await session.execute(select(Mail.recipient, Mail.template, Mail.context["customer_name"]))).all()
     told = sorted((to, name) for to, template, name in mails if template == "order_placed_staff")
     assert told == [("till@example.com", "Анна"), ("till@example.com", "Пётр")]
@@ -72,6 +74,7 @@ async def test_an_order_at_the_counter_is_moved_and_cancelled_without_a_mail_to_
     barista: httpx2.AsyncClient, admin: httpx2.AsyncClient, product_id: UUID, session: AsyncSession
 ) -> None:
     taken = await place(barista, product_id, **GUEST)
+    await consume_events(session)
     before = await session.scalar(select(func.count()).select_from(Mail))
 
     moved = await barista.patch(f"/order/{taken['id']}", json={"pickup_at": "2026-11-23T15:00:00.000000Z"})
@@ -79,6 +82,7 @@ async def test_an_order_at_the_counter_is_moved_and_cancelled_without_a_mail_to_
     deleted = await admin.delete(f"/order/{taken['id']}")
 
     assert (moved.status_code, cancelled.json()["status"], deleted.status_code) == (200, "cancelled", 204)
+    await consume_events(session)
     assert await session.scalar(select(func.count()).select_from(Mail)) == before
     assert (await barista.get("/orders")).json()["items"] == []
     assert [order["is_hidden"] for order in (await admin.get("/orders")).json()["items"]] == [True]

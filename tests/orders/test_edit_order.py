@@ -14,6 +14,7 @@ from crema.db.session import Sessions
 from crema.notifications.models import Mail
 from crema.orders.service import changes
 from factories.orders import make_shop, make_simple_product, place
+from factories.people import consume_events
 
 pytestmark = pytest.mark.anyio
 FRIDAY, WEDNESDAY = "2026-11-27T09:00:00.000000Z", "2026-11-25T09:00:00.000000Z"  # it is Monday noon in Moscow
@@ -30,7 +31,8 @@ async def tea(sessions: Sessions) -> UUID:
 
 
 async def mails(sessions: Sessions) -> list[tuple[str, str]]:
-    async with sessions() as session:
+    async with sessions.begin() as session:
+        await consume_events(session)
         found = await session.execute(select(Mail.recipient, Mail.template).order_by(Mail.id))
         return [(recipient, template) for recipient, template in found]
 

@@ -16,6 +16,7 @@ from crema.orders.domain import OrderStatus
 from crema.orders.models import Order, OrderEvent
 from crema.orders.service import transitions
 from factories.orders import make_shop, make_simple_product, place
+from factories.people import consume_events
 from fixtures.people import LogIn
 
 pytestmark = pytest.mark.anyio
@@ -55,7 +56,8 @@ async def test_a_morning_at_the_bar(
     done = (await customer.get(f"/order/{order['id']}")).json()
     assert [event["status"] for event in done["history"]] == ["placed", "accepted", "preparing", "ready", "completed"]
     assert done["payment"]["status"] == "paid"
-    async with sessions() as session:
+    async with sessions.begin() as session:
+        await consume_events(session)
         assert sorted(await session.scalars(select(Mail.template))) == ["order_placed_customer", "order_ready"]
 
 
@@ -111,7 +113,8 @@ async def test_a10_staff_cancel_what_is_ready_with_a_reason_only(
 
     assert (cancelled.status_code, cancelled.json()["status"]) == (200, "cancelled")
     assert cancelled.json()["history"][-1]["reason"] == "Пролили"
-    async with sessions() as session:
+    async with sessions.begin() as session:
+        await consume_events(session)
         mail = (await session.scalars(select(Mail).where(Mail.template == "order_cancelled"))).one()
     assert mail.context["reason"] == "Пролили"
 
@@ -121,7 +124,8 @@ async def test_a_cancelled_order_is_told_to_its_customer(
 ) -> None:
     await barista.post(f"/order/{order['id']}/cancel", json={"reason": "Нет молока"})
 
-    async with sessions() as session:
+    async with sessions.begin() as session:
+        await consume_events(session)
         mail = (await session.scalars(select(Mail).where(Mail.template == "order_cancelled"))).one()
     assert (mail.recipient, mail.context["reason"]) == ("anna@example.com", "Нет молока")
 

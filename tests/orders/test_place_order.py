@@ -14,13 +14,15 @@ from sqlalchemy import func, inspect, select, update
 from crema.accounts.models import User
 from crema.core.instants import written
 from crema.db.session import Sessions
+from crema.events.models import Event
 from crema.menu.models import Option, Product
 from crema.menu.service import documents
 from crema.notifications.models import Mail
-from crema.orders.domain import NewEvent, NewLine, NewOrder
+from crema.orders.domain import NewHistoryEntry, NewLine, NewOrder
 from crema.orders.models import Order, OrderEvent, OrderLine
 from crema.shops.models import Shop
 from factories.orders import Latte, make_latte, make_shop, make_simple_product, place
+from factories.people import consume_events
 
 pytestmark = pytest.mark.anyio
 NOTHING = "00000000-0000-7000-8000-000000000000"
@@ -57,7 +59,7 @@ async def refuse(
     problem: dict[str, Any] = response.json()
     assert (response.status_code, problem["code"]) == (expected, code)
     assert (await client.get("/cart")).json() == before
-    assert await count(sessions, Order) == await count(sessions, Mail) == 0
+    assert await count(sessions, Order) == await count(sessions, Event) == 0
     return problem
 
 
@@ -163,7 +165,8 @@ async def test_mails_go_to_customer_administrators_and_shop(
 ) -> None:
     order = await place(customer, latte.id)
 
-    async with sessions() as session:
+    async with sessions.begin() as session:
+        await consume_events(session)
         mails = (await session.scalars(select(Mail).order_by(Mail.recipient))).all()
     assert {mail.recipient: mail.template for mail in mails} == {
         "admin@example.com": "order_placed_staff",
@@ -338,7 +341,8 @@ async def test_mails_speak_the_person_s_language(
 
     await place(customer, latte.id)
 
-    async with sessions() as session:
+    async with sessions.begin() as session:
+        await consume_events(session)
         assert [(m.recipient, m.language) for m in await session.scalars(select(Mail))] == [("anna@example.com", "ru")]
 
 
@@ -371,7 +375,7 @@ async def test_a_wrong_time_or_payment_is_told_what_would_be_right(
     [
         (Order, NewOrder, {"hidden_at", "hidden_from_customer_at", "changed_in"}),
         (OrderLine, NewLine, {"search_text"}),
-        (OrderEvent, NewEvent, set()),
+        (OrderEvent, NewHistoryEntry, set()),
     ],
 )
 async def test_a_new_order_leaves_only_these_columns_to_the_database(

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crema.db.session import Sessions
 from crema.notifications.models import Mail
 from factories.orders import make_shop, make_simple_product, place
-from factories.people import mails_to
+from factories.people import consume_events, mails_to
 from fixtures.app import Clock
 from fixtures.people import LogIn
 
@@ -139,6 +139,7 @@ async def test_that_it_is_ready_is_mailed_once_however_often_that_is_taken_back(
     barista: httpx2.AsyncClient, order: dict[str, Any], session: AsyncSession
 ) -> None:
     await bring(barista, order, "ready")
+    await consume_events(session)
     mails = await session.scalar(select(func.count()).select_from(Mail))
 
     for status in ("preparing", "ready", "completed", "ready"):

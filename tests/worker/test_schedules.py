@@ -22,6 +22,7 @@ from crema.accounts.models import User
 from crema.db import jobs
 from crema.db.idempotency import IdempotencyRecord
 from crema.db.session import Sessions
+from crema.events.models import Event
 from crema.menu.service import images
 from crema.notifications import service as notifications
 from crema.notifications.models import Mail
@@ -138,6 +139,17 @@ async def an_old_mail(world: World) -> Check:
 
     async def is_gone() -> bool:
         return await world.scalar(select(func.count()).select_from(Mail)) == 0
+
+    return is_gone
+
+
+async def an_old_event(world: World) -> Check:
+    old = Event(kind="test", subject_id=uuid4(), data={}, created_at=datetime.now(UTC) - timedelta(days=15))
+    async with world.sessions.begin() as session:
+        session.add(old)
+
+    async def is_gone() -> bool:
+        return await world.scalar(select(func.count()).select_from(Event)) == 0
 
     return is_gone
 
@@ -293,6 +305,7 @@ CASES: dict[str, Callable[[World], Awaitable[Check]]] = {
     "media.sweep": pictures_nobody_names,
     "support.sweep": uploads_nobody_sent,
     "jobs.rescue": a_job_of_a_dead_worker,
+    "events.prune": an_old_event,
     "jobs.prune": an_old_failure,
     "mails.expire": a_mail_past_its_life,
     "mails.tell_admins": mails_that_failed,

@@ -9,7 +9,6 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crema.db.changes import changed_since
 from crema.events.models import Event, EventConsumer
 
 
@@ -41,7 +40,7 @@ async def list_unhandled(
     statement = (
         select(*_COLUMNS)
         .where(
-            changed_since(Event.transaction, consumer.transaction),
+            Event.transaction >= consumer.transaction,
             Event.kind.in_(kinds),
             Event.id.not_in(consumer.handled_ids),
         )

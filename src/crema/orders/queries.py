@@ -37,7 +37,6 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute, aliased, joinedload, selectinload
 
-from crema.accounts import queries as accounts
 from crema.accounts.domain import Actor, Reach
 from crema.accounts.models import User
 from crema.core.errors import NotFoundError
@@ -304,6 +303,18 @@ async def list_for_update(session: AsyncSession, *, order_ids: Collection[UUID],
     return list(await session.scalars(whole, execution_options={"populate_existing": True}))
 
 
+async def load_orders(session: AsyncSession, order_ids: Collection[UUID]) -> dict[UUID, Order]:
+    """Load these orders whole, by id, whoever may see them."""
+    orders = await session.scalars(_whole(select(Order).where(Order.id.in_(order_ids))))
+    return {order.id: order for order in orders}
+
+
+async def load_entries(session: AsyncSession, entry_ids: Collection[UUID]) -> dict[UUID, OrderEvent]:
+    """Load these entries of orders' histories, by id."""
+    entries = await session.scalars(select(OrderEvent).where(OrderEvent.id.in_(entry_ids)))
+    return {entry.id: entry for entry in entries}
+
+
 SHOP_VERSION: Final = cast(cast(literal_column("shops.xmin"), Text), BigInteger)
 """Which transaction wrote the shop last."""
 _OPEN_ORDERS: Final = select(func.count()).where(Order.user_id == bindparam("user_id"), IS_OPEN).scalar_subquery()
@@ -314,7 +325,6 @@ _RECENT_ORDERS: Final = (
 )
 _CONTEXT: Final = shops.ACTIVE.add_columns(
     SHOP_VERSION.label("shop_version"),
-    accounts.admin_recipients().label("admins"),
     _OPEN_ORDERS.label("open_orders"),
     _RECENT_ORDERS.label("recent_orders"),
     menu.WANTED_FOR_PRICING.label("products"),
@@ -344,7 +354,6 @@ async def find_order_context(
         shop=OrderShop(shop.id, shop.name, shop.address, shop.timezone, shop.email),
         shop_version=row["shop_version"],
         hours=shops.hours_of(shop),
-        admins=row["admins"] or (),
         open_orders=row["open_orders"],
         recent_orders=recent_orders,
         first_recent_at=first_recent_at,

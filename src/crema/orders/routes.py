@@ -135,9 +135,9 @@ async def mark_line(
     dependencies=[ORDER.edited],
     responses=refusals(401, 403, 404, 409, 422),
 )
-async def delete_order(order_id: UUID, tx: Transaction, actor: Person, now: Now, settings: OrderSettingsDep) -> None:
+async def delete_order(order_id: UUID, tx: Transaction, actor: Person, now: Now) -> None:
     """Cancelled if it still can be. A customer's deletion takes it off their own lists, an administrator's off all."""
-    await transitions.hide(tx, actor=actor, order_id=order_id, shop_language=settings.shop_language, now=now)
+    await transitions.hide(tx, actor=actor, order_id=order_id, now=now)
 
 
 @router.post(
@@ -151,7 +151,6 @@ async def cancel_order(
     tx: Transaction,
     actor: Person,
     now: Now,
-    settings: OrderSettingsDep,
     _once: Once,
     body: CancelOrder | None = None,
 ) -> OrderOut:
@@ -164,7 +163,6 @@ async def cancel_order(
         actor=actor,
         order_id=order_id,
         reason=body.reason if body else None,
-        shop_language=settings.shop_language,
         now=now,
     )
     return OrderOut.seen_by(actor, order)
@@ -172,7 +170,7 @@ async def cancel_order(
 
 @router.post("/orders/advance", summary="Move several orders", responses=refusals(401, 403, 422))
 async def advance_orders(
-    body: AdvanceOrders, tx: Transaction, actor: OrderStaff, now: Now, settings: OrderSettingsDep, _once: Once
+    body: AdvanceOrders, tx: Transaction, actor: OrderStaff, now: Now, _once: Once
 ) -> AdvancedOrdersOut:
     """For staff. Each order moves by itself, or stays and says why not: the answer is 200 either way.
 
@@ -184,7 +182,6 @@ async def advance_orders(
         order_ids=body.order_ids,
         to=body.status,
         reason=body.reason,
-        shop_language=settings.shop_language,
         now=now,
     )
     return AdvancedOrdersOut.model_validate({"items": advanced})

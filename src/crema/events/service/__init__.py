@@ -6,7 +6,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from crema.db.base import new_id
-from crema.db.statement import Rows, Statement, Where
+from crema.db.statement import BulkInsert, Statement, Where
 from crema.events.models import Event
 
 
@@ -20,12 +20,12 @@ class NewEvent:
     id: UUID = field(default_factory=new_id)
 
 
-NEW_EVENTS: Final = Rows(Event, "id", "kind", "subject_id", "data")
-"""The INSERT that `append` runs, as a part of other statements; it wants the values of `NEW_EVENTS.values`."""
-_APPEND: Final = Statement(NEW_EVENTS.insertion)
+EVENTS: Final = BulkInsert(Event, NewEvent)
+"""The INSERT that `append` runs, to be a part of other statements."""
+_APPEND: Final = Statement(EVENTS.statement)
 
 
 async def append(where: Where, events: Sequence[NewEvent]) -> None:
     """Log facts in the caller's transaction: consumers see them after its commit, and only then."""
     if events:
-        await _APPEND.rows(where, **NEW_EVENTS.values(events))
+        await _APPEND.rows(where, **EVENTS.values(events))

@@ -8,7 +8,7 @@ handled again: handlers must be idempotent.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -66,18 +66,24 @@ async def consume(sessions: Sessions, consumer: Consumer, *, now: datetime, limi
 
 async def _consume(sessions: Sessions, consumer: Consumer, handle: Handler, *, now: datetime, limit: int) -> int:
     async with sessions.begin() as session:
-        state = await queries.find_consumer_for_update(session, consumer.name)
-        if state is None:
-            return 0
-        oldest_open, _ = await changes.get_position(session)
-        if state.transaction > oldest_open:
-            await _begin_again(session, state, oldest_open=oldest_open)
-        events = await queries.list_unhandled(session, state, kinds=consumer.kinds, limit=limit)
-        if events:
-            await handle(session, events)
-        last = events[-1].transaction if len(events) == limit else oldest_open
-        await _advance(session, state, events, to=min(last, oldest_open), now=now)
-    HANDLED.labels(consumer.name).inc(len(events))
+        count = await handle_next(session, replace(consumer, handle=handle), now=now, limit=limit)
+    HANDLED.labels(consumer.name).inc(count)
+    return count
+
+
+async def handle_next(session: AsyncSession, consumer: Consumer, *, now: datetime, limit: int = BATCH) -> int:
+    """Handle the next events in the caller's transaction; return how many. Whatever fails is raised."""
+    state = await queries.find_consumer_for_update(session, consumer.name)
+    if state is None:
+        return 0
+    oldest_open, _ = await changes.get_position(session)
+    if state.transaction > oldest_open:
+        await _begin_again(session, state, oldest_open=oldest_open)
+    events = await queries.list_unhandled(session, state, kinds=consumer.kinds, limit=limit)
+    if events:
+        await consumer.handle(session, events)
+    last = events[-1].transaction if len(events) == limit else oldest_open
+    await _advance(session, state, events, to=min(last, oldest_open), now=now)
     return len(events)
 
 

@@ -14,6 +14,7 @@ from crema.orders.domain.audience import (
     topics_for,
     topics_of,
 )
+from crema.orders.domain.description import describe, details_of
 from crema.orders.domain.draft import (
     LIMIT_PERIOD,
     MAX_PICKUP_AHEAD,
@@ -45,6 +46,7 @@ from crema.orders.domain.lifecycle import (
     OPEN,
     STEPS_BACK,
     TAKE_BACK_WITHIN,
+    EventKind,
     IllegalTransitionError,
     OrderRole,
     OrderStatus,
@@ -55,7 +57,7 @@ from crema.orders.domain.lifecycle import (
 from crema.orders.domain.new_order import (
     PICKUP_NAME_LENGTH,
     Customer,
-    NewEvent,
+    NewHistoryEntry,
     NewLine,
     NewOrder,
     new_lines,
@@ -78,10 +80,11 @@ __all__ = [
     "TAKE_BACK_WITHIN",
     "Customer",
     "DraftLine",
+    "EventKind",
     "IllegalTransitionError",
     "InvalidPickupTimeError",
     "MinimumNotReachedError",
-    "NewEvent",
+    "NewHistoryEntry",
     "NewLine",
     "NewOrder",
     "OrderContext",
@@ -103,6 +106,8 @@ __all__ = [
     "check_move",
     "check_time",
     "check_total",
+    "describe",
+    "details_of",
     "draft_lines",
     "draft_order",
     "estimate_ready",

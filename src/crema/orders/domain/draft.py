@@ -94,12 +94,11 @@ class MinimumNotReachedError(ConflictError):
 
 @dataclass(frozen=True, slots=True)
 class OrderSettings:
-    """The chain's rules for orders, and the language of the mails to its shops."""
+    """The chain's rules for orders."""
 
     currency: str
     max_open_orders: int
     minimum: Decimal
-    shop_language: str
     max_orders_an_hour: int
 
 
@@ -141,15 +140,13 @@ class OrderShop:
 class OrderContext:
     """What has to be known to place an order: the shop, the products, and what the customer has ordered already.
 
-    `shop_version` changes with every change of the shop. `admins` are the addresses and languages of those who get a
-    mail. `open_orders` counts the customer's orders in progress; `recent_orders` those placed within `LIMIT_PERIOD`,
-    the first of them at `first_recent_at`.
+    `shop_version` changes with every change of the shop. `open_orders` counts the customer's orders in progress;
+    `recent_orders` those placed within `LIMIT_PERIOD`, the first of them at `first_recent_at`.
     """
 
     shop: OrderShop
     shop_version: int
     hours: OpeningHours
-    admins: Sequence[Sequence[str]]
     open_orders: int
     recent_orders: int
     first_recent_at: datetime | None

@@ -20,6 +20,14 @@ class OrderStatus(StrEnum):
     EXPIRED = "expired"
 
 
+class EventKind(StrEnum):
+    """What is logged of an order, as facts for whoever has to follow. The event has the id of the history's entry."""
+
+    PLACED = "order.placed"
+    MOVED = "order.moved"
+    EDITED = "order.edited"
+
+
 class OrderRole(Enum):
     """The role of whoever moves an order, in relation to that order. It is not the role of their account."""
 

@@ -50,7 +50,7 @@ class NewLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewEvent:
+class NewHistoryEntry:
     """The first entry of an order's history: who placed it, and when."""
 
     id: UUID
@@ -92,7 +92,7 @@ class NewOrder:
     created_at: datetime
     updated_at: datetime
     lines: Sequence[NewLine]
-    history: Sequence[NewEvent]
+    history: Sequence[NewHistoryEntry]
     status: OrderStatus = OrderStatus.PLACED
     payment_status: str = "pending"
     is_hidden: bool = False
@@ -144,7 +144,9 @@ def new_order(
         updated_at=now,
         lines=new_lines(draft.lines, order_id=order_id, make_id=make_id),
         history=[
-            NewEvent(id=make_id(), order_id=order_id, actor_id=actor.user_id, actor_role=actor.role, created_at=now)
+            NewHistoryEntry(
+                id=make_id(), order_id=order_id, actor_id=actor.user_id, actor_role=actor.role, created_at=now
+            )
         ],
     )
 

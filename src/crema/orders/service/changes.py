@@ -21,10 +21,10 @@ from crema.db.base import new_id
 from crema.db.statement import Statement
 from crema.menu import queries as menu
 from crema.orders import domain, queries
-from crema.orders.domain import EDITABLE, IN_WORK, OrderRole, OrderSettings, OrderStatus
+from crema.orders.domain import EDITABLE, IN_WORK, EventKind, OrderRole, OrderSettings, OrderStatus, describe
 from crema.orders.models import Order, OrderEvent, OrderLine
 from crema.orders.schemas import ChangeOrder, OrderOut, ReplaceOrder
-from crema.orders.service import mails, numbering, placing, transitions
+from crema.orders.service import history, numbering, placing, transitions
 from crema.schemas import value_or
 from crema.shops import queries as shops
 
@@ -171,14 +171,7 @@ async def _update(
         work = sum(line.preparation_seconds * line.quantity for line in order.lines)
         order.ready_estimate_at = domain.estimate_ready(now=now, pickup_at=order.pickup_at, work_seconds=work)
     if edits:
-        event = await _record_edit(session, order=order, actor=actor, edits=edits, now=now)
-        await mails.send_edit(
-            session,
-            order=order,
-            event=event,
-            is_by_customer=OrderRole.OWNER in roles,
-            shop_language=settings.shop_language,
-        )
+        await _record_edit(session, order=order, actor=actor, edits=edits, now=now)
     if changes.status is not MISSING:
         await transitions.move(
             session,
@@ -186,7 +179,6 @@ async def _update(
             to=changes.status,
             actor=actor,
             reason=value_or(changes.reason, None),
-            shop_language=settings.shop_language,
             now=now,
         )
     return await queries.get_order(session, order_id=order.id, actor=actor)
@@ -209,7 +201,7 @@ async def mark_line(
     line.is_made = is_made
     await session.flush()
     await session.execute(update(Order).where(Order.id == order.id).values(updated_at=now))
-    transitions.announce(session, order)
+    history.announce(session, order)
     return await queries.get_order(session, order_id=order.id, actor=actor)
 
 
@@ -232,11 +224,11 @@ async def _replace_lines(
 
 async def _record_edit(
     session: AsyncSession, *, order: Order, actor: Actor, edits: Sequence[FieldChange], now: datetime
-) -> OrderEvent:
-    """Note in the history what was edited, and wake those who follow the order."""
+) -> None:
+    """Note in the history what was edited."""
     if sum(event.changes is not None for event in order.history) >= MAX_EDITS:
         raise TooManyEditsError
-    event = OrderEvent(
+    entry = OrderEvent(
         order_id=order.id,
         from_status=order.status,
         status=order.status,
@@ -245,11 +237,8 @@ async def _record_edit(
         changes=[asdict(edit) for edit in edits],
         created_at=now,
     )
-    session.add(event)
     order.updated_at = now
-    await session.flush()
-    transitions.announce(session, order)
-    return event
+    await history.record(session, order, entry, kind=EventKind.EDITED)
 
 
 def _editable_fields(order: Order) -> dict[str, object]:
@@ -258,7 +247,7 @@ def _editable_fields(order: Order) -> dict[str, object]:
         "pickup_at": written(order.pickup_at) if order.pickup_at else None,
         "number": order.number,
         "comment": order.comment,
-        "items": [mails.describe(line) for line in order.lines],
+        "items": [describe(line) for line in order.lines],
         "total": f"{order.total:.2f}",
     }
 

@@ -42,9 +42,14 @@ async def close_orders(
     orders = await queries.list_open_for_update(session, user_id=person.id)
     if orders and not force:
         raise _refusal_of(orders)
+    moved = []
     for order in orders:
         to = OrderStatus.EXPIRED if order.status == OrderStatus.READY else OrderStatus.CANCELLED
-        await transitions.move(session, order=order, to=to, actor=None, now=now, reason=_DELETED[person.language])
+        reason = _DELETED[person.language]
+        entry = await transitions.move(session, order=order, to=to, actor=None, now=now, reason=reason)
+        if entry is not None:
+            moved.append((order, entry))
+    await mails.mail_before_deletion(session, moved, person=person)
     await mails.send_closing(
         session, orders=orders, cause=ClosingCause.ACCOUNT_DELETED, customer=person.name, shop_language=shop_language
     )

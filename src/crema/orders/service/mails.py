@@ -1,6 +1,7 @@
-"""The mails about an order. They are queued in the transaction of the change."""
+"""The mails about orders. They follow from the event log, read by the worker."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC
 from enum import StrEnum
 from typing import Any, Final
@@ -9,10 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts import queries as accounts
 from crema.accounts.models import User
+from crema.events.queries import LoggedEvent
 from crema.notifications import service as notifications
 from crema.notifications.service import OutgoingMail
-from crema.orders.domain import NewLine, NewOrder, OrderStatus
-from crema.orders.models import Order, OrderEvent, OrderLine
+from crema.orders import queries
+from crema.orders.domain import EventKind, OrderStatus, details_of
+from crema.orders.models import Order, OrderEvent
 
 _TEMPLATE_OF: Final = {
     OrderStatus.READY: "order_ready",
@@ -28,89 +31,123 @@ class ClosingCause(StrEnum):
     SHOP_CLOSED = "shop_closed"
 
 
-def of_new_order(order: NewOrder, *, admins: Sequence[Sequence[str]], shop_language: str) -> list[OutgoingMail]:
-    """Return the mails to the customer, to the administrators (address, language), and to the shop's mailbox."""
-    context = _summary(order)
-    mails = _staff_mails(
-        order,
-        template="order_placed_staff",
-        context=context | {"customer_name": order.pickup_name},
-        key="placed",
-        admins=admins,
-        shop_language=shop_language,
-    )
-    customer = order.customer
-    if customer and customer.email:
-        key = f"order-placed:{order.id}:customer"
-        mails.append(OutgoingMail(customer.email, "order_placed_customer", customer.language, context, key))
-    return mails
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """What mails are about, an order and an entry of its history, and who gets them.
+
+    `customer` is None for an order taken at the counter, and for a person who was deleted.
+    `admins` are pairs of address and language, `shop_language` is that of the shops' mailboxes.
+    """
+
+    order: Order
+    entry: OrderEvent
+    customer: User | None
+    admins: Sequence[tuple[str, str]]
+    shop_language: str
+
+    @property
+    def is_by_customer(self) -> bool:
+        """Whether the customer did it."""
+        return self.entry.actor_id is not None and self.entry.actor_id == self.order.user_id
 
 
-async def _customer_of(session: AsyncSession, order: Order) -> User | None:
-    """Return the person who ordered; None for an order taken at the counter."""
-    return None if order.user_id is None else await session.get_one(User, order.user_id)
+async def mail_events(session: AsyncSession, events: Sequence[LoggedEvent], *, shop_language: str) -> None:
+    """Queue the mails that follow from these events. A mail that was queued for one of them before isn't again."""
+    entries = await queries.load_entries(session, {event.id for event in events})
+    orders = await queries.load_orders(session, {event.subject_id for event in events})
+    admins = await accounts.list_admin_recipients(session)
+    mails: list[OutgoingMail] = []
+    for event in events:
+        order = orders[event.subject_id]
+        occasion = Occasion(order, entries[event.id], order.customer, admins, shop_language)
+        mails += _MAILS_OF[EventKind(event.kind)](occasion)
+    await notifications.send(session, mails)
 
 
-async def send_transition(
-    session: AsyncSession, *, order: Order, reason: str | None, is_by_customer: bool, shop_language: str
+async def mail_before_deletion(
+    session: AsyncSession, moved: Sequence[tuple[Order, OrderEvent]], *, person: User
 ) -> None:
-    """Tell the customer when it is ready or won't be, and the shop what a customer cancelled. `order` is whole.
+    """Queue the mails about orders that were just moved to their customer, whose address is about to be erased."""
+    mails = [
+        mail
+        for order, entry in moved
+        for mail in _of_transition(Occasion(order, entry, person, admins=(), shop_language=""))
+    ]
+    await notifications.send(session, mails)
+
+
+def _of_new_order(occasion: Occasion) -> list[OutgoingMail]:
+    """Return the mails to the administrators, the shop and the customer."""
+    order = occasion.order
+    mails = _staff_mails(occasion, "order_placed_staff", key="placed")
+    return mails + _customer_mails(
+        occasion, "order_placed_customer", _summary(order), key=f"order-placed:{order.id}:customer"
+    )
+
+
+def _of_transition(occasion: Occasion) -> list[OutgoingMail]:
+    """Tell the customer when it is ready or won't be, and the shop what a customer cancelled.
 
     One that expires because nobody fetched it has no `reason`, and its customer was told that it was ready. That it is
-    ready is told once: not again when staff have taken that back in between.
+    ready is told once: not again when staff have taken that back in between. A step back is no mail.
     """
-    if order.status == OrderStatus.CANCELLED and is_by_customer:
-        await _mail_staff(
-            session,
-            order=order,
-            template="order_cancelled_staff",
-            context=await _staff_context(session, order) | {"reason": reason or ""},
-            key="cancelled",
-            shop_language=shop_language,
-        )
-    template = _TEMPLATE_OF.get(OrderStatus(order.status))
-    if template is None or (order.status == OrderStatus.EXPIRED and not reason):
-        return
-    customer = await _customer_of(session, order)
-    if customer is None or customer.email is None:
-        return
-    context = {"number": order.number, "shop": order.shop.name, "shop_address": order.shop.address}
-    if order.status != OrderStatus.READY:
-        context = {"number": order.number, "shop": order.shop.name, "reason": reason or ""}
-    await notifications.send(
-        session,
-        [OutgoingMail(customer.email, template, customer.language, context, f"order-{order.status}:{order.id}")],
-    )
+    order, entry = occasion.order, occasion.entry
+    status = OrderStatus(entry.status)
+    reason = entry.reason or ""
+    mails = []
+    if status == OrderStatus.CANCELLED and occasion.is_by_customer:
+        mails = _staff_mails(occasion, "order_cancelled_staff", key="cancelled", reason=reason)
+    template = _TEMPLATE_OF.get(status)
+    if template is None or (status == OrderStatus.EXPIRED and not reason):
+        return mails
+    context = {"number": order.number, "shop": order.shop.name}
+    context |= {"shop_address": order.shop.address} if status == OrderStatus.READY else {"reason": reason}
+    return mails + _customer_mails(occasion, template, context, key=f"order-{status}:{order.id}")
 
 
-async def send_edit(
-    session: AsyncSession, *, order: Order, event: OrderEvent, is_by_customer: bool, shop_language: str
-) -> None:
-    """Tell the shop what the customer changed, or the customer what the shop changed. `order` is whole.
+def _of_edit(occasion: Occasion) -> list[OutgoingMail]:
+    """Tell the shop what the customer changed, or the customer what the shop changed.
 
     The customer also hears of a number that became another by their own change.
     """
-    changes = {change["field"]: change for change in event.changes or ()}
+    changes = {change["field"]: change for change in occasion.entry.changes or ()}
     number_before = changes["number"]["before"] if "number" in changes else None
     changed = {"changed": [*changes], "number_before": number_before}
-    if is_by_customer:
-        await _mail_staff(
-            session,
-            order=order,
-            template="order_edited_staff",
-            context=await _staff_context(session, order) | changed,
-            key=f"edited:{event.id}",
-            shop_language=shop_language,
-        )
+    mails = []
+    if occasion.is_by_customer:
+        mails = _staff_mails(occasion, "order_edited_staff", key=f"edited:{occasion.entry.id}", **changed)
         if number_before is None:
-            return
-    customer = await _customer_of(session, order)
-    if customer and customer.email:
-        context = _summary(order) | changed | {"is_by_customer": is_by_customer}
-        key = f"order-edited:{event.id}:customer"
-        await notifications.send(
-            session, [OutgoingMail(customer.email, "order_edited_customer", customer.language, context, key)]
-        )
+            return mails
+    context = _summary(occasion.order) | changed | {"is_by_customer": occasion.is_by_customer}
+    key = f"order-edited:{occasion.entry.id}:customer"
+    return mails + _customer_mails(occasion, "order_edited_customer", context, key=key)
+
+
+_MAILS_OF: Final[Mapping[EventKind, Callable[[Occasion], list[OutgoingMail]]]] = {
+    EventKind.PLACED: _of_new_order,
+    EventKind.MOVED: _of_transition,
+    EventKind.EDITED: _of_edit,
+}
+
+
+def _customer_mails(occasion: Occasion, template: str, context: dict[str, Any], *, key: str) -> list[OutgoingMail]:
+    """Return the mail to the customer, in a list; none to whom nobody can write."""
+    customer = occasion.customer
+    if customer is None or customer.email is None:
+        return []
+    return [OutgoingMail(customer.email, template, customer.language, context, key)]
+
+
+def _staff_mails(occasion: Occasion, template: str, *, key: str, **details: Any) -> list[OutgoingMail]:
+    """Return the mails to the administrators and the shop's mailbox."""
+    order, customer = occasion.order, occasion.customer
+    name = order.pickup_name or (customer.name if customer else order.customer_name)
+    context = _summary(order) | details | {"customer_name": name}
+    recipients = [*occasion.admins, *([(order.shop.email, occasion.shop_language)] if order.shop.email else [])]
+    return [
+        OutgoingMail(email, template, language, context, f"order-{key}:{order.id}:staff:{email}")
+        for email, language in recipients
+    ]
 
 
 async def send_closing(
@@ -161,38 +198,7 @@ def _order_entry(order: Order, customer: str | None) -> dict[str, Any]:
     }
 
 
-async def _staff_context(session: AsyncSession, order: Order) -> dict[str, Any]:
-    customer = await _customer_of(session, order)
-    name = customer.name if customer else order.customer_name
-    return _summary(order) | {"customer_name": order.pickup_name or name}
-
-
-async def _mail_staff(
-    session: AsyncSession, *, order: Order, template: str, context: dict[str, Any], key: str, shop_language: str
-) -> None:
-    admins = await accounts.list_admin_recipients(session)
-    mails = _staff_mails(order, template=template, context=context, key=key, admins=admins, shop_language=shop_language)
-    await notifications.send(session, mails)
-
-
-def _staff_mails(
-    order: Order | NewOrder,
-    *,
-    template: str,
-    context: dict[str, Any],
-    key: str,
-    admins: Sequence[Sequence[str]],
-    shop_language: str,
-) -> list[OutgoingMail]:
-    """Write to the administrators, as (address, language), and to the shop's mailbox."""
-    recipients = [*admins, (order.shop.email, shop_language)] if order.shop.email else admins
-    return [
-        OutgoingMail(email, template, language, context, f"order-{key}:{order.id}:staff:{email}")
-        for email, language in recipients
-    ]
-
-
-def _summary(order: Order | NewOrder) -> dict[str, Any]:
+def _summary(order: Order) -> dict[str, Any]:
     return {
         "order_id": str(order.id),
         "number": order.number,
@@ -203,7 +209,7 @@ def _summary(order: Order | NewOrder) -> dict[str, Any]:
         "lines": [
             {
                 "name": line.name,
-                "details": _details(line),
+                "details": details_of(line),
                 "note": line.note,
                 "quantity": line.quantity,
                 "total": f"{line.total:.2f}",
@@ -217,18 +223,3 @@ def _summary(order: Order | NewOrder) -> dict[str, Any]:
         "currency": order.currency,
         "comment": order.comment,
     }
-
-
-def describe(line: OrderLine | NewLine) -> str:
-    """Write a line as people read it: how many, of what, made how."""
-    details = ", ".join(filter(None, (_details(line), line.note)))
-    return f"{line.quantity} × {line.name}" + (f" ({details})" if details else "")
-
-
-def _details(line: OrderLine | NewLine) -> str:
-    size = [line.size["name"]] if line.size else []
-    options = [
-        option["name"] if option["quantity"] == 1 else f"{option['name']} ×{option['quantity']}"
-        for option in line.options
-    ]
-    return ", ".join([*size, *options])

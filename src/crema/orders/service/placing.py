@@ -16,14 +16,23 @@ from crema.core.errors import ConflictError, ForbiddenError, InvalidError, Unaut
 from crema.db.base import new_id
 from crema.db.driver import Writer
 from crema.db.statement import BulkInsert, Statement, into
+from crema.events import service as event_log
+from crema.events.service import NewEvent
 from crema.menu import queries as menu
-from crema.notifications import service as notifications
-from crema.notifications.service import OutgoingMail
 from crema.orders import domain, queries
-from crema.orders.domain import Customer, NewEvent, NewLine, NewOrder, OrderContext, OrderRequest, OrderSettings
+from crema.orders.domain import (
+    Customer,
+    EventKind,
+    NewHistoryEntry,
+    NewLine,
+    NewOrder,
+    OrderContext,
+    OrderRequest,
+    OrderSettings,
+)
 from crema.orders.models import Order, OrderEvent, OrderLine
 from crema.orders.schemas import PlaceOrder
-from crema.orders.service import mails, numbering, transitions
+from crema.orders.service import history, numbering
 
 
 class CartEmptyError(ConflictError):
@@ -41,7 +50,7 @@ class ShopRequiredError(InvalidError):
 
 
 async def place(tx: Writer, *, actor: Actor, wanted: PlaceOrder, settings: OrderSettings, now: datetime) -> NewOrder:
-    """Turn the cart, or the items sent, into an order at today's prices, and queue the mails about it.
+    """Turn the cart, or the items sent, into an order at today's prices. The mails about it follow from the log.
 
     Locks are taken in this order: the person, so that their orders are placed one after another; the cart; the
     products; then the shop (FOR SHARE) with its number counter, last because all customers of the shop share them.
@@ -63,7 +72,7 @@ async def place(tx: Writer, *, actor: Actor, wanted: PlaceOrder, settings: Order
         )
     order = domain.new_order(draft, number=number, actor=actor, person=person, now=now, make_id=new_id)
 
-    await _record(tx, order, mails.of_new_order(order, admins=context.admins, shop_language=settings.shop_language))
+    await _record(tx, order)
     return order
 
 
@@ -129,14 +138,14 @@ async def _get_context(
 _ORDERS: Final = BulkInsert(Order, NewOrder)
 LINES: Final = BulkInsert(OrderLine, NewLine)
 """Inserts lines of orders, for placing and for editing."""
-_EVENTS: Final = BulkInsert(OrderEvent, NewEvent)
+_HISTORY: Final = BulkInsert(OrderEvent, NewHistoryEntry)
 _RECORD: Final = Statement(
-    notifications.QUEUE_MAILS.add_cte(*(insertion.statement.cte() for insertion in (_ORDERS, LINES, _EVENTS)))
+    event_log.EVENTS.statement.add_cte(*(insertion.statement.cte() for insertion in (_ORDERS, LINES, _HISTORY)))
 )
 
 
-async def _record(tx: Writer, order: NewOrder, outgoing: Sequence[OutgoingMail]) -> None:
-    """Insert the order, its lines, its history and the mails in one statement. Its followers hear of it at the commit.
+async def _record(tx: Writer, order: NewOrder) -> None:
+    """Insert the order, its lines, its history and its event in one statement. Its followers hear of it at the commit.
 
     Rows of another table that belong to a new order are added as one more CTE of this statement.
     """
@@ -144,7 +153,7 @@ async def _record(tx: Writer, order: NewOrder, outgoing: Sequence[OutgoingMail])
         tx,
         **_ORDERS.values([order]),
         **LINES.values(order.lines),
-        **_EVENTS.values(order.history),
-        **notifications.mail_values(outgoing),
+        **_HISTORY.values(order.history),
+        **event_log.EVENTS.values([NewEvent(EventKind.PLACED, order.id, id=entry.id) for entry in order.history]),
     )
-    transitions.announce(tx, order)
+    history.announce(tx, order)

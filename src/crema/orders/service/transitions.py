@@ -10,21 +10,19 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts.domain import Actor
 from crema.core.errors import CremaError, ForbiddenError, NotFoundError
-from crema.db import events
-from crema.db.driver import Writer
 from crema.orders import domain, queries
 from crema.orders.domain import (
     FINAL,
     STEPS_BACK,
+    EventKind,
     IllegalTransitionError,
-    NewOrder,
     OrderRole,
     OrderStatus,
     ReasonRequiredError,
     StepBackTooLateError,
 )
 from crema.orders.models import Order, OrderEvent
-from crema.orders.service import mails, numbering
+from crema.orders.service import history, numbering
 from crema.shops import queries as shops
 
 _TRANSITION_ERRORS: Final = (IllegalTransitionError, ReasonRequiredError, StepBackTooLateError)
@@ -39,11 +37,6 @@ def roles_in(actor: Actor, order: Order) -> frozenset[OrderRole]:
     return frozenset(owner | staff)
 
 
-def announce(tx: Writer | AsyncSession, order: Order | NewOrder) -> None:
-    """Notify the live feeds of those who may see this order, at the commit."""
-    events.publish(tx, topics=domain.topics_of(shop_id=order.shop_id, user_id=order.user_id))
-
-
 async def move(
     session: AsyncSession,
     *,
@@ -52,16 +45,14 @@ async def move(
     actor: Actor | None,
     now: datetime,
     reason: str | None = None,
-    shop_language: str = "en",
-) -> None:
+) -> OrderEvent | None:
     """Move an order that is locked and whole; an actor of None is the system.
 
-    Asking for the status it has changes nothing. `shop_language` is that of the mails to the shop,
-    which hears of what a customer cancels. A step back is told by the history and the live feeds, not by mail.
+    Return the entry in the history; None if the order has that status already. The mails about it follow from the log.
     """
     current = OrderStatus(order.status)
     if current == to:
-        return
+        return None
     roles = roles_in(actor, order) if actor else {OrderRole.SYSTEM}
     domain.check_move(
         current, to, roles, reason=reason, time_since_move=_time_since_move(order, now) if actor else None
@@ -77,23 +68,17 @@ async def move(
         order.payment_status = "cancelled"
     elif current == OrderStatus.COMPLETED:
         order.payment_status = "pending"
-    session.add(
-        OrderEvent(
-            order_id=order.id,
-            from_status=current,
-            status=to,
-            actor_id=actor.user_id if actor else None,
-            actor_role=actor.role if actor else "system",
-            reason=reason,
-            created_at=now,
-        )
+    entry = OrderEvent(
+        order_id=order.id,
+        from_status=current,
+        status=to,
+        actor_id=actor.user_id if actor else None,
+        actor_role=actor.role if actor else "system",
+        reason=reason,
+        created_at=now,
     )
-    await session.flush()
-    announce(session, order)
-    is_by_customer = actor is not None and actor.user_id == order.user_id
-    await mails.send_transition(
-        session, order=order, reason=reason, is_by_customer=is_by_customer, shop_language=shop_language
-    )
+    await history.record(session, order, entry, kind=EventKind.MOVED)
+    return entry
 
 
 def _time_since_move(order: Order, now: datetime) -> timedelta | None:
@@ -134,7 +119,6 @@ async def advance(
     order_ids: Sequence[UUID],
     to: OrderStatus,
     reason: str | None,
-    shop_language: str,
     now: datetime,
 ) -> list[AdvancedOrder]:
     """Move several orders as staff. Each moves or tells why not, as if it had been asked for alone."""
@@ -145,7 +129,7 @@ async def advance(
             problems[order.id] = ForbiddenError("Only the shop's staff set the status.")
             continue
         try:
-            await move(session, order=order, to=to, actor=actor, reason=reason, shop_language=shop_language, now=now)
+            await move(session, order=order, to=to, actor=actor, reason=reason, now=now)
         except _TRANSITION_ERRORS as error:  # raised before anything is changed
             problems[order.id] = error
     return [
@@ -156,20 +140,16 @@ async def advance(
     ]
 
 
-async def cancel(
-    session: AsyncSession, *, actor: Actor, order_id: UUID, reason: str | None, shop_language: str, now: datetime
-) -> Order:
+async def cancel(session: AsyncSession, *, actor: Actor, order_id: UUID, reason: str | None, now: datetime) -> Order:
     """Cancel as the owner or as staff, whichever may."""
     order = await queries.get_order_for_update(session, order_id=order_id, actor=actor)
     if not roles_in(actor, order):
         raise ForbiddenError
-    await move(
-        session, order=order, to=OrderStatus.CANCELLED, actor=actor, reason=reason, shop_language=shop_language, now=now
-    )
+    await move(session, order=order, to=OrderStatus.CANCELLED, actor=actor, reason=reason, now=now)
     return await queries.get_order(session, order_id=order_id, actor=actor)
 
 
-async def hide(session: AsyncSession, *, actor: Actor, order_id: UUID, shop_language: str, now: datetime) -> None:
+async def hide(session: AsyncSession, *, actor: Actor, order_id: UUID, now: datetime) -> None:
     """Cancel what can be cancelled, and take it off the lists: the customer off their own, an administrator off all.
 
     Staff see what a customer deleted as cancelled; accounting keeps everything. An administrator may hide what is
@@ -181,7 +161,7 @@ async def hide(session: AsyncSession, *, actor: Actor, order_id: UUID, shop_lang
         raise ForbiddenError("Only the customer or an administrator deletes an order.")
     is_over = order.status in FINAL and (actor.is_admin or order.status == OrderStatus.CANCELLED)
     if not is_over:
-        await move(session, order=order, to=OrderStatus.CANCELLED, actor=actor, shop_language=shop_language, now=now)
+        await move(session, order=order, to=OrderStatus.CANCELLED, actor=actor, now=now)
     if is_owner:
         order.hidden_from_customer_at = order.hidden_from_customer_at or now
     elif order.hidden_at is None:
@@ -198,7 +178,7 @@ async def hide(session: AsyncSession, *, actor: Actor, order_id: UUID, shop_lang
             )
         )
     await session.flush()
-    announce(session, order)
+    history.announce(session, order)
 
 
 async def expire_unclaimed(session: AsyncSession, *, now: datetime, limit: int = 200) -> int:
