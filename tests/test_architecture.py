@@ -159,6 +159,42 @@ def test_a_decision_in_a_route_would_be_found(planted: str) -> None:
     assert [*decisions_in(planted)]
 
 
+def application_states_in(source: str) -> Iterator[int]:
+    """Give the lines that read or set an attribute of the application's `state`, which no type describes."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute) and node.attr == "state":
+            holder = node.value
+            name = holder.slice if isinstance(holder, ast.Subscript) else holder
+            text = name.value if isinstance(name, ast.Constant) else ast.unparse(name).split(".")[-1]
+            if str(text).endswith(("app", "application")):
+                yield node.lineno
+
+
+def test_the_state_of_the_application_is_typed() -> None:
+    readers = {
+        str(path.relative_to(ROOT))
+        for folder in ("src", "tests", "tools", "benchmarks")
+        for path in (ROOT / folder).rglob("*.py")
+        if any(application_states_in(path.read_text()))
+    }
+
+    assert readers == {"src/crema/web/state.py"}
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "app.state.clock",
+        "request.app.state.clock()",
+        "scope['app'].state.x = 1",
+        "state = own_app.state",
+        "x.application.state",
+    ],
+)
+def test_an_untyped_state_would_be_found(planted: str) -> None:
+    assert [*application_states_in(planted)] == [1]
+
+
 def private_names_in(source: str) -> Iterator[str]:
     """Give what is imported of others' private modules, and their private names."""
     for node in ast.walk(ast.parse(source)):
@@ -241,7 +277,7 @@ def test_the_clock_is_read_only_at_the_edge() -> None:
         if re.search(r"datetime\.now\(|datetime\.utcnow\(|date\.today\(", path.read_text())
     }
 
-    assert readers <= {"main.py", "worker.py", "cli.py", "startup.py"}
+    assert readers <= {"state.py", "worker.py", "cli.py", "startup.py"}
 
 
 TAKES_SQL = {"text", "literal_column", "DDL", "SQL", "exec_driver_sql"}

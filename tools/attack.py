@@ -37,6 +37,7 @@ SMOKE = {("get", "/products"): {"search", "sort"}, ("get", "/planted"): {"name"}
 PLANTED = "/planted"
 PLANT = """
 import crema.main
+from crema.web.state import DatabaseState, state_of
 from sqlalchemy import text
 
 whole = crema.main.create_app
@@ -46,7 +47,7 @@ def with_a_hole(settings):
 
     @app.get("/planted")
     async def planted(name: str = "latte"):
-        async with app.state.sessions() as session:
+        async with state_of(app, DatabaseState).sessions() as session:
             rows = await session.execute(text("SELECT slug FROM products WHERE slug = '" + name + "'"))
             return [row.slug for row in rows]
 

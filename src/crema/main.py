@@ -2,30 +2,22 @@
 
 import asyncio
 import gc
-import hashlib
-import hmac
 import multiprocessing
 import os
 import signal
 import threading
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from datetime import UTC, datetime
-from functools import cache, partial
+from functools import partial
 from importlib.util import find_spec
-from typing import Final
+from typing import Any, Final
 
 import email_validator
 from fastapi import FastAPI
-from obstore.store import LocalStore, ObjectStore, from_url
 
 from crema import __version__, logs, worker
 from crema.accounts import routes as accounts
 from crema.accounts.deps import ACCESS, ERRORS_OF_LOGINS
-from crema.accounts.service.codes import Codes
-from crema.accounts.service.logins import Logins
-from crema.accounts.service.passwords import Passwords
-from crema.accounts.service.tokens import AccessTokens
 from crema.cart import routes as cart
 from crema.db.driver import (
     HEALTH_CONNECTIONS,
@@ -33,39 +25,28 @@ from crema.db.driver import (
     READING,
     SEARCHING,
     WRITING,
-    Connections,
     PoolReader,
     Reader,
-    SharedConnection,
     open_pool,
 )
-from crema.db.events import Bus, open_bus
+from crema.db.events import open_bus
 from crema.db.session import Sessions, make_engine, make_readings, make_sessions
 from crema.demo import examples
 from crema.live import hub as live
-from crema.live.hub import Hub
+from crema.live.deps import LiveState
 from crema.media.service import MediaService
 from crema.media.service.rendering import Renderer
-from crema.media.service.workbooks import WorkbookReader
 from crema.menu import routes as menu
-from crema.menu.service.whole_menu import WholeMenu
 from crema.notifications import routes as notifications
-from crema.notifications.service import delivery
-from crema.notifications.service.rendering import MailRenderer
 from crema.notifications.service.senders import ConsoleSender, SmtpSender
 from crema.orders import routes as orders
 from crema.orders import socket as orders_live
-from crema.orders.domain import OrderSettings
-from crema.orders.hub import OrderFeed
-from crema.orders.service import closing
 from crema.reports import routes as reports
 from crema.settings import Settings
 from crema.shops import routes as shops
-from crema.shops.domain import Chain
+from crema.state import install_database, install_settings, make_mail_renderer, open_media
 from crema.support import routes as support
 from crema.support import socket as support_socket
-from crema.support.hub import ConversationFeed, QueueFeed
-from crema.support.service import leaving
 from crema.web import (
     asyncapi,
     browser,
@@ -81,6 +62,8 @@ from crema.web import (
     security_txt,
 )
 from crema.web.context import RequestContext
+from crema.web.origins import LOCALHOST
+from crema.web.state import DatabaseState, WebState, install, state_of
 from crema.worker import WorkerContext
 
 TAGS: Final = {
@@ -150,12 +133,12 @@ A role or shops that change close a socket only if it isn't allowed any more. Wh
 """
 
 
-def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastAPI:
-    """Build the application. Tests hand in `sessions` of their own; otherwise the app owns its engine."""
+def create_app(settings: Settings, *, database: DatabaseState | None = None) -> FastAPI:
+    """Build the application. It opens its own connections when it starts, unless `database` gives them, as in tests."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        if sessions is not None:
+        if database is not None:
             yield
             return
         engine = make_engine(settings.database_url or "", pool_size=settings.database_pool)
@@ -174,14 +157,21 @@ def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastA
                 await stack.enter_async_context(open_pool(settings.database_url or "", size=size, settings=READING))
                 for size in (IDENTITY_CONNECTIONS, HEALTH_CONNECTIONS)
             ]
-            reader = PoolReader(reading, searching=searching)
-            live_sessions = make_sessions(live_engine, bus=bus)
             own_sessions = make_sessions(engine, bus=bus)
-            connect(app, own_sessions, reader=reader, writing=writing, live_sessions=live_sessions, bus=bus)
-            app.state.identity_reader, app.state.health_reader = PoolReader(identity), PoolReader(health_check)
-            await stack.enter_async_context(app.state.hub.running(bus))
+            opened = DatabaseState(
+                sessions=own_sessions,
+                autocommit_sessions=make_readings(own_sessions),
+                live_sessions=make_sessions(live_engine, bus=bus),
+                reader=PoolReader(reading, searching=searching),
+                identity_reader=PoolReader(identity),
+                health_reader=PoolReader(health_check),
+                writing=writing,
+                bus=bus,
+            )
+            install_database(app, settings, opened)
+            await stack.enter_async_context(state_of(app, LiveState).hub.running(bus))
             if settings.run_worker:
-                context = _worker_context(settings, app.state.sessions, statements=PoolReader(writing))
+                context = _worker_context(settings, own_sessions, statements=PoolReader(writing))
                 await stack.enter_async_context(worker.working(context))
             yield
 
@@ -199,7 +189,11 @@ def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastA
         redoc_url=None,
         telemetry={"tracing": _HAS_TELEMETRY, "metrics": _HAS_TELEMETRY, "logs": _HAS_TELEMETRY},
     )
-    hand_out(app, settings, sessions)
+    # Addresses under .test, which RFC 2606 keeps for trying things out.
+    email_validator.TEST_ENVIRONMENT = not settings.is_production
+    install_settings(app, settings)
+    if database is not None:
+        install_database(app, settings, database)
     if settings.rate_limit is not None:
         app.add_middleware(limits.Throttle, rate=settings.rate_limit, store=settings.limits_url)
     app.add_middleware(browser.CookieRemoval)
@@ -209,7 +203,7 @@ def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastA
         app.add_middleware(
             browser.Cors,
             allow_origins=settings.allowed_origins,
-            allow_origin_regex=None if settings.is_production else browser.LOCALHOST,
+            allow_origin_regex=None if settings.is_production else LOCALHOST,
             allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=browser.SENT_HEADERS,
             expose_headers=browser.EXPOSED_HEADERS,
@@ -229,102 +223,19 @@ def create_app(settings: Settings, *, sessions: Sessions | None = None) -> FastA
     if settings.docs:
         docs.mount_assets(app)
     app.openapi = openapi.describe(app, routes=described, extras=EXTRAS)  # type: ignore[method-assign]  # FastAPI's documented way
+    install(app, docs.Documents(openapi=app.openapi, asyncapi=partial(_describe_sockets, app, settings)))
     return app
 
 
-def connect(
-    app: FastAPI,
-    sessions: Sessions,
-    *,
-    reader: PoolReader,
-    writing: Connections,
-    live_sessions: Sessions | None = None,
-    bus: Bus | None = None,
-) -> None:
-    """Give features the database. `live_sessions` are those of sockets and feeds, with connections of their own."""
-    app.state.sessions = sessions
-    app.state.reader = app.state.identity_reader = app.state.health_reader = reader
-    app.state.writing = writing
-    app.state.bus = bus
-    app.state.readings = make_readings(sessions)
-
-    def now() -> datetime:
-        moment: datetime = app.state.clock()
-        return moment
-
-    app.state.hub = Hub(sessions=live_sessions or sessions, clock=now)
-    app.state.order_feed = OrderFeed(app.state.hub)
-    app.state.conversation_feed = ConversationFeed(app.state.hub)
-    app.state.queue_feed = QueueFeed(app.state.hub)
-
-
-def hand_out(app: FastAPI, settings: Settings, sessions: Sessions | None) -> None:
-    """Give features their values: they read `app.state` in their `deps` and never see the settings."""
-    secret = settings.secret()
-    # Addresses under .test, which RFC 2606 keeps for trying things out.
-    email_validator.TEST_ENVIRONMENT = not settings.is_production
-    app.state.clock = lambda: datetime.now(UTC)
-    if sessions is not None:
-        one = SharedConnection(sessions)
-        connect(app, sessions, reader=PoolReader(one), writing=one)
-    app.state.access_tokens = AccessTokens(_derived(secret, "access tokens"), settings.access_ttl)
-    app.state.passwords = Passwords()
-    app.state.codes = Codes(_derived(secret, "one-time codes"))
-    app.state.registrations_per_network = settings.registrations_per_network
-    app.state.logins = Logins(
-        refresh_key=_derived(secret, "refresh tokens"),
-        lifetime=settings.refresh_ttl,
-        access_tokens=app.state.access_tokens,
-        tries_per_network=settings.login_tries_per_network,
+def _describe_sockets(app: FastAPI, settings: Settings) -> dict[str, Any]:
+    return asyncapi.describe(
+        CHANNELS,
+        title="Crema",
+        version=__version__,
+        description=SOCKETS,
+        url=settings.links_to,
+        schemes=credentials.schemes_of_sockets(state_of(app, WebState).cookies),
     )
-    app.state.before_deletion = (
-        partial(closing.close_orders, shop_language=settings.language),
-        leaving.close_conversation,
-    )
-    app.state.before_closing = (partial(closing.close_orders_of_shop, shop_language=settings.language),)
-    app.state.cookies = browser.Cookies(
-        key=_derived(secret, "csrf tokens"),
-        is_secure=settings.is_production or settings.links_to.startswith("https:"),
-    )
-    app.state.origins = browser.Origins(
-        settings.allowed_origins, public_url=settings.public_url, allows_localhost=not settings.is_production
-    )
-    app.state.metrics_networks = settings.metrics_networks
-    app.state.security_contacts = settings.security_contact
-    app.state.public_url = settings.public_url
-    app.state.chain = Chain(
-        name=settings.chain_name,
-        description=settings.chain_description,
-        email=settings.contact_email,
-        phone=settings.contact_phone,
-        social_links=settings.social_links,
-        currency=settings.currency,
-    )
-    app.state.order_settings = OrderSettings(
-        currency=settings.currency,
-        max_open_orders=settings.max_open_orders,
-        max_orders_an_hour=settings.max_orders_an_hour,
-        minimum=settings.minimum_order,
-        shop_language=settings.language,
-    )
-    app.state.asyncapi = cache(  # as FastAPI's `app.openapi`: made when it is first asked for, which takes a while
-        partial(
-            asyncapi.describe,
-            CHANNELS,
-            title="Crema",
-            version=__version__,
-            description=SOCKETS,
-            url=settings.links_to,
-            schemes=credentials.schemes_of_sockets(app.state.cookies),
-        )
-    )
-    app.state.documents = docs.Documents(app)
-    app.state.menu = WholeMenu()
-    app.state.media = open_media(settings)
-    app.state.renderer = Renderer()
-    app.state.workbooks = WorkbookReader()
-    app.state.mail_renderer = _mail_renderer(settings)
-    app.state.measures = [delivery.measure]
 
 
 def _description(settings: Settings) -> str:
@@ -341,10 +252,6 @@ def _has_mailbox(settings: Settings) -> bool:
     return not settings.is_production and settings.smtp_url is None
 
 
-def _mail_renderer(settings: Settings) -> MailRenderer:
-    return MailRenderer(sender=settings.mail_from, chain=settings.chain_name, link=settings.links_to)
-
-
 def _worker_context(settings: Settings, sessions: Sessions, *, statements: Reader) -> WorkerContext:
     media = MediaService(open_media(settings), Renderer())
     return WorkerContext(
@@ -356,7 +263,7 @@ def _worker_context(settings: Settings, sessions: Sessions, *, statements: Reade
             if settings.smtp_url
             else ConsoleSender(keeps_context=not settings.is_production)
         ),
-        mail_renderer=_mail_renderer(settings),
+        mail_renderer=make_mail_renderer(settings),
         media=media,
         erasures=worker.erasures(media),
         unverified_ttl=settings.unverified_ttl,
@@ -404,17 +311,3 @@ def _end_with_parent() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, name="parent", daemon=True).start()
-
-
-def open_media(settings: Settings) -> ObjectStore:
-    """Open the place where pictures are kept."""
-    if settings.media_url:
-        if settings.media_url.startswith("file:"):
-            return from_url(settings.media_url, mkdir=True)
-        return from_url(settings.media_url)
-    return LocalStore(settings.data_dir / "media", mkdir=True)
-
-
-def _derived(secret: bytes, purpose: str) -> bytes:
-    """Make a key for one purpose, so that no two ever sign with the same."""
-    return hmac.digest(secret, purpose.encode(), hashlib.sha256)
