@@ -21,10 +21,10 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from crema.accounts.deps import AccountsState
 from crema.accounts.service.tokens import AccessTokens
+from crema.app import create_app
 from crema.db import schema
 from crema.db.embedded import EmbeddedPostgres
 from crema.db.session import make_sessions
-from crema.main import create_app
 from crema.menu.service import documents
 from crema.settings import Settings
 from crema.web.state import state_of

@@ -36,11 +36,11 @@ SMOKE = {("get", "/products"): {"search", "sort"}, ("get", "/planted"): {"name"}
 """Operations, and which of their parameters."""
 PLANTED = "/planted"
 PLANT = """
-import crema.main
+import crema.process
 from crema.web.state import DatabaseState, state_of
 from sqlalchemy import text
 
-whole = crema.main.create_app
+whole = crema.process.create_app
 
 def with_a_hole(settings):
     app = whole(settings)
@@ -53,7 +53,7 @@ def with_a_hole(settings):
 
     return app
 
-crema.main.create_app = with_a_hole
+crema.process.create_app = with_a_hole
 """
 ENDLESS = {"/orders/live"}
 ENDS_THE_LOGIN = {"/logout", "/password/change", "/session/{session_id}", "/user/{user_id}"}

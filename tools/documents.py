@@ -17,10 +17,10 @@ from paracelsus.transformers.mermaid import Mermaid
 from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
+from crema.app import create_app
 from crema.db import listing
 from crema.db.listing import Listing
 from crema.db.listing.query import BUDGET_SECONDS
-from crema.main import create_app
 from crema.settings import Settings
 from crema.tables import metadata
 from crema.web.docs import Documents

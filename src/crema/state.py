@@ -2,20 +2,38 @@
 
 import hashlib
 import hmac
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
 
 from obstore.store import LocalStore, ObjectStore, from_url
 from starlette.applications import Starlette
 
+from crema import worker
 from crema.accounts.deps import AccountsState
 from crema.accounts.service.codes import Codes
 from crema.accounts.service.logins import Logins
 from crema.accounts.service.passwords import Passwords
 from crema.accounts.service.tokens import AccessTokens
+from crema.db.driver import (
+    HEALTH_CONNECTIONS,
+    IDENTITY_CONNECTIONS,
+    READING,
+    SEARCHING,
+    WRITING,
+    Connections,
+    PoolReader,
+    Reader,
+    open_pool,
+)
+from crema.db.events import Bus
+from crema.db.session import Sessions, make_engine, make_readings, make_sessions
+from crema.live import hub as live
 from crema.live.deps import LiveState
 from crema.live.hub import Hub
 from crema.media.deps import MediaState
+from crema.media.service import MediaService
 from crema.media.service.rendering import Renderer
 from crema.media.service.workbooks import WorkbookReader
 from crema.menu.deps import MenuState
@@ -23,6 +41,7 @@ from crema.menu.service.whole_menu import WholeMenu
 from crema.notifications.deps import MailState
 from crema.notifications.service import delivery
 from crema.notifications.service.rendering import MailRenderer
+from crema.notifications.service.senders import ConsoleSender, SmtpSender
 from crema.orders.deps import OrdersState
 from crema.orders.domain import OrderSettings
 from crema.orders.hub import OrderFeed
@@ -37,6 +56,7 @@ from crema.web.cookies import Cookies
 from crema.web.health import Gauges, HealthState, SchemaCheck
 from crema.web.origins import Origins
 from crema.web.state import DatabaseState, WebState, install, state_of
+from crema.worker import WorkerContext
 
 
 def install_settings(app: Starlette, settings: Settings) -> None:
@@ -138,6 +158,57 @@ def open_media(settings: Settings) -> ObjectStore:
             return from_url(settings.media_url, mkdir=True)
         return from_url(settings.media_url)
     return LocalStore(settings.data_dir / "media", mkdir=True)
+
+
+def make_worker_context(settings: Settings, sessions: Sessions, *, statements: Reader) -> WorkerContext:
+    """Return what the worker's tasks need."""
+    media = MediaService(open_media(settings), Renderer())
+    return WorkerContext(
+        database_url=settings.database_url or "",
+        sessions=sessions,
+        statements=statements,
+        sender=(
+            SmtpSender(settings.smtp_url.get_secret_value())
+            if settings.smtp_url
+            else ConsoleSender(keeps_context=not settings.is_production)
+        ),
+        mail_renderer=make_mail_renderer(settings),
+        media=media,
+        erasures=worker.erasures(media),
+        unverified_ttl=settings.unverified_ttl,
+        erase_after=settings.erase_after,
+        chat_url=settings.chat_link,
+    )
+
+
+@asynccontextmanager
+async def open_database(settings: Settings, *, bus: Bus) -> AsyncIterator[DatabaseState]:
+    """Open a server process's connections until this context ends; `startup.connections_of` counts them."""
+    url = settings.database_url or ""
+    pool_size = max(2, settings.database_pool // 2)
+    async with AsyncExitStack() as stack:
+
+        def open_sessions(size: int) -> Sessions:
+            engine = make_engine(url, pool_size=size)
+            stack.push_async_callback(engine.dispose)
+            return make_sessions(engine, bus=bus)
+
+        async def open_connections(size: int, limits: Mapping[str, str]) -> Connections:
+            return await stack.enter_async_context(open_pool(url, size=size, settings=limits))
+
+        sessions = open_sessions(settings.database_pool)
+        yield DatabaseState(
+            sessions=sessions,
+            autocommit_sessions=make_readings(sessions),
+            live_sessions=open_sessions(live.CONNECTIONS),
+            reader=PoolReader(
+                await open_connections(pool_size, READING), searching=await open_connections(pool_size, SEARCHING)
+            ),
+            identity_reader=PoolReader(await open_connections(IDENTITY_CONNECTIONS, READING)),
+            health_reader=PoolReader(await open_connections(HEALTH_CONNECTIONS, READING)),
+            writing=await open_connections(pool_size, WRITING),
+            bus=bus,
+        )
 
 
 def _derive_key(settings: Settings, purpose: str) -> bytes:

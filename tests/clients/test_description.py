@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from crema.main import create_app
+from crema.app import create_app
 from crema.schemas import Input
 from crema.settings import Settings
 from crema.web.components import REFERENCE, subschemas

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from crema.main import create_app
+from crema.app import create_app
 from crema.settings import Settings
 from crema.web.docs import Documents
 from crema.web.state import state_of
