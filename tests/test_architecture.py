@@ -195,6 +195,42 @@ def test_an_untyped_state_would_be_found(planted: str) -> None:
     assert [*application_states_in(planted)] == [1]
 
 
+LONGEST_FUNCTION = 40
+LONGER_FUNCTIONS = {"orders/service/transitions.py: move"}
+"""To be split."""
+
+
+def long_functions_in(source: str) -> Iterator[str]:
+    """Give the names of functions that don't fit on a screen; docstrings, comments and empty lines don't count."""
+    lines = source.splitlines()
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        documented = range(node.body[0].lineno, node.body[0].end_lineno + 1) if ast.get_docstring(node) else ()
+        code = [
+            number
+            for number in range(node.lineno, node.end_lineno + 1)
+            if number not in documented and lines[number - 1].strip() and not lines[number - 1].lstrip().startswith("#")
+        ]
+        if len(code) > LONGEST_FUNCTION:
+            yield node.name
+
+
+def test_functions_fit_on_a_screen() -> None:
+    found = {
+        f"{path.relative_to(SOURCE)}: {name}" for path in modules() for name in long_functions_in(path.read_text())
+    }
+
+    assert found <= LONGER_FUNCTIONS
+
+
+@pytest.mark.parametrize(("statements", "found"), [(39, []), (40, ["planted"])])
+def test_a_long_function_would_be_found(statements: int, found: list[str]) -> None:
+    planted = 'async def planted():\n    """Do much."""\n\n    # why\n' + "    act()\n" * statements
+
+    assert [*long_functions_in(planted)] == found
+
+
 def private_names_in(source: str) -> Iterator[str]:
     """Give what is imported of others' private modules, and their private names."""
     for node in ast.walk(ast.parse(source)):
