@@ -19,13 +19,15 @@ from results import QUICK
 from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from crema.accounts.deps import AccountsState
 from crema.accounts.service.tokens import AccessTokens
+from crema.app import create_app
 from crema.db import schema
 from crema.db.embedded import EmbeddedPostgres
 from crema.db.session import make_sessions
-from crema.main import create_app
 from crema.menu.service import documents
 from crema.settings import Settings
+from crema.web.state import state_of
 from fixtures.app import SECRET
 from fixtures.database import create_database, drop_database
 
@@ -123,7 +125,7 @@ def started() -> Iterator[Chain]:
     with TemporaryDirectory() as name:
         folder = Path(name)
         settings = Settings(_env_file=None, secret_key=SECRET, data_dir=folder, run_worker=False)
-        tokens = replace(create_app(settings).state.access_tokens, lifetime=timedelta(days=1))
+        tokens = replace(state_of(create_app(settings), AccountsState).logins.access_tokens, lifetime=timedelta(days=1))
         with EmbeddedPostgres(folder / "postgres", settings={"shared_buffers": "1GB"}) as postgres:
             yield Chain(postgres.start(), folder, tokens)
 

@@ -23,12 +23,12 @@ from pictures import lines as draw
 from results import QUICK, keep, record
 
 from crema.db.session import make_engine, make_sessions
-from crema.main import open_media
 from crema.media.service import MediaService
 from crema.media.service.rendering import Renderer
 from crema.notifications.service.rendering import MailRenderer
 from crema.notifications.service.senders import SmtpSender
 from crema.settings import Settings
+from crema.state import open_media
 from crema.worker import Duties, make_jobs
 from fixtures.app import SECRET
 from fixtures.server import running

@@ -159,6 +159,78 @@ def test_a_decision_in_a_route_would_be_found(planted: str) -> None:
     assert [*decisions_in(planted)]
 
 
+def application_states_in(source: str) -> Iterator[int]:
+    """Give the lines that read or set an attribute of the application's `state`, which no type describes."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute) and node.attr == "state":
+            holder = node.value
+            name = holder.slice if isinstance(holder, ast.Subscript) else holder
+            text = name.value if isinstance(name, ast.Constant) else ast.unparse(name).split(".")[-1]
+            if str(text).endswith(("app", "application")):
+                yield node.lineno
+
+
+def test_the_state_of_the_application_is_typed() -> None:
+    readers = {
+        str(path.relative_to(ROOT))
+        for folder in ("src", "tests", "tools", "benchmarks")
+        for path in (ROOT / folder).rglob("*.py")
+        if any(application_states_in(path.read_text()))
+    }
+
+    assert readers == {"src/crema/web/state.py"}
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "app.state.clock",
+        "request.app.state.clock()",
+        "scope['app'].state.x = 1",
+        "state = own_app.state",
+        "x.application.state",
+    ],
+)
+def test_an_untyped_state_would_be_found(planted: str) -> None:
+    assert [*application_states_in(planted)] == [1]
+
+
+LONGEST_FUNCTION = 40
+LONGER_FUNCTIONS = {"orders/service/transitions.py: move"}
+"""To be split."""
+
+
+def long_functions_in(source: str) -> Iterator[str]:
+    """Give the names of functions that don't fit on a screen; docstrings, comments and empty lines don't count."""
+    lines = source.splitlines()
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        documented = range(node.body[0].lineno, node.body[0].end_lineno + 1) if ast.get_docstring(node) else ()
+        code = [
+            number
+            for number in range(node.lineno, node.end_lineno + 1)
+            if number not in documented and lines[number - 1].strip() and not lines[number - 1].lstrip().startswith("#")
+        ]
+        if len(code) > LONGEST_FUNCTION:
+            yield node.name
+
+
+def test_functions_fit_on_a_screen() -> None:
+    found = {
+        f"{path.relative_to(SOURCE)}: {name}" for path in modules() for name in long_functions_in(path.read_text())
+    }
+
+    assert found <= LONGER_FUNCTIONS
+
+
+@pytest.mark.parametrize(("statements", "found"), [(39, []), (40, ["planted"])])
+def test_a_long_function_would_be_found(statements: int, found: list[str]) -> None:
+    planted = 'async def planted():\n    """Do much."""\n\n    # why\n' + "    act()\n" * statements
+
+    assert [*long_functions_in(planted)] == found
+
+
 def private_names_in(source: str) -> Iterator[str]:
     """Give what is imported of others' private modules, and their private names."""
     for node in ast.walk(ast.parse(source)):
@@ -241,7 +313,7 @@ def test_the_clock_is_read_only_at_the_edge() -> None:
         if re.search(r"datetime\.now\(|datetime\.utcnow\(|date\.today\(", path.read_text())
     }
 
-    assert readers <= {"main.py", "worker.py", "cli.py", "startup.py"}
+    assert readers <= {"state.py", "worker.py", "cli.py", "startup.py"}
 
 
 TAKES_SQL = {"text", "literal_column", "DDL", "SQL", "exec_driver_sql"}

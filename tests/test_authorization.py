@@ -32,6 +32,8 @@ from crema.live.hub import Batch, Subscription
 from crema.orders.models import Order
 from crema.orders.service import changes
 from crema.support.service import limits
+from crema.web.docs import Documents
+from crema.web.state import state_of
 from factories.content import content
 from factories.orders import make_shop
 from factories.pictures import png
@@ -381,7 +383,9 @@ def routes_of(app: FastAPI) -> set[str]:
         for method in route.methods or ()
         if not route.include_in_schema
     }
-    sockets = {f"WS {channel['address']}" for channel in app.state.asyncapi()["channels"].values()}
+    sockets = {
+        f"WS {channel['address']}" for channel in state_of(app, Documents).asyncapi().content["channels"].values()
+    }
     sockets |= {f"WS {route.path}" for route in app.routes if isinstance(route, WebSocketRoute)}
     return documented | sockets | (hidden - {"GET /openapi.json"})
 
@@ -534,7 +538,7 @@ async def test_write_the_table(app: FastAPI, world: World, connection: AsyncConn
 
 def frames_of(app: FastAPI) -> dict[str, dict[str, dict[str, Any]]]:
     """Give what clients may send on each socket, as the AsyncAPI document describes it: a frame for each field."""
-    document = app.state.asyncapi()
+    document = state_of(app, Documents).asyncapi().content
     schemas, found = document["components"]["schemas"], {}
     for operation in document["operations"].values():
         if operation["action"] == "receive":

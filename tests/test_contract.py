@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from crema.main import create_app
+from crema.app import create_app
 from crema.settings import Settings
 from fixtures.app import SECRET
 

@@ -29,6 +29,7 @@ from crema.orders.models import Order
 from crema.shops.models import Shop
 from crema.support import domain as support_domain
 from crema.support.models import Answerer, Conversation
+from crema.web.state import WebState, state_of
 from factories.orders import make_shop, make_simple_product, place
 from fixtures.app import connect
 from fixtures.people import PersonMade, make_person
@@ -126,7 +127,9 @@ async def make_chain(app: FastAPI, sessions: Sessions, seed: int) -> Model:
     hidden = random.choice(model.orders)
     hidden.is_hidden = True
     async with sessions.begin() as session:
-        await session.execute(update(Order).where(Order.id == hidden.id).values(hidden_at=app.state.clock()))
+        await session.execute(
+            update(Order).where(Order.id == hidden.id).values(hidden_at=state_of(app, WebState).clock())
+        )
         for owner in random.sample(model.people, 5):
             shop_id = random.choice([*shops, None])
             assigned = random.choice([*model.people, None, None])
@@ -254,7 +257,7 @@ async def test_a3_a5_sockets_hear_and_follow_by_the_same_rule(app: FastAPI, sess
     async with sessions() as session:
         for who in model.people:
             actor = await accounts.find_actor(
-                session, user_id=who.id, session_id=who.made.session_id, now=app.state.clock()
+                session, user_id=who.id, session_id=who.made.session_id, now=state_of(app, WebState).clock()
             )
             assert actor is not None
             for order in model.orders:

@@ -36,23 +36,24 @@ SMOKE = {("get", "/products"): {"search", "sort"}, ("get", "/planted"): {"name"}
 """Operations, and which of their parameters."""
 PLANTED = "/planted"
 PLANT = """
-import crema.main
+import crema.process
+from crema.web.state import DatabaseState, state_of
 from sqlalchemy import text
 
-whole = crema.main.create_app
+whole = crema.process.create_app
 
 def with_a_hole(settings):
     app = whole(settings)
 
     @app.get("/planted")
     async def planted(name: str = "latte"):
-        async with app.state.sessions() as session:
+        async with state_of(app, DatabaseState).sessions() as session:
             rows = await session.execute(text("SELECT slug FROM products WHERE slug = '" + name + "'"))
             return [row.slug for row in rows]
 
     return app
 
-crema.main.create_app = with_a_hole
+crema.process.create_app = with_a_hole
 """
 ENDLESS = {"/orders/live"}
 ENDS_THE_LOGIN = {"/logout", "/password/change", "/session/{session_id}", "/user/{user_id}"}

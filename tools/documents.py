@@ -17,14 +17,16 @@ from paracelsus.transformers.mermaid import Mermaid
 from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
+from crema.app import create_app
 from crema.db import listing
 from crema.db.listing import Listing
 from crema.db.listing.query import BUDGET_SECONDS
-from crema.main import create_app
 from crema.settings import Settings
 from crema.tables import metadata
+from crema.web.docs import Documents
 from crema.web.limits import MAX_URL
 from crema.web.problem import error_classes, status_of_class
+from crema.web.state import state_of
 
 ROOT = Path(__file__).parents[1]
 TEST = re.compile(r"def test_((?:[acfmprstuw]\d+_)+)(\w+)\(")
@@ -157,7 +159,7 @@ def main() -> int:
     openapi = app.openapi()
     documents = {
         ROOT / "docs" / "openapi.json": written(openapi),
-        ROOT / "docs" / "asyncapi.json": written(app.state.asyncapi()),
+        ROOT / "docs" / "asyncapi.json": written(state_of(app, Documents).asyncapi().content),
         ROOT / "docs" / "lists.md": inserted(
             ROOT / "docs" / "lists.md",
             operators=operators_table(),

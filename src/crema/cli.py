@@ -19,7 +19,7 @@ from crema.accounts.service import cleanup as accounts_cleanup
 from crema.db.embedded import EmbeddedPostgresError
 from crema.db.locale import UnfitDatabaseError
 from crema.live.domain import MAX_FRAME
-from crema.main import run_worker
+from crema.process import run_worker
 from crema.settings import Settings
 from crema.startup import StartupError
 from crema.web.protocol import BoundedProtocol, FrameProtocol
@@ -90,7 +90,7 @@ def _run_uvicorn(settings: Settings) -> None:
         "forwarded_allow_ips": settings.trusted_proxies or None,
     }
     uvicorn.run(
-        "crema.main:from_environment",
+        "crema.process:make_server_app",
         factory=True,
         http=BoundedProtocol,
         ws=FrameProtocol,

@@ -310,6 +310,11 @@ class Settings(BaseSettings):
         return (not self.is_production) if self.demo is None else self.demo
 
     @property
+    def has_mailbox(self) -> bool:
+        """Whether the page /mailbox shows the mails that no SMTP server is there to send."""
+        return not self.is_production and self.smtp_url is None
+
+    @property
     def links_to(self) -> str:
         """Our address for links, without a trailing slash."""
         return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")

@@ -209,7 +209,7 @@ def announce(settings: Settings) -> None:
     """Tell a person at the terminal where to go and who to be."""
     address = f"http://{settings.host}:{settings.port}"
     lines = [f"Crema serves at {address}", f"  Swagger   {address}/docs", f"  ReDoc     {address}/redoc"]
-    if settings.smtp_url is None and not settings.is_production:
+    if settings.has_mailbox:
         lines.append(f"  Mailbox   {address}/mailbox")
     if settings.has_demo:
         chain = load()

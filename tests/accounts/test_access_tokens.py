@@ -13,7 +13,9 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from crema.accounts.deps import AccountsState
 from crema.settings import Settings
+from crema.web.state import state_of
 from factories.people import sign_in
 from fixtures.app import SECRET, Clock, connect
 
@@ -65,7 +67,12 @@ async def test_t2_refuses_a_token_without_a_claim(app: FastAPI, good: str, claim
     claims = claims_of(good)
     del claims[claim]
 
-    assert await status(app, jwt.encode(claims, app.state.access_tokens.key, "HS256", headers=TYPED)) == 401
+    assert (
+        await status(
+            app, jwt.encode(claims, state_of(app, AccountsState).logins.access_tokens.key, "HS256", headers=TYPED)
+        )
+        == 401
+    )
 
 
 @pytest.mark.parametrize(
@@ -89,7 +96,10 @@ async def test_t2_refuses_a_token_without_a_claim(app: FastAPI, good: str, claim
 async def test_t2_refuses_claims_of_another_kind(app: FastAPI, good: str, change: dict[str, Any]) -> None:
     """Even when the key is ours."""
     forged = jwt.api_jws.encode(
-        json.dumps(claims_of(good) | change).encode(), app.state.access_tokens.key, "HS256", headers=TYPED
+        json.dumps(claims_of(good) | change).encode(),
+        state_of(app, AccountsState).logins.access_tokens.key,
+        "HS256",
+        headers=TYPED,
     )
 
     assert await status(app, forged) == 401
@@ -140,7 +150,7 @@ def signed_by_hand(header: dict[str, Any], claims: dict[str, Any], key: bytes) -
 @pytest.mark.filterwarnings("ignore:The HMAC key is")
 async def test_t1_refuses_every_forgery_alike(app: FastAPI, good: str) -> None:
     answers = {}
-    for name, token in forgeries(good, app.state.access_tokens.key).items():
+    for name, token in forgeries(good, state_of(app, AccountsState).logins.access_tokens.key).items():
         async with connect(app) as client:
             answer = await client.get("/me", headers={"Authorization": f"Bearer {token}".encode()})
         answers[name] = (answer.status_code, answer.headers.get("WWW-Authenticate"), answer.json()["code"])
@@ -154,7 +164,13 @@ async def test_t1_the_good_one_is_good(app: FastAPI, good: str) -> None:
     claims = claims_of(good)
 
     assert await status(app, good) == 200
-    assert await status(app, signed_by_hand({"alg": "HS256", **TYPED}, claims, app.state.access_tokens.key)) == 200
+    assert (
+        await status(
+            app,
+            signed_by_hand({"alg": "HS256", **TYPED}, claims, state_of(app, AccountsState).logins.access_tokens.key),
+        )
+        == 200
+    )
 
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic YTpi", "bearer x", "Token x"])
@@ -180,7 +196,12 @@ def test_t1_refuses_to_start_with_a_short_key() -> None:
 
 
 async def test_t3_every_purpose_has_a_key_of_its_own(app: FastAPI) -> None:
-    keys = {app.state.access_tokens.key, app.state.codes.key, app.state.logins.refresh_key, SECRET.encode()}
+    keys = {
+        state_of(app, AccountsState).logins.access_tokens.key,
+        state_of(app, AccountsState).codes.key,
+        state_of(app, AccountsState).logins.refresh_key,
+        SECRET.encode(),
+    }
 
     assert len(keys) == 4
-    assert app.state.access_tokens.lifetime == timedelta(minutes=10)
+    assert state_of(app, AccountsState).logins.access_tokens.lifetime == timedelta(minutes=10)

@@ -13,8 +13,10 @@ from fastapi import FastAPI
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from crema.accounts.deps import AccountsState
 from crema.accounts.models import Throttle, User
 from crema.accounts.service.passwords import QUEUE, REFUSE_AFTER, THREADS, WORKING, Passwords
+from crema.web.state import state_of
 from factories.people import PASSWORD, authenticate, register
 
 pytestmark = pytest.mark.anyio
@@ -45,7 +47,7 @@ def let_go() -> Iterator[Event]:
 async def test_t10_a_flood_is_told_to_come_again(
     app: FastAPI, client: httpx2.AsyncClient, session: AsyncSession
 ) -> None:
-    passwords = app.state.passwords
+    passwords = state_of(app, AccountsState).passwords
 
     async def take_a_turn() -> None:
         async with passwords.turn():

@@ -11,10 +11,12 @@ from fastapi import FastAPI
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from crema.accounts.deps import AccountsState
 from crema.accounts.models import Session, User
 from crema.accounts.service.passwords import WORKING, Passwords, Turn
+from crema.web.state import state_of
 from factories.people import PASSWORD, authenticate, bearer, register, sign_in, sign_up
-from fixtures.app import CHEAP, Clock, connect
+from fixtures.app import CHEAP, Clock, change_state, connect
 
 pytestmark = pytest.mark.anyio
 
@@ -199,7 +201,7 @@ def paused(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 async def test_t9_a_network_is_slowed_down_as_one(app: FastAPI, session: AsyncSession, paused: list[float]) -> None:
     """And no other is: after a hundred wrong passwords on a shop's Wi-Fi its staff get in after some seconds."""
-    app.state.logins = replace(app.state.logins, tries_per_network=3)
+    change_state(app, AccountsState, logins=replace(state_of(app, AccountsState).logins, tries_per_network=3))
     async with from_address(app, "203.0.114.1") as stranger:
         await sign_up(stranger, session)
         for number in range(5):
@@ -215,7 +217,7 @@ async def test_t9_a_network_is_slowed_down_as_one(app: FastAPI, session: AsyncSe
 async def test_t9_a_slowed_network_guesses_twelve_times_a_minute(
     app: FastAPI, clock: Clock, session: AsyncSession, paused: list[float]
 ) -> None:
-    app.state.logins = replace(app.state.logins, tries_per_network=1)
+    change_state(app, AccountsState, logins=replace(state_of(app, AccountsState).logins, tries_per_network=1))
     answers = []
     async with connect(app) as guesser:
         for number in range(1 + 240):
@@ -234,7 +236,7 @@ async def test_t9_a_slowed_network_guesses_twelve_times_a_minute(
 
 async def test_t9_who_waits_for_a_slowed_login_keeps_nobody_from_hashing(app: FastAPI, session: AsyncSession) -> None:
     """However many networks are slowed down at once."""
-    passwords = app.state.passwords
+    passwords = state_of(app, AccountsState).passwords
     going_on = asyncio.Event()
 
     async def wait(self: Turn, seconds: float) -> None:
@@ -292,7 +294,7 @@ async def test_any_of_those_who_registered_an_address_are_told_to_verify_it(
 
 
 async def test_right_passwords_don_t_use_up_the_network(app: FastAPI, session: AsyncSession) -> None:
-    app.state.logins = replace(app.state.logins, tries_per_network=2)
+    change_state(app, AccountsState, logins=replace(state_of(app, AccountsState).logins, tries_per_network=2))
     async with connect(app) as client:
         await sign_up(client, session)
 
@@ -314,7 +316,7 @@ async def test_a_password_hashed_at_another_cost_is_hashed_anew(
     app: FastAPI, client: httpx2.AsyncClient, session: AsyncSession
 ) -> None:
     await sign_up(client, session)
-    app.state.passwords = Passwords(PasswordHasher(time_cost=2, memory_cost=8, parallelism=1))
+    change_state(app, AccountsState, passwords=Passwords(PasswordHasher(time_cost=2, memory_cost=8, parallelism=1)))
 
     await authenticate(client)
 

@@ -19,7 +19,8 @@ from crema.notifications.models import Mail
 from crema.notifications.service import delivery, resending
 from crema.notifications.service.rendering import MailRenderer
 from crema.notifications.service.senders import SmtpSender
-from fixtures.app import Clock, clients
+from crema.web.state import DatabaseState
+from fixtures.app import Clock, change_state, clients
 from fixtures.database import statements
 from fixtures.people import make_person
 from fixtures.smtp import Sink, text_of
@@ -267,6 +268,6 @@ async def test_metrics_tell_what_waits_and_for_how_long(
         await session.execute(update(Mail).values(status="sent"))
     clock.advance(seconds=5)
     assert "crema_mails_oldest_queued_seconds 0.0" in (await client.get("/metrics")).text
-    app.state.sessions = None
+    change_state(app, DatabaseState, sessions=None)
     clock.advance(seconds=4)
     assert (await client.get("/metrics")).status_code == 200, "asked again too soon, it doesn't ask the database"

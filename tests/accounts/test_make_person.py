@@ -9,8 +9,10 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts import queries
+from crema.accounts.deps import AccountsState
 from crema.accounts.models import User
 from crema.accounts.service.people import make_person
+from crema.web.state import state_of
 from factories.people import authenticate, last_code, register, sign_up, verify
 from fixtures.app import Clock
 from fixtures.people import LogIn
@@ -20,7 +22,7 @@ OWN = "the keys of the house"
 
 
 async def make_admin(app: FastAPI, session: AsyncSession, clock: Clock, email: str = "Anna@example.com") -> User:
-    password_hash = await app.state.passwords.hash(OWN)
+    password_hash = await state_of(app, AccountsState).passwords.hash(OWN)
     user = await make_person(session, email=email, password_hash=password_hash, role="admin", now=clock())
     await session.commit()
     return user

@@ -9,6 +9,8 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts.models import OneTimeCode, User
+from crema.notifications.deps import MailState
+from crema.web.state import state_of
 from factories.people import authenticate, bearer, last_code, mails_to, register, sign_in, sign_up, verify, wrong
 from fixtures.app import Clock, connect
 
@@ -202,7 +204,9 @@ async def test_a_reset_mail_says_when_and_from_where(
     await forgot(client)
 
     [mail] = await mails_to(session, template="password_reset")
-    rendered = app.state.mail_renderer.render(template=mail.template, language="en", context=mail.context)
+    rendered = state_of(app, MailState).mail_renderer.render(
+        template=mail.template, language="en", context=mail.context
+    )
     assert "on 23 November at 09:00 UTC, from the network 127.0.0.0/24 (an unknown device)" in rendered.text
 
 

@@ -10,8 +10,10 @@ from fastapi import FastAPI
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from crema.accounts.deps import AccountsState
 from crema.accounts.models import RefreshToken, Session, User
 from crema.accounts.service.logins import note_use
+from crema.web.state import DatabaseState, WebState, state_of
 from factories.people import bearer, mails_to, sign_in
 from fixtures.app import Clock
 
@@ -104,8 +106,8 @@ async def test_t4_what_is_in_use_is_not_given_out_again(
     elif use == "refresh":
         assert (await refresh(client, second)).status_code == 200
     else:
-        async with app.state.sessions.begin() as transaction:
-            pair = app.state.access_tokens.read(second["access_token"], now=clock()).pair
+        async with state_of(app, DatabaseState).sessions.begin() as transaction:
+            pair = state_of(app, AccountsState).logins.access_tokens.read(second["access_token"], now=clock()).pair
             await note_use(transaction, session_id=await session.scalar(select(Session.id)), pair=pair)
     clock.advance(seconds=11)
 
@@ -332,11 +334,11 @@ async def test_t4_a_spent_refresh_token_is_refused_in_its_own_words(
     if way == "json":
         answer = await client.post("/refresh", json={"refresh_token": token})
     else:
-        name = app.state.cookies.name("refresh")
+        name = state_of(app, WebState).cookies.name("refresh")
         headers = {"Cookie": f"{name}={token}", "Sec-Fetch-Site": "same-origin"}
         secret = "s" * 43
-        headers["Cookie"] += f"; {app.state.cookies.name('csrf')}={secret}"
-        headers["X-CSRF-Token"] = app.state.cookies.token_for(secret)
+        headers["Cookie"] += f"; {state_of(app, WebState).cookies.name('csrf')}={secret}"
+        headers["X-CSRF-Token"] = state_of(app, WebState).cookies.token_for(secret)
         answer = await client.post("/refresh", params={"mode": "cookie"}, headers=headers)
 
     assert (answer.status_code, answer.json()["code"]) == (401, code), answer.text

@@ -11,11 +11,14 @@ from fastapi import FastAPI
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from crema.accounts.deps import AccountsState
 from crema.accounts.models import OneTimeCode, User
+from crema.notifications.deps import MailState
 from crema.notifications.models import Mail
 from crema.settings import Settings
+from crema.web.state import state_of
 from factories.people import PASSWORD, authenticate, last_code, mails_to, register, sign_up, verify
-from fixtures.app import CHEAP, Clock, connect
+from fixtures.app import CHEAP, Clock, change_state, connect
 from fixtures.people import make_person
 
 pytestmark = pytest.mark.anyio
@@ -75,7 +78,9 @@ async def test_a_mail_says_when_and_from_where_its_code_was_asked_for(
     await register(client)
 
     [mail] = await mails_to(session)
-    rendered = app.state.mail_renderer.render(template=mail.template, language=mail.language, context=mail.context)
+    rendered = state_of(app, MailState).mail_renderer.render(
+        template=mail.template, language=mail.language, context=mail.context
+    )
     assert told in rendered.text
 
 
@@ -88,7 +93,9 @@ async def test_m2_nothing_of_what_a_stranger_writes_is_mailed(
     await register(client, "stranger@example.com", name="Cheap loans at spam.example")
 
     [mail] = await mails_to(session, "stranger@example.com")
-    rendered = app.state.mail_renderer.render(template=mail.template, language=mail.language, context=mail.context)
+    rendered = state_of(app, MailState).mail_renderer.render(
+        template=mail.template, language=mail.language, context=mail.context
+    )
     assert "Firefox" in rendered.text
     assert "spam" not in str(mail.context) + rendered.subject + rendered.text + rendered.html
 
@@ -356,7 +363,7 @@ async def test_m2_tags_are_one_mailbox(client: httpx2.AsyncClient) -> None:
 
 
 async def test_m2_one_network_registers_a_hundred_an_hour(app: FastAPI, settings: Settings) -> None:
-    assert settings.registrations_per_network == app.state.registrations_per_network == 100
+    assert settings.registrations_per_network == state_of(app, AccountsState).registrations_per_network == 100
 
 
 async def test_m2_130_registrations_from_one_network_in_a_minute_are_a_hundred_and_the_next_hour_takes_more(
@@ -376,7 +383,7 @@ async def test_m2_130_registrations_from_one_network_in_a_minute_are_a_hundred_a
 
 
 async def test_m2_one_network_registers_only_so_many(app: FastAPI, client: httpx2.AsyncClient) -> None:
-    app.state.registrations_per_network = 2
+    change_state(app, AccountsState, registrations_per_network=2)
 
     statuses = [(await register(client, f"{name}@example.com")).status_code for name in "abc"]
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from crema.app import create_app
 from crema.demo.chain import load
-from crema.main import create_app
 from crema.settings import Settings
 from fixtures.database import create_database, drop_database
 from fixtures.made import CACHE, made_once

@@ -8,10 +8,12 @@ from typing import Any
 import httpx2
 import pytest
 
-from crema.main import create_app
+from crema.app import create_app
 from crema.schemas import Input
 from crema.settings import Settings
 from crema.web.components import REFERENCE, subschemas
+from crema.web.docs import Documents
+from crema.web.state import state_of
 
 pytestmark = pytest.mark.anyio
 METHODS = ("get", "post", "put", "patch", "delete")
@@ -22,7 +24,7 @@ NULL = {"type": "null"}
 def documents(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder: Path = tmp_path_factory.mktemp("documents")
     app = create_app(Settings(_env_file=None, data_dir=folder, run_worker=False))
-    return {"openapi": app.openapi(), "asyncapi": app.state.asyncapi()}
+    return {"openapi": app.openapi(), "asyncapi": state_of(app, Documents).asyncapi().content}
 
 
 BOTH = pytest.mark.parametrize("kind", ["openapi", "asyncapi"])

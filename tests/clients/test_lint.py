@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from crema.main import create_app
+from crema.app import create_app
 from crema.settings import Settings
+from crema.web.docs import Documents
+from crema.web.state import state_of
 from fixtures.made import made_once
 from fixtures.npm import installed
 
@@ -25,7 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(LINT / rules, folder)
     app = create_app(Settings(_env_file=None, data_dir=folder / "data", run_worker=False))
     (folder / "openapi.json").write_text(json.dumps(app.openapi()))
-    (folder / "asyncapi.json").write_text(json.dumps(app.state.asyncapi()))
+    (folder / "asyncapi.json").write_text(json.dumps(state_of(app, Documents).asyncapi().content))
     return folder
 
 

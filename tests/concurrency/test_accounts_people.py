@@ -16,12 +16,14 @@ from sqlalchemy import delete, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts import queries
+from crema.accounts.deps import AccountsState
 from crema.accounts.domain import ADMIN, CUSTOMER
 from crema.accounts.models import RefreshToken, Role, User
 from crema.accounts.service import cleanup, codes, logins
 from crema.accounts.service.codes import REGISTRATION, Codes
 from crema.accounts.service.logins import Logins, Tokens
 from crema.db.session import Sessions
+from crema.web.state import DatabaseState, state_of
 from factories.people import bearer, sign_in, verify
 from fixtures.app import Clock, clients, connect
 from fixtures.people import make_person
@@ -191,7 +193,7 @@ SPARED = 10
 
 async def race(app: FastAPI, session: AsyncSession, clock: Clock, *, pairs: int = PAIRS) -> Counter[str]:
     """Let forgotten people verify while the clean-up runs, once for each pair; count how they ended."""
-    sessions: Sessions = app.state.sessions
+    sessions: Sessions = state_of(app, DatabaseState).sessions
     pick = Random(7)  # noqa: S311 - only for the order of things
     ends: Counter[str] = Counter()
 
@@ -218,8 +220,8 @@ async def race(app: FastAPI, session: AsyncSession, clock: Clock, *, pairs: int 
 async def make_forgotten(app: FastAPI, emails: list[str], clock: Clock) -> dict[str, str]:
     """Make people who are due to be forgotten but hold a good code; give the codes."""
     claims = {}
-    sessions: Sessions = app.state.sessions
-    codes: Codes = app.state.codes
+    sessions: Sessions = state_of(app, DatabaseState).sessions
+    codes: Codes = state_of(app, AccountsState).codes
     async with sessions.begin() as session:
         role_id = await queries.get_role_id(session, CUSTOMER)
         for email in emails:

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from sqlalchemy import bindparam, func, select, text
 
 from crema.accounts import queries as accounts
+from crema.accounts.deps import AccountsState
 from crema.accounts.models import User
 from crema.accounts.service import people
 from crema.db.session import Sessions
@@ -18,6 +19,7 @@ from crema.orders.models import Order
 from crema.orders.service import placing
 from crema.support.models import Conversation
 from crema.support.service import conversations
+from crema.web.state import DatabaseState, WebState, state_of
 from factories.orders import make_shop, make_simple_product
 from fixtures.app import clients
 from fixtures.people import PersonMade, make_person
@@ -29,12 +31,12 @@ async def delete_while(
     app: FastAPI, person: PersonMade, request: Callable[[], Awaitable[httpx2.Response]]
 ) -> httpx2.Response:
     """Delete a person, and commit once the request waits for that."""
-    sessions: Sessions = app.state.sessions
-    now = app.state.clock()
+    sessions: Sessions = state_of(app, DatabaseState).sessions
+    now = state_of(app, WebState).clock()
     async with sessions.begin() as session:
         actor = await accounts.find_actor(session, user_id=person.id, session_id=person.session_id, now=now)
         assert actor is not None
-        steps = app.state.before_deletion
+        steps = state_of(app, AccountsState).before_deletion
         await people.delete_user(session, actor=actor, user_id=person.id, force=False, before=steps, now=now)
         asked = asyncio.ensure_future(request())
         await until_somebody_waits(sessions)
@@ -127,10 +129,10 @@ async def test_a_first_message_that_does_not_wait_would_reach_the_deleted(
     support = await make_person(own_app, email="support@example.com", role="support")
 
     async with own_sessions.begin() as session:
-        now = own_app.state.clock()
+        now = state_of(own_app, WebState).clock()
         actor = await accounts.find_actor(session, user_id=anna.id, session_id=anna.session_id, now=now)
         assert actor is not None
-        steps = own_app.state.before_deletion
+        steps = state_of(own_app, AccountsState).before_deletion
         await people.delete_user(session, actor=actor, user_id=anna.id, force=False, before=steps, now=now)
         async with clients(own_app, support.token) as (client,):
             answer = await client.post("/chats", json={"customer_id": str(anna.id), "text": "Зонт у нас."})
@@ -152,7 +154,7 @@ async def test_deleting_and_answering_side_by_side_never_deadlock(own_app: FastA
                 ours.delete(f"/user/{customer.id}"),
             )
             assert {answer.status_code for answer in answers} <= {201, 204, 401, 409}
-            own_app.state.clock.advance(seconds=1)
+            state_of(own_app, WebState).clock.advance(seconds=1)
 
     async with own_sessions() as session:
         waits = select(func.count()).where(Conversation.waiting_since.is_not(None))

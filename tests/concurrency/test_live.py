@@ -18,8 +18,10 @@ from crema.db.session import Sessions
 from crema.live import queries, service
 from crema.live.hub import Batch
 from crema.live.models import ConnectionRecord
+from crema.support.deps import SupportState
 from crema.support.hub import QueueFeed, QueueSubscription
 from crema.support.models import Conversation, Message
+from crema.web.state import DatabaseState, WebState, state_of
 from fixtures.people import PersonMade, make_person
 
 pytestmark = pytest.mark.anyio
@@ -84,10 +86,13 @@ async def follow_a_late_commit(app: FastAPI, sessions: Sessions) -> list[str]:
     async with sessions.begin() as session:
         session.add_all([slow, quick])
     actor = await accounts.find_actor(
-        app.state.reader, user_id=staff.id, session_id=staff.session_id, now=app.state.clock()
+        state_of(app, DatabaseState).reader,
+        user_id=staff.id,
+        session_id=staff.session_id,
+        now=state_of(app, WebState).clock(),
     )
     assert actor is not None
-    feed: QueueFeed = app.state.queue_feed
+    feed: QueueFeed = state_of(app, SupportState).queue
     subscription = QueueSubscription(actor, position=None)
     told: list[Batch] = []
     async with feed.subscribed(subscription), aclosing(subscription.updates()) as updates:

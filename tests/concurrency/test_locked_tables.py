@@ -9,7 +9,8 @@ from sqlalchemy import text
 
 from crema.db import driver
 from crema.db.driver import READING, PoolReader, open_pool
-from fixtures.app import clients
+from crema.web.state import DatabaseState, state_of
+from fixtures.app import change_state, clients
 from fixtures.people import make_person
 
 pytestmark = pytest.mark.anyio
@@ -25,9 +26,13 @@ async def few_connections(own_app: FastAPI, database_url: str) -> AsyncIterator[
         open_pool(database_url, size=2, settings=READING) as identity,
         open_pool(database_url, size=1, settings=READING) as health,
     ):
-        own_app.state.reader = PoolReader(reading)
-        own_app.state.identity_reader = PoolReader(identity)
-        own_app.state.health_reader = PoolReader(health)
+        change_state(
+            own_app,
+            DatabaseState,
+            reader=PoolReader(reading),
+            identity_reader=PoolReader(identity),
+            health_reader=PoolReader(health),
+        )
         yield own_app
 
 
@@ -38,9 +43,10 @@ async def test_s4_a_locked_orders_table_stops_neither_health_checks_nor_who_am_i
     app = few_connections
     monkeypatch.setattr(driver, "_WAIT_SECONDS", 1)  # less than a statement may take
     anna = await make_person(app, email="anna@example.com")
+    database = state_of(app, DatabaseState)
     if guard == "off":
-        app.state.identity_reader = app.state.health_reader = app.state.reader
-    async with clients(app, anna.token, anna.token) as (flood, client), app.state.sessions() as session:
+        change_state(app, DatabaseState, identity_reader=database.reader, health_reader=database.reader)
+    async with clients(app, anna.token, anna.token) as (flood, client), database.sessions() as session:
         await asyncio.gather(client.get("/health/ready"), client.get("/me"))  # connections are opened, the schema read
         await session.execute(text("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE"))
         waiting = [asyncio.create_task(flood.get("/orders")) for _ in range(FLOOD)]

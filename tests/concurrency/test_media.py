@@ -22,6 +22,7 @@ from crema.media.service.rendering import Renderer
 from crema.support import deps, queries
 from crema.support.models import Attachment
 from crema.support.service.attachments import MAX_UNSENT
+from crema.web.state import DatabaseState, state_of
 from fixtures.app import connect
 from fixtures.people import make_person
 
@@ -100,7 +101,7 @@ async def upload_two_for_one_place(app: FastAPI, monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(Renderer, "turn", lambda *_: nullcontext())
         monkeypatch.setattr(queries, "count_unsent", meeting_a_rival(queries.count_unsent))
         answers = await asyncio.gather(*(client.post(path, files=PDF) for path in paths))
-    async with app.state.sessions() as session:
+    async with state_of(app, DatabaseState).sessions() as session:
         kept = await session.scalar(select(func.count()).select_from(Attachment))
     return sorted(answer.status_code for answer in answers), kept
 

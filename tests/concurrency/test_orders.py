@@ -23,13 +23,16 @@ from crema.db.driver import Writer
 from crema.db.session import Sessions
 from crema.db.statement import Statement
 from crema.orders import queries
+from crema.orders.deps import OrdersState
 from crema.orders.domain import Customer
 from crema.orders.models import Order, OrderEvent, OrderLine, OrderNumberCounter
 from crema.orders.service import numbering, placing
 from crema.shops import service as shops
+from crema.shops.deps import ShopsState
 from crema.shops.service import Closing
+from crema.web.state import WebState, state_of
 from factories.orders import make_shop, make_simple_product, place
-from fixtures.app import connect
+from fixtures.app import change_state, connect
 from fixtures.people import make_person
 
 pytestmark = pytest.mark.anyio
@@ -245,7 +248,7 @@ async def test_numbers_of_a_shop_and_day_never_repeat(
 async def test_a_person_gets_no_more_open_orders_than_allowed(
     own_app: FastAPI, customer: httpx2.AsyncClient, own_sessions: Sessions, product_id: UUID
 ) -> None:
-    own_app.state.order_settings = replace(own_app.state.order_settings, max_open_orders=3)
+    change_state(own_app, OrdersState, settings=replace(state_of(own_app, OrdersState).settings, max_open_orders=3))
     body = {"items": [{"product_id": str(product_id)}]}
 
     statuses = await together(*(customer.post("/order", json=body) for _ in range(RIVALS)))
@@ -257,11 +260,11 @@ async def order_while_closed(app: FastAPI, sessions: Sessions, shop_id: UUID, pr
     """Close a shop, and commit once an order waits for that. Give the order's status, and how many orders there are."""
     anna = await make_person(app, email="anna@example.com")
     admin = await make_person(app, email="admin@example.com", role="admin")
-    now = app.state.clock()
+    now = state_of(app, WebState).clock()
     async with connect(app, anna.token) as client, sessions.begin() as session:
         actor = await accounts.find_actor(session, user_id=admin.id, session_id=admin.session_id, now=now)
         assert actor is not None
-        closing = Closing(app.state.before_closing, force=False)
+        closing = Closing(state_of(app, ShopsState).before_closing, force=False)
         await shops.set_hours(session, actor=actor, shop_id=shop_id, intervals=[], closing=closing, now=now)
         body = {"shop_id": str(shop_id), "items": [{"product_id": str(product_id)}]}
         placing_one = asyncio.ensure_future(client.post("/order", json=body))

@@ -13,6 +13,7 @@ from crema.menu.service import documents
 from crema.notifications.models import Mail
 from crema.shops.models import Shop
 from crema.support.models import Attachment, Note
+from crema.web.state import WebState, state_of
 from factories.menu import add_image, make_category, make_group, make_ingredient, make_product
 from factories.pictures import png
 from factories.world import World
@@ -143,7 +144,7 @@ async def _fill_chats(admin: httpx2.AsyncClient, customer: httpx2.AsyncClient, w
 
 async def _fill_rows(app: FastAPI, world: World, sessions: Sessions) -> None:
     """Write what takes time, other networks or a failing mail server to come about."""
-    now = app.state.clock()
+    now = state_of(app, WebState).clock()
     async with sessions.begin() as session:
         shop = await session.get_one(Shop, world.ids["shop_id"])
         shop.latitude, shop.longitude, shop.phone, shop.email = 55.751244, 37.598306, "+74951234567", "till@example.com"  # type: ignore[assignment]

@@ -13,9 +13,11 @@ from crema.accounts.domain import PERMISSIONS
 from crema.accounts.models import Role, RolePermission
 from crema.cart.models import Cart, CartItem
 from crema.db.session import Sessions
+from crema.media.deps import MediaState
 from crema.menu.models import Category, Ingredient, ProductImage
 from crema.notifications.models import Mail
 from crema.support.models import Attachment, Conversation
+from crema.web.state import DatabaseState, WebState, state_of
 from factories.orders import make_latte, make_shop, place
 from fixtures.app import connect
 from fixtures.people import PersonMade, make_person
@@ -49,7 +51,7 @@ class World:
         name, _, how = actor.partition("-")
         if how not in {"cookie", "forged"}:
             return {"Authorization": f"Bearer {self.people[actor].token}"} if actor in self.people else {}
-        cookies = self.app.state.cookies
+        cookies = state_of(self.app, WebState).cookies
         login = f"{cookies.name('access')}={self.people[name].token}"
         if how == "forged":
             return {"Cookie": login, "Origin": "https://evil.example"}
@@ -65,7 +67,7 @@ class World:
 
 async def make_people(app: FastAPI, *, near: UUID, far: UUID) -> dict[str, PersonMade]:
     """Make every actor that has an account."""
-    sessions: Sessions = app.state.sessions
+    sessions: Sessions = state_of(app, DatabaseState).sessions
     mark = uuid4().hex[:8]
     async with sessions.begin() as session:
         roles = {code: Role(name=f"only {code} {mark}") for code in PERMISSIONS}
@@ -115,7 +117,11 @@ async def make_world(app: FastAPI, sessions: Sessions) -> World:
     async with connect(app, customer.token) as client:
         order = await place(client, latte.id, shop_id=str(near))
     async with sessions.begin() as session:
-        category, ingredient, role = make_tea(app.state.clock()), Ingredient(name="Какао"), Role(name="cleaner")
+        category, ingredient, role = (
+            make_tea(state_of(app, WebState).clock()),
+            Ingredient(name="Какао"),
+            Role(name="cleaner"),
+        )
         image = ProductImage(product_id=latte.id, key="0" * 32, width=640, height=640, widths=[320, 640])
         cart = Cart(user_id=customer.id)
         conversation = Conversation(customer_id=customer.id, shop_id=near)
@@ -137,7 +143,7 @@ async def make_world(app: FastAPI, sessions: Sessions) -> World:
         session.add_all([attachment, item])
         await session.flush()
         item.options = [{"option_id": str(latte.cow), "quantity": 1, "name": "Коровье", "group": "Молоко"}]
-    await app.state.media.put_async("chat/0.pdf", b"%PDF-1.7\n")
+    await state_of(app, MediaState).store.put_async("chat/0.pdf", b"%PDF-1.7\n")
     ids: dict[str, UUID | str] = {
         "user_id": customer.id,
         "session_id": customer.session_id,

@@ -9,6 +9,8 @@ import jsonschema_rs
 import pytest
 from fastapi import FastAPI
 
+from crema.web.docs import Documents
+from crema.web.state import state_of
 from factories.orders import make_shop, make_simple_product, place
 from fixtures.live import Socket, Town, chatting, open_socket
 
@@ -17,7 +19,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def document(app: FastAPI) -> dict[str, Any]:
-    asyncapi: dict[str, Any] = app.state.asyncapi()
+    asyncapi: dict[str, Any] = state_of(app, Documents).asyncapi().content
     return asyncapi
 
 

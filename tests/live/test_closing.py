@@ -13,7 +13,9 @@ from fastapi import FastAPI
 from sqlalchemy import make_url
 from websockets.exceptions import ConnectionClosed
 
+from crema.live.deps import LiveState
 from crema.live.hub import connections as hub_module
+from crema.web.state import state_of
 from fixtures.live import WAIT_SECONDS, Socket, environment, open_socket, open_town
 from fixtures.people import make_person
 from fixtures.server import running
@@ -76,7 +78,7 @@ async def test_w5_who_reads_no_more_is_closed_with_1013_too_slow(
     person = await make_person(own_app, email="support@example.com", role="support")
     deaf = Deaf(path, person.token)
 
-    async with own_app.state.hub.running(NoBus()), asyncio.timeout(WAIT_SECONDS):
+    async with state_of(own_app, LiveState).hub.running(NoBus()), asyncio.timeout(WAIT_SECONDS):
         await own_app(deaf.scope, deaf.receive, deaf.send)
 
     assert deaf.closed == (1013, "too_slow")
@@ -97,7 +99,7 @@ async def test_twin_w5_without_the_limit_who_reads_no_more_stays(
     person = await make_person(own_app, email="support@example.com", role="support")
     deaf = Deaf(path, person.token)
 
-    async with own_app.state.hub.running(NoBus()), asyncio.timeout(WAIT_SECONDS):
+    async with state_of(own_app, LiveState).hub.running(NoBus()), asyncio.timeout(WAIT_SECONDS):
         socket = asyncio.create_task(own_app(deaf.scope, deaf.receive, deaf.send))
         monkeypatch.setattr(hub_module.accounts, "find_actors", find_actors)
         for _ in range(3):

@@ -12,6 +12,8 @@ import httpx2
 import pytest
 from playwright.async_api import Page
 
+from crema.accounts.deps import AccountsState
+from crema.web.state import state_of
 from fixtures.browser import browser_page, needs_chromium
 from fixtures.examples import load_example
 from fixtures.live import Town, chatting, environment, open_town
@@ -145,7 +147,7 @@ async def test_the_browser_example_comes_back_and_loses_nothing(
 @needs_chromium
 async def test_people_can_try_the_chat_on_the_page(town: Town) -> None:
     password = "oat milk please"
-    hashed = await town.app.state.passwords.hash(password)
+    hashed = await state_of(town.app, AccountsState).passwords.hash(password)
     anna = await town.person(password_hash=hashed)
     complaints: list[str] = []
 

@@ -8,7 +8,9 @@ from fastapi import FastAPI
 
 from crema.accounts import queries as accounts
 from crema.accounts.domain import Actor
+from crema.live.deps import LiveState
 from crema.live.hub import Hub, Subscription, connections
+from crema.web.state import DatabaseState, WebState, state_of
 from fixtures.people import make_person
 
 pytestmark = pytest.mark.anyio
@@ -18,7 +20,10 @@ TOPIC = "chat:1"
 async def subscription_of(app: FastAPI, email: str) -> Subscription:
     person = await make_person(app, email=email)
     actor = await accounts.find_actor(
-        app.state.reader, user_id=person.id, session_id=person.session_id, now=app.state.clock()
+        state_of(app, DatabaseState).reader,
+        user_id=person.id,
+        session_id=person.session_id,
+        now=state_of(app, WebState).clock(),
     )
     assert actor is not None
     return Subscription(actor=actor, topic=TOPIC)
@@ -33,7 +38,7 @@ async def stack() -> AsyncIterator[AsyncExitStack]:
 async def test_who_connects_while_logins_are_looked_up_is_not_closed(
     own_app: FastAPI, stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hub: Hub = own_app.state.hub
+    hub: Hub = state_of(own_app, LiveState).hub
     first = await subscription_of(own_app, "anna@example.com")
     await stack.enter_async_context(hub.connected(first))
     second = await subscription_of(own_app, "boris@example.com")
@@ -44,7 +49,7 @@ async def test_who_connects_while_logins_are_looked_up_is_not_closed(
         return found
 
     monkeypatch.setattr(connections.accounts, "find_actors", _once(find_and_let_in, accounts.find_actors))
-    async with own_app.state.sessions() as session:
+    async with state_of(own_app, DatabaseState).sessions() as session:
         await hub.check(session, hub._subscriptions)
 
     assert first.closing is None

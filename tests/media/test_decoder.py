@@ -13,6 +13,7 @@ import pytest
 from fastapi import FastAPI
 from PIL import Image
 
+from crema.media.deps import MediaState
 from crema.media.service import rendering
 from crema.media.service.rendering import (
     LIMITS,
@@ -22,6 +23,7 @@ from crema.media.service.rendering import (
 )
 from factories.menu import add_image, encode, make_product, upload
 from factories.pictures import png
+from fixtures.app import change_state
 from fixtures.live import environment, open_town
 from fixtures.server import resident, running
 
@@ -59,11 +61,11 @@ async def test_u1_a_picture_beyond_the_memory_is_refused_and_the_next_one_taken(
 ) -> None:
     product = await make_product(manager)
     bomb = encode(Image.new("RGBA", (4000, 4000)), "PNG")
-    app.state.renderer = Renderer({**LIMITS, "memory_bytes": 40 * 1024**2})
+    change_state(app, MediaState, renderer=Renderer({**LIMITS, "memory_bytes": 40 * 1024**2}))
 
     refused = await upload(manager, product, bomb)
     await add_image(manager, product, png())
-    app.state.renderer = Renderer()
+    change_state(app, MediaState, renderer=Renderer())
     taken = await upload(manager, product, bomb)
 
     assert (refused.status_code, refused.json()["code"]) == (422, "image_too_costly")
@@ -74,7 +76,7 @@ async def test_u1_a_decoder_that_never_ends_is_killed_by_its_cpu_time(
     app: FastAPI, manager: httpx2.AsyncClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     product = await make_product(manager)
-    app.state.renderer = Renderer({**LIMITS, "cpu_seconds": 1})
+    change_state(app, MediaState, renderer=Renderer({**LIMITS, "cpu_seconds": 1}))
     with monkeypatch.context() as patched:
         patched.setattr(rendering, "_DECODER", stand_in(tmp_path, "while True: pass"))
         refused = await upload(manager, product)

@@ -8,8 +8,10 @@ import pytest
 from fastapi import FastAPI
 
 from crema.db.session import Sessions
+from crema.media.deps import MediaState
 from crema.media.domain import MENU_QUOTA
 from crema.menu.service import images
+from crema.web.state import state_of
 from factories.menu import Json, decode, make_category
 from factories.pictures import png
 from fixtures.app import Clock
@@ -58,7 +60,7 @@ async def test_another_picture_replaces_it_and_the_old_files_are_swept(
     new = (await upload(manager, category["id"], png(200, 200))).json()["image"]
     assert await shown(client, category) == [new] * 3
 
-    swept = await images.sweep(sessions, app.state.media, now=clock() + timedelta(days=3650))
+    swept = await images.sweep(sessions, state_of(app, MediaState).store, now=clock() + timedelta(days=3650))
 
     assert [f"/media/{name}" for name in swept.removed] == [*old["urls"].values()]
     assert swept.missing == []
@@ -84,9 +86,9 @@ async def test_a_lost_file_is_named_by_its_category(
 ) -> None:
     category = await make_category(manager)
     await upload(manager, category["id"], png(100, 100))
-    await app.state.media.delete_async(files_of(app))
+    await state_of(app, MediaState).store.delete_async(files_of(app))
 
-    swept = await images.sweep(sessions, app.state.media, now=clock() + timedelta(days=1))
+    swept = await images.sweep(sessions, state_of(app, MediaState).store, now=clock() + timedelta(days=1))
 
     assert [str(id_) for id_ in swept.missing] == [category["id"]]
 

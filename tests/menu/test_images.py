@@ -8,9 +8,11 @@ from fastapi import FastAPI
 from obstore.store import LocalStore
 from PIL import Image
 
+from crema.media.deps import MediaState
 from crema.media.domain import MAX_BYTES
 from crema.media.service import decoder, rendering
 from crema.menu.domain import MAX_IMAGES
+from crema.web.state import state_of
 from factories.menu import Json, add_image, animated, decode, encode, make_product, upload
 from factories.pictures import HEIC, png
 from fixtures.app import Clock
@@ -23,7 +25,7 @@ DESCRIPTION = 0x010E
 
 
 def files_of(app: FastAPI) -> list[str]:
-    store: LocalStore = app.state.media
+    store: LocalStore = state_of(app, MediaState).store
     return sorted(file["path"] for batch in store.list() for file in batch)
 
 

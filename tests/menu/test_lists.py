@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from crema.db.driver import READING, SEARCHING, PoolReader, open_pool
+from crema.web.state import DatabaseState
 from factories.menu import (
     Json,
     add_image,
@@ -16,7 +17,7 @@ from factories.menu import (
     make_ingredient,
     make_product,
 )
-from fixtures.app import Clock, connect
+from fixtures.app import Clock, change_state, connect
 from fixtures.statements import recorded
 
 pytestmark = pytest.mark.anyio
@@ -287,7 +288,7 @@ async def test_a_search_is_planned_once_for_all_words(own_app: FastAPI, database
         open_pool(database_url, size=1, settings=SEARCHING) as searching,
         connect(own_app) as client,
     ):
-        own_app.state.reader = PoolReader(reading, searching=searching)
+        change_state(own_app, DatabaseState, reader=PoolReader(reading, searching=searching))
         for word in ("латте", "раф", "чай"):
             assert await names(client, "/products", search=word) == []
         assert await names(client, "/products", price__lte="100") == []

@@ -10,7 +10,9 @@ import pytest
 from fastapi import FastAPI
 
 from crema.db.session import Sessions
+from crema.media.deps import MediaState
 from crema.menu.service import images
+from crema.web.state import state_of
 from factories.menu import add_image, make_product, upload
 from fixtures.app import Clock
 
@@ -97,7 +99,7 @@ async def test_u4_a_sweep_removes_files_nobody_names_after_an_hour(
     await manager.delete(f"/product/{product['id']}/image/{gone['id']}")
     age(folder, clock, minutes=61)
 
-    sweep = await images.sweep(sessions, app.state.media, now=clock())
+    sweep = await images.sweep(sessions, state_of(app, MediaState).store, now=clock())
 
     assert sweep.removed == [url.removeprefix("/media/") for url in gone["urls"].values()]
     assert names(folder) == {url.removeprefix("/media/") for url in kept["urls"].values()}
@@ -110,7 +112,7 @@ async def test_u4_a_sweep_leaves_files_that_may_belong_to_an_open_request(
     (folder / ("a" * 32 + "-320.webp")).write_bytes(b"")
     age(folder, clock, minutes=59)
 
-    sweep = await images.sweep(sessions, app.state.media, now=clock())
+    sweep = await images.sweep(sessions, state_of(app, MediaState).store, now=clock())
 
     assert sweep.removed == []
     assert len(names(folder)) == 1
@@ -122,7 +124,7 @@ async def test_a_sweep_leaves_files_that_are_not_ours(
     (folder / "README").write_text("hands off")
     age(folder, clock, days=1)
 
-    await images.sweep(sessions, app.state.media, now=clock())
+    await images.sweep(sessions, state_of(app, MediaState).store, now=clock())
 
     assert names(folder) == {"README"}
 
@@ -134,7 +136,7 @@ async def test_a_sweep_tells_which_pictures_lost_their_files(
     shutil.rmtree(folder)
     clock.advance(minutes=61)
 
-    sweep = await images.sweep(sessions, app.state.media, now=clock())
+    sweep = await images.sweep(sessions, state_of(app, MediaState).store, now=clock())
 
     assert [str(id_) for id_ in sweep.missing] == [image["id"]]
 
@@ -153,7 +155,7 @@ async def test_u4_a_failed_upload_leaves_no_row_and_its_files_to_the_sweep(
     response = await upload(manager, product)
     written = names(folder)
     age(folder, clock, minutes=61)
-    sweep = await images.sweep(sessions, app.state.media, now=clock())
+    sweep = await images.sweep(sessions, state_of(app, MediaState).store, now=clock())
 
     assert response.status_code == 500
     assert (await manager.get(f"/product/{product['id']}")).json()["images"] == []

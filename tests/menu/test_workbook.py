@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from openpyxl import load_workbook
 from sqlalchemy import delete, func, select
 
+from crema.accounts.deps import AccountsState
 from crema.db.session import Sessions
 from crema.demo.chain import load
 from crema.demo.seed import seed
@@ -26,6 +27,7 @@ from crema.menu.models import Category, Ingredient, MenuVersion, ModifierGroup, 
 from crema.menu.schemas import MenuDocument
 from crema.menu.service.import_checks import InvalidMenuError
 from crema.menu.service.workbook import SHEETS, read_menu, write_menu
+from crema.web.state import state_of
 from factories.menu import NUTRITION, Json, make_category, make_group, make_ingredient, make_product
 from factories.workbooks import PRODUCT_PARTS, XLSX, edited, make_workbook, products
 from fixtures.app import Clock
@@ -181,7 +183,7 @@ async def test_the_demo_chain_moves_into_an_empty_one(
     app: FastAPI, admin: httpx2.AsyncClient, sessions: Sessions, clock: Clock
 ) -> None:
     async with sessions.begin() as session:
-        await seed(session, chain=load(), passwords=app.state.passwords, now=clock())
+        await seed(session, chain=load(), passwords=state_of(app, AccountsState).passwords, now=clock())
     document, content = await export(admin), await export_workbook(admin)
     sizes = [size for product in document["products"] for size in product["sizes"]]
     options = [option for group in document["modifier_groups"] for option in group["options"]]

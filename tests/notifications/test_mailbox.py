@@ -4,8 +4,8 @@ import httpx2
 import pytest
 from pydantic import SecretStr
 
+from crema.app import create_app
 from crema.db.session import Sessions
-from crema.main import create_app
 from crema.notifications import service as notifications
 from crema.notifications.service import OutgoingMail
 from crema.settings import Settings

@@ -12,7 +12,9 @@ from fastapi import FastAPI
 from crema.accounts import queries as accounts
 from crema.db.session import Sessions
 from crema.orders import hub
+from crema.orders.deps import OrdersState
 from crema.orders.hub import OrderFeed, OrderSubscription
+from crema.web.state import DatabaseState, WebState, state_of
 from factories.orders import make_shop, make_simple_product, place
 from fixtures.app import Clock
 from fixtures.people import LogIn
@@ -31,10 +33,13 @@ async def tea(sessions: Sessions) -> UUID:
 async def board(app: FastAPI, client: Any) -> list[str]:
     """Give the ids of the orders as a snapshot of this person's board has them."""
     actor = await accounts.find_actor(
-        app.state.reader, user_id=client.person.id, session_id=client.person.session_id, now=app.state.clock()
+        state_of(app, DatabaseState).reader,
+        user_id=client.person.id,
+        session_id=client.person.session_id,
+        now=state_of(app, WebState).clock(),
     )
     assert actor is not None
-    feed: OrderFeed = app.state.order_feed
+    feed: OrderFeed = state_of(app, OrdersState).feed
     subscription = OrderSubscription(actor, shop_id=None, position=None)
     async with feed.subscribed(subscription), aclosing(subscription.updates()) as updates:
         [batch] = await anext(updates)

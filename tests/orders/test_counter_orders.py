@@ -12,9 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.db.session import Sessions
 from crema.notifications.models import Mail
+from crema.orders.deps import OrdersState
 from crema.orders.models import Order
+from crema.web.state import state_of
 from factories.orders import make_shop, make_simple_product, place
 from factories.people import consume_events
+from fixtures.app import change_state
 from fixtures.people import LogIn
 
 pytestmark = pytest.mark.anyio
@@ -102,7 +105,9 @@ async def test_a_shop_that_closes_cancels_orders_of_the_counter_too(
 async def test_limits_of_a_person_are_not_those_of_who_takes_the_orders(
     app: FastAPI, barista: httpx2.AsyncClient, product_id: UUID
 ) -> None:
-    app.state.order_settings = replace(app.state.order_settings, max_open_orders=1, max_orders_an_hour=1)
+    change_state(
+        app, OrdersState, settings=replace(state_of(app, OrdersState).settings, max_open_orders=1, max_orders_an_hour=1)
+    )
 
     for _ in range(3):
         await place(barista, product_id, **GUEST)

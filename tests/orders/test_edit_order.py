@@ -12,9 +12,12 @@ from sqlalchemy import select
 
 from crema.db.session import Sessions
 from crema.notifications.models import Mail
+from crema.orders.deps import OrdersState
 from crema.orders.service import changes
+from crema.web.state import state_of
 from factories.orders import make_shop, make_simple_product, place
 from factories.people import consume_events
+from fixtures.app import change_state
 
 pytestmark = pytest.mark.anyio
 FRIDAY, WEDNESDAY = "2026-11-27T09:00:00.000000Z", "2026-11-25T09:00:00.000000Z"  # it is Monday noon in Moscow
@@ -173,7 +176,7 @@ async def test_items_are_ordered_at_the_shop_that_the_cart_names(
 async def test_orders_of_one_person_within_an_hour_are_limited(
     app: FastAPI, customer: httpx2.AsyncClient, shop_id: UUID, tea: UUID, clock: Any
 ) -> None:
-    app.state.order_settings = replace(app.state.order_settings, max_orders_an_hour=2)
+    change_state(app, OrdersState, settings=replace(state_of(app, OrdersState).settings, max_orders_an_hour=2))
     for _ in range(2):
         order = await place(customer, tea)
         await customer.post(f"/order/{order['id']}/cancel")

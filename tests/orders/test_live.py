@@ -16,6 +16,7 @@ from websockets.exceptions import InvalidStatus
 from crema.accounts.models import Role, Session, StaffShop, User
 from crema.live.hub import CHECK_SECONDS, POLL_SECONDS
 from crema.orders.models import Order
+from crema.web.state import WebState, state_of
 from factories.menu import make_group, make_ingredient, make_product
 from factories.orders import make_shop, make_simple_product, place
 from fixtures.live import WAIT_SECONDS, Town, open_socket
@@ -390,7 +391,7 @@ async def test_a_stream_ends_with_its_login(town: Town) -> None:
         await anext(lines)
         async with town.sessions.begin() as session:
             ended = update(Session).where(Session.id == anna.session_id)
-            await session.execute(ended.values(ended_at=town.app.state.clock()))
+            await session.execute(ended.values(ended_at=state_of(town.app, WebState).clock()))
         async for _ in lines:
             pass
 

@@ -18,11 +18,14 @@ from crema.events.models import Event
 from crema.menu.models import Option, Product
 from crema.menu.service import documents
 from crema.notifications.models import Mail
+from crema.orders.deps import OrdersState
 from crema.orders.domain import NewHistoryEntry, NewLine, NewOrder
 from crema.orders.models import Order, OrderEvent, OrderLine
 from crema.shops.models import Shop
+from crema.web.state import state_of
 from factories.orders import Latte, make_latte, make_shop, make_simple_product, place
 from factories.people import consume_events
+from fixtures.app import change_state
 
 pytestmark = pytest.mark.anyio
 NOTHING = "00000000-0000-7000-8000-000000000000"
@@ -299,7 +302,7 @@ async def test_a9_refuses_items_that_are_none(
 async def test_refuses_an_order_below_the_minimum(
     app: FastAPI, customer: httpx2.AsyncClient, sessions: Sessions, shop_id: UUID
 ) -> None:
-    app.state.order_settings = replace(app.state.order_settings, minimum=Decimal(100))
+    change_state(app, OrdersState, settings=replace(state_of(app, OrdersState).settings, minimum=Decimal(100)))
     product_id = await make_simple_product(sessions, price="99.99")
 
     await refuse(customer, sessions, 409, "minimum_not_reached", items=[{"product_id": str(product_id)}])
@@ -308,7 +311,7 @@ async def test_refuses_an_order_below_the_minimum(
 async def test_refuses_more_open_orders_than_a_morning_needs(
     app: FastAPI, customer: httpx2.AsyncClient, shop_id: UUID, latte: Latte
 ) -> None:
-    app.state.order_settings = replace(app.state.order_settings, max_open_orders=2)
+    change_state(app, OrdersState, settings=replace(state_of(app, OrdersState).settings, max_open_orders=2))
     orders = [await place(customer, latte.id) for _ in range(2)]
     body = {"items": [{"product_id": str(latte.id)}]}
 

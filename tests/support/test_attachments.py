@@ -10,9 +10,11 @@ from PIL import Image
 from sqlalchemy import select
 
 from crema.db.session import Sessions
+from crema.media.deps import MediaState
 from crema.media.domain import MAX_BYTES
 from crema.support.models import Attachment
 from crema.support.service import attachments
+from crema.web.state import state_of
 from factories.menu import decode, encode
 from factories.pictures import HEIC, png, swapped_profile
 from fixtures.app import Clock
@@ -164,9 +166,9 @@ async def test_what_nobody_sent_within_a_day_is_swept_away(
     await sent(customer, chat, kept)
 
     clock.advance(hours=23)
-    early = await attachments.sweep(sessions, app.state.media, now=clock.now)
+    early = await attachments.sweep(sessions, state_of(app, MediaState).store, now=clock.now)
     two_days_on = datetime.now(UTC) + timedelta(days=2)  # files are as old as the machine's clock says
-    late = await attachments.sweep(sessions, app.state.media, now=two_days_on)
+    late = await attachments.sweep(sessions, state_of(app, MediaState).store, now=two_days_on)
 
     assert (early, late) == (0, 1)
     assert (await customer.get(kept["url"])).status_code == 200

@@ -15,10 +15,13 @@ from sqlalchemy import delete, select, update
 
 from crema.accounts import queries as accounts
 from crema.accounts.models import Role, StaffShop, User
+from crema.live.deps import LiveState
 from crema.live.hub import Hub
 from crema.support import queries
+from crema.support.deps import SupportState
 from crema.support.hub import QueueFeed, QueueSubscription
 from crema.support.models import Conversation, Message
+from crema.web.state import DatabaseState, WebState, state_of
 from factories.orders import make_shop
 from fixtures.app import Clock, connect
 from fixtures.live import WAIT_SECONDS, Socket, Town, chatting, open_socket
@@ -398,23 +401,28 @@ async def test_a_move_between_two_statements_of_a_reading_shows_no_message_writt
 ) -> None:
     """Tried: a conversation leaves the shop, and its customer writes, when the reading has seen it there still."""
     clock.now = datetime.now(UTC)  # the feed asks PostgreSQL what is recent
-    elsewhere, here = [await make_shop(own_app.state.sessions, slug=f"s{uuid4().hex[:12]}") for _ in range(2)]
+    elsewhere, here = [
+        await make_shop(state_of(own_app, DatabaseState).sessions, slug=f"s{uuid4().hex[:12]}") for _ in range(2)
+    ]
     manager = await make_person(own_app, email="m@example.com", role="manager", shop_ids=(here,))
     anna = await make_person(own_app, email="anna@example.com")
     async with connect(own_app, anna.token) as client:
         chat = (await client.post("/chat", json={"shop_id": str(here)})).json()["id"]
     actor = await accounts.find_actor(
-        own_app.state.reader, user_id=manager.id, session_id=manager.session_id, now=own_app.state.clock()
+        state_of(own_app, DatabaseState).reader,
+        user_id=manager.id,
+        session_id=manager.session_id,
+        now=state_of(own_app, WebState).clock(),
     )
     assert actor is not None
-    hub: Hub = own_app.state.hub
-    feed: QueueFeed = own_app.state.queue_feed
+    hub: Hub = state_of(own_app, LiveState).hub
+    feed: QueueFeed = state_of(own_app, SupportState).queue
     subscription = QueueSubscription(actor, position=None)
     list_messages = queries.list_written_messages
 
     async def move_write_and_list(*args: Any, **names: Any) -> list[Message]:
         monkeypatch.setattr(queries, "list_written_messages", list_messages)
-        async with own_app.state.sessions.begin() as session:
+        async with state_of(own_app, DatabaseState).sessions.begin() as session:
             await session.execute(update(Conversation).values(shop_id=elsewhere).where(Conversation.id == chat))
         async with connect(own_app, anna.token) as client:
             await client.post(f"/chat/{chat}/messages", json={"text": "not for you"})

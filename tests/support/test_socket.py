@@ -17,6 +17,7 @@ from crema.accounts.models import Role, RolePermission, Session, StaffShop, User
 from crema.live.domain import AUTH_SECONDS
 from crema.live.hub import CHECK_SECONDS, POLL_SECONDS
 from crema.support.models import Conversation, Message
+from crema.web.state import WebState, state_of
 from factories.orders import make_shop
 from fixtures.live import WAIT_SECONDS, Town, chatting, open_socket
 from fixtures.people import PersonMade
@@ -291,7 +292,7 @@ async def block(town: Town, person: PersonMade) -> None:
 async def end_logins(town: Town, person: PersonMade) -> None:
     """What changing the password does to the other logins."""
     async with town.sessions.begin() as session:
-        now = town.app.state.clock()
+        now = state_of(town.app, WebState).clock()
         await session.execute(update(Session).where(Session.user_id == person.id).values(ended_at=now))
 
 

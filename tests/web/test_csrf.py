@@ -11,10 +11,14 @@ from sqlalchemy import text
 from starlette.requests import HTTPConnection
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from crema.accounts.deps import AccountsState
 from crema.accounts.models import Session
 from crema.db.session import Sessions
 from crema.web import browser
-from fixtures.app import connect
+from crema.web.cookies import Cookies
+from crema.web.origins import Origins
+from crema.web.state import WebState, state_of
+from fixtures.app import change_state, connect
 from fixtures.people import PersonMade, make_person
 
 pytestmark = pytest.mark.anyio
@@ -52,7 +56,7 @@ def headers_of(site: str | None, origin: str | None) -> dict[str, str]:
 
 @pytest.fixture
 async def anna(app: FastAPI) -> PersonMade:
-    hashed = await app.state.passwords.hash(PASSWORD)
+    hashed = await state_of(app, AccountsState).passwords.hash(PASSWORD)
     return await make_person(app, email="anna@example.com", name="Анна", password_hash=hashed)
 
 
@@ -91,7 +95,7 @@ async def test_a_browser_logs_in_reads_writes_refreshes_and_logs_out_by_cookies(
 async def test_cookies_are_out_of_reach_of_scripts_and_of_other_sites(
     app: FastAPI, client: httpx2.AsyncClient, anna: PersonMade
 ) -> None:
-    app.state.cookies = browser.Cookies(key=b"k" * 32, is_secure=True)
+    change_state(app, WebState, cookies=Cookies(key=b"k" * 32, is_secure=True))
     given = await client.get("/csrf")
     cookie, token = given.headers["set-cookie"], given.json()["csrf_token"]
     secret = cookie.partition("=")[2].partition(";")[0]
@@ -248,10 +252,10 @@ async def test_c2_twin_freed_by_any_authorization_another_site_changes_a_name(
 async def test_c2_twin_compared_by_its_end_a_longer_host_changes_a_name(
     page: httpx2.AsyncClient, anna: PersonMade, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def ends_alike(_: browser.Origins, connection: HTTPConnection) -> bool:
+    def ends_alike(_: Origins, connection: HTTPConnection) -> bool:
         return connection.headers["origin"].endswith(connection.headers["host"])
 
-    monkeypatch.setattr(browser.Origins, "include", ends_alike)
+    monkeypatch.setattr(Origins, "include", ends_alike)
 
     answer = await page.patch(f"/user/{anna.id}", json={"name": "Mallory"}, headers={"Origin": "https://evilcrema"})
 
@@ -294,7 +298,7 @@ def test_c2_w1_an_origin_is_ours_by_scheme_host_and_port(
     headers = [(b"host", host.encode()), (b"origin", origin.encode())]
     scope = {"type": "websocket" if scheme.startswith("ws") else "http", "scheme": scheme, "headers": headers}
 
-    origins = browser.Origins(["https://app.crema.ru"], public_url=public_url)
+    origins = Origins(["https://app.crema.ru"], public_url=public_url)
 
     assert origins.include(HTTPConnection(scope)) is is_ours
 

@@ -14,13 +14,15 @@ from sqlalchemy import text
 
 from crema.db.session import Sessions, make_engine, make_sessions
 from crema.web import health
-from fixtures.app import connect
+from crema.web.health import HealthState
+from crema.web.state import DatabaseState
+from fixtures.app import change_state, connect
 
 pytestmark = pytest.mark.anyio
 
 
 async def test_s4_it_is_alive_without_a_database(client: httpx2.AsyncClient, app: FastAPI) -> None:
-    app.state.sessions = None
+    change_state(app, DatabaseState, sessions=None)
 
     response = await client.get("/health/live")
 
@@ -67,7 +69,7 @@ async def test_a_schema_once_current_is_not_asked_again(
 
 async def test_it_is_not_ready_without_a_server(client: httpx2.AsyncClient, app: FastAPI, tmp_path: Path) -> None:
     engine = make_engine(f"postgresql://crema@/crema?host={tmp_path}")
-    app.state.sessions = make_sessions(engine)
+    change_state(app, DatabaseState, sessions=make_sessions(engine))
 
     response = await client.get("/health/ready")
     await engine.dispose()
@@ -79,7 +81,7 @@ async def test_s4_it_is_not_ready_without_its_database(
     client: httpx2.AsyncClient, app: FastAPI, server_url: str
 ) -> None:
     engine = make_engine(f"{server_url.replace('/crema?', '/no_such_database?')}")
-    app.state.sessions = make_sessions(engine)
+    change_state(app, DatabaseState, sessions=make_sessions(engine))
 
     response = await client.get("/health/ready")
     await engine.dispose()
@@ -96,7 +98,7 @@ async def test_s4_it_does_not_wait_for_a_database_that_hangs(
         yield
 
     monkeypatch.setattr(health, "READY_SECONDS", 0.01)
-    app.state.sessions = hanging
+    change_state(app, DatabaseState, sessions=hanging)
 
     assert_not_ready(await client.get("/health/ready"))
 
@@ -140,7 +142,7 @@ async def test_metrics_of_all_processes_are_one_answer(
 async def test_metrics_are_for_known_networks_and_not_for_proxies(
     app: FastAPI, address: str, headers: dict[str, str], networks: list[str], status: int
 ) -> None:
-    app.state.metrics_networks = [ip_network(each) for each in networks]
+    change_state(app, HealthState, metrics_networks=[ip_network(each) for each in networks])
     async with connect(app, address=address) as client:
         for path in ("/metrics", "/metrics/"):
             answer = await client.get(path, headers=headers)

@@ -11,6 +11,8 @@ from fastapi import FastAPI
 
 from crema.core.instants import written
 from crema.db.session import Sessions
+from crema.web.docs import Documents
+from crema.web.state import state_of
 from factories.menu import make_product
 from factories.world import World, make_world
 from fixtures.app import Clock
@@ -68,7 +70,7 @@ async def test_every_date_time_of_the_descriptions_is_of_that_kind(app: FastAPI)
 
     answers = {
         name: schema
-        for document in (app.openapi(), app.state.asyncapi())
+        for document in (app.openapi(), state_of(app, Documents).asyncapi().content)
         for name, schema in document["components"]["schemas"].items()
         if not name.endswith("Filter")  # what is asked for may be written in other ways
     }

@@ -14,7 +14,8 @@ from sqlalchemy import text
 
 from crema import logs
 from crema.db.session import make_engine
-from fixtures.app import connect
+from crema.web.state import DatabaseState
+from fixtures.app import change_state, connect
 
 pytestmark = pytest.mark.anyio
 FORMATS = ("json", "console")
@@ -127,7 +128,7 @@ async def test_s9_a_statement_that_fails_tells_no_values(server_url: str) -> Non
     ("address", "network"), [("192.0.2.77", "192.0.2.0/24"), ("2001:db8:1:2:3::4", "2001:db8:1:2::/64")]
 )
 async def test_each_line_of_a_request_names_the_client_s_network(app: FastAPI, address: str, network: str) -> None:
-    app.state.sessions = None  # so that something else is logged, too
+    change_state(app, DatabaseState, sessions=None)  # so that something else is logged, too
 
     with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
         async with connect(app, address=address) as client:

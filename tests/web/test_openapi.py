@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from crema.db.session import Sessions
 from crema.live.hub import Batch, Subscription
 from crema.settings import Settings
+from crema.web.state import WebState, state_of
 from factories.world import make_world
 from fixtures.app import Clock, connect, make_app
 from fixtures.openapi import operations, resolved, wrong_headers
@@ -120,7 +121,7 @@ async def test_the_described_cookies_log_in_with_their_csrf_token_where_somethin
     schemes = document["components"]["securitySchemes"]
     tokens = {name: (await make_person(app, email=f"{name}@example.com")).token for name in ("proved", "unproved")}
     secret = "s" * 43
-    proof = {"Origin": "http://crema", schemes[CSRF]["name"]: app.state.cookies.token_for(secret)}
+    proof = {"Origin": "http://crema", schemes[CSRF]["name"]: state_of(app, WebState).cookies.token_for(secret)}
     wrong = {}
 
     for method, path, operation in operations(document):
@@ -130,7 +131,9 @@ async def test_the_described_cookies_log_in_with_their_csrf_token_where_somethin
         # Clients of their own: a cookie that an answer takes away would be gone for the next.
         answers = []
         for name, headers in (("proved", proof), ("unproved", {})):
-            login = f"{schemes[BY_COOKIE]['name']}={tokens[name]}; {app.state.cookies.name('csrf')}={secret}"
+            login = (
+                f"{schemes[BY_COOKIE]['name']}={tokens[name]}; {state_of(app, WebState).cookies.name('csrf')}={secret}"
+            )
             async with connect(app) as client:
                 answers.append(code(await ask(client, method, path, headers={"Cookie": login, **headers})))
         if answers[0] in {"not_authenticated", "csrf_failed"} or (answers[1] == "csrf_failed") is not (CSRF in needs):

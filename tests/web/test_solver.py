@@ -248,7 +248,7 @@ async def takes_background_tasks(tasks: BackgroundTasks) -> None:
 
 
 async def takes_a_cookie(key: Annotated[str, Cookie()]) -> None:
-    """Cookies are `web.browser.Cookies`'s."""
+    """Cookies are `web.cookies.Cookies`'s."""
 
 
 async def takes_a_form(key: Annotated[str, Form()]) -> None:

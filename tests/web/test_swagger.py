@@ -9,6 +9,8 @@ import httpx2
 import pytest
 from playwright.async_api import ConsoleMessage, Locator, Page
 
+from crema.accounts.deps import AccountsState
+from crema.web.state import state_of
 from factories.menu import make_product
 from fixtures.browser import browser_page, needs_chromium
 from fixtures.live import Town
@@ -141,7 +143,7 @@ async def test_two_filters_find_what_they_say_and_nothing_sticks_out(town: Town,
 
 
 async def test_authorize_asks_for_an_address_and_a_password_and_for_no_client(town: Town, shown: Swagger) -> None:
-    anna = await town.person(password_hash=await town.app.state.passwords.hash(PASSWORD))
+    anna = await town.person(password_hash=await state_of(town.app, AccountsState).passwords.hash(PASSWORD))
     page = shown.page
     await page.click(".scheme-container .authorize")
     form = page.locator(".auth-container", has_text="Token URL")

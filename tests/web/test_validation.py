@@ -8,7 +8,7 @@ import httpx2
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from crema.main import ROUTERS
+from crema.app import ROUTERS
 from crema.settings import Settings
 from crema.web.routing import Route
 from crema.web.validation import sentence_of

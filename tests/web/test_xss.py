@@ -9,7 +9,9 @@ from uuid import uuid4
 import httpx2
 import pytest
 
+from crema.accounts.deps import AccountsState
 from crema.notifications.service.rendering import MailRenderer
+from crema.web.state import state_of
 from factories.orders import make_shop
 from factories.xss import PAYLOADS
 from fixtures.browser import needs_chromium, watched_page
@@ -45,7 +47,7 @@ class Attacked:
 @pytest.fixture
 async def attacked(unlimited_town: Town) -> Attacked:
     town = unlimited_town
-    hashed = await town.app.state.passwords.hash(PASSWORD)
+    hashed = await state_of(town.app, AccountsState).passwords.hash(PASSWORD)
     anna, admin = await town.person(password_hash=hashed), await town.person("admin")
     shop_id = str(await make_shop(town.sessions, slug=uuid4().hex[:8]))
     echoed: list[tuple[str, str]] = []

@@ -19,8 +19,10 @@ from sqlalchemy import select, text
 from crema import worker
 from crema.accounts.models import User
 from crema.db.session import Sessions
+from crema.media.deps import MediaState
 from crema.orders.schemas import PlaceOrder
 from crema.support.models import Conversation
+from crema.web.state import state_of
 from crema.worker import WorkerContext
 from factories.orders import make_shop, make_simple_product
 from fixtures.app import Clock, clients
@@ -148,7 +150,7 @@ async def test_whoever_is_deleted_is_erased_from_every_table_and_file(
     await work(worker_context, "accounts.erase", "accounts.cleanup", "records.prune", "mails.prune")
 
     assert await found(own_sessions, SECRET, PHONE, PHONE[1:]) == set()
-    assert [batch async for batch in own_app.state.media.list(prefix="chat")] in ([], [[]])
+    assert [batch async for batch in state_of(own_app, MediaState).store.list(prefix="chat")] in ([], [[]])
     async with own_sessions() as session:
         totals = (await session.execute(text("SELECT total, status FROM orders"))).all()
         products = (await session.execute(text("SELECT name, quantity FROM order_lines"))).all()

@@ -28,6 +28,7 @@ from crema.notifications import service as notifications
 from crema.notifications.models import Mail
 from crema.notifications.service import OutgoingMail
 from crema.orders.models import Order
+from crema.web.state import WebState, state_of
 from crema.worker import WorkerContext
 from factories.menu import add_image, make_product
 from factories.orders import make_shop, make_simple_product, place
@@ -168,7 +169,7 @@ async def an_old_failure(world: World) -> Check:
 
 def make_old(world: World) -> None:
     for file in world.media.rglob("*.*"):
-        os.utime(file, (world.app.state.clock().timestamp(),) * 2)
+        os.utime(file, (state_of(world.app, WebState).clock().timestamp(),) * 2)
 
 
 def files_in(world: World) -> set[str]:
@@ -242,7 +243,13 @@ async def a_job_of_a_dead_worker(world: World) -> Check:
 async def a_deleted_person(world: World) -> Check:
     person = await world.person()
     deleted = update(User).where(User.id == person.id)
-    gone = {"deleted_at": world.app.state.clock(), "email": None, "name": None, "phone": None, "password_hash": None}
+    gone = {
+        "deleted_at": state_of(world.app, WebState).clock(),
+        "email": None,
+        "name": None,
+        "phone": None,
+        "password_hash": None,
+    }
     async with world.sessions.begin() as session:
         await session.execute(deleted.values(gone))
 
@@ -253,7 +260,7 @@ async def a_deleted_person(world: World) -> Check:
 
 
 async def a_mail_past_its_life(world: World) -> Check:
-    promised = world.app.state.clock()
+    promised = state_of(world.app, WebState).clock()
     async with world.sessions.begin() as session:
         mail = Mail(
             recipient="x@example.com",

@@ -26,12 +26,13 @@ from crema.core.errors import ForbiddenError, UnauthenticatedError
 from crema.core.networks import network_of
 from crema.db.driver import Reader
 from crema.web.audit import Author
-from crema.web.browser import Cookies, bearer_token
+from crema.web.browser import bearer_token
 from crema.web.clock import Now
 from crema.web.credentials import Access
 from crema.web.idempotency import IdempotencyKey, answer_once
 from crema.web.language import Language
 from crema.web.preconditions import Versioned
+from crema.web.state import DatabaseState, WebState, state_of
 from crema.web.transaction import IdentityReads
 
 USER: Final = Versioned(User.id, "user_id")
@@ -39,6 +40,22 @@ SELF: Final = Versioned(User.id)
 ROLE: Final = Versioned(Role.id, "role_id")
 
 _bearer = OAuth2PasswordBearer("access", auto_error=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AccountsState:
+    """What the application holds for accounts."""
+
+    passwords: Passwords
+    codes: Codes
+    logins: Logins
+    registrations_per_network: int
+    before_deletion: Sequence[BeforeDeletion]
+    """What features above have to do before a person is deleted."""
+
+
+def _access_tokens(request: Request) -> AccessTokens:
+    return state_of(request.app, AccountsState).logins.access_tokens
 
 
 async def _find_actor(request: Request, reads: Reader, claims: AccessClaims, now: datetime) -> Actor | None:
@@ -49,7 +66,7 @@ async def _find_actor(request: Request, reads: Reader, claims: AccessClaims, now
     if actor is None:
         return None
     if actor.is_first_use:  # once a refresh; a transaction of its own, since the request's may write nothing
-        async with request.app.state.sessions.begin() as session:
+        async with state_of(request.app, DatabaseState).sessions.begin() as session:
             await note_use(session, session_id=claims.session_id, pair=claims.pair)
     structlog.contextvars.bind_contextvars(user_id=str(claims.user_id))
     request.state.author = Author(actor.user_id, actor.role, is_staff=bool(actor.permissions))
@@ -61,12 +78,12 @@ async def cookie_visitor(request: Request, reads: IdentityReads, now: Now) -> Ac
 
     `web.browser.Guard` has seen to it that a cookie comes from a page of ours where it matters.
     """
-    cookies: Cookies = request.app.state.cookies
+    cookies = state_of(request.app, WebState).cookies
     token = cookies.get(request, "access")
     if token is None or bearer_token(request.headers) is not None:
         return None
     try:
-        claims = request.app.state.access_tokens.read(token, now=now)
+        claims = _access_tokens(request).read(token, now=now)
     except InvalidTokenError:
         cookies.drop_later(request, "access")  # the refresh token beside it may still be good
         return None
@@ -86,7 +103,7 @@ async def visitor(
     """Return who is asking, or None for nobody. A bearer token that isn't good is refused even where none is needed."""
     if token is None:
         return by_cookie
-    actor = await _find_actor(request, reads, request.app.state.access_tokens.read(token, now=now), now)
+    actor = await _find_actor(request, reads, _access_tokens(request).read(token, now=now), now)
     if actor is None:
         raise InvalidTokenError
     return actor
@@ -144,34 +161,28 @@ async def _origin(request: Request, language: Language) -> Origin:
 
 
 async def _passwords(request: Request) -> Passwords:
-    passwords: Passwords = request.app.state.passwords
-    return passwords
+    return state_of(request.app, AccountsState).passwords
 
 
 async def _turn(request: Request) -> AsyncIterator[Turn]:
-    passwords: Passwords = request.app.state.passwords
-    async with passwords.turn() as turn:
+    async with state_of(request.app, AccountsState).passwords.turn() as turn:
         yield turn
 
 
 async def _codes(request: Request) -> Codes:
-    codes: Codes = request.app.state.codes
-    return codes
+    return state_of(request.app, AccountsState).codes
 
 
 async def _registration_limit(request: Request) -> int:
-    limit: int = request.app.state.registrations_per_network
-    return limit
+    return state_of(request.app, AccountsState).registrations_per_network
 
 
 async def _logins(request: Request) -> Logins:
-    logins: Logins = request.app.state.logins
-    return logins
+    return state_of(request.app, AccountsState).logins
 
 
 async def _before_deletion(request: Request) -> Sequence[BeforeDeletion]:
-    before: Sequence[BeforeDeletion] = request.app.state.before_deletion
-    return before
+    return state_of(request.app, AccountsState).before_deletion
 
 
 DeletionSteps = Annotated[Sequence[BeforeDeletion], Depends(_before_deletion)]
@@ -213,8 +224,9 @@ class TokenResponse:
 
     def __init__(self, request: Request, response: Response, mode: Mode) -> None:
         self._request = request
-        self._cookies: Cookies = request.app.state.cookies
-        self._lifetimes = request.app.state.logins.access_tokens.lifetime, request.app.state.logins.lifetime
+        self._cookies = state_of(request.app, WebState).cookies
+        logins = state_of(request.app, AccountsState).logins
+        self._lifetimes = logins.access_tokens.lifetime, logins.lifetime
         self._given = self._cookies.get(request, "refresh")
         self._response = response
         self._mode = mode
@@ -295,8 +307,8 @@ async def _leaving(
     A bearer token must be one of ours, expired or not, unless something else names a login. Cookies are taken as they
     are: nobody but us can take them away, so whoever has them may always get rid of them.
     """
-    tokens: AccessTokens = request.app.state.access_tokens
-    cookies: Cookies = request.app.state.cookies
+    tokens = _access_tokens(request)
+    cookies = state_of(request.app, WebState).cookies
     cookie = cookies.get(request, "access")
     refresh_tokens = [each for each in (body and body.refresh_token, cookies.get(request, "refresh")) if each]
     named = []

@@ -16,7 +16,7 @@ from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.db.events import Bus, Event
-from crema.db.session import SETTINGS, Sessions
+from crema.db.session import SETTINGS
 
 _WAIT_SECONDS: Final = 2
 _LIMITS: Final = SETTINGS["server_settings"]
@@ -98,20 +98,6 @@ async def _acquire(connections: Connections) -> Any:
     """Lend a connection; TimeoutError when none gets free in 2 s."""
     async with asyncio.timeout(_WAIT_SECONDS):
         return await connections.acquire()
-
-
-class SharedConnection:
-    """The connection that sessions are bound to, by someone who has begun a transaction on it."""
-
-    def __init__(self, sessions: Sessions) -> None:
-        self._bind = sessions.kw["bind"]
-
-    async def acquire(self) -> Any:
-        """Lend it."""
-        return (await self._bind.get_raw_connection()).driver_connection
-
-    async def release(self, connection: Any) -> None:
-        """Leave it to whoever has it."""
 
 
 class PoolReader:

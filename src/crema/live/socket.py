@@ -15,10 +15,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.types import Message
 
 from crema.accounts import queries as accounts
+from crema.accounts.deps import AccountsState
 from crema.accounts.domain import Actor
 from crema.accounts.service import logins
 from crema.core.errors import CremaError, UnauthenticatedError
 from crema.live import service
+from crema.live.deps import LiveState
 from crema.live.domain import (
     AUTH_SECONDS,
     AUTH_TIMEOUT,
@@ -35,10 +37,10 @@ from crema.live.domain import (
     InvalidPositionError,
     Position,
 )
-from crema.live.hub import GONE, Batch, Hub, Subscription
+from crema.live.hub import GONE, Batch, Subscription
 from crema.live.schemas import MAX_NAME, AuthFrame, ErrorFrame
-from crema.web.browser import Origins
 from crema.web.protocol import FRAMES
+from crema.web.state import WebState, state_of
 from crema.web.validation import sentence_of
 
 log = structlog.get_logger(__name__)
@@ -78,7 +80,7 @@ class Connection:
         self._passing = Bucket(at=now, size=PASSING_BURST, per_second=PASSING_PER_SECOND)
         self._takes_wire = FRAMES in websocket.scope.get("extensions", {})
         self._subscription: Subscription | None = None
-        self.hub: Hub = websocket.app.state.hub
+        self.hub = state_of(websocket.app, LiveState).hub
 
     def query(self, model: type[ModelT]) -> ModelT:
         """Read the parameters of the address. What is wrong with them is the reason of the close."""
@@ -126,8 +128,9 @@ class Connection:
             login = await service.redeem_ticket(session, ticket=ticket, now=self.hub.now())
         else:
             try:
-                user_id, session_id, pair, _ = self._websocket.app.state.access_tokens.read(token, now=self.hub.now())
-                login = user_id, session_id
+                access_tokens = state_of(self._websocket.app, AccountsState).logins.access_tokens
+                claims = access_tokens.read(token, now=self.hub.now())
+                login, pair = (claims.user_id, claims.session_id), claims.pair
             except UnauthenticatedError:
                 login = None
         if login is None:
@@ -265,7 +268,7 @@ async def _close(websocket: WebSocket, closing: Closing) -> None:
 
 def _is_ours(websocket: WebSocket) -> bool:
     """Whether a page of ours asks, or no page at all: browsers always send Origin."""
-    origins: Origins = websocket.app.state.origins
+    origins = state_of(websocket.app, WebState).origins
     return "origin" not in websocket.headers or origins.include(websocket)
 
 

@@ -1,5 +1,6 @@
 """What routes that take or give files need of the application."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Final
 from uuid import UUID
@@ -11,19 +12,28 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crema.db.session import keep
 from crema.media.domain import MAX_BYTES, Quota
 from crema.media.service import MediaService, quotas
+from crema.media.service.rendering import Renderer
 from crema.web.forms import declared_size
+from crema.web.state import state_of
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MediaState:
+    """What the application holds for files."""
+
+    store: ObjectStore
+    renderer: Renderer
 
 
 async def _store(request: Request) -> ObjectStore:
-    store: ObjectStore = request.app.state.media
-    return store
+    return state_of(request.app, MediaState).store
 
 
 MediaStore = Annotated[ObjectStore, Depends(_store)]
 
 
 async def _media(request: Request, store: MediaStore) -> MediaService:
-    return MediaService(store, request.app.state.renderer)
+    return MediaService(store, state_of(request.app, MediaState).renderer)
 
 
 Media = Annotated[MediaService, Depends(_media)]

@@ -1,6 +1,7 @@
 """What the menu's routes take from the application and from who is asking."""
 
 from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -24,6 +25,7 @@ from crema.web.clock import Now
 from crema.web.forms import Upload, read_upload
 from crema.web.listing import parse_list_query
 from crema.web.preconditions import Versioned
+from crema.web.state import state_of
 from crema.web.transaction import Reads, Transaction
 
 PRODUCT: Final = Versioned(Product.id, "product_id")
@@ -93,9 +95,16 @@ MenuOfShop = Annotated[UUID | None, Depends(_menu_of_shop)]
 """The shop whose menu is wanted, which is one that takes orders; None is the chain's."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MenuState:
+    """What the application holds for the menu."""
+
+    whole_menu: WholeMenu
+    workbooks: WorkbookReader
+
+
 async def _menu(request: Request) -> WholeMenu:
-    menu: WholeMenu = request.app.state.menu
-    return menu
+    return state_of(request.app, MenuState).whole_menu
 
 
 TheMenu = Annotated[WholeMenu, Depends(_menu)]
@@ -129,8 +138,7 @@ IMPORT_LIMIT: Final = 2 * 1024 * 1024
 
 
 async def _workbooks(request: Request) -> WorkbookReader:
-    reader: WorkbookReader = request.app.state.workbooks
-    return reader
+    return state_of(request.app, MenuState).workbooks
 
 
 Workbooks = Annotated[WorkbookReader, Depends(_workbooks)]

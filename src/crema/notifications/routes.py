@@ -8,8 +8,9 @@ from starlette.responses import HTMLResponse, JSONResponse
 
 from crema.core.instants import written
 from crema.notifications import queries
-from crema.notifications.service.rendering import MailRenderer
+from crema.notifications.deps import MailState
 from crema.web.routing import make_pages_router
+from crema.web.state import state_of
 from crema.web.transaction import Transaction
 
 router = make_pages_router()
@@ -25,7 +26,7 @@ _PAGES: Final = Environment(loader=PackageLoader("crema.notifications"), autoesc
 @router.get("/mailbox")
 async def mailbox(request: Request, tx: Transaction) -> HTMLResponse:
     """Show the latest mails, whole."""
-    mail_renderer: MailRenderer = request.app.state.mail_renderer
+    mail_renderer = state_of(request.app, MailState).mail_renderer
     mails = await _latest(request, tx)
     page = _PAGES.get_template("mailbox.html.j2").render(mails=mails, chain=mail_renderer.chain)
     return HTMLResponse(page, headers={"Content-Security-Policy": _CSP})
@@ -39,7 +40,7 @@ async def mailbox_as_json(request: Request, tx: Transaction) -> JSONResponse:
 
 
 async def _latest(request: Request, tx: Transaction) -> list[dict[str, Any]]:
-    mail_renderer: MailRenderer = request.app.state.mail_renderer
+    mail_renderer = state_of(request.app, MailState).mail_renderer
     return [
         {
             "recipient": mail.recipient,

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Final
 
@@ -13,13 +14,22 @@ from crema.shops.domain import Chain, Point
 from crema.shops.models import Shop
 from crema.shops.service import BeforeClosing, Closing
 from crema.web.preconditions import Versioned
+from crema.web.state import state_of
 
 SHOP: Final = Versioned(Shop.id, "shop_id")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShopsState:
+    """What the application holds for the shops."""
+
+    chain: Chain
+    before_closing: Sequence[BeforeClosing]
+    """What features above have to do before a shop closes."""
+
+
 async def _chain(request: Request) -> Chain:
-    chain: Chain = request.app.state.chain
-    return chain
+    return state_of(request.app, ShopsState).chain
 
 
 async def _granted(actor: Visitor) -> frozenset[str]:
@@ -61,8 +71,7 @@ async def _closing(
     request: Request,
     force: Annotated[bool, Query(description="Cancel the orders in progress that the change closes out.")] = False,  # noqa: FBT002
 ) -> Closing:
-    before: Sequence[BeforeClosing] = request.app.state.before_closing
-    return Closing(before, force)
+    return Closing(state_of(request.app, ShopsState).before_closing, force)
 
 
 ClosingSteps = Annotated[Closing, Depends(_closing)]

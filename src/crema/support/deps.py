@@ -1,6 +1,7 @@
 """What the chat's routes ask for before they act, and take from who is asking: files, read once they may come."""
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Annotated, Final
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from fastapi import Depends, Request
 from crema.accounts.deps import Person
 from crema.media.deps import admit
 from crema.media.domain import CHAT_QUOTA, MAX_BYTES
+from crema.support.hub import ConversationFeed, QueueFeed
 from crema.support.models import Conversation
 from crema.support.schemas import AttachmentForm
 from crema.support.service import attachments, limits
@@ -18,6 +20,14 @@ from crema.web.preconditions import Versioned
 from crema.web.transaction import Transaction
 
 CONVERSATION: Final = Versioned(Conversation.id, "conversation_id")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SupportState:
+    """What the application holds for the chat."""
+
+    conversations: ConversationFeed
+    queue: QueueFeed
 
 
 async def _count(tx: Transaction, actor: Person, now: Now) -> None:

@@ -15,8 +15,9 @@ from crema.live.hub import Subscription
 from crema.live.schemas import AuthFrame, ErrorFrame, PingFrame, PongFrame
 from crema.live.socket import CloseSocket, Connection, serve
 from crema.support import queries
+from crema.support.deps import SupportState
 from crema.support.domain import SUPPORT
-from crema.support.hub import ChatSubscription, ConversationFeed, ConversationState, QueueFeed, QueueSubscription
+from crema.support.hub import ChatSubscription, ConversationFeed, ConversationState, QueueSubscription
 from crema.support.models import Conversation
 from crema.support.schemas import (
     CLIENT_FRAME,
@@ -52,6 +53,7 @@ from crema.support.schemas import (
 )
 from crema.support.service import conversations
 from crema.web.asyncapi import Channel
+from crema.web.state import state_of
 
 router = APIRouter()
 
@@ -119,8 +121,7 @@ async def queue(websocket: WebSocket) -> None:
         if not actor.may(SUPPORT):
             raise CloseSocket(NOT_ALLOWED)
         subscription = QueueSubscription(actor, position=position)
-        feed: QueueFeed = websocket.app.state.queue_feed
-        async with feed.subscribed(subscription):
+        async with state_of(websocket.app, SupportState).queue.subscribed(subscription):
             await connection.hold(subscription, _read_queue(connection, subscription))
 
     await serve(websocket, converse)
@@ -179,9 +180,8 @@ async def _execute(
 async def _follow(websocket: WebSocket, *, conversation_id: UUID | None) -> None:
     async def converse(connection: Connection) -> None:
         after = connection.query(FollowChat).after
-        await ChatSession(connection, websocket.app.state.conversation_feed).run(
-            conversation_id=conversation_id, after=after
-        )
+        feed = state_of(websocket.app, SupportState).conversations
+        await ChatSession(connection, feed).run(conversation_id=conversation_id, after=after)
 
     await serve(websocket, converse)
 

@@ -12,6 +12,7 @@ from crema.core.networks import network_of
 from crema.db.audit import AuditEvent
 from crema.db.base import new_id
 from crema.db.statement import BulkInsert, Statement, Where
+from crema.web.state import WebState, state_of
 
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _VALUES: Final = frozenset(
@@ -59,7 +60,7 @@ async def record(request: Request, where: Where, *, created: str | None, sent: B
         details=await _details(request, sent) | ({"created": created} if created else {}),
         network=network_of(request.client.host) if request.client else "",
         request_id=getattr(request.state, "request_id", None),
-        created_at=request.app.state.clock(),
+        created_at=state_of(request.app, WebState).clock(),
     )
     await _INSERT.rows(where, **_EVENTS.values([event]))
 

@@ -5,34 +5,28 @@ also when another site's page asks, so whatever changes something must then prov
 Origin, or the browser's own word that it is the same, and by a token that only a page of ours can read.
 """
 
-import hashlib
 import hmac
-import re
 import secrets
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from http import HTTPStatus
-from typing import Final, Literal
-from urllib.parse import urlsplit
+from typing import Final
 
 from fastapi import APIRouter, Request, Response
 from fastapi.security.utils import get_authorization_scheme_param
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from crema.core.errors import ForbiddenError, InvalidError
 from crema.schemas import Output
 from crema.web import problem
 from crema.web.routing import make_router
+from crema.web.state import WebState, state_of
 
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 YEAR: Final = 365 * 24 * 3600
 HEADER: Final = "X-CSRF-Token"
-LOCALHOST: Final = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?"
-"""The origins of this computer."""
 SENT_HEADERS: Final = (
     "Authorization",
     "Content-Type",
@@ -56,7 +50,6 @@ EXPOSED_HEADERS: Final = (
     "X-Request-ID",
 )
 """Response headers that such pages may read."""
-What = Literal["access", "refresh", "csrf"]
 
 
 class CsrfFailedError(ForbiddenError):
@@ -84,98 +77,6 @@ def headers_of(*, is_production: bool) -> Mapping[str, str]:
         "Cross-Origin-Resource-Policy": "same-origin",
     }
     return headers | ({"Strict-Transport-Security": f"max-age={YEAR}"} if is_production else {})
-
-
-@dataclass(frozen=True, slots=True)
-class Cookies:
-    """Our cookies. Behind TLS their names begin with `__Host-`: no other host, and no plain HTTP, can set those."""
-
-    key: bytes
-    is_secure: bool
-
-    def name(self, what: What) -> str:
-        """Give a cookie's name."""
-        return f"__Host-{what}" if self.is_secure else f"crema_{what}"
-
-    def get(self, request: Request, what: What) -> str | None:
-        """Read a cookie of a request."""
-        return request.cookies.get(self.name(what))
-
-    def put(self, response: Response, what: What, value: str, *, lifetime: timedelta) -> None:
-        """Give a browser a cookie that no script reads and no other site's request carries."""
-        response.set_cookie(
-            self.name(what),
-            value,
-            max_age=int(lifetime.total_seconds()),
-            path="/",
-            secure=self.is_secure,
-            httponly=True,
-            samesite="strict",
-        )
-
-    def drop(self, response: Response, what: Collection[What] = ("access", "refresh")) -> None:
-        """Take a login's cookies away."""
-        for each in what:
-            response.delete_cookie(self.name(each), path="/", secure=self.is_secure, httponly=True, samesite="strict")
-
-    @staticmethod
-    def drop_later(request: Request, *what: What) -> None:
-        """Take cookies away with whatever answer the request gets: see `CookieRemoval`."""
-        request.state.dropped_cookies = what
-
-    def token_for(self, secret: str) -> str:
-        """Give the token that goes with a `csrf` cookie: only we can make it, only a page of ours can read it."""
-        return hmac.new(self.key, secret.encode(), hashlib.sha256).hexdigest()
-
-
-Origin = tuple[str, str, int | None]
-"""Scheme, host and port, as browsers compare them; None for the scheme's own port."""
-_PORTS: Final = {"http": 80, "https": 443}
-_HTTP_SCHEMES: Final = {"ws": "http", "wss": "https"}
-
-
-def origin_of(url: str) -> Origin | None:
-    """Return the origin of a URL, or None if it has none."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return None
-    if not parts.scheme or not parts.hostname:
-        return None
-    return parts.scheme, parts.hostname, None if port == _PORTS.get(parts.scheme) else port
-
-
-class Origins:
-    """The origins whose pages are ours: this very host, `public_url`, and those of a list.
-
-    In development also those of this computer, whatever the port.
-    """
-
-    def __init__(
-        self, allowed: Iterable[str], *, public_url: str | None = None, allows_localhost: bool = False
-    ) -> None:
-        self._allows_localhost = allows_localhost
-        self._public = origin_of(public_url) if public_url else None
-        self._allowed = frozenset(filter(None, (*map(origin_of, allowed), self._public)))
-
-    def include(self, connection: HTTPConnection) -> bool:
-        """Return whether the request's `Origin` is ours: scheme, host and port alike.
-
-        The scheme is what the server sees, or what a trusted proxy tells by X-Forwarded-Proto. Where `public_url` names
-        the same host, only the scheme of `public_url` counts.
-        """
-        named = connection.headers.get("origin", "")
-        origin = origin_of(named)
-        if origin is None:
-            return False
-        if origin in self._allowed or (self._allows_localhost and re.fullmatch(LOCALHOST, named)):
-            return True
-        scheme: str = connection.scope["scheme"]
-        own = origin_of(f"{_HTTP_SCHEMES.get(scheme, scheme)}://{connection.headers.get('host', '')}")
-        if own is None or (self._public and own[1:] == self._public[1:]):
-            return False
-        return origin == own
 
 
 def bearer_token(headers: Mapping[str, str]) -> str | None:
@@ -219,17 +120,16 @@ class Guard:
             return True  # it reads or sets cookies, whatever else it brings
         if bearer_token(request.headers):
             return False  # `accounts.deps.visitor` looks at no cookie then
-        cookies: Cookies = request.app.state.cookies
+        cookies = state_of(request.app, WebState).cookies
         return any(cookies.get(request, what) for what in ("access", "refresh"))
 
     def _has_proof(self, request: Request) -> bool:
         if "origin" in request.headers:
-            origins: Origins = request.app.state.origins
-            if not origins.include(request):
+            if not state_of(request.app, WebState).origins.include(request):
                 return False
         elif request.headers.get("sec-fetch-site") != "same-origin":
             return False
-        cookies: Cookies = request.app.state.cookies
+        cookies = state_of(request.app, WebState).cookies
         secret, token = cookies.get(request, "csrf"), request.headers.get(HEADER, "")
         return secret is not None and hmac.compare_digest(cookies.token_for(secret).encode(), token.encode())
 
@@ -270,7 +170,7 @@ class CookieRemoval:
             dropped = scope["state"].get("dropped_cookies") if message["type"] == "http.response.start" else None
             if dropped and message["status"] < HTTPStatus.INTERNAL_SERVER_ERROR:
                 headers = MutableHeaders(scope=message)
-                cookies: Cookies = scope["app"].state.cookies
+                cookies = state_of(scope["app"], WebState).cookies
                 given = [each.partition("=")[0] for each in headers.getlist("set-cookie")]
                 removal = Response()
                 cookies.drop(removal, [what for what in dropped if cookies.name(what) not in given])
@@ -295,7 +195,7 @@ CSRF_LIFETIME: Final = timedelta(days=30)
 @router.get("/csrf", summary="Get a CSRF token")
 async def get_csrf_token(request: Request, response: Response) -> CsrfOut:
     """For browsers that keep their login in cookies, before `POST /authentication/cookie` and as often as they like."""
-    cookies: Cookies = request.app.state.cookies
+    cookies = state_of(request.app, WebState).cookies
     secret = cookies.get(request, "csrf") or secrets.token_urlsafe(32)
     cookies.put(response, "csrf", secret, lifetime=CSRF_LIFETIME)
     return CsrfOut(csrf_token=cookies.token_for(secret))

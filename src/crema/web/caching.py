@@ -7,6 +7,7 @@ from starlette.status import HTTP_200_OK, HTTP_304_NOT_MODIFIED
 
 from crema.web import tags
 from crema.web.answering import on_answer
+from crema.web.state import WebState, state_of
 
 
 async def _public(request: Request) -> None:
@@ -16,7 +17,8 @@ async def _public(request: Request) -> None:
 async def share(request: Request, response: Response) -> None:
     """Let a public answer be kept by whoever asks, if they look whether it is still good."""
     # Staff see more than the public does, so a shared cache may only keep what nobody in particular asked for.
-    is_somebody = "authorization" in request.headers or request.app.state.cookies.get(request, "access") is not None
+    cookies = state_of(request.app, WebState).cookies
+    is_somebody = "authorization" in request.headers or cookies.get(request, "access") is not None
     scope = b"private" if is_somebody else b"public"
     response.raw_headers.append((b"cache-control", scope + b", max-age=0, must-revalidate"))
     response.raw_headers.append((b"vary", b"Authorization, Cookie, Accept-Encoding"))

@@ -5,10 +5,11 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from crema.web.state import WebState, state_of
+
 
 async def _now(request: Request) -> datetime:
-    now: datetime = request.app.state.clock()
-    return now
+    return state_of(request.app, WebState).clock()
 
 
 Now = Annotated[datetime, Depends(_now)]

@@ -3,7 +3,7 @@
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
@@ -37,57 +37,76 @@ class RequestContext:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         client = network_of(scope["client"][0]) if scope.get("client") else ""
-        if scope["type"] == "websocket":
+        if scope["type"] == "http":
+            await self._answer(scope, receive, send, client=client)
+        elif scope["type"] == "websocket":
             _strip_trailing_slash(scope)
             with structlog.contextvars.bound_contextvars(client=client):
                 await self.app(scope, receive, send)
-            return
-        if scope["type"] != "http":
+        else:
             await self.app(scope, receive, send)
-            return
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, *, client: str) -> None:
         request_id = _given_id(scope) or os.urandom(16).hex()
         scope.setdefault("state", {})["request_id"] = request_id
         _strip_trailing_slash(scope)
         structlog.contextvars.bind_contextvars(request_id=request_id, client=client)
         started = time.perf_counter()
-        status = 0
-        replaced = False
-
-        async def send_marked(message: Message) -> None:
-            nonlocal status, replaced
-            if replaced:
-                return
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                if status == TOO_LARGE and not _is_problem(message):
-                    # Starlette's counter of bytes answers by itself, in plain text.
-                    await problem.too_large(Request(scope))(scope, receive, send_marked)
-                    replaced = True
-                    return
-                own = dict(message["headers"])
-                ours = [header for header in self._headers if header[0] not in own]
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode()), *ours]
-                if status >= BAD_REQUEST and _has_long_body(Request(scope)):
-                    # rather than read on what nobody wants
-                    MutableHeaders(scope=message)["Connection"] = "close"
-            await send(message)
-
+        answer = _Answer(scope, receive, send, headers=[(b"x-request-id", request_id.encode()), *self._headers])
         try:
-            await self.app(scope, receive, send_marked)
+            await self.app(scope, receive, answer.send)
         except Exception:
             log.exception("unhandled")
-            if status:
+            if answer.status:
                 raise
-            await problem.internal(Request(scope))(scope, receive, send_marked)
+            await problem.internal(Request(scope))(scope, receive, answer.send)
         finally:
-            seconds = time.perf_counter() - started
-            # The template, not the path: bounded labels, and no personal data in them.
-            route = getattr(scope.get("route"), "path", "none")
-            requests, durations = _measures(scope["method"], route, status)
-            requests.inc()
-            durations.observe(seconds)
-            log.info("request", method=scope["method"], path=scope["path"], status=status, ms=round(seconds * 1000, 1))
+            _record(scope, status=answer.status, seconds=time.perf_counter() - started)
             structlog.contextvars.unbind_contextvars("request_id", "client")
+
+
+class _Answer:
+    """What is sent for one request, with the default headers. `status` is 0 until it begins."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, *, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        self.status = 0
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._headers = headers
+        self._is_replaced = False
+
+    async def send(self, message: Message) -> None:
+        """Send a message of the application's, or what stands for it."""
+        if self._is_replaced:
+            return
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            if self.status == TOO_LARGE and not _is_problem(message):
+                # Starlette's counter of bytes answers by itself, in plain text.
+                await problem.too_large(Request(self._scope))(self._scope, self._receive, self.send)
+                self._is_replaced = True
+                return
+            self._complete(message)
+        await self._send(message)
+
+    def _complete(self, start: Message) -> None:
+        """Add the headers that the answer doesn't set itself."""
+        own = dict(start["headers"])
+        start["headers"] = [*start["headers"], *(header for header in self._headers if header[0] not in own)]
+        if self.status >= BAD_REQUEST and _has_long_body(Request(self._scope)):
+            # rather than read on what nobody wants
+            MutableHeaders(scope=start)["Connection"] = "close"
+
+
+def _record(scope: Scope, *, status: int, seconds: float) -> None:
+    """Count the request, and write its line of the access log."""
+    # The template, not the path: bounded labels, and no personal data in them.
+    route = getattr(scope.get("route"), "path", "none")
+    requests, durations = _measures(scope["method"], route, status)
+    requests.inc()
+    durations.observe(seconds)
+    log.info("request", method=scope["method"], path=scope["path"], status=status, ms=round(seconds * 1000, 1))
 
 
 @lru_cache(10_000)

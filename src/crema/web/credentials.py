@@ -4,7 +4,8 @@ from collections.abc import Callable, Collection, Mapping
 from enum import Enum, auto
 from typing import Any, Final
 
-from crema.web.browser import HEADER, SAFE, Cookies
+from crema.web.browser import HEADER, SAFE
+from crema.web.cookies import Cookies
 
 Requirements = list[dict[str, list[str]]]
 """Alternatives; the schemes inside one belong together, and an empty one is nobody."""

@@ -1,13 +1,12 @@
 """Swagger UI and ReDoc from files of our own machine: no CDN, no inline script, works offline."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 import fastapi_offline
-from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -15,6 +14,7 @@ from starlette.staticfiles import StaticFiles
 
 from crema.web.caching import Public
 from crema.web.routing import make_pages_router
+from crema.web.state import state_of
 from crema.web.tags import tag_of
 
 VENDOR: Final = Path(fastapi_offline.__file__).parent / "static"
@@ -82,33 +82,32 @@ async def redoc() -> HTMLResponse:
 class Documents:
     """The descriptions of the API as they are sent: written at their first request, then kept."""
 
-    def __init__(self, app: FastAPI) -> None:
-        self.openapi = cache(lambda: _Document(app.openapi()))
-        self.asyncapi = cache(lambda: _Document(app.state.asyncapi()))
+    def __init__(self, *, openapi: Callable[[], Mapping[str, Any]], asyncapi: Callable[[], Mapping[str, Any]]) -> None:
+        self.openapi = cache(lambda: _Document(openapi()))
+        self.asyncapi = cache(lambda: _Document(asyncapi()))
 
 
 class _Document:
     def __init__(self, document: Mapping[str, Any]) -> None:
-        self._content = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
-        self._etag = tag_of(self._content)
+        self.content = document
+        self._body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+        self._etag = tag_of(self._body)
 
     def response(self) -> Response:
         """Send it."""
-        return Response(self._content, media_type="application/json", headers={"ETag": self._etag})
+        return Response(self._body, media_type="application/json", headers={"ETag": self._etag})
 
 
 @router.get("/openapi.json", dependencies=[Public])
 async def openapi(request: Request) -> Response:
     """Serve the document of the HTTP API."""
-    documents: Documents = request.app.state.documents
-    return documents.openapi().response()
+    return state_of(request.app, Documents).openapi().response()
 
 
 @router.get("/asyncapi.json", dependencies=[Public])
 async def asyncapi(request: Request) -> Response:
     """Serve the document of our WebSockets."""
-    documents: Documents = request.app.state.documents
-    return documents.asyncapi().response()
+    return state_of(request.app, Documents).asyncapi().response()
 
 
 @router.get("/docs/live")

@@ -3,9 +3,10 @@
 import asyncio
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_address
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 import asyncpg
 import structlog
@@ -17,12 +18,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 
 from crema.core.errors import ForbiddenError
-from crema.db.driver import Reader
 from crema.db.schema import is_current
+from crema.db.session import Sessions
 from crema.schemas import Output
 from crema.web import problem
 from crema.web.clock import Now
 from crema.web.routing import make_router
+from crema.web.state import DatabaseState, state_of
 
 log = structlog.get_logger(__name__)
 
@@ -56,6 +58,59 @@ class HealthOut(Output):
     status: Literal["ok"] = "ok"
 
 
+class SchemaCheck:
+    """Looks whether the schema is this code's, until it is: it doesn't grow old while the code runs."""
+
+    def __init__(self) -> None:
+        self._is_current = False
+
+    async def check(self, sessions: Sessions) -> None:
+        """Raise OutdatedSchemaError if the schema is another version's."""
+        if self._is_current:
+            return
+        async with sessions() as session:
+            connection = await session.connection()
+            self._is_current = await connection.run_sync(is_current)
+        if not self._is_current:
+            raise OutdatedSchemaError
+
+
+class Measure(Protocol):
+    """Sets gauges from what is in the database."""
+
+    async def __call__(self, sessions: Sessions, *, now: datetime) -> None:
+        """Set them."""
+
+
+class Gauges:
+    """The gauges of what is in the database."""
+
+    def __init__(self, *measures: Measure) -> None:
+        self._measures = measures
+        self._refreshed_at: datetime | None = None
+
+    async def refresh(self, sessions: Sessions, *, now: datetime) -> None:
+        """Set the gauges, every MEASURE_EVERY at most. They keep their values if the database can't be asked."""
+        if self._refreshed_at is not None and self._refreshed_at <= now < self._refreshed_at + MEASURE_EVERY:
+            return
+        self._refreshed_at = now
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                for measure in self._measures:
+                    await measure(sessions, now=now)
+        except (*problem.DATABASE_AWAY, asyncpg.PostgresError, SQLAlchemyError) as error:
+            log.warning("not_measured", error=repr(error)[:300])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HealthState:
+    """What these routes read from the application."""
+
+    metrics_networks: Sequence[IPv4Network | IPv6Network]
+    schema: SchemaCheck
+    gauges: Gauges
+
+
 @router.get("/health/live", summary="Tell whether the process is alive", responses=problem.refusals(422))
 async def check_liveness() -> HealthOut:
     """Doesn't ask the database: a restart would not cure it."""
@@ -80,14 +135,9 @@ async def check_readiness(request: Request) -> HealthOut | Response:
 
 async def _check_database(app: Starlette) -> None:
     """Ask on a connection of its own: a server whose others all wait for one slow table still serves the rest."""
-    reader: Reader = app.state.health_reader
-    await reader.fetch("SELECT 1")
-    if not getattr(app.state, "schema_is_current", False):
-        async with app.state.sessions() as session:
-            connection = await session.connection()
-            if not await connection.run_sync(is_current):
-                raise OutdatedSchemaError
-            app.state.schema_is_current = True  # it doesn't grow old while this code runs
+    database = state_of(app, DatabaseState)
+    await database.health_reader.fetch("SELECT 1")
+    await state_of(app, HealthState).schema.check(database.sessions)
 
 
 @router.get(
@@ -100,34 +150,20 @@ async def read_metrics(request: Request, now: Now) -> Response:
     """
     if not _may_read_metrics(request):
         raise MetricsPrivateError
-    await _measure(request.app, now)
+    await state_of(request.app, HealthState).gauges.refresh(state_of(request.app, DatabaseState).sessions, now=now)
     return Response(generate_latest(_registry()), media_type=CONTENT_TYPE_LATEST)
 
 
 def _may_read_metrics(request: Request) -> bool:
     if not _FORWARDED.isdisjoint(request.headers):
         return False  # behind a proxy that isn't trusted everybody has the proxy's address
-    networks: Sequence[IPv4Network | IPv6Network] = request.app.state.metrics_networks
+    networks = state_of(request.app, HealthState).metrics_networks
     try:
         client = ip_address(request.client.host if request.client else "")
     except ValueError:
         return False
     client = getattr(client, "ipv4_mapped", None) or client
     return any(client in network for network in networks)
-
-
-async def _measure(app: Starlette, now: datetime) -> None:
-    """Bring the gauges of what is in the database up to date, every few seconds at most; without it they stay."""
-    last: datetime | None = getattr(app.state, "measured_at", None)
-    if last is not None and last <= now < last + MEASURE_EVERY:
-        return
-    app.state.measured_at = now
-    try:
-        async with asyncio.timeout(READY_SECONDS):
-            for measure in app.state.measures:
-                await measure(app.state.sessions, now=now)
-    except (*problem.DATABASE_AWAY, asyncpg.PostgresError, SQLAlchemyError) as error:
-        log.warning("not_measured", error=repr(error)[:300])
 
 
 def _registry() -> CollectorRegistry:

@@ -14,6 +14,7 @@ from crema.web.credentials import Access, access_of
 from crema.web.problem import refusals
 from crema.web.refusals import Refusals
 from crema.web.routing import Route, operations
+from crema.web.state import WebState, state_of
 
 DESCRIPTION: Final = """\
 The backend of a chain of take-away coffee shops: browse the menu, fill a cart, order ahead.
@@ -87,7 +88,7 @@ def _document(app: FastAPI, all_routes: Sequence[Route], extras: Extras) -> dict
         "schemas": components.rewrite(schemas),
         "examples": collected.examples,
         "headers": HEADERS,
-        "securitySchemes": credentials.schemes(app.state.cookies),
+        "securitySchemes": credentials.schemes(state_of(app, WebState).cookies),
     }
     described: dict[str, Any] = components.rename_references(document)
     return described

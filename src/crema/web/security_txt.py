@@ -1,6 +1,5 @@
 """Where to report a vulnerability: RFC 9116."""
 
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -10,6 +9,7 @@ from fastapi.responses import PlainTextResponse
 from crema.core.errors import NotFoundError
 from crema.web.clock import Now
 from crema.web.routing import make_pages_router
+from crema.web.state import WebState, state_of
 
 VALID: Final = timedelta(days=180)
 """RFC 9116 wants less than a year. The answer is made anew each time, so it is never stale while we serve."""
@@ -20,16 +20,15 @@ router = make_pages_router()
 @router.get("/.well-known/security.txt")
 async def security_txt(request: Request, now: Now) -> PlainTextResponse:
     """Serve security.txt, where a contact is set."""
-    contacts: Sequence[str] = request.app.state.security_contacts
-    if not contacts:
+    state = state_of(request.app, WebState)
+    if not state.security_contacts:
         raise NotFoundError
     expires = (now + VALID).replace(hour=0, minute=0, second=0, microsecond=0)
     lines = [
-        *(f"Contact: {contact}" for contact in contacts),
+        *(f"Contact: {contact}" for contact in state.security_contacts),
         f"Expires: {expires:%Y-%m-%dT%H:%M:%SZ}",
         "Preferred-Languages: ru, en",
     ]
-    public_url: str | None = request.app.state.public_url
-    if public_url and public_url.startswith("https://"):
-        lines.append(f"Canonical: {public_url.rstrip('/')}/.well-known/security.txt")
+    if state.public_url and state.public_url.startswith("https://"):
+        lines.append(f"Canonical: {state.public_url.rstrip('/')}/.well-known/security.txt")
     return PlainTextResponse("".join(f"{line}\n" for line in lines))

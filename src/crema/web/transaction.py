@@ -10,17 +10,17 @@ from crema.db import versions
 from crema.db.driver import Reader, Writer
 from crema.db.statement import Where
 from crema.web import audit
+from crema.web.state import DatabaseState, state_of
 
 
 async def _reader(request: Request) -> Reader:
-    reader: Reader = request.app.state.reader
-    return reader
+    return state_of(request.app, DatabaseState).reader
 
 
 async def transaction(request: Request, response: Response) -> AsyncIterator[AsyncSession]:
     """Commit when the route returns, with the audit log's row of what staff did; roll back when it raises."""
-    state = request.app.state
-    async with (state.readings if request.method == "GET" else state.sessions)() as session:
+    database = state_of(request.app, DatabaseState)
+    async with (database.autocommit_sessions if request.method == "GET" else database.sessions)() as session:
         request.state.transaction = session
         yield session
         versions.ensure_checked(session)
@@ -33,8 +33,7 @@ Reads = Annotated[Reader, Depends(_reader)]
 
 
 async def _identity_reader(request: Request) -> Reader:
-    reader: Reader = request.app.state.identity_reader
-    return reader
+    return state_of(request.app, DatabaseState).identity_reader
 
 
 IdentityReads = Annotated[Reader, Depends(_identity_reader)]
@@ -42,7 +41,8 @@ IdentityReads = Annotated[Reader, Depends(_identity_reader)]
 
 
 async def _writer(request: Request) -> AsyncIterator[Writer]:
-    async with Writer(request.app.state.writing, request.app.state.bus) as writer:
+    database = state_of(request.app, DatabaseState)
+    async with Writer(database.writing, database.bus) as writer:
         request.state.transaction = writer
         yield writer
 

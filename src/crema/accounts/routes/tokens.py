@@ -27,6 +27,7 @@ from crema.web.forms import form_or_json, form_or_json_schema
 from crema.web.listing import PageOut, answer, listing_parameters, parse_list_query
 from crema.web.problem import refusals
 from crema.web.routing import make_router
+from crema.web.state import WebState, state_of
 from crema.web.transaction import Reads, Transaction
 
 router = make_router("Working with JWT", cookie_visitor)
@@ -120,7 +121,7 @@ async def log_out(request: Request, response: Response, tx: Transaction, leaving
     The access and the refresh token stop working at once; cookies are taken away.
     """
     await sessions.log_out(tx, named=leaving.named, refresh_tokens=leaving.refresh_tokens, now=now)
-    request.app.state.cookies.drop(response)
+    state_of(request.app, WebState).cookies.drop(response)
 
 
 @router.get(

@@ -101,24 +101,18 @@ class Logins:
         passwords = turn.passwords
         network, account = f"login:{origin.network}", f"login:{origin.network}:{email.lower()}"
         delay = await throttle.count_or_delay(
-            session,
-            key=network,
-            limit=self.tries_per_network,
-            window=TRY_WINDOW,
-            now=now,
+            session, key=network, limit=self.tries_per_network, window=TRY_WINDOW, now=now
         )
         await throttle.count(session, key=account, limit=TRIES, window=TRY_WINDOW, now=now)
         user = await queries.find_user_by_email(session, email)
         is_claimed = user is not None and user.is_active and not user.is_verified
         attempts = await list_attempts(session, email) if is_claimed else []
         checked_hash = user.password_hash if user else None
+        hashes = [attempt.password_hash for attempt in attempts] or [checked_hash]  # any of them may be theirs
         await keep(session)
         await turn.pause(delay)
 
-        if attempts:  # any of them may be theirs who log in
-            is_right = any([await passwords.verify(attempt.password_hash, password) for attempt in attempts])
-        else:
-            is_right = await passwords.verify(checked_hash, password)
+        is_right = any([await passwords.verify(each, password) for each in hashes])
         if user is None or not is_right or not user.is_active:
             await _refuse(session, user=user, now=now)
 
@@ -131,10 +125,7 @@ class Logins:
         if passwords.is_outdated(checked_hash):
             await keep(session)
             renewed_hash = await passwords.hash(password)
-        # While the password was being hashed it may have been changed, or its owner blocked.
-        current = await queries.find_user_for_update(session, user.id)
-        if current is None or current.password_hash != checked_hash or not current.is_active:
-            await _refuse(session, user=user, now=now)
+        current = await _lock_unchanged(session, user=user, checked_hash=checked_hash, now=now)
         current.password_hash = renewed_hash
         return await self.start(session, user=current, origin=origin, now=now)
 
@@ -225,6 +216,14 @@ class Logins:
     def _successor(self, refresh_token: str) -> str:
         digest = hmac.digest(self.refresh_key, refresh_token.encode("utf-8", "surrogatepass"), hashlib.sha256)
         return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+async def _lock_unchanged(session: AsyncSession, *, user: User, checked_hash: str, now: datetime) -> User:
+    """Return the user, locked; refuse a login whose password was changed meanwhile, or its owner blocked."""
+    current = await queries.find_user_for_update(session, user.id)
+    if current is None or current.password_hash != checked_hash or not current.is_active:
+        await _refuse(session, user=user, now=now)
+    return current
 
 
 async def _refuse(session: AsyncSession, *, user: User | None, now: datetime) -> NoReturn:

@@ -67,6 +67,30 @@ class Filter(NamedTuple):
         return self.leaf.field
 
 
+def _filters(declared: Mapping[str, Leaf]) -> dict[str, Filter]:
+    """Return the filters by their names in a query string."""
+    return {
+        name if operator == "eq" else f"{name}__{operator}": Filter(leaf, operator)
+        for name, leaf in declared.items()
+        for operator in leaf.operators
+    }
+
+
+def _older_names(older: Mapping[str, str], filters: Iterable[str]) -> dict[str, str]:
+    """Return the filters that older names of fields stand for."""
+    return {
+        f"{short}{filter_.removeprefix(path)}": filter_
+        for short, path in older.items()
+        for filter_ in filters
+        if filter_ == path or filter_.startswith(f"{path}__")
+    }
+
+
+def _searched_texts(declared: Mapping[str, Leaf]) -> dict[str, Leaf]:
+    """Return the texts that a search looks through."""
+    return {name: leaf for name, leaf in declared.items() if isinstance(leaf.field, TextField) and leaf.field.searched}
+
+
 class Listing:
     """What a list may be filtered, searched and sorted by: what its answers show, each field written down by hand.
 
@@ -94,26 +118,14 @@ class Listing:
         self.name = name
         self.leaves = dict(leaves({**fields, **(also or {})}))
         self.fields = {name: leaf.field for name, leaf in self.leaves.items()}
-        self.documented = {
-            name if operator == "eq" else f"{name}__{operator}": Filter(leaf, operator)
-            for name, leaf in self.leaves.items()
-            for operator in leaf.operators
-        }
-        self._older = {
-            f"{short}{filter_.removeprefix(path)}": filter_
-            for short, path in (older or {}).items()
-            for filter_ in self.documented
-            if filter_ == path or filter_.startswith(f"{path}__")
-        }
+        self.documented = _filters(self.leaves)
+        self._older = _older_names(older or {}, self.documented)
         self.filters = self.documented | {short: self.documented[name] for short, name in self._older.items()}
         self.has_instants = any(isinstance(field, InstantField) for field in self.fields.values())
         self.left_out = left_out or {}
         sortable = {name: leaf.sortable for name, leaf in self.leaves.items()}
         self.sort = {name: field for name, field in sortable.items() if field is not None} | dict(sort or {})
-        searched = {**self.leaves, **dict(leaves(search_also or {}))}
-        self.search = {
-            name: leaf for name, leaf in searched.items() if isinstance(leaf.field, TextField) and leaf.field.searched
-        }
+        self.search = _searched_texts({**self.leaves, **dict(leaves(search_also or {}))})
         self.search_text = search_text
         if search_text and any(leaf.field.permission for leaf in self.search.values()):
             raise ValueError("one text is for everybody alike")

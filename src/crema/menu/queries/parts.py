@@ -89,10 +89,32 @@ def nutrition_of(document: Any, *path: str) -> dict[str, NumberField]:
     }
 
 
+def _size_prices() -> Many:
+    prices = json_elements(Option.size_prices, "size_prices")
+    price = prices.c.value
+    return Many(
+        prices,
+        true(),
+        {
+            "size_name": _size_name(price),
+            "price_delta": MoneyField(cast(json_text(price, "price_delta"), Numeric), signed=True, example="70.00"),
+        },
+    )
+
+
+def _size_nutrition() -> Many:
+    figures = json_elements(Option.size_nutrition, "size_nutrition")
+    figure = figures.c.value
+    return Many(figures, true(), {"size_name": _size_name(figure), **nutrition_of(figure, "nutrition")})
+
+
+def _size_name(element: Any) -> TextField:
+    """Declare the name of a size in a JSON document; it is searched as the name of the size itself."""
+    return TextField(json_text(element, "size_name"), searched=False, example="L")
+
+
 def options_of(group_id: SQLColumnExpression[UUID], *, sees_hidden: bool) -> Many:
     """Declare the options of a group, as they are shown."""
-    size_price = json_elements(Option.size_prices, "size_prices")
-    size_nutrition = json_elements(Option.size_nutrition, "size_nutrition")
     shown = Option.group_id == group_id
     return Many(
         Option,
@@ -101,26 +123,9 @@ def options_of(group_id: SQLColumnExpression[UUID], *, sees_hidden: bool) -> Man
             "id": UuidField(Option.id),
             "name": TextField(Option.name, of=Name, example="Овсяное"),
             "price_delta": MoneyField(Option.price_delta, signed=True, example="50.00"),
-            "size_prices": Many(
-                size_price,
-                true(),
-                {
-                    # The names of sizes, which are searched where they stand.
-                    "size_name": TextField(json_text(size_price.c.value, "size_name"), searched=False, example="L"),
-                    "price_delta": MoneyField(
-                        cast(json_text(size_price.c.value, "price_delta"), Numeric), signed=True, example="70.00"
-                    ),
-                },
-            ),
+            "size_prices": _size_prices(),
             **nutrition_of(Option.nutrition),
-            "size_nutrition": Many(
-                size_nutrition,
-                true(),
-                {
-                    "size_name": TextField(json_text(size_nutrition.c.value, "size_name"), searched=False, example="L"),
-                    **nutrition_of(size_nutrition.c.value, "nutrition"),
-                },
-            ),
+            "size_nutrition": _size_nutrition(),
             "max_quantity": IntegerField(Option.max_quantity),
             "is_default": BooleanField(Option.is_default),
             "is_active": BooleanField(Option.is_active),

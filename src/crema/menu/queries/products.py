@@ -31,6 +31,7 @@ from crema.db.base import fold
 from crema.db.driver import Reader
 from crema.db.listing import (
     BooleanField,
+    Field,
     InstantField,
     IntegerField,
     LinkField,
@@ -99,8 +100,96 @@ _IS_ON_MENU: Final = and_(
 )
 
 
-def _listing(*, sees_hidden: bool, is_of_category: bool = False) -> Listing:
+def _categories(*, sees_hidden: bool) -> Many:
     in_category = and_(ProductCategory.product_id == Product.id, Category.id == ProductCategory.category_id)
+    return Many(
+        (ProductCategory, Category),
+        # else the public could ask what a hidden one holds
+        in_category if sees_hidden else and_(in_category, Category.is_on_menu),
+        {
+            "id": UuidField(Category.id, indexed=True),
+            "name": TextField(Category.name, of=Name, indexed=True, example="Кофе"),
+            "slug": SlugField(Category.slug, indexed=True, example="coffee"),
+        },
+    )
+
+
+def _sizes() -> Many:
+    return Many(
+        Size,
+        Size.product_id == Product.id,
+        {
+            "id": UuidField(Size.id, indexed=True),
+            "name": TextField(Size.name, of=Name, indexed=True, example="L"),
+            "volume_ml": IntegerField(Size.volume_ml, nullable=True, indexed=True, example=400),
+            "price_delta": MoneyField(Size.price_delta, signed=True, example="60.00"),
+            "is_default": BooleanField(Size.is_default),
+            **nutrition_of(Size.nutrition),
+        },
+    )
+
+
+def _modifier_groups(*, sees_hidden: bool) -> Many:
+    return Many(
+        (ProductModifierGroup, ModifierGroup),
+        and_(ProductModifierGroup.product_id == Product.id, ModifierGroup.id == ProductModifierGroup.group_id),
+        {
+            "id": UuidField(ModifierGroup.id, indexed=True),
+            "name": TextField(ModifierGroup.name, of=Name, indexed=True, example="Молоко"),
+            **{
+                name: IntegerField(func.coalesce(own, of_group))
+                for name, own, of_group in (
+                    ("min_choices", ProductModifierGroup.min_choices, ModifierGroup.min_choices),
+                    ("max_choices", ProductModifierGroup.max_choices, ModifierGroup.max_choices),
+                    ("free_quantity", ProductModifierGroup.free_quantity, ModifierGroup.free_quantity),
+                )
+            },
+            "options": options_of(ModifierGroup.id, sees_hidden=sees_hidden),
+        },
+    )
+
+
+def _images() -> Many:
+    return Many(
+        ProductImage,
+        ProductImage.product_id == Product.id,
+        {
+            "id": UuidField(ProductImage.id),
+            "alt": TextField(ProductImage.alt, example="Чашка"),
+            "width": IntegerField(ProductImage.width),
+            "height": IntegerField(ProductImage.height),
+            "position": IntegerField(ProductImage.position),
+        },
+    )
+
+
+def _ingredients() -> Many:
+    return Many(
+        (ProductIngredient, Ingredient),
+        and_(ProductIngredient.product_id == Product.id, Ingredient.id == ProductIngredient.ingredient_id),
+        {
+            "id": UuidField(Ingredient.id, indexed=True),
+            "name": TextField(Ingredient.name, of=Name, indexed=True, example="молоко"),
+        },
+    )
+
+
+def _filters_not_shown(*, sees_hidden: bool) -> dict[str, Field]:
+    return {
+        "category_id": LinkField(
+            of=UuidField(Category.id), exists=partial(_stands_under, sees_hidden=sees_hidden), indexed=True
+        ),
+        "can_be_without": LinkField(
+            of=MembersField(ProductDocument.can_be_without, choices=ALLERGENS, nullable=False, example="milk"),
+            exists=lambda match: (
+                select(ProductDocument.product_id).where(ProductDocument.product_id == Product.id, match).exists()
+            ),
+            indexed=True,
+        ),
+    }
+
+
+def _listing(*, sees_hidden: bool, is_of_category: bool = False) -> Listing:
     return Listing(
         name="Product",
         fields={
@@ -112,83 +201,19 @@ def _listing(*, sees_hidden: bool, is_of_category: bool = False) -> Listing:
             "is_active": BooleanField(Product.is_active, indexed=True),
             "is_on_menu": BooleanField(_IS_ON_MENU),
             "position": IntegerField(Product.position, indexed=True),
-            "categories": Many(
-                (ProductCategory, Category),
-                # else the public could ask what a hidden one holds
-                in_category if sees_hidden else and_(in_category, Category.is_on_menu),
-                {
-                    "id": UuidField(Category.id, indexed=True),
-                    "name": TextField(Category.name, of=Name, indexed=True, example="Кофе"),
-                    "slug": SlugField(Category.slug, indexed=True, example="coffee"),
-                },
-            ),
-            "sizes": Many(
-                Size,
-                Size.product_id == Product.id,
-                {
-                    "id": UuidField(Size.id, indexed=True),
-                    "name": TextField(Size.name, of=Name, indexed=True, example="L"),
-                    "volume_ml": IntegerField(Size.volume_ml, nullable=True, indexed=True, example=400),
-                    "price_delta": MoneyField(Size.price_delta, signed=True, example="60.00"),
-                    "is_default": BooleanField(Size.is_default),
-                    **nutrition_of(Size.nutrition),
-                },
-            ),
-            "modifier_groups": Many(
-                (ProductModifierGroup, ModifierGroup),
-                and_(ProductModifierGroup.product_id == Product.id, ModifierGroup.id == ProductModifierGroup.group_id),
-                {
-                    "id": UuidField(ModifierGroup.id, indexed=True),
-                    "name": TextField(ModifierGroup.name, of=Name, indexed=True, example="Молоко"),
-                    **{
-                        name: IntegerField(func.coalesce(own, of_group))
-                        for name, own, of_group in (
-                            ("min_choices", ProductModifierGroup.min_choices, ModifierGroup.min_choices),
-                            ("max_choices", ProductModifierGroup.max_choices, ModifierGroup.max_choices),
-                            ("free_quantity", ProductModifierGroup.free_quantity, ModifierGroup.free_quantity),
-                        )
-                    },
-                    "options": options_of(ModifierGroup.id, sees_hidden=sees_hidden),
-                },
-            ),
-            "images": Many(
-                ProductImage,
-                ProductImage.product_id == Product.id,
-                {
-                    "id": UuidField(ProductImage.id),
-                    "alt": TextField(ProductImage.alt, example="Чашка"),
-                    "width": IntegerField(ProductImage.width),
-                    "height": IntegerField(ProductImage.height),
-                    "position": IntegerField(ProductImage.position),
-                },
-            ),
+            "categories": _categories(sees_hidden=sees_hidden),
+            "sizes": _sizes(),
+            "modifier_groups": _modifier_groups(sees_hidden=sees_hidden),
+            "images": _images(),
             "allergens": MembersField(Product.allergens, choices=ALLERGENS, indexed=True, example="milk"),
             "allergens_always": MembersField(Product.allergens_always, choices=ALLERGENS, example="milk"),
             **nutrition_of(Product.nutrition),
-            "ingredients": Many(
-                (ProductIngredient, Ingredient),
-                and_(ProductIngredient.product_id == Product.id, Ingredient.id == ProductIngredient.ingredient_id),
-                {
-                    "id": UuidField(Ingredient.id, indexed=True),
-                    "name": TextField(Ingredient.name, of=Name, indexed=True, example="молоко"),
-                },
-            ),
+            "ingredients": _ingredients(),
             "preparation_seconds": IntegerField(Product.preparation_seconds),
             "created_at": InstantField(Product.created_at, indexed=True),
             "updated_at": InstantField(Product.updated_at, indexed=True),
         },
-        also={
-            "category_id": LinkField(
-                of=UuidField(Category.id), exists=partial(_stands_under, sees_hidden=sees_hidden), indexed=True
-            ),
-            "can_be_without": LinkField(
-                of=MembersField(ProductDocument.can_be_without, choices=ALLERGENS, nullable=False, example="milk"),
-                exists=lambda match: (
-                    select(ProductDocument.product_id).where(ProductDocument.product_id == Product.id, match).exists()
-                ),
-                indexed=True,
-            ),
-        },
+        also=_filters_not_shown(sees_hidden=sees_hidden),
         sort={"category_position": IntegerField(_place_in_category())} if is_of_category else None,
         search_text=One(
             ProductDocument,

@@ -15,9 +15,11 @@ from crema.accounts.deps import Person
 from crema.live.domain import Position
 from crema.live.hub import Frame
 from crema.live.socket import CLOSE_SECONDS, run_until_first
+from crema.orders.deps import OrdersState
 from crema.orders.hub import OrderFeed, OrderSubscription
 from crema.web.problem import refusals
 from crema.web.routing import make_router
+from crema.web.state import state_of
 
 router = make_router("Orders")
 
@@ -95,4 +97,4 @@ async def stream_orders(
     """
     resumed = last_event_id or after
     subscription = OrderSubscription(actor, shop_id=shop_id, position=Position.parse(resumed) if resumed else None)
-    return FeedResponse(request.app.state.order_feed, subscription)
+    return FeedResponse(state_of(request.app, OrdersState).feed, subscription)

@@ -7,9 +7,11 @@ from pydantic import TypeAdapter
 
 from crema.live.schemas import AuthFrame, ErrorFrame, PingFrame, PongFrame
 from crema.live.socket import Connection, serve
-from crema.orders.hub import OrderFeed, OrderSubscription
+from crema.orders.deps import OrdersState
+from crema.orders.hub import OrderSubscription
 from crema.orders.schemas import ChangedOrderFrame, FollowOrders, SnapshotFrame
 from crema.web.asyncapi import Channel
+from crema.web.state import state_of
 
 router = APIRouter()
 
@@ -39,8 +41,7 @@ async def follow_orders(websocket: WebSocket) -> None:
         position = connection.position(wanted.after)
         actor = await connection.authenticate()
         subscription = OrderSubscription(actor, shop_id=wanted.shop_id, position=position)
-        feed: OrderFeed = websocket.app.state.order_feed
-        async with feed.subscribed(subscription):
+        async with state_of(websocket.app, OrdersState).feed.subscribed(subscription):
             await connection.hold(subscription, _answer_pings(connection))
 
     await serve(websocket, converse)

@@ -111,23 +111,15 @@ async def send(
     )
     check_customer_is_here(conversation)
     client_id = wanted.client_id or new_id().hex
-    sent = await queries.find_message(
-        session, conversation_id=conversation.id, author_id=actor.user_id, client_id=client_id
-    )
+    sent = await _find_sent(session, conversation=conversation, actor=actor, client_id=client_id, wanted=wanted)
     if sent is not None:
-        if (sent.text, sent.attachment_id) != (wanted.text, wanted.attachment_id):
-            raise ClientIdTakenError
-        events.publish(session, topics=[topic_of(conversation.id)])  # the first time it may not have got so far
         return sent, False
-
     if wanted.attachment_id is not None:
         await _check_attachment(session, conversation=conversation, actor=actor, attachment_id=wanted.attachment_id)
     await limits.count_bytes(session, actor=actor, size=len(wanted.text.encode()), now=now)
+
     is_from_customer = conversation.customer_id == actor.user_id
-    if is_from_customer and conversation.mailed_seq == conversation.last_seq:
-        conversation.mailed_seq += 1  # nobody is mailed what they have said themselves
-    conversation.last_seq += 1
-    conversation.last_message_at = conversation.updated_at = now
+    _take_number(conversation, is_from_customer=is_from_customer, now=now)
     message = Message(
         id=new_id(),
         conversation_id=conversation.id,
@@ -142,18 +134,51 @@ async def send(
     )
     session.add(message)
     if is_from_customer:
-        if conversation.status == ConversationStatus.RESOLVED:
-            await _give_back(session, conversation)
-        conversation.status = ConversationStatus.OPEN
-        conversation.waiting_since = conversation.waiting_since or now
-        conversation.unread_by_staff += 1
+        await _wait_for_answer(session, conversation, now=now)
     else:
-        conversation.waiting_since = None
-        conversation.unread_by_customer += 1
-        await _note_answerer(session, conversation, actor=actor)
+        await _note_answer(session, conversation, actor=actor)
     await session.flush()
     events.publish(session, topics=[topic_of(conversation.id)])
     return await queries.get_message(session, message_id=message.id), True
+
+
+async def _find_sent(
+    session: AsyncSession, *, conversation: Conversation, actor: Actor, client_id: str, wanted: SendMessage
+) -> Message | None:
+    """Return the message of this `client_id` if it was sent before, and tell its readers of it again."""
+    sent = await queries.find_message(
+        session, conversation_id=conversation.id, author_id=actor.user_id, client_id=client_id
+    )
+    if sent is None:
+        return None
+    if (sent.text, sent.attachment_id) != (wanted.text, wanted.attachment_id):
+        raise ClientIdTakenError
+    events.publish(session, topics=[topic_of(conversation.id)])  # the first time it may not have got so far
+    return sent
+
+
+def _take_number(conversation: Conversation, *, is_from_customer: bool, now: datetime) -> None:
+    """Count one more message: its `seq` is then `last_seq`."""
+    if is_from_customer and conversation.mailed_seq == conversation.last_seq:
+        conversation.mailed_seq += 1  # nobody is mailed what they have said themselves
+    conversation.last_seq += 1
+    conversation.last_message_at = conversation.updated_at = now
+
+
+async def _wait_for_answer(session: AsyncSession, conversation: Conversation, *, now: datetime) -> None:
+    """Note that the customer has written: open the conversation, which waits for an answer from now on."""
+    if conversation.status == ConversationStatus.RESOLVED:
+        await _give_back(session, conversation)
+    conversation.status = ConversationStatus.OPEN
+    conversation.waiting_since = conversation.waiting_since or now
+    conversation.unread_by_staff += 1
+
+
+async def _note_answer(session: AsyncSession, conversation: Conversation, *, actor: Actor) -> None:
+    """Note that staff have written: the wait is over."""
+    conversation.waiting_since = None
+    conversation.unread_by_customer += 1
+    await _note_answerer(session, conversation, actor=actor)
 
 
 async def _give_back(session: AsyncSession, conversation: Conversation) -> None:
