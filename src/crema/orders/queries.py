@@ -343,7 +343,7 @@ async def find_order_context(
     return OrderContext(
         shop=OrderShop(shop.id, shop.name, shop.address, shop.timezone, shop.email),
         shop_version=row["shop_version"],
-        hours=shops.hours_of(shop),
+        schedule=shops.schedule_of(shop),
         admins=row["admins"] or (),
         open_orders=row["open_orders"],
         recent_orders=recent_orders,
