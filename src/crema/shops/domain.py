@@ -30,20 +30,23 @@ class OverlappingHoursError(InvalidError):
 
     code = "overlapping_hours"
     title = "These opening hours overlap."
+    advice = "Correct the intervals that the detail names."
 
 
 class TooManyIntervalsError(InvalidError):
     """More intervals on one day than anybody needs."""
 
     code = "too_many_intervals"
-    title = f"A day takes at most {MAX_INTERVALS_A_DAY} intervals."
+    title = f"A day has at most {MAX_INTERVALS_A_DAY} intervals."
+    advice = "Send fewer for that day."
 
 
 class IncompleteCoordinatesError(InvalidError):
     """Only one of the two was given."""
 
     code = "incomplete_coordinates"
-    title = "Give latitude and longitude both, or neither."
+    title = "Only one of latitude and longitude is given."
+    advice = "Send both, or neither."
 
 
 @dataclass(frozen=True, slots=True)
