@@ -203,7 +203,7 @@ ENGLISH = [
     "Contents: Латте (L, Овсяное, Ваниль ×2)",
     "Ingredients: Эспрессо, Овёс",
     "Allergens: gluten",
-    "Nutrition of one: 250 kcal, 3.3 g proteins, 9.4 g fats, 36.7 g carbohydrates, 65 mg caffeine",
+    "Nutrition per item: 250 kcal, 3.3 g proteins, 9.4 g fats, 36.7 g carbohydrates, 65 mg caffeine",
 ]
 
 

@@ -13,6 +13,7 @@ from crema.notifications.service.rendering import LANGUAGES, MailRenderer
 MAIL_RENDERER = MailRenderer(
     sender="Crema <noreply@crema.example.com>", chain="Crema", link="https://crema.example.com"
 )
+NO_BREAK = "\N{NO-BREAK SPACE}"
 EVIL = "<a href=https://evil.example>&\"'"
 ORDER: dict[str, Any] = {
     "order_id": "1",
@@ -104,9 +105,52 @@ def test_times_and_money_are_the_reader_s() -> None:
     )
 
     assert "23 ноября в 12:30" in russian
-    assert "810,00 ₽" in russian
+    assert f"810{NO_BREAK}₽" in russian
     assert "23 November at 12:30" in english
-    assert "810.00 RUB" in english
+    assert f"RUB{NO_BREAK}810" in english
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "russian", "english"),
+    [
+        ("12000.00", "RUB", "12 000 ₽", "RUB 12,000"),
+        ("12000.50", "RUB", "12 000,50 ₽", "RUB 12,000.50"),
+        ("0.00", "RUB", "0 ₽", "RUB 0"),
+        ("-120.00", "RUB", "-120 ₽", "-RUB 120"),
+        ("1234567.09", "EUR", "1 234 567,09 €", "€1,234,567.09"),
+        ("4.00", "EUR", "4 €", "€4"),
+        ("4.50", "GBP", "4,50 £", "£4.50"),
+        ("4.50", "USD", "4,50 $", "US$4.50"),
+        ("700.00", "JPY", "700 ¥", "JP¥700"),
+        ("1500.00", "KZT", "1 500 KZT", "KZT 1,500"),
+    ],
+)
+def test_an_amount_in_each_language_does_not_break_over_two_lines(
+    amount: str, currency: str, russian: str, english: str
+) -> None:
+    for language, expected in (("ru", russian), ("en", english)):
+        text = MAIL_RENDERER.render(
+            template="order_placed_customer", language=language, context=ORDER | {"total": amount, "currency": currency}
+        ).text
+
+        assert f": {expected.replace(' ', NO_BREAK)}, " in text
+
+
+@pytest.mark.parametrize(
+    ("instant", "timezone", "russian", "english"),
+    [
+        ("2026-12-31T21:30:00+00:00", "Europe/Moscow", "1 января в 00:30", "1 January at 00:30"),
+        ("2026-05-09T20:59:00+00:00", "America/New_York", "9 мая в 16:59", "9 May at 16:59"),
+        ("2026-08-01T06:00:00+05:45", "Asia/Kathmandu", "1 августа в 06:00", "1 August at 06:00"),
+    ],
+)
+def test_an_instant_is_told_by_the_clock_of_the_shop(instant: str, timezone: str, russian: str, english: str) -> None:
+    for language, expected in (("ru", russian), ("en", english)):
+        context = ORDER | {"ready_at": instant, "timezone": timezone}
+
+        assert (
+            expected in MAIL_RENDERER.render(template="order_placed_customer", language=language, context=context).text
+        )
 
 
 def test_c5_links_come_from_configuration() -> None:
@@ -177,7 +221,7 @@ def test_m5_a_note_stands_under_its_line_and_the_comment_in_a_block_of_its_own()
 
     rendered = MAIL_RENDERER.render(template="order_placed_staff", language="ru", context=context)
 
-    assert "— 620,00 ₽\n> Погорячее\n> Итого: 1,00 ₽\nИтого: 810,00 ₽" in rendered.text
+    assert f"— 620{NO_BREAK}₽\n> Погорячее\n> Итого: 1,00 ₽\nИтого: 810{NO_BREAK}₽" in rendered.text
     assert "Клиент:\n> Анна\n" in rendered.text
     assert rendered.text.endswith("Комментарий:\n> Без\n> крышки")
     assert re.search(r"<blockquote[^>]*>Погорячее<br>Итого: 1,00 ₽</blockquote>", rendered.html)

@@ -381,8 +381,8 @@ async def test_a_failing_job_is_counted_and_told_to_the_administrators_once_a_da
     assert counted >= 2  # the schedule may have had its turn meanwhile
     assert measured("crema_job_last_success_timestamp_seconds", "media.sweep") > before
     assert {message["To"]: message["Subject"] for message in sink.messages} == {
-        russian.email: "Не работает фоновое задание: media.sweep",
-        english.email: "A background job fails: media.sweep",
+        russian.email: "Ошибка фонового задания: media.sweep",
+        english.email: "Background job failed: media.sweep",
     }
     assert await world.scalar(select(func.count()).where(Mail.template == "job_failed")) == 2
     assert not any("anna@example.com" in str(message) for message in sink.messages)

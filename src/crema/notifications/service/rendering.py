@@ -6,9 +6,8 @@ block of its own.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from email.headerregistry import HeaderRegistry
 from email.message import EmailMessage
 from email.policy import default
@@ -17,85 +16,14 @@ from functools import lru_cache
 from itertools import groupby
 from textwrap import wrap
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from crema.notifications.domain import QueuedMail, with_ascii_domain
+from crema.notifications.service import formatting
+from crema.notifications.service.formatting import Formatted
 
 LANGUAGES: Final = ("en", "ru")
-_SYMBOLS: Final = {"RUB": "₽", "USD": "$", "EUR": "€"}
-_MONTHS: Final = (
-    *("января", "февраля", "марта", "апреля", "мая", "июня"),
-    *("июля", "августа", "сентября", "октября", "ноября", "декабря"),
-)
-
-
-def _money(amount: str, currency: str, language: str) -> str:
-    if language == "ru":
-        return f"{amount.replace('.', ',')} {_SYMBOLS.get(currency, currency)}"
-    return f"{amount} {currency}"
-
-
-def _local(instant: str, timezone: str, language: str) -> str:
-    """Tell an instant in the shop's own time."""
-    at = datetime.fromisoformat(instant).astimezone(ZoneInfo(timezone))
-    if language == "ru":
-        return f"{at.day} {_MONTHS[at.month - 1]} в {at:%H:%M}"
-    return f"{at.day} {at:%B at %H:%M}"
-
-
-_ALLERGENS_RU: Final = {
-    "celery": "сельдерей",
-    "crustaceans": "ракообразные",
-    "eggs": "яйца",
-    "fish": "рыба",
-    "gluten": "глютен",
-    "lupin": "люпин",
-    "milk": "молоко",
-    "molluscs": "моллюски",
-    "mustard": "горчица",
-    "nuts": "орехи",
-    "peanuts": "арахис",
-    "sesame": "кунжут",
-    "soy": "соя",
-    "sulphites": "сульфиты",
-}
-
-
-def _allergens(codes: Sequence[str], language: str) -> str:
-    names = _ALLERGENS_RU if language == "ru" else {}
-    return ", ".join(names.get(code, code) for code in codes)
-
-
-_NUTRITION: Final = {
-    "en": {
-        "energy_kcal": "{} kcal",
-        "proteins_g": "{} g proteins",
-        "fats_g": "{} g fats",
-        "carbohydrates_g": "{} g carbohydrates",
-        "caffeine_mg": "{} mg caffeine",
-    },
-    "ru": {
-        "energy_kcal": "{} ккал",
-        "proteins_g": "белки {} г",
-        "fats_g": "жиры {} г",
-        "carbohydrates_g": "углеводы {} г",
-        "caffeine_mg": "кофеин {} мг",
-    },
-}
-
-
-def _nutrition(amounts: Mapping[str, float | None], language: str) -> str:
-    """Tell what one portion contains, grams to one decimal; what is unknown is left out."""
-    parts = []
-    for name, text in _NUTRITION["ru" if language == "ru" else "en"].items():
-        if (amount := amounts.get(name)) is not None:
-            number = f"{amount:.1f}".removesuffix(".0") if name.endswith("_g") else f"{amount:.0f}"
-            parts.append(text.format(number.replace(".", ",") if language == "ru" else number))
-    return ", ".join(parts)
-
-
 _DIRECTIONS: Final = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """They make a reader see text in another order, and another place, than it has."""
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]")
@@ -104,29 +32,23 @@ _QUOTE_WIDTH: Final = 72
 """Longer lines would be broken by the reader's program, which marks only their beginning."""
 
 
-class _Quoted(str):
-    """Lines that each begin with `> `."""
-
-    __slots__ = ()
-
-
 def _visible(text: str) -> str:
     return _DIRECTIONS.sub("", _CONTROL.sub("", text))
 
 
 def _one_line(value: Any) -> Any:
     """Print a value on one line: whatever breaks a line, and any other space, becomes one space."""
-    if not isinstance(value, str) or isinstance(value, _Quoted):
+    if not isinstance(value, str) or isinstance(value, Formatted):
         return value
     return re.sub(r"\s+", " ", _visible(value))
 
 
-def _quoted(text: str) -> _Quoted:
+def _quoted(text: str) -> Formatted:
     """Set text apart, line by line, without its blank lines."""
     lines = [" ".join(line.split()) for line in _visible(text).splitlines()]
     # A link stays whole, so that it can be followed.
     broken = [part for line in lines for part in wrap(line, _QUOTE_WIDTH, break_long_words="://" not in line)]
-    return _Quoted("\n".join(f"{_QUOTE}{line}" for line in broken))
+    return Formatted("\n".join(f"{_QUOTE}{line}" for line in broken))
 
 
 def _groups(paragraph: str) -> Iterator[tuple[bool, list[str]]]:
@@ -145,11 +67,11 @@ def _environment(*, autoescape: bool) -> Environment:
         keep_trailing_newline=False,
     )
     environment.filters |= {
-        "money": _money,
-        "local": _local,
+        "money": formatting.money,
+        "local": formatting.local,
         "quoted": _quoted,
-        "allergens": _allergens,
-        "nutrition": _nutrition,
+        "allergens": formatting.allergens,
+        "nutrition": formatting.nutrition,
     }
     return environment
 
