@@ -59,7 +59,7 @@ format: .venv/.installed ## Format the code
 	@.venv/bin/ruff format --quiet .
 	@.venv/bin/ruff check --quiet --fix .
 
-documents: .venv/.installed ## Rewrite what is generated: OpenAPI snapshot, diagram, settings and errors tables
+documents: .venv/.installed ## Renew what documents copy from the code
 	@.venv/bin/python tools/documents.py
 
 clean: ## Remove the environment and the demo data

@@ -1,6 +1,6 @@
 """Writes what documents copy from the code; with --check, fails when a copy is out of date.
 
-The OpenAPI and AsyncAPI snapshots, the diagram of the database, the tables of settings and errors, what lists
+The OpenAPI and AsyncAPI snapshots, the diagrams of the database, the tables of settings and errors, what lists
 understand, and the tests of each threat.
 """
 
@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import constants
-from paracelsus.transformers.mermaid import Mermaid
+import database
+from babel.messages.pofile import read_po
 from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
@@ -22,13 +23,13 @@ from crema.db import listing
 from crema.db.listing import Listing
 from crema.db.listing.query import BUDGET_SECONDS
 from crema.settings import Settings
-from crema.tables import metadata
 from crema.web.docs import Documents
 from crema.web.limits import MAX_URL
 from crema.web.problem import error_classes, status_of_class
 from crema.web.state import state_of
 
 ROOT = Path(__file__).parents[1]
+RUSSIAN = ROOT / "tools" / "settings.ru.po"
 TEST = re.compile(r"def test_((?:[acfmprstuw]\d+_)+)(\w+)\(")
 
 
@@ -93,20 +94,30 @@ def left_out_table(openapi: dict[str, Any]) -> str:
     return "\n".join(rows)
 
 
-def diagram() -> str:
-    """The tables and their links, for Mermaid."""
-    drawn = str(Mermaid(metadata, column_sort="preserve-order", omit_comments=True))
-    # Paracelsus names types in no dialect; these are PostgreSQL's names for them.
-    for generic, ours in {"CHAR(32)": "UUID", "DATETIME": "TIMESTAMPTZ", "BLOB": "BYTEA"}.items():
-        drawn = drawn.replace(f" {generic} ", f" {ours} ")
-    return "```mermaid\n" + "\n".join(line.rstrip() for line in drawn.strip().splitlines()) + "\n```"
-
-
 def settings_table() -> str:
     """Every environment variable with its default and meaning."""
-    rows = ["| variable | default | meaning |", "|---|---|---|"]
+    meanings = {name: str(field.description) for name, field in Settings.model_fields.items()}
+    return _settings_table("| variable | default | meaning |", meanings)
+
+
+def settings_table_in_russian() -> str:
+    """The same in Russian. A description without a translation, or changed since it was translated, is refused."""
+    with RUSSIAN.open("rb") as file:
+        catalog = read_po(file, locale="ru")
+    found = {str(message.id): str(message.string) for message in catalog if message.id and message.string}
+    needed = {name: str(field.description) for name, field in Settings.model_fields.items()}
+    if missing := sorted(set(needed.values()) - set(found)):
+        sys.exit(f"{RUSSIAN.name} has no Russian for: {'; '.join(missing)}")
+    if unused := sorted(set(found) - set(needed.values())):
+        sys.exit(f"{RUSSIAN.name} translates what no setting says: {'; '.join(unused)}")
+    meanings = {name: found[description] for name, description in needed.items()}
+    return _settings_table("| переменная | по умолчанию | значение |", meanings)
+
+
+def _settings_table(heading: str, meanings: dict[str, str]) -> str:
+    rows = [heading, "|---|---|---|"]
     for name, field in Settings.model_fields.items():
-        rows.append(f"| `CREMA_{name.upper()}` | {_default(field.default)} | {field.description} |")
+        rows.append(f"| `CREMA_{name.upper()}` | {_default(field.default)} | {meanings[name]} |")
     return "\n".join(rows)
 
 
@@ -166,6 +177,7 @@ def main() -> int:
             limits=limits_table(),
             left_out=left_out_table(openapi),
         ),
+        ROOT / "docs" / "database.md": inserted(ROOT / "docs" / "database.md", sections=database.sections()),
         ROOT / "docs" / "security.md": with_tests(ROOT / "docs" / "security.md"),
         ROOT / "docs" / "limits.md": inserted(
             ROOT / "docs" / "limits.md",
@@ -175,8 +187,8 @@ def main() -> int:
         ),
         ROOT / "docs" / "errors.md": inserted(ROOT / "docs" / "errors.md", errors=errors_table()),
     }
-    for name in ("README.md", "README.ru.md"):
-        documents[ROOT / name] = inserted(ROOT / name, settings=settings_table(), diagram=diagram())
+    for name, settings in {"README.md": settings_table(), "README.ru.md": settings_table_in_russian()}.items():
+        documents[ROOT / name] = inserted(ROOT / name, settings=settings, diagram=database.overview())
     stale = [path for path, text in documents.items() if not path.exists() or path.read_text() != text]
     if "--check" in sys.argv:
         for path in stale:
