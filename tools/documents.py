@@ -132,12 +132,12 @@ def _default(value: Any) -> str:
 
 
 def errors_table() -> str:
-    """Every refusal's code, status and meaning."""
+    """Every refusal's code, status, what is wrong, and what to do."""
     found = {error.code: error for error in sorted(error_classes(), key=lambda error: error.__name__)}
-    rows = ["| code | status | title | when |", "|---|---|---|---|"]
+    rows = ["| code | status | title, and when | what to do |", "|---|---|---|---|"]
     for code, error in sorted(found.items(), key=lambda item: (status_of_class(item[1]), item[0])):
         when = (inspect.getdoc(error) or "").split("\n\n")[0].replace("\n", " ")
-        rows.append(f"| `{code}` | {status_of_class(error)} | {error.title} | {when} |")
+        rows.append(f"| `{code}` | {status_of_class(error)} | {error.title}<br>{when} | {error.advice} |")
     return "\n".join(rows)
 
 

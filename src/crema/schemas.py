@@ -285,6 +285,7 @@ class ReadOnlyFieldError(InvalidError):
 
     code = "read_only_field"
     title = "The request changes fields that are read-only."
+    advice = "Leave the fields of `errors` out, or send them as they are."
 
     def __init__(self, places: Sequence[Loc]) -> None:
         message = "is read-only: leave it out, or send it as GET gives it"

@@ -342,7 +342,7 @@ async def test_t4_a_spent_refresh_token_is_refused_in_its_own_words(
         answer = await client.post("/refresh", params={"mode": "cookie"}, headers=headers)
 
     assert (answer.status_code, answer.json()["code"]) == (401, code), answer.text
-    assert "refresh token" in answer.json()["detail"]
+    assert "refresh token" in answer.json()["title"]
     assert "access token" not in answer.text
 
 

@@ -266,7 +266,7 @@ async def test_staff_see_the_shops_they_serve_and_no_other_exists(
     assert {row["shop_id"] for row in (await sales(admin, shop_id=str(other)))["rows"]} == {str(other)}
     assert (await sales(tied_to_none))["rows"] == []
     refused = [await barista.get("/reports/sales", params=DAY | {"shop_id": str(each)}) for each in (other, uuid4())]
-    assert [(each.status_code, each.json()["detail"]) for each in refused] == [(404, "There is no such resource.")] * 2
+    assert [(each.status_code, each.json()["title"]) for each in refused] == [(404, "There is no such resource.")] * 2
 
 
 async def test_customers_are_refused(customer: httpx2.AsyncClient) -> None:

@@ -1,12 +1,17 @@
 """Every error is a problem document that tells enough and nothing more."""
 
+import re
+from collections.abc import Iterable
+
 import httpx2
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import text
 
+from crema.core.errors import CremaError, NotFoundError
 from crema.db.session import Sessions
 from crema.settings import Settings
+from crema.web.problem import error_classes
 from crema.web.transaction import Transaction
 from fixtures.app import Clock, connect, make_app
 
@@ -22,10 +27,35 @@ async def test_an_unknown_path_is_not_found(client: httpx2.AsyncClient) -> None:
         "type": "urn:crema:problem:not_found",
         "title": "There is no such resource.",
         "status": 404,
-        "detail": "There is no such resource.",
+        "detail": "Check the path and the ids in it. What you may not see is answered like this, too.",
         "code": "not_found",
         "request_id": response.headers["x-request-id"],
     }
+
+
+def incomplete(kinds: Iterable[type[CremaError]]) -> list[str]:
+    """Return the codes of those that don't have a sentence of their own on what is wrong, and another on what to do."""
+    sentence, order = re.compile(r"[A-Z].*\."), re.compile("(Send|Give|Choose|Say|Use|Ask|Try) ")
+    return [
+        kind.code
+        for kind in kinds
+        if not {"title", "advice"} <= kind.__dict__.keys()
+        or not sentence.fullmatch(kind.title)
+        or not sentence.fullmatch(kind.advice)
+        or order.match(kind.title)
+        or kind.title == kind.advice
+    ]
+
+
+def test_every_refusal_says_what_is_wrong_and_what_to_do() -> None:
+    assert incomplete(error_classes()) == []
+
+
+def test_a_refusal_that_says_only_half_is_found() -> None:
+    without = type("WithoutError", (NotFoundError,), {"code": "without", "title": "The drink is cold."})
+    orders = type("OrdersError", (NotFoundError,), {"code": "orders", "title": "Use milk.", "advice": "Use it."})
+
+    assert incomplete([NotFoundError, without, orders]) == ["without", "orders"]
 
 
 async def test_a_wrong_method_names_the_right_ones(client: httpx2.AsyncClient) -> None:

@@ -20,13 +20,15 @@ class InvalidConfigurationError(InvalidError):
 
     code = "invalid_configuration"
     title = "This product can't be made like that."
+    advice = "Read the product again, and keep to the limits of its modifier groups."
 
 
 class ItemUnavailableError(ConflictError):
     """A product, a size or an option can't be sold now. `problems` lists all that is wrong, line by line."""
 
     code = "item_unavailable"
-    title = "Something here is not available."
+    title = "Something in this request is not available."
+    advice = "Remove or replace what `problems` names."
 
 
 class ProblemCode(StrEnum):

@@ -40,7 +40,8 @@ class QuantityLimitError(InvalidError):
     """More of one configuration than a cart takes."""
 
     code = "quantity_limit"
-    title = f"At most {MAX_QUANTITY} of one item."
+    title = f"A cart takes at most {MAX_QUANTITY} of one item."
+    advice = "Lower the quantity."
 
 
 class CartFullError(ConflictError):
@@ -48,6 +49,7 @@ class CartFullError(ConflictError):
 
     code = "cart_full"
     title = f"A cart takes at most {MAX_LINES} different items."
+    advice = "Remove an item first."
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,16 +14,18 @@ Loc: TypeAlias = tuple[str | int, ...]
 class CremaError(Exception):
     """A refusal a client can act on.
 
-    `code` is stable and part of the contract, `title` is the same for every instance,
-    `detail` speaks of this one. `extra` becomes extension members of the problem document.
+    `code` is stable and part of the contract. `title` says what is wrong and `advice` what to do about it, the same for
+    every instance. `detail` speaks of this one, and is the advice where nothing more is known. `extra` becomes
+    extension members of the problem document.
     """
 
     code: ClassVar[str]
     title: ClassVar[str]
+    advice: ClassVar[str]
 
     def __init__(self, detail: str | None = None, **extra: Any) -> None:
-        super().__init__(detail or self.title)
-        self.detail = detail or self.title
+        super().__init__(detail or self.advice)
+        self.detail = detail or self.advice
         self.extra = extra
 
 
@@ -32,6 +34,7 @@ class UnauthenticatedError(CremaError):
 
     code = "not_authenticated"
     title = "Authentication is required."
+    advice = "Log in, and send the access token."
 
 
 class ForbiddenError(CremaError):
@@ -39,6 +42,7 @@ class ForbiddenError(CremaError):
 
     code = "forbidden"
     title = "Your role does not allow this."
+    advice = "Ask an administrator for the permission."
 
 
 class NotFoundError(CremaError):
@@ -46,20 +50,23 @@ class NotFoundError(CremaError):
 
     code = "not_found"
     title = "There is no such resource."
+    advice = "Check the path and the ids in it. What you may not see is answered like this, too."
 
 
 class ConflictError(CremaError):
     """Well formed, but the present state refuses it."""
 
     code = "conflict"
-    title = "The present state does not allow this."
+    title = "The current state does not allow this."
+    advice = "Read it again, then decide."
 
 
 class PreconditionFailedError(CremaError):
     """`If-Match` names another version than there is now: somebody else was faster."""
 
     code = "precondition_failed"
-    title = "This was changed since you have read it: read it again, then send your change with the new ETag."
+    title = "This has been changed since you read it."
+    advice = "Read it again, then send your change with the new ETag."
 
 
 class InvalidError(CremaError):
@@ -67,13 +74,15 @@ class InvalidError(CremaError):
 
     code = "validation_error"
     title = "The request is not valid."
+    advice = "Correct what `errors` names."
 
 
 class UnknownReferenceError(InvalidError):
     """The body names something that does not exist. `places` are where, each a path inside the body."""
 
     code = "unknown_reference"
-    title = "Something named here does not exist."
+    title = "Something named in the body does not exist."
+    advice = "Correct what `errors` names."
 
     def __init__(self, places: Sequence[Loc], **extra: Any) -> None:
         errors = [{"loc": ["body", *loc], "msg": "does not exist", "type": "unknown_reference"} for loc in places]
@@ -95,6 +104,7 @@ class TooManyError(CremaError):
 
     code = "too_many_requests"
     title = "Too many requests."
+    advice = "Try again after `retry_after` seconds."
 
     def __init__(self, detail: str | None = None, *, retry_after: int, **extra: Any) -> None:
         super().__init__(detail, retry_after=retry_after, **extra)
@@ -106,6 +116,7 @@ class TooLargeError(CremaError):
 
     code = "too_large"
     title = "The request is too large."
+    advice = "Send less in one request."
 
 
 class UrlTooLongError(CremaError):
@@ -113,6 +124,7 @@ class UrlTooLongError(CremaError):
 
     code = "url_too_long"
     title = "The URL is too long."
+    advice = "Shorten the path or the query."
 
 
 class HeadersTooLargeError(CremaError):
@@ -120,6 +132,7 @@ class HeadersTooLargeError(CremaError):
 
     code = "headers_too_large"
     title = "The request headers are too large."
+    advice = "Send fewer or shorter headers."
 
 
 class UnsupportedTypeError(CremaError):
@@ -127,3 +140,4 @@ class UnsupportedTypeError(CremaError):
 
     code = "unsupported_type"
     title = "This type of content is not supported."
+    advice = "Send one of the types that this route's description names."

@@ -22,7 +22,8 @@ class SlugTakenError(ConflictError):
     """Another one has this slug."""
 
     code = "slug_taken"
-    title = "This slug is taken: choose another."
+    title = "This slug is taken."
+    advice = "Choose another."
 
 
 def slugify(text: str, *, max_length: int = 80) -> str:

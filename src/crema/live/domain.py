@@ -80,7 +80,8 @@ class InvalidPositionError(InvalidError):
     """Not what a frame called its position, or beyond the end."""
 
     code = "invalid_position"
-    title = "There is no such position to go on from."
+    title = "This position does not exist."
+    advice = "Connect without a position, and read everything again."
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,8 @@ class TooManySocketsError(TooManyError):
     """A sixth event stream. A sixth socket takes the place of the person's oldest instead."""
 
     code = "too_many_sockets"
-    title = f"You have {MAX_CONNECTIONS} connections open already."
+    title = f"You already have {MAX_CONNECTIONS} open connections."
+    advice = "Close one of them first."
 
 
 async def issue_ticket(session: AsyncSession, *, actor: Actor, now: datetime) -> str:

@@ -40,7 +40,8 @@ class ContradictoryNutritionError(InvalidError):
     """Two figures for one thing: the product's nutrition is that of its default size. `size` names that."""
 
     code = "contradictory_nutrition"
-    title = "The product's nutrition is that of its default size, and they differ."
+    title = "The product's nutrition differs from that of its default size."
+    advice = "Send the same figures for both, or only one of them."
 
     def __init__(self, size: str) -> None:
         super().__init__(f"{size}: leave its nutrition out, or send the same as the product's.", size=size)
@@ -50,7 +51,8 @@ class InvalidModifierGroupError(InvalidError):
     """A group nobody could choose from. `group` names it."""
 
     code = "invalid_modifier_group"
-    title = "This modifier group can't be satisfied."
+    title = "No choice of this modifier group's options keeps to its limits."
+    advice = "Change its limits, its defaults or its options."
 
     def __init__(self, group: str, reason: str) -> None:
         super().__init__(f"{group}: {reason}.", group=group)

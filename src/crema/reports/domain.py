@@ -19,7 +19,8 @@ class InvalidPeriodError(InvalidError):
     """The last day is before the first, or there are too many days."""
 
     code = "invalid_period"
-    title = f"A report covers 1 to {MAX_DAYS} days."
+    title = "The report's period is not valid."
+    advice = f"Send `to` on or after `from`, at most {MAX_DAYS} days in all."
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,8 @@ class ShopInUseError(ConflictError):
     """Accounting needs the shop its orders were placed at."""
 
     code = "shop_in_use"
-    title = "Orders were placed at this shop: deactivate it instead."
+    title = "Orders were placed at this shop."
+    advice = "Deactivate it instead, with `is_active: false`."
 
 
 async def open_shop(session: AsyncSession, *, actor: Actor, wanted: ShopIn, now: datetime) -> Shop:

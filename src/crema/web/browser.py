@@ -56,14 +56,16 @@ class CsrfFailedError(ForbiddenError):
     """A request with our cookies that no page of ours made, or without the token of GET /csrf."""
 
     code = "csrf_failed"
-    title = "This request does not come from a page of ours."
+    title = "This request does not come from one of our pages."
+    advice = "Send the token of `GET /csrf` as `X-CSRF-Token`, from an allowed origin."
 
 
 class UnknownHostError(InvalidError):
     """The Host header is none of CREMA_ALLOWED_HOSTS."""
 
     code = "unknown_host"
-    title = "There is no such host here."
+    title = "This server does not answer to this host name."
+    advice = "Use an address of `CREMA_ALLOWED_HOSTS`."
 
 
 def headers_of(*, is_production: bool) -> Mapping[str, str]:

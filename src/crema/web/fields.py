@@ -39,6 +39,7 @@ class UnknownFieldError(InvalidError):
 
     code = "unknown_field"
     title = "The answer has no such field."
+    advice = "Leave what `fields` names out."
 
 
 def parameters() -> dict[str, Any]:

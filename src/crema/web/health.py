@@ -47,9 +47,7 @@ class MetricsPrivateError(ForbiddenError):
 
     code = "metrics_private"
     title = "The metrics are private."
-
-    def __init__(self) -> None:
-        super().__init__("Ask for them directly, from a network of CREMA_METRICS_NETWORKS.")
+    advice = "Ask for them directly, from a network of `CREMA_METRICS_NETWORKS`."
 
 
 class HealthOut(Output):

@@ -43,7 +43,8 @@ class KeyReusedError(InvalidError):
     """The key was used with another body."""
 
     code = "idempotency_key_reused"
-    title = "This Idempotency-Key was used with another body."
+    title = "This Idempotency-Key was used with another request body."
+    advice = "Use a new key for each request."
 
 
 class KeyInProgressError(ConflictError):
@@ -51,6 +52,7 @@ class KeyInProgressError(ConflictError):
 
     code = "idempotency_in_progress"
     title = "The first request with this Idempotency-Key is still running."
+    advice = "Try again after `retry_after` seconds with the same key."
 
 
 async def answer_once(request: Request, *, user_id: UUID, key: str) -> None:

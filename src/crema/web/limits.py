@@ -41,6 +41,7 @@ class TooManyParametersError(InvalidError):
 
     code = "too_many_parameters"
     title = "There are too many query parameters."
+    advice = "Send fewer."
 
 
 class RequestSize:

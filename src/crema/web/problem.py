@@ -49,10 +49,25 @@ DATABASE_AWAY: Final = (
     sqlalchemy.exc.InterfaceError,
 )
 RETRY_SECONDS: Final = 2
-NOT_ALLOWED: Final = (HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", "Method Not Allowed.")
-INTERNAL: Final = (HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "Something went wrong on our side.")
-UNAVAILABLE: Final = (HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", "The service can't answer just now.")
-"""Status, code and title of what no class of ours stands for."""
+NOT_ALLOWED: Final = (
+    HTTPStatus.METHOD_NOT_ALLOWED,
+    "method_not_allowed",
+    "This path does not have this method.",
+    "Use one of the header `Allow`.",
+)
+INTERNAL: Final = (
+    HTTPStatus.INTERNAL_SERVER_ERROR,
+    "internal_error",
+    "The server made a mistake.",
+    "Report it with the `request_id`.",
+)
+UNAVAILABLE: Final = (
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    "unavailable",
+    "The database is away or too slow.",
+    "Try again after `retry_after` seconds.",
+)
+"""Status, code, title and advice of what no class of ours stands for."""
 DESCRIPTIONS: Final = {
     401: "Not authenticated",
     403: "Forbidden",
@@ -83,9 +98,9 @@ class Problem(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     type: str = Field(examples=["urn:crema:problem:not_found"])
-    title: str = Field(examples=["There is no such resource."])
+    title: str = Field(examples=[errors.NotFoundError.title])
     status: int = Field(examples=[404])
-    detail: str = Field(examples=["There is no such resource."])
+    detail: str = Field(examples=[errors.NotFoundError.advice])
     code: str = Field(examples=["not_found"])
     request_id: str = Field(examples=["01a2074f26f772168892f26d298d63ed"])
     errors: list[FieldError] | None = Field(default=None, description="Only for a refused input.")
@@ -97,7 +112,7 @@ def problem(
     status: int,
     code: str,
     title: str,
-    detail: str | None = None,
+    detail: str,
     headers: Mapping[str, str] | None = None,
     **extra: Any,
 ) -> Response:
@@ -107,7 +122,7 @@ def problem(
             "type": f"urn:crema:problem:{code}",
             "title": title,
             "status": int(status),
-            "detail": detail or title,
+            "detail": detail,
             "code": code,
             "request_id": request.state.request_id,
             **extra,
@@ -188,24 +203,25 @@ async def _http(request: Request, error: Exception) -> Response:
             request, RequestValidationError([{"loc": ("body",), "msg": str(error.detail), "type": "unparsable"}])
         )
     known = {404: errors.NotFoundError, 413: errors.TooLargeError, 401: errors.UnauthenticatedError}.get(status)
-    return problem(
-        request,
-        status=status,
-        code=known.code if known else status.name.lower(),
-        title=known.title if known else f"{status.phrase}.",
-        headers=error.headers,
-    )
+    if known:
+        code, title, detail = known.code, known.title, known.advice
+    elif status == HTTPStatus.METHOD_NOT_ALLOWED:
+        _, code, title, detail = NOT_ALLOWED
+    else:
+        code, title, detail = status.name.lower(), f"{status.phrase}.", str(error.detail)
+    return problem(request, status=status, code=code, title=title, detail=detail, headers=error.headers)
 
 
 async def unavailable(request: Request, error: Exception) -> Response:
     """Answer for a database that is away, restarting or too slow: come again soon."""
     log.warning("database_unavailable", error=type(error).__name__)
-    status, code, title = UNAVAILABLE
+    status, code, title, advice = UNAVAILABLE
     return problem(
         request,
         status=status,
         code=code,
         title=title,
+        detail=advice,
         headers={"Retry-After": str(RETRY_SECONDS)},
         retry_after=RETRY_SECONDS,
     )
@@ -222,13 +238,13 @@ async def _database(request: Request, error: Exception) -> Response:
 def too_large(request: Request) -> Response:
     """Answer for a body past its route's limit."""
     kind = errors.TooLargeError
-    return problem(request, status=STATUS_OF[kind], code=kind.code, title=kind.title)
+    return problem(request, status=STATUS_OF[kind], code=kind.code, title=kind.title, detail=kind.advice)
 
 
 def internal(request: Request) -> Response:
     """Answer for a defect of ours: nothing of it shows but the request id to find it by."""
-    status, code, title = INTERNAL
-    return problem(request, status=status, code=code, title=title)
+    status, code, title, advice = INTERNAL
+    return problem(request, status=status, code=code, title=title, detail=advice)
 
 
 def add_handlers(app: FastAPI) -> None:

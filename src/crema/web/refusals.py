@@ -56,6 +56,7 @@ class _Code:
     code: str
     status: int
     title: str
+    advice: str
     packages: frozenset[str] | None
     """Whose operations give it; None: any."""
     is_family: bool = True
@@ -68,7 +69,7 @@ class _Code:
             "type": f"urn:crema:problem:{self.code}",
             "title": self.title,
             "status": self.status,
-            "detail": self.title,
+            "detail": self.advice,
             "code": self.code,
             "request_id": "01a2074f26f772168892f26d298d63ed",
             **waits,
@@ -93,9 +94,10 @@ class Refusals:
             package = kind.__module__ if kind.__module__ == _HEALTH else kind.__module__.split(".")[1]
             own = _GIVEN_BY.get(kind.__module__, frozenset({package}))
             is_general = kind in self.shared or bool(own & _ANY)
-            yield _Code(kind.code, status_of_class(kind), kind.title, None if is_general else own, kind in STATUS_OF)
-        for status, code, title in (NOT_ALLOWED, INTERNAL, UNAVAILABLE):
-            yield _Code(code, int(status), title, None)
+            packages = None if is_general else own
+            yield _Code(kind.code, status_of_class(kind), kind.title, kind.advice, packages, kind in STATUS_OF)
+        for status, code, title, advice in (NOT_ALLOWED, INTERNAL, UNAVAILABLE):
+            yield _Code(code, int(status), title, advice, None)
 
     @property
     def problem(self) -> dict[str, Any]:

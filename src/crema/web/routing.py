@@ -39,7 +39,8 @@ class UnknownParameterError(InvalidError):
     """A query parameter this route does not have, or one given twice."""
 
     code = "unknown_parameter"
-    title = "There is no such query parameter here."
+    title = "This route has no such query parameter."
+    advice = "Leave it out, or use one of `allowed`."
 
 
 class Route(APIRoute):

@@ -28,7 +28,8 @@ class CurrentPasswordRequiredError(InvalidError):
     """A new address for oneself, and no password with it."""
 
     code = "current_password_required"
-    title = "Send current_password with a new e-mail address."
+    title = "A new e-mail address needs the current password."
+    advice = "Send `current_password`, too."
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,8 @@ class InvalidCodeError(InvalidError):
     """Wrong, expired, used, tried too often, or nobody's: the answer doesn't tell which."""
 
     code = "invalid_code"
-    title = "This code is not valid, or no longer."
+    title = "This code is wrong or no longer valid."
+    advice = "Check the newest mail, or ask for another code."
 
 
 @dataclass(frozen=True, slots=True)

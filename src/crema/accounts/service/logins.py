@@ -38,27 +38,31 @@ class InvalidCredentialsError(UnauthenticatedError):
 
     code = "invalid_credentials"
     title = "The e-mail address or the password is wrong."
+    advice = "Check both, or set a new password by `POST /password/forgot`."
 
 
 class InvalidRefreshTokenError(UnauthenticatedError):
     """None of ours, or its login is over."""
 
     code = "invalid_refresh_token"
-    title = "The refresh token is not valid, or its login is over. Log in again."
+    title = "The refresh token is not valid, or its login has ended."
+    advice = "Log in again."
 
 
 class RefreshTokenReusedError(UnauthenticatedError):
     """Spent, and what it was spent for is in use: somebody else has it too. The login has been ended."""
 
     code = "refresh_token_reused"
-    title = "This refresh token was used before. The login has been ended; log in again."
+    title = "This refresh token was used before, so its login has been ended."
+    advice = "Log in again."
 
 
 class EmailNotVerifiedError(ForbiddenError):
     """The address has to be verified first."""
 
     code = "email_not_verified"
-    title = "Verify your e-mail address first."
+    title = "Your e-mail address is not verified."
+    advice = "Verify it with the code from the mail, or ask for another code."
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,8 @@ class TooBusyError(TooManyError):
     """So many people log in just now that waiting would help nobody."""
 
     code = "too_busy"
-    title = "Too many people are logging in just now."
+    title = "Too many people are logging in at the moment."
+    advice = "Try again after `retry_after` seconds."
 
 
 class WeakPasswordError(InvalidError):
@@ -43,6 +44,7 @@ class WeakPasswordError(InvalidError):
 
     code = "weak_password"
     title = "This password is too easy to guess."
+    advice = "Choose a longer or less common one."
 
 
 def check_strength(password: str, *, field: str, email: str | None, name: str | None = None) -> None:

@@ -45,20 +45,23 @@ class LastAdminError(ConflictError):
 
     code = "last_admin"
     title = "The last administrator can't be deleted, demoted or blocked."
+    advice = "Give another person the administrator's role first."
 
 
 class FieldNotYoursError(InvalidError):
     """A field that only an administrator may write."""
 
     code = "forbidden_field"
-    title = "Only an administrator may write this."
+    title = "Only an administrator may write this field."
+    advice = "Leave the fields of `errors` out."
 
 
 class NotOfTheChainError(InvalidError):
     """`serves_all_shops` for somebody who can't serve them all: their role lacks it, or `shop_ids` says otherwise."""
 
     code = "not_of_the_chain"
-    title = "Serving every shop takes a role with `shops:all`, and no `shop_ids`."
+    title = "This person can't serve every shop."
+    advice = "Give them a role with `shops:all`, and send no `shop_ids`."
 
 
 async def get_visible(session: AsyncSession, *, actor: Actor, user_id: UUID) -> User:

@@ -31,7 +31,8 @@ class EmailTakenError(ConflictError):
     """Somebody verified this address."""
 
     code = "email_taken"
-    title = "This e-mail address has an account already."
+    title = "This e-mail address already has an account."
+    advice = "Log in, or set a new password by `POST /password/forgot`."
 
 
 @dataclass(frozen=True, slots=True)

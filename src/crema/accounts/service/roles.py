@@ -23,7 +23,8 @@ class RoleExistsError(ConflictError):
     """The name is taken, or reads like one that is."""
 
     code = "role_exists"
-    title = "There is a role of this name, or of one that looks like it."
+    title = "There is a role with this name, or with one that looks like it."
+    advice = "Choose another name."
 
 
 class BuiltinRoleError(ConflictError):
@@ -31,13 +32,15 @@ class BuiltinRoleError(ConflictError):
 
     code = "builtin_role"
     title = "A built-in role can't be renamed or deleted, and the administrator's permissions are fixed."
+    advice = "Make a role of your own instead."
 
 
 class RoleInUseError(ConflictError):
     """Somebody has it."""
 
     code = "role_in_use"
-    title = "People have this role; give them another first."
+    title = "People have this role."
+    advice = "Give them another role first."
 
 
 async def create(session: AsyncSession, *, actor: Actor, wanted: RoleIn, now: datetime) -> Role:

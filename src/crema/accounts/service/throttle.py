@@ -24,6 +24,7 @@ class TooManyAttemptsError(TooManyError):
 
     code = "too_many_attempts"
     title = "Too many attempts."
+    advice = "Try again after `retry_after` seconds."
 
 
 async def count(

@@ -26,7 +26,8 @@ class InvalidTokenError(UnauthenticatedError):
     """Forged, expired, of another kind, or its session has ended: the answer doesn't tell which."""
 
     code = "invalid_token"
-    title = "The access token is not valid, or no longer."
+    title = "The access token is wrong, or no longer valid."
+    advice = "Get another one by `POST /refresh`, or log in again."
 
 
 class AccessClaims(NamedTuple):

@@ -40,9 +40,7 @@ class SeveralRegistrationsError(ConflictError):
 
     code = "several_registrations"
     title = "This address was registered more than once."
-
-    def __init__(self) -> None:
-        super().__init__("Send the registration_id that POST /registration gave you, or the password you chose there.")
+    advice = "Send the `registration_id` that `POST /registration` gave you, or the password you chose there."
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ class TooManyUploadsError(TooManyError):
 
     code = "too_many_uploads"
     title = "Too many uploads."
+    advice = "Try again after `retry_after` seconds."
 
 
 async def count(session: AsyncSession, *, person_id: UUID, quota: Quota, size: int, now: datetime) -> None:

@@ -38,21 +38,24 @@ class UnsupportedImageError(UnsupportedTypeError):
     """Not a JPEG, PNG, WebP, AVIF or HEIC picture, whatever its name says."""
 
     code = "unsupported_image"
-    title = "Send a JPEG, PNG, WebP, AVIF or HEIC picture."
+    title = "This file is not a picture of a supported format."
+    advice = "Send a JPEG, PNG, WebP, AVIF or HEIC picture."
 
 
 class ImageTooLargeError(InvalidError):
     """Its header promises more pixels than we decode."""
 
     code = "image_too_large"
-    title = f"A picture has at most {MAX_PIXELS // 1_000_000} megapixels and {MAX_SIDE} pixels a side."
+    title = "This picture is too large."
+    advice = f"Send at most {MAX_PIXELS // 1_000_000} megapixels and {MAX_SIDE} pixels a side."
 
 
 class ImageAnimatedError(InvalidError):
     """It has several frames."""
 
     code = "image_animated"
-    title = "A picture stands still."
+    title = "Animated images are not supported."
+    advice = "Send a picture with one frame."
 
 
 class ImageBrokenError(InvalidError):
@@ -60,13 +63,15 @@ class ImageBrokenError(InvalidError):
 
     code = "image_broken"
     title = "This picture is damaged."
+    advice = "Save it again, and send that file."
 
 
 class ImageTooCostlyError(InvalidError):
     """Decoding it takes more than five seconds or half a gigabyte."""
 
     code = "image_too_costly"
-    title = "Decoding this picture takes too much time or memory. Save it anew and send that."
+    title = "Decoding this picture takes too much time or memory."
+    advice = "Save it again, smaller or in another format, and send that file."
 
 
 _REFUSALS: Final[Mapping[str, type[CremaError]]] = {

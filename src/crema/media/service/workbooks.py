@@ -50,16 +50,18 @@ class UnsupportedWorkbookError(UnsupportedTypeError):
     """Not an XLSX workbook, or one that is encrypted or has macros."""
 
     code = "unsupported_workbook"
-    title = "Send an XLSX workbook without a password and without macros."
+    title = "This file is not a supported workbook."
+    advice = "Send an XLSX workbook without a password and without macros."
 
 
 class WorkbookTooLargeError(InvalidError):
     """It has more rows, columns or cells than we read, or unpacks to more than 32 MiB."""
 
     code = "workbook_too_large"
-    title = (
-        f"A workbook has at most {MAX_ROWS} rows and {MAX_CELLS} cells in all sheets together, {LIMITS['columns']} "
-        f"columns in each, and unpacks to at most {LIMITS['unpacked_bytes'] // 1024**2} MiB."
+    title = "This workbook is too large."
+    advice = (
+        f"Send at most {MAX_ROWS} rows and {MAX_CELLS} cells in all sheets together, {LIMITS['columns']} columns in "
+        f"each, and {LIMITS['unpacked_bytes'] // 1024**2} MiB when unpacked."
     )
 
 
@@ -67,7 +69,8 @@ class WorkbookBrokenError(InvalidError):
     """It can't be read to the end."""
 
     code = "workbook_broken"
-    title = "This workbook is damaged. Save it anew and send that."
+    title = "This workbook is damaged."
+    advice = "Save it again, and send that file."
 
 
 class WorkbookTooCostlyError(InvalidError):
@@ -75,6 +78,7 @@ class WorkbookTooCostlyError(InvalidError):
 
     code = "workbook_too_costly"
     title = "Reading this workbook takes too much time or memory."
+    advice = "Send fewer rows."
 
 
 _REFUSALS: Final[Mapping[str, type[CremaError]]] = {

@@ -29,14 +29,16 @@ class CategoryCycleError(ConflictError):
     """A heading can't stand under itself, directly or not."""
 
     code = "category_cycle"
-    title = "A category can't stand under itself."
+    title = "A category can't be below itself."
+    advice = "Choose another `parent_id`."
 
 
 class CategoryNotEmptyError(ConflictError):
     """Products or other headings stand under it."""
 
     code = "category_not_empty"
-    title = "There are products or categories in this category; delete it with force=true to keep them without it."
+    title = "There are products or categories in this category."
+    advice = "Move them first, or send `force=true` to keep them without it."
 
 
 async def create_category(session: AsyncSession, *, wanted: CategoryIn, now: datetime) -> Category:

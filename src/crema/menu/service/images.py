@@ -33,6 +33,7 @@ class TooManyImagesError(ConflictError):
 
     code = "too_many_images"
     title = f"A product has at most {MAX_IMAGES} pictures."
+    advice = "Delete one first."
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ class InvalidMenuError(InvalidError):
 
     code = "invalid_menu"
     title = "This menu can't be imported."
+    advice = "Correct what `errors` names."
 
     def __init__(self, problems: Sequence[tuple[Loc, str]]) -> None:
         self.problems = problems

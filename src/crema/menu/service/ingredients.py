@@ -18,14 +18,16 @@ class IngredientTakenError(ConflictError):
     """An ingredient of this name exists; case and ё don't make another."""
 
     code = "ingredient_taken"
-    title = "There is an ingredient of this name."
+    title = "There is an ingredient with this name."
+    advice = "Use that one, or choose another name."
 
 
 class IngredientInUseError(ConflictError):
     """A product or an option contains it."""
 
     code = "ingredient_in_use"
-    title = "Products or options contain this ingredient; delete it with force=true to take it off them."
+    title = "Products or options contain this ingredient."
+    advice = "Send `force=true` to remove it from them."
 
 
 async def create_ingredient(session: AsyncSession, *, wanted: IngredientIn) -> Ingredient:

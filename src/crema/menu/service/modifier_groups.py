@@ -31,7 +31,8 @@ class ModifierGroupInUseError(ConflictError):
     """Products offer it."""
 
     code = "modifier_group_in_use"
-    title = "Products offer this modifier group; delete it with force=true to take it off them."
+    title = "Products offer this modifier group."
+    advice = "Send `force=true` to remove it from them."
 
 
 async def create_modifier_group(session: AsyncSession, *, wanted: ModifierGroupIn, now: datetime) -> ModifierGroup:

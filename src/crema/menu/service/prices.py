@@ -21,7 +21,8 @@ class PriceTooHighError(InvalidError):
     """A percentage makes a price larger than any we take. `errors` names the products."""
 
     code = "price_too_high"
-    title = "A price would be too high."
+    title = "A price would become too high."
+    advice = "Choose a lower percentage, or leave out the products of `errors`."
 
     def __init__(self, places: Mapping[UUID, Loc]) -> None:
         message = f"its price would be more than {MAX_AMOUNT}: leave it out or send a lower percent"

@@ -18,6 +18,7 @@ class MailNotFailedError(ConflictError):
 
     code = "mail_not_failed"
     title = "Only a mail that failed or expired can be sent again."
+    advice = "Leave mails with another status as they are."
 
 
 class MailOverError(ConflictError):
@@ -25,6 +26,7 @@ class MailOverError(ConflictError):
 
     code = "mail_over"
     title = "This mail can't be sent again."
+    advice = "Let the person ask for a new mail."
 
 
 async def resend(session: AsyncSession, *, mail_id: UUID, now: datetime) -> Mail:

@@ -39,6 +39,7 @@ class TooManyOpenOrdersError(ConflictError):
 
     code = "too_many_open_orders"
     title = "You have too many orders in progress."
+    advice = "Wait until one of them is over."
 
 
 class TooManyOrdersError(TooManyError):
@@ -46,6 +47,7 @@ class TooManyOrdersError(TooManyError):
 
     code = "too_many_orders"
     title = "You have placed too many orders within an hour."
+    advice = "Try again after `retry_after` seconds."
 
 
 class ShopClosedError(ConflictError):
@@ -53,41 +55,47 @@ class ShopClosedError(ConflictError):
 
     code = "shop_closed"
     title = "The shop is closed now."
+    advice = "Order for a later time with `pickup_at`, from `opens_at` on."
 
 
 class OutsideOpeningHoursError(ConflictError):
     """The pick-up time is one at which the shop is closed."""
 
     code = "outside_opening_hours"
-    title = "The shop is closed at that time."
+    title = "The shop is closed at this time."
+    advice = "Choose a time within its opening hours; the next begin at `opens_at`."
 
 
 class ShopPausedError(ConflictError):
     """The shop's staff take no orders for that time; `until` is when they do again, or null."""
 
     code = "shop_paused"
-    title = "The shop takes no orders for that time."
+    title = "The shop takes no orders for this time."
+    advice = "Choose a time from `until` on, or another shop."
 
 
 class NoOrdersAheadError(ConflictError):
     """The pick-up time is on a special day for which orders are taken only on the day itself, from `orders_from` on."""
 
     code = "no_orders_ahead"
-    title = "Orders for that day are taken on that day only."
+    title = "Orders for this day are taken on the day itself only."
+    advice = "Order from `orders_from` on, or choose another day."
 
 
 class TooSoonError(ConflictError):
     """The order can't be ready by the pick-up time; `earliest_pickup_at` is a time for which it can, or null."""
 
     code = "too_soon"
-    title = "The order can't be ready by then."
+    title = "The order can't be ready by the pick-up time."
+    advice = "Choose `earliest_pickup_at` or a later time."
 
 
 class InvalidPickupTimeError(InvalidError):
     """A pick-up time in the past, or too far ahead."""
 
     code = "invalid_pickup_time"
-    title = f"Pick-up is possible from now to {MAX_PICKUP_AHEAD.days} days ahead."
+    title = "The pick-up time is in the past or too far ahead."
+    advice = f"Choose a time from now to {MAX_PICKUP_AHEAD.days} days ahead."
 
     def __init__(self, now: datetime) -> None:
         earliest, latest = _instant(now), _instant(now + MAX_PICKUP_AHEAD)
@@ -102,13 +110,15 @@ class PriceChangedError(ConflictError):
 
     code = "price_changed"
     title = "The price has changed."
+    advice = "Show the customer the new `total`, and send it as `expected_total`."
 
 
 class MinimumNotReachedError(ConflictError):
     """The total is below the chain's smallest order."""
 
     code = "minimum_not_reached"
-    title = "The order is too small."
+    title = "The order is below the minimum total."
+    advice = "Add something, up to `minimum`."
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,21 +71,24 @@ class IllegalTransitionError(ConflictError):
     """The order can't move there from where it stands, or not by you."""
 
     code = "illegal_transition"
-    title = "The order can't move there."
+    title = "The order can't change to this status."
+    advice = "Use one of `allowed`."
 
 
 class StepBackTooLateError(ConflictError):
     """The move that is to be taken back was made too long ago."""
 
     code = "step_back_too_late"
-    title = f"A move can be taken back within {TAKE_BACK_WITHIN // timedelta(minutes=1)} minutes."
+    title = "It is too late to take this move back."
+    advice = f"Take a move back within {TAKE_BACK_WITHIN // timedelta(minutes=1)} minutes."
 
 
 class ReasonRequiredError(InvalidError):
     """The customer of a drink that was made is told why they won't get it."""
 
     code = "reason_required"
-    title = "Say why an order that is ready is cancelled: send `reason`."
+    title = "Cancelling an order that is ready needs a reason."
+    advice = "Send `reason`; the customer is told."
 
 
 def check_move(

@@ -36,28 +36,32 @@ class OrderNotEditableError(ConflictError):
     """The shop has begun with the order, or it is over."""
 
     code = "order_not_editable"
-    title = "The order can't be changed any more."
+    title = "The order can no longer be changed."
+    advice = "Ask the shop, or place another order."
 
 
 class OrderNotInWorkError(ConflictError):
     """Nobody at the bar makes the order now."""
 
     code = "order_not_in_work"
-    title = "Lines are marked while the order is accepted or being prepared."
+    title = "The order is not being prepared."
+    advice = "Mark lines while it is accepted or being prepared."
 
 
 class TooManyEditsError(ConflictError):
     """The order was edited as often as the shop is told of it."""
 
     code = "too_many_edits"
-    title = f"An order can be edited {MAX_EDITS} times."
+    title = f"This order has been edited {MAX_EDITS} times."
+    advice = "Ask the shop, or place another order."
 
 
 class IncompleteReplacementError(InvalidError):
     """A PUT that doesn't say everything it replaces."""
 
     code = "incomplete_replacement"
-    title = "PUT needs `items` from the owner, or `status` from staff."
+    title = "This PUT leaves out what it has to replace."
+    advice = "Send `items` as the customer, or `status` as staff."
 
 
 @dataclass(frozen=True, slots=True)

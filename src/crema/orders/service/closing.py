@@ -26,7 +26,8 @@ class OpenOrdersError(ConflictError):
     """A person with orders in progress can't be deleted, nor a shop closed out of theirs. `orders` lists them."""
 
     code = "open_orders"
-    title = "There are orders in progress. Send force=true to cancel them."
+    title = "There are orders in progress."
+    advice = "Wait until they are over, or send `force=true` to cancel them."
 
 
 async def close_orders(

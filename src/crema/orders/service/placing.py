@@ -40,13 +40,15 @@ class CartEmptyError(ConflictError):
 
     code = "cart_empty"
     title = "The cart is empty."
+    advice = "Put something into it first, or send `items`."
 
 
 class ShopRequiredError(InvalidError):
     """Neither the request nor the cart names a shop, and the chain has several."""
 
     code = "shop_required"
-    title = "Say at which shop to pick the order up."
+    title = "The order names no shop."
+    advice = "Send `shop_id`."
 
 
 async def place(tx: Writer, *, actor: Actor, wanted: PlaceOrder, settings: OrderSettings, now: datetime) -> NewOrder:

@@ -14,7 +14,8 @@ class IncompleteCoordinatesError(InvalidError):
     """Only one of the two was given."""
 
     code = "incomplete_coordinates"
-    title = "Give latitude and longitude both, or neither."
+    title = "Only one of latitude and longitude is given."
+    advice = "Send both, or neither."
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,13 +22,15 @@ class OverlappingHoursError(InvalidError):
 
     code = "overlapping_hours"
     title = "These opening hours overlap."
+    advice = "Correct the intervals that the detail names."
 
 
 class TooManyIntervalsError(InvalidError):
     """More intervals on one day than anybody needs."""
 
     code = "too_many_intervals"
-    title = f"A day takes at most {MAX_INTERVALS_A_DAY} intervals."
+    title = f"A day has at most {MAX_INTERVALS_A_DAY} intervals."
+    advice = "Send fewer for that day."
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -40,14 +40,16 @@ class UnsupportedAttachmentError(UnsupportedTypeError):
     """Neither a picture nor a PDF, whatever its name says."""
 
     code = "unsupported_attachment"
-    title = "Send a JPEG, PNG, WebP, AVIF or HEIC picture, or a PDF."
+    title = "This file is neither a picture of a supported format nor a PDF."
+    advice = "Send a JPEG, PNG, WebP, AVIF or HEIC picture, or a PDF."
 
 
 class TooManyAttachmentsError(ConflictError):
     """Uploads that wait to be sent."""
 
     code = "too_many_attachments"
-    title = f"At most {MAX_UNSENT} uploads may wait to be sent."
+    title = f"You already have {MAX_UNSENT} uploads that are not sent."
+    advice = "Send a message with one of them first."
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,8 @@ class ClientIdTakenError(ConflictError):
     """Another message of yours in this conversation has this client_id and another text."""
 
     code = "client_id_taken"
-    title = "Another message of yours has this client_id."
+    title = "You sent another message with this client_id."
+    advice = "Use a new `client_id` for each message."
 
 
 class UnfitAssigneeError(InvalidError):
@@ -38,20 +39,23 @@ class UnfitAssigneeError(InvalidError):
 
     code = "unfit_assignee"
     title = "This person can't answer customers."
+    advice = "Choose somebody with `support:write` who works for a shop or the whole chain."
 
 
 class UnknownAttachmentError(InvalidError):
     """`attachment_id` was sent already."""
 
     code = "unknown_attachment"
-    title = "There is no such upload of yours waiting to be sent."
+    title = "This upload does not exist, or was sent already."
+    advice = "Upload the file again."
 
 
 class UnseenMessagesError(ConflictError):
     """The customer has said something that nobody has seen: resolved over it, it would be in no queue."""
 
     code = "unseen_messages"
-    title = "The customer has said more."
+    title = "The customer has written again."
+    advice = "Read the new messages, then send `seen_seq`."
 
 
 async def get_or_create_own(

@@ -22,6 +22,7 @@ class CustomerDeletedError(ConflictError):
 
     code = "customer_deleted"
     title = "The customer has deleted their account."
+    advice = "Nothing can be added to this conversation."
 
 
 def check_customer_is_here(conversation: Conversation) -> None:

@@ -24,14 +24,16 @@ class RateLimitedError(TooManyError):
     """Messages, notes and receipts over HTTP come faster than a socket would take them."""
 
     code = "rate_limited"
-    title = f"Send at most {REQUESTS_A_SECOND} requests a second to the support chat."
+    title = "Too many requests to the support chat."
+    advice = f"Send at most {REQUESTS_A_SECOND} a second."
 
 
 class ChatQuotaExceededError(TooManyError):
     """A person's texts and notes of a day have reached their limit."""
 
     code = "chat_quota_exceeded"
-    title = f"You may write {BYTES_A_DAY // 1024**2} MiB a day."
+    title = f"You have written {BYTES_A_DAY // 1024**2} MiB within a day."
+    advice = "Try again after `retry_after` seconds."
 
 
 async def count_request(session: AsyncSession, *, actor: Actor, now: datetime) -> None:

@@ -21,7 +21,8 @@ class ConversationElsewhereError(ConflictError):
     """The customer's conversation is with another shop. It is not theirs to read who write from this one."""
 
     code = "conversation_elsewhere"
-    title = "The customer is talking with another shop. Ask somebody of the whole chain to assign it to you."
+    title = "The customer is talking with another shop."
+    advice = "Ask somebody of the whole chain to assign the conversation to you."
 
 
 async def write_first(session: AsyncSession, *, actor: Actor, wanted: WriteFirst, now: datetime) -> Conversation:
