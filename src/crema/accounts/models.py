@@ -269,7 +269,7 @@ Index("uq_refresh_tokens_live", RefreshToken.session_id, unique=True, postgresql
 
 
 class Throttle(Base):
-    """How often something was tried in the present window. One row a key; see `accounts.throttle`."""
+    """How often something was tried in the present window. One row a key; see `accounts.service.throttle`."""
 
     __tablename__ = "throttles"
 
