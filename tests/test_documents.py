@@ -29,7 +29,7 @@ TASKS = frozenset(
 def missing_code(text: str) -> Iterator[str]:
     """Give what is named as `package.module.thing` of ours, and is neither there nor the name of a task."""
     for name in CODE.findall(text):
-        if name.split(".")[0] not in PACKAGES or name.endswith(".py") or name in TASKS:
+        if name.split(".")[0] not in PACKAGES or name.endswith((".py", ".com")) or name in TASKS:
             continue
         try:
             pkgutil.resolve_name(f"crema.{name}")

@@ -70,21 +70,24 @@ class ShopPausedError(ConflictError):
     """The shop's staff take no orders for that time; `until` is when they do again, or null."""
 
     code = "shop_paused"
-    title = "The shop takes no orders for that time."
+    title = "The shop takes no orders for this time."
+    advice = "Choose a time from `until` on, or another shop."
 
 
 class NoOrdersAheadError(ConflictError):
     """The pick-up time is on a special day for which orders are taken only on the day itself, from `orders_from` on."""
 
     code = "no_orders_ahead"
-    title = "Orders for that day are taken on that day only."
+    title = "Orders for this day are taken on the day itself only."
+    advice = "Order from `orders_from` on, or choose another day."
 
 
 class TooSoonError(ConflictError):
     """The order can't be ready by the pick-up time; `earliest_pickup_at` is a time for which it can, or null."""
 
     code = "too_soon"
-    title = "The order can't be ready by then."
+    title = "The order can't be ready by the pick-up time."
+    advice = "Choose `earliest_pickup_at` or a later time."
 
 
 class InvalidPickupTimeError(InvalidError):

@@ -24,7 +24,8 @@ class InvalidStatusError(InvalidError):
     """A status whose parts don't fit each other, or whose end is past. `errors` names the field."""
 
     code = "invalid_status"
-    title = "This is no status that a shop can have."
+    title = "The parts of this status don't fit each other."
+    advice = "Correct the field that `errors` names."
 
     def __init__(self, field: str, message: str) -> None:
         errors = [{"loc": ["body", field], "msg": message, "type": self.code}]
