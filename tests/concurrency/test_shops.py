@@ -8,16 +8,18 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import selectinload
 
 from crema.db.session import Sessions
 from crema.shops import queries
-from crema.shops.models import Shop
+from crema.shops.models import Shop, SpecialDay
 from factories.shops import add_shop
 from fixtures.app import clients
 from fixtures.people import make_person
 
 pytestmark = pytest.mark.anyio
 
+WHOLE = [selectinload(Shop.opening_intervals), selectinload(Shop.special_days).selectinload(SpecialDay.hours)]
 WEEKS = [{"hours": [{"weekday": n % 7, "opens_at": "08:00", "closes_at": "22:00"}]} for n in range(7)]
 
 
@@ -48,7 +50,7 @@ async def test_without_the_lock_weeks_would_mix(
     everyone_has_read = asyncio.Barrier(len(WEEKS))
 
     async def unlocked(session: AsyncSession, shop_id: UUID) -> Shop:
-        shop = await queries.get_shop(session, shop_id)
+        shop = await session.get_one(Shop, shop_id, options=WHOLE)
         await everyone_has_read.wait()
         return shop
 

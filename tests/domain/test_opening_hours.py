@@ -1,9 +1,6 @@
 """Opening hours against wall clocks that jump: table cases, and a slow oracle that walks the minutes."""
 
-import os
-import time
 from bisect import bisect_right
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -18,24 +15,14 @@ from crema.shops.domain import (
     OpeningHours,
     OpeningState,
     OverlappingHoursError,
+    SpecialDay,
     TooManyIntervalsError,
     interval,
 )
+from factories.hours import WINDOWS, daily, hours, special_days, utc, weeks
 
 MINUTE = timedelta(minutes=1)
 MONDAY, FRIDAY, SATURDAY, SUNDAY = 0, 4, 5, 6
-
-
-def utc(text: str) -> datetime:
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)
-
-
-def hours(zone: str, *intervals: tuple[int, str, str]) -> OpeningHours:
-    return OpeningHours(ZoneInfo(zone), tuple(interval(*each) for each in intervals))
-
-
-def daily(zone: str, opens_at: str, closes_at: str) -> OpeningHours:
-    return hours(zone, *((weekday, opens_at, closes_at) for weekday in range(7)))
 
 
 # An ordinary Monday, in zones with every kind of offset; the times are the UTC of 08:00 and of 22:00.
@@ -201,19 +188,6 @@ def test_the_instant_s_own_zone_does_not_matter() -> None:
     assert shop.state(at.astimezone(ZoneInfo("Asia/Kathmandu"))) == shop.state(at)
 
 
-@pytest.fixture
-def server_zone(request: pytest.FixtureRequest) -> Iterator[str]:
-    before = os.environ.get("TZ")
-    os.environ["TZ"] = request.param
-    time.tzset()
-    yield request.param
-    if before is None:
-        del os.environ["TZ"]
-    else:
-        os.environ["TZ"] = before
-    time.tzset()
-
-
 @pytest.mark.parametrize("server_zone", ["UTC", "America/New_York", "Pacific/Apia"], indirect=True)
 def test_s7_the_server_s_zone_does_not_matter(server_zone: str) -> None:
     shop = hours("Europe/Berlin", (SATURDAY, "22:00", "02:30"))
@@ -224,20 +198,6 @@ def test_s7_the_server_s_zone_does_not_matter(server_zone: str) -> None:
 
 # The oracle: it knows nothing but what each UTC minute looks like on the wall.
 
-WINDOWS = [
-    ("Europe/Berlin", date(2027, 3, 28)),
-    ("Europe/Berlin", date(2027, 10, 31)),
-    ("Europe/London", date(2027, 3, 28)),
-    ("Europe/Lisbon", date(2027, 10, 31)),
-    ("America/New_York", date(2027, 3, 14)),
-    ("America/New_York", date(2027, 11, 7)),
-    ("Asia/Kathmandu", date(2026, 11, 23)),
-    ("Pacific/Apia", date(2011, 12, 30)),
-    ("Europe/Moscow", date(2014, 10, 26)),
-    ("Asia/Yekaterinburg", date(2011, 3, 27)),
-    ("Australia/Lord_Howe", date(2027, 4, 4)),  # goes back by half an hour
-    ("America/St_Johns", date(2006, 10, 29)),  # at 00:01, into the day before
-]
 DAYS_BEFORE, DAYS_AFTER = 5, 20
 
 
@@ -257,7 +217,9 @@ def wall_clock(zone: str, around: date) -> tuple[datetime, list[datetime], dict[
     return start, walls, first, highest
 
 
-def oracle(zone: str, around: date, intervals: list[Interval]) -> tuple[datetime, list[bool]]:
+def oracle(
+    zone: str, around: date, intervals: list[Interval], special: dict[date, SpecialDay]
+) -> tuple[datetime, list[bool]]:
     """Tell for each minute of the window whether the shop is open."""
     start, walls, first, highest = wall_clock(zone, around)
 
@@ -269,39 +231,24 @@ def oracle(zone: str, around: date, intervals: list[Interval]) -> tuple[datetime
 
     opened = [False] * len(walls)
     for day in sorted({wall.date() for wall in walls})[1:-3]:
-        for each in intervals:
-            if each.weekday == day.weekday():
-                midnight = datetime(day.year, day.month, day.day)  # noqa: DTZ001 - wall time
-                begin, end = (minute_of(midnight + m * MINUTE) for m in (each.opens_minute, each.closes_minute))
-                opened[begin:end] = [True] * max(0, end - begin)
+        ordinary = [each for each in intervals if each.weekday == day.weekday()]
+        for each in special[day].hours if day in special else ordinary:
+            midnight = datetime(day.year, day.month, day.day)  # noqa: DTZ001 - wall time
+            begin, end = (minute_of(midnight + m * MINUTE) for m in (each.opens_minute, each.closes_minute))
+            opened[begin:end] = [True] * max(0, end - begin)
     return start, opened
 
 
-@st.composite
-def weeks(draw: st.DrawFn) -> list[Interval]:
-    """Draw any valid week, with a liking for the small hours, where clocks change."""
-    minute = st.one_of(st.integers(0, 1439), st.sampled_from([0, 60, 90, 119, 120, 121, 150, 179, 180, 210, 240]))
-    length = st.one_of(st.integers(1, 1440), st.sampled_from([1, 29, 30, 60, 1440]))
-    chosen: list[Interval] = []
-    for weekday, opens, lasts in draw(st.lists(st.tuples(st.integers(0, 6), minute, length), max_size=9)):
-        candidate = Interval(weekday, opens, opens + lasts)
-        try:
-            domain.check_week([*chosen, candidate])
-        except OverlappingHoursError:
-            continue
-        chosen.append(candidate)
-    return chosen
-
-
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.sampled_from(WINDOWS), weeks(), st.integers(2 * 1440, 7 * 1440), st.integers(0, 59_999_999))
+@given(st.sampled_from(WINDOWS), weeks(), st.integers(2 * 1440, 7 * 1440), st.integers(0, 59_999_999), st.data())
 def test_it_agrees_with_a_walk_through_the_minutes(
-    window: tuple[str, date], week: list[Interval], minute: int, microseconds: int
+    window: tuple[str, date], week: list[Interval], minute: int, microseconds: int, data: st.DataObject
 ) -> None:
     zone, around = window
-    start, opened = oracle(zone, around, week)
+    special = data.draw(special_days(around) | st.just({}))
+    start, opened = oracle(zone, around, week, special)
     at = start + minute * MINUTE + timedelta(microseconds=microseconds)
-    shop = OpeningHours(ZoneInfo(zone), tuple(week))
+    shop = OpeningHours(ZoneInfo(zone), tuple(week), special)
 
     changes = [n for n in range(minute + 1, minute + 12 * 1440) if opened[n] != opened[n - 1]]
     opening = next((start + n * MINUTE for n in changes if opened[n]), None)

@@ -1,5 +1,6 @@
 from datetime import UTC, date, datetime, timedelta
 from itertools import product
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -15,9 +16,11 @@ from crema.orders.domain import (
     estimate_ready,
     number_of,
 )
+from crema.shops.domain import OpeningHours, ShopSchedule
 
 NEXT_DAYS = [date(2026, 11, 23) + timedelta(days=n) for n in range(26)]
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+SCHEDULE = ShopSchedule(OpeningHours(ZoneInfo("Europe/Moscow"), ()))
 
 
 LEGAL = {
@@ -105,7 +108,7 @@ def test_numbers_of_one_day_and_of_days_that_share_a_board_differ(
 def test_ready_is_neither_before_the_work_nor_before_the_wish(work: int, ahead: timedelta | None) -> None:
     pickup_at = NOW + ahead if ahead is not None else None
 
-    ready = estimate_ready(now=NOW, pickup_at=pickup_at, work_seconds=work)
+    ready = estimate_ready(SCHEDULE, now=NOW, pickup_at=pickup_at, work_seconds=work)
 
     assert ready >= NOW + timedelta(minutes=2) + timedelta(seconds=work)
     assert pickup_at is None or ready >= pickup_at

@@ -49,6 +49,7 @@ async def test_anyone_sees_a_shop_whole(client: httpx2.AsyncClient, session: Asy
         "is_open": False,
         "opens_at": "2026-11-23T10:00:00.000000Z",
         "closes_at": None,
+        "status": {"state": "open", "delay_minutes": None, "until": None},
         "is_active": True,
     }
 

@@ -129,10 +129,10 @@ async def person(actor: LoggedIn) -> Actor:
     return actor
 
 
-def _allowed(permission: str) -> Callable[[Actor], Coroutine[Any, Any, Actor]]:
+def _allowed(*permissions: str) -> Callable[[Actor], Coroutine[Any, Any, Actor]]:
     async def check(actor: Person) -> Actor:
-        if not actor.may(permission):
-            raise ForbiddenError(f"This needs the permission {permission}.")
+        if not any(map(actor.may, permissions)):
+            raise ForbiddenError(f"This needs the permission {' or '.join(permissions)}.")
         return actor
 
     return check
@@ -143,6 +143,7 @@ MenuEditor = Annotated[Actor, Depends(_allowed("menu:write"))]
 ShopEditor = Annotated[Actor, Depends(_allowed("shops:write"))]
 OrderReader = Annotated[Actor, Depends(_allowed("orders:read"))]
 OrderStaff = Annotated[Actor, Depends(_allowed("orders:write"))]
+ShopStaff = Annotated[Actor, Depends(_allowed("shops:write", "orders:write"))]
 UserEditor = Annotated[Actor, Depends(_allowed("users:write"))]
 SupportStaff = Annotated[Actor, Depends(_allowed("support:write"))]
 MailEditor = Annotated[Actor, Depends(_allowed("mails:write"))]

@@ -353,7 +353,7 @@ async def find_order_context(
     return OrderContext(
         shop=OrderShop(shop.id, shop.name, shop.address, shop.timezone, shop.email),
         shop_version=row["shop_version"],
-        hours=shops.hours_of(shop),
+        schedule=shops.schedule_of(shop),
         open_orders=row["open_orders"],
         recent_orders=recent_orders,
         first_recent_at=first_recent_at,

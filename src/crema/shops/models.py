@@ -1,13 +1,25 @@
-"""Tables of shops and their week."""
+"""Tables of shops, their week and their special days."""
 
+from datetime import date, datetime
 from decimal import Decimal
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Computed, ForeignKey, Index, Numeric, SmallInteger, String
+from sqlalchemy import (
+    CheckConstraint,
+    Computed,
+    ForeignKey,
+    Index,
+    Integer,
+    Numeric,
+    SmallInteger,
+    String,
+    UniqueConstraint,
+)
 from sqlalchemy.dialects.postgresql import INT4RANGE, ExcludeConstraint, Range
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from crema.db.base import Base, Created, Id, Updated, fold, trigrams
+from crema.shops.domain import LEAD_SECONDS, ShopState
 
 
 class OpeningInterval(Base):
@@ -36,11 +48,56 @@ class OpeningInterval(Base):
     )
 
 
+class SpecialInterval(Base):
+    """One stretch of opening of a special day, in minutes from its midnight, as `OpeningInterval` is of a weekday."""
+
+    __tablename__ = "special_intervals"
+    __table_args__ = (
+        CheckConstraint("opens_minute BETWEEN 0 AND 1439", "opens_minute"),
+        CheckConstraint("closes_minute > opens_minute AND closes_minute <= opens_minute + 1440", "closes_minute"),
+        ExcludeConstraint(("special_day_id", "="), ("minutes", "&&"), name="no_overlap_of_day", using="gist"),
+    )
+
+    id: Mapped[Id]
+    special_day_id: Mapped[UUID] = mapped_column(ForeignKey("special_days.id", ondelete="CASCADE"), index=True)
+    opens_minute: Mapped[int] = mapped_column(SmallInteger)
+    closes_minute: Mapped[int] = mapped_column(SmallInteger)
+    minutes: Mapped[Range[int]] = mapped_column(
+        INT4RANGE, Computed("int4range(opens_minute::integer, closes_minute::integer)", persisted=True)
+    )
+
+
+class SpecialDay(Base):
+    """A date of a shop that has hours of its own; without any the shop is closed."""
+
+    __tablename__ = "special_days"
+    __table_args__ = (UniqueConstraint("shop_id", "date"),)
+
+    id: Mapped[Id]
+    shop_id: Mapped[UUID] = mapped_column(ForeignKey("shops.id", ondelete="CASCADE"))
+    date: Mapped[date]
+    takes_orders_ahead: Mapped[bool] = mapped_column(server_default="true")
+    note: Mapped[str] = mapped_column(String(200), server_default="")
+
+    hours: Mapped[list[SpecialInterval]] = relationship(
+        lazy="raise", order_by="SpecialInterval.opens_minute", cascade="all, delete-orphan", passive_deletes=True
+    )
+
+
 class Shop(Base):
-    """A place to pick orders up. `timezone` is an IANA name; hours are its wall time."""
+    """A place to pick orders up. `timezone` is an IANA name; hours are its wall time.
+
+    `state`, `delay_minutes` and `state_until` are what staff have set last, which may be over by now.
+    """
 
     __tablename__ = "shops"
     __table_args__ = (
+        CheckConstraint("state IN ('open', 'busy', 'paused')", "state"),
+        CheckConstraint("(state = 'busy') = (delay_minutes IS NOT NULL)", "delay"),
+        CheckConstraint("delay_minutes BETWEEN 1 AND 240", "delay_minutes"),
+        CheckConstraint("state <> 'open' OR state_until IS NULL", "state_until"),
+        CheckConstraint("lead_seconds BETWEEN 0 AND 86400", "lead_seconds"),
+        CheckConstraint("last_order_minutes BETWEEN 0 AND 1440", "last_order_minutes"),
         CheckConstraint("latitude BETWEEN -90 AND 90", "latitude"),
         CheckConstraint("longitude BETWEEN -180 AND 180", "longitude"),
         CheckConstraint("(latitude IS NULL) = (longitude IS NULL)", "coordinates"),
@@ -56,6 +113,11 @@ class Shop(Base):
     email: Mapped[str | None] = mapped_column(String(254))
     timezone: Mapped[str] = mapped_column(String(60))
     is_active: Mapped[bool] = mapped_column(server_default="true")
+    state: Mapped[str] = mapped_column(String(6), server_default=ShopState.OPEN.value)
+    delay_minutes: Mapped[int | None] = mapped_column(SmallInteger)
+    state_until: Mapped[datetime | None]
+    lead_seconds: Mapped[int] = mapped_column(Integer, server_default=str(LEAD_SECONDS))
+    last_order_minutes: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     created_at: Mapped[Created]
     updated_at: Mapped[Updated]
 
@@ -64,6 +126,9 @@ class Shop(Base):
         order_by="OpeningInterval.weekday, OpeningInterval.opens_minute",
         cascade="all, delete-orphan",
         passive_deletes=True,
+    )
+    special_days: Mapped[list[SpecialDay]] = relationship(
+        lazy="raise", order_by="SpecialDay.date", cascade="all, delete-orphan", passive_deletes=True
     )
 
 
@@ -78,3 +143,4 @@ trigrams("ix_shops_address_trgm", Shop.address)
 trigrams("ix_shops_timezone_trgm", Shop.timezone)
 trigrams("ix_shops_phone_trgm", Shop.phone, where=Shop.phone.is_not(None))
 trigrams("ix_shops_email_trgm", Shop.email, where=Shop.email.is_not(None))
+trigrams("ix_special_days_note_trgm", SpecialDay.note)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cache, lru_cache
 from typing import Any, Final
@@ -14,6 +14,7 @@ import asyncpg
 from sqlalchemy import (
     ARRAY,
     ColumnElement,
+    DateTime,
     Double,
     Integer,
     Numeric,
@@ -25,9 +26,11 @@ from sqlalchemy import (
     bindparam,
     case,
     cast,
+    exists,
     func,
     not_,
     null,
+    or_,
     select,
     true,
 )
@@ -42,6 +45,8 @@ from crema.db.base import fold
 from crema.db.driver import Reader
 from crema.db.listing import (
     BooleanField,
+    ChoiceField,
+    DateField,
     EmailField,
     InstantField,
     IntegerField,
@@ -58,8 +63,21 @@ from crema.db.listing import (
 )
 from crema.db.statement import Statement, Where
 from crema.schemas import Line, Name
-from crema.shops.domain import DAY, EARTH_RADIUS_M, Interval, OpeningHours, Point
-from crema.shops.models import OpeningInterval, Shop
+from crema.shops import domain
+from crema.shops.domain import (
+    DAY,
+    EARTH_RADIUS_M,
+    MAX_DELAY_MINUTES,
+    MIN_DELAY_MINUTES,
+    DayInterval,
+    Interval,
+    OpeningHours,
+    Point,
+    ShopSchedule,
+    ShopState,
+    ShopStatus,
+)
+from crema.shops.models import OpeningInterval, Shop, SpecialDay, SpecialInterval
 from crema.shops.schemas import Timezone
 
 EDIT: Final = "shops:write"
@@ -70,6 +88,14 @@ def _wall_time(minute: SQLColumnExpression[int]) -> ColumnElement[str]:
     """Write a minute as the clock on the wall shows it; past midnight it is the next day's."""
     shown = case((minute <= DAY, minute), else_=minute - DAY)
     return func.to_char(shown / 60, "FM00") + ":" + func.to_char(shown % 60, "FM00")
+
+
+_IN_FORCE: Final = or_(Shop.state_until.is_(None), Shop.state_until > bindparam("now", type_=DateTime(timezone=True)))
+"""The condition of a status that isn't over."""
+
+
+def _if_in_force(column: SQLColumnExpression[Any], otherwise: object = null()) -> ColumnElement[Any]:
+    return case((_IN_FORCE, column), else_=otherwise)
 
 
 OPEN_NOW: Final = Shop.id == any_(bindparam("open_ids", type_=ARRAY(Uuid)))
@@ -92,7 +118,30 @@ _FIELDS: Final = {
             "closes_at": TimeOfDayField(_wall_time(OpeningInterval.closes_minute), example="22:00"),
         },
     ),
+    "special_days": Many(
+        SpecialDay,
+        SpecialDay.shop_id == Shop.id,
+        {
+            "date": DateField(SpecialDay.date),
+            "is_closed": BooleanField(not_(exists().where(SpecialInterval.special_day_id == SpecialDay.id))),
+            "hours": Many(
+                SpecialInterval,
+                SpecialInterval.special_day_id == SpecialDay.id,
+                {
+                    "opens_at": TimeOfDayField(_wall_time(SpecialInterval.opens_minute), example="10:00"),
+                    "closes_at": TimeOfDayField(_wall_time(SpecialInterval.closes_minute), example="18:00"),
+                },
+            ),
+            "takes_orders_ahead": BooleanField(SpecialDay.takes_orders_ahead),
+            "note": TextField(SpecialDay.note, of=Line, indexed=True, example="Новый год"),
+        },
+    ),
     "is_open": BooleanField(OPEN_NOW),
+    "status.state": ChoiceField(_if_in_force(Shop.state, ShopState.OPEN.value), choices=[*ShopState]),
+    "status.delay_minutes": IntegerField(
+        _if_in_force(Shop.delay_minutes), nullable=True, minimum=MIN_DELAY_MINUTES, maximum=MAX_DELAY_MINUTES
+    ),
+    "status.until": InstantField(_if_in_force(Shop.state_until), nullable=True),
     "is_active": BooleanField(Shop.is_active, indexed=True),
     "created_at": InstantField(Shop.created_at, indexed=True),
     "updated_at": InstantField(Shop.updated_at, indexed=True),
@@ -144,7 +193,7 @@ ALL_SORTS: Final = _near("name")
 
 @dataclass(frozen=True, slots=True)
 class ShopView:
-    """A shop as it was read, with its week."""
+    """A shop as it was read, with its week and its special days."""
 
     id: UUID
     slug: str
@@ -156,17 +205,42 @@ class ShopView:
     email: str | None
     timezone: str
     is_active: bool
+    state: str
+    delay_minutes: int | None
+    state_until: datetime | None
+    lead_seconds: int
+    last_order_minutes: int
     created_at: datetime
     updated_at: datetime
     opening_intervals: tuple[Interval, ...]
+    special_days: tuple[domain.SpecialDay, ...]
+
+    def shown_as_of(self, now: datetime) -> datetime:
+        """Return a moment at which the shop is shown as it is now; it stays the same as long as possible.
+
+        Opening hours begin and end with a minute; a status may end within one.
+        """
+        minute = now.replace(second=0, microsecond=0)
+        return self.state_until if self.state_until and minute < self.state_until <= now else minute
 
 
-def hours_of(shop: Shop | ShopView) -> OpeningHours:
-    """Return the opening hours of a shop that is loaded with its week."""
-    return OpeningHours(
-        ZoneInfo(shop.timezone),
-        tuple(Interval(row.weekday, row.opens_minute, row.closes_minute) for row in shop.opening_intervals),
+def schedule_of(shop: Shop | ShopView) -> ShopSchedule:
+    """Return when a shop hands over orders, of a shop that is loaded with its week and its special days."""
+    return ShopSchedule(
+        hours=OpeningHours(
+            ZoneInfo(shop.timezone),
+            tuple(Interval(row.weekday, row.opens_minute, row.closes_minute) for row in shop.opening_intervals),
+            {row.date: _special_day(row) for row in shop.special_days},
+        ),
+        status=ShopStatus(ShopState(shop.state), shop.delay_minutes, shop.state_until),
+        lead=timedelta(seconds=shop.lead_seconds),
+        last_order=timedelta(minutes=shop.last_order_minutes),
     )
+
+
+def _special_day(row: SpecialDay | domain.SpecialDay) -> domain.SpecialDay:
+    hours = tuple(DayInterval(each.opens_minute, each.closes_minute) for each in row.hours)
+    return domain.SpecialDay(row.date, hours, takes_orders_ahead=row.takes_orders_ahead, note=row.note)
 
 
 TAKES_ORDERS: Final[ColumnElement[bool]] = Shop.is_active.is_(True)
@@ -179,51 +253,64 @@ def visible_to(permissions: AbstractSet[str]) -> ColumnElement[bool]:
 
 
 def _whole(statement: Select[Shop]) -> Select[Shop]:
-    return statement.options(selectinload(Shop.opening_intervals))
-
-
-async def find_shop(session: AsyncSession, shop_id: UUID) -> Shop | None:
-    """Load a shop with its week, active or not."""
-    return await session.scalar(_whole(select(Shop).where(Shop.id == shop_id)))
-
-
-async def get_shop(session: AsyncSession, shop_id: UUID) -> Shop:
-    """Load a shop with its week, active or not."""
-    shop = await find_shop(session, shop_id)
-    if shop is None:
-        raise NotFoundError
-    return shop
+    return statement.options(
+        selectinload(Shop.opening_intervals), selectinload(Shop.special_days).selectinload(SpecialDay.hours)
+    )
 
 
 _WEEK: Final = (OpeningInterval.weekday, OpeningInterval.opens_minute, OpeningInterval.closes_minute)
+_HOURS: Final = (SpecialInterval.opens_minute, SpecialInterval.closes_minute)
+_HOURS_OF_DAY: Final = (
+    select(func.jsonb_agg(aggregate_order_by(func.jsonb_build_array(*_HOURS), *_HOURS)))
+    .where(SpecialInterval.special_day_id == SpecialDay.id)
+    .scalar_subquery()
+)
+_SPECIAL_DAY: Final = func.jsonb_build_array(
+    SpecialDay.date, _HOURS_OF_DAY, SpecialDay.takes_orders_ahead, SpecialDay.note
+)
+_LISTS: Final = {"opening_intervals", "special_days"}
 _COLUMNS: Final = (
-    *(getattr(Shop, field.name) for field in fields(ShopView) if field.name != "opening_intervals"),
+    *(getattr(Shop, field.name) for field in fields(ShopView) if field.name not in _LISTS),
     select(cast(func.jsonb_agg(aggregate_order_by(func.jsonb_build_array(*_WEEK), *_WEEK)), Text))
     .where(OpeningInterval.shop_id == Shop.id)
     .scalar_subquery()
     .label("week"),
+    select(cast(func.jsonb_agg(aggregate_order_by(_SPECIAL_DAY, SpecialDay.date)), Text))
+    .where(SpecialDay.shop_id == Shop.id)
+    .scalar_subquery()
+    .label("special_days"),
 )
 ACTIVE: Final = select(*_COLUMNS).where(TAKES_ORDERS)
-"""Active shops with their weeks: `view_of` reads such rows."""
+"""Active shops with their weeks and special days: `view_of` reads such rows."""
 _ACTIVE_SHOP: Final = Statement(ACTIVE.where(Shop.id == bindparam("shop_id")))
 _ALL_ACTIVE: Final = Statement(ACTIVE.order_by(fold(Shop.name), Shop.id))
 
 
 def view_of(row: asyncpg.Record) -> ShopView:
-    """Return the shop of a row that begins with its columns and its week."""
+    """Return the shop of a row that begins with its columns, its week and its special days."""
     return _view_of(row[: len(_COLUMNS)])
 
 
 @lru_cache(1_000)
 def _view_of(values: tuple[Any, ...]) -> ShopView:
-    *columns, week = values
+    *columns, week, days = values
     intervals = tuple(Interval(*interval) for interval in json.loads(week or "[]"))
-    return ShopView(*(*columns, intervals))
+    return ShopView(*(*columns, intervals, tuple(_read_special_day(*day) for day in json.loads(days or "[]"))))
+
+
+def _read_special_day(day: str, hours: Any, takes_orders_ahead: bool, note: str) -> domain.SpecialDay:  # noqa: FBT001
+    intervals = tuple(DayInterval(*each) for each in hours or ())
+    return domain.SpecialDay(date.fromisoformat(day), intervals, takes_orders_ahead=takes_orders_ahead, note=note)
 
 
 async def get_active_shop(where: Where, shop_id: UUID) -> ShopView:
     """Read a shop one can order at."""
     return view_of(await _ACTIVE_SHOP.one(where, shop_id=shop_id))
+
+
+async def get_schedule(where: Where, shop_id: UUID) -> ShopSchedule:
+    """Read when a shop hands over orders, active or not."""
+    return schedule_of(view_of(await _visible_shop(sees_all=True).one(where, shop_id=shop_id)))
 
 
 async def get_visible_shop(reader: Reader, shop_id: UUID, *, permissions: AbstractSet[str]) -> ShopView:
@@ -279,13 +366,13 @@ async def list_shops(
     now: datetime,
 ) -> Page[ListedShop]:
     """Page through the shops."""
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = {"now": now}
     if near is not None:
         values |= {"latitude": near.latitude, "longitude": near.longitude}
     if open_now is not None or SHOPS.asks(query, "is_open"):
         # SQL can't tell, across zones and clock changes, and they are few.
         shops = map(view_of, await _visible(sees_all=EDIT in permissions).rows(reader))
-        values["open_ids"] = [shop.id for shop in shops if hours_of(shop).is_open(now)]
+        values["open_ids"] = [shop.id for shop in shops if schedule_of(shop).hours.is_open(now)]
     statement = _list(sees_all=EDIT in permissions, is_near=near is not None, open_now=open_now)
     page = await statement.page(reader, query, **values)
     return page.map(lambda row: ListedShop(view_of(row), row["distance_m"]))

@@ -7,12 +7,22 @@ from uuid import UUID
 
 from fastapi import Request, Response
 
-from crema.accounts.deps import Once, ShopEditor
+from crema.accounts.deps import Once, ShopEditor, ShopStaff
 from crema.shops import queries, service
 from crema.shops.deps import SHOP, ClosingSteps, Granted, Near, OpenNow, TheChain
 from crema.shops.models import Shop
 from crema.shops.queries import ShopView
-from crema.shops.schemas import HoursIn, InfoOut, ListedShopOut, ReplaceShop, ShopIn, ShopOut, ShopPatch
+from crema.shops.schemas import (
+    HoursIn,
+    InfoOut,
+    ListedShopOut,
+    ReplaceShop,
+    ShopIn,
+    ShopOut,
+    ShopPatch,
+    SpecialDaysIn,
+    StatusPatch,
+)
 from crema.web.answers import LOCATED
 from crema.web.caching import Public
 from crema.web.clock import Now
@@ -29,28 +39,28 @@ NO_MAILBOX: Final = {"email": None}
 
 
 def _shown(shop: Shop | ShopView, now: datetime, *, sees_mailbox: bool = True) -> ShopOut:
-    return ShopOut.at(now, shop=shop, hours=queries.hours_of(shop), **({} if sees_mailbox else NO_MAILBOX))
+    return ShopOut.at(now, shop=shop, schedule=queries.schedule_of(shop), **({} if sees_mailbox else NO_MAILBOX))
 
 
 @lru_cache(1_000)
-def _document(shop: ShopView, minute: datetime) -> bytes:
-    """Write a shop for the public as it stands: hours begin and end with a minute, so that all of it has one text."""
-    return _shown(shop, minute, sees_mailbox=False).model_dump_json().encode()
+def _document(shop: ShopView, as_of: datetime) -> bytes:
+    """Write a shop for the public as it stands, once for as long as that is the same: see `ShopView.shown_as_of`."""
+    return _shown(shop, as_of, sees_mailbox=False).model_dump_json().encode()
 
 
 @lru_cache(1_000)
-def _listed(shop: ShopView, minute: datetime, distance_m: int | None, *, sees_mailbox: bool) -> bytes:
+def _listed(shop: ShopView, as_of: datetime, distance_m: int | None, *, sees_mailbox: bool) -> bytes:
     more = {"distance_m": distance_m} | ({} if sees_mailbox else NO_MAILBOX)
-    return ListedShopOut.at(minute, shop=shop, hours=queries.hours_of(shop), **more).model_dump_json().encode()
+    shown = ListedShopOut.at(as_of, shop=shop, schedule=queries.schedule_of(shop), **more)
+    return shown.model_dump_json().encode()
 
 
 @router.get(
     "/info", summary="Read about the chain", response_model=InfoOut, dependencies=[Public], responses=refusals(422)
 )
 async def read_info(reader: Reads, chain: TheChain, now: Now) -> Response:
-    """Who the chain is, how to reach it, and every shop with its hours and whether it is open."""
-    minute = now.replace(second=0, microsecond=0)
-    shops = [_document(shop, minute) for shop in await queries.list_all_active(reader)]
+    """Who the chain is, how to reach it, and every shop with its hours, its special days and whether it is open."""
+    shops = [_document(shop, shop.shown_as_of(now)) for shop in await queries.list_all_active(reader)]
     return document(InfoOut.of(chain, shops))
 
 
@@ -69,10 +79,12 @@ async def list_shops(
     listing = queries.SHOPS if near is None else queries.SHOPS_NEAR
     query = parse_list_query(request, listing, granted, also=("near", "open_now"))
     page = await queries.list_shops(reader, query=query, permissions=granted, near=near, open_now=open_now, now=now)
-    minute = now.replace(second=0, microsecond=0)
     edits = queries.EDIT in granted
     return documents(
-        request, page.map(lambda listed: _listed(listed.shop, minute, listed.distance_m, sees_mailbox=edits))
+        request,
+        page.map(
+            lambda listed: _listed(listed.shop, listed.shop.shown_as_of(now), listed.distance_m, sees_mailbox=edits)
+        ),
     )
 
 
@@ -80,7 +92,7 @@ async def list_shops(
     "/shop/{shop_id}", summary="See a shop", dependencies=[Public, SHOP.shown], responses=refusals(401, 404, 422)
 )
 async def see_shop(shop_id: UUID, reader: Reads, granted: Granted, now: Now) -> ShopOut:
-    """With its week, and whether it is open."""
+    """With its week, its special days, and how it stands: whether it is open, and what its staff say."""
     shop = await queries.get_visible_shop(reader, shop_id, permissions=granted)
     return _shown(shop, now, sees_mailbox=queries.EDIT in granted)
 
@@ -148,3 +160,30 @@ async def set_hours(
     intervals = [each.interval() for each in body.hours]
     shop = await service.set_hours(tx, actor=actor, shop_id=shop_id, intervals=intervals, closing=closing, now=now)
     return _shown(shop, now)
+
+
+@router.put(
+    "/shop/{shop_id}/special-days",
+    summary="Set a shop's special days",
+    dependencies=[SHOP.edited],
+    responses=refusals(401, 403, 404, 409, 422),
+)
+async def set_special_days(
+    shop_id: UUID, body: SpecialDaysIn, tx: Transaction, actor: ShopEditor, now: Now, closing: ClosingSteps
+) -> ShopOut:
+    """Replaces all of them. For those who serve the shop. Closing out orders in progress takes `force=true`."""
+    days = [each.special_day() for each in body.special_days]
+    shop = await service.set_special_days(tx, actor=actor, shop_id=shop_id, special_days=days, closing=closing, now=now)
+    return _shown(shop, now)
+
+
+@router.patch(
+    "/shop/{shop_id}/status",
+    summary="Say that a shop is busy or paused",
+    dependencies=[SHOP.edited],
+    responses=refusals(401, 403, 404, 422),
+)
+async def change_status(shop_id: UUID, body: StatusPatch, tx: Transaction, actor: ShopStaff, now: Now) -> ShopOut:
+    """For the shop's staff. Orders in progress go on. It ends by itself at `until`, or when somebody says `open`."""
+    shop = await service.change_status(tx, actor=actor, shop_id=shop_id, wanted=body, now=now)
+    return _shown(shop, now, sees_mailbox=actor.may(queries.EDIT))

@@ -1,7 +1,8 @@
 """JSON of shops and of the chain."""
 
+import re
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from importlib.resources import files
 from typing import Annotated, Any, Final, Self
@@ -12,25 +13,35 @@ from pydantic.config import JsonDict
 
 from crema.schemas import (
     Email,
+    Flag,
     Input,
     Instant,
     IsActive,
     Line,
     Matching,
     Name,
+    OptionalLine,
     OptionalSlug,
     Output,
     Phone,
     Replacement,
 )
 from crema.shops import domain
-from crema.shops.domain import MAX_INTERVALS_A_DAY, Chain, OpeningHours
+from crema.shops.domain import (
+    MAX_DELAY_MINUTES,
+    MAX_INTERVALS_A_DAY,
+    MAX_SPECIAL_DAYS,
+    MIN_DELAY_MINUTES,
+    Chain,
+    ShopSchedule,
+    ShopState,
+)
 
 # Of the package, not of the machine: wherever a server runs it knows the same zones.
 ZONES: Final = frozenset((files("tzdata") / "zones").read_text().split())
 
 _WALL_TIME: Final = "([01][0-9]|2[0-3]):[0-5][0-9]"
-_TOLD: Final = {"hours", "special_days", "is_open", "opens_at", "closes_at"}
+_TOLD: Final = {"hours", "special_days", "is_open", "opens_at", "closes_at", "status"}
 _ARBAT: Final[JsonDict] = {
     "name": "Арбат",
     "slug": "arbat",
@@ -119,15 +130,23 @@ class ShopPatch(Input):
     is_active: IsActive | MISSING = MISSING
 
 
+OpensAt = Annotated[str, Matching(f"^{_WALL_TIME}$", "send a time from 00:00 to 23:59"), Field(examples=["08:00"])]
+ClosesAt = Annotated[
+    str,
+    Matching(f"^({_WALL_TIME}|24:00)$", "send a time from 00:00 to 24:00"),
+    Field(
+        description="Up to 24:00; before `opens_at` it is the next day's. A whole day is 00:00 to 24:00.",
+        examples=["22:00"],
+    ),
+]
+
+
 class IntervalIn(Input):
     """One stretch of opening; several a day are allowed."""
 
     weekday: int = Field(strict=True, ge=0, le=6, description="Monday is 0.", examples=[0])
-    opens_at: Annotated[str, Matching(f"^{_WALL_TIME}$", "send a time from 00:00 to 23:59")] = Field(examples=["08:00"])
-    closes_at: Annotated[str, Matching(f"^({_WALL_TIME}|24:00)$", "send a time from 00:00 to 24:00")] = Field(
-        description="Up to 24:00; before `opens_at` it is the next day's. A whole day is 00:00 to 24:00.",
-        examples=["22:00"],
-    )
+    opens_at: OpensAt
+    closes_at: ClosesAt
 
     @model_validator(mode="after")
     def _takes_time(self) -> Self:
@@ -170,8 +189,161 @@ class IntervalOut(Output):
     closes_at: str = Field(description="Before `opens_at` it is the next day's.", examples=["22:00"])
 
 
+class DayIntervalIn(Input):
+    """One stretch of opening of a special day."""
+
+    opens_at: OpensAt
+    closes_at: ClosesAt
+
+    @model_validator(mode="after")
+    def _takes_time(self) -> Self:
+        self.interval()
+        return self
+
+    def interval(self) -> domain.DayInterval:
+        """Read it as the domain's."""
+        return domain.day_interval(self.opens_at, self.closes_at)
+
+
+def _written_date(value: object) -> object:
+    """Refuse what Pydantic would make a date of, too: seconds since 1970, and times at midnight."""
+    if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value, re.ASCII):
+        return value
+    raise ValueError("send a date such as 2026-12-31")
+
+
+SpecialDate = Annotated[
+    date,
+    BeforeValidator(_written_date),
+    Field(ge=date(2020, 1, 1), le=date(2099, 12, 31), description="By the shop's calendar.", examples=["2026-12-31"]),
+]
+
+
+class SpecialDayIn(Input):
+    """A date on which the shop has other hours than its week says, or is closed."""
+
+    date: SpecialDate
+    is_closed: Flag = Field(default=False, description="Whether it is closed all day; then there are no `hours`.")
+    hours: list[DayIntervalIn] = Field(
+        default=[],
+        max_length=MAX_INTERVALS_A_DAY,
+        description="Instead of the hours of its weekday. What begins on this date belongs to it, wherever it ends; "
+        "what began on the evening before and goes on past midnight stays as it is.",
+    )
+    takes_orders_ahead: Flag = Field(
+        default=True, description="False: orders for this date are taken only from its midnight on."
+    )
+    note: Annotated[OptionalLine, Field(max_length=200)] = Field(
+        default="", description="For everyone to read.", examples=["Happy New Year!"]
+    )
+
+    @model_validator(mode="after")
+    def _is_closed_or_has_hours(self) -> Self:
+        if self.is_closed and self.hours:
+            raise ValueError("a closed day has no hours: leave them out, or send is_closed false")
+        if not self.is_closed and not self.hours:
+            raise ValueError("send the hours of this day, or is_closed true")
+        return self
+
+    def special_day(self) -> domain.SpecialDay:
+        """Read it as the domain's."""
+        hours = tuple(sorted(each.interval() for each in self.hours))
+        return domain.SpecialDay(self.date, hours, takes_orders_ahead=self.takes_orders_ahead, note=self.note)
+
+
+def _of_different_dates(special_days: list[SpecialDayIn]) -> list[SpecialDayIn]:
+    if len({each.date for each in special_days}) < len(special_days):
+        raise ValueError("the same date stands here twice")
+    return special_days
+
+
+class SpecialDaysIn(Input):
+    """All special days of a shop."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "special_days": [
+                        {
+                            "date": "2026-12-31",
+                            "hours": [{"opens_at": "10:00", "closes_at": "18:00"}],
+                            "takes_orders_ahead": False,
+                            "note": "С наступающим!",
+                        },
+                        {"date": "2027-01-01", "is_closed": True},
+                    ]
+                }
+            ]
+        }
+    )
+
+    special_days: Annotated[list[SpecialDayIn], AfterValidator(_of_different_dates)] = Field(
+        max_length=MAX_SPECIAL_DAYS,
+        description="Each date once. They replace the special days that there were; past ones may stay.",
+    )
+
+
+class DayIntervalOut(Output):
+    """One stretch of opening of a special day, in the shop's local time."""
+
+    opens_at: str = Field(examples=["10:00"])
+    closes_at: str = Field(description="Before `opens_at` it is the next day's.", examples=["18:00"])
+
+
 class SpecialDayOut(Output):
-    """A date with hours of its own. None are kept yet."""
+    """A date with hours of its own, which replace those of its weekday."""
+
+    date: Annotated[date, Field(examples=["2026-12-31"])]
+    is_closed: bool
+    hours: list[DayIntervalOut]
+    takes_orders_ahead: bool = Field(description="False: orders for this date are taken only from its midnight on.")
+    note: str
+
+
+DelayMinutes = Annotated[
+    int,
+    Field(
+        strict=True,
+        ge=MIN_DELAY_MINUTES,
+        le=MAX_DELAY_MINUTES,
+        description="By how much orders take longer at a busy shop; only there, and needed there.",
+        examples=[10],
+    ),
+]
+StatusUntil = Annotated[
+    Instant, Field(description="When a busy or paused shop is open again by itself; null: when somebody says so.")
+]
+
+
+class StatusPatch(Input):
+    """What staff say of their shop. With `state` a new status begins, in which what is left out is null."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"state": "busy", "delay_minutes": 10},
+                {"state": "paused"},
+                {"state": "open"},
+            ]
+        }
+    )
+
+    state: ShopState | MISSING = Field(
+        default=MISSING,
+        description="`busy`: orders take `delay_minutes` longer. `paused`: no orders for as soon as possible, nor for "
+        "before `until`. `open`: neither. Opening hours go on meanwhile.",
+    )
+    delay_minutes: DelayMinutes | MISSING | None = MISSING
+    until: StatusUntil | MISSING | None = MISSING
+
+
+class StatusOut(Output):
+    """What staff say of the shop now."""
+
+    state: ShopState = Field(description="`paused`: no orders for as soon as possible, nor for before `until`.")
+    delay_minutes: int | None = Field(description="By how much orders take longer now.", examples=[10])
+    until: Instant | None = Field(description="When the shop is open again by itself; null if that isn't known.")
 
 
 class ShopOut(Output):
@@ -190,28 +362,30 @@ class ShopOut(Output):
     )
     timezone: str = Field(examples=["Europe/Moscow"])
     hours: list[IntervalOut]
-    special_days: list[SpecialDayOut]
-    is_open: bool
+    special_days: list[SpecialDayOut] = Field(description="Dates with hours of their own, in order; past ones, too.")
+    is_open: bool = Field(description="Whether it is within its opening hours, whatever its `status`.")
     opens_at: Instant | None = Field(description="Next opening of a closed shop; null if there is none.")
     closes_at: Instant | None = Field(description="Closing of an open shop; null if open for the whole next week.")
+    status: StatusOut
     is_active: bool
     created_at: Instant
     updated_at: Instant
 
     @classmethod
-    def at(cls, now: datetime, *, shop: Any, hours: OpeningHours, **more: Any) -> Self:
+    def at(cls, now: datetime, *, shop: Any, schedule: ShopSchedule, **more: Any) -> Self:
         """Show a shop's row as it stands at this moment, with what `more` a subclass shows."""
-        state = hours.state(now)
+        hours, state = schedule.hours, schedule.hours.state(now)
         stored = {name: getattr(shop, name) for name in cls.model_fields.keys() - _TOLD - more.keys()}
         return cls.model_validate(
             stored
             | more
             | {
                 "hours": hours.intervals,
-                "special_days": [],
+                "special_days": [day for _, day in sorted(hours.special_days.items())],
                 "is_open": state.is_open,
                 "opens_at": state.opens_at,
                 "closes_at": state.closes_at,
+                "status": schedule.status.at(now),
             }
         )
 
@@ -220,7 +394,7 @@ class ReplaceShop(ShopIn, Replacement):
     """A shop as a PUT sends it. Its hours have a route of their own."""
 
     shows = ShopOut
-    follows = frozenset({"updated_at", "is_open", "opens_at", "closes_at"})
+    follows = frozenset({"updated_at", "is_open", "opens_at", "closes_at", "status"})
 
 
 class ListedShopOut(ShopOut):

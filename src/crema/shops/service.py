@@ -1,4 +1,4 @@
-"""Every change to shops: administrators open and close them, managers run theirs."""
+"""Every change to shops: administrators open and close them, managers run theirs, staff say that it is busy."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from pydantic import MISSING
 from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -16,9 +17,9 @@ from crema.db.base import new_id
 from crema.db.edits import apply_changes, when_violated
 from crema.schemas import value_or
 from crema.shops import domain, queries
-from crema.shops.domain import Interval, OpeningHours
-from crema.shops.models import OpeningInterval, Shop
-from crema.shops.schemas import ReplaceShop, ShopIn, ShopOut, ShopPatch
+from crema.shops.domain import Interval, OpeningHours, ShopStatus
+from crema.shops.models import OpeningInterval, Shop, SpecialDay, SpecialInterval
+from crema.shops.schemas import ReplaceShop, ShopIn, ShopOut, ShopPatch, StatusPatch
 
 
 class BeforeClosing(Protocol):
@@ -61,7 +62,7 @@ async def open_shop(session: AsyncSession, *, actor: Actor, wanted: ShopIn, now:
 
     shop_id = new_id()
     slug = wanted.slug or slugify(wanted.name) or str(shop_id)
-    shop = Shop(id=shop_id, slug=slug, created_at=now, opening_intervals=[])
+    shop = Shop(id=shop_id, slug=slug, created_at=now, opening_intervals=[], special_days=[])
     session.add(shop)
     with when_violated(SlugTakenError(), "uq_shops_slug"):
         await apply_changes(session, shop, wanted, now=now, kept_if_none=("slug",))
@@ -80,7 +81,7 @@ async def update_shop(
     """PUT: everything that can be written, but its slug, which stays unless another is sent. PATCH: what was sent."""
     shop = await queries.get_shop_for_update(session, shop_id)
     _check_runs(actor, shop)
-    wanted.check_read_only(ShopOut.at(now, shop=shop, hours=queries.hours_of(shop)))
+    wanted.check_read_only(ShopOut.at(now, shop=shop, schedule=queries.schedule_of(shop)))
     domain.check_coordinates(value_or(wanted.latitude, shop.latitude), value_or(wanted.longitude, shop.longitude))
     before = _hours_if_active(shop)
 
@@ -117,10 +118,60 @@ async def set_hours(
     return shop
 
 
+async def set_special_days(
+    session: AsyncSession,
+    *,
+    actor: Actor,
+    shop_id: UUID,
+    special_days: Sequence[domain.SpecialDay],
+    closing: Closing,
+    now: datetime,
+) -> Shop:
+    """Replace a shop's special days. Two at once take turns on the shop, and the later one's stand."""
+    shop = await queries.get_shop_for_update(session, shop_id)
+    _check_runs(actor, shop)
+    domain.check_special_days(special_days)
+    before = _hours_if_active(shop)
+
+    shop.special_days.clear()
+    await session.flush()  # the old ones go first: new ones may be of the same dates
+    shop.special_days.extend(_special_day(each) for each in sorted(special_days, key=lambda day: day.date))
+    shop.updated_at = now
+    await session.flush()
+    await _settle(session, shop=shop, before=before, closing=closing, now=now)
+    return shop
+
+
+def _special_day(day: domain.SpecialDay) -> SpecialDay:
+    hours = [SpecialInterval(opens_minute=each.opens_minute, closes_minute=each.closes_minute) for each in day.hours]
+    return SpecialDay(date=day.date, hours=hours, takes_orders_ahead=day.takes_orders_ahead, note=day.note)
+
+
+async def change_status(
+    session: AsyncSession, *, actor: Actor, shop_id: UUID, wanted: StatusPatch, now: datetime
+) -> Shop:
+    """Say that a shop is busy, paused, or open again; without a state only the delay or the end changes."""
+    shop = await queries.get_shop_for_update(session, shop_id)
+    _check_runs(actor, shop)
+    present = queries.schedule_of(shop).status.at(now)
+    kept = present if wanted.state is MISSING else ShopStatus()
+    status = ShopStatus(
+        value_or(wanted.state, present.state),
+        value_or(wanted.delay_minutes, kept.delay_minutes),
+        value_or(wanted.until, kept.until),
+    )
+    domain.check_status(status, now=now)
+
+    shop.state, shop.delay_minutes, shop.state_until = status.state, status.delay_minutes, status.until
+    shop.updated_at = now
+    await session.flush()
+    return shop
+
+
 def _hours_if_active(shop: Shop) -> OpeningHours:
     """Give the hours at which it can be ordered from: none while it is inactive."""
-    hours = queries.hours_of(shop)
-    return hours if shop.is_active else replace(hours, intervals=())
+    hours = queries.schedule_of(shop).hours
+    return hours if shop.is_active else replace(hours, intervals=(), special_days={})
 
 
 async def _settle(session: AsyncSession, *, shop: Shop, before: OpeningHours, closing: Closing, now: datetime) -> None:

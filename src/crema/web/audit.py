@@ -23,6 +23,7 @@ _VALUES: Final = frozenset(
         *("slug", "parent_id", "category_ids", "modifier_group_ids", "ingredient_ids", "position", "allergens"),
         *("sizes", "options", "modifier_groups", "id", "group_id", "product_id", "product_ids", "order_ids"),
         *("hours", "weekday", "opens_at", "closes_at", "timezone", "pickup_at", "shop_id", "items", "quantity"),
+        *("special_days", "date", "is_closed", "takes_orders_ahead", "state", "delay_minutes", "until"),
         *("force", "dry_run", "preparation_seconds", "volume_ml", "nutrition", "seconds_per_slot", "percent"),
         *("prices", "round_to", "category_id", "size_prices", "size_name", "size_nutrition", "allergens_always"),
         *("energy_kcal", "proteins_g", "fats_g", "carbohydrates_g", "caffeine_mg"),

@@ -595,6 +595,28 @@ class InstantField(ColumnField):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class DateField(ColumnField):
+    """A date of a calendar, such as a shop's, and no point in time."""
+
+    example: Any = "2026-12-31"
+
+    sql_type: ClassVar[TypeEngine[Any]] = sa.Date()
+    kind_operators: ClassVar[tuple[str, ...]] = _ORDER
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "format": "date", "examples": [self.example]}
+
+    def parse(self, text: str) -> date:
+        if not _DATE.fullmatch(text):
+            raise ValueError("is not a date such as 2026-12-31")
+        try:
+            return date.fromisoformat(text)
+        except ValueError:
+            raise ValueError("is not a date that exists") from None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class TimeOfDayField(ColumnField):
     """A time on a clock on the wall, of a column that holds it as `HH:MM`; `24:00` is the end of a day."""
 

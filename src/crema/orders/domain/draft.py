@@ -25,10 +25,8 @@ from crema.cart.domain import (
 from crema.core.errors import ConflictError, InvalidError, Loc, TooManyError, UnknownReferenceError
 from crema.core.instants import written
 from crema.menu.domain import PricedProduct
-from crema.shops.domain import OpeningHours
+from crema.shops.domain import HandoverCode, HandoverRefusal, ShopSchedule
 
-START_DELAY: Final = timedelta(minutes=2)
-"""From placing an order to the start of its first drink."""
 MAX_PICKUP_AHEAD: Final = timedelta(days=7)
 LIMIT_PERIOD: Final = timedelta(hours=1)
 """Orders that a person placed within this time are limited by `OrderSettings.max_orders_an_hour`."""
@@ -62,6 +60,27 @@ class OutsideOpeningHoursError(ConflictError):
 
     code = "outside_opening_hours"
     title = "The shop is closed at that time."
+
+
+class ShopPausedError(ConflictError):
+    """The shop's staff take no orders for that time; `until` is when they do again, or null."""
+
+    code = "shop_paused"
+    title = "The shop takes no orders for that time."
+
+
+class NoOrdersAheadError(ConflictError):
+    """The pick-up time is on a special day for which orders are taken only on the day itself, from `orders_from` on."""
+
+    code = "no_orders_ahead"
+    title = "Orders for that day are taken on that day only."
+
+
+class TooSoonError(ConflictError):
+    """The order can't be ready by the pick-up time; `earliest_pickup_at` is a time for which it can, or null."""
+
+    code = "too_soon"
+    title = "The order can't be ready by then."
 
 
 class InvalidPickupTimeError(InvalidError):
@@ -146,7 +165,7 @@ class OrderContext:
 
     shop: OrderShop
     shop_version: int
-    hours: OpeningHours
+    schedule: ShopSchedule
     open_orders: int
     recent_orders: int
     first_recent_at: datetime | None
@@ -192,18 +211,17 @@ def draft_order(request: OrderRequest, context: OrderContext, *, settings: Order
     """
     if request.source == "app":
         _check_limits(context, settings=settings, now=now)
-    check_time(context.hours, pickup_at=request.pickup_at, now=now)
     lines = draft_lines(request.lines, context.products)
+    work_seconds = sum(line.work_seconds for line in lines)
+    ready_at = check_time(context.schedule, pickup_at=request.pickup_at, work_seconds=work_seconds, now=now)
     return OrderDraft(
         request=request,
         shop=context.shop,
         lines=lines,
         total=check_total(lines, expected=request.expected_total, minimum=settings.minimum),
         currency=settings.currency,
-        ready_at=estimate_ready(
-            now=now, pickup_at=request.pickup_at, work_seconds=sum(line.work_seconds for line in lines)
-        ),
-        business_date=context.hours.business_date(request.pickup_at or now),
+        ready_at=ready_at,
+        business_date=context.schedule.hours.business_date(request.pickup_at or now),
     )
 
 
@@ -271,16 +289,32 @@ def _unknown_places(problem: Problem, request: LineRequest) -> list[Loc]:
     return unknown_places([problem], request.choices or ())
 
 
-def check_time(hours: OpeningHours, *, pickup_at: datetime | None, now: datetime) -> None:
-    """Raise an error unless the shop is open at the pick-up time; None is as soon as possible, which is now."""
-    if pickup_at is None:
-        if not hours.is_open(now):
-            raise ShopClosedError(opens_at=_instant(hours.next_opening(now)))
-        return
-    if not now <= pickup_at <= now + MAX_PICKUP_AHEAD:
+def check_time(schedule: ShopSchedule, *, pickup_at: datetime | None, work_seconds: int, now: datetime) -> datetime:
+    """Return when the order is estimated to be ready; None as `pickup_at` is as soon as possible.
+
+    Raises an error if the shop can't hand it over at the pick-up time.
+    """
+    if pickup_at is not None and not now <= pickup_at <= now + MAX_PICKUP_AHEAD:
         raise InvalidPickupTimeError(now)
-    if not hours.is_open(pickup_at):
-        raise OutsideOpeningHoursError(opens_at=_instant(hours.next_opening(pickup_at)))
+    found = schedule.check_handover(pickup_at, now=now, work=timedelta(seconds=work_seconds))
+    if isinstance(found, HandoverRefusal):
+        raise _handover_error(found)
+    return found.ready_at
+
+
+def _handover_error(found: HandoverRefusal) -> ConflictError:
+    until = _instant(found.until)
+    match found.code:
+        case HandoverCode.SHOP_CLOSED:
+            return ShopClosedError(found.detail, opens_at=until)
+        case HandoverCode.OUTSIDE_OPENING_HOURS:
+            return OutsideOpeningHoursError(found.detail, opens_at=until)
+        case HandoverCode.SHOP_PAUSED:
+            return ShopPausedError(found.detail, until=until)
+        case HandoverCode.NO_ORDERS_AHEAD:
+            return NoOrdersAheadError(found.detail, orders_from=until)
+        case HandoverCode.TOO_SOON:
+            return TooSoonError(found.detail, earliest_pickup_at=_instant(found.next_at))
 
 
 def _instant(at: datetime | None) -> str | None:
@@ -297,12 +331,12 @@ def check_total(lines: Sequence[DraftLine], *, expected: Decimal | None, minimum
     return total
 
 
-def estimate_ready(*, now: datetime, pickup_at: datetime | None, work_seconds: int) -> datetime:
+def estimate_ready(schedule: ShopSchedule, *, now: datetime, pickup_at: datetime | None, work_seconds: int) -> datetime:
     """Return when it will be ready: one barista starts it now, and it is not ready before it is wanted.
 
     A change of the lines or of the pick-up time needs a new estimate.
     """
-    soonest = now + START_DELAY + timedelta(seconds=work_seconds)
+    soonest = schedule.soonest(now, timedelta(seconds=work_seconds))
     return max(soonest, pickup_at) if pickup_at else soonest
 
 

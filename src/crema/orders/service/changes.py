@@ -162,14 +162,12 @@ async def _update(
     if changes.items is not MISSING:
         await _replace_lines(session, order=order, requests=[i.as_request() for i in changes.items], settings=settings)
     if changes.pickup_at is not MISSING and changes.pickup_at != order.pickup_at:
-        hours = shops.hours_of(await shops.get_shop(session, order.shop_id))
-        domain.check_time(hours, pickup_at=changes.pickup_at, now=now)
-        order.pickup_at = changes.pickup_at
-        await numbering.move_to(session, order=order, day=hours.business_date(order.pickup_at or now))
+        await _move_pickup(session, order=order, pickup_at=changes.pickup_at, now=now)
     edits = _field_changes(before, _editable_fields(order))
     if {edit.field for edit in edits} & {"pickup_at", "items"}:
-        work = sum(line.preparation_seconds * line.quantity for line in order.lines)
-        order.ready_estimate_at = domain.estimate_ready(now=now, pickup_at=order.pickup_at, work_seconds=work)
+        schedule = await shops.get_schedule(session, order.shop_id)
+        work = _work_seconds(order)
+        order.ready_estimate_at = domain.estimate_ready(schedule, now=now, pickup_at=order.pickup_at, work_seconds=work)
     if edits:
         await _record_edit(session, order=order, actor=actor, edits=edits, now=now)
     if changes.status is not MISSING:
@@ -182,6 +180,18 @@ async def _update(
             now=now,
         )
     return await queries.get_order(session, order_id=order.id, actor=actor)
+
+
+async def _move_pickup(session: AsyncSession, *, order: Order, pickup_at: datetime | None, now: datetime) -> None:
+    """Change when an order is picked up, which may make it one of another day."""
+    schedule = await shops.get_schedule(session, order.shop_id)
+    domain.check_time(schedule, pickup_at=pickup_at, work_seconds=_work_seconds(order), now=now)
+    order.pickup_at = pickup_at
+    await numbering.move_to(session, order=order, day=schedule.hours.business_date(pickup_at or now))
+
+
+def _work_seconds(order: Order) -> int:
+    return sum(line.preparation_seconds * line.quantity for line in order.lines)
 
 
 async def mark_line(

@@ -186,8 +186,8 @@ async def expire_unclaimed(session: AsyncSession, *, now: datetime, limit: int =
     expired = 0
     for order in await queries.list_ready_for_update(session, limit=limit):
         ready_at = max(event.created_at for event in order.history if event.status == OrderStatus.READY)
-        shop = await shops.get_shop(session, order.shop_id)
-        closes_at = shops.hours_of(shop).closing_after(ready_at)
+        schedule = await shops.get_schedule(session, order.shop_id)
+        closes_at = schedule.hours.closing_after(ready_at)
         if now >= (closes_at or ready_at + EXPIRY_WITHOUT_CLOSING_TIME):
             await move(session, order=order, to=OrderStatus.EXPIRED, actor=None, now=now)
             expired += 1
