@@ -1,7 +1,7 @@
 """Rivals at the counter: truly parallel requests that truly commit, and twins whose guard is off."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -29,6 +29,8 @@ from crema.orders.models import Order, OrderEvent, OrderLine, OrderNumberCounter
 from crema.orders.service import numbering, placing
 from crema.shops import service as shops
 from crema.shops.deps import ShopsState
+from crema.shops.domain import ShopState, SpecialDay
+from crema.shops.schemas import StatusPatch
 from crema.shops.service import Closing
 from crema.web.state import WebState, state_of
 from factories.orders import make_shop, make_simple_product, place
@@ -256,7 +258,29 @@ async def test_a_person_gets_no_more_open_orders_than_allowed(
     assert statuses == [201] * 3 + [409] * (RIVALS - 3)
 
 
-async def order_while_closed(app: FastAPI, sessions: Sessions, shop_id: UUID, product_id: UUID) -> tuple[int, int]:
+Close = Callable[..., Awaitable[object]]
+
+
+async def no_hours(session: AsyncSession, *, closing: Closing, **shop: Any) -> None:
+    await shops.set_hours(session, intervals=[], closing=closing, **shop)
+
+
+async def a_closed_day(session: AsyncSession, *, closing: Closing, **shop: Any) -> None:
+    today = SpecialDay(date(2026, 11, 23))
+    await shops.set_special_days(session, special_days=[today], closing=closing, **shop)
+
+
+async def a_pause(session: AsyncSession, *, closing: Closing, **shop: Any) -> None:
+    del closing
+    await shops.change_status(session, wanted=StatusPatch(state=ShopState.PAUSED), **shop)
+
+
+CLOSED_BY = pytest.mark.parametrize("close", [no_hours, a_closed_day, a_pause])
+
+
+async def order_while_closed(
+    app: FastAPI, sessions: Sessions, shop_id: UUID, product_id: UUID, close: Close
+) -> tuple[int, int]:
     """Close a shop, and commit once an order waits for that. Give the order's status, and how many orders there are."""
     anna = await make_person(app, email="anna@example.com")
     admin = await make_person(app, email="admin@example.com", role="admin")
@@ -265,7 +289,7 @@ async def order_while_closed(app: FastAPI, sessions: Sessions, shop_id: UUID, pr
         actor = await accounts.find_actor(session, user_id=admin.id, session_id=admin.session_id, now=now)
         assert actor is not None
         closing = Closing(state_of(app, ShopsState).before_closing, force=False)
-        await shops.set_hours(session, actor=actor, shop_id=shop_id, intervals=[], closing=closing, now=now)
+        await close(session, actor=actor, shop_id=shop_id, closing=closing, now=now)
         body = {"shop_id": str(shop_id), "items": [{"product_id": str(product_id)}]}
         placing_one = asyncio.ensure_future(client.post("/order", json=body))
         await until_waiting_or_done(sessions, placing_one)
@@ -286,14 +310,21 @@ async def until_waiting_or_done(sessions: Sessions, request: asyncio.Future[http
             await asyncio.sleep(0.01)
 
 
+@CLOSED_BY
 async def test_nobody_orders_at_a_shop_that_is_being_closed(
-    own_app: FastAPI, own_sessions: Sessions, shop_id: UUID, product_id: UUID
+    own_app: FastAPI, own_sessions: Sessions, shop_id: UUID, product_id: UUID, close: Close
 ) -> None:
-    assert await order_while_closed(own_app, own_sessions, shop_id, product_id) == (409, 0)
+    assert await order_while_closed(own_app, own_sessions, shop_id, product_id, close) == (409, 0)
 
 
+@CLOSED_BY
 async def test_unless_the_shop_is_held_as_it_was_read_an_order_would_come_to_a_closed_one(
-    own_app: FastAPI, own_sessions: Sessions, shop_id: UUID, product_id: UUID, monkeypatch: pytest.MonkeyPatch
+    own_app: FastAPI,
+    own_sessions: Sessions,
+    shop_id: UUID,
+    product_id: UUID,
+    close: Close,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The twin."""
     unheld = insert(OrderNumberCounter).values(
@@ -301,7 +332,7 @@ async def test_unless_the_shop_is_held_as_it_was_read_an_order_would_come_to_a_c
     )
     monkeypatch.setattr(numbering, "_COUNT_UP_AT_SHOP_AS_READ", Statement(unheld.returning(OrderNumberCounter.last)))
 
-    assert await order_while_closed(own_app, own_sessions, shop_id, product_id) == (201, 1)
+    assert await order_while_closed(own_app, own_sessions, shop_id, product_id, close) == (201, 1)
 
 
 async def test_orders_of_a_shop_that_is_renamed_meanwhile_are_placed(

@@ -115,6 +115,61 @@ async def test_new_hours_that_close_out_open_orders(
     assert statuses == {"friday": "cancelled", "asap": "cancelled" if closed_out == "both" else "placed"}
 
 
+SPECIAL_DAYS = [
+    ({"date": "2026-11-27", "is_closed": True}, "friday"),
+    ({"date": "2026-11-27", "hours": [{"opens_at": "13:00", "closes_at": "20:00"}]}, "friday"),
+    ({"date": "2026-11-27", "hours": [{"opens_at": "10:00", "closes_at": "14:00"}]}, "none"),
+    ({"date": "2026-11-23", "is_closed": True}, "asap"),
+    ({"date": "2026-11-26", "is_closed": True}, "none"),
+]
+
+
+@pytest.mark.parametrize(("day", "closed_out"), SPECIAL_DAYS)
+async def test_a_special_day_that_closes_out_open_orders(
+    manager: httpx2.AsyncClient,
+    shop_id: UUID,
+    orders: dict[str, dict[str, Any]],
+    day: dict[str, Any],
+    closed_out: str,
+) -> None:
+    """It is Monday."""
+    gone = [orders[closed_out]] if closed_out in orders else []
+    path, body = f"/shop/{shop_id}/special-days", {"special_days": [day]}
+
+    first = await manager.put(path, json=body)
+    assert (first.status_code, first.json().get("orders", [])) == (409 if gone else 200, listed(*gone))
+    before = (await manager.get(f"/shop/{shop_id}")).json()["special_days"]
+    assert bool(before) is not bool(gone), "a refusal changes nothing"
+    assert (await manager.put(path, json=body, params=FORCE)).status_code == 200
+
+    for name, order in orders.items():
+        status = (await manager.get(f"/order/{order['id']}")).json()["status"]
+        assert status == ("cancelled" if name == closed_out else "placed"), name
+
+
+async def test_taking_a_special_day_back_closes_out_what_was_ordered_for_it(
+    customer: httpx2.AsyncClient, admin: httpx2.AsyncClient, sessions: Sessions
+) -> None:
+    shop = await make_shop(sessions, slug="noon", hours=(720, 840))
+    longer = {"date": "2026-11-27", "hours": [{"opens_at": "08:00", "closes_at": "20:00"}]}
+    await admin.put(f"/shop/{shop}/special-days", json={"special_days": [longer]})
+    product = await make_simple_product(sessions)
+    order = await place(customer, product, shop_id=str(shop), pickup_at="2026-11-27T16:00:00Z")
+
+    refused = await admin.put(f"/shop/{shop}/special-days", json={"special_days": []})
+
+    assert (refused.status_code, refused.json()["orders"]) == (409, listed(order))
+
+
+async def test_a_pause_leaves_open_orders_alone(
+    manager: httpx2.AsyncClient, shop_id: UUID, orders: dict[str, dict[str, Any]]
+) -> None:
+    assert (await manager.patch(f"/shop/{shop_id}/status", json={"state": "paused"})).status_code == 200
+
+    for order in orders.values():
+        assert (await manager.patch(f"/order/{order['id']}", json={"status": "accepted"})).status_code == 200
+
+
 async def test_another_time_zone_moves_the_hours_away_from_open_orders(
     customer: httpx2.AsyncClient, admin: httpx2.AsyncClient, sessions: Sessions
 ) -> None:
