@@ -79,6 +79,7 @@ VALUES: Final[dict[str, Any]] = {
     "current_password": "not my password",
     "customer_id": "{user_id}",
     "customer_name": "Пётр",
+    "delay_minutes": 10,
     "description": "x",
     "dry_run": False,
     "email": "new@example.com",
@@ -133,9 +134,12 @@ VALUES: Final[dict[str, Any]] = {
     "sizes": [{"name": "M"}],
     "slug": "new",
     "source": "counter",
+    "special_days": [],
+    "state": "busy",
     "status": "accepted",
     "text": "Где мой латте?",
     "timezone": "Europe/Moscow",
+    "until": "2026-11-24T09:00:00Z",
     "username": "new@example.com",
 }
 """A good value of each field, whatever route takes it; what stands in braces is looked up in the world."""
@@ -157,6 +161,7 @@ VALUES_OF: Final[dict[tuple[str, str], Any]] = {
     ("PATCH /chat/{conversation_id}", "assigned_to"): "{assignee}",
 }
 ALONG: Final[dict[str, tuple[str, ...]]] = {
+    "PATCH /shop/{shop_id}/status": ("state", "delay_minutes"),
     "POST /order": ("shop_id", "items"),
     "category_id": ("percent",),
     "round_to": ("percent",),

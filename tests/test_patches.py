@@ -21,6 +21,7 @@ SHOWN: Final = {
     "/cart/{item_id}": "/cart",
     "/order/{order_id}/line/{line_id}": "/order/{order_id}",
     "/product/{product_id}/image/{image_id}": "/product/{product_id}",
+    "/shop/{shop_id}/status": "/shop/{shop_id}",
 }
 """Where a GET shows what the PATCH changes, unless at the same path."""
 ACTORS: Final = {"/cart/{item_id}": "customer"}

@@ -74,6 +74,9 @@ async def things(log_in: LogIn, manager: httpx2.AsyncClient, admin: httpx2.Async
     await add_image(manager, product, alt="Латте")
     shop_id = await make_shop(sessions)
     await admin.patch(f"/shop/{shop_id}", json={"latitude": 55.75, "longitude": 37.6, "email": "arbat@example.com"})
+    night = {"date": "2026-12-31", "hours": [{"opens_at": "20:00", "closes_at": "03:00"}], "note": "С наступающим!"}
+    closed = {"date": "2027-01-01", "is_closed": True, "takes_orders_ahead": False}
+    await admin.put(f"/shop/{shop_id}/special-days", json={"special_days": [night, closed]})
     role = (await admin.post("/role", json={"name": "trainee", "permissions": ["orders:read"]})).json()
     customer = await log_in("anna@example.com", name="Анна")
     latte = await make_latte(sessions)
@@ -92,6 +95,9 @@ async def things(log_in: LogIn, manager: httpx2.AsyncClient, admin: httpx2.Async
     order_path = f"/category/{coffee['id']}/products"
     return {
         **{route: Thing(client, path, path) for route, (client, path) in paths.items()},
+        "/shop/{shop_id}/special-days": Thing(
+            admin, f"/shop/{shop_id}/special-days", f"/shop/{shop_id}", only="special_days"
+        ),
         "/shop/{shop_id}/hours": Thing(admin, f"/shop/{shop_id}/hours", f"/shop/{shop_id}", only="hours"),
         "/category/{category_id}/products": ProductsOfCategory(
             manager, order_path, f"/products?category_id={coffee['id']}"
@@ -132,7 +138,7 @@ def altered(value: Any) -> Any:
 
 FOLLOWS = {
     "/order/{order_id}": {"history", "ready_estimate_at", "payment", "is_asap", "customer", "number"},
-    "/shop/{shop_id}": {"is_open", "opens_at", "closes_at"},
+    "/shop/{shop_id}": {"is_open", "opens_at", "closes_at", "status"},
     "/user/{user_id}": {"pending_email"},
     "/category/{category_id}": {"is_on_menu"},
     "/product/{product_id}": {"is_on_menu"},

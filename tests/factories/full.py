@@ -29,6 +29,7 @@ async def fill(world: World, sessions: Sessions) -> None:
         await _fill_orders(admin, customer, products, str(world.ids["shop_id"]))
         await _fill_history(admin, customer, f"/order/{world.ids['order_id']}")
         await _fill_chats(admin, customer, world)
+        await _fill_shop(admin, f"/shop/{world.ids['shop_id']}")
     await _fill_rows(world.app, world, sessions)
 
 
@@ -116,6 +117,14 @@ async def _fill_history(admin: httpx2.AsyncClient, customer: httpx2.AsyncClient,
     (await customer.patch(order, json={"comment": "без крышки"})).raise_for_status()
     (await admin.patch(order, json={"status": "accepted"})).raise_for_status()
     (await admin.post(f"{order}/cancel", json={"reason": "закончилось молоко"})).raise_for_status()
+
+
+async def _fill_shop(admin: httpx2.AsyncClient, shop: str) -> None:
+    night = {"date": "2026-12-31", "hours": [{"opens_at": "20:00", "closes_at": "02:30"}], "note": "С наступающим!"}
+    closed = {"date": "2027-01-01", "is_closed": True, "takes_orders_ahead": False, "note": "Отдыхаем"}
+    (await admin.put(f"{shop}/special-days", json={"special_days": [night, closed]})).raise_for_status()
+    busy = {"state": "busy", "delay_minutes": 15, "until": "2100-01-01T00:00:00Z"}
+    (await admin.patch(f"{shop}/status", json=busy)).raise_for_status()
 
 
 async def _made(client: httpx2.AsyncClient, path: str, body: Json) -> Json:

@@ -174,6 +174,8 @@ def nobodys(schema: Json, path: str) -> str | None:
             return str(uuid4())
         case "date-time":
             return "1999-01-01T00:00:00Z"
+        case "date":
+            return "1999-01-01"
     if schema.get("type") in {"integer", "number"}:
         return None if path.endswith("weekday") else "777"
     return NOBODYS.get(name, "нет такого")

@@ -221,3 +221,14 @@ async def test_the_number_of_statements_does_not_grow(
 
     assert response.json()["total"] == 7
     assert sum(each.startswith("SELECT") for each in statements) == expected, statements
+
+
+@pytest.mark.parametrize("at", ["07:29", "07:30", "07:59", "23:30", "02:30", "00:31"])
+async def test_hours_are_found_to_the_minute(client: httpx2.AsyncClient, session: AsyncSession, at: str) -> None:
+    """Tried: 07:30 was found as 08:30."""
+    await add_shop(session, name="Утро", week=[(0, at, "12:00")])
+    await add_shop(session, name="Вечер", week=[(0, "12:00", at)])
+
+    found = [await names(client, **{f"hours.{field}": at}) for field in ("opens_at", "closes_at")]
+
+    assert found == [["Утро"], ["Вечер"]]

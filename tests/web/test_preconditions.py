@@ -27,6 +27,8 @@ SHOWN_BY = {
     "/cart/{item_id}": "/cart",
     "/order/{order_id}/line/{line_id}": "/order/{order_id}",
     "/shop/{shop_id}/hours": "/shop/{shop_id}",
+    "/shop/{shop_id}/special-days": "/shop/{shop_id}",
+    "/shop/{shop_id}/status": "/shop/{shop_id}",
 }
 """Parts, which have no GET: their changes take the tag of what shows them."""
 
@@ -50,6 +52,8 @@ EDITED: dict[tuple[str, str], tuple[str, Any]] = {
     ("patch", "/order/{order_id}/line/{line_id}"): ("barista", {"is_made": False}),
     ("patch", "/shop/{shop_id}"): ("admin", {"address": "Арбат, 11"}),
     ("put", "/shop/{shop_id}/hours"): ("admin", {"hours": [{"weekday": 0, "opens_at": "00:00", "closes_at": "24:00"}]}),
+    ("put", "/shop/{shop_id}/special-days"): ("admin", {"special_days": [{"date": "2027-01-01", "is_closed": True}]}),
+    ("patch", "/shop/{shop_id}/status"): ("admin", {"state": "paused"}),
     ("put", "/user/{user_id}"): ("customer", {"name": "Анна"}),
     ("patch", "/user/{user_id}"): ("customer", {"name": "Анна"}),
     ("patch", "/role/{role_id}"): ("admin", {"description": "Моет."}),

@@ -67,8 +67,6 @@ from crema.shops import domain
 from crema.shops.domain import (
     DAY,
     EARTH_RADIUS_M,
-    MAX_DELAY_MINUTES,
-    MIN_DELAY_MINUTES,
     DayInterval,
     Interval,
     OpeningHours,
@@ -87,7 +85,7 @@ _FARTHEST_M: Final = 40_000_000  # farther than any two places: where shops with
 def _wall_time(minute: SQLColumnExpression[int]) -> ColumnElement[str]:
     """Write a minute as the clock on the wall shows it; past midnight it is the next day's."""
     shown = case((minute <= DAY, minute), else_=minute - DAY)
-    return func.to_char(shown / 60, "FM00") + ":" + func.to_char(shown % 60, "FM00")
+    return func.to_char(shown // 60, "FM00") + ":" + func.to_char(shown % 60, "FM00")
 
 
 _IN_FORCE: Final = or_(Shop.state_until.is_(None), Shop.state_until > bindparam("now", type_=DateTime(timezone=True)))
@@ -138,9 +136,7 @@ _FIELDS: Final = {
     ),
     "is_open": BooleanField(OPEN_NOW),
     "status.state": ChoiceField(_if_in_force(Shop.state, ShopState.OPEN.value), choices=[*ShopState]),
-    "status.delay_minutes": IntegerField(
-        _if_in_force(Shop.delay_minutes), nullable=True, minimum=MIN_DELAY_MINUTES, maximum=MAX_DELAY_MINUTES
-    ),
+    "status.delay_minutes": IntegerField(_if_in_force(Shop.delay_minutes), nullable=True),
     "status.until": InstantField(_if_in_force(Shop.state_until), nullable=True),
     "is_active": BooleanField(Shop.is_active, indexed=True),
     "created_at": InstantField(Shop.created_at, indexed=True),

@@ -40,6 +40,8 @@ from crema.shops.domain import (
 # Of the package, not of the machine: wherever a server runs it knows the same zones.
 ZONES: Final = frozenset((files("tzdata") / "zones").read_text().split())
 
+FIRST_SPECIAL_DAY: Final = date(2020, 1, 1)
+LAST_SPECIAL_DAY: Final = date(2099, 12, 31)
 _WALL_TIME: Final = "([01][0-9]|2[0-3]):[0-5][0-9]"
 _TOLD: Final = {"hours", "special_days", "is_open", "opens_at", "closes_at", "status"}
 _ARBAT: Final[JsonDict] = {
@@ -212,10 +214,18 @@ def _written_date(value: object) -> object:
     raise ValueError("send a date such as 2026-12-31")
 
 
+def _not_a_slip(day: date) -> date:
+    """Refuse years that can only be a slip of the pen; those of the past come back from a GET."""
+    if not FIRST_SPECIAL_DAY <= day <= LAST_SPECIAL_DAY:
+        raise ValueError(f"send a date from {FIRST_SPECIAL_DAY} to {LAST_SPECIAL_DAY}")
+    return day
+
+
 SpecialDate = Annotated[
     date,
     BeforeValidator(_written_date),
-    Field(ge=date(2020, 1, 1), le=date(2099, 12, 31), description="By the shop's calendar.", examples=["2026-12-31"]),
+    AfterValidator(_not_a_slip),
+    Field(description="By the shop's calendar.", examples=["2026-12-31"]),
 ]
 
 
