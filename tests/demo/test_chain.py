@@ -158,6 +158,7 @@ def test_shops_lie_in_two_zones_and_one_never_closes() -> None:
     assert [shop.slug for shop in shops if [(h.weekday, h.opens_at, h.closes_at) for h in shop.hours] == week]
     for shop in shops:
         check_week([interval(each.weekday, each.opens_at, each.closes_at) for each in shop.hours])
+    assert [day.date for shop in shops for day in shop.special_days] == ["12-31", "01-01"]
 
 
 def test_there_is_someone_of_every_role() -> None:

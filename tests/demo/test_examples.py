@@ -163,6 +163,18 @@ async def test_the_page_tells_who_may_log_in_and_where_their_mails_are(
     assert "(/mailbox.json)" in described
 
 
+async def test_a_shop_of_the_demo_chain_has_special_days(app: FastAPI, tokens: dict[str, str]) -> None:
+    """It is November 2026."""
+    async with connect(app, tokens[STAFF]) as client:
+        found = (await client.get("/shops", params={"special_days__isnull": "false"})).json()["items"]
+
+    (shop,) = found
+    assert [(day["date"], day["is_closed"], day["takes_orders_ahead"]) for day in shop["special_days"]] == [
+        ("2026-12-31", False, False),
+        ("2027-01-01", True, True),
+    ]
+
+
 async def test_mails_can_be_had_as_json(client: httpx2.AsyncClient) -> None:
     made = await client.post("/registration", json={"email": "maria@example.com", "password": "flat white please"})
     mails = (await client.get("/mailbox.json")).json()["items"]

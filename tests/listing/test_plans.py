@@ -61,6 +61,8 @@ FILL = (
        FROM numbers""",
     """INSERT INTO shops (id, slug, name, address, timezone, is_active, created_at, updated_at)
        SELECT id, 'slug-' || n, name, about, 'Zone/' || few, most, moment, moment FROM numbers""",
+    """INSERT INTO special_days (id, shop_id, date, note)
+       SELECT id, id, date '2026-01-01' + n % 100, about FROM numbers""",
     "INSERT INTO staff_shops (user_id, shop_id) SELECT id, id FROM numbers",
     """INSERT INTO orders (id, number, business_date, status, shop_id, source, user_id, customer_name, pickup_at,
                            ready_estimate_at, comment, payment_status, subtotal, total, currency, created_at,
@@ -89,7 +91,7 @@ FILL = (
 TABLES = (
     "products, product_documents, categories, product_categories, modifier_groups, product_modifier_groups, options, "
     "ingredients, product_ingredients, option_ingredients, sizes, product_images, roles, users, shops, orders, "
-    "order_lines, order_events, conversations, messages, notes, staff_shops"
+    "order_lines, order_events, conversations, messages, notes, staff_shops, special_days"
 )
 READER = reader_of(Actor(UUID(int=7), UUID(int=7), "support", frozenset(PERMISSIONS), frozenset({UUID(int=7)})))
 LISTS: dict[str, tuple[Listing, Select[Any]]] = {
@@ -166,6 +168,7 @@ VALUES |= {
     "lines.id": VALUES["id"],
     "lines.product_id": VALUES["id"],
     "lines.name": "Имя 7",
+    "special_days.note": "О 7",
 }
 COLUMNS = {
     "is_hidden": "ix_orders_hidden",

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import update
 
 from crema.db.session import Sessions
-from crema.orders.service import moving
+from crema.orders.service import transitions
 from crema.shops.models import Shop
 from factories.orders import make_shop, make_simple_product, place
 from fixtures.app import Clock
@@ -285,6 +285,6 @@ async def test_what_nobody_fetches_expires_when_a_special_day_closes(
     for minute in (59, 60):
         clock.now = clock.now.replace(hour=9 + minute // 60, minute=minute % 60)
         async with sessions.begin() as session:
-            expired.append(await moving.expire_unclaimed(session, now=clock.now))
+            expired.append(await transitions.expire_unclaimed(session, now=clock.now))
 
     assert expired == [0, 1]

@@ -204,6 +204,7 @@ def order(n: int, options: int) -> dict[str, Any]:
     return write("/order", shop_id=ids(1)[0], items=[{"product_id": each, "options": chosen} for each in ids(n)])
 
 
+SPECIAL_DAYS: Final = f"/shop/{UUID(int=7)}/special-days"
 HOURS: Final = f"/shop/{UUID(int=7)}/hours"
 STAFF_SENT: Final[dict[str, tuple[int, Input]]] = {
     "ids of a body": (25, lambda n: product(category_ids=ids(n))),
@@ -217,6 +218,16 @@ STAFF_SENT: Final[dict[str, tuple[int, Input]]] = {
     "intervals of a week": (
         300,
         lambda n: write(HOURS, "PUT", hours=[{"weekday": 0, "opens_at": "08:00", "closes_at": "09:00"}] * n),
+    ),
+    "special days": (
+        300,
+        lambda n: write(
+            SPECIAL_DAYS,
+            "PUT",
+            special_days=[
+                {"date": f"{2020 + each // 300}-01-{each % 28 + 1:02}", "is_closed": True} for each in range(n)
+            ],
+        ),
     ),
     "permissions of a role": (
         1_500,

@@ -32,6 +32,22 @@ class Hours(Content):
     closes_at: str
 
 
+class DayHours(Content):
+    """One stretch of opening of a special day."""
+
+    opens_at: str
+    closes_at: str
+
+
+class SpecialDay(Content):
+    """A date of every year, as MM-DD, that has hours of its own; without any the shop is closed."""
+
+    date: Annotated[str, Field(pattern=r"^(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8]|3[01])$")]
+    hours: tuple[DayHours, ...] = ()
+    takes_orders_ahead: bool = True
+    note: str = ""
+
+
 class Shop(Content):
     """A place that makes and hands over orders."""
 
@@ -44,6 +60,7 @@ class Shop(Content):
     email: str
     timezone: str
     hours: tuple[Hours, ...]
+    special_days: tuple[SpecialDay, ...] = ()
 
 
 class Category(Content):

@@ -109,6 +109,13 @@ BODIES: Final[Mapping[str, Any]] = {
             {"weekday": 4, "opens_at": "08:00", "closes_at": "02:00"},
         ]
     },
+    "setSpecialDays": {
+        "special_days": [
+            {"date": "2026-12-31", "hours": [{"opens_at": "10:00", "closes_at": "18:00"}], "note": "С наступающим!"},
+            {"date": "2027-01-01", "is_closed": True},
+        ]
+    },
+    "changeStatus": {"state": "busy", "delay_minutes": 10},
     "addToCart": {
         "product_id": _LATTE,
         "size_id": _LARGE,

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from datetime import datetime
+from datetime import date, datetime
 from tempfile import TemporaryFile
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -20,6 +20,7 @@ from crema.db.base import Base, ids_from
 from crema.db.session import Sessions, keep
 from crema.demo.chain import Chain, Nutrition, picture_of
 from crema.demo.chain import Product as DemoProduct
+from crema.demo.chain import Shop as DemoShop
 from crema.demo.ids import Kind, id_of, ids_of
 from crema.media.service import MediaService
 from crema.menu.models import Category, Ingredient, ModifierGroup, Product, ProductImage
@@ -39,10 +40,10 @@ from crema.menu.service.images import add_image
 from crema.menu.service.ingredients import create_ingredient
 from crema.menu.service.modifier_groups import create_modifier_group
 from crema.menu.service.products import create_product
-from crema.shops.domain import interval
+from crema.shops.domain import SpecialDay, day_interval, interval
 from crema.shops.models import Shop
 from crema.shops.schemas import ShopIn
-from crema.shops.service import Closing, open_shop, set_hours
+from crema.shops.service import Closing, open_shop, set_hours, set_special_days
 
 PAINT: Final = "demo.paint"
 SEEDER: Final = Actor(uuid4(), uuid4(), ADMIN, frozenset(PERMISSIONS), frozenset())
@@ -136,8 +137,23 @@ async def _seed_shops(session: AsyncSession, chain: Chain, now: datetime) -> dic
         with await _own_ids(session, Shop, "shop", shop.slug):
             opened = await open_shop(session, actor=SEEDER, wanted=wanted, now=now)
             await set_hours(session, actor=SEEDER, shop_id=opened.id, intervals=week, closing=closing, now=now)
+            days = _next_special_days(shop, now.date())
+            await set_special_days(
+                session, actor=SEEDER, shop_id=opened.id, special_days=days, closing=closing, now=now
+            )
         known[shop.slug] = opened.id
     return known
+
+
+def _next_special_days(shop: DemoShop, today: date) -> list[SpecialDay]:
+    """Return the shop's special days on the next dates on which they come."""
+    days = []
+    for each in shop.special_days:
+        this_year, next_year = (date.fromisoformat(f"{today.year + n}-{each.date}") for n in (0, 1))
+        hours = tuple(day_interval(stretch.opens_at, stretch.closes_at) for stretch in each.hours)
+        next_date = this_year if this_year >= today else next_year
+        days.append(SpecialDay(next_date, hours, takes_orders_ahead=each.takes_orders_ahead, note=each.note))
+    return days
 
 
 async def _seed_categories(session: AsyncSession, chain: Chain, now: datetime) -> dict[str, UUID]:
