@@ -20,34 +20,52 @@ from fixtures.people import make_person
 pytestmark = pytest.mark.anyio
 
 WHOLE = [selectinload(Shop.opening_intervals), selectinload(Shop.special_days).selectinload(SpecialDay.hours)]
+DAYS = [{"special_days": [{"date": f"2026-12-{n + 1:02}", "is_closed": True}]} for n in range(7)]
 WEEKS = [{"hours": [{"weekday": n % 7, "opens_at": "08:00", "closes_at": "22:00"}]} for n in range(7)]
 
 
-async def write_weeks_at_once(app: FastAPI, sessions: Sessions) -> tuple[list[httpx2.Response], list[Any]]:
+LISTS = pytest.mark.parametrize(
+    ("path", "name", "bodies"), [("hours", "hours", WEEKS), ("special-days", "special_days", DAYS)]
+)
+
+
+async def write_at_once(
+    app: FastAPI, sessions: Sessions, *, path: str, name: str, bodies: list[dict[str, Any]]
+) -> tuple[list[httpx2.Response], list[Any]]:
     async with sessions() as session:
         shop = await add_shop(session, week=[])
     admin = await make_person(app, email="admin@example.com", role="admin")
-    async with clients(app, *[admin.token] * len(WEEKS)) as admins:
+    async with clients(app, *[admin.token] * len(bodies)) as admins:
         answers = await asyncio.gather(
-            *(one.put(f"/shop/{shop.id}/hours", json=week) for one, week in zip(admins, WEEKS, strict=True))
+            *(one.put(f"/shop/{shop.id}/{path}", json=body) for one, body in zip(admins, bodies, strict=True))
         )
-        left = (await admins[0].get(f"/shop/{shop.id}")).json()["hours"]
+        left = (await admins[0].get(f"/shop/{shop.id}")).json()[name]
     return answers, left
 
 
-async def test_one_whole_week_stands(own_app: FastAPI, own_sessions: Sessions) -> None:
-    answers, left = await write_weeks_at_once(own_app, own_sessions)
+@LISTS
+async def test_one_whole_list_stands(
+    own_app: FastAPI, own_sessions: Sessions, path: str, name: str, bodies: list[dict[str, Any]]
+) -> None:
+    answers, left = await write_at_once(own_app, own_sessions, path=path, name=name, bodies=bodies)
 
-    assert [answer.status_code for answer in answers] == [200] * len(WEEKS)
-    assert {"hours": left} in WEEKS
+    assert [answer.status_code for answer in answers] == [200] * len(bodies)
+    (first,) = left
+    assert [body for body in bodies if body[name][0].items() <= first.items()] != []
 
 
-async def test_without_the_lock_weeks_would_mix(
-    own_app: FastAPI, own_sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+@LISTS
+async def test_without_the_lock_lists_would_mix(
+    own_app: FastAPI,
+    own_sessions: Sessions,
+    path: str,
+    name: str,
+    bodies: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The twin."""
 
-    everyone_has_read = asyncio.Barrier(len(WEEKS))
+    everyone_has_read = asyncio.Barrier(len(bodies))
 
     async def unlocked(session: AsyncSession, shop_id: UUID) -> Shop:
         shop = await session.get_one(Shop, shop_id, options=WHOLE)
@@ -56,9 +74,9 @@ async def test_without_the_lock_weeks_would_mix(
 
     monkeypatch.setattr(queries, "get_shop_for_update", unlocked)
 
-    _, left = await write_weeks_at_once(own_app, own_sessions)
+    _, left = await write_at_once(own_app, own_sessions, path=path, name=name, bodies=bodies)
 
-    assert len(left) == len(WEEKS)
+    assert len(left) == len(bodies)
 
 
 async def test_one_of_many_gets_a_slug(own_app: FastAPI, own_sessions: Sessions) -> None:
