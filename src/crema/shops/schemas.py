@@ -321,9 +321,6 @@ DelayMinutes = Annotated[
         examples=[10],
     ),
 ]
-StatusUntil = Annotated[
-    Instant, Field(description="When a busy or paused shop is open again by itself; null: when somebody says so.")
-]
 
 
 class StatusPatch(Input):
@@ -345,10 +342,13 @@ class StatusPatch(Input):
         "before `until`. `open`: neither. Opening hours go on meanwhile.",
     )
     delay_minutes: DelayMinutes | MISSING | None = MISSING
-    until: StatusUntil | MISSING | None = MISSING
+    until: Instant | MISSING | None = Field(
+        default=MISSING,
+        description="When a busy or paused shop is open again by itself; null: when somebody says so.",
+    )
 
 
-class StatusOut(Output):
+class ShopStatusOut(Output):
     """What staff say of the shop now."""
 
     state: ShopState = Field(description="`paused`: no orders for as soon as possible, nor for before `until`.")
@@ -376,7 +376,7 @@ class ShopOut(Output):
     is_open: bool = Field(description="Whether it is within its opening hours, whatever its `status`.")
     opens_at: Instant | None = Field(description="Next opening of a closed shop; null if there is none.")
     closes_at: Instant | None = Field(description="Closing of an open shop; null if open for the whole next week.")
-    status: StatusOut
+    status: ShopStatusOut
     is_active: bool
     created_at: Instant
     updated_at: Instant
