@@ -5,10 +5,12 @@ from uuid import UUID, uuid4
 
 import httpx2
 import pytest
+from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from crema.menu import queries
 from crema.menu.domain import PricedGroup, PricedOption, PricedProduct, PricedSize
+from crema.menu.models import ProductDocument
 from factories.menu import Json, make_group, make_product
 from fixtures.statements import recorded
 
@@ -79,6 +81,13 @@ async def test_what_is_off_the_menu_comes_marked(manager: httpx2.AsyncClient, se
 
     assert [(product.is_on_menu, product.is_archived) for product in found] == [(False, False), (False, True)]
     assert [product.name for product in found] == ["Латте", "Латте"]
+
+
+async def test_prices_are_not_read_from_what_a_menu_shows(manager: httpx2.AsyncClient, session: AsyncSession) -> None:
+    product = await make_product(manager, price="250")
+    await session.execute(update(ProductDocument).values(public=b"{}", full=None))
+
+    assert (await load(session, product)).price == Decimal(250)
 
 
 async def test_unknown_products_are_absent(session: AsyncSession) -> None:

@@ -331,9 +331,10 @@ class Product(Base):
 
 
 class ProductDocument(Base):
-    """A product as `GET /product/{id}` shows it, JSON ready to be sent.
+    """A product as it is read: JSON that is ready to be sent by `GET /product/{id}`, and what is needed to sell it.
 
     `public` is None while the public doesn't see it; `full`, what editors see, is None where that is the same.
+    `pricing` is the JSON of a `PricedProduct`: what pricing reads doesn't depend on what a menu shows.
     `can_be_without` names the allergens that some choice of options avoids. `search_text` has a line for each text of
     what editors see, `public_search_text` for each of what the public sees.
     Written by `menu.service.documents`, and by nothing else.
@@ -346,6 +347,7 @@ class ProductDocument(Base):
     shape: Mapped[str] = mapped_column(String(16))
     full: Mapped[bytes | None] = mapped_column(LargeBinary)
     public: Mapped[bytes | None] = mapped_column(LargeBinary)
+    pricing: Mapped[bytes] = mapped_column(LargeBinary, server_default=text("''"))
     can_be_without: Mapped[list[str]] = mapped_column(ARRAY(TEXT), server_default="{}")
     search_text: Mapped[str] = mapped_column(TEXT, server_default="")
     public_search_text: Mapped[str] = mapped_column(TEXT, server_default="")

@@ -25,8 +25,16 @@ from crema.menu.queries.parts import (
     nutrition_of,
 )
 from crema.menu.queries.pricing import COLUMNS as PRICING_COLUMNS
+from crema.menu.queries.pricing import SHAPE as PRICING_SHAPE
 from crema.menu.queries.pricing import WANTED as WANTED_FOR_PRICING
-from crema.menu.queries.pricing import by_id, explain_hidden, load_for_pricing, lock_products, read_document
+from crema.menu.queries.pricing import (
+    by_id,
+    explain_hidden,
+    load_for_pricing,
+    lock_products,
+    priced_product,
+    pricing_document,
+)
 from crema.menu.queries.products import (
     PRODUCTS,
     PRODUCTS_OF_CATEGORY,
@@ -52,6 +60,7 @@ __all__ = [
     "INGREDIENTS",
     "MODIFIER_GROUPS",
     "PRICING_COLUMNS",
+    "PRICING_SHAPE",
     "PRODUCTS",
     "PRODUCTS_OF_CATEGORY",
     "PUBLIC_PRODUCTS",
@@ -95,5 +104,6 @@ __all__ = [
     "lock_live_products",
     "lock_products",
     "nutrition_of",
-    "read_document",
+    "priced_product",
+    "pricing_document",
 ]

@@ -1,7 +1,9 @@
 """Products as plain values, for the cart and orders to price."""
 
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
@@ -10,12 +12,31 @@ from pydantic import TypeAdapter
 from sqlalchemy import ARRAY, Uuid, any_, bindparam, func, select, true
 
 from crema.db.statement import Statement, Where
-from crema.menu.domain import PricedProduct
-from crema.menu.models import Category, Product, ProductCategory, ProductDocument
+from crema.menu.domain import (
+    Contained,
+    Nutrition,
+    PricedGroup,
+    PricedOption,
+    PricedProduct,
+    PricedSize,
+    SizeNutrition,
+    SizePrice,
+)
+from crema.menu.models import (
+    Category,
+    Option,
+    OptionIngredient,
+    Product,
+    ProductCategory,
+    ProductDocument,
+    ProductIngredient,
+    ProductModifierGroup,
+    Size,
+)
 
-_DOCUMENT: Final = select(ProductDocument.everything()).where(ProductDocument.product_id == Product.id)
+_DOCUMENT: Final = select(ProductDocument.pricing).where(ProductDocument.product_id == Product.id)
 COLUMNS: Final = (Product.id, Product.name, Product.price, _DOCUMENT.scalar_subquery())
-"""Of a product, with its document, which archived ones don't have: `priced` reads a row that ends with them."""
+"""Of a product, with what pricing needs of it, which archived ones lack: `priced` reads a row that ends with them."""
 
 _WANTED: Final = any_(bindparam("product_ids", type_=ARRAY(Uuid)))
 _LOCK: Final = Statement(
@@ -43,7 +64,9 @@ _HIDING: Final = Statement(
 """Of each category that a product stands under: the first inactive one on the way up, which hides it."""
 _JSON: Final = TypeAdapter(PricedProduct)
 _KEPT: Final = 1_000
-"""Documents that aren't read again, about ten kilobytes each."""
+"""Documents that aren't parsed again, about five kilobytes each."""
+SHAPE: Final = json.dumps(_JSON.json_schema(), sort_keys=True)
+"""What a document looks like: those of another shape are rebuilt."""
 
 
 async def lock_products(where: Where, product_ids: Collection[UUID]) -> None:
@@ -57,7 +80,7 @@ async def lock_products(where: Where, product_ids: Collection[UUID]) -> None:
 async def load_for_pricing(where: Where, product_ids: Collection[UUID]) -> dict[UUID, PricedProduct]:
     """Load products with all that pricing needs, archived ones too, in one round trip; unknown ids are absent.
 
-    It is read from the documents that the menu shows: what is charged is what was shown.
+    It was written together with the documents that the menu shows: what is charged is what was shown.
     """
     if not product_ids:
         return {}
@@ -80,9 +103,9 @@ WANTED: Final = func.array(
 """What `load_for_pricing` loads, as a column of another SELECT, which then wants `product_ids`; `by_id` reads it."""
 
 
-def read_document(document: bytes) -> PricedProduct:
-    """Read a product of its document."""
-    return _JSON.validate_json(document)
+def pricing_document(product: PricedProduct) -> bytes:
+    """Write what pricing needs of a product as JSON."""
+    return _JSON.dump_json(product)
 
 
 def by_id(rows: Iterable[Sequence[Any]]) -> dict[UUID, PricedProduct]:
@@ -109,4 +132,69 @@ def priced(row: Sequence[Any]) -> PricedProduct:
 
 @lru_cache(_KEPT)
 def _kept(document: bytes) -> PricedProduct:
-    return read_document(document)
+    return _JSON.validate_json(document)
+
+
+def priced_product(product: Product) -> PricedProduct:
+    """Return what pricing needs of a product that is loaded with all its parts."""
+    return PricedProduct(
+        id=product.id,
+        name=product.name,
+        price=product.price,
+        is_on_menu=product.is_on_menu,
+        preparation_seconds=product.preparation_seconds,
+        sizes=tuple(map(_size, product.sizes)),
+        modifier_groups=tuple(map(_group, product.modifier_groups)),
+        allergens=tuple(product.allergens),
+        allergens_always=None if product.allergens_always is None else tuple(product.allergens_always),
+        ingredients=_contained(product.ingredients),
+        nutrition=_nutrition(product.nutrition),
+    )
+
+
+def _size(size: Size) -> PricedSize:
+    return PricedSize(
+        id=size.id,
+        name=size.name,
+        volume_ml=size.volume_ml,
+        price_delta=size.price_delta,
+        is_default=size.is_default,
+        nutrition=_nutrition(size.nutrition),
+    )
+
+
+def _group(link: ProductModifierGroup) -> PricedGroup:
+    return PricedGroup(
+        id=link.group.id,
+        name=link.group.name,
+        min_choices=link.effective_min_choices,
+        max_choices=link.effective_max_choices,
+        free_quantity=link.effective_free_quantity,
+        options=tuple(map(_option, link.group.options)),
+    )
+
+
+def _option(option: Option) -> PricedOption:
+    return PricedOption(
+        id=option.id,
+        name=option.name,
+        price_delta=option.price_delta,
+        max_quantity=option.max_quantity,
+        is_default=option.is_default,
+        is_active=option.is_active,
+        allergens=tuple(option.allergens),
+        ingredients=_contained(option.ingredients),
+        size_prices=tuple(SizePrice(each["size_name"], Decimal(each["price_delta"])) for each in option.size_prices),
+        nutrition=_nutrition(option.nutrition),
+        size_nutrition=tuple(
+            SizeNutrition(each["size_name"], Nutrition(**each["nutrition"])) for each in option.size_nutrition
+        ),
+    )
+
+
+def _contained(links: Sequence[ProductIngredient] | Sequence[OptionIngredient]) -> tuple[Contained, ...]:
+    return tuple(Contained(link.ingredient.id, link.ingredient.name) for link in links)
+
+
+def _nutrition(figures: Mapping[str, Any] | None) -> Nutrition | None:
+    return None if figures is None else Nutrition(**figures)

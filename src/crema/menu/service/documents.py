@@ -32,7 +32,7 @@ from crema.menu.schemas import ProductOut
 BATCH: Final = 500
 _SEARCHED: Final = sorted(queries.PRODUCTS.search)
 SHAPE: Final = hashlib.sha256(
-    json.dumps([ProductOut.model_json_schema(mode="serialization"), _SEARCHED]).encode()
+    json.dumps([ProductOut.model_json_schema(mode="serialization"), _SEARCHED, queries.PRICING_SHAPE]).encode()
 ).hexdigest()[:16]
 """What a document looks like: another version's documents are another shape's, and are rebuilt by `crema migrate`."""
 
@@ -106,6 +106,7 @@ async def render(session: AsyncSession, product_ids: Collection[UUID]) -> list[d
     async with AsyncSession(await session.connection()) as reading:
         products = await queries.load_products(reading, product_ids)
         everything = {product.id: _json(product) for product in products}
+        priced = {product.id: queries.priced_product(product) for product in products}
         on_menu = {product.id for product in products if product.is_on_menu}
         for product in products:
             _hide(product)
@@ -116,9 +117,10 @@ async def render(session: AsyncSession, product_ids: Collection[UUID]) -> list[d
                 "shape": SHAPE,
                 "full": document if document != public[id_] else None,
                 "public": public[id_],
+                "pricing": queries.pricing_document(priced[id_]),
                 "search_text": _search_text(document),
                 "public_search_text": _search_text(public[id_]),
-                "can_be_without": domain.avoidable_allergens(queries.read_document(document)),
+                "can_be_without": domain.avoidable_allergens(priced[id_]),
             }
             for id_, document in everything.items()
         ]

@@ -1,0 +1,107 @@
+"""When something is sold: windows of a shop's local week, perhaps only between two dates."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Final, TypeAlias
+from zoneinfo import ZoneInfo
+
+DAY: Final = 1440
+_ONE_DAY: Final = timedelta(days=1)
+# A window is at most a day long, so one that reaches today began yesterday, or the day before where the calendar
+# skipped a day.
+_LOOK_BACK: Final = 2
+# Where no date begins or ends a window, everything repeats after a week; one more for a skipped day.
+_LOOK_AHEAD: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A stretch of some days of the week (Monday is 0), in minutes from midnight.
+
+    `to_minute` passes 1440 where it ends after midnight. Days before `starts_on` or after `ends_on` have none.
+    """
+
+    weekdays: tuple[int, ...]
+    from_minute: int
+    to_minute: int
+    starts_on: date | None = None
+    ends_on: date | None = None
+
+    def happens_on(self, day: date) -> bool:
+        """Whether it begins on this day."""
+        return (
+            day.weekday() in self.weekdays
+            and (self.starts_on is None or self.starts_on <= day)
+            and (self.ends_on is None or day <= self.ends_on)
+        )
+
+
+Schedule: TypeAlias = tuple[Window, ...]
+"""Any of these windows; none at all is always."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timetable:
+    """When a product is sold: by its own schedule, and by those of one of its headings and of all above that.
+
+    `headings` has a path of schedules for each heading; it is empty where some heading is always there.
+    """
+
+    own: Schedule = ()
+    headings: tuple[tuple[Schedule, ...], ...] = ()
+
+    def allows(self, at: datetime, zone: ZoneInfo) -> bool:
+        """Whether the product is sold at this moment in this zone."""
+        if not _is_within(self.own, at, zone):
+            return False
+        return not self.headings or any(
+            all(_is_within(schedule, at, zone) for schedule in path) for path in self.headings
+        )
+
+    def next_change(self, after: datetime, zone: ZoneInfo) -> datetime | None:
+        """Return when selling begins or ends next, strictly after a moment; None: it stays as it is."""
+        is_allowed = self.allows(after, zone)
+        moments = sorted({each for each in self._boundaries(after, zone) if each > after})
+        return next((each for each in moments if self.allows(each, zone) != is_allowed), None)
+
+    def _boundaries(self, after: datetime, zone: ZoneInfo) -> Iterator[datetime]:
+        """Yield begins and ends of windows: around a moment, and around every later date that windows begin with.
+
+        Between such dates everything repeats weekly.
+        """
+        windows = [window for schedule in self._schedules() for window in schedule]
+        today = after.astimezone(zone).date()
+        dates = {today, *(each.starts_on for each in windows if each.starts_on and each.starts_on > today)}
+        days = {first + offset * _ONE_DAY for first in dates for offset in range(-_LOOK_BACK, _LOOK_AHEAD + 1)}
+        for day in days:
+            for window in windows:
+                if window.happens_on(day):
+                    yield instant(day, window.from_minute, zone)
+                    yield instant(day, window.to_minute, zone)
+
+    def _schedules(self) -> Iterable[Schedule]:
+        yield self.own
+        for path in self.headings:
+            yield from path
+
+
+ALWAYS: Final = Timetable()
+
+
+def _is_within(schedule: Schedule, at: datetime, zone: ZoneInfo) -> bool:
+    if not schedule:
+        return True
+    today = at.astimezone(zone).date()
+    return any(
+        instant(day, window.from_minute, zone) <= at < instant(day, window.to_minute, zone)
+        for day in (today - offset * _ONE_DAY for offset in range(_LOOK_BACK + 1))
+        for window in schedule
+        if window.happens_on(day)
+    )
+
+
+def instant(day: date, minute: int, zone: ZoneInfo) -> datetime:
+    """Return the moment of a wall time; one that comes twice is its first (RFC 5545, section 3.3.5)."""
+    wall = datetime.combine(day, time.min) + timedelta(minutes=minute)
+    return wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
