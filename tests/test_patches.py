@@ -22,6 +22,8 @@ SHOWN: Final = {
     "/order/{order_id}/line/{line_id}": "/order/{order_id}",
     "/product/{product_id}/image/{image_id}": "/product/{product_id}",
     "/shop/{shop_id}/status": "/shop/{shop_id}",
+    "/shop/{shop_id}/product/{product_id}": "/shop/{shop_id}/overrides",
+    "/shop/{shop_id}/option/{option_id}": "/shop/{shop_id}/overrides",
 }
 """Where a GET shows what the PATCH changes, unless at the same path."""
 ACTORS: Final = {"/cart/{item_id}": "customer"}

@@ -52,7 +52,11 @@ Things = dict[str, Thing]
 
 @pytest.fixture
 async def things(log_in: LogIn, manager: httpx2.AsyncClient, admin: httpx2.AsyncClient, sessions: Sessions) -> Things:
-    coffee, hidden = await make_category(manager), await make_category(manager, "Скоро", is_active=False)
+    breakfast = {"weekdays": [0, 1], "from": "07:00", "to": "11:00", "starts_on": "2026-11-01", "ends_on": None}
+    coffee, hidden = (
+        await make_category(manager, schedule=[breakfast]),
+        await make_category(manager, "Скоро", is_active=False),
+    )
     milk = await make_ingredient(manager)
     oats = await make_ingredient(manager, "Овёс")
     option = {"name": "Овсяное", "price_delta": "60.00", "allergens": ["gluten"], "ingredient_ids": [oats["id"]]}
@@ -70,6 +74,7 @@ async def things(log_in: LogIn, manager: httpx2.AsyncClient, admin: httpx2.Async
         modifier_groups=[{"group_id": group["id"], "min_choices": 1}, {"group_id": syrup["id"]}],
         allergens=["milk"],
         nutrition={"energy_kcal": 150, "proteins_g": 8, "fats_g": 7.5, "carbohydrates_g": 12},
+        schedule=[breakfast],
     )
     await add_image(manager, product, alt="Латте")
     shop_id = await make_shop(sessions)

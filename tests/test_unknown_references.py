@@ -68,6 +68,7 @@ BODIES: Final[dict[str, tuple[str, tuple[Any, ...]]]] = {
             {"dry_run": True, "prices": [{"product_id": "{product_id}", "price": "310.00"}]},
         ),
     ),
+    "POST /shop/{shop_id}/stop-list": ("admin", ({"kind": "product", "target_id": "{product_id}"},)),
     "PUT /user/{user_id}": ("admin", ({"name": "Анна", "role": "barista", "shop_ids": ["{shop_id}"]},)),
     "PATCH /user/{user_id}": ("admin", ({"role": "barista", "shop_ids": ["{shop_id}"]},)),
 }

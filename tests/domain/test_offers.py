@@ -56,10 +56,11 @@ def shop(
     products: dict[UUID, ProductDifference] | None = None,
     options: dict[UUID, OptionDifference] | None = None,
     stops: dict[Contained | PricedOption | PricedProduct, datetime | None] | None = None,
+    stocks: dict[UUID, int] | None = None,
 ) -> ShopDifferences:
     kinds = {Contained: "ingredient", PricedOption: "option", PricedProduct: "product"}
     told = {(kinds[type(what)], what.id): until for what, until in (stops or {}).items()}
-    return ShopDifferences(MOSCOW, products or {}, options or {}, told)  # type: ignore[arg-type]
+    return ShopDifferences(MOSCOW, products or {}, options or {}, told, stocks or {})  # type: ignore[arg-type]
 
 
 def codes(found: Availability) -> list[tuple[str, datetime | None]]:
@@ -138,7 +139,7 @@ def test_a_group_of_which_a_shop_sells_nothing_is_not_sold_there() -> None:
 
 @pytest.mark.parametrize(("stock", "quantity", "is_available"), [(2, 2, True), (2, 3, False), (0, 1, False)])
 def test_a_stock_is_enough_for_so_many(stock: int, quantity: int, is_available: bool) -> None:  # noqa: FBT001
-    offer = offer_of(LATTE, shop(products={LATTE.id: ProductDifference(stock=stock)}))
+    offer = offer_of(LATTE, shop(stocks={LATTE.id: stock}))
 
     found = availability(offer, at=NOON, quantity=quantity)
 
@@ -149,7 +150,9 @@ def test_a_stock_is_enough_for_so_many(stock: int, quantity: int, is_available: 
 def test_everything_in_the_way_is_told_at_once() -> None:
     breakfast = Timetable(own=(Window((0, 1, 2, 3, 4, 5, 6), 7 * 60, 11 * 60),))
     differences = shop(
-        products={LATTE.id: ProductDifference(is_sold=False, stock=0)}, stops={LATTE: None, COFFEE: TWO, OATS: None}
+        products={LATTE.id: ProductDifference(is_sold=False)},
+        stops={LATTE: None, COFFEE: TWO, OATS: None},
+        stocks={LATTE.id: 0},
     )
 
     found = availability(offer_of(replace(LATTE, timetable=breakfast), differences), at=NOON)

@@ -27,6 +27,7 @@ async def fill(world: World, sessions: Sessions) -> None:
     async with world.client("admin") as admin, world.client("customer") as customer:
         products = await _fill_menu(admin)
         await _fill_orders(admin, customer, products, str(world.ids["shop_id"]))
+        await _fill_offers(admin, products, f"/shop/{world.ids['shop_id']}")
         await _fill_history(admin, customer, f"/order/{world.ids['order_id']}")
         await _fill_chats(admin, customer, world)
         await _fill_shop(admin, f"/shop/{world.ids['shop_id']}")
@@ -110,6 +111,17 @@ async def _fill_orders(
     await _made(admin, "/order", plain | {"source": "counter", "customer_name": "Глеб"})
     hidden = await _made(admin, "/order", plain)
     (await admin.delete(f"/order/{hidden['id']}")).raise_for_status()
+
+
+async def _fill_offers(admin: httpx2.AsyncClient, products: list[Json], shop: str) -> None:
+    cappuccino, croissant = products
+    options = cappuccino["modifier_groups"][0]["options"]
+    (await admin.patch(f"{shop}/product/{croissant['id']}", json={"price": "190", "stock": 9})).raise_for_status()
+    free = {"price_delta": "0", "is_sold": False}
+    (await admin.patch(f"{shop}/option/{options[-1]['id']}", json=free)).raise_for_status()
+    until = {"until": "2026-11-23T20:00:00Z", "note": "Привезут вечером"}
+    await _made(admin, f"{shop}/stop-list", {"kind": "option", "target_id": options[-1]["id"]} | until)
+    await _made(admin, f"{shop}/stop-list", {"kind": "product", "target_id": croissant["id"]})
 
 
 async def _fill_history(admin: httpx2.AsyncClient, customer: httpx2.AsyncClient, order: str) -> None:

@@ -14,7 +14,8 @@ from crema.accounts.models import Role, RolePermission
 from crema.cart.models import Cart, CartItem
 from crema.db.session import Sessions
 from crema.media.deps import MediaState
-from crema.menu.models import Category, Ingredient, ProductImage
+from crema.menu.models import Category, Ingredient, ProductImage, Stop
+from crema.menu.service import offers
 from crema.notifications.models import Mail
 from crema.support.models import Attachment, Conversation
 from crema.web.state import DatabaseState, WebState, state_of
@@ -140,8 +141,10 @@ async def make_world(app: FastAPI, sessions: Sessions) -> World:
         )
         item = CartItem(cart_id=cart.id, product_id=latte.id, size_id=latte.small, quantity=1, options=[])
         item.configuration = "x"
-        session.add_all([attachment, item])
+        stop = Stop(shop_id=near, ingredient_id=ingredient.id, created_by_id=people["barista"].id)
+        session.add_all([attachment, item, stop])
         await session.flush()
+        await offers.refresh(session, near)
         item.options = [{"option_id": str(latte.cow), "quantity": 1, "name": "Коровье", "group": "Молоко"}]
     await state_of(app, MediaState).store.put_async("chat/0.pdf", b"%PDF-1.7\n")
     ids: dict[str, UUID | str] = {
@@ -160,6 +163,8 @@ async def make_world(app: FastAPI, sessions: Sessions) -> World:
         "line_id": order["lines"][0]["id"],
         "conversation_id": conversation.id,
         "attachment_id": attachment.id,
+        "option_id": latte.vanilla,
+        "stop_id": stop.id,
         "name": "0.webp",
     }
     return World(app, ids, people, {"size": str(latte.large), "oat": str(latte.oat), "cow": str(latte.cow)})

@@ -59,6 +59,7 @@ BODIES: dict[str, tuple[str, Any]] = {
     "/orders/advance": ("barista", {"order_ids": ["{order_id}"], "status": "accepted"}),
     "/order/{order_id}/reorder": ("customer", None),
     "/shop": ("admin", {"name": "Новая", "address": "Арбат, 2", "timezone": "Europe/Moscow"}),
+    "/shop/{shop_id}/stop-list": ("barista", {"kind": "option", "target_id": "{option_id}"}),
     "/chat": ("other", None),
     "/chats": ("support", {"customer_id": "{user_id}", "text": "Здравствуйте"}),
     "/chat/{conversation_id}/messages": ("customer", {"text": "Где мой латте?"}),

@@ -17,6 +17,9 @@ pytestmark = pytest.mark.anyio
 EDITS = ("put", "patch", "delete")
 UNCONDITIONAL = {
     ("delete", "/session/{session_id}"): "a login has nothing to edit: it ends",
+    ("delete", "/shop/{shop_id}/stop-list/{stop_id}"): "a stop has nothing to edit: it ends",
+    ("patch", "/shop/{shop_id}/product/{product_id}"): "each field is set by itself, and orders count the stock down",
+    ("patch", "/shop/{shop_id}/option/{option_id}"): "each field is set by itself",
     ("delete", "/user/{user_id}/email"): "a change of address is withdrawn, whatever it is by now",
 }
 SHOWN_BY = {

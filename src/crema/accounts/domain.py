@@ -14,6 +14,7 @@ PERMISSIONS: Final = {
     "roles:write": "See and change roles and what they allow.",
     "shops:all": "Serve every shop of the chain, not only those one is tied to.",
     "shops:write": "Change shops and their opening hours.",
+    "stock:write": "Say what one's shops have run out of, sell and count, and at which prices.",
     "support:write": "Answer customers in the support chat.",
     "users:write": "See and change people.",
 }
@@ -25,11 +26,14 @@ CUSTOMER: Final = "user"
 
 BUILTIN_ROLES: Final[dict[str, tuple[str, frozenset[str]]]] = {
     CUSTOMER: ("Orders for themselves.", frozenset()),
-    "barista": ("Makes and hands over the orders of their shops.", frozenset({"orders:read", "orders:write"})),
+    "barista": (
+        "Makes and hands over the orders of their shops.",
+        frozenset({"orders:read", "orders:write", "stock:write"}),
+    ),
     "support": ("Talks to customers of the whole chain.", frozenset({"orders:read", ALL_SHOPS, "support:write"})),
     "manager": (
         "Runs their shops: menu, orders, hours.",
-        frozenset({"menu:write", "orders:read", "orders:write", "shops:write", "support:write"}),
+        frozenset({"menu:write", "orders:read", "orders:write", "shops:write", "stock:write", "support:write"}),
     ),
     ADMIN: ("May do everything, in every shop.", frozenset(PERMISSIONS)),
 }

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Any
 
 from pydantic import MISSING, BaseModel
 from sqlalchemy import inspect
@@ -33,8 +34,15 @@ async def apply_changes(
     for name, value in (values | {"updated_at": now}).items():
         is_kept = value is MISSING or (value is None and name in kept_if_none)
         if name in columns and not is_kept:
-            setattr(row, name, value.model_dump() if isinstance(value, BaseModel) else value)
+            setattr(row, name, _stored(value))
     await session.flush()
+
+
+def _stored(value: Any) -> Any:
+    """Return what a column holds of a field: of a schema of its own, or of a list of those, the JSON."""
+    if isinstance(value, list):
+        return [_stored(each) for each in value]
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
 
 
 @contextmanager

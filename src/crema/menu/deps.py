@@ -7,8 +7,9 @@ from uuid import UUID
 
 from fastapi import Depends, Query, Request
 
-from crema.accounts.deps import MenuEditor
-from crema.core.errors import NotFoundError
+from crema.accounts.deps import MenuEditor, Person, StockKeeper
+from crema.accounts.domain import Actor
+from crema.core.errors import ForbiddenError, NotFoundError
 from crema.db.listing import Listing, ListQuery
 from crema.media.deps import admit
 from crema.media.domain import MAX_BYTES, MENU_QUOTA, WORKBOOK_QUOTA
@@ -28,6 +29,7 @@ from crema.web.preconditions import Versioned
 from crema.web.state import state_of
 from crema.web.transaction import Reads, Transaction
 
+EDIT_MENU: Final = "menu:write"
 PRODUCT: Final = Versioned(Product.id, "product_id")
 CATEGORY: Final = Versioned(Category.id, "category_id")
 INGREDIENT: Final = Versioned(Ingredient.id, "ingredient_id")
@@ -35,7 +37,7 @@ MODIFIER_GROUP: Final = Versioned(ModifierGroup.id, "group_id")
 
 
 async def _sees_hidden(permissions: Granted) -> bool:
-    return "menu:write" in permissions
+    return EDIT_MENU in permissions
 
 
 SeesHidden = Annotated[bool, Depends(_sees_hidden)]
@@ -101,6 +103,28 @@ class MenuState:
 
     whole_menu: WholeMenu
     workbooks: WorkbookReader
+
+
+async def _stock_keeper(shop_id: UUID, actor: StockKeeper) -> Actor:
+    if not actor.serves(shop_id):
+        raise ForbiddenError("You can change only the shops you work for.")
+    return actor
+
+
+ShopStockKeeper = Annotated[Actor, Depends(_stock_keeper)]
+"""Staff of the shop that the path names, who say what it has run out of."""
+
+
+async def _offer_editor(shop_id: UUID, actor: Person) -> Actor:
+    if actor.may(EDIT_MENU):
+        return actor
+    if not actor.may("stock:write"):
+        raise ForbiddenError
+    return await _stock_keeper(shop_id, actor)
+
+
+OfferEditor = Annotated[Actor, Depends(_offer_editor)]
+"""Whoever edits the chain's menu, or staff of the shop that the path names."""
 
 
 async def _menu(request: Request) -> WholeMenu:

@@ -45,6 +45,9 @@ Index("ix_product_categories_category_id_position", ProductCategory.category_id,
 class Category(Base):
     """A heading of the menu; categories form a tree.
 
+    `schedule` says when what stands under it is sold: `[{"weekdays", "from", "to", "starts_on", "ends_on"}]`, in the
+    zone of whichever shop; empty is always.
+
     `is_on_menu`: it and all above it are active. Kept by `menu.service.categories`. What begins with `image_` is of its
     picture, if it has one; `image_key` names the files as `ProductImage.key` does.
     """
@@ -56,6 +59,7 @@ class Category(Base):
             "num_nulls(image_key, image_alt, image_width, image_height, image_widths, image_created_at) IN (0, 6)",
             "image",
         ),
+        CheckConstraint("jsonb_typeof(schedule) = 'array'", "schedule"),
     )
 
     id: Mapped[Id]
@@ -66,6 +70,7 @@ class Category(Base):
     position: Mapped[int] = mapped_column(server_default="0")
     is_active: Mapped[bool] = mapped_column(server_default="true")
     is_on_menu: Mapped[bool] = mapped_column(server_default="true")
+    schedule: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, server_default="[]")
     image_key: Mapped[str | None] = mapped_column(String(80), unique=True)
     image_alt: Mapped[str | None] = mapped_column(String(300))
     image_width: Mapped[int | None]
@@ -276,12 +281,16 @@ class ProductImage(Base):
 
 
 class Product(Base):
-    """Something sold. Deleting it archives the row, because carts and past orders point to it."""
+    """Something sold. Deleting it archives the row, because carts and past orders point to it.
+
+    `schedule` is as a category's: it is sold while both allow it.
+    """
 
     __tablename__ = "products"
     __table_args__ = (
         CheckConstraint("price >= 0", "price"),
         CheckConstraint("preparation_seconds BETWEEN 0 AND 7200", "preparation_seconds"),
+        CheckConstraint("jsonb_typeof(schedule) = 'array'", "schedule"),
     )
 
     id: Mapped[Id]
@@ -295,6 +304,7 @@ class Product(Base):
     allergens_always: Mapped[list[str] | None] = mapped_column(ARRAY(TEXT))
     nutrition: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     preparation_seconds: Mapped[int] = mapped_column(SmallInteger, server_default="90")
+    schedule: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, server_default="[]")
     archived_at: Mapped[datetime | None]
     created_at: Mapped[Created]
     updated_at: Mapped[Updated]
@@ -376,6 +386,73 @@ class MenuVersion(Base):
 
     id: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
     version: Mapped[UUID]
+
+
+class ShopProduct(Base):
+    """What a shop has of its own about a product. A price of None is the chain's; a stock of None isn't counted."""
+
+    __tablename__ = "shop_products"
+    __table_args__ = (CheckConstraint("price >= 0", "price"), CheckConstraint("stock >= 0", "stock"))
+
+    shop_id: Mapped[UUID] = mapped_column(ForeignKey("shops.id", ondelete="CASCADE"), primary_key=True)
+    product_id: Mapped[UUID] = mapped_column(
+        ForeignKey("products.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+    price: Mapped[Money | None]
+    is_sold: Mapped[bool] = mapped_column(server_default="true")
+    stock: Mapped[int | None]
+    updated_at: Mapped[Updated]
+
+
+class ShopOption(Base):
+    """What a shop has of its own about an option. A delta of None is the chain's; its own counts in every size."""
+
+    __tablename__ = "shop_options"
+
+    shop_id: Mapped[UUID] = mapped_column(ForeignKey("shops.id", ondelete="CASCADE"), primary_key=True)
+    option_id: Mapped[UUID] = mapped_column(ForeignKey("options.id", ondelete="CASCADE"), primary_key=True, index=True)
+    price_delta: Mapped[Money | None]
+    is_sold: Mapped[bool] = mapped_column(server_default="true")
+    updated_at: Mapped[Updated]
+
+
+class Stop(Base):
+    """A line of a shop's stop-list: what has run out, until when; None is until somebody takes it off.
+
+    One that is over counts no more, and goes when the next is written.
+    """
+
+    __tablename__ = "stops"
+    __table_args__ = (
+        CheckConstraint("num_nonnulls(ingredient_id, product_id, option_id) = 1", "one_target"),
+        UniqueConstraint("shop_id", "ingredient_id"),
+        UniqueConstraint("shop_id", "product_id"),
+        UniqueConstraint("shop_id", "option_id"),
+    )
+
+    id: Mapped[Id]
+    shop_id: Mapped[UUID] = mapped_column(ForeignKey("shops.id", ondelete="CASCADE"))
+    ingredient_id: Mapped[UUID | None] = mapped_column(ForeignKey("ingredients.id", ondelete="CASCADE"), index=True)
+    product_id: Mapped[UUID | None] = mapped_column(ForeignKey("products.id", ondelete="CASCADE"), index=True)
+    option_id: Mapped[UUID | None] = mapped_column(ForeignKey("options.id", ondelete="CASCADE"), index=True)
+    until: Mapped[datetime | None]
+    note: Mapped[str] = mapped_column(String(300), server_default="")
+    created_by_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"), index=True)
+    created_at: Mapped[Created]
+
+
+class ShopOffers(Base):
+    """What a shop has different from the chain, as one document, and another version with every change of it.
+
+    Written by `menu.service.offers`, and by nothing else, in the transaction of the change. Of stocks it has those
+    that are used up: the others change with every order.
+    """
+
+    __tablename__ = "shop_offers"
+
+    shop_id: Mapped[UUID] = mapped_column(ForeignKey("shops.id", ondelete="CASCADE"), primary_key=True)
+    version: Mapped[UUID]
+    document: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
 
 
 # Every field that lists are filtered or sorted by has its index here; the id that ends every order is in them.

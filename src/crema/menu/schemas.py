@@ -1,10 +1,12 @@
 """JSON of the menu. What a reply shows is what the query loaded: hidden things are left out there."""
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
 from decimal import Decimal
 from functools import lru_cache
-from typing import Annotated, Any, ClassVar, Final, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeVar
 from uuid import UUID
 
 from pydantic import (
@@ -19,7 +21,7 @@ from pydantic import (
 )
 from pydantic.config import JsonDict
 
-from crema.menu.domain import MAX_IMAGES, Allergen, OptionRule, category_image
+from crema.menu.domain import MAX_IMAGES, Allergen, OptionRule, StopKind, category_image, window
 from crema.schemas import (
     EXAMPLE_ID,
     Flag,
@@ -27,6 +29,7 @@ from crema.schemas import (
     Instant,
     IsActive,
     Line,
+    Matching,
     Money,
     Name,
     OptionalLine,
@@ -92,6 +95,59 @@ IsActiveCategory = Annotated[
 ]
 
 
+_WALL_TIME: Final = "([01][0-9]|2[0-3]):[0-5][0-9]"
+Weekday = Annotated[int, Field(strict=True, ge=0, le=6, examples=[0])]
+
+
+class WindowIn(Input):
+    """A stretch of some weekdays, in the shop's own zone, perhaps only between two dates."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    weekdays: Annotated[list[Weekday], Field(min_length=1, max_length=7), AfterValidator(unique)] = Field(
+        description="Monday is 0."
+    )
+    begins: Annotated[str, Matching(f"^{_WALL_TIME}$", "send a time from 00:00 to 23:59")] = Field(
+        alias="from", examples=["07:00"]
+    )
+    ends: Annotated[str, Matching(f"^({_WALL_TIME}|24:00)$", "send a time from 00:00 to 24:00")] = Field(
+        alias="to",
+        description="Up to 24:00; before `from` it is the next day's. A whole day is 00:00 to 24:00.",
+        examples=["11:00"],
+    )
+    starts_on: date | None = Field(None, description="The first day that has it; null: any.", examples=["2026-12-01"])
+    ends_on: date | None = Field(None, description="The last day that has it; null: any.", examples=["2026-12-31"])
+
+    @model_validator(mode="after")
+    def _takes_time(self) -> Self:
+        window(self.model_dump(mode="json"))
+        return self
+
+
+class WindowOut(Output):
+    """A stretch of some weekdays, in the shop's own zone, perhaps only between two dates."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    weekdays: list[int] = Field(description="Monday is 0.")
+    begins: str = Field(alias="from", examples=["07:00"])
+    ends: str = Field(alias="to", examples=["11:00"])
+    starts_on: date | None
+    ends_on: date | None
+
+
+Schedule = Annotated[
+    list[WindowIn],
+    Field(
+        max_length=20,
+        description="When it is sold, by the shop's wall clock at the time of pick-up; empty is always.",
+    ),
+]
+ScheduleOut = Annotated[
+    list[WindowOut], Field(description="When it is sold, by the shop's wall clock; empty is always.")
+]
+
+
 class CategoryIn(Input):
     """A heading of the menu."""
 
@@ -110,6 +166,7 @@ class CategoryIn(Input):
     parent_id: ParentId = None
     position: Position = 0
     is_active: IsActiveCategory = True
+    schedule: Schedule = Field([])
 
 
 class CategoryPatch(Input):
@@ -123,6 +180,7 @@ class CategoryPatch(Input):
     parent_id: ParentId | MISSING = MISSING
     position: Position | MISSING = MISSING
     is_active: IsActiveCategory | MISSING = MISSING
+    schedule: Schedule | MISSING = MISSING
 
 
 class IngredientIn(Input):
@@ -460,6 +518,7 @@ class ProductIn(Input):
     nutrition: NutritionOfDefault = None
     ingredient_ids: Ids = Field([])
     preparation_seconds: PreparationSeconds = 90
+    schedule: Schedule = Field([])
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
@@ -488,6 +547,7 @@ class ProductPatch(Input):
     nutrition: NutritionOfDefault | MISSING = MISSING
     ingredient_ids: Ids | MISSING = MISSING
     preparation_seconds: PreparationSeconds | MISSING = MISSING
+    schedule: Schedule | MISSING = MISSING
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
@@ -630,6 +690,7 @@ class CategoryOut(Output):
     image: CategoryImageOut | None
     is_active: bool
     is_on_menu: bool = Field(description="Whether the public sees it: it and all above it are active.")
+    schedule: ScheduleOut
     created_at: Instant
     updated_at: Instant
 
@@ -649,13 +710,16 @@ def _with_image(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def hashable(row: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
     """Return the fields of a row in the way `category_document` takes them."""
-    return tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in row.items())
+    fields = dict(row) | {"schedule": json.dumps(row["schedule"])}
+    return tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in fields.items())
 
 
 @lru_cache(1_000)
 def category_document(fields: tuple[tuple[str, Any], ...]) -> bytes:
     """Write a heading as JSON. The same columns are the same text, so it is kept."""
-    return CategoryOut.model_validate(_with_image(dict(fields))).model_dump_json().encode()
+    row = dict(fields)
+    row["schedule"] = json.loads(row["schedule"])
+    return CategoryOut.model_validate(_with_image(row)).model_dump_json().encode()
 
 
 class CategoryProductsIn(Input):
@@ -768,6 +832,7 @@ class ProductOut(Output):
     )
     ingredients: list[LinkedIngredientOut]
     preparation_seconds: int
+    schedule: ScheduleOut
     created_at: Instant
     updated_at: Instant
 
@@ -790,6 +855,7 @@ class MenuHeadingOut(Output):
     parent_id: UUID | None
     position: int
     image: CategoryImageOut | None
+    schedule: ScheduleOut
 
 
 class MenuSectionOut(MenuHeadingOut):
@@ -834,6 +900,89 @@ def _array(documents: Sequence[bytes]) -> Iterator[bytes]:
     yield b"]"
 
 
+class StopIn(Input):
+    """What a shop has run out of. An ingredient stops every product and option that needs it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "kind": "ingredient",
+                    "target_id": EXAMPLE_ID,
+                    "until": "2026-11-27T14:00:00Z",
+                    "note": "Привезут к обеду",
+                },
+                {"kind": "product", "target_id": EXAMPLE_ID},
+            ]
+        }
+    )
+
+    kind: StopKind
+    target_id: UUID
+    until: Instant | None = Field(
+        None, description="When it is back: orders for later are still taken. null: until it is taken off the list."
+    )
+    note: Annotated[OptionalLine, Field(max_length=300)] = ""
+
+
+class StopOut(Output):
+    """A line of a stop-list."""
+
+    id: UUID
+    kind: StopKind
+    target_id: UUID
+    name: str
+    until: Instant | None
+    note: str
+    created_by_id: UUID | None = Field(description="Who wrote it; null once that account is gone.")
+    created_at: Instant
+
+
+OwnPrice = Annotated[Money | None, Field(description="This shop's own; null: the chain's. 0 is free.")]
+OwnPriceDelta = Annotated[
+    SignedMoney | None,
+    Field(description="This shop's own, in every size; null: the chain's. 0 is free.", examples=["60.00"]),
+]
+Stock = Annotated[
+    Annotated[int, Field(strict=True, ge=0, le=1_000_000, examples=[12])] | None,
+    Field(description="How many are left: every order takes its own, and gives it back when cancelled. null: any."),
+]
+
+
+class ShopProductPatch(Input):
+    """What changes of a product at one shop; the rest stays."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"stock": 12}, {"price": "270.00"}, {"is_sold": False}, {"price": None}]}
+    )
+
+    price: OwnPrice | MISSING = MISSING
+    is_sold: Flag | MISSING = MISSING
+    stock: Stock | MISSING = MISSING
+
+
+class ShopOptionPatch(Input):
+    """What changes of an option at one shop; the rest stays."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"price_delta": "0.00"}, {"is_sold": False}]})
+
+    price_delta: OwnPriceDelta | MISSING = MISSING
+    is_sold: Flag | MISSING = MISSING
+
+
+class OverrideOut(Output):
+    """What a shop has of its own about a product or an option, whose id this is; null is the chain's."""
+
+    kind: Literal["product", "option"]
+    id: UUID
+    name: str
+    price: Money | None = Field(description="Of a product.")
+    price_delta: SignedMoney | None = Field(description="Of an option.")
+    is_sold: bool
+    stock: int | None = Field(description="Of a product; null: not counted.", examples=[12])
+    updated_at: Instant
+
+
 _EXAMPLE_MENU: Final[JsonDict] = {
     "categories": [{"slug": "coffee", "name": "Кофе"}],
     "ingredients": [{"name": "Эспрессо"}],
@@ -871,6 +1020,7 @@ class MenuCategory(Input):
     parent: Slug | None = Field(None, description="The slug of the heading this one stands under.")
     position: Position = 0
     is_active: Flag = True
+    schedule: Schedule = Field([])
 
 
 class MenuIngredient(Input):
@@ -942,6 +1092,7 @@ class MenuProduct(Input):
     nutrition: NutritionIn | None = None
     ingredients: Annotated[list[Name], Field(max_length=50)] = Field([], description="By name.")
     preparation_seconds: Annotated[int, Field(strict=True, ge=0, le=7200)] = 90
+    schedule: Schedule = Field([])
 
 
 class MenuDocument(Input):

@@ -45,7 +45,7 @@ from crema.menu.domain.rules import (
     check_group,
     default_size,
 )
-from crema.menu.domain.schedules import ALWAYS, Schedule, Timetable, Window
+from crema.menu.domain.schedules import ALWAYS, Schedule, Timetable, Window, window
 
 __all__ = [
     "ALLERGENS",
@@ -90,4 +90,5 @@ __all__ = [
     "offer_of",
     "option_availability",
     "suggested",
+    "window",
 ]

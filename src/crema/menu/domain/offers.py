@@ -58,11 +58,10 @@ AVAILABLE: Final = Availability()
 
 @dataclass(frozen=True, slots=True)
 class ProductDifference:
-    """What a shop has of its own about a product. A price of None is the chain's, a stock of None isn't counted."""
+    """What a shop has of its own about a product. A price of None is the chain's."""
 
     price: Decimal | None = None
     is_sold: bool = True
-    stock: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +78,16 @@ Stops: TypeAlias = Mapping[tuple[StopKind, UUID], datetime | None]
 
 @dataclass(frozen=True, slots=True)
 class ShopDifferences:
-    """What a shop has different from the chain. Without a zone no shop is meant, and no schedule is looked at."""
+    """What a shop has different from the chain; `stocks` are of the products that it counts.
+
+    Without a zone no shop is meant, and no schedule is looked at.
+    """
 
     zone: ZoneInfo | None = None
     products: Mapping[UUID, ProductDifference] = field(default_factory=dict)
     options: Mapping[UUID, OptionDifference] = field(default_factory=dict)
     stops: Stops = field(default_factory=dict)
+    stocks: Mapping[UUID, int] = field(default_factory=dict)
 
 
 CHAIN: Final = ShopDifferences()
@@ -112,7 +115,7 @@ def offer_of(product: PricedProduct, differences: ShopDifferences = CHAIN) -> Of
     return Offer(
         product=_with_prices(product, own, differences.options),
         zone=differences.zone,
-        stock=own.stock,
+        stock=differences.stocks.get(product.id),
         reasons=tuple(_against_product(product, own, differences.stops)),
         option_reasons={option_id: reasons for option_id, reasons in against.items() if reasons},
     )

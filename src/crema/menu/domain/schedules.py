@@ -1,9 +1,9 @@
 """When something is sold: windows of a shop's local week, perhaps only between two dates."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 from zoneinfo import ZoneInfo
 
 DAY: Final = 1440
@@ -35,6 +35,21 @@ class Window:
             and (self.starts_on is None or self.starts_on <= day)
             and (self.ends_on is None or day <= self.ends_on)
         )
+
+
+def window(written: Mapping[str, Any]) -> Window:
+    """Read a window as it is written: `weekdays`, wall times `from` and `to`, dates `starts_on` and `ends_on` or None.
+
+    One that ends before it begins ends the next day. ValueError where it begins and ends at the same time: a whole day
+    is 00:00-24:00.
+    """
+    begin, end = (int(wall[:2]) * 60 + int(wall[3:]) for wall in (written["from"], written["to"]))
+    if begin == end:
+        raise ValueError("begins and ends at the same time; a whole day is 00:00 to 24:00")
+    first, last = (date.fromisoformat(day) if day else None for day in (written["starts_on"], written["ends_on"]))
+    if first and last and last < first:
+        raise ValueError("ends_on is before starts_on")
+    return Window(tuple(sorted(written["weekdays"])), begin, end if end > begin else end + DAY, first, last)
 
 
 Schedule: TypeAlias = tuple[Window, ...]

@@ -58,6 +58,10 @@ from crema.menu.models import (
 from crema.schemas import Name
 
 ADDRESSES: Final = "addresses of files"
+SCHEDULE_LEFT_OUT: Final = dict.fromkeys(
+    (f"schedule.{name}" for name in ("weekdays", "from", "to", "starts_on", "ends_on")),
+    "what is sold at a moment is asked of a product's availability there",
+)
 CATEGORIES: Final = Listing(
     name="Category",
     fields={
@@ -75,7 +79,7 @@ CATEGORIES: Final = Listing(
         "created_at": InstantField(Category.created_at, indexed=True),
         "updated_at": InstantField(Category.updated_at, indexed=True),
     },
-    left_out={"image.urls": ADDRESSES},
+    left_out={"image.urls": ADDRESSES} | SCHEDULE_LEFT_OUT,
     default_sort="position,name",
     id_column=Category.id,
 )

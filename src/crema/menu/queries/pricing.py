@@ -1,6 +1,7 @@
 """Products as plain values, for the cart and orders to price."""
 
 import json
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -19,8 +20,11 @@ from crema.menu.domain import (
     PricedOption,
     PricedProduct,
     PricedSize,
+    Schedule,
     SizeNutrition,
     SizePrice,
+    Timetable,
+    window,
 )
 from crema.menu.models import (
     Category,
@@ -135,8 +139,41 @@ def _kept(document: bytes) -> PricedProduct:
     return _JSON.validate_json(document)
 
 
-def priced_product(product: Product) -> PricedProduct:
-    """Return what pricing needs of a product that is loaded with all its parts."""
+_LEVEL: Final = (
+    select(ProductCategory.product_id, ProductCategory.category_id, Category.parent_id, Category.schedule)
+    .join(Category, Category.id == ProductCategory.category_id)
+    .where(ProductCategory.product_id == _WANTED, Category.is_on_menu)
+    .cte(recursive=True)
+)
+_PATHS: Final = _LEVEL.union_all(
+    select(_LEVEL.c.product_id, _LEVEL.c.category_id, Category.parent_id, Category.schedule).join(
+        Category, Category.id == _LEVEL.c.parent_id
+    )
+)
+_SCHEDULES: Final = Statement(select(_PATHS.c.product_id, _PATHS.c.category_id, _PATHS.c.schedule))
+"""Of each heading on the menu that a product stands under: its schedule, and those of all above it."""
+
+
+async def schedules_of_headings(
+    where: Where, product_ids: Collection[UUID]
+) -> dict[UUID, tuple[tuple[Schedule, ...], ...]]:
+    """Return, for each product, the schedules on the way up from each of its headings; some are empty."""
+    paths: dict[UUID, dict[UUID, list[Schedule]]] = defaultdict(lambda: defaultdict(list))
+    for product_id, category_id, written in await _SCHEDULES.rows(where, product_ids=list(product_ids)):
+        path = paths[product_id][category_id]
+        if written:
+            path.append(tuple(map(window, written)))
+    return {
+        product_id: tuple(map(tuple, by_heading.values())) if all(by_heading.values()) else ()
+        for product_id, by_heading in paths.items()
+    }
+
+
+def priced_product(product: Product, *, headings: tuple[tuple[Schedule, ...], ...] = ()) -> PricedProduct:
+    """Return what pricing needs of a product that is loaded with all its parts.
+
+    `headings` are the schedules on the way up from each of its headings.
+    """
     return PricedProduct(
         id=product.id,
         name=product.name,
@@ -149,6 +186,7 @@ def priced_product(product: Product) -> PricedProduct:
         allergens_always=None if product.allergens_always is None else tuple(product.allergens_always),
         ingredients=_contained(product.ingredients),
         nutrition=_nutrition(product.nutrition),
+        timetable=Timetable(tuple(map(window, product.schedule)), headings),
     )
 
 

@@ -63,7 +63,7 @@ from crema.menu.models import (
     ProductModifierGroup,
     Size,
 )
-from crema.menu.queries.parts import ADDRESSES, nutrition_of, options_of
+from crema.menu.queries.parts import ADDRESSES, SCHEDULE_LEFT_OUT, nutrition_of, options_of
 from crema.schemas import Name
 
 _LAST: Final = 2**31 - 1
@@ -220,7 +220,7 @@ def _listing(*, sees_hidden: bool, is_of_category: bool = False) -> Listing:
             ProductDocument.product_id == Product.id,
             TextField(ProductDocument.search_text if sees_hidden else ProductDocument.public_search_text),
         ),
-        left_out={"images.urls": ADDRESSES},
+        left_out={"images.urls": ADDRESSES} | SCHEDULE_LEFT_OUT,
         default_sort="category_position,position,name" if is_of_category else "position,name",
         id_column=Product.id,
     )

@@ -1,6 +1,6 @@
 """The menu over HTTP."""
 
-from crema.menu.routes import categories, images, ingredients, menu, modifier_groups, products
+from crema.menu.routes import categories, images, ingredients, menu, modifier_groups, offers, products
 
 routers = (
     products.router,
@@ -10,4 +10,5 @@ routers = (
     images.router,
     modifier_groups.router,
     ingredients.router,
+    offers.router,
 )

@@ -55,6 +55,7 @@ async def create_category(session: AsyncSession, *, wanted: CategoryIn, now: dat
         position=wanted.position,
         is_active=wanted.is_active,
         is_on_menu=wanted.is_active and (parent is None or parent.is_on_menu),
+        schedule=[each.model_dump(mode="json") for each in wanted.schedule],
         created_at=now,
         updated_at=now,
     )
@@ -70,9 +71,11 @@ async def edit_category(
 ) -> Category:
     """Set fields of a heading: those that were sent, or all of a replacement. A slug of None is kept."""
     shows_or_hides = wanted.parent_id is not MISSING or wanted.is_active is not MISSING
-    if shows_or_hides:
+    reaches_below = shows_or_hides or wanted.schedule is not MISSING
+    shown_in = [category_id]
+    if reaches_below:
         await lock_tree(session)
-        await queries.lock_below(session, category_id)
+        shown_in = await queries.lock_below(session, category_id)
     category = await queries.get_category_for_update(session, category_id)
     wanted.check_read_only(CategoryOut.model_validate(category))
     parent_id = value_or(wanted.parent_id, category.parent_id)
@@ -84,9 +87,10 @@ async def edit_category(
 
     with when_violated(SlugTakenError(), "uq_categories_slug"):
         await apply_changes(session, category, wanted, now=now, kept_if_none=("slug",))
-    changed = await _renew_on_menu(session, now=now) if shows_or_hides else []
+    if shows_or_hides:
+        await _renew_on_menu(session, now=now)
     await session.refresh(category)
-    await documents.refresh(session, documents.of_categories([category_id, *changed]))
+    await documents.refresh(session, documents.of_categories(shown_in))
     return category
 
 
@@ -143,22 +147,20 @@ async def lock_tree(session: AsyncSession) -> None:
     await session.execute(select(func.pg_advisory_xact_lock(func.hashtext("crema.menu.category_tree"))))
 
 
-async def _renew_on_menu(session: AsyncSession, *, now: datetime) -> Sequence[UUID]:
-    """Note of each heading whether it and all above it are active; give those that changed. The tree is locked."""
+async def _renew_on_menu(session: AsyncSession, *, now: datetime) -> None:
+    """Note of each heading whether it and all above it are active. The tree is locked."""
     tree = (
         select(Category.id, Category.is_active.label("shown")).where(Category.parent_id.is_(None)).cte(recursive=True)
     )
     tree = tree.union_all(
         select(Category.id, and_(tree.c.shown, Category.is_active)).join(tree, Category.parent_id == tree.c.id)
     )
-    changed = await session.scalars(
+    await session.execute(
         update(Category)
         .where(Category.id == tree.c.id, Category.is_on_menu != tree.c.shown)
-        .values(is_on_menu=tree.c.shown, updated_at=now)
-        .returning(Category.id),
+        .values(is_on_menu=tree.c.shown, updated_at=now),
         execution_options={"synchronize_session": False},
     )
-    return changed.all()
 
 
 async def _check_parent(session: AsyncSession, parent_id: UUID | None) -> None:

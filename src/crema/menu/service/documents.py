@@ -106,7 +106,10 @@ async def render(session: AsyncSession, product_ids: Collection[UUID]) -> list[d
     async with AsyncSession(await session.connection()) as reading:
         products = await queries.load_products(reading, product_ids)
         everything = {product.id: _json(product) for product in products}
-        priced = {product.id: queries.priced_product(product) for product in products}
+        headings = await queries.schedules_of_headings(reading, product_ids)
+        priced = {
+            product.id: queries.priced_product(product, headings=headings.get(product.id, ())) for product in products
+        }
         on_menu = {product.id for product in products if product.is_on_menu}
         for product in products:
             _hide(product)

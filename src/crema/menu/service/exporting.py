@@ -1,7 +1,7 @@
 """The whole menu, written of the tables as one document."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -31,6 +31,7 @@ from crema.menu.schemas import (
     SizeIn,
     SizeNutritionIn,
     SizePriceIn,
+    WindowIn,
 )
 
 CATEGORY: Final = ("name", "description", "position", "is_active")
@@ -93,6 +94,7 @@ async def export_menu(session: AsyncSession) -> MenuDocument:
             MenuCategory.model_construct(
                 slug=each.slug,
                 parent=slugs[each.parent_id] if each.parent_id else None,
+                schedule=_windows(each.schedule),
                 **columns(each, CATEGORY),
             )
             for each in menu.categories.values()
@@ -141,6 +143,10 @@ def _nutrition_row(nutrition: dict[str, Any] | None) -> NutritionIn | None:
     return NutritionIn.model_construct(**nutrition) if nutrition else None
 
 
+def _windows(schedule: Sequence[Mapping[str, Any]]) -> list[WindowIn]:
+    return [WindowIn.model_validate(each) for each in schedule]
+
+
 def _product_row(product: Product, *, slugs: Mapping[UUID, str], keys: Mapping[UUID, str]) -> MenuProduct:
     places = [
         MenuPlace.model_construct(slug=slugs[link.category_id], position=link.position) for link in product.categories
@@ -148,6 +154,7 @@ def _product_row(product: Product, *, slugs: Mapping[UUID, str], keys: Mapping[U
     return MenuProduct.model_construct(
         **columns(product, PRODUCT),
         nutrition=_nutrition_row(product.nutrition),
+        schedule=_windows(product.schedule),
         categories=sorted(places, key=lambda place: place.slug),
         sizes=[_size_row(size) for size in product.sizes],
         modifier_groups=[

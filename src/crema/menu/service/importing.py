@@ -236,8 +236,12 @@ async def _import_categories(
     rows = sorted(enumerate(wanted.categories), key=lambda row: depth_of(row[1].slug, parents) or 0)
     for place, row in rows:
         present = menu.categories.get(row.slug)
-        values = columns(row, CATEGORY) | {"parent_id": ids[row.parent] if row.parent else None}
-        fields = None if present is None else _differing(values, columns(present, [*CATEGORY, "parent_id"]))
+        values = columns(row, CATEGORY) | {
+            "parent_id": ids[row.parent] if row.parent else None,
+            "schedule": [each.model_dump(mode="json") for each in row.schedule],
+        }
+        there = None if present is None else columns(present, [*CATEGORY, "parent_id", "schedule"])
+        fields = None if there is None else _differing(values, there)
         if present is None:
             new = CategoryIn.model_validate(values | {"slug": row.slug})
             ids[row.slug] = (await create_category(session, wanted=new, now=now)).id
@@ -255,6 +259,7 @@ async def _import_product(
     places = {ids.categories[each.slug]: each.position for each in row.categories}
     values = columns(row, PRODUCT) | {
         "nutrition": nutrition_values(row.nutrition),
+        "schedule": [each.model_dump(mode="json") for each in row.schedule],
         "sizes": _sizes(row, present),
         "modifier_groups": [{"group_id": ids.groups[each.group]} | columns(each, LINK) for each in row.modifier_groups],
         "ingredient_ids": [ids.ingredients[folded(name)] for name in row.ingredients],
@@ -289,6 +294,7 @@ def _present(product: Product) -> dict[str, Any]:
     """Give what is there of a product, in the form of what is wanted."""
     return columns(product, PRODUCT) | {
         "nutrition": nutrition_values(product.nutrition),
+        "schedule": product.schedule,
         "categories": {link.category_id: link.position for link in product.categories},
         "sizes": [_size(size, size.id) for size in product.sizes],
         "modifier_groups": [columns(link, ["group_id", *LINK]) for link in product.modifier_groups],

@@ -53,6 +53,7 @@ _COPIED: Final = (
     "allergens_always",
     "nutrition",
     "preparation_seconds",
+    "schedule",
 )
 
 _SizeRow: TypeAlias = Row[UUID, str, bool, Mapping[str, Any] | None]

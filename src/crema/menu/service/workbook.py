@@ -1,6 +1,7 @@
 """The menu's document as a workbook, one sheet a list, and back.
 
-An empty cell is a field left out. A list in one cell has an item a line. The figures of a nutrition are columns beside
+An empty cell is a field left out. A list in one cell has an item a line; a window of a schedule is one such as
+`0,1,2,3,4 07:00-11:00 2026-12-01..2026-12-31`, with or without dates. The figures of a nutrition are columns beside
 what it is of; it is left out where all are empty. Lists of objects are sheets of their own, whose rows name what they
 belong to: `sizes` the product's slug, `size_prices` and `size_nutrition` the group's key and the option's name.
 """
@@ -16,7 +17,7 @@ from crema.core.errors import Loc
 from crema.media.service.workbooks import Cell, Number, Sheet, Unreadable, Written, write
 from crema.menu.schemas import MenuDocument
 from crema.menu.service.import_checks import InvalidMenuError
-from crema.menu.service.workbook_cells import NONE, CellError, Kind, read_cell
+from crema.menu.service.workbook_cells import NONE, CellError, Kind, read_cell, write_window
 
 Row: TypeAlias = dict[str, Any]
 Key: TypeAlias = tuple[str, ...]
@@ -72,7 +73,7 @@ SHEETS: Final = (
         "categories",
         (
             *(Column("slug"), Column("name"), Column("description"), Column("parent")),
-            *(Column("position", "integer"), Column("is_active", "flag")),
+            *(Column("position", "integer"), Column("is_active", "flag"), Column("schedule", "schedule")),
         ),
     ),
     SheetType("ingredients", "ingredients", (Column("name"),)),
@@ -116,6 +117,7 @@ SHEETS: Final = (
             *(Column("is_active", "flag"), Column("position", "integer")),
             *(Column("allergens", "list"), Column("allergens_always", "optional_list")),
             *(*_NUTRITION, Column("ingredients", "list"), Column("preparation_seconds", "integer")),
+            Column("schedule", "schedule"),
         ),
         known_by=("slug",),
     ),
@@ -185,6 +187,8 @@ def _written(value: Any, kind: Kind) -> Written:
         return None
     if kind in ("list", "optional_list"):
         return "\n".join(value) or (NONE if kind == "optional_list" else None)
+    if kind == "schedule":
+        return "\n".join(map(write_window, value)) or None
     if kind == "money":
         return Decimal(value)
     if kind == "number" and float(f"{value:.15g}") != value:

@@ -6,13 +6,14 @@ from typing import Any, Final, Literal, TypeAlias
 
 from crema.media.service.workbooks import Cell, Number, Unreadable
 
-Kind: TypeAlias = Literal["text", "list", "optional_list", "flag", "integer", "number", "money"]
+Kind: TypeAlias = Literal["text", "list", "optional_list", "flag", "integer", "number", "money", "schedule"]
 
 NONE: Final = "none"
 """What stands in an `optional_list` that is empty: an empty cell is no list at all."""
 
 _INTEGER: Final = re.compile(r"-?\d{1,9}", re.ASCII)
 _DECIMAL: Final = re.compile(r"-?\d{1,15}(\.\d{1,20})?([eE][+-]?\d{1,3})?", re.ASCII)
+_WINDOW: Final = re.compile(r"([0-6](?:,[0-6])*) (\S+)-(\S+?)(?: (\d{4}-\d\d-\d\d)?\.\.(\d{4}-\d\d-\d\d)?)?", re.ASCII)
 _FLAGS: Final[Mapping[str, bool]] = {"true": True, "false": False}
 _UNREADABLE: Final[Mapping[str, str]] = {
     "formula": "is a formula: send its value",
@@ -61,11 +62,31 @@ def _optional_lines(text: str) -> list[str]:
     return [] if (lines := _lines(text)) == [NONE] else lines
 
 
+def _windows(text: str) -> list[dict[str, Any]]:
+    return [_window(line) for line in _lines(text)]
+
+
+def _window(line: str) -> dict[str, Any]:
+    found = _WINDOW.fullmatch(line)
+    if found is None:
+        raise CellError("is not a window such as 0,1,2,3,4 07:00-11:00, perhaps with 2026-12-01..2026-12-31")
+    days, begin, end, first, last = found.groups()
+    return {"weekdays": [*map(int, days.split(","))], "from": begin, "to": end, "starts_on": first, "ends_on": last}
+
+
+def write_window(window: Mapping[str, Any]) -> str:
+    """Write a window of a schedule as a line of a cell."""
+    days, first, last = ",".join(map(str, window["weekdays"])), window["starts_on"], window["ends_on"]
+    dates = f" {first or ''}..{last or ''}" if first or last else ""
+    return f"{days} {window['from']}-{window['to']}{dates}"
+
+
 _READ: Final[Mapping[Kind, Callable[[str], Any]]] = {
     "text": str,
     "money": str.strip,
     "list": _lines,
     "optional_list": _optional_lines,
+    "schedule": _windows,
     "integer": _integer,
     "number": _number,
 }

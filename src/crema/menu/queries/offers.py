@@ -1,0 +1,286 @@
+"""What shops have different from the chain, and their stop-lists."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any, Final, TypeVar
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from pydantic import TypeAdapter
+from sqlalchemy import Integer, Numeric, Text, and_, bindparam, case, cast, func, literal, null, or_, select, union_all
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crema.core.errors import NotFoundError
+from crema.core.page import Page
+from crema.db.driver import Reader
+from crema.db.listing import (
+    BooleanField,
+    ChoiceField,
+    InstantField,
+    IntegerField,
+    Listing,
+    ListQuery,
+    ListStatement,
+    MoneyField,
+    TextField,
+    UuidField,
+)
+from crema.db.statement import Statement, Where, into
+from crema.menu.domain import OptionDifference, ProductDifference, ShopDifferences, StopKind
+from crema.menu.models import Ingredient, Option, Product, ShopOffers, ShopOption, ShopProduct, Stop
+from crema.schemas import Name
+from crema.shops.models import Shop
+from crema.shops.queries import TAKES_ORDERS
+
+KINDS: Final = ("ingredient", "product", "option")
+
+
+@dataclass(frozen=True, slots=True)
+class OffersOfShop:
+    """What a shop has different from the chain; another version whenever that is another."""
+
+    shop_id: UUID
+    version: str
+    differences: ShopDifferences
+
+
+_DOCUMENT: Final = cast(ShopOffers.document, Text)
+OFFER_COLUMNS: Final = (Shop.id, Shop.timezone, ShopOffers.version, _DOCUMENT)
+"""Of a shop, with its row of `ShopOffers` if it has one: `offers_of_row` reads a row of these."""
+_OFFERS: Final = Statement(
+    select(*OFFER_COLUMNS)
+    .outerjoin(ShopOffers, ShopOffers.shop_id == Shop.id)
+    .where(Shop.id == bindparam("shop_id"), TAKES_ORDERS)
+)
+
+
+async def get_offers_of_shop(where: Where, shop_id: UUID) -> OffersOfShop:
+    """Read what a shop has different, of one where one can order."""
+    return offers_of_row(await _OFFERS.one(where, shop_id=shop_id))
+
+
+def offers_of_row(row: Any) -> OffersOfShop:
+    """Return what a shop has different, of a row of `OFFER_COLUMNS`."""
+    shop_id, timezone, version, document = row
+    return OffersOfShop(shop_id, f"{version}/{timezone}", _differences(timezone, document))
+
+
+@dataclass(frozen=True, slots=True)
+class _Document:
+    products: Mapping[UUID, ProductDifference]
+    options: Mapping[UUID, OptionDifference]
+    stops: Mapping[UUID, tuple[StopKind, datetime | None]]
+    stocks: Mapping[UUID, int]
+
+
+_JSON: Final = TypeAdapter(_Document)
+
+
+@lru_cache(1_000)
+def _differences(timezone: str, document: str | None) -> ShopDifferences:
+    """Return what a shop has different, of its document. The same text says the same, so it isn't parsed again."""
+    zone = ZoneInfo(timezone)
+    if document is None:
+        return ShopDifferences(zone)
+    read = _JSON.validate_json(document)
+    stops = {(kind, target_id): until for target_id, (kind, until) in read.stops.items()}
+    return ShopDifferences(zone, read.products, read.options, stops, read.stocks)
+
+
+_PRODUCT: Final = func.jsonb_build_object("price", cast(ShopProduct.price, Text), "is_sold", ShopProduct.is_sold)
+_OPTION: Final = func.jsonb_build_object(
+    "price_delta", cast(ShopOption.price_delta, Text), "is_sold", ShopOption.is_sold
+)
+_TARGET: Final = func.coalesce(Stop.ingredient_id, Stop.product_id, Stop.option_id)
+_KIND: Final = case(
+    (Stop.ingredient_id.is_not(None), "ingredient"), (Stop.product_id.is_not(None), "product"), else_="option"
+)
+
+
+def _object(key: Any, value: Any) -> Any:
+    return func.coalesce(func.jsonb_object_agg(key, value), func.jsonb_build_object())
+
+
+_SHOP_ID: Final = bindparam("shop_id", type_=Shop.id.type)
+_IS_USED_UP: Final = ShopProduct.stock == 0
+DOCUMENT: Final = func.jsonb_build_object(
+    "products",
+    select(_object(ShopProduct.product_id, _PRODUCT)).where(ShopProduct.shop_id == _SHOP_ID).scalar_subquery(),
+    "options",
+    select(_object(ShopOption.option_id, _OPTION)).where(ShopOption.shop_id == _SHOP_ID).scalar_subquery(),
+    "stops",
+    select(_object(_TARGET, func.jsonb_build_array(_KIND, Stop.until)))
+    .where(Stop.shop_id == _SHOP_ID)
+    .scalar_subquery(),
+    "stocks",
+    select(_object(ShopProduct.product_id, ShopProduct.stock))
+    .where(ShopProduct.shop_id == _SHOP_ID, _IS_USED_UP)
+    .scalar_subquery(),
+)
+"""What the shop `shop_id` has different from the chain, as its tables say now: the JSON of a `ShopOffers`."""
+
+
+_NAME: Final = func.coalesce(Ingredient.name, Product.name, Option.name)
+STOPS: Final = Listing(
+    name="Stop",
+    fields={
+        "id": UuidField(Stop.id),
+        "kind": ChoiceField(_KIND, choices=KINDS),
+        "target_id": UuidField(_TARGET),
+        "name": TextField(_NAME, of=Name, example="Овсяное молоко"),
+        "until": InstantField(Stop.until, nullable=True),
+        "note": TextField(Stop.note, example="Привезут к обеду"),
+        "created_by_id": UuidField(Stop.created_by_id, nullable=True),
+        "created_at": InstantField(Stop.created_at),
+    },
+    default_sort="-created_at",
+    id_column=Stop.id,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StopView:
+    """A line of a stop-list as it is shown."""
+
+    id: UUID
+    kind: StopKind
+    target_id: UUID
+    name: str
+    until: datetime | None
+    note: str
+    created_by_id: UUID | None
+    created_at: datetime
+
+
+_SHOWN_STOPS: Final = (
+    select(
+        Stop.id,
+        _KIND.label("kind"),
+        _TARGET.label("target_id"),
+        _NAME.label("name"),
+        Stop.until,
+        Stop.note,
+        Stop.created_by_id,
+        Stop.created_at,
+    )
+    .outerjoin(Ingredient, Ingredient.id == Stop.ingredient_id)
+    .outerjoin(Product, Product.id == Stop.product_id)
+    .outerjoin(Option, Option.id == Stop.option_id)
+    .where(Stop.shop_id == _SHOP_ID)
+)
+_STOPS: Final = ListStatement(
+    _SHOWN_STOPS.where(or_(Stop.until.is_(None), Stop.until > bindparam("now", type_=Stop.until.type)))
+)
+_STOP: Final = Statement(_SHOWN_STOPS.where(Stop.id == bindparam("stop_id")))
+
+
+async def list_stops(reader: Reader, *, shop_id: UUID, query: ListQuery, now: datetime) -> Page[StopView]:
+    """Page through what a shop has run out of now."""
+    page = await _STOPS.page(reader, query, shop_id=shop_id, now=now)
+    return (await _of_known_shop(reader, shop_id, page)).map(into(StopView))
+
+
+async def get_stop(where: Where, *, shop_id: UUID, stop_id: UUID) -> StopView:
+    """Read a line of a shop's stop-list."""
+    return into(StopView)(await _STOP.one(where, shop_id=shop_id, stop_id=stop_id))
+
+
+@dataclass(frozen=True, slots=True)
+class OverrideView:
+    """What a shop has of its own about a product or an option. A price or delta of None is the chain's."""
+
+    kind: str
+    id: UUID
+    name: str
+    price: Decimal | None
+    price_delta: Decimal | None
+    is_sold: bool
+    stock: int | None
+    updated_at: datetime | None
+
+
+_OVERRIDES: Final = union_all(
+    select(
+        ShopProduct.shop_id,
+        literal("product", Text).label("kind"),
+        ShopProduct.product_id.label("id"),
+        Product.name,
+        ShopProduct.price,
+        cast(null(), Numeric).label("price_delta"),
+        ShopProduct.is_sold,
+        ShopProduct.stock,
+        ShopProduct.updated_at,
+    ).join(Product, and_(Product.id == ShopProduct.product_id, Product.archived_at.is_(None))),
+    select(
+        ShopOption.shop_id,
+        literal("option", Text).label("kind"),
+        ShopOption.option_id.label("id"),
+        Option.name,
+        cast(null(), Numeric).label("price"),
+        ShopOption.price_delta,
+        ShopOption.is_sold,
+        cast(null(), Integer).label("stock"),
+        ShopOption.updated_at,
+    ).join(Option, Option.id == ShopOption.option_id),
+).subquery("overrides")
+_ROW: Final = _OVERRIDES.c
+OVERRIDES: Final = Listing(
+    name="Override",
+    fields={
+        "kind": ChoiceField(_ROW.kind, choices=("product", "option")),
+        "id": UuidField(_ROW.id),
+        "name": TextField(_ROW.name, of=Name, example="Латте"),
+        "price": MoneyField(_ROW.price, nullable=True),
+        "price_delta": MoneyField(_ROW.price_delta, nullable=True, signed=True, example="60.00"),
+        "is_sold": BooleanField(_ROW.is_sold),
+        "stock": IntegerField(_ROW.stock, nullable=True, example=12),
+        "updated_at": InstantField(_ROW.updated_at),
+    },
+    default_sort="name",
+    id_column=_ROW.id,
+)
+_LISTED: Final = select(
+    _ROW.kind, _ROW.id, _ROW.name, _ROW.price, _ROW.price_delta, _ROW.is_sold, _ROW.stock, _ROW.updated_at
+).where(_ROW.shop_id == _SHOP_ID)
+_LIST: Final = ListStatement(_LISTED)
+
+
+async def list_overrides_of_shop(reader: Reader, *, shop_id: UUID, query: ListQuery) -> Page[OverrideView]:
+    """Page through what a shop has of its own."""
+    page = await _LIST.page(reader, query, shop_id=shop_id)
+    return (await _of_known_shop(reader, shop_id, page)).map(into(OverrideView))
+
+
+_SHOP: Final = Statement(select(Shop.id).where(Shop.id == _SHOP_ID))
+
+
+async def _of_known_shop(reader: Reader, shop_id: UUID, page: Page[Any]) -> Page[Any]:
+    """Return a page of what a shop has; NotFoundError if there is no such shop."""
+    if not page.items:
+        await _SHOP.one(reader, shop_id=shop_id)
+    return page
+
+
+async def get_product_of_shop(session: AsyncSession, *, shop_id: UUID, product_id: UUID) -> ShopProduct:
+    """Lock what a shop has of its own about a product."""
+    return await _locked(session, ShopProduct, {"shop_id": shop_id, "product_id": product_id})
+
+
+async def get_option_of_shop(session: AsyncSession, *, shop_id: UUID, option_id: UUID) -> ShopOption:
+    """Lock what a shop has of its own about an option."""
+    return await _locked(session, ShopOption, {"shop_id": shop_id, "option_id": option_id})
+
+
+_RowT = TypeVar("_RowT", ShopProduct, ShopOption)
+
+
+async def _locked(session: AsyncSession, model: type[_RowT], key: Mapping[str, UUID]) -> _RowT:
+    row = await session.scalar(
+        select(model).filter_by(**key).with_for_update(), execution_options={"populate_existing": True}
+    )
+    if row is None:
+        raise NotFoundError
+    return row

@@ -1,0 +1,103 @@
+"""What shops have different from the chain over HTTP: stop-lists, prices, stocks."""
+
+from uuid import UUID
+
+from fastapi import Request, Response
+
+from crema.accounts.deps import Once
+from crema.menu import queries
+from crema.menu.deps import OfferEditor, ShopStockKeeper
+from crema.menu.schemas import OverrideOut, ShopOptionPatch, ShopProductPatch, StopIn, StopOut
+from crema.menu.service import offers
+from crema.web.answers import LOCATED
+from crema.web.clock import Now
+from crema.web.listing import PageOut, answer, listing_parameters, parse_list_query
+from crema.web.problem import refusals
+from crema.web.routing import make_router
+from crema.web.transaction import Reads, Transaction
+
+router = make_router("Menu")
+
+
+@router.get(
+    "/shop/{shop_id}/stop-list",
+    summary="See a shop's stop-list",
+    openapi_extra=listing_parameters(queries.STOPS),
+    responses=refusals(401, 403, 422),
+)
+async def list_stops(
+    shop_id: UUID, request: Request, response: Response, reader: Reads, actor: ShopStockKeeper, now: Now
+) -> PageOut[StopOut]:
+    """What it has run out of now, for its staff. What has ended by itself is not in it."""
+    query = parse_list_query(request, queries.STOPS, actor.permissions)
+    page = await queries.list_stops(reader, shop_id=shop_id, query=query, now=now)
+    return answer(request, response, page, StopOut.model_validate)
+
+
+@router.post(
+    "/shop/{shop_id}/stop-list",
+    status_code=201,
+    summary="Put something on a stop-list",
+    responses=LOCATED | refusals(401, 403, 404, 409, 422),
+)
+async def add_stop(
+    shop_id: UUID, body: StopIn, response: Response, tx: Transaction, actor: ShopStockKeeper, now: Now, _once: Once
+) -> StopOut:
+    """For the shop's staff. It ends by itself at `until`; for pick-up after that, orders are still taken."""
+    stop = await offers.stop(tx, shop_id=shop_id, wanted=body, person_id=actor.user_id, now=now)
+    response.headers["Location"] = f"/shop/{shop_id}/stop-list/{stop.id}"
+    return StopOut.model_validate(stop)
+
+
+@router.delete(
+    "/shop/{shop_id}/stop-list/{stop_id}",
+    status_code=204,
+    summary="Take something off a stop-list",
+    responses=refusals(401, 403, 404, 422),
+)
+async def end_stop(shop_id: UUID, stop_id: UUID, tx: Transaction, _: ShopStockKeeper) -> None:
+    """For the shop's staff."""
+    await offers.end_stop(tx, shop_id=shop_id, stop_id=stop_id)
+
+
+@router.get(
+    "/shop/{shop_id}/overrides",
+    summary="See what a shop has of its own",
+    openapi_extra=listing_parameters(queries.OVERRIDES),
+    responses=refusals(401, 403, 422),
+)
+async def list_overrides(
+    shop_id: UUID, request: Request, response: Response, reader: Reads, actor: OfferEditor
+) -> PageOut[OverrideOut]:
+    """Products and options whose price, sale or stock is this shop's own."""
+    query = parse_list_query(request, queries.OVERRIDES, actor.permissions)
+    page = await queries.list_overrides_of_shop(reader, shop_id=shop_id, query=query)
+    return answer(request, response, page, OverrideOut.model_validate)
+
+
+@router.patch(
+    "/shop/{shop_id}/product/{product_id}",
+    summary="Change a product at one shop",
+    responses=refusals(401, 403, 404, 422),
+)
+async def change_product_of_shop(
+    shop_id: UUID, product_id: UUID, body: ShopProductPatch, tx: Transaction, _: OfferEditor, now: Now
+) -> OverrideOut:
+    """Its price there, whether it is sold there, and how many are left; null is as the chain has it."""
+    return OverrideOut.model_validate(
+        await offers.change_product(tx, shop_id=shop_id, product_id=product_id, wanted=body, now=now)
+    )
+
+
+@router.patch(
+    "/shop/{shop_id}/option/{option_id}",
+    summary="Change an option at one shop",
+    responses=refusals(401, 403, 404, 422),
+)
+async def change_option_of_shop(
+    shop_id: UUID, option_id: UUID, body: ShopOptionPatch, tx: Transaction, _: OfferEditor, now: Now
+) -> OverrideOut:
+    """What it costs there, and whether it is sold there; null is as the chain has it."""
+    return OverrideOut.model_validate(
+        await offers.change_option(tx, shop_id=shop_id, option_id=option_id, wanted=body, now=now)
+    )

@@ -1,0 +1,148 @@
+"""What a shop has different from the chain: its stop-list, its prices, what it sells and how much of it is left.
+
+Every change writes the shop's row of `ShopOffers` last, and holds it until the transaction ends.
+"""
+
+from datetime import datetime
+from typing import Final
+from uuid import UUID, uuid4
+
+from sqlalchemy import BindParameter, Select, bindparam, delete, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from crema.core.errors import ConflictError, InvalidError, NotFoundError, UnknownReferenceError
+from crema.core.instants import written
+from crema.db.edits import apply_changes, when_violated
+from crema.db.statement import Statement, Where
+from crema.menu import queries
+from crema.menu.models import Ingredient, Option, Product, ShopOffers, ShopOption, ShopProduct, Stop
+from crema.menu.queries import OverrideView, StopView
+from crema.menu.schemas import ShopOptionPatch, ShopProductPatch, StopIn
+from crema.shops import queries as shops
+
+
+class AlreadyStoppedError(ConflictError):
+    """The shop has run out of it already; take that line off the stop-list to write another."""
+
+    code = "already_stopped"
+    title = "This is on the stop-list already."
+
+
+class UntilPassedError(InvalidError):
+    """A stop that would have ended before it began."""
+
+    code = "until_passed"
+    title = "The end of a stop must lie ahead."
+
+    def __init__(self, now: datetime) -> None:
+        message = f"must be after {written(now)}, or null for until it is taken off the list"
+        super().__init__(f"until {message}.", errors=[{"loc": ["body", "until"], "msg": message, "type": self.code}])
+
+
+_TARGET_ID: Final[BindParameter[UUID]] = bindparam("target_id")
+_TARGETS: Final[dict[str, Select[UUID]]] = {
+    "ingredient": select(Ingredient.id).where(Ingredient.id == _TARGET_ID),
+    "product": select(Product.id).where(Product.id == _TARGET_ID, Product.archived_at.is_(None)),
+    "option": select(Option.id).where(Option.id == _TARGET_ID),
+}
+
+
+async def stop(session: AsyncSession, *, shop_id: UUID, wanted: StopIn, person_id: UUID, now: datetime) -> StopView:
+    """Put something on a shop's stop-list."""
+    await shops.get_shop(session, shop_id)
+    if wanted.until is not None and wanted.until <= now:
+        raise UntilPassedError(now)
+    target = _TARGETS[wanted.kind].with_for_update(read=True, key_share=True)
+    if await session.scalar(target, {"target_id": wanted.target_id}) is None:
+        raise UnknownReferenceError([("target_id",)])
+
+    await session.execute(delete(Stop).where(Stop.shop_id == shop_id, Stop.until <= now))
+    line = Stop(
+        shop_id=shop_id,
+        until=wanted.until,
+        note=wanted.note,
+        created_by_id=person_id,
+        created_at=now,
+        **{f"{wanted.kind}_id": wanted.target_id},
+    )
+    session.add(line)
+    with when_violated(AlreadyStoppedError(), *(f"uq_stops_shop_id_{kind}_id" for kind in _TARGETS)):
+        await session.flush()
+    await refresh(session, shop_id)
+    return await queries.get_stop(session, shop_id=shop_id, stop_id=line.id)
+
+
+async def end_stop(session: AsyncSession, *, shop_id: UUID, stop_id: UUID) -> None:
+    """Take something off a shop's stop-list."""
+    ended = delete(Stop).where(Stop.shop_id == shop_id, Stop.id == stop_id).returning(Stop.id)
+    if await session.scalar(ended) is None:
+        raise NotFoundError
+    await refresh(session, shop_id)
+
+
+async def change_product(
+    session: AsyncSession, *, shop_id: UUID, product_id: UUID, wanted: ShopProductPatch, now: datetime
+) -> OverrideView:
+    """Set what a shop has of its own about a product; where nothing differs from the chain it has no row."""
+    await shops.get_shop(session, shop_id)
+    product = await session.scalar(
+        select(Product)
+        .where(Product.id == product_id, Product.archived_at.is_(None))
+        .with_for_update(key_share=True, read=True)
+    )
+    if product is None:
+        raise NotFoundError
+    key = {"shop_id": shop_id, "product_id": product_id}
+    await session.execute(insert(ShopProduct).values(key).on_conflict_do_nothing())
+    row = await queries.get_product_of_shop(session, **key)
+
+    await apply_changes(session, row, wanted, now=now)
+    shown = OverrideView("product", product_id, product.name, row.price, None, row.is_sold, row.stock, row.updated_at)
+    if (row.price, row.is_sold, row.stock) == (None, True, None):
+        await session.delete(row)
+    await refresh(session, shop_id)
+    return shown
+
+
+async def change_option(
+    session: AsyncSession, *, shop_id: UUID, option_id: UUID, wanted: ShopOptionPatch, now: datetime
+) -> OverrideView:
+    """Set what a shop has of its own about an option; where nothing differs from the chain it has no row."""
+    await shops.get_shop(session, shop_id)
+    option = await session.scalar(
+        select(Option).where(Option.id == option_id).with_for_update(key_share=True, read=True)
+    )
+    if option is None:
+        raise NotFoundError
+    key = {"shop_id": shop_id, "option_id": option_id}
+    await session.execute(insert(ShopOption).values(key).on_conflict_do_nothing())
+    row = await queries.get_option_of_shop(session, **key)
+
+    await apply_changes(session, row, wanted, now=now)
+    shown = OverrideView("option", option_id, option.name, None, row.price_delta, row.is_sold, None, row.updated_at)
+    if (row.price_delta, row.is_sold) == (None, True):
+        await session.delete(row)
+    await refresh(session, shop_id)
+    return shown
+
+
+_LOCK: Final = Statement(
+    insert(ShopOffers)
+    .values(shop_id=bindparam("shop_id"), version=bindparam("version"))
+    .on_conflict_do_update(index_elements=["shop_id"], set_={"version": bindparam("version")})
+)
+_WRITE: Final = Statement(
+    update(ShopOffers).where(ShopOffers.shop_id == bindparam("shop_id")).values(document=queries.OFFERS_DOCUMENT)
+)
+
+
+async def refresh(where: Where, shop_id: UUID) -> None:
+    """Write what a shop has different anew, under another version. The last thing a change of it does.
+
+    Locked first by a statement of its own: of two changes the second waits here, then reads what the first committed.
+    """
+    if isinstance(where, AsyncSession):
+        await where.flush()
+    await _LOCK.rows(where, shop_id=shop_id, version=uuid4())
+    await _WRITE.rows(where, shop_id=shop_id)
