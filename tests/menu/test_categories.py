@@ -30,6 +30,7 @@ async def test_a_new_category_has_all_it_was_given(manager: httpx2.AsyncClient) 
     assert made == body | {
         "id": made["id"],
         "is_on_menu": False,
+        "schedule": [],
         "image": None,
         "created_at": "2026-11-23T09:00:00.000000Z",
         "updated_at": "2026-11-23T09:00:00.000000Z",

@@ -23,8 +23,11 @@ class Page(Generic[T]):
     total_at_least: int | None = None
 
     def map(self, change: Callable[[T], U]) -> "Page[U]":
-        """Give the same page of other items."""
-        items = [change(item) for item in self.items]
+        """Return the same page of other items, made of its own."""
+        return self.with_items([change(item) for item in self.items])
+
+    def with_items(self, items: Sequence[U]) -> "Page[U]":
+        """Return the same page of other items."""
         return Page(items, self.size, self.page, self.total, self.next_cursor, self.total_at_least)
 
     @property

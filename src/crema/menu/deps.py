@@ -9,17 +9,20 @@ from fastapi import Depends, Query, Request
 
 from crema.accounts.deps import MenuEditor, Person, StockKeeper
 from crema.accounts.domain import Actor
-from crema.core.errors import ForbiddenError, NotFoundError
+from crema.core.errors import ForbiddenError
 from crema.db.listing import Listing, ListQuery
 from crema.media.deps import admit
 from crema.media.domain import MAX_BYTES, MENU_QUOTA, WORKBOOK_QUOTA
 from crema.media.service.workbooks import WorkbookReader
 from crema.menu import queries
 from crema.menu.models import Category, Ingredient, ModifierGroup, Product
+from crema.menu.queries import OffersOfShop
 from crema.menu.schemas import ImageForm, MenuWorkbookForm
 from crema.menu.service import images
+from crema.menu.service.offered import OfferedProducts, ProductsAsked
+from crema.menu.service.offers import Question
 from crema.menu.service.whole_menu import WholeMenu
-from crema.shops import queries as shops
+from crema.schemas import Instant
 from crema.shops.deps import Granted
 from crema.web import fields
 from crema.web.clock import Now
@@ -51,7 +54,34 @@ def _query(listing: Listing) -> Callable[..., Coroutine[Any, Any, ListQuery]]:
     return parse
 
 
-async def _one_category(request: Request) -> UUID | None:
+async def _offers_of_shop(
+    reader: Reads,
+    shop_id: Annotated[
+        UUID | None, Query(description="A shop where one can order: its prices, and what is available there now.")
+    ] = None,
+) -> OffersOfShop | None:
+    return None if shop_id is None else await queries.get_offers_of_shop(reader, shop_id)
+
+
+ShopAsked = Annotated[OffersOfShop | None, Depends(_offers_of_shop)]
+"""What the shop that is asked about has different from the chain; None: nobody asked about one."""
+
+
+async def _availability_asked(
+    reader: Reads,
+    now: Now,
+    shop_id: Annotated[UUID, Query(description="A shop where one can order.")],
+    at: Annotated[Instant | None, Query(description="The time of pick-up; left out: now.")] = None,
+    size_id: Annotated[UUID | None, Query(description="A size of the product; left out: any.")] = None,
+) -> Question:
+    return Question(await queries.get_offers_of_shop(reader, shop_id), at or now, size_id, now)
+
+
+AvailabilityAsked = Annotated[Question, Depends(_availability_asked)]
+
+
+def _one_category(request: Request) -> UUID | None:
+    """Return the category whose products are listed, if it is one."""
     ids = request.query_params.getlist("category_id")
     try:
         return UUID(ids[0]) if len(ids) == 1 else None
@@ -59,22 +89,19 @@ async def _one_category(request: Request) -> UUID | None:
         return None
 
 
-OneCategory = Annotated[UUID | None, Depends(_one_category)]
-"""The category whose products are listed, if it is one."""
+async def _products_asked(
+    request: Request, permissions: Granted, shop: ShopAsked, now: Now, *, sees_hidden: SeesHidden
+) -> ProductsAsked:
+    category_id = _one_category(request)
+    listing = queries.products_listing(
+        sees_hidden=sees_hidden, is_of_category=category_id is not None, is_of_shop=shop is not None
+    )
+    query = parse_list_query(request, listing, permissions, also=(fields.NAME, "shop_id"))
+    return ProductsAsked(query, category_id, shop, sees_hidden, now)
 
 
-async def _products_query(
-    request: Request, permissions: Granted, category_id: OneCategory, *, sees_hidden: SeesHidden
-) -> ListQuery:
-    if category_id is not None:
-        listing = queries.PRODUCTS_OF_CATEGORY if sees_hidden else queries.PUBLIC_PRODUCTS_OF_CATEGORY
-    else:
-        listing = queries.PRODUCTS if sees_hidden else queries.PUBLIC_PRODUCTS
-    return parse_list_query(request, listing, permissions, also=(fields.NAME,))
-
-
+AskedProducts = Annotated[ProductsAsked, Depends(_products_asked)]
 CategoriesQuery = Annotated[ListQuery, Depends(_query(queries.CATEGORIES))]
-ProductsQuery = Annotated[ListQuery, Depends(_products_query)]
 IngredientsQuery = Annotated[ListQuery, Depends(_query(queries.INGREDIENTS))]
 
 
@@ -83,18 +110,6 @@ async def _modifier_groups_query(request: Request, editor: MenuEditor) -> ListQu
 
 
 ModifierGroupsQuery = Annotated[ListQuery, Depends(_modifier_groups_query)]
-
-
-async def _menu_of_shop(
-    reader: Reads, shop_id: Annotated[UUID | None, Query(description="A shop where one can order.")] = None
-) -> UUID | None:
-    if shop_id is not None and not await shops.takes_orders(reader, shop_id):
-        raise NotFoundError
-    return shop_id
-
-
-MenuOfShop = Annotated[UUID | None, Depends(_menu_of_shop)]
-"""The shop whose menu is wanted, which is one that takes orders; None is the chain's."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,6 +147,13 @@ async def _menu(request: Request) -> WholeMenu:
 
 
 TheMenu = Annotated[WholeMenu, Depends(_menu)]
+
+
+async def _offered_products(menu: TheMenu) -> OfferedProducts:
+    return menu.offered
+
+
+Products = Annotated[OfferedProducts, Depends(_offered_products)]
 
 
 async def _image_upload(

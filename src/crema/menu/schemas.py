@@ -230,6 +230,31 @@ class SizeNutritionOut(Output):
     nutrition: NutritionOut
 
 
+class ReasonOut(Output):
+    """One reason why something can't be had."""
+
+    code: str = Field(
+        description="`off_menu`, `not_sold_here`, `stopped`, `stopped_ingredient`, `out_of_stock`, `out_of_schedule`; "
+        "there may be more.",
+        examples=["stopped_ingredient"],
+    )
+    detail: str = Field(examples=["Овсяное needs Овсяное молоко, which has run out here."])
+    until: Instant | None = Field(description="When it passes by itself, where that is known.")
+
+
+class AvailabilityOut(Output):
+    """Whether something can be had, and all that is in the way."""
+
+    is_available: bool
+    reasons: list[ReasonOut]
+
+
+OfferedNow = Annotated[
+    AvailabilityOut | None,
+    Field(description="At the shop `shop_id`, at this moment; null where no shop is asked about."),
+]
+
+
 class ModifierOptionOut(Output):
     """One choice of a group. A piece costs `price_delta`, or what `size_prices` has for the name of the chosen size."""
 
@@ -246,6 +271,12 @@ class ModifierOptionOut(Output):
     ingredients: list[LinkedIngredientOut]
 
 
+class ProductOptionOut(ModifierOptionOut):
+    """One choice of a group as a product offers it."""
+
+    availability: OfferedNow = None
+
+
 class ProductGroupOut(Output):
     """A group as this product offers it: the limits and the free quantity are those that count here."""
 
@@ -254,7 +285,7 @@ class ProductGroupOut(Output):
     min_choices: int = Field(validation_alias="effective_min_choices")
     max_choices: int = Field(validation_alias="effective_max_choices")
     free_quantity: int = Field(validation_alias="effective_free_quantity")
-    options: list[ModifierOptionOut] = Field(validation_alias=AliasPath("group", "options"))
+    options: list[ProductOptionOut] = Field(validation_alias=AliasPath("group", "options"))
 
 
 class NutritionIn(Input):
@@ -833,6 +864,7 @@ class ProductOut(Output):
     ingredients: list[LinkedIngredientOut]
     preparation_seconds: int
     schedule: ScheduleOut
+    availability: OfferedNow = None
     created_at: Instant
     updated_at: Instant
 
@@ -841,7 +873,7 @@ class ReplaceProduct(ProductIn, Replacement):
     """A product as a PUT sends it. Pictures have routes of their own."""
 
     shows = ProductOut
-    follows = frozenset({"updated_at", "is_on_menu"})
+    follows = frozenset({"updated_at", "is_on_menu", "availability"})
     views: ClassVar = {"category_ids": "categories", "ingredient_ids": "ingredients"}
 
 

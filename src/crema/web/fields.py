@@ -1,7 +1,7 @@
 """`fields=id,name,sizes.name`: an answer cut to the fields that are wanted, for GETs of the menu."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Final, get_args
 
 from fastapi import Depends, Request, Response
@@ -58,13 +58,14 @@ def of_list(schema: type[BaseModel]) -> Any:
     return Depends(choose)
 
 
-def of_one(schema: type[BaseModel]) -> Any:
-    """Make the dependency of a route that answers with one of these and takes no other parameter."""
+def of_one(schema: type[BaseModel], *, also: Collection[str] = ()) -> Any:
+    """Make the dependency of a route that answers with one of these; parameters in `also` are the route's own."""
     names = frozenset(_paths(schema))
+    known = frozenset({NAME, *also})
 
     async def choose(request: Request) -> None:
         if request.scope["query_string"]:
-            check_parameters(request, frozenset({NAME}))
+            check_parameters(request, known)
         if wanted := _wanted(request, names):
             on_answer(request, _cutter(lambda item: _cut(item, wanted)))
 

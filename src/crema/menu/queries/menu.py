@@ -21,7 +21,7 @@ _SHOWN_LINKS: Final = join(
     ProductCategory, Category, and_(Category.id == ProductCategory.category_id, Category.is_on_menu)
 )
 _PRODUCTS: Final = Statement(
-    select(ProductCategory.category_id, ProductDocument.public)
+    select(ProductCategory.category_id, Product.id, ProductDocument.public)
     .select_from(Product)
     .join(ProductDocument, ProductDocument.product_id == Product.id)
     .outerjoin(_SHOWN_LINKS, ProductCategory.product_id == Product.id)
@@ -32,10 +32,10 @@ _PRODUCTS: Final = Statement(
 
 @dataclass(frozen=True, slots=True)
 class Menu:
-    """Headings in their order, and the JSON documents of the products under each; None: under no heading."""
+    """Headings in their order, and the products under each, with their JSON documents; None: under no heading."""
 
     headings: Sequence[asyncpg.Record]
-    products: dict[UUID | None, list[bytes]]
+    products: dict[UUID | None, list[tuple[UUID, bytes]]]
 
 
 _VERSION: Final = Statement(select(MenuVersion.version))
@@ -50,7 +50,7 @@ async def get_menu_version(reader: Reader) -> UUID | None:
 async def load_menu(reader: Reader) -> Menu:
     """Load all that the public sees, in two statements."""
     headings = await _HEADINGS.rows(reader)
-    products: dict[UUID | None, list[bytes]] = defaultdict(list)
-    for category_id, document in await _PRODUCTS.rows(reader):
-        products[category_id].append(document)
+    products: dict[UUID | None, list[tuple[UUID, bytes]]] = defaultdict(list)
+    for category_id, product_id, document in await _PRODUCTS.rows(reader):
+        products[category_id].append((product_id, document))
     return Menu(headings, products)

@@ -7,13 +7,16 @@ from uuid import UUID
 
 import asyncpg
 from sqlalchemy import (
+    BindParameter,
     Numeric,
     Select,
     SQLColumnExpression,
+    Uuid,
     and_,
     bindparam,
     cast,
     exists,
+    func,
     or_,
     select,
     true,
@@ -54,6 +57,7 @@ from crema.menu.models import (
     Product,
     ProductCategory,
     ProductModifierGroup,
+    ShopOption,
 )
 from crema.schemas import Name
 
@@ -93,12 +97,21 @@ def nutrition_of(document: Any, *path: str) -> dict[str, NumberField]:
     }
 
 
-def _size_prices() -> Many:
+SHOP_ID: Final[BindParameter[UUID]] = bindparam("shop_id", type_=Uuid)
+"""The shop whose prices a list shows."""
+_OWN_DELTA: Final = (
+    select(ShopOption.price_delta)
+    .where(ShopOption.shop_id == SHOP_ID, ShopOption.option_id == Option.id)
+    .scalar_subquery()
+)
+
+
+def _size_prices(*, is_of_shop: bool) -> Many:
     prices = json_elements(Option.size_prices, "size_prices")
     price = prices.c.value
     return Many(
         prices,
-        true(),
+        _OWN_DELTA.is_(None) if is_of_shop else true(),
         {
             "size_name": _size_name(price),
             "price_delta": MoneyField(cast(json_text(price, "price_delta"), Numeric), signed=True, example="70.00"),
@@ -117,8 +130,9 @@ def _size_name(element: Any) -> TextField:
     return TextField(json_text(element, "size_name"), searched=False, example="L")
 
 
-def options_of(group_id: SQLColumnExpression[UUID], *, sees_hidden: bool) -> Many:
-    """Declare the options of a group, as they are shown."""
+def options_of(group_id: SQLColumnExpression[UUID], *, sees_hidden: bool, is_of_shop: bool = False) -> Many:
+    """Declare the options of a group, as they are shown; `is_of_shop`: at the prices of `SHOP_ID`."""
+    price_delta = func.coalesce(_OWN_DELTA, Option.price_delta) if is_of_shop else Option.price_delta
     shown = Option.group_id == group_id
     return Many(
         Option,
@@ -126,8 +140,8 @@ def options_of(group_id: SQLColumnExpression[UUID], *, sees_hidden: bool) -> Man
         {
             "id": UuidField(Option.id),
             "name": TextField(Option.name, of=Name, example="Овсяное"),
-            "price_delta": MoneyField(Option.price_delta, signed=True, example="50.00"),
-            "size_prices": _size_prices(),
+            "price_delta": MoneyField(price_delta, signed=True, example="50.00"),
+            "size_prices": _size_prices(is_of_shop=is_of_shop),
             **nutrition_of(Option.nutrition),
             "size_nutrition": _size_nutrition(),
             "max_quantity": IntegerField(Option.max_quantity),

@@ -117,6 +117,11 @@ def by_id(rows: Iterable[Sequence[Any]]) -> dict[UUID, PricedProduct]:
     return {product.id: product for product in map(priced, rows)}
 
 
+def read_pricing(document: bytes) -> PricedProduct:
+    """Read what pricing needs of a product of its document."""
+    return _kept(document)
+
+
 def priced(row: Sequence[Any]) -> PricedProduct:
     """Read a product of a row that ends with `COLUMNS`. One without a document has left the menu."""
     *_, product_id, name, price, document = row

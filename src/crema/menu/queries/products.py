@@ -2,17 +2,19 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from operator import itemgetter
 from typing import Final
 from uuid import UUID
 
 from sqlalchemy import (
+    ARRAY,
     ColumnElement,
     Row,
     Select,
     Uuid,
     and_,
+    any_,
     bindparam,
     exists,
     func,
@@ -61,9 +63,10 @@ from crema.menu.models import (
     ProductImage,
     ProductIngredient,
     ProductModifierGroup,
+    ShopProduct,
     Size,
 )
-from crema.menu.queries.parts import ADDRESSES, SCHEDULE_LEFT_OUT, nutrition_of, options_of
+from crema.menu.queries.parts import ADDRESSES, SCHEDULE_LEFT_OUT, SHOP_ID, nutrition_of, options_of
 from crema.schemas import Name
 
 _LAST: Final = 2**31 - 1
@@ -129,7 +132,7 @@ def _sizes() -> Many:
     )
 
 
-def _modifier_groups(*, sees_hidden: bool) -> Many:
+def _modifier_groups(*, sees_hidden: bool, is_of_shop: bool) -> Many:
     return Many(
         (ProductModifierGroup, ModifierGroup),
         and_(ProductModifierGroup.product_id == Product.id, ModifierGroup.id == ProductModifierGroup.group_id),
@@ -144,7 +147,7 @@ def _modifier_groups(*, sees_hidden: bool) -> Many:
                     ("free_quantity", ProductModifierGroup.free_quantity, ModifierGroup.free_quantity),
                 )
             },
-            "options": options_of(ModifierGroup.id, sees_hidden=sees_hidden),
+            "options": options_of(ModifierGroup.id, sees_hidden=sees_hidden, is_of_shop=is_of_shop),
         },
     )
 
@@ -189,7 +192,28 @@ def _filters_not_shown(*, sees_hidden: bool) -> dict[str, Field]:
     }
 
 
-def _listing(*, sees_hidden: bool, is_of_category: bool = False) -> Listing:
+_AVAILABILITY_LEFT_OUT: Final = dict.fromkeys(
+    (
+        f"{part}availability.{name}"
+        for part in ("", "modifier_groups.options.")
+        for name in ("is_available", "reasons.code", "reasons.detail", "reasons.until")
+    ),
+    "it holds for the moment of the question, at one shop",
+)
+_OWN_PRICE: Final = (
+    select(ShopProduct.price)
+    .where(ShopProduct.shop_id == SHOP_ID, ShopProduct.product_id == Product.id)
+    .scalar_subquery()
+)
+
+
+@cache
+def products_listing(*, sees_hidden: bool, is_of_category: bool = False, is_of_shop: bool = False) -> Listing:
+    """Declare the list of products, as the public or editors see it.
+
+    `is_of_category`: of one category, by its order. No index serves that, of the few products that one category has.
+    `is_of_shop`: at the prices of the shop `SHOP_ID`, which no index knows.
+    """
     return Listing(
         name="Product",
         fields={
@@ -197,13 +221,15 @@ def _listing(*, sees_hidden: bool, is_of_category: bool = False) -> Listing:
             "name": TextField(Product.name, of=Name, indexed=True),
             "slug": SlugField(Product.slug, indexed=True),
             "description": TextField(Product.description, indexed=True),
-            "price": MoneyField(Product.price, indexed=True),
+            "price": MoneyField(func.coalesce(_OWN_PRICE, Product.price))
+            if is_of_shop
+            else MoneyField(Product.price, indexed=True),
             "is_active": BooleanField(Product.is_active, indexed=True),
             "is_on_menu": BooleanField(_IS_ON_MENU),
             "position": IntegerField(Product.position, indexed=True),
             "categories": _categories(sees_hidden=sees_hidden),
             "sizes": _sizes(),
-            "modifier_groups": _modifier_groups(sees_hidden=sees_hidden),
+            "modifier_groups": _modifier_groups(sees_hidden=sees_hidden, is_of_shop=is_of_shop),
             "images": _images(),
             "allergens": MembersField(Product.allergens, choices=ALLERGENS, indexed=True, example="milk"),
             "allergens_always": MembersField(Product.allergens_always, choices=ALLERGENS, example="milk"),
@@ -220,17 +246,15 @@ def _listing(*, sees_hidden: bool, is_of_category: bool = False) -> Listing:
             ProductDocument.product_id == Product.id,
             TextField(ProductDocument.search_text if sees_hidden else ProductDocument.public_search_text),
         ),
-        left_out={"images.urls": ADDRESSES} | SCHEDULE_LEFT_OUT,
+        left_out={"images.urls": ADDRESSES} | SCHEDULE_LEFT_OUT | _AVAILABILITY_LEFT_OUT,
         default_sort="category_position,position,name" if is_of_category else "position,name",
         id_column=Product.id,
     )
 
 
-PRODUCTS: Final = _listing(sees_hidden=True)
-PUBLIC_PRODUCTS: Final = _listing(sees_hidden=False)
-PRODUCTS_OF_CATEGORY: Final = _listing(sees_hidden=True, is_of_category=True)
-PUBLIC_PRODUCTS_OF_CATEGORY: Final = _listing(sees_hidden=False, is_of_category=True)
-"""The same for one category, by its order. No index serves that, of the few products that one category has."""
+PRODUCTS: Final = products_listing(sees_hidden=True)
+PRODUCTS_OF_CATEGORY: Final = products_listing(sees_hidden=True, is_of_category=True)
+"""For the documentation, which names the orders of both."""
 
 
 _WHOLE: Final = (
@@ -269,6 +293,8 @@ _SHOWN: Final = _documents(sees_hidden=False)
 _VERSION: Final = select(MenuVersion.version).scalar_subquery()
 _LIST_OF_ALL: Final = ListStatement(_ALL.add_columns(_VERSION))
 _LIST_SHOWN: Final = ListStatement(_SHOWN.add_columns(_VERSION))
+_IDS_OF_ALL: Final = ListStatement(_ALL.with_only_columns(Product.id, _VERSION))
+_IDS_SHOWN: Final = ListStatement(_SHOWN.with_only_columns(Product.id, _VERSION))
 _THIS: Final = Product.id == bindparam("product_id")
 _ONE_OF_ALL: Final = Statement(_ALL.where(_THIS).add_columns(versions.COLUMN))
 _ONE_SHOWN: Final = Statement(_SHOWN.where(_THIS).add_columns(versions.COLUMN))
@@ -286,6 +312,41 @@ async def list_products(
     page = await (_LIST_OF_ALL if sees_hidden else _LIST_SHOWN).page(reader, query, category_id=category_id)
     version = (page.items[0][1], sees_hidden) if page.items else None
     return page.map(itemgetter(0)), version
+
+
+async def list_product_ids_of_shop(
+    reader: Reader, *, query: ListQuery, sees_hidden: bool, category_id: UUID | None, shop_id: UUID
+) -> tuple[Page[UUID], UUID | None]:
+    """List products by their ids, and the menu's version, at the prices of a shop; None if there are none."""
+    statement = _IDS_OF_ALL if sees_hidden else _IDS_SHOWN
+    page = await statement.page(reader, query, category_id=category_id, shop_id=shop_id)
+    version = page.items[0][1] if page.items else None
+    return page.map(itemgetter(0)), version
+
+
+_WANTED: Final = ProductDocument.product_id == any_(bindparam("product_ids", type_=ARRAY(Uuid)))
+_WITH_PRICING: Final = tuple(
+    Statement(select(ProductDocument.product_id, shown, ProductDocument.pricing).where(_WANTED, shown.is_not(None)))
+    for shown in (ProductDocument.public, ProductDocument.everything())
+)
+
+
+async def load_documents(
+    reader: Reader, product_ids: Collection[UUID], *, sees_hidden: bool
+) -> dict[UUID, tuple[bytes, bytes]]:
+    """Load products as JSON documents, each with what pricing needs of it, as JSON too."""
+    rows = await _WITH_PRICING[sees_hidden].rows(reader, product_ids=list(product_ids))
+    return {product_id: (document, pricing) for product_id, document, pricing in rows}
+
+
+_VERSION_OF_ALL: Final = Statement(_ALL.with_only_columns(_VERSION, versions.COLUMN).where(_THIS))
+_VERSION_SHOWN: Final = Statement(_SHOWN.with_only_columns(_VERSION, versions.COLUMN).where(_THIS))
+
+
+async def get_versions(reader: Reader, *, product_id: UUID, sees_hidden: bool) -> tuple[UUID, str]:
+    """Return the menu's version and a product's; what the asker doesn't see is not found."""
+    row = await (_VERSION_OF_ALL if sees_hidden else _VERSION_SHOWN).one(reader, product_id=product_id)
+    return row[0], versions.name(row[1], product_id)
 
 
 async def get_document(reader: Reader, *, product_id: UUID, sees_hidden: bool) -> tuple[bytes, str]:

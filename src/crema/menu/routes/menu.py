@@ -7,7 +7,7 @@ from fastapi import Query, Request, Response
 
 from crema import __version__
 from crema.accounts.deps import MenuEditor, Once
-from crema.menu.deps import IMPORT_LIMIT, MenuOfShop, TheMenu, Workbooks, WorkbookUpload
+from crema.menu.deps import IMPORT_LIMIT, ShopAsked, TheMenu, Workbooks, WorkbookUpload
 from crema.menu.schemas import MenuDocument, MenuImportOut, MenuOut, MenuWorkbookForm
 from crema.menu.service import exporting, importing, workbook
 from crema.shops.deps import TheChain
@@ -34,16 +34,21 @@ DryRun = Annotated[bool, Query(description="Only tell what would change.")]
     dependencies=[Public],
     responses=refusals(404, 422),
 )
-async def see_menu(request: Request, reader: Reads, menu: TheMenu, chain: TheChain, shop_id: MenuOfShop) -> Response:
-    """Headings in their order, each with its products, as one document to keep: ask again with `If-None-Match`."""
-    start = MenuOut.start(shop_id=shop_id, currency=chain.currency)
-    version = await menu.version(reader)
+async def see_menu(
+    request: Request, reader: Reads, menu: TheMenu, chain: TheChain, shop: ShopAsked, now: Now
+) -> Response:
+    """Headings in their order, each with its products, as one document to keep: ask again with `If-None-Match`.
+
+    With `shop_id` at that shop's prices, and with what is available there now.
+    """
+    found = await menu.find(reader, shop=shop, now=now)
+    start = MenuOut.start(shop_id=found.shop_id, currency=chain.currency)
 
     async def whole() -> Response:
-        name, content = await menu.read(reader, version)
+        name, content = await menu.read(reader, found)
         return pieces(start, content, ETag=_etag(start, name))
 
-    return await unless_known(request, _etag(start, version), whole)
+    return await unless_known(request, _etag(start, found.name), whole)
 
 
 @router.get(

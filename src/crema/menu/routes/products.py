@@ -6,8 +6,9 @@ from fastapi import Request, Response
 
 from crema.accounts.deps import MenuEditor, Once
 from crema.menu import queries
-from crema.menu.deps import PRODUCT, OneCategory, ProductsQuery, SeesHidden
+from crema.menu.deps import PRODUCT, AskedProducts, AvailabilityAsked, Products, SeesHidden, ShopAsked
 from crema.menu.schemas import (
+    AvailabilityOut,
     ChangePrices,
     CopyProduct,
     PriceChangeOut,
@@ -17,7 +18,7 @@ from crema.menu.schemas import (
     ProductPatch,
     ReplaceProduct,
 )
-from crema.menu.service import prices, products
+from crema.menu.service import offers, prices, products
 from crema.web import fields
 from crema.web.answers import LOCATED
 from crema.web.caching import Public
@@ -38,11 +39,12 @@ router = make_router("Menu")
     dependencies=[Public, fields.of_list(ProductOut)],
     responses=refusals(401, 422),
 )
-async def list_products(
-    request: Request, reader: Reads, query: ProductsQuery, category_id: OneCategory, *, sees_hidden: SeesHidden
-) -> Response:
-    """With `category_id`, of that category and all under it, in its own order unless `sort` names another."""
-    page, version = await queries.list_products(reader, query=query, sees_hidden=sees_hidden, category_id=category_id)
+async def list_products(request: Request, reader: Reads, offered: Products, asked: AskedProducts) -> Response:
+    """With `category_id`, of that category and all under it, in its own order unless `sort` names another.
+
+    With `shop_id`, prices are that shop's, also where they filter and sort.
+    """
+    page, version = await offered.page(reader, asked)
     return documents(request, page, version=version)
 
 
@@ -81,12 +83,30 @@ async def change_prices(body: ChangePrices, tx: Transaction, _: MenuEditor, now:
     summary="See a product",
     response_model=ProductOut,
     openapi_extra=fields.parameters(),
-    dependencies=[Public, fields.of_one(ProductOut)],
+    dependencies=[Public, fields.of_one(ProductOut, also=("shop_id",))],
     responses=refusals(401, 404, 422),
 )
-async def see_product(product_id: UUID, reader: Reads, *, sees_hidden: SeesHidden) -> Response:
-    content, version = await queries.get_document(reader, product_id=product_id, sees_hidden=sees_hidden)
+async def see_product(
+    product_id: UUID, reader: Reads, offered: Products, shop: ShopAsked, now: Now, *, sees_hidden: SeesHidden
+) -> Response:
+    """With `shop_id` at that shop's price, and with what is available there now."""
+    content, version = await offered.one(reader, product_id=product_id, sees_hidden=sees_hidden, shop=shop, now=now)
     return document(content, version=version)
+
+
+@router.get(
+    "/product/{product_id}/availability",
+    summary="See whether a product can be had",
+    dependencies=[Public],
+    responses=refusals(401, 404, 422),
+)
+async def see_availability(
+    product_id: UUID, reader: Reads, asked: AvailabilityAsked, *, sees_hidden: SeesHidden
+) -> AvailabilityOut:
+    """At a shop, for pick-up at a time: whether it is available, and if not, all that is in the way and until when."""
+    return AvailabilityOut.model_validate(
+        await offers.availability_at(reader, product_id=product_id, asked=asked, sees_hidden=sees_hidden)
+    )
 
 
 @router.put(

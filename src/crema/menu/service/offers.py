@@ -3,6 +3,7 @@
 Every change writes the shop's row of `ShopOffers` last, and holds it until the transaction ends.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 from uuid import UUID, uuid4
@@ -13,11 +14,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.core.errors import ConflictError, InvalidError, NotFoundError, UnknownReferenceError
 from crema.core.instants import written
+from crema.db.driver import Reader
 from crema.db.edits import apply_changes, when_violated
 from crema.db.statement import Statement, Where
-from crema.menu import queries
+from crema.menu import domain, queries
+from crema.menu.domain import Availability, Reason, ReasonCode
 from crema.menu.models import Ingredient, Option, Product, ShopOffers, ShopOption, ShopProduct, Stop
-from crema.menu.queries import OverrideView, StopView
+from crema.menu.queries import OffersOfShop, OverrideView, StopView
 from crema.menu.schemas import ShopOptionPatch, ShopProductPatch, StopIn
 from crema.shops import queries as shops
 
@@ -126,6 +129,42 @@ async def change_option(
     await refresh(session, shop_id)
     return shown
 
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked about a product's availability: at which shop, for pick-up when, and in which size."""
+
+    shop: OffersOfShop
+    at: datetime
+    size_id: UUID | None
+    now: datetime
+
+
+class UnknownSizeError(InvalidError):
+    """The product has no size of this id."""
+
+    code = "unknown_size"
+    title = "The product has no such size."
+
+    def __init__(self) -> None:
+        super().__init__(errors=[{"loc": ["query", "size_id"], "msg": "is no size of the product", "type": self.code}])
+
+
+async def availability_at(reader: Reader, *, product_id: UUID, asked: Question, sees_hidden: bool) -> Availability:
+    """Return whether a product can be had, and all that is in the way. An archived product is not found."""
+    product = (await queries.load_for_pricing(reader, {product_id})).get(product_id)
+    if product is None or product.is_archived:
+        raise NotFoundError
+    if not product.is_on_menu and not sees_hidden:
+        return _OFF_MENU
+    if asked.size_id is not None and asked.size_id not in {size.id for size in product.sizes}:
+        raise UnknownSizeError
+    # Whether the shop takes orders for that time comes before these, from the shop's own rules.
+    return domain.availability(domain.offer_of(product, asked.shop.differences), at=max(asked.at, asked.now))
+
+
+_OFF_MENU: Final = Availability((Reason(ReasonCode.OFF_MENU, "This product is off the menu."),))
+"""What the public is told: what is hidden has no name."""
 
 _LOCK: Final = Statement(
     insert(ShopOffers)
