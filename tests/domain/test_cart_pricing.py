@@ -1,4 +1,6 @@
+from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from uuid import UUID, uuid4
 
@@ -6,20 +8,36 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crema.cart import domain
 from crema.cart.domain import (
     Choice,
     Configured,
     InvalidConfigurationError,
     ItemUnavailableError,
-    configure,
+    PricedItem,
+    StoredItem,
     digest,
-    price_item,
+    price_items,
     subtotal,
     with_default_choices,
 )
 from crema.core.errors import UnknownReferenceError
-from crema.menu.domain import PricedGroup, PricedOption, PricedProduct, PricedSize, SizePrice
+from crema.menu.domain import PricedGroup, PricedOption, PricedProduct, PricedSize, SizePrice, offer_of
 from crema.orders.domain import DraftLine, check_total
+
+NOON = datetime(2026, 11, 23, 9, tzinfo=UTC)
+
+
+def configure(product: PricedProduct, *, size_id: UUID | None, choices: Sequence[Choice] | None) -> Configured:
+    return domain.configure(offer_of(product), size_id=size_id, choices=choices, at=NOON)
+
+
+def price(*lines: tuple[PricedProduct, UUID | None, tuple[Choice, ...], int]) -> list[PricedItem]:
+    items = [
+        StoredItem(uuid4(), product.id, size_id, None, choices, "", quantity)
+        for product, size_id, choices, quantity in lines
+    ]
+    return price_items(items, {product.id: offer_of(product) for product, *_ in lines}, at=NOON)
 
 
 def option(name: str, price: str = "0", *, most: int = 1, default: bool = False, active: bool = True) -> PricedOption:
@@ -195,18 +213,9 @@ def test_no_line_and_no_total_is_negative_however_much_sizes_and_options_take_of
 ) -> None:
     """Tried: "own cup −20.00", and a small size cheaper than the base. What one line takes off lowers no other."""
     drafts = [DraftLine(configured, quantity, "") for configured, quantity in lines]
-    items = [
-        price_item(
-            line.configured.product,
-            item_id=uuid4(),
-            size_id=line.configured.size_id,
-            size_name=None,
-            choices=line.configured.choices,
-            note="",
-            quantity=line.quantity,
-        )
-        for line in drafts
-    ]
+    items = price(
+        *((line.configured.product, line.configured.size_id, line.configured.choices, line.quantity) for line in drafts)
+    )
     expected = []
     for configured, quantity in lines:
         assert configured.size is not None
@@ -233,10 +242,7 @@ def test_what_cannot_be_sold_is_marked_and_not_counted() -> None:
     gone = PricedProduct(**{**_fields(product()), "is_on_menu": False})
     kept = product(price="100")
 
-    items = [
-        price_item(p, item_id=uuid4(), size_id=None, size_name=None, choices=(), note="", quantity=2)
-        for p in (gone, kept)
-    ]
+    items = price((gone, None, (), 2), (kept, None, (), 2))
 
     assert [item.is_available for item in items] == [False, True]
     assert items[0].reason

@@ -106,7 +106,7 @@ async def test_a_new_product_has_all_it_was_given(manager: httpx2.AsyncClient) -
                 "min_choices": 0,
                 "max_choices": 1,
                 "free_quantity": 0,
-                "options": group["options"],
+                "options": [option | {"availability": None} for option in group["options"]],
             }
         ],
         "images": [],
@@ -121,6 +121,8 @@ async def test_a_new_product_has_all_it_was_given(manager: httpx2.AsyncClient) -
         },
         "ingredients": [{"id": ingredient["id"], "name": "Молоко"}],
         "preparation_seconds": 120,
+        "schedule": [],
+        "availability": None,
         "created_at": "2026-11-23T09:00:00.000000Z",
         "updated_at": "2026-11-23T09:00:00.000000Z",
     }
@@ -306,6 +308,7 @@ async def test_replacing_sets_what_is_left_out_to_its_default(manager: httpx2.As
         "nutrition": None,
         "ingredients": [],
         "preparation_seconds": 90,
+        "schedule": [],
         "updated_at": "2026-11-23T09:01:00.000000Z",
     }
 

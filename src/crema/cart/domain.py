@@ -1,15 +1,30 @@
 """Configuring and pricing a product: what may be combined, and what it costs. Pure."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
 from crema.core.errors import ConflictError, InvalidError, Loc, UnknownReferenceError
-from crema.menu.domain import Contents, PricedGroup, PricedOption, PricedProduct, PricedSize, contents_of
+from crema.core.instants import written
+from crema.menu.domain import (
+    Contents,
+    Offer,
+    PricedGroup,
+    PricedOption,
+    PricedProduct,
+    PricedSize,
+    Reason,
+    availability,
+    contents_of,
+    option_availability,
+    suggested,
+)
 
 MAX_QUANTITY: Final = 50
 MAX_LINES: Final = 50
@@ -36,6 +51,11 @@ class ProblemCode(StrEnum):
 
     UNKNOWN_PRODUCT = "unknown_product"
     OFF_MENU = "off_menu"
+    NOT_SOLD_HERE = "not_sold_here"
+    STOPPED = "stopped"
+    STOPPED_INGREDIENT = "stopped_ingredient"
+    OUT_OF_STOCK = "out_of_stock"
+    OUT_OF_SCHEDULE = "out_of_schedule"
     SIZE_REQUIRED = "size_required"
     SIZE_NOT_OFFERED = "size_not_offered"
     OPTION_NOT_OFFERED = "option_not_offered"
@@ -48,22 +68,39 @@ class ProblemCode(StrEnum):
 
 
 SIZE_PROBLEMS: Final = frozenset({ProblemCode.SIZE_REQUIRED, ProblemCode.SIZE_NOT_OFFERED})
-NOT_FOR_SALE: Final = frozenset({ProblemCode.OFF_MENU, ProblemCode.OPTION_UNAVAILABLE})
+OF_AVAILABILITY: Final = frozenset(
+    {
+        ProblemCode.OFF_MENU,
+        ProblemCode.NOT_SOLD_HERE,
+        ProblemCode.STOPPED,
+        ProblemCode.STOPPED_INGREDIENT,
+        ProblemCode.OUT_OF_STOCK,
+        ProblemCode.OUT_OF_SCHEDULE,
+    }
+)
+"""The reasons of `menu.domain.availability`, of a product or an option."""
+NOT_FOR_SALE: Final = OF_AVAILABILITY | {ProblemCode.OPTION_UNAVAILABLE}
 """Problems of the menu, whoever chose. The others are a client's fault when they are part of a new choice."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One reason why a line can't be sold. `detail` says what to do; `subject` is the group, option or size."""
+    """One reason why a line can't be sold. `detail` says what to do; `subject` is the group, option or size.
+
+    `until` is when it passes by itself, where that is known; `suggestion` names the option to choose instead.
+    """
 
     code: ProblemCode
     detail: str
     group: str | None = None
     subject: str | None = None
+    until: datetime | None = None
+    suggestion: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Write it as carts show it, beside the line it is about."""
-        return {"code": self.code.value, "detail": self.detail, "until": None, "suggestion": None}
+        until = written(self.until) if self.until else None
+        return {"code": self.code.value, "detail": self.detail, "until": until, "suggestion": self.suggestion}
 
     def of_line(self, line: int, *, product_id: UUID, item_id: UUID | None = None) -> dict[str, Any]:
         """Write it as refusals show it, with the line it is about: its place, and the cart's line if it is one."""
@@ -154,20 +191,23 @@ def with_default_size(product: PricedProduct, size_id: UUID | None) -> UUID | No
 
 
 def assess(
-    product: PricedProduct, *, size_id: UUID | None, choices: Sequence[Choice]
+    offer: Offer, *, size_id: UUID | None, choices: Sequence[Choice], at: datetime, pieces: int = 1
 ) -> tuple[Configured, tuple[Problem, ...]]:
-    """Price exactly what was chosen and list everything that is wrong with it today. Adds nothing.
+    """Price exactly what was chosen and list everything that is in the way of handing it over at `at`. Adds nothing.
 
-    With problems the price is only of what is still offered: don't charge it.
+    `pieces` are all that are wanted of the product, in this line and others. With problems the price is only of what
+    is still offered: don't charge it.
     """
+    product = offer.product
+    problems = [_of_product(reason, product) for reason in availability(offer, at=at, quantity=pieces).reasons]
     if not product.is_on_menu:
-        problem = Problem(ProblemCode.OFF_MENU, _off_menu(product), subject=product.name)
-        return Configured(product, None, ()), (problem,)
+        return Configured(product, None, ()), tuple(problems)
     quantities = {choice.option_id: choice.quantity for choice in choices}
-    size, problems = _assess_size(product, size_id)
+    size, found = _assess_size(product, size_id)
+    problems += found
     chosen: list[ChosenOption] = []
     for group in product.modifier_groups:
-        options, found = _assess_group(group, quantities, size)
+        options, found = _assess_group(offer, group, quantities, size, at)
         chosen += options
         problems += found
     offered = {option.option_id for option in chosen}
@@ -179,29 +219,31 @@ def assess(
     return Configured(product, size, tuple(chosen)), tuple(problems)
 
 
-def _off_menu(product: PricedProduct) -> str:
-    match product.hidden_by:
-        case ():
-            return f"{product.name} is off the menu."
-        case (category,):
-            return f"{product.name} is off the menu: the category {category} is hidden."
-        case categories:
-            return f"{product.name} is off the menu: the categories {', '.join(categories)} are hidden."
+def _of_product(reason: Reason, product: PricedProduct) -> Problem:
+    return Problem(ProblemCode(reason.code.value), reason.detail, subject=product.name, until=reason.until)
 
 
-def configure(product: PricedProduct, *, size_id: UUID | None, choices: Sequence[Choice] | None) -> Configured:
+def configure(
+    offer: Offer, *, size_id: UUID | None, choices: Sequence[Choice] | None, at: datetime, quantity: int = 1
+) -> Configured:
     """Complete a new choice with the defaults, check it and price it; `choices` as the client sent them.
 
-    Raises ItemUnavailableError for what the menu doesn't sell now, UnknownReferenceError for a size or an option that
-    the product doesn't have, InvalidConfigurationError for what the product isn't made with; `problems` lists
-    everything, `group` names the first group whose rule is broken.
+    What passes by itself is no obstacle: an order for later may hold it. Raises ItemUnavailableError for what isn't
+    sold now, UnknownReferenceError for a size or an option that the product doesn't have, InvalidConfigurationError for
+    what the product isn't made with; `problems` lists everything, `group` names the first group whose rule is broken.
     """
-    chosen = with_default_choices(product, choices)
+    chosen = with_default_choices(offer.product, choices)
     check_choices(chosen)
-    configured, problems = assess(product, size_id=with_default_size(product, size_id), choices=chosen)
-    if problems:
-        raise refusal_of(problems, choices=choices, product_id=product.id)
+    size_id = with_default_size(offer.product, size_id)
+    configured, problems = assess(offer, size_id=size_id, choices=chosen, at=at, pieces=quantity)
+    if lasting(problems):
+        raise refusal_of(problems, choices=choices, product_id=offer.product.id)
     return configured
+
+
+def lasting(problems: Sequence[Problem]) -> Sequence[Problem]:
+    """Return the problems that don't pass by themselves."""
+    return [problem for problem in problems if problem.until is None]
 
 
 def check_choices(choices: Sequence[Choice]) -> None:
@@ -258,11 +300,13 @@ def _assess_size(product: PricedProduct, size_id: UUID | None) -> tuple[PricedSi
 
 
 def _assess_group(
-    group: PricedGroup, quantities: Mapping[UUID, int], size: PricedSize | None
+    offer: Offer, group: PricedGroup, quantities: Mapping[UUID, int], size: PricedSize | None, at: datetime
 ) -> tuple[list[ChosenOption], list[Problem]]:
     """Price what was chosen of one group, and list the rules of the group that it breaks."""
     picked = [(option, quantities[option.id]) for option in group.options if option.id in quantities]
-    problems = [problem for option, quantity in picked for problem in _assess_option(group, option, quantity)]
+    problems = [
+        problem for option, quantity in picked for problem in _assess_option(offer, group, option, quantity, at)
+    ]
     pieces = sum(quantity for _, quantity in picked)
     wanted = f"{group.name}: choose {_range(group.min_choices, group.max_choices)}, not {pieces}."
     if pieces < group.min_choices:
@@ -285,10 +329,16 @@ def _assess_group(
     return options, problems
 
 
-def _assess_option(group: PricedGroup, option: PricedOption, quantity: int) -> Iterator[Problem]:
-    if not option.is_active:
-        detail = f"{option.name} is not available: choose another."
-        yield Problem(ProblemCode.OPTION_UNAVAILABLE, detail, group.name, option.name)
+def _assess_option(
+    offer: Offer, group: PricedGroup, option: PricedOption, quantity: int, at: datetime
+) -> Iterator[Problem]:
+    reasons = option_availability(offer, option.id, at=at).reasons
+    other = suggested(offer, group, option, at=at) if reasons else None
+    for reason in reasons:
+        code, detail = ProblemCode(reason.code.value), reason.detail
+        if not option.is_active:
+            code, detail = ProblemCode.OPTION_UNAVAILABLE, f"{option.name} is not available: choose another."
+        yield Problem(code, detail, group.name, option.name, reason.until, other.name if other else None)
     if quantity > option.max_quantity:
         detail = f"{group.name}: {option.name} at most {option.max_quantity} times."
         yield Problem(ProblemCode.OPTION_QUANTITY, detail, group.name, option.name)
@@ -339,13 +389,18 @@ class LineRequest:
     is_new: bool = False
 
 
-def assess_line(product: PricedProduct, line: LineRequest) -> tuple[Configured, tuple[Problem, ...]]:
-    """Complete a new line with the defaults, then price it and list what is wrong with it."""
+def assess_line(
+    offer: Offer, line: LineRequest, *, at: datetime, pieces: int | None = None
+) -> tuple[Configured, tuple[Problem, ...]]:
+    """Complete a new line with the defaults, then price it and list what is wrong with it at that time.
+
+    `pieces` are all that are wanted of the product; None: those of the line.
+    """
+    size_id, choices = line.size_id, line.choices or ()
     if line.is_new:
-        choices = with_default_choices(product, line.choices)
+        size_id, choices = with_default_size(offer.product, size_id), with_default_choices(offer.product, line.choices)
         check_choices(choices)
-        return assess(product, size_id=with_default_size(product, line.size_id), choices=choices)
-    return assess(product, size_id=line.size_id, choices=line.choices or ())
+    return assess(offer, size_id=size_id, choices=choices, at=at, pieces=pieces or line.quantity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,28 +436,49 @@ class PricedItem:
         return self.unit_price * self.quantity
 
 
-def price_item(
-    product: PricedProduct,
-    *,
-    item_id: UUID,
-    size_id: UUID | None,
-    size_name: str | None,
-    choices: Sequence[Choice],
-    note: str,
-    quantity: int,
-) -> PricedItem:
-    """Price a stored line against today's menu, without ever failing: a broken one is marked with its problems."""
-    configured, problems = assess(product, size_id=size_id, choices=choices)
+@dataclass(frozen=True, slots=True)
+class StoredItem:
+    """A line of a cart as it was chosen, without prices."""
+
+    id: UUID
+    product_id: UUID
+    size_id: UUID | None
+    size_name: str | None
+    choices: tuple[Choice, ...]
+    note: str
+    quantity: int
+
+    def as_request(self) -> LineRequest:
+        """Give it as a line to be ordered, exactly as it was chosen."""
+        return LineRequest(self.product_id, self.size_id, self.choices, self.note, self.quantity, self.id)
+
+
+def price_items(items: Sequence[StoredItem], offers: Mapping[UUID, Offer], *, at: datetime) -> list[PricedItem]:
+    """Price stored lines against what is offered now. A line that can't be sold is marked with its problems."""
+    pieces = pieces_of(items)
+    return [_price_item(offers[item.product_id], item, at=at, pieces=pieces[item.product_id]) for item in items]
+
+
+def pieces_of(lines: Iterable[StoredItem | LineRequest]) -> Counter[UUID]:
+    """Count what is wanted of each product, in all lines together."""
+    pieces: Counter[UUID] = Counter()
+    for line in lines:
+        pieces[line.product_id] += line.quantity
+    return pieces
+
+
+def _price_item(offer: Offer, item: StoredItem, *, at: datetime, pieces: int) -> PricedItem:
+    configured, problems = assess(offer, size_id=item.size_id, choices=item.choices, at=at, pieces=pieces)
     return PricedItem(
-        id=item_id,
-        product_id=product.id,
-        name=product.name,
-        size_id=size_id,
-        size_name=configured.size.name if configured.size else size_name,
-        options=tuple(_shown(configured, choices)) if problems else configured.options,
-        choices=tuple(choices),
-        note=note,
-        quantity=quantity,
+        id=item.id,
+        product_id=item.product_id,
+        name=offer.product.name,
+        size_id=item.size_id,
+        size_name=configured.size.name if configured.size else item.size_name,
+        options=tuple(_shown(configured, item.choices)) if problems else configured.options,
+        choices=item.choices,
+        note=item.note,
+        quantity=item.quantity,
         unit_price=Decimal(0) if problems else configured.unit_price,
         problems=problems,
         contents=None if problems else configured.contents,

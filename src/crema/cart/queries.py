@@ -11,13 +11,15 @@ import asyncpg
 from sqlalchemy import bindparam, select
 
 from crema.cart import domain
-from crema.cart.domain import Choice, LineRequest, PricedItem
+from crema.cart.domain import Choice, PricedItem, StoredItem
 from crema.cart.models import Cart, CartItem
 from crema.core.errors import NotFoundError
 from crema.db import versions
 from crema.db.statement import Statement, Where
 from crema.menu import queries as menu
+from crema.menu.domain import CHAIN, Offer, offer_of
 from crema.menu.models import Product
+from crema.shops.models import Shop
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,23 +30,6 @@ class CartView:
     shop_id: UUID | None
     updated_at: datetime
     version: str
-
-
-@dataclass(frozen=True, slots=True)
-class StoredItem:
-    """A line as it was chosen, without prices."""
-
-    id: UUID
-    product_id: UUID
-    size_id: UUID | None
-    size_name: str | None
-    choices: tuple[Choice, ...]
-    note: str
-    quantity: int
-
-    def as_request(self) -> LineRequest:
-        """Give it as a line to be ordered, exactly as it was chosen."""
-        return LineRequest(self.product_id, self.size_id, self.choices, self.note, self.quantity, self.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,29 +92,40 @@ def cart_of_row(row: Sequence[Any], *, user_id: UUID) -> CartView:
     return CartView(id_, shop_id, updated_at, versions.name(version, user_id))
 
 
-async def price_cart(where: Where, *, cart: CartView, currency: str) -> PricedCart:
-    """Read the cart's lines and price them against today's menu: one statement, one more if something is hidden."""
+async def price_cart(where: Where, *, cart: CartView, currency: str, now: datetime) -> PricedCart:
+    """Read the cart's lines and price them against what its shop offers now; without a shop, against the chain's menu.
+
+    One statement, one more for the shop, one more if something is hidden.
+    """
     rows = await _PRICED_ITEMS.rows(where, cart_id=cart.id)
     products = await menu.explain_hidden(where, menu.by_id(rows))
+    differences = CHAIN
+    if cart.shop_id is not None and products:
+        differences = await menu.get_differences(where, shop_id=cart.shop_id, product_ids=products.keys())
+    offers = {product_id: offer_of(product, differences) for product_id, product in products.items()}
     return PricedCart(
         id=cart.id,
         shop_id=cart.shop_id,
-        items=[
-            domain.price_item(
-                products[item.product_id],
-                item_id=item.id,
-                size_id=item.size_id,
-                size_name=item.size_name,
-                choices=item.choices,
-                note=item.note,
-                quantity=item.quantity,
-            )
-            for item in map(stored_item, rows)
-        ],
+        items=domain.price_items([stored_item(row) for row in rows], offers, at=now),
         currency=currency,
         updated_at=cart.updated_at,
         version=cart.version,
     )
+
+
+_SHOP_OF_CART: Final = select(Cart.shop_id).where(Cart.user_id == bindparam("user_id")).scalar_subquery()
+_OFFERS_FOR_CART: Final = Statement(
+    select(
+        menu.WANTED_FOR_PRICING.label("products"),
+        select(menu.DIFFERENCES).where(Shop.id == _SHOP_OF_CART).scalar_subquery().label("differences"),
+    )
+)
+
+
+async def find_offer(where: Where, *, user_id: UUID, product_id: UUID) -> Offer | None:
+    """Return what is offered of a product where the person's cart is to be picked up, archived or not."""
+    row = await _OFFERS_FOR_CART.one(where, user_id=user_id, product_ids=[product_id])
+    return (await menu.offers_of(where, row)).get(product_id)
 
 
 async def get_item(where: Where, *, cart_id: UUID, item_id: UUID) -> StoredItem:

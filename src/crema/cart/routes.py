@@ -20,9 +20,9 @@ router = make_router("Cart")
 
 @router.get("/cart", summary="See the cart", response_model=CartOut, responses=refusals(401, 403, 422))
 async def see_cart(tx: Writes, actor: Person, now: Now, currency: Currency) -> Response:
-    """Prices are today's; what went off the menu is marked, not dropped."""
+    """Prices are today's at the cart's shop; what is not available there now is marked, not dropped."""
     cart = await service.get_or_create_cart(tx, user_id=actor.user_id, now=now)
-    priced = await queries.price_cart(tx, cart=cart, currency=currency)
+    priced = await queries.price_cart(tx, cart=cart, currency=currency, now=now)
     return document(CartOut.model_validate(priced).model_dump_json(), version=priced.version)
 
 
@@ -44,7 +44,7 @@ async def add_to_cart(
 @router.put("/cart/shop", summary="Choose the shop", dependencies=[CART.edited], responses=refusals(401, 403, 422))
 async def choose_shop(body: ChooseShop, tx: Transaction, actor: Person, now: Now, currency: Currency) -> CartOut:
     cart = await service.choose_shop(tx, user_id=actor.user_id, shop_id=body.shop_id, now=now)
-    return CartOut.model_validate(await queries.price_cart(tx, cart=cart, currency=currency))
+    return CartOut.model_validate(await queries.price_cart(tx, cart=cart, currency=currency, now=now))
 
 
 @router.patch(

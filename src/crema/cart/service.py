@@ -23,9 +23,10 @@ from crema.cart.domain import (
     PricedItem,
     Problem,
     ProblemCode,
+    StoredItem,
 )
 from crema.cart.models import Cart, CartItem
-from crema.cart.queries import CartView, PricedCart, StoredItem
+from crema.cart.queries import CartView, PricedCart
 from crema.cart.schemas import AddToCart, ChangeItem
 from crema.core.errors import ConflictError, InvalidError, UnknownReferenceError, referred_to
 from crema.db import versions
@@ -97,11 +98,16 @@ async def _lock_cart(where: Where, *, user_id: UUID, now: datetime) -> CartView:
 
 
 async def add(where: Where, *, user_id: UUID, wanted: AddToCart, currency: str, now: datetime) -> PricedCart:
-    """Put a configured product into the cart; an equal one that is there already grows. Give the cart as it is then."""
-    product = (await menu.load_for_pricing(where, {wanted.product_id})).get(wanted.product_id)
-    if product is None or product.is_archived:
+    """Put a configured product into the cart; an equal one that is there already grows. Give the cart as it is then.
+
+    What isn't available now but will be again is put there, and marked.
+    """
+    offer = await queries.find_offer(where, user_id=user_id, product_id=wanted.product_id)
+    if offer is None or offer.product.is_archived:
         raise UnknownReferenceError([("product_id",)])
-    configured = domain.configure(product, size_id=wanted.size_id, choices=wanted.choices())
+    configured = domain.configure(
+        offer, size_id=wanted.size_id, choices=wanted.choices(), at=now, quantity=wanted.quantity
+    )
     item = _stored_item(configured, note=wanted.note, quantity=wanted.quantity)
     return await _upsert_and_price(where, item, user_id=user_id, currency=currency, now=now)
 
@@ -126,18 +132,18 @@ async def add_lines(
     Give the cart as it is then, and what was left out.
     """
     cart = await _lock_cart(where, user_id=user_id, now=now)
-    priced = await queries.price_cart(where, cart=cart, currency=currency)
+    priced = await queries.price_cart(where, cart=cart, currency=currency, now=now)
     quantities = {_digest(item): item.quantity for item in priced.items}
-    products = await menu.load_for_pricing(where, {line.product_id for line in wanted})
+    offers = await menu.load_offers(where, {line.product_id for line in wanted}, shop_id=cart.shop_id)
     skipped = []
     is_changed = False
     for index, line in enumerate(wanted):
-        product = products.get(line.product_id)
-        if product is None:
+        offer = offers.get(line.product_id)
+        if offer is None:
             gone = Problem(ProblemCode.OFF_MENU, "This product is off the menu.")
             skipped.append(SkippedItem(index, line.quantity, (gone,)))
             continue
-        configured, problems = domain.assess_line(product, line)
+        configured, problems = domain.assess_line(offer, line, at=now)
         if problems:
             skipped.append(SkippedItem(index, line.quantity, problems))
             continue
@@ -154,7 +160,7 @@ async def add_lines(
             is_changed = True
             quantities[digest] = present + fits
     if is_changed:
-        priced = await _price_within_limits(where, cart, currency=currency)
+        priced = await _price_within_limits(where, cart, currency=currency, now=now)
     return priced, skipped
 
 
@@ -168,30 +174,31 @@ async def change(
     """
     cart = await _lock_cart(where, user_id=user_id, now=now)
     item = await queries.get_item(where, cart_id=cart.id, item_id=item_id)
-    product = (await menu.load_for_pricing(where, {item.product_id}))[item.product_id]
+    offer = (await menu.load_offers(where, {item.product_id}, shop_id=cart.shop_id))[item.product_id]
+    quantity = value_or(changes.quantity, item.quantity)
 
     size_id, choices = item.size_id, item.choices
     if changes.size_id is not MISSING:
-        size_id = domain.with_default_size(product, changes.size_id)
+        size_id = domain.with_default_size(offer.product, changes.size_id)
     if changes.options is not MISSING:
-        choices = domain.with_default_choices(product, changes.choices())
+        choices = domain.with_default_choices(offer.product, changes.choices())
         domain.check_choices(choices)
-    configured, problems = domain.assess(product, size_id=size_id, choices=choices)
-    if problems:
-        items = (await queries.price_cart(where, cart=cart, currency=currency)).items
+    configured, problems = domain.assess(offer, size_id=size_id, choices=choices, at=now, pieces=quantity)
+    if domain.lasting(problems):
+        items = (await queries.price_cart(where, cart=cart, currency=currency, now=now)).items
         line = next(place for place, each in enumerate(items) if each.id == item.id)
         if chosen := [problem for problem in problems if _is_about(problem, changes)]:
             raise domain.refusal_of(
-                chosen, choices=changes.choices(), line=line, product_id=product.id, item_id=item.id
+                chosen, choices=changes.choices(), line=line, product_id=item.product_id, item_id=item.id
             )
-        told = [problem.of_line(line, product_id=product.id, item_id=item.id) for problem in problems]
+        told = [problem.of_line(line, product_id=item.product_id, item_id=item.id) for problem in problems]
         raise ItemUnavailableError(problems[0].detail, problems=told)
 
     await _DELETE.rows(where, item_id=item.id)
     changed = _stored_item(
         configured,
         note=value_or(changes.note, item.note),
-        quantity=value_or(changes.quantity, item.quantity),
+        quantity=quantity,
         item_id=item.id,
     )
     return await _upsert_and_price(where, changed, user_id=user_id, currency=currency, now=now)
@@ -199,7 +206,7 @@ async def change(
 
 def _is_about(problem: Problem, changes: ChangeItem) -> bool:
     """Whether a problem is with what was chosen just now, not with what was stored."""
-    if problem.code == ProblemCode.OFF_MENU:
+    if problem.code in domain.OF_AVAILABILITY and problem.group is None:
         return False
     return (changes.size_id if problem.code in domain.SIZE_PROBLEMS else changes.options) is not MISSING
 
@@ -236,7 +243,7 @@ async def _upsert_and_price(
     where: Where, item: StoredItem, *, user_id: UUID, currency: str, now: datetime
 ) -> PricedCart:
     cart = await _upsert_item(where, item, user_id=user_id, now=now)
-    return await _price_within_limits(where, cart, currency=currency)
+    return await _price_within_limits(where, cart, currency=currency, now=now)
 
 
 async def _upsert_item(where: Where, item: StoredItem, *, user_id: UUID, now: datetime) -> CartView:
@@ -262,8 +269,8 @@ async def _upsert_item(where: Where, item: StoredItem, *, user_id: UUID, now: da
     return queries.cart_of_row(cart, user_id=user_id)
 
 
-async def _price_within_limits(where: Where, cart: CartView, *, currency: str) -> PricedCart:
-    priced = await queries.price_cart(where, cart=cart, currency=currency)
+async def _price_within_limits(where: Where, cart: CartView, *, currency: str, now: datetime) -> PricedCart:
+    priced = await queries.price_cart(where, cart=cart, currency=currency, now=now)
     if len(priced.items) > MAX_LINES:
         raise CartFullError
     return priced

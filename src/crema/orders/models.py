@@ -45,6 +45,19 @@ class OrderNumberCounter(Base):
     last: Mapped[int]
 
 
+class OrderStock(Base):
+    """How many of a product an order has taken of its shop's stock. Whoever gives them back deletes the row."""
+
+    __tablename__ = "order_stocks"
+    __table_args__ = (CheckConstraint("quantity > 0", "quantity"),)
+
+    order_id: Mapped[UUID] = mapped_column(ForeignKey("orders.id", ondelete="CASCADE"), primary_key=True)
+    product_id: Mapped[UUID] = mapped_column(
+        ForeignKey("products.id", ondelete="RESTRICT"), primary_key=True, index=True
+    )
+    quantity: Mapped[int]
+
+
 class OrderLine(Base):
     """One configured product of an order. `product_id` is a copy, not a reference: the menu may drop it.
 

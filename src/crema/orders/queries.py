@@ -328,6 +328,7 @@ _CONTEXT: Final = shops.ACTIVE.add_columns(
     _OPEN_ORDERS.label("open_orders"),
     _RECENT_ORDERS.label("recent_orders"),
     menu.WANTED_FOR_PRICING.label("products"),
+    menu.DIFFERENCES.label("differences"),
 )
 _CONTEXT_AT_SHOP: Final = Statement(_CONTEXT.where(Shop.id == bindparam("shop_id")))
 _CONTEXT_AT_TWO_SHOPS: Final = Statement(_CONTEXT.limit(2))
@@ -357,7 +358,7 @@ async def find_order_context(
         open_orders=row["open_orders"],
         recent_orders=recent_orders,
         first_recent_at=first_recent_at,
-        products=await menu.explain_hidden(where, menu.by_id(row["products"])),
+        offers=await menu.offers_of(where, row),
     )
 
 

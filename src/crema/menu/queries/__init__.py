@@ -1,22 +1,26 @@
 """Every SELECT about the menu."""
 
 from crema.menu.queries.menu import Menu, get_menu_version, load_menu
-from crema.menu.queries.offers import DOCUMENT as OFFERS_DOCUMENT
 from crema.menu.queries.offers import (
+    DIFFERENCES,
     OFFER_COLUMNS,
     OVERRIDES,
     STOPS,
     OffersOfShop,
     OverrideView,
     StopView,
+    get_differences,
     get_offers_of_shop,
     get_option_of_shop,
     get_product_of_shop,
     get_stop,
     list_overrides_of_shop,
     list_stops,
+    load_offers,
+    offers_of,
     offers_of_row,
 )
+from crema.menu.queries.offers import DOCUMENT as OFFERS_DOCUMENT
 from crema.menu.queries.parts import (
     CATEGORIES,
     INGREDIENTS,
@@ -77,6 +81,7 @@ from crema.menu.queries.products import (
 
 __all__ = [
     "CATEGORIES",
+    "DIFFERENCES",
     "INGREDIENTS",
     "MODIFIER_GROUPS",
     "OFFERS_DOCUMENT",
@@ -98,6 +103,7 @@ __all__ = [
     "get_category",
     "get_category_for_update",
     "get_category_row",
+    "get_differences",
     "get_document",
     "get_ingredient_for_update",
     "get_ingredient_view",
@@ -133,11 +139,13 @@ __all__ = [
     "load_live_products",
     "load_menu",
     "load_modifier_groups_locked",
+    "load_offers",
     "load_products",
     "lock_below",
     "lock_live_products",
     "lock_products",
     "nutrition_of",
+    "offers_of",
     "offers_of_row",
     "priced_product",
     "pricing_document",

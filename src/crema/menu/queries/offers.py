@@ -1,7 +1,7 @@
 """What shops have different from the chain, and their stop-lists."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -10,7 +10,22 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from pydantic import TypeAdapter
-from sqlalchemy import Integer, Numeric, Text, and_, bindparam, case, cast, func, literal, null, or_, select, union_all
+from sqlalchemy import (
+    Integer,
+    Numeric,
+    Text,
+    Uuid,
+    and_,
+    bindparam,
+    case,
+    cast,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    union_all,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.core.errors import NotFoundError
@@ -29,8 +44,9 @@ from crema.db.listing import (
     UuidField,
 )
 from crema.db.statement import Statement, Where, into
-from crema.menu.domain import OptionDifference, ProductDifference, ShopDifferences, StopKind
+from crema.menu.domain import CHAIN, Offer, OptionDifference, ProductDifference, ShopDifferences, StopKind, offer_of
 from crema.menu.models import Ingredient, Option, Product, ShopOffers, ShopOption, ShopProduct, Stop
+from crema.menu.queries.pricing import WANTED, WANTED_ID, by_id, explain_hidden
 from crema.schemas import Name
 from crema.shops.models import Shop
 from crema.shops.queries import TAKES_ORDERS
@@ -88,6 +104,56 @@ def _differences(timezone: str, document: str | None) -> ShopDifferences:
     read = _JSON.validate_json(document)
     stops = {(kind, target_id): until for target_id, (kind, until) in read.stops.items()}
     return ShopDifferences(zone, read.products, read.options, stops, read.stocks)
+
+
+_STOCKS: Final = (
+    select(cast(func.jsonb_object_agg(ShopProduct.product_id, ShopProduct.stock), Text))
+    .where(ShopProduct.shop_id == Shop.id, ShopProduct.product_id == WANTED_ID, ShopProduct.stock.is_not(None))
+    .correlate(Shop)
+    .scalar_subquery()
+)
+_OWN_DOCUMENT: Final = select(_DOCUMENT).where(ShopOffers.shop_id == Shop.id).correlate(Shop).scalar_subquery()
+DIFFERENCES: Final = func.row(Shop.timezone, _OWN_DOCUMENT, _STOCKS)
+"""What a shop has different, with the stocks of `product_ids` as they are now: a column of a SELECT from shops.
+
+`differences_of` reads it.
+"""
+
+
+def differences_of(row: Sequence[Any] | None) -> ShopDifferences:
+    """Read a value of `DIFFERENCES`; None is of no shop, which is the chain."""
+    if row is None:
+        return CHAIN
+    timezone, document, stocks = row
+    differences = _differences(timezone, document)
+    return replace(differences, stocks=_STOCKS_JSON.validate_json(stocks)) if stocks else differences
+
+
+_STOCKS_JSON: Final = TypeAdapter(dict[UUID, int])
+_OF_SHOP: Final = select(DIFFERENCES).where(Shop.id == bindparam("shop_id", type_=Uuid)).scalar_subquery()
+_FOR_SHOP: Final = Statement(select(_OF_SHOP.label("differences")))
+_WITH_PRODUCTS: Final = Statement(select(WANTED.label("products"), _OF_SHOP.label("differences")))
+
+
+async def get_differences(where: Where, *, shop_id: UUID, product_ids: Collection[UUID]) -> ShopDifferences:
+    """Read what a shop has different, with the stocks of these products as they are now."""
+    row = await _FOR_SHOP.one(where, shop_id=shop_id, product_ids=list(product_ids))
+    return differences_of(row["differences"])
+
+
+async def load_offers(where: Where, product_ids: Collection[UUID], *, shop_id: UUID | None) -> dict[UUID, Offer]:
+    """Load what a shop offers of products, archived ones too; unknown ids are absent. Without a shop: the chain."""
+    if not product_ids:
+        return {}
+    row = await _WITH_PRODUCTS.one(where, shop_id=shop_id, product_ids=list(product_ids))
+    return await offers_of(where, row)
+
+
+async def offers_of(where: Where, row: Mapping[str, Any]) -> dict[UUID, Offer]:
+    """Return what is offered, of a row whose `products` are `WANTED` and whose `differences` are `DIFFERENCES`."""
+    differences = differences_of(row["differences"])
+    products = await explain_hidden(where, by_id(row["products"]))
+    return {product_id: offer_of(product, differences) for product_id, product in products.items()}
 
 
 _PRODUCT: Final = func.jsonb_build_object("price", cast(ShopProduct.price, Text), "is_sold", ShopProduct.is_sold)

@@ -42,17 +42,17 @@ _DOCUMENT: Final = select(ProductDocument.pricing).where(ProductDocument.product
 COLUMNS: Final = (Product.id, Product.name, Product.price, _DOCUMENT.scalar_subquery())
 """Of a product, with what pricing needs of it, which archived ones lack: `priced` reads a row that ends with them."""
 
-_WANTED: Final = any_(bindparam("product_ids", type_=ARRAY(Uuid)))
+WANTED_ID: Final = any_(bindparam("product_ids", type_=ARRAY(Uuid)))
 _LOCK: Final = Statement(
-    select(Product.id).where(Product.id == _WANTED).order_by(Product.id).with_for_update(read=True)
+    select(Product.id).where(Product.id == WANTED_ID).order_by(Product.id).with_for_update(read=True)
 )
-_PRODUCTS: Final = Statement(select(*COLUMNS).where(Product.id == _WANTED).order_by(Product.id))
+_PRODUCTS: Final = Statement(select(*COLUMNS).where(Product.id == WANTED_ID).order_by(Product.id))
 _LINE: Final = (
     select(ProductCategory.product_id, Category.parent_id, Category.is_active, Category.name)
     .select_from(ProductCategory)
     .join(Category, Category.id == ProductCategory.category_id)
     .join(Product, Product.id == ProductCategory.product_id)
-    .where(Product.id == _WANTED, Product.is_active)
+    .where(Product.id == WANTED_ID, Product.is_active)
     .cte(recursive=True)
 )
 _UPWARDS: Final = _LINE.union(
@@ -102,7 +102,7 @@ async def explain_hidden(where: Where, products: Mapping[UUID, PricedProduct]) -
 
 
 WANTED: Final = func.array(
-    select(func.row(*COLUMNS)).where(Product.id == _WANTED).order_by(Product.id).scalar_subquery()
+    select(func.row(*COLUMNS)).where(Product.id == WANTED_ID).order_by(Product.id).scalar_subquery()
 )
 """What `load_for_pricing` loads, as a column of another SELECT, which then wants `product_ids`; `by_id` reads it."""
 
@@ -147,7 +147,7 @@ def _kept(document: bytes) -> PricedProduct:
 _LEVEL: Final = (
     select(ProductCategory.product_id, ProductCategory.category_id, Category.parent_id, Category.schedule)
     .join(Category, Category.id == ProductCategory.category_id)
-    .where(ProductCategory.product_id == _WANTED, Category.is_on_menu)
+    .where(ProductCategory.product_id == WANTED_ID, Category.is_on_menu)
     .cte(recursive=True)
 )
 _PATHS: Final = _LEVEL.union_all(

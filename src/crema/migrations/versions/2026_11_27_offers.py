@@ -27,6 +27,13 @@ def upgrade() -> None:
         sa.Column("version", sa.Uuid(), nullable=False),
         sa.Column("document", postgresql.JSONB(), server_default="{}", nullable=False),
     )
+    op.create_table(
+        "order_stocks",
+        _reference("order_id", "orders", primary_key=True),
+        _reference("product_id", "products", ondelete="RESTRICT", primary_key=True, index=True),
+        sa.Column("quantity", sa.Integer(), nullable=False),
+        sa.CheckConstraint("quantity > 0", name="quantity"),
+    )
     permissions = sa.table("permissions", sa.column("code"), sa.column("description"))
     op.bulk_insert(permissions, [{"code": "stock:write", "description": DESCRIPTION}])
     op.execute(

@@ -3,6 +3,7 @@
 Placing and changing an order use the same functions, so that both decide alike.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -20,11 +21,12 @@ from crema.cart.domain import (
     Problem,
     ProblemCode,
     assess_line,
+    pieces_of,
     unknown_places,
 )
 from crema.core.errors import ConflictError, InvalidError, Loc, TooManyError, UnknownReferenceError
 from crema.core.instants import written
-from crema.menu.domain import PricedProduct
+from crema.menu.domain import Offer
 from crema.shops.domain import HandoverCode, HandoverRefusal, ShopSchedule
 
 MAX_PICKUP_AHEAD: Final = timedelta(days=7)
@@ -167,7 +169,7 @@ class OrderShop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderContext:
-    """What has to be known to place an order: the shop, the products, and what the customer has ordered already.
+    """What has to be known to place an order: the shop, what it offers, and what the customer has ordered already.
 
     `shop_version` changes with every change of the shop. `open_orders` counts the customer's orders in progress;
     `recent_orders` those placed within `LIMIT_PERIOD`, the first of them at `first_recent_at`.
@@ -179,16 +181,17 @@ class OrderContext:
     open_orders: int
     recent_orders: int
     first_recent_at: datetime | None
-    products: Mapping[UUID, PricedProduct]
+    offers: Mapping[UUID, Offer]
 
 
 @dataclass(frozen=True, slots=True)
 class DraftLine:
-    """A configured product, how many of it, and the customer's note."""
+    """A configured product, how many of it, and the customer's note. `is_counted`: the shop counts its stock."""
 
     configured: Configured
     quantity: int
     note: str
+    is_counted: bool = False
 
     @property
     def total(self) -> Decimal:
@@ -221,7 +224,7 @@ def draft_order(request: OrderRequest, context: OrderContext, *, settings: Order
     """
     if request.source == "app":
         _check_limits(context, settings=settings, now=now)
-    lines = draft_lines(request.lines, context.products)
+    lines = draft_lines(request.lines, context.offers, at=request.pickup_at or now)
     work_seconds = sum(line.work_seconds for line in lines)
     ready_at = check_time(context.schedule, pickup_at=request.pickup_at, work_seconds=work_seconds, now=now)
     return OrderDraft(
@@ -243,26 +246,54 @@ def _check_limits(context: OrderContext, *, settings: OrderSettings, now: dateti
         raise TooManyOrdersError(retry_after=max(1, ceil(wait.total_seconds())))
 
 
-def draft_lines(requests: Sequence[LineRequest], products: Mapping[UUID, PricedProduct]) -> list[DraftLine]:
-    """Return the lines, each priced exactly as it was chosen.
+def counted_pieces(lines: Sequence[DraftLine]) -> dict[UUID, int]:
+    """Count the pieces of each product whose stock the shop counts."""
+    pieces: Counter[UUID] = Counter()
+    for line in lines:
+        if line.is_counted:
+            pieces[line.configured.product.id] += line.quantity
+    return dict(pieces)
+
+
+def draft_lines(requests: Sequence[LineRequest], offers: Mapping[UUID, Offer], *, at: datetime) -> list[DraftLine]:
+    """Return the lines, each priced exactly as it was chosen, to be handed over at `at`.
 
     If something is wrong, the error lists the problems of all lines in `problems`. A new choice of a product, size or
     option that doesn't exist raises UnknownReferenceError, a new choice that breaks a rule of the product
-    InvalidConfigurationError. A choice that is not sold at present raises ItemUnavailableError.
+    InvalidConfigurationError. A choice that is not available then raises ItemUnavailableError.
     """
     lines: list[DraftLine] = []
     found: list[tuple[int, LineRequest, Problem]] = []
+    pieces = pieces_of(requests)
     for index, request in enumerate(requests):
-        product = products.get(request.product_id)
-        if product is None or (request.is_new and product.is_archived):
+        offer = offers.get(request.product_id)
+        if offer is None or (request.is_new and offer.product.is_archived):
             found.append((index, request, Problem(ProblemCode.UNKNOWN_PRODUCT, "There is no such product.")))
             continue
-        configured, problems = assess_line(product, request)
+        configured, problems = assess_line(offer, request, at=at, pieces=pieces[request.product_id])
         found += [(index, request, problem) for problem in problems]
-        lines.append(DraftLine(configured, request.quantity, request.note))
+        lines.append(DraftLine(configured, request.quantity, request.note, offer.stock is not None))
     if found:
         raise _refusal_of(found)
     return lines
+
+
+def check_new_time(
+    requests: Sequence[LineRequest], offers: Mapping[UUID, Offer], *, before: datetime, after: datetime
+) -> None:
+    """Raise ItemUnavailableError if lines that could be had before can't be had at another time, all lines' problems.
+
+    What was wrong with them anyway, such as a product that went off the menu meanwhile, is no matter of the time.
+    """
+    found = []
+    for index, request in enumerate(requests):
+        offer = offers[request.product_id]
+        _, known = assess_line(offer, request, at=before)
+        _, problems = assess_line(offer, request, at=after)
+        there = {(problem.code, problem.subject) for problem in known}
+        found += [(index, request, each) for each in problems if (each.code, each.subject) not in there]
+    if found:
+        raise _refusal_of(found)
 
 
 def _refusal_of(found: Sequence[tuple[int, LineRequest, Problem]]) -> InvalidError | ConflictError:

@@ -24,7 +24,8 @@ from crema.orders import domain, queries
 from crema.orders.domain import EDITABLE, IN_WORK, EventKind, OrderRole, OrderSettings, OrderStatus, describe
 from crema.orders.models import Order, OrderEvent, OrderLine
 from crema.orders.schemas import ChangeOrder, OrderOut, ReplaceOrder
-from crema.orders.service import history, numbering, placing, transitions
+from crema.orders.service import history, numbering, placing, stock, transitions
+from crema.orders.service.stock import Drafted
 from crema.schemas import value_or
 from crema.shops import queries as shops
 
@@ -163,10 +164,17 @@ async def _update(
     before = _editable_fields(order)
 
     order.comment = value_or(changes.comment, order.comment)
+    pickup_at = value_or(changes.pickup_at, order.pickup_at)
+    drafted = None
     if changes.items is not MISSING:
-        await _replace_lines(session, order=order, requests=[i.as_request() for i in changes.items], settings=settings)
-    if changes.pickup_at is not MISSING and changes.pickup_at != order.pickup_at:
-        await _move_pickup(session, order=order, pickup_at=changes.pickup_at, now=now)
+        requests = [item.as_request() for item in changes.items]
+        drafted = await _replace_lines(session, order=order, requests=requests, settings=settings, at=pickup_at or now)
+    if pickup_at != order.pickup_at:
+        if drafted is None and OrderRole.STAFF not in roles:
+            await _check_lines_at(session, order=order, pickup_at=pickup_at, now=now)
+        await _move_pickup(session, order=order, pickup_at=pickup_at, now=now)
+    if drafted is not None:
+        await stock.take_anew(session, order, drafted)
     edits = _field_changes(before, _editable_fields(order))
     if {edit.field for edit in edits} & {"pickup_at", "items"}:
         schedule = await shops.get_schedule(session, order.shop_id)
@@ -222,18 +230,30 @@ async def mark_line(
 _INSERT_LINES: Final = Statement(placing.LINES.statement)
 
 
+async def _check_lines_at(session: AsyncSession, *, order: Order, pickup_at: datetime | None, now: datetime) -> None:
+    """Refuse a time at which lines can't be had that could be had before. Staff know better."""
+    requests = [_line_request(line) for line in order.lines]
+    product_ids = {request.product_id for request in requests}
+    offers = await menu.load_offers(session, product_ids, shop_id=order.shop_id)
+    domain.check_new_time(requests, offers, before=order.pickup_at or now, after=pickup_at or now)
+
+
 async def _replace_lines(
-    session: AsyncSession, *, order: Order, requests: Sequence[LineRequest], settings: OrderSettings
-) -> None:
+    session: AsyncSession, *, order: Order, requests: Sequence[LineRequest], settings: OrderSettings, at: datetime
+) -> Drafted:
+    """Write other lines, to be handed over at `at`. Their stock is taken last: stocks are locked after numbers."""
     product_ids = {request.product_id for request in requests}
     await menu.lock_products(session, product_ids)
-    lines = domain.draft_lines(requests, await menu.load_for_pricing(session, product_ids))
+    offers = await menu.load_offers(session, product_ids, shop_id=order.shop_id)
+    offers = stock.with_own(offers, await stock.taken_by(session, order))
+    lines = domain.draft_lines(requests, offers, at=at)
     order.subtotal = order.total = domain.check_total(lines, expected=None, minimum=settings.minimum)
     await session.execute(delete(OrderLine).where(OrderLine.order_id == order.id))
     session.expire(order, ["lines"])
     new_lines = domain.new_lines(lines, order_id=order.id, make_id=new_id)
     await _INSERT_LINES.rows(session, **placing.LINES.values(new_lines))
     await session.refresh(order, ["lines"])
+    return Drafted(lines, requests, offers, order.shop_id, at)
 
 
 async def _record_edit(

@@ -32,7 +32,8 @@ from crema.orders.domain import (
 )
 from crema.orders.models import Order, OrderEvent, OrderLine
 from crema.orders.schemas import PlaceOrder
-from crema.orders.service import history, numbering
+from crema.orders.service import history, numbering, stock
+from crema.orders.service.stock import Drafted, TakenStock
 
 
 class CartEmptyError(ConflictError):
@@ -55,8 +56,8 @@ async def place(tx: Writer, *, actor: Actor, wanted: PlaceOrder, settings: Order
     """Turn the cart, or the items sent, into an order at today's prices. The mails about it follow from the log.
 
     Locks are taken in this order: the person, so that their orders are placed one after another; the cart; the
-    products; then the shop (FOR SHARE) with its number counter, last because all customers of the shop share them.
-    The shop may be changed between reading and locking it: then it is read again.
+    products; then the shop (FOR SHARE) with its number counter and its stocks, last because all customers of the shop
+    share them. The shop may be changed between reading and locking it: then it is read again.
     """
     shop_ids = _shops_of_request(actor, wanted)
     person = await _lock_person(tx, actor.user_id)
@@ -73,8 +74,10 @@ async def place(tx: Writer, *, actor: Actor, wanted: PlaceOrder, settings: Order
             tx, shop_id=context.shop.id, shop_version=context.shop_version, day=draft.business_date
         )
     order = domain.new_order(draft, number=number, actor=actor, person=person, now=now, make_id=new_id)
+    drafted = Drafted(draft.lines, request.lines, context.offers, context.shop.id, request.pickup_at or now)
+    taken = await stock.take(tx, drafted, order_id=order.id)
 
-    await _record(tx, order)
+    await _record(tx, order, taken)
     return order
 
 
@@ -142,11 +145,13 @@ LINES: Final = BulkInsert(OrderLine, NewLine)
 """Inserts lines of orders, for placing and for editing."""
 _HISTORY: Final = BulkInsert(OrderEvent, NewHistoryEntry)
 _RECORD: Final = Statement(
-    event_log.EVENTS.statement.add_cte(*(insertion.statement.cte() for insertion in (_ORDERS, LINES, _HISTORY)))
+    event_log.EVENTS.statement.add_cte(
+        *(insertion.statement.cte() for insertion in (_ORDERS, LINES, _HISTORY, stock.TAKEN))
+    )
 )
 
 
-async def _record(tx: Writer, order: NewOrder) -> None:
+async def _record(tx: Writer, order: NewOrder, taken: Sequence[TakenStock]) -> None:
     """Insert the order, its lines, its history and its event in one statement. Its followers hear of it at the commit.
 
     Rows of another table that belong to a new order are added as one more CTE of this statement.
@@ -156,6 +161,7 @@ async def _record(tx: Writer, order: NewOrder) -> None:
         **_ORDERS.values([order]),
         **LINES.values(order.lines),
         **_HISTORY.values(order.history),
+        **stock.TAKEN.values(taken),
         **event_log.EVENTS.values([NewEvent(EventKind.PLACED, order.id, id=entry.id) for entry in order.history]),
     )
     history.announce(tx, order)

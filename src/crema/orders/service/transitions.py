@@ -22,7 +22,7 @@ from crema.orders.domain import (
     StepBackTooLateError,
 )
 from crema.orders.models import Order, OrderEvent
-from crema.orders.service import history, numbering
+from crema.orders.service import history, numbering, stock
 from crema.shops import queries as shops
 
 _TRANSITION_ERRORS: Final = (IllegalTransitionError, ReasonRequiredError, StepBackTooLateError)
@@ -66,6 +66,7 @@ async def move(
         order.payment_status = "paid"
     elif to in {OrderStatus.CANCELLED, OrderStatus.EXPIRED}:
         order.payment_status = "cancelled"
+        await stock.give_back(session, order)
     elif current == OrderStatus.COMPLETED:
         order.payment_status = "pending"
     entry = OrderEvent(
@@ -124,6 +125,7 @@ async def advance(
     """Move several orders as staff. Each moves or tells why not, as if it had been asked for alone."""
     orders = {order.id: order for order in await queries.list_for_update(session, order_ids=order_ids, actor=actor)}
     problems: dict[UUID, CremaError] = {}
+    await stock.lock_stocks_of(session, orders.values())
     for order in orders.values():
         if OrderRole.STAFF not in roles_in(actor, order):
             problems[order.id] = ForbiddenError("Only the shop's staff set the status.")
@@ -184,7 +186,9 @@ async def hide(session: AsyncSession, *, actor: Actor, order_id: UUID, now: date
 async def expire_unclaimed(session: AsyncSession, *, now: datetime, limit: int = 200) -> int:
     """Expire ready orders nobody fetched before their shop closed; return how many. Run by the worker."""
     expired = 0
-    for order in await queries.list_ready_for_update(session, limit=limit):
+    orders = await queries.list_ready_for_update(session, limit=limit)
+    await stock.lock_stocks_of(session, orders)
+    for order in orders:
         ready_at = max(event.created_at for event in order.history if event.status == OrderStatus.READY)
         schedule = await shops.get_schedule(session, order.shop_id)
         closes_at = schedule.hours.closing_after(ready_at)

@@ -1,0 +1,78 @@
+"""Stocks of a shop: counted down by orders, and given back when they are cancelled.
+
+A stock that is used up, or is no more, is another version of the shop. Rows are locked by primary key.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import ARRAY, ColumnElement, Integer, Uuid, any_, bindparam, func, select, true, update
+
+from crema.db.statement import Statement, Where
+from crema.menu.models import ShopProduct
+from crema.menu.service import offers
+
+_WANTED: Final = (
+    func.unnest(bindparam("product_ids", type_=ARRAY(Uuid)), bindparam("quantities", type_=ARRAY(Integer)))
+    .table_valued("product_id", "quantity")
+    .render_derived(name="wanted")
+)
+_LOCKED: Final = (
+    select(ShopProduct.product_id, _WANTED.c.quantity)
+    .join(_WANTED, _WANTED.c.product_id == ShopProduct.product_id)
+    .where(ShopProduct.shop_id == bindparam("shop_id"))
+    .order_by(ShopProduct.product_id)
+    .with_for_update(of=ShopProduct)
+    .cte("locked")
+)
+ENOUGH: Final[ColumnElement[bool]] = ShopProduct.stock >= _LOCKED.c.quantity
+
+
+def _change(stock: Any, guard: ColumnElement[bool]) -> Statement:
+    return Statement(
+        update(ShopProduct)
+        .where(ShopProduct.shop_id == bindparam("shop_id"), ShopProduct.product_id == _LOCKED.c.product_id, guard)
+        .values(stock=stock, updated_at=ShopProduct.updated_at)
+        .returning(ShopProduct.product_id, _LOCKED.c.quantity, ShopProduct.stock)
+    )
+
+
+def taking(guard: ColumnElement[bool]) -> Statement:
+    """Make the statement that counts down where the guard allows it."""
+    return _change(ShopProduct.stock - _LOCKED.c.quantity, guard)
+
+
+TAKE: Statement = taking(ENOUGH)
+_GIVE_BACK: Final = _change(ShopProduct.stock + _LOCKED.c.quantity, true())
+_LEFT: Final = Statement(
+    select(ShopProduct.product_id, ShopProduct.stock).where(
+        ShopProduct.shop_id == bindparam("shop_id"),
+        ShopProduct.product_id == any_(bindparam("product_ids", type_=ARRAY(Uuid))),
+        ShopProduct.stock.is_not(None),
+    )
+)
+
+
+async def take(where: Where, *, shop_id: UUID, quantities: Mapping[UUID, int]) -> dict[UUID, int]:
+    """Count stocks down, each by its quantity where there is enough; return those of the products that gave."""
+    rows = await TAKE.rows(where, shop_id=shop_id, **_values(quantities))
+    if any(stock == 0 for _, _, stock in rows):
+        await offers.refresh(where, shop_id)
+    return {product_id: quantity for product_id, quantity, _ in rows}
+
+
+async def give_back(where: Where, *, shop_id: UUID, quantities: Mapping[UUID, int]) -> None:
+    """Count stocks up again; what the shop doesn't count any more stays so."""
+    rows = await _GIVE_BACK.rows(where, shop_id=shop_id, **_values(quantities))
+    if any(stock == quantity for _, quantity, stock in rows):
+        await offers.refresh(where, shop_id)
+
+
+async def left(where: Where, *, shop_id: UUID, product_ids: set[UUID]) -> dict[UUID, int]:
+    """Return how many are left of these products; those that the shop doesn't count are absent."""
+    return dict(await _LEFT.rows(where, shop_id=shop_id, product_ids=list(product_ids)))
+
+
+def _values(quantities: Mapping[UUID, int]) -> dict[str, Any]:
+    return {"product_ids": list(quantities), "quantities": list(quantities.values())}
