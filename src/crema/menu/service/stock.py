@@ -1,4 +1,4 @@
-"""Stocks of a shop: counted down by orders, and given back when they are cancelled.
+"""Stocks of a shop: orders count them down, and give back when they are cancelled.
 
 A stock that is used up, or is no more, is another version of the shop. Rows are locked by primary key.
 """
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ARRAY, ColumnElement, Integer, Uuid, any_, bindparam, func, select, true, update
+from sqlalchemy import ARRAY, ColumnElement, Integer, Uuid, any_, bindparam, func, select, update
 
 from crema.db.statement import Statement, Where
 from crema.menu.models import ShopProduct
@@ -26,25 +26,21 @@ _LOCKED: Final = (
     .with_for_update(of=ShopProduct)
     .cte("locked")
 )
-ENOUGH: Final[ColumnElement[bool]] = ShopProduct.stock >= _LOCKED.c.quantity
+QUANTITY: Final = _LOCKED.c.quantity
 
 
-def _change(stock: Any, guard: ColumnElement[bool]) -> Statement:
+def counting(stock: ColumnElement[int | None], guard: ColumnElement[bool]) -> Statement:
+    """Make the statement that sets stocks, of the `quantities` of products, where the guard allows it."""
     return Statement(
         update(ShopProduct)
         .where(ShopProduct.shop_id == bindparam("shop_id"), ShopProduct.product_id == _LOCKED.c.product_id, guard)
         .values(stock=stock, updated_at=ShopProduct.updated_at)
-        .returning(ShopProduct.product_id, _LOCKED.c.quantity, ShopProduct.stock)
+        .returning(ShopProduct.product_id, QUANTITY, ShopProduct.stock)
     )
 
 
-def taking(guard: ColumnElement[bool]) -> Statement:
-    """Make the statement that counts down where the guard allows it."""
-    return _change(ShopProduct.stock - _LOCKED.c.quantity, guard)
-
-
-TAKE: Statement = taking(ENOUGH)
-_GIVE_BACK: Final = _change(ShopProduct.stock + _LOCKED.c.quantity, true())
+TAKE: Final = counting(ShopProduct.stock - QUANTITY, ShopProduct.stock >= QUANTITY)
+_GIVE_BACK: Final = counting(ShopProduct.stock + QUANTITY, ShopProduct.stock.is_not(None))
 _LEFT: Final = Statement(
     select(ShopProduct.product_id, ShopProduct.stock).where(
         ShopProduct.shop_id == bindparam("shop_id"),
