@@ -188,6 +188,24 @@ async def test_availability_is_asked_for_a_time(
     assert later == {"is_available": True, "reasons": []}
 
 
+async def test_availability_says_too_when_the_shop_takes_no_order_for_that_time(
+    client: httpx2.AsyncClient, latte: Json, sessions: Sessions
+) -> None:
+    # Noon in Moscow is before this shop opens, at one.
+    shop_id = await make_shop(sessions, slug="late", hours=(13 * 60, 20 * 60))
+    path = f"/product/{latte['id']}/availability?shop_id={shop_id}"
+
+    now, closed, too_soon, open_ = [
+        reasons((await client.get(f"{path}{at}")).json())
+        for at in ("", "&at=2026-11-23T18:00:00Z", "&at=2026-11-23T09:01:00Z", "&at=2026-11-23T12:00:00Z")
+    ]
+
+    assert now == [("shop_closed", "2026-11-23T10:00:00.000000Z")]
+    assert closed == [("outside_opening_hours", "2026-11-24T10:00:00.000000Z")]
+    assert [code for code, _ in too_soon] in (["too_soon"], ["outside_opening_hours"])
+    assert open_ == []
+
+
 async def test_what_is_not_there_is_not_available(client: httpx2.AsyncClient, shop_id: UUID, latte: Json) -> None:
     path = f"/product/{latte['id']}/availability"
 

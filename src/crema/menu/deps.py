@@ -23,6 +23,7 @@ from crema.menu.service.offered import OfferedProducts, ProductsAsked
 from crema.menu.service.offers import Question
 from crema.menu.service.whole_menu import WholeMenu
 from crema.schemas import Instant
+from crema.shops import queries as shops
 from crema.shops.deps import Granted
 from crema.web import fields
 from crema.web.clock import Now
@@ -74,7 +75,8 @@ async def _availability_asked(
     at: Annotated[Instant | None, Query(description="The time of pick-up; left out: now.")] = None,
     size_id: Annotated[UUID | None, Query(description="A size of the product; left out: any.")] = None,
 ) -> Question:
-    return Question(await queries.get_offers_of_shop(reader, shop_id), at or now, size_id, now)
+    offers = await queries.get_offers_of_shop(reader, shop_id)
+    return Question(offers, await shops.get_schedule(reader, shop_id), at, size_id, now)
 
 
 AvailabilityAsked = Annotated[Question, Depends(_availability_asked)]

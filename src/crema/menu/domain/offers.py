@@ -13,6 +13,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from crema.menu.domain.products import PricedGroup, PricedOption, PricedProduct
+from crema.shops.domain import HandoverCode
 
 StopKind = Literal["ingredient", "product", "option"]
 
@@ -30,9 +31,12 @@ class ReasonCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One reason why something can't be had; `until` is when it passes by itself, where that is known."""
+    """One reason why something can't be had; `until` is when it passes by itself, where that is known.
 
-    code: ReasonCode
+    A code is of `ReasonCode`, or of `HandoverCode` where the shop takes no order for that time.
+    """
+
+    code: ReasonCode | HandoverCode
     detail: str
     until: datetime | None = None
 
@@ -185,8 +189,7 @@ def off_menu(product: PricedProduct) -> str:
 def availability(offer: Offer, *, at: datetime, quantity: int = 1) -> Availability:
     """Return whether so many pieces of a product can be handed over at a moment, with all that is in the way.
 
-    It is about what is sold. Whether the shop takes an order for that moment is asked of the shop; who wants both puts
-    the shop's reasons before these.
+    It is about what is sold. Whether the shop takes an order for that moment is asked of its `ShopSchedule`.
     """
     product = offer.product
     reasons = [reason for reason in offer.reasons if reason.holds(at)]

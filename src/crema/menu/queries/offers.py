@@ -246,7 +246,9 @@ _STOP: Final = Statement(_SHOWN_STOPS.where(Stop.id == bindparam("stop_id")))
 async def list_stops(reader: Reader, *, shop_id: UUID, query: ListQuery, now: datetime) -> Page[StopView]:
     """Page through what a shop has run out of now."""
     page = await _STOPS.page(reader, query, shop_id=shop_id, now=now)
-    return (await _of_known_shop(reader, shop_id, page)).map(into(StopView))
+    if not page.items:
+        await check_shop(reader, shop_id)
+    return page.map(into(StopView))
 
 
 async def get_stop(where: Where, *, shop_id: UUID, stop_id: UUID) -> StopView:
@@ -317,17 +319,17 @@ _LIST: Final = ListStatement(_LISTED)
 async def list_overrides_of_shop(reader: Reader, *, shop_id: UUID, query: ListQuery) -> Page[OverrideView]:
     """Page through what a shop has of its own."""
     page = await _LIST.page(reader, query, shop_id=shop_id)
-    return (await _of_known_shop(reader, shop_id, page)).map(into(OverrideView))
-
-
-_SHOP: Final = Statement(select(Shop.id).where(Shop.id == _SHOP_ID))
-
-
-async def _of_known_shop(reader: Reader, shop_id: UUID, page: Page[Any]) -> Page[Any]:
-    """Return a page of what a shop has; NotFoundError if there is no such shop."""
     if not page.items:
-        await _SHOP.one(reader, shop_id=shop_id)
-    return page
+        await check_shop(reader, shop_id)
+    return page.map(into(OverrideView))
+
+
+_SHOP: Final = Statement(select(Shop.id).where(Shop.id == bindparam("shop_id")))
+
+
+async def check_shop(where: Where, shop_id: UUID) -> None:
+    """Raise NotFoundError if there is no such shop, active or not."""
+    await _SHOP.one(where, shop_id=shop_id)
 
 
 async def get_product_of_shop(session: AsyncSession, *, shop_id: UUID, product_id: UUID) -> ShopProduct:

@@ -4,7 +4,7 @@ Every change writes the shop's row of `ShopOffers` last, and holds it until the 
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid4
 
@@ -22,7 +22,7 @@ from crema.menu.domain import Availability, Reason, ReasonCode
 from crema.menu.models import Ingredient, Option, Product, ShopOffers, ShopOption, ShopProduct, Stop
 from crema.menu.queries import OffersOfShop, OverrideView, StopView
 from crema.menu.schemas import ShopOptionPatch, ShopProductPatch, StopIn
-from crema.shops import queries as shops
+from crema.shops.domain import HandoverRefusal, ShopSchedule
 
 
 class AlreadyStoppedError(ConflictError):
@@ -30,13 +30,15 @@ class AlreadyStoppedError(ConflictError):
 
     code = "already_stopped"
     title = "This is on the stop-list already."
+    advice = "Take it off the list first, to write another end or note."
 
 
 class UntilPassedError(InvalidError):
     """A stop that would have ended before it began."""
 
     code = "until_passed"
-    title = "The end of a stop must lie ahead."
+    title = "The end of a stop is in the past."
+    advice = "Send a time that lies ahead, or null for until it is taken off the list."
 
     def __init__(self, now: datetime) -> None:
         message = f"must be after {written(now)}, or null for until it is taken off the list"
@@ -53,7 +55,7 @@ _TARGETS: Final[dict[str, Select[UUID]]] = {
 
 async def stop(session: AsyncSession, *, shop_id: UUID, wanted: StopIn, person_id: UUID, now: datetime) -> StopView:
     """Put something on a shop's stop-list."""
-    await shops.get_shop(session, shop_id)
+    await queries.check_shop(session, shop_id)
     if wanted.until is not None and wanted.until <= now:
         raise UntilPassedError(now)
     target = _TARGETS[wanted.kind].with_for_update(read=True, key_share=True)
@@ -88,7 +90,7 @@ async def change_product(
     session: AsyncSession, *, shop_id: UUID, product_id: UUID, wanted: ShopProductPatch, now: datetime
 ) -> OverrideView:
     """Set what a shop has of its own about a product; where nothing differs from the chain it has no row."""
-    await shops.get_shop(session, shop_id)
+    await queries.check_shop(session, shop_id)
     product = await session.scalar(
         select(Product)
         .where(Product.id == product_id, Product.archived_at.is_(None))
@@ -112,7 +114,7 @@ async def change_option(
     session: AsyncSession, *, shop_id: UUID, option_id: UUID, wanted: ShopOptionPatch, now: datetime
 ) -> OverrideView:
     """Set what a shop has of its own about an option; where nothing differs from the chain it has no row."""
-    await shops.get_shop(session, shop_id)
+    await queries.check_shop(session, shop_id)
     option = await session.scalar(
         select(Option).where(Option.id == option_id).with_for_update(key_share=True, read=True)
     )
@@ -132,10 +134,14 @@ async def change_option(
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked about a product's availability: at which shop, for pick-up when, and in which size."""
+    """What is asked about a product's availability: at which shop, for pick-up when, and in which size.
+
+    `at` is None for as soon as possible.
+    """
 
     shop: OffersOfShop
-    at: datetime
+    schedule: ShopSchedule
+    at: datetime | None
     size_id: UUID | None
     now: datetime
 
@@ -145,6 +151,7 @@ class UnknownSizeError(InvalidError):
 
     code = "unknown_size"
     title = "The product has no such size."
+    advice = "Send the id of one of its `sizes`, or none."
 
     def __init__(self) -> None:
         super().__init__(errors=[{"loc": ["query", "size_id"], "msg": "is no size of the product", "type": self.code}])
@@ -159,8 +166,17 @@ async def availability_at(reader: Reader, *, product_id: UUID, asked: Question, 
         return _OFF_MENU
     if asked.size_id is not None and asked.size_id not in {size.id for size in product.sizes}:
         raise UnknownSizeError
-    # Whether the shop takes orders for that time comes before these, from the shop's own rules.
-    return domain.availability(domain.offer_of(product, asked.shop.differences), at=max(asked.at, asked.now))
+    at = max(asked.at or asked.now, asked.now)
+    offer = domain.offer_of(product, asked.shop.differences)
+    of_shop = _reasons_of_shop(asked, work=timedelta(seconds=product.preparation_seconds))
+    return Availability((*of_shop, *domain.availability(offer, at=at).reasons))
+
+
+def _reasons_of_shop(asked: Question, *, work: timedelta) -> list[Reason]:
+    """Return why the shop takes no order for that time, whatever the product: what placing an order is told, too."""
+    pickup_at = None if asked.at is None else max(asked.at, asked.now)
+    found = asked.schedule.check_handover(pickup_at, now=asked.now, work=work)
+    return [Reason(found.code, found.detail, found.until)] if isinstance(found, HandoverRefusal) else []
 
 
 _OFF_MENU: Final = Availability((Reason(ReasonCode.OFF_MENU, "This product is off the menu."),))
