@@ -48,6 +48,21 @@ class SpecialDay(Content):
     note: str = ""
 
 
+class OwnPrice(Content):
+    """What a product costs at one shop."""
+
+    product: Slug
+    price: Price
+
+
+class Stop(Content):
+    """What a shop has run out of, for so many hours from the seeding on."""
+
+    product: Slug
+    hours: Annotated[int, Field(ge=1)]
+    note: str
+
+
 class Shop(Content):
     """A place that makes and hands over orders."""
 
@@ -61,6 +76,16 @@ class Shop(Content):
     timezone: str
     hours: tuple[Hours, ...]
     special_days: tuple[SpecialDay, ...] = ()
+    prices: tuple[OwnPrice, ...] = ()
+    stops: tuple[Stop, ...] = ()
+
+
+class Window(Content):
+    """When what stands under a category is sold."""
+
+    weekdays: tuple[int, ...]
+    begins: Annotated[str, Field(alias="from")]
+    ends: Annotated[str, Field(alias="to")]
 
 
 class Category(Content):
@@ -71,6 +96,7 @@ class Category(Content):
     description: str
     position: int
     parent: Slug | None = None
+    schedule: tuple[Window, ...] = ()
 
 
 class Ingredient(Content):
@@ -198,7 +224,11 @@ class Chain(Content):
         categories = _unique("categories", self.categories)
         ingredients = _unique("ingredients", self.ingredients)
         groups = _unique("modifier_groups", self.modifier_groups)
-        _unique("products", self.products)
+        products = _unique("products", self.products)
+        for shop in self.shops:
+            _known(
+                shop.slug, [*(each.product for each in shop.prices), *(each.product for each in shop.stops)], products
+            )
         for number, category in enumerate(self.categories):
             earlier = {each.slug for each in self.categories[:number]}
             _known(category.slug, [category.parent] if category.parent else [], earlier)

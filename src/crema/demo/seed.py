@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from tempfile import TemporaryFile
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -32,13 +32,17 @@ from crema.menu.schemas import (
     OptionIn,
     ProductGroupIn,
     ProductIn,
+    ShopProductPatch,
     SizeIn,
     SizeNutritionIn,
+    StopIn,
+    WindowIn,
 )
 from crema.menu.service.categories import create_category
 from crema.menu.service.images import add_image
 from crema.menu.service.ingredients import create_ingredient
 from crema.menu.service.modifier_groups import create_modifier_group
+from crema.menu.service.offers import change_product, stop
 from crema.menu.service.products import create_product
 from crema.shops.domain import SpecialDay, day_interval, interval
 from crema.shops.models import Shop
@@ -52,6 +56,7 @@ SEEDER: Final = Actor(uuid4(), uuid4(), ADMIN, frozenset(PERMISSIONS), frozenset
 
 async def seed(session: AsyncSession, *, chain: Chain, passwords: Passwords, now: datetime) -> None:
     """Add what is missing of the demo chain. Its pictures take a while: the worker paints them afterwards."""
+    before = await _by(session, Shop.slug, Shop.id)
     shops = await _seed_shops(session, chain, now)
     categories = await _seed_categories(session, chain, now)
     ingredients = await _seed_ingredients(session, chain)
@@ -62,6 +67,7 @@ async def seed(session: AsyncSession, *, chain: Chain, passwords: Passwords, now
             wanted = _product(product, categories, ingredients, groups)
             with await _own_ids(session, Product, "product", product.slug):
                 await create_product(session, wanted=wanted, now=now)
+    await _seed_offers(session, {shops[shop.slug]: shop for shop in chain.shops if shop.slug not in before}, now)
     await session.execute(select(jobs.defer(PAINT, queue="housekeeping", arguments=func.jsonb_build_object())))
     password_hash = await passwords.hash(chain.demo_password)
     for account in chain.accounts:
@@ -156,6 +162,19 @@ def _next_special_days(shop: DemoShop, today: date) -> list[SpecialDay]:
     return days
 
 
+async def _seed_offers(session: AsyncSession, opened: Mapping[UUID, DemoShop], now: datetime) -> None:
+    """Give shops that were opened just now their own prices, and what they have run out of."""
+    products = await _by(session, Product.slug, Product.id)
+    for shop_id, shop in opened.items():
+        for each in shop.prices:
+            own = ShopProductPatch(price=each.price)
+            await change_product(session, shop_id=shop_id, product_id=products[each.product], wanted=own, now=now)
+        for stopped in shop.stops:
+            until = now + timedelta(hours=stopped.hours)
+            line = StopIn(kind="product", target_id=products[stopped.product], until=until, note=stopped.note)
+            await stop(session, shop_id=shop_id, wanted=line, person_id=None, now=now)
+
+
 async def _seed_categories(session: AsyncSession, chain: Chain, now: datetime) -> dict[str, UUID]:
     known = await _by(session, Category.slug, Category.id)
     for category in chain.categories:
@@ -167,6 +186,7 @@ async def _seed_categories(session: AsyncSession, chain: Chain, now: datetime) -
             description=category.description,
             parent_id=known[category.parent] if category.parent else None,
             position=category.position,
+            schedule=[WindowIn.model_validate(each.model_dump(by_alias=True)) for each in category.schedule],
         )
         with await _own_ids(session, Category, "category", category.slug):
             known[category.slug] = (await create_category(session, wanted=wanted, now=now)).id

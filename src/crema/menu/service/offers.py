@@ -53,8 +53,10 @@ _TARGETS: Final[dict[str, Select[UUID]]] = {
 }
 
 
-async def stop(session: AsyncSession, *, shop_id: UUID, wanted: StopIn, person_id: UUID, now: datetime) -> StopView:
-    """Put something on a shop's stop-list."""
+async def stop(
+    session: AsyncSession, *, shop_id: UUID, wanted: StopIn, person_id: UUID | None, now: datetime
+) -> StopView:
+    """Put something on a shop's stop-list; `person_id` is who does, None for the system."""
     await queries.check_shop(session, shop_id)
     if wanted.until is not None and wanted.until <= now:
         raise UntilPassedError(now)
