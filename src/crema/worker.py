@@ -158,7 +158,7 @@ async def _tell(context: TaskContext, *, task: str, error: Exception) -> None:
     now = context.clock()
     try:
         async with context.sessions.begin() as session:
-            await alerts.tell_administrators(
+            await alerts.notify_administrators(
                 session,
                 template="job_failed",
                 context={"task": task, "error": type(error).__name__, "at": f"{now:%Y-%m-%d %H:%M} UTC"},

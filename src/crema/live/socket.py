@@ -137,7 +137,7 @@ class Connection:
             return None
         actor = await accounts.find_actor(session, user_id=login[0], session_id=login[1], pair=pair, now=self.hub.now())
         if actor is not None and actor.is_first_use:
-            await logins.note_use(session, session_id=actor.session_id, pair=pair)
+            await logins.mark_tokens_used(session, session_id=actor.session_id, pair=pair)
         return actor
 
     async def frames(self, adapter: TypeAdapter[FrameT]) -> AsyncIterator[FrameT]:

@@ -1,4 +1,4 @@
-"""Roles and permissions."""
+"""Routes of roles and permissions."""
 
 from uuid import UUID
 
