@@ -82,7 +82,7 @@ async def test_t4_spending_without_a_guard_would_make_many_successors(
     async def look_then_spend(self: Logins, session: AsyncSession, *, refresh_token: str, now: datetime) -> Tokens:
         spent = await session.get_one(RefreshToken, logins._hash(refresh_token))
         if spent.used_at is not None:
-            raise logins.InvalidTokenError
+            raise logins.InvalidRefreshTokenError
         await asyncio.sleep(0.05)  # what the guard has to withstand
         spent.used_at = now
         successor = secrets.token_urlsafe(32)
