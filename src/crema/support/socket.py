@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts.domain import Actor
 from crema.core.errors import CremaError, NotFoundError
-from crema.live.domain import NO_SUCH, NOT_ALLOWED, InvalidPositionError
+from crema.live.domain import NOT_ALLOWED, NOT_FOUND, InvalidPositionError
 from crema.live.hub import Subscription
 from crema.live.schemas import AuthFrame, ErrorFrame, PingFrame, PongFrame
 from crema.live.socket import CloseSocket, Connection, serve
@@ -122,7 +122,7 @@ async def queue(websocket: WebSocket) -> None:
             raise CloseSocket(NOT_ALLOWED)
         subscription = QueueSubscription(actor, position=position)
         async with state_of(websocket.app, SupportState).queue.subscribed(subscription):
-            await connection.hold(subscription, _read_queue(connection, subscription))
+            await connection.run(subscription, _read_queue(connection, subscription))
 
     await serve(websocket, handle)
 
@@ -210,7 +210,7 @@ class ChatSession:
             if after is not None and after > ready.last_seq:
                 detail = "The conversation has no message with this `seq` yet. New messages follow."
                 await self._connection.refuse(InvalidPositionError(detail))
-            await self._connection.hold(subscription, self._read(subscription, conversation.id))
+            await self._connection.run(subscription, self._read(subscription, conversation.id))
 
     async def _open(self, actor: Actor, conversation_id: UUID | None) -> Conversation:
         """Return the conversation that is named, or the actor's own, which is created if there is none."""
@@ -221,7 +221,7 @@ class ChatSession:
                 now = self._connection.hub.now()
                 return await conversations.get_or_create_own(session, actor=actor, wanted=OpenConversation(), now=now)
             except NotFoundError as error:
-                raise CloseSocket(NO_SUCH) from error
+                raise CloseSocket(NOT_FOUND) from error
 
     async def _read(self, subscription: Subscription, conversation_id: UUID) -> None:
         async for frame in self._connection.frames(CLIENT_FRAME):

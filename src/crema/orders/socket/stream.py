@@ -52,7 +52,7 @@ class FeedResponse(StreamingResponse):
             await subscription.closed()
             await asyncio.sleep(CLOSE_SECONDS)  # the stream ends by itself, unless nobody reads it
 
-        async with self._feed.subscribed(subscription, replaces=False):
+        async with self._feed.subscribed(subscription, replaces_oldest=False):
             sending = self.stream_response(send_timed)
             await run_until_first(sending, self.listen_for_disconnect(receive), cut_off())
 

@@ -104,7 +104,7 @@ class ConversationFeed(Feed[ChatSubscription]):
             frame = Frame(TypingOutFrame(**event.frame))
             for subscription in self._by_topic[topic]:
                 if event.frame["user_id"] != str(subscription.actor.user_id):
-                    subscription.push_passing(frame)
+                    subscription.push_transient(frame)
 
     def poll(self) -> None:
         """Read the conversations that have changed without an event."""
@@ -121,8 +121,8 @@ class ConversationFeed(Feed[ChatSubscription]):
         conversation = self._conversations.get(conversation_id)
         return conversation is None or domain.may_see(actor, conversation)
 
-    def _forget(self, subscription: ChatSubscription) -> None:
-        super()._forget(subscription)
+    def _remove(self, subscription: ChatSubscription) -> None:
+        super()._remove(subscription)
         if subscription.topic not in self._by_topic:
             self._conversations.pop(subscription.state.id, None)
             self._states.pop(subscription.state.id, None)
@@ -155,7 +155,7 @@ class ConversationFeed(Feed[ChatSubscription]):
             subscription.close(NOT_ALLOWED)
         if subscription.is_full:
             subscription.is_due = True
-        return subscription.closing is None and (subscription.wants_reading or not subscription.is_due)
+        return subscription.closing is None and (subscription.needs_reading or not subscription.is_due)
 
     async def _find_changed(self, session: AsyncSession) -> set[UUID]:
         """Return the followed conversations whose state has changed since the last reading."""

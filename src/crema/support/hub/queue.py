@@ -97,7 +97,7 @@ class QueueFeed(Feed[QueueSubscription]):
             for subscription in self._topics:
                 is_own = event.frame["user_id"] == str(subscription.actor.user_id)
                 if conversation_id in subscription.shown and not is_own:
-                    subscription.push_passing(frame)
+                    subscription.push_transient(frame)
 
     def _topics_of(self, subscription: QueueSubscription) -> Iterable[str]:
         del subscription  # each reading decides who sees what
