@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import Depends, Request
 
 from crema.accounts.deps import Person
-from crema.media.deps import admit
+from crema.media.deps import count_upload
 from crema.media.domain import CHAT_QUOTA, MAX_BYTES
 from crema.support.hub import ConversationFeed, QueueFeed
 from crema.support.models import Conversation
@@ -42,7 +42,7 @@ async def _attachment_upload(
     request: Request, conversation_id: UUID, tx: Transaction, actor: Person, now: Now
 ) -> AsyncIterator[Upload[AttachmentForm]]:
     await attachments.check_upload_allowed(tx, conversation_id=conversation_id, actor=actor)
-    await admit(request, tx, person_id=actor.user_id, quota=CHAT_QUOTA, now=now)
+    await count_upload(request, tx, person_id=actor.user_id, quota=CHAT_QUOTA, now=now)
     async with read_upload(request, AttachmentForm, max_bytes=MAX_BYTES) as upload:
         yield upload
 

@@ -73,7 +73,7 @@ async def upload(
     session: AsyncSession, media: MediaService, *, conversation_id: UUID, actor: Actor, new: UploadedFile, now: datetime
 ) -> Attachment:
     """Store a file for a later message; return its row. Commits the session before decoding, which takes long."""
-    async with media.renderer.turn(actor.user_id):
+    async with media.renderer.slot(actor.user_id):
         await check_upload_allowed(session, conversation_id=conversation_id, actor=actor)
         await keep(session)
         file = await _read(new.file, media.renderer)
@@ -152,4 +152,4 @@ async def sweep(sessions: Sessions, store: ObjectStore, *, now: datetime) -> int
     found = await files.list_files(store, prefix=_FOLDER)
     async with sessions() as session:
         named = await queries.list_attachment_keys(session)
-    return len(await files.delete_orphans(store, files=found, is_named=named.__contains__, now=now))
+    return len(await files.delete_orphans(store, files=found, has_row=named.__contains__, now=now))
