@@ -118,20 +118,20 @@ async def optional_actor(
     return actor
 
 
-Visitor = Annotated[Actor | None, Depends(optional_actor)]
+OptionalActor = Annotated[Actor | None, Depends(optional_actor)]
 
 
-async def logged_in_actor(actor: Visitor) -> Actor:
+async def logged_in_actor(actor: OptionalActor) -> Actor:
     """Return the actor, whether or not their e-mail address is verified; refuse anonymous requests."""
     if actor is None:
         raise UnauthenticatedError
     return actor
 
 
-LoggedIn = Annotated[Actor, Depends(logged_in_actor)]
+LoggedInActor = Annotated[Actor, Depends(logged_in_actor)]
 
 
-async def verified_actor(actor: LoggedIn) -> Actor:
+async def verified_actor(actor: LoggedInActor) -> Actor:
     """Return the actor; refuse anonymous requests and actors whose e-mail address is not verified."""
     if not actor.is_verified:
         raise EmailNotVerifiedError
@@ -139,7 +139,7 @@ async def verified_actor(actor: LoggedIn) -> Actor:
 
 
 def _require(*permissions: str) -> Callable[[Actor], Coroutine[Any, Any, Actor]]:
-    async def check(actor: Person) -> Actor:
+    async def check(actor: VerifiedActor) -> Actor:
         if not any(map(actor.may, permissions)):
             raise ForbiddenError(f"This needs the permission {' or '.join(permissions)}.")
         return actor
@@ -147,12 +147,13 @@ def _require(*permissions: str) -> Callable[[Actor], Coroutine[Any, Any, Actor]]
     return check
 
 
-Person = Annotated[Actor, Depends(verified_actor)]
+VerifiedActor = Annotated[Actor, Depends(verified_actor)]
 MenuEditor = Annotated[Actor, Depends(_require("menu:write"))]
 ShopEditor = Annotated[Actor, Depends(_require("shops:write"))]
 OrderReader = Annotated[Actor, Depends(_require("orders:read"))]
 OrderStaff = Annotated[Actor, Depends(_require("orders:write"))]
 ShopStaff = Annotated[Actor, Depends(_require("shops:write", "orders:write"))]
+StockKeeper = Annotated[Actor, Depends(_require("stock:write"))]
 UserEditor = Annotated[Actor, Depends(_require("users:write"))]
 SupportStaff = Annotated[Actor, Depends(_require("support:write"))]
 MailEditor = Annotated[Actor, Depends(_require("mails:write"))]
@@ -213,12 +214,12 @@ async def _credentials(passwords: PasswordHashing, codes: OneTimeCodes) -> Crede
 UserCredentials = Annotated[Credentials, Depends(_credentials)]
 
 
-async def _once(request: Request, actor: Person, idempotency_key: IdempotencyKey = None) -> None:
+async def _idempotent(request: Request, actor: VerifiedActor, idempotency_key: IdempotencyKey = None) -> None:
     if idempotency_key is not None:
         await answer_once(request, user_id=actor.user_id, key=idempotency_key)
 
 
-Once = Annotated[None, Depends(_once)]
+Idempotent = Annotated[None, Depends(_idempotent)]
 """Accepts an `Idempotency-Key`. The last parameter of a POST that creates or adds, after its transaction and actor."""
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import Depends, Query, Request
 
-from crema.accounts.deps import MenuEditor, Person, StockKeeper
+from crema.accounts.deps import MenuEditor, StockKeeper, VerifiedActor
 from crema.accounts.domain import Actor
 from crema.core.errors import ForbiddenError
 from crema.db.listing import Listing, ListQuery
@@ -132,7 +132,7 @@ ShopStockKeeper = Annotated[Actor, Depends(_stock_keeper)]
 """Staff of the shop that the path names, who say what it has run out of."""
 
 
-async def _offer_editor(shop_id: UUID, actor: Person) -> Actor:
+async def _offer_editor(shop_id: UUID, actor: VerifiedActor) -> Actor:
     if actor.may(EDIT_MENU):
         return actor
     if not actor.may("stock:write"):

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import Depends, Request
 
-from crema.accounts.deps import Person
+from crema.accounts.deps import VerifiedActor
 from crema.media.deps import count_upload
 from crema.media.domain import CHAT_QUOTA, MAX_BYTES
 from crema.support.hub import ConversationFeed, QueueFeed
@@ -24,13 +24,13 @@ CONVERSATION: Final = Versioned(Conversation.id, "conversation_id")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SupportState:
-    """What the application holds for the chat."""
+    """The live feeds of the chat that the application holds."""
 
     conversations: ConversationFeed
     queue: QueueFeed
 
 
-async def _count_request(tx: Transaction, actor: Person, now: Now) -> None:
+async def _count_request(tx: Transaction, actor: VerifiedActor, now: Now) -> None:
     await limits.count_request(tx, actor=actor, now=now)
 
 
@@ -39,7 +39,7 @@ RateLimited = Depends(_count_request, scope="function")
 
 
 async def _attachment_upload(
-    request: Request, conversation_id: UUID, tx: Transaction, actor: Person, now: Now
+    request: Request, conversation_id: UUID, tx: Transaction, actor: VerifiedActor, now: Now
 ) -> AsyncIterator[Upload[AttachmentForm]]:
     await attachments.check_upload_allowed(tx, conversation_id=conversation_id, actor=actor)
     await count_upload(request, tx, person_id=actor.user_id, quota=CHAT_QUOTA, now=now)

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import Request, Response
 
-from crema.accounts.deps import Once, Person, SupportStaff
+from crema.accounts.deps import Idempotent, SupportStaff, VerifiedActor
 from crema.live import service as live
 from crema.live.domain import TICKET_LIFETIME
 from crema.live.schemas import TicketOut
@@ -45,7 +45,7 @@ router = make_router("Support chat")
     "/chat", summary="Open your conversation", dependencies=[CONVERSATION.made], responses=refusals(401, 403, 404, 422)
 )
 async def open_chat(
-    tx: Transaction, actor: Person, now: Now, _once: Once, body: OpenConversation | None = None
+    tx: Transaction, actor: VerifiedActor, now: Now, _idempotent: Idempotent, body: OpenConversation | None = None
 ) -> ConversationOut:
     """Returns the customer's only conversation, created at the first call. Link it to an order or a shop."""
     conversation = await conversations.get_or_create_own(tx, actor=actor, wanted=body or OpenConversation(), now=now)
@@ -53,7 +53,7 @@ async def open_chat(
 
 
 @router.post("/chat/ticket", status_code=201, summary="Get a ticket for a WebSocket", responses=refusals(401, 403, 422))
-async def issue_ticket(tx: Transaction, actor: Person, now: Now) -> TicketOut:
+async def issue_ticket(tx: Transaction, actor: VerifiedActor, now: Now) -> TicketOut:
     """For the first frame of a WebSocket, `{"type": "auth", "ticket": "…"}`. It is valid once, for 30 seconds."""
     ticket = await live.issue_ticket(tx, actor=actor, now=now)
     return TicketOut(ticket=ticket, expires_in=int(TICKET_LIFETIME.total_seconds()))
@@ -66,7 +66,7 @@ async def issue_ticket(tx: Transaction, actor: Person, now: Now) -> TicketOut:
     responses=refusals(401, 403, 422),
 )
 async def list_chats(
-    request: Request, response: Response, reader: Reads, actor: Person
+    request: Request, response: Response, reader: Reads, actor: VerifiedActor
 ) -> PageOut[ListedConversationOut]:
     """Customers see their own conversation, staff those of their shops. `sort=waiting_since`: longest waiting first.
 
@@ -85,7 +85,7 @@ async def list_chats(
     responses=LOCATED | refusals(401, 403, 409, 422, 429),
 )
 async def write_first(
-    body: WriteFirst, response: Response, tx: Transaction, actor: SupportStaff, now: Now, _once: Once
+    body: WriteFirst, response: Response, tx: Transaction, actor: SupportStaff, now: Now, _idempotent: Idempotent
 ) -> ConversationOut:
     """Adds the message to the customer's only conversation. Staff of a shop can write to people who ordered there."""
     conversation = await first_message.write_first(tx, actor=actor, wanted=body, now=now)
@@ -114,7 +114,7 @@ async def list_assignees(
     dependencies=[CONVERSATION.shown],
     responses=refusals(401, 403, 404, 422),
 )
-async def see_chat(conversation_id: UUID, reader: Reads, actor: Person) -> ConversationOut:
+async def see_chat(conversation_id: UUID, reader: Reads, actor: VerifiedActor) -> ConversationOut:
     return await queries.get_conversation_view(reader, conversation_id=conversation_id, actor=actor)
 
 
@@ -139,7 +139,7 @@ async def change_chat(
     responses=refusals(401, 403, 404, 422),
 )
 async def list_messages(
-    conversation_id: UUID, request: Request, response: Response, reader: Reads, actor: Person
+    conversation_id: UUID, request: Request, response: Response, reader: Reads, actor: VerifiedActor
 ) -> PageOut[MessageOut]:
     """Oldest first. `seq__gt` returns the messages after the last one you have."""
     query = parse_list_query(request, MESSAGES, actor.permissions)
@@ -156,7 +156,13 @@ async def list_messages(
     | {200: {"model": MessageOut, "description": "The message was sent before, with the same `client_id`."}},
 )
 async def send_message(
-    conversation_id: UUID, body: SendMessage, response: Response, tx: Transaction, actor: Person, now: Now, _once: Once
+    conversation_id: UUID,
+    body: SendMessage,
+    response: Response,
+    tx: Transaction,
+    actor: VerifiedActor,
+    now: Now,
+    _idempotent: Idempotent,
 ) -> MessageOut:
     """With a `client_id` the request can be repeated: the message is stored once."""
     message, is_new = await conversations.send(tx, conversation_id=conversation_id, actor=actor, wanted=body, now=now)
@@ -171,7 +177,7 @@ async def send_message(
     responses=refusals(401, 403, 404, 422, 429),
 )
 async def read_messages(
-    conversation_id: UUID, body: ReadMessages, tx: Transaction, actor: Person, now: Now, _once: Once
+    conversation_id: UUID, body: ReadMessages, tx: Transaction, actor: VerifiedActor, now: Now, _idempotent: Idempotent
 ) -> ConversationOut:
     """Marks all messages up to `seq` as read, for the customer or for the staff together."""
     conversation = await conversations.mark_read(
@@ -195,7 +201,7 @@ async def upload_attachment(
     upload: AttachmentUpload,
     tx: Transaction,
     media: Media,
-    actor: Person,
+    actor: VerifiedActor,
     now: Now,
 ) -> AttachmentOut:
     """Send its id as `attachment_id` of a message within a day. Pictures are converted to WebP without metadata.
@@ -217,7 +223,7 @@ async def upload_attachment(
     },
 )
 async def fetch_attachment(
-    conversation_id: UUID, attachment_id: UUID, tx: Transaction, store: MediaStore, actor: Person
+    conversation_id: UUID, attachment_id: UUID, tx: Transaction, store: MediaStore, actor: VerifiedActor
 ) -> Response:
     """Browsers save the file and don't show it."""
     attachment, content = await attachments.fetch(
@@ -238,7 +244,7 @@ async def fetch_attachment(
     responses=refusals(401, 403, 404, 409, 422, 429),
 )
 async def write_note(
-    conversation_id: UUID, body: WriteNote, tx: Transaction, actor: SupportStaff, now: Now, _once: Once
+    conversation_id: UUID, body: WriteNote, tx: Transaction, actor: SupportStaff, now: Now, _idempotent: Idempotent
 ) -> NoteOut:
     """The customer never sees it. It belongs to its shop, also when the customer turns to another shop."""
     note = await conversations.add_note(tx, conversation_id=conversation_id, actor=actor, text=body.text, now=now)

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from fastapi import Request, Response
 
-from crema.accounts.deps import MailEditor, Once
+from crema.accounts.deps import Idempotent, MailEditor
 from crema.accounts.schemas import MailOut
 from crema.notifications import queries
 from crema.notifications.queries import MAILS
@@ -31,6 +31,6 @@ async def list_mails(request: Request, response: Response, reader: Reads, actor:
     summary="Send a mail again",
     responses=refusals(401, 403, 404, 409, 422),
 )
-async def resend_mail(mail_id: UUID, tx: Transaction, _: MailEditor, now: Now, _once: Once) -> MailOut:
+async def resend_mail(mail_id: UUID, tx: Transaction, _: MailEditor, now: Now, _idempotent: Idempotent) -> MailOut:
     """Only a mail that failed or expired, and whose content is still valid: an expired code is not sent again."""
     return MailOut.model_validate(await resending.resend(tx, mail_id=mail_id, now=now))

@@ -5,8 +5,8 @@ from crema.accounts.deps import (
     HashingAdmission,
     OneTimeCodes,
     PasswordHashing,
-    Person,
     RequestOrigin,
+    VerifiedActor,
     cookie_actor,
 )
 from crema.accounts.routes.people import ACCEPTED
@@ -51,7 +51,7 @@ async def reset_password(
 async def change_password(
     body: ChangePassword,
     tx: Transaction,
-    actor: Person,
+    actor: VerifiedActor,
     passwords: PasswordHashing,
     origin: RequestOrigin,
     now: Now,

@@ -12,16 +12,16 @@ from crema.accounts.deps import (
     USER,
     DeletionSteps,
     HashingAdmission,
+    Idempotent,
     LoginService,
-    Once,
     OneTimeCodes,
-    Person,
     RegistrationLimit,
     RequestOrigin,
     TokensByMode,
     TokensInCookies,
     UserCredentials,
     UserEditor,
+    VerifiedActor,
     VerifiedByMode,
     cookie_actor,
 )
@@ -166,7 +166,7 @@ async def authenticate_with_cookies(
 
 @router.post("/me", summary="Who am I", operation_id="postMe", responses=refusals(401, 403, 422))
 @router.get("/me", summary="Who am I", responses=refusals(401, 403, 422))
-async def see_me(reader: IdentityReads, actor: Person, _: Annotated[None, SELF.shown]) -> UserOut:
+async def see_me(reader: IdentityReads, actor: VerifiedActor, _: Annotated[None, SELF.shown]) -> UserOut:
     return UserOut.model_validate(await queries.get_user_view(reader, actor=actor, user_id=actor.user_id))
 
 
@@ -179,7 +179,7 @@ async def list_users(request: Request, response: Response, reader: Reads, actor:
 @router.get(
     "/user/{user_id}", summary="See a person", dependencies=[USER.shown], responses=refusals(401, 403, 404, 422)
 )
-async def see_user(user_id: UUID, reader: Reads, actor: Person) -> UserOut:
+async def see_user(user_id: UUID, reader: Reads, actor: VerifiedActor) -> UserOut:
     """Everybody may see themselves, administrators anyone."""
     return UserOut.model_validate(await queries.get_user_view(reader, actor=actor, user_id=user_id))
 
@@ -194,7 +194,7 @@ async def replace_user(
     user_id: UUID,
     body: ReplaceUser,
     tx: Transaction,
-    actor: Person,
+    actor: VerifiedActor,
     origin: RequestOrigin,
     credentials: UserCredentials,
     now: Now,
@@ -217,7 +217,7 @@ async def change_user(
     user_id: UUID,
     body: ChangeUser,
     tx: Transaction,
-    actor: Person,
+    actor: VerifiedActor,
     origin: RequestOrigin,
     credentials: UserCredentials,
     now: Now,
@@ -234,7 +234,13 @@ async def change_user(
     responses=refusals(401, 403, 404, 422, 429),
 )
 async def resend_email_code(
-    user_id: UUID, tx: Transaction, actor: Person, origin: RequestOrigin, codes: OneTimeCodes, now: Now, _once: Once
+    user_id: UUID,
+    tx: Transaction,
+    actor: VerifiedActor,
+    origin: RequestOrigin,
+    codes: OneTimeCodes,
+    now: Now,
+    _idempotent: Idempotent,
 ) -> AcceptedOut:
     """Sends it to the `pending_email`; 404 if there is none."""
     await people.resend_email_code(tx, actor=actor, user_id=user_id, origin=origin, codes=codes, now=now)
@@ -247,7 +253,7 @@ async def resend_email_code(
     summary="Cancel a change of address",
     responses=refusals(401, 403, 404, 422),
 )
-async def withdraw_email_change(user_id: UUID, tx: Transaction, actor: Person) -> None:
+async def withdraw_email_change(user_id: UUID, tx: Transaction, actor: VerifiedActor) -> None:
     """Clears the `pending_email`; the verified address stays."""
     await people.withdraw_email_change(tx, actor=actor, user_id=user_id)
 
@@ -260,7 +266,7 @@ async def withdraw_email_change(user_id: UUID, tx: Transaction, actor: Person) -
     responses=refusals(401, 403, 404, 409, 422),
 )
 async def delete_user(
-    user_id: UUID, tx: Transaction, actor: Person, now: Now, before: DeletionSteps, *, force: Force = False
+    user_id: UUID, tx: Transaction, actor: VerifiedActor, now: Now, before: DeletionSteps, *, force: Force = False
 ) -> None:
     """Erases name, addresses, password and cart at once. Orders stay, without the name.
 

@@ -11,11 +11,11 @@ from crema.accounts.deps import (
     HashingAdmission,
     LoginService,
     LogOutTarget,
-    Person,
     RequestOrigin,
     TokensByMode,
     TokensInCookies,
     UserCredentials,
+    VerifiedActor,
     cookie_actor,
 )
 from crema.accounts.queries import SESSIONS
@@ -133,7 +133,7 @@ async def log_out(request: Request, response: Response, tx: Transaction, target:
     responses=refusals(401, 403, 422),
 )
 async def list_sessions(
-    request: Request, response: Response, reader: Reads, actor: Person, now: Now
+    request: Request, response: Response, reader: Reads, actor: VerifiedActor, now: Now
 ) -> PageOut[SessionOut]:
     query = parse_list_query(request, SESSIONS, actor.permissions)
     page = await queries.list_sessions(reader, user_id=actor.user_id, now=now, query=query)
@@ -141,5 +141,5 @@ async def list_sessions(
 
 
 @router.delete("/session/{session_id}", status_code=204, summary="End a login", responses=refusals(401, 403, 404, 422))
-async def end_session(session_id: UUID, tx: Transaction, actor: Person, now: Now) -> None:
+async def end_session(session_id: UUID, tx: Transaction, actor: VerifiedActor, now: Now) -> None:
     await sessions.end_own_session(tx, actor=actor, session_id=session_id, now=now)
