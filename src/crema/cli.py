@@ -14,7 +14,7 @@ import uvicorn
 from pydantic import TypeAdapter, ValidationError
 
 from crema import logs, startup
-from crema.accounts.schemas import Address
+from crema.accounts.schemas import EmailAddress
 from crema.accounts.service import cleanup as accounts_cleanup
 from crema.db.embedded import EmbeddedPostgresError
 from crema.db.locale import UnfitDatabaseError
@@ -158,7 +158,7 @@ def create(email: Annotated[str, typer.Option(help="Their e-mail address.")]) ->
             given.get_secret_value() if given else typer.prompt("Password", hide_input=True, confirmation_prompt=True)
         )
         try:
-            address = TypeAdapter(Address).validate_python(email)
+            address = TypeAdapter(EmailAddress).validate_python(email)
         except ValidationError as error:
             raise StartupError(error.errors()[0]["msg"]) from error
         asyncio.run(startup.make_admin(settings, email=address, password=password))

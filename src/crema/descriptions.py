@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from crema import __version__
-from crema.accounts.deps import ACCESS, ERRORS_OF_LOGINS
+from crema.accounts.deps import ACCESS, ACTOR_ERRORS
 from crema.demo import examples
 from crema.orders import socket as orders_live
 from crema.settings import Settings
@@ -23,7 +23,7 @@ TAGS: Final = {
     "Operations": "Mails, health and metrics, for those who run it.",
 }
 EXTRAS: Final = openapi.Extras(
-    access=ACCESS, errors=ERRORS_OF_LOGINS, bodies=examples.BODIES, parameters=examples.PARAMETERS
+    access=ACCESS, errors=ACTOR_ERRORS, bodies=examples.BODIES, parameters=examples.PARAMETERS
 )
 CHANNELS: Final = (*support_socket.CHANNELS, *orders_live.CHANNELS)
 SOCKETS: Final = """\

@@ -174,7 +174,7 @@ def _check(password: str, *, email: str) -> None:
 
 
 async def _make_first_admin(session: AsyncSession, settings: Settings) -> None:
-    if settings.admin_email is None or settings.admin_password is None or await accounts.lock_admins(session):
+    if settings.admin_email is None or settings.admin_password is None or await accounts.lock_and_list_admins(session):
         return
     password = settings.admin_password.get_secret_value()
     _check(password, email=settings.admin_email)

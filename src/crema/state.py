@@ -51,7 +51,7 @@ from crema.shops.deps import ShopsState
 from crema.shops.domain import Chain
 from crema.support.deps import SupportState
 from crema.support.hub import ConversationFeed, QueueFeed
-from crema.support.service import leaving
+from crema.support.service import deletion
 from crema.web.cookies import Cookies
 from crema.web.health import Gauges, HealthState, SchemaCheck
 from crema.web.origins import Origins
@@ -117,7 +117,7 @@ def _accounts_state(settings: Settings) -> AccountsState:
         registrations_per_network=settings.registrations_per_network,
         before_deletion=(
             partial(closing.close_orders, shop_language=settings.language),
-            leaving.close_conversation,
+            deletion.close_conversation,
         ),
     )
 

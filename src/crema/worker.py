@@ -37,7 +37,7 @@ from crema.orders.domain import EventKind
 from crema.orders.service import closing, mails
 from crema.orders.tasks import OrderTaskContext
 from crema.support import tasks as support
-from crema.support.service import leaving
+from crema.support.service import deletion
 from crema.support.tasks import SupportTaskContext
 
 log = structlog.get_logger(__name__)
@@ -80,7 +80,7 @@ def consumers(*, shop_language: str) -> tuple[Consumer, ...]:
 
 def erasures(media: MediaService) -> tuple[Erasure, ...]:
     """Return what has to be done, and in which order, to erase what a deleted person wrote."""
-    return partial(leaving.erase, store=media.store), closing.erase
+    return partial(deletion.erase, store=media.store), closing.erase
 
 
 @blueprint.periodic(cron="* * * * * */20")
@@ -158,7 +158,7 @@ async def _tell(context: TaskContext, *, task: str, error: Exception) -> None:
     now = context.clock()
     try:
         async with context.sessions.begin() as session:
-            await alerts.tell_administrators(
+            await alerts.notify_administrators(
                 session,
                 template="job_failed",
                 context={"task": task, "error": type(error).__name__, "at": f"{now:%Y-%m-%d %H:%M} UTC"},

@@ -15,12 +15,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts.deps import AccountsState
 from crema.accounts.models import Throttle, User
-from crema.accounts.service.passwords import QUEUE, REFUSE_AFTER, THREADS, WORKING, Passwords
+from crema.accounts.service.passwords import MAX_ADMITTED, MAX_WAITING, REFUSAL_DELAY_SECONDS, THREADS, Passwords
 from crema.web.state import state_of
 from factories.people import PASSWORD, authenticate, register
 
 pytestmark = pytest.mark.anyio
-PLACES = WORKING + QUEUE
+PLACES = MAX_ADMITTED + MAX_WAITING
 
 
 class Held(PasswordHasher):
@@ -50,7 +50,7 @@ async def test_t10_a_flood_is_told_to_come_again(
     passwords = state_of(app, AccountsState).passwords
 
     async def take_a_turn() -> None:
-        async with passwords.turn():
+        async with passwords.admission():
             await let_go.wait()
 
     let_go = asyncio.Event()
@@ -66,7 +66,7 @@ async def test_t10_a_flood_is_told_to_come_again(
     assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(429, "too_busy")] * 2
     assert {answer.headers["Retry-After"] for answer in answers} == {"1"}
     assert await session.scalar(select(func.count()).select_from(User)) == 0
-    assert took >= REFUSE_AFTER, "nobody gains by trying again at once"
+    assert took >= REFUSAL_DELAY_SECONDS, "nobody gains by trying again at once"
     assert counted == 0, "a refused try costs no statement"
     assert (await register(client)).status_code == 201
 

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts.deps import AccountsState
 from crema.accounts.models import Session, User
-from crema.accounts.service.passwords import WORKING, Passwords, Turn
+from crema.accounts.service.passwords import MAX_ADMITTED, Admission, Passwords
 from crema.web.state import state_of
 from factories.people import PASSWORD, authenticate, bearer, register, sign_in, sign_up
 from fixtures.app import CHEAP, Clock, change_state, connect
@@ -192,10 +192,10 @@ def paused(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Note the waits of those who are slowed down, and shorten them to nothing."""
     paused: list[float] = []
 
-    async def pause(self: Turn, seconds: float) -> None:
+    async def pause(self: Admission, seconds: float) -> None:
         paused.append(seconds)
 
-    monkeypatch.setattr(Turn, "pause", pause)
+    monkeypatch.setattr(Admission, "pause", pause)
     return paused
 
 
@@ -239,16 +239,16 @@ async def test_t9_who_waits_for_a_slowed_login_keeps_nobody_from_hashing(app: Fa
     passwords = state_of(app, AccountsState).passwords
     going_on = asyncio.Event()
 
-    async def wait(self: Turn, seconds: float) -> None:
-        self.give_back()
+    async def wait(self: Admission, seconds: float) -> None:
+        self.release()
         await going_on.wait()
-        await self.take()
+        await self.acquire()
 
-    async with AsyncExitStack() as turns:
+    async with AsyncExitStack() as admissions:
         waiting = []
-        for _ in range(WORKING):
-            turn = await turns.enter_async_context(passwords.turn())
-            waiting.append(asyncio.create_task(wait(turn, 5)))
+        for _ in range(MAX_ADMITTED):
+            admission = await admissions.enter_async_context(passwords.admission())
+            waiting.append(asyncio.create_task(wait(admission, 5)))
         async with connect(app) as client:
             await sign_up(client, session)
             assert (await authenticate(client)).status_code == 200
@@ -260,18 +260,18 @@ async def test_who_hangs_up_while_they_wait_gives_back_nothing_twice() -> None:
     passwords = Passwords(CHEAP)
 
     async def hang_up() -> None:
-        async with passwords.turn() as turn:
-            await turn.pause(60)
+        async with passwords.admission() as admission:
+            await admission.pause(60)
 
     for _ in range(3):
         task = asyncio.create_task(hang_up())
         await asyncio.sleep(0)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-    async with AsyncExitStack() as turns:
-        for _ in range(WORKING):
-            await turns.enter_async_context(passwords.turn())
-        late = asyncio.create_task(turns.enter_async_context(passwords.turn()))
+    async with AsyncExitStack() as admissions:
+        for _ in range(MAX_ADMITTED):
+            await admissions.enter_async_context(passwords.admission())
+        late = asyncio.create_task(admissions.enter_async_context(passwords.admission()))
         await asyncio.sleep(0)
 
         assert not late.done()

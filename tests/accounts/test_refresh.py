@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts.deps import AccountsState
 from crema.accounts.models import RefreshToken, Session, User
-from crema.accounts.service.logins import note_use
+from crema.accounts.service.logins import mark_tokens_used
 from crema.web.state import DatabaseState, WebState, state_of
 from factories.people import bearer, mails_to, sign_in
 from fixtures.app import Clock
@@ -108,7 +108,7 @@ async def test_t4_what_is_in_use_is_not_given_out_again(
     else:
         async with state_of(app, DatabaseState).sessions.begin() as transaction:
             pair = state_of(app, AccountsState).logins.access_tokens.read(second["access_token"], now=clock()).pair
-            await note_use(transaction, session_id=await session.scalar(select(Session.id)), pair=pair)
+            await mark_tokens_used(transaction, session_id=await session.scalar(select(Session.id)), pair=pair)
     clock.advance(seconds=11)
 
     answer = await refresh(client, first)
@@ -148,7 +148,7 @@ async def test_t4_twin_were_no_use_noted_the_thief_would_follow_for_ever(
 ) -> None:
     async def unnoticed(*_: Any, **__: Any) -> None: ...
 
-    monkeypatch.setattr("crema.accounts.deps.note_use", unnoticed)
+    monkeypatch.setattr("crema.accounts.deps.mark_tokens_used", unnoticed)
 
     assert await in_lockstep(client, session, clock) == 5
 
@@ -181,9 +181,9 @@ async def test_t4_use_is_noted_once_a_refresh(
 
     async def counting(session: AsyncSession, *, session_id: UUID, pair: str) -> None:
         noted.append(pair)
-        await note_use(session, session_id=session_id, pair=pair)
+        await mark_tokens_used(session, session_id=session_id, pair=pair)
 
-    monkeypatch.setattr("crema.accounts.deps.note_use", counting)
+    monkeypatch.setattr("crema.accounts.deps.mark_tokens_used", counting)
     tokens = await sign_in(client, session)
     for _ in range(3):
         assert await me(client, tokens) == 200

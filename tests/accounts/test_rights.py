@@ -267,7 +267,7 @@ async def test_a7_whom_the_last_administrator_rule_counts_is_whom_mails_reach(
     await admin.delete(f"/user/{deleted.person.id}")
 
     told = await session.scalar(select(queries.admin_recipients()))
-    counted = await queries.lock_admins(session)
+    counted = await queries.lock_and_list_admins(session)
 
     emails = await session.scalars(select(User.email).where(User.id.in_(counted)))
     assert [address for address, _ in told] == [*emails] == ["admin@example.com"]

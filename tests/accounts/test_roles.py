@@ -16,7 +16,7 @@ from fixtures.people import LogIn
 
 pytestmark = pytest.mark.anyio
 JSON = {"Content-Type": "application/json"}
-TRAINEE = {"name": "trainee", "description": "Looks, doesn't touch.", "permissions": ["orders:read"]}
+TRAINEE = {"name": "trainee", "description": "Sees orders, changes nothing.", "permissions": ["orders:read"]}
 
 
 async def make(admin: httpx2.AsyncClient, **fields: Any) -> dict[str, Any]:

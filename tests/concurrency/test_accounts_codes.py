@@ -17,9 +17,9 @@ from crema.accounts import queries
 from crema.accounts.domain import CUSTOMER
 from crema.accounts.models import OneTimeCode, Throttle, User
 from crema.accounts.service import codes, logins, mail_limits, recovery, registration, throttle, verification
-from crema.accounts.service.codes import Guess, InvalidCodeError
+from crema.accounts.service.codes import CountedGuess, InvalidCodeError
 from crema.accounts.service.passwords import Passwords
-from crema.accounts.service.registration import Registered
+from crema.accounts.service.registration import RegistrationAttempt
 from crema.db.session import Sessions
 from factories.people import PASSWORD, authenticate, last_code, register, sign_up, verify, wrong
 from fixtures.app import connect
@@ -47,9 +47,9 @@ async def together(*requests: Any) -> Counter[int]:
 
 def unlimited(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let any number of mails go to an address."""
-    monkeypatch.setattr(mail_limits, "SHARE", {})
-    monkeypatch.setattr(mail_limits, "TOTAL", (1000, timedelta(days=1)))
-    monkeypatch.setattr(mail_limits, "TOTAL_A_DAY", (1000, timedelta(days=1)))
+    monkeypatch.setattr(mail_limits, "PER_NETWORK", {})
+    monkeypatch.setattr(mail_limits, "PER_ADDRESS", (1000, timedelta(days=1)))
+    monkeypatch.setattr(mail_limits, "PER_ADDRESS_A_DAY", (1000, timedelta(days=1)))
 
 
 async def count(session: AsyncSession, table: type[Any]) -> int:
@@ -76,14 +76,14 @@ async def test_t11_looking_before_inserting_would_make_many_rows(
     """The twin: look, then insert, and no index to stop it."""
     await session.execute(text("DROP INDEX uq_users_email_lower"))
 
-    async def look_then_insert(session: AsyncSession, *, wanted: Any, now: datetime, **_: Any) -> Registered:
+    async def look_then_insert(session: AsyncSession, *, wanted: Any, now: datetime, **_: Any) -> RegistrationAttempt:
         if await session.scalar(select(User.id).where(User.email == wanted.email)):
             raise registration.EmailTakenError
         await asyncio.sleep(0.05)  # what the guard has to withstand
         user = User(email=wanted.email, role_id=await queries.get_role_id(session, CUSTOMER), created_at=now)
         session.add(user)
         await session.flush()
-        return Registered(await queries.get_user(session, user.id), None, None, "x")
+        return RegistrationAttempt(await queries.get_user(session, user.id), None, None, "x")
 
     monkeypatch.setattr(registration, "register", look_then_insert)
 
@@ -129,14 +129,14 @@ async def test_t7_counting_after_comparing_would_compare_every_guess(
     """The twin: read the tries, then write them, and compare before that is committed."""
     comparing = Comparing()
 
-    async def read_then_write(session: AsyncSession, *, email: str, now: datetime, **_: Any) -> Guess:
+    async def read_then_write(session: AsyncSession, *, email: str, now: datetime, **_: Any) -> CountedGuess:
         row = await session.get_one(Throttle, f"guess:verification:{email}:127.0.0.0/24")
         if row.hits >= codes.TRIES:
             raise InvalidCodeError
         hits = row.hits
         await asyncio.sleep(0.02)  # what the guard has to withstand
         row.hits = hits + 1
-        return Guess((), 0)
+        return CountedGuess((), 0)
 
     await register(client)
     code = await last_code(session)
@@ -208,7 +208,7 @@ async def test_t7_a_code_that_is_not_spent_would_be_good_for_many(
     async def leave(*_: Any, **__: Any) -> bool:
         return True
 
-    monkeypatch.setattr(recovery, "spend", leave)
+    monkeypatch.setattr(recovery, "consume", leave)
 
     statuses = await together(*(reset(client, reset_code, number) for number in range(RIVALS)))
 

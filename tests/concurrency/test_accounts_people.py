@@ -82,12 +82,12 @@ async def test_t4_spending_without_a_guard_would_make_many_successors(
     async def look_then_spend(self: Logins, session: AsyncSession, *, refresh_token: str, now: datetime) -> Tokens:
         spent = await session.get_one(RefreshToken, logins._hash(refresh_token))
         if spent.used_at is not None:
-            raise logins.InvalidTokenError
+            raise logins.InvalidRefreshTokenError
         await asyncio.sleep(0.05)  # what the guard has to withstand
         spent.used_at = now
         successor = secrets.token_urlsafe(32)
         session.add(RefreshToken(token_hash=logins._hash(successor), session_id=spent.session_id, created_at=now))
-        user = (await session.scalars(queries._whole(select(User)))).one()
+        user = (await session.scalars(queries._with_role_and_shops(select(User)))).one()
         return self._tokens(user, spent.session_id, successor, now)
 
     tokens = await sign_in(client, session)
@@ -152,7 +152,7 @@ async def test_a7_counting_without_a_lock_would_lose_the_keys(
         await asyncio.sleep(0.05)  # what the guard has to withstand
         return found
 
-    monkeypatch.setattr(queries, "lock_admins", count_only)
+    monkeypatch.setattr(queries, "lock_and_list_admins", count_only)
 
     _, left = await demote_each_other(own_app, session, how="demote")
 
@@ -232,7 +232,7 @@ async def make_forgotten(app: FastAPI, emails: list[str], clock: Clock) -> dict[
             row = codes.new_row(user_id=user.id, purpose=REGISTRATION, now=clock(), password_hash="x")
             row.created_at = long_ago
             session.add(row)
-            claims[email] = codes.code_of(row.id, row.nonce)
+            claims[email] = codes.short_code_of(row.id, row.nonce)
     return claims
 
 

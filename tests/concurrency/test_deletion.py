@@ -98,7 +98,7 @@ async def test_nobody_waits_for_an_answer_who_is_being_deleted(own_app: FastAPI,
 async def test_unless_the_locked_conversation_is_looked_at_the_deleted_would_wait_for_ever(
     own_app: FastAPI, own_sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(conversations, "check_customer_is_here", lambda _: None)
+    monkeypatch.setattr(conversations, "check_customer_not_deleted", lambda _: None)
 
     assert await write_while_deleted(own_app, own_sessions) == (201, True)
 

@@ -44,7 +44,7 @@ async def connect_at_once(app: FastAPI, sessions: Sessions) -> list[UUID]:
                 process_id=process_id,
                 user_id=person.id,
                 topic="chat:1",
-                replaces=True,
+                replaces_oldest=True,
             )
             await asyncio.sleep(0.05)
 

@@ -98,7 +98,7 @@ async def upload_two_for_one_place(app: FastAPI, monkeypatch: pytest.MonkeyPatch
     async with connect(app, staff.token) as client:
         for _ in range(MAX_UNSENT - 1):
             assert (await client.post(paths[0], files=PDF)).status_code == 201
-        monkeypatch.setattr(Renderer, "turn", lambda *_: nullcontext())
+        monkeypatch.setattr(Renderer, "slot", lambda *_: nullcontext())
         monkeypatch.setattr(queries, "count_unsent", meeting_a_rival(queries.count_unsent))
         answers = await asyncio.gather(*(client.post(path, files=PDF) for path in paths))
     async with state_of(app, DatabaseState).sessions() as session:

@@ -127,7 +127,7 @@ async def upload_two_for_one_place(
         return Rendition(8, 8, {8: b"webp"})
 
     monkeypatch.setattr(Renderer, "render", rendered)
-    monkeypatch.setattr(Renderer, "turn", lambda *_: nullcontext())  # as in two server processes
+    monkeypatch.setattr(Renderer, "slot", lambda *_: nullcontext())  # as in two server processes
     monkeypatch.setattr(queries, "list_images", meeting_a_rival(queries.list_images))
 
     answers = await asyncio.gather(*(upload(editor, product) for _ in range(2)))

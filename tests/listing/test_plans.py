@@ -22,7 +22,7 @@ from crema.orders.queries import ORDERS
 from crema.shops.models import Shop
 from crema.shops.queries import SHOPS
 from crema.support.models import Conversation, Message
-from crema.support.queries import CONVERSATIONS, MESSAGES, reader_of, visible_to
+from crema.support.queries import CONVERSATIONS, MESSAGES, reader_values, visible_to
 from fixtures.database import execute_long
 
 pytestmark = pytest.mark.anyio
@@ -93,7 +93,7 @@ TABLES = (
     "ingredients, product_ingredients, option_ingredients, sizes, product_images, roles, users, shops, orders, "
     "order_lines, order_events, conversations, messages, notes, staff_shops, special_days"
 )
-READER = reader_of(Actor(UUID(int=7), UUID(int=7), "support", frozenset(PERMISSIONS), frozenset({UUID(int=7)})))
+READER = reader_values(Actor(UUID(int=7), UUID(int=7), "support", frozenset(PERMISSIONS), frozenset({UUID(int=7)})))
 LISTS: dict[str, tuple[Listing, Select[Any]]] = {
     "products": (PRODUCTS, select(Product).where(Product.archived_at.is_(None))),
     "categories": (CATEGORIES, select(Category)),

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text
 from websockets.exceptions import InvalidStatus
 
-from crema.live.domain import STRIKE_SECONDS, STRIKES, Bucket
+from crema.live.domain import MAX_RATE_VIOLATIONS, RATE_VIOLATION_SECONDS, TokenBucket
 from crema.live.hub import SEND_SECONDS
 from fixtures.live import WAIT_SECONDS, Town, chatting, environment, open_socket, open_town
 from fixtures.people import PersonMade
@@ -144,7 +144,7 @@ async def test_s1_handshakes_are_counted_like_requests(database_url: str, tmp_pa
 
 
 async def test_strikes_are_forgotten_after_a_while() -> None:
-    strikes = Bucket(at=0, size=STRIKES - 1, per_second=1 / STRIKE_SECONDS)
+    strikes = TokenBucket(at=0, size=MAX_RATE_VIOLATIONS - 1, per_second=1 / RATE_VIOLATION_SECONDS)
 
     assert [strikes.take(second) for second in (0, 1, 2)] == [True, True, False], "the third within seconds"
     assert [strikes.take(second) for second in (0, 1, 30, 31, 50)][2:] == [True, True, True], "one now and then"

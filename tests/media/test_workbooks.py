@@ -14,9 +14,9 @@ from openpyxl import load_workbook
 from openpyxl.chart import BarChart
 
 from crema.core.errors import CremaError
-from crema.media.service import confined, processes, workbook_reader, workbooks
+from crema.media.service import processes, sandbox, workbook_reader, workbooks
 from crema.media.service.workbooks import (
-    FORMULA,
+    FORMULA_PREFIXES,
     LIMITS,
     Number,
     Sheet,
@@ -71,7 +71,7 @@ async def test_cells_are_read_as_what_they_are() -> None:
 
 
 TEXTS = [
-    *(f"{first}1+1" for first in FORMULA),
+    *(f"{first}1+1" for first in FORMULA_PREFIXES),
     *('=HYPERLINK("http://x")', "#REF!", "Ёлка «Ю»", "a\nb\tc", " x ", "_x0041_", "x005F_", "_x005F_x0041_", "a\x01b"),
     *("250.10", "TRUE", "1e5", "☕", "</t>&amp;", "2026-11-26"),
 ]
@@ -85,12 +85,12 @@ async def test_texts_come_back_unchanged_and_none_is_a_formula() -> None:
     assert [cells for _, cells in sheet.rows] == [["text"], *([text] for text in TEXTS)]
     cells = [row[0] for row in load_workbook(BytesIO(content))["a"].iter_rows(min_row=2)]
     assert {cell.data_type for cell in cells} == {"s"}
-    assert {cell.number_format for cell in cells[: len(FORMULA)]} == {"@"}
+    assert {cell.number_format for cell in cells[: len(FORMULA_PREFIXES)]} == {"@"}
 
 
 @pytest.mark.parametrize("text", TEXTS)
 async def test_texts_come_back_unchanged_from_a_spreadsheet_that_shares_its_strings(text: str) -> None:
-    escaped = workbooks._escaped(text).replace("&", "&amp;").replace("<", "&lt;")
+    escaped = workbooks._escape(text).replace("&", "&amp;").replace("<", "&lt;")
     strings = (
         '<sst xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main">'
         f'<si><t xml:space="preserve">{escaped}</t></si></sst>'
@@ -366,7 +366,7 @@ async def test_u7_twin_in_the_server_itself_reading_stops_everything(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def run_here(program: Path, _: BinaryIO, **options: object) -> bytes:
-        return b"".join(confined.load(str(program)).process(b"", options))
+        return b"".join(sandbox.load(str(program)).process(b"", options))
 
     monkeypatch.setattr(processes, "run", run_here)
 

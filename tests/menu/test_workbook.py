@@ -305,7 +305,7 @@ def constructed(model: Any, value: Any) -> Any:
 
 def as_sheets(content: bytes) -> list[Sheet]:
     """Read what we wrote ourselves without the process, for speed."""
-    return [*workbooks._parsed(b"".join(workbook_reader.process(content, workbooks.LIMITS)))]
+    return [*workbooks._parse_output(b"".join(workbook_reader.process(content, workbooks.LIMITS)))]
 
 
 @settings(

@@ -418,10 +418,10 @@ async def test_a_move_between_two_statements_of_a_reading_shows_no_message_writt
     hub: Hub = state_of(own_app, LiveState).hub
     feed: QueueFeed = state_of(own_app, SupportState).queue
     subscription = QueueSubscription(actor, position=None)
-    list_messages = queries.list_written_messages
+    list_messages = queries.list_messages_since
 
     async def move_write_and_list(*args: Any, **names: Any) -> list[Message]:
-        monkeypatch.setattr(queries, "list_written_messages", list_messages)
+        monkeypatch.setattr(queries, "list_messages_since", list_messages)
         async with state_of(own_app, DatabaseState).sessions.begin() as session:
             await session.execute(update(Conversation).values(shop_id=elsewhere).where(Conversation.id == chat))
         async with connect(own_app, anna.token) as client:
@@ -440,7 +440,7 @@ async def test_a_move_between_two_statements_of_a_reading_shows_no_message_writt
         await anext(updates)  # the snapshot, with the conversation
         async with connect(own_app, anna.token) as client:
             await client.post(f"/chat/{chat}/messages", json={"text": "for you"})
-        monkeypatch.setattr(queries, "list_written_messages", move_write_and_list)
+        monkeypatch.setattr(queries, "list_messages_since", move_write_and_list)
         feed.wake()
         while "removed" not in told:
             for batch in await anext(updates):

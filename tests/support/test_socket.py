@@ -450,7 +450,7 @@ async def test_a_malformed_position_is_the_reason_of_the_close(town: Town, after
     async with open_socket(town.servers[0], f"/chat?after={quote(after)}", await town.person()) as socket:
         code, reason = await socket.closed(), socket.connection.close_reason
 
-    assert (code, reason) == (1008, "validation_error: after: a number from 0 on")
+    assert (code, reason) == (1008, "validation_error: after: send a number from 0 on")
 
 
 async def test_a_parameter_nobody_knows_is_the_reason_of_the_close(town: Town) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.support import queries
 from crema.support.models import IS_UNMAILED, Conversation
-from crema.support.service import letters
+from crema.support.service import mails
 from fixtures.app import Clock, clients
 from fixtures.people import make_person
 
@@ -49,7 +49,7 @@ class Catching:
 
 async def job_s_query() -> str:
     with pytest.raises(CaughtError) as caught:
-        await queries.list_unread_for_update(Catching(), before=datetime.now(UTC), limit=letters.BATCH)  # type: ignore[arg-type]
+        await queries.list_unread_for_update(Catching(), before=datetime.now(UTC), limit=mails.BATCH)  # type: ignore[arg-type]
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
     return str(caught.value.args[0].compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
 
@@ -95,7 +95,7 @@ async def test_only_what_waits_for_its_mail_is_looked_at(app: FastAPI, session: 
 
     async def mail() -> int:
         clock.advance(minutes=3)
-        count = await letters.mail_unread(session, chat_url="https://example.com", now=clock())
+        count = await mails.mail_unread(session, chat_url="https://example.com", now=clock())
         await session.commit()
         await note()
         return count

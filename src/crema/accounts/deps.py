@@ -1,4 +1,4 @@
-"""Who is asking, as types: a route's signature says what it demands."""
+"""The dependencies of routes: the authenticated actor, and the permission that a route's signature demands."""
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
@@ -14,14 +14,20 @@ from fastapi.security import OAuth2PasswordBearer
 from crema.accounts import queries
 from crema.accounts.domain import Actor
 from crema.accounts.models import Role, User
-from crema.accounts.schemas import LogOut, Mode, Refresh, SignedInOut, TokensOut, UserOut
+from crema.accounts.schemas import LogOut, Refresh, SignedInOut, TokenMode, TokensOut, UserOut
 from crema.accounts.service.codes import Codes
-from crema.accounts.service.logins import EmailNotVerifiedError, InvalidRefreshTokenError, Logins, Tokens, note_use
-from crema.accounts.service.passwords import Passwords, Turn
+from crema.accounts.service.logins import (
+    EmailNotVerifiedError,
+    InvalidRefreshTokenError,
+    Logins,
+    Tokens,
+    mark_tokens_used,
+)
+from crema.accounts.service.passwords import Admission, Passwords
 from crema.accounts.service.people import BeforeDeletion
 from crema.accounts.service.registration import Credentials, Origin
 from crema.accounts.service.tokens import AccessClaims, AccessTokens, InvalidTokenError
-from crema.accounts.service.verification import Verified
+from crema.accounts.service.verification import VerificationResult
 from crema.core.errors import ForbiddenError, UnauthenticatedError
 from crema.core.networks import network_of
 from crema.db.driver import Reader
@@ -44,14 +50,14 @@ _bearer = OAuth2PasswordBearer("access", auto_error=False)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AccountsState:
-    """What the application holds for accounts."""
+    """The services and settings of accounts that the application holds."""
 
     passwords: Passwords
     codes: Codes
     logins: Logins
     registrations_per_network: int
     before_deletion: Sequence[BeforeDeletion]
-    """What features above have to do before a person is deleted."""
+    """Hooks of the features above, which are called before a person is deleted."""
 
 
 def _access_tokens(request: Request) -> AccessTokens:
@@ -59,24 +65,24 @@ def _access_tokens(request: Request) -> AccessTokens:
 
 
 async def _find_actor(request: Request, reads: Reader, claims: AccessClaims, now: datetime) -> Actor | None:
-    """Load who an access token names, and note its first use after a refresh."""
+    """Return the actor an access token names, and record its first use after a refresh."""
     actor = await queries.find_actor(
         reads, user_id=claims.user_id, session_id=claims.session_id, pair=claims.pair, now=now
     )
     if actor is None:
         return None
-    if actor.is_first_use:  # once a refresh; a transaction of its own, since the request's may write nothing
+    if actor.is_first_use:  # a transaction of its own, since the request may open none
         async with state_of(request.app, DatabaseState).sessions.begin() as session:
-            await note_use(session, session_id=claims.session_id, pair=claims.pair)
+            await mark_tokens_used(session, session_id=claims.session_id, pair=claims.pair)
     structlog.contextvars.bind_contextvars(user_id=str(claims.user_id))
     request.state.author = Author(actor.user_id, actor.role, is_staff=bool(actor.permissions))
     return actor
 
 
-async def cookie_visitor(request: Request, reads: IdentityReads, now: Now) -> Actor | None:
-    """Return who is asking by cookie, or None. A cookie that isn't good (any more) is taken away, not refused.
+async def cookie_actor(request: Request, reads: IdentityReads, now: Now) -> Actor | None:
+    """Return the actor whose cookie was sent, or None. An invalid cookie is deleted, and the request is not refused.
 
-    `web.browser.Guard` has seen to it that a cookie comes from a page of ours where it matters.
+    `web.browser.Guard` has checked that the cookie comes from one of our pages where that matters.
     """
     cookies = state_of(request.app, WebState).cookies
     token = cookies.get(request, "access")
@@ -85,7 +91,7 @@ async def cookie_visitor(request: Request, reads: IdentityReads, now: Now) -> Ac
     try:
         claims = _access_tokens(request).read(token, now=now)
     except InvalidTokenError:
-        cookies.drop_later(request, "access")  # the refresh token beside it may still be good
+        cookies.drop_later(request, "access")  # the refresh token may still be valid
         return None
     actor = await _find_actor(request, reads, claims, now)
     if actor is None:
@@ -93,14 +99,17 @@ async def cookie_visitor(request: Request, reads: IdentityReads, now: Now) -> Ac
     return actor
 
 
-async def visitor(
+async def optional_actor(
     request: Request,
     reads: IdentityReads,
     now: Now,
     token: Annotated[str | None, Depends(_bearer)],
-    by_cookie: Annotated[Actor | None, Depends(cookie_visitor)],
+    by_cookie: Annotated[Actor | None, Depends(cookie_actor)],
 ) -> Actor | None:
-    """Return who is asking, or None for nobody. A bearer token that isn't good is refused even where none is needed."""
+    """Return the authenticated actor, or None for anonymous requests.
+
+    An invalid bearer token is refused, also where no login is needed.
+    """
     if token is None:
         return by_cookie
     actor = await _find_actor(request, reads, _access_tokens(request).read(token, now=now), now)
@@ -109,28 +118,28 @@ async def visitor(
     return actor
 
 
-Visitor = Annotated[Actor | None, Depends(visitor)]
+OptionalActor = Annotated[Actor | None, Depends(optional_actor)]
 
 
-async def logged_in(actor: Visitor) -> Actor:
-    """Anyone logged in, be their address verified or not."""
+async def logged_in_actor(actor: OptionalActor) -> Actor:
+    """Return the actor, whether or not their e-mail address is verified; refuse anonymous requests."""
     if actor is None:
         raise UnauthenticatedError
     return actor
 
 
-LoggedIn = Annotated[Actor, Depends(logged_in)]
+LoggedInActor = Annotated[Actor, Depends(logged_in_actor)]
 
 
-async def person(actor: LoggedIn) -> Actor:
-    """Anyone logged in whose address is verified."""
+async def verified_actor(actor: LoggedInActor) -> Actor:
+    """Return the actor; refuse anonymous requests and actors whose e-mail address is not verified."""
     if not actor.is_verified:
         raise EmailNotVerifiedError
     return actor
 
 
-def _allowed(*permissions: str) -> Callable[[Actor], Coroutine[Any, Any, Actor]]:
-    async def check(actor: Person) -> Actor:
+def _require(*permissions: str) -> Callable[[Actor], Coroutine[Any, Any, Actor]]:
+    async def check(actor: VerifiedActor) -> Actor:
         if not any(map(actor.may, permissions)):
             raise ForbiddenError(f"This needs the permission {' or '.join(permissions)}.")
         return actor
@@ -138,26 +147,26 @@ def _allowed(*permissions: str) -> Callable[[Actor], Coroutine[Any, Any, Actor]]
     return check
 
 
-Person = Annotated[Actor, Depends(person)]
-MenuEditor = Annotated[Actor, Depends(_allowed("menu:write"))]
-ShopEditor = Annotated[Actor, Depends(_allowed("shops:write"))]
-OrderReader = Annotated[Actor, Depends(_allowed("orders:read"))]
-OrderStaff = Annotated[Actor, Depends(_allowed("orders:write"))]
-ShopStaff = Annotated[Actor, Depends(_allowed("shops:write", "orders:write"))]
-StockKeeper = Annotated[Actor, Depends(_allowed("stock:write"))]
-UserEditor = Annotated[Actor, Depends(_allowed("users:write"))]
-SupportStaff = Annotated[Actor, Depends(_allowed("support:write"))]
-MailEditor = Annotated[Actor, Depends(_allowed("mails:write"))]
-RoleEditor = Annotated[Actor, Depends(_allowed("roles:write"))]
+VerifiedActor = Annotated[Actor, Depends(verified_actor)]
+MenuEditor = Annotated[Actor, Depends(_require("menu:write"))]
+ShopEditor = Annotated[Actor, Depends(_require("shops:write"))]
+OrderReader = Annotated[Actor, Depends(_require("orders:read"))]
+OrderStaff = Annotated[Actor, Depends(_require("orders:write"))]
+ShopStaff = Annotated[Actor, Depends(_require("shops:write", "orders:write"))]
+StockKeeper = Annotated[Actor, Depends(_require("stock:write"))]
+UserEditor = Annotated[Actor, Depends(_require("users:write"))]
+SupportStaff = Annotated[Actor, Depends(_require("support:write"))]
+MailEditor = Annotated[Actor, Depends(_require("mails:write"))]
+RoleEditor = Annotated[Actor, Depends(_require("roles:write"))]
 
 
-_MODE: Final = "`cookie`: the tokens go into cookies, and the answer holds only the user; needs `GET /csrf` before."
+_MODE: Final = "`cookie`: the tokens are set as cookies and the body has only the user. Call `GET /csrf` before."
 
-_LOGIN: Final = "`true`: the answer is that of a login. For a new e-mail address only together with `password`."
+_LOGIN: Final = "`true`: respond with a login. For a new e-mail address only together with `password`."
 
 
 async def _origin(request: Request, language: Language) -> Origin:
-    """Where the request comes from: the address the server sees, cut to the network a person commands."""
+    """Return where the request comes from: the network of the client's address, the User-Agent and the language."""
     host = request.client.host if request.client else ""
     return Origin(network=network_of(host), user_agent=request.headers.get("user-agent", "")[:300], language=language)
 
@@ -166,9 +175,9 @@ async def _passwords(request: Request) -> Passwords:
     return state_of(request.app, AccountsState).passwords
 
 
-async def _turn(request: Request) -> AsyncIterator[Turn]:
-    async with state_of(request.app, AccountsState).passwords.turn() as turn:
-        yield turn
+async def _admission(request: Request) -> AsyncIterator[Admission]:
+    async with state_of(request.app, AccountsState).passwords.admission() as admission:
+        yield admission
 
 
 async def _codes(request: Request) -> Codes:
@@ -190,9 +199,9 @@ async def _before_deletion(request: Request) -> Sequence[BeforeDeletion]:
 DeletionSteps = Annotated[Sequence[BeforeDeletion], Depends(_before_deletion)]
 RequestOrigin = Annotated[Origin, Depends(_origin)]
 PasswordHashing = Annotated[Passwords, Depends(_passwords)]
-IN_TURN: Final = Depends(_turn, scope="function")
-"""For requests that always hash: each waits for its turn before its first statement."""
-HashingTurn = Annotated[Turn, IN_TURN]
+HASHING_ADMISSION: Final = Depends(_admission, scope="function")
+"""For requests that always hash: each waits for admission before its first statement."""
+HashingAdmission = Annotated[Admission, HASHING_ADMISSION]
 RegistrationLimit = Annotated[int, Depends(_registration_limit)]
 OneTimeCodes = Annotated[Codes, Depends(_codes)]
 LoginService = Annotated[Logins, Depends(_logins)]
@@ -205,26 +214,26 @@ async def _credentials(passwords: PasswordHashing, codes: OneTimeCodes) -> Crede
 UserCredentials = Annotated[Credentials, Depends(_credentials)]
 
 
-async def _once(request: Request, actor: Person, idempotency_key: IdempotencyKey = None) -> None:
+async def _idempotent(request: Request, actor: VerifiedActor, idempotency_key: IdempotencyKey = None) -> None:
     if idempotency_key is not None:
         await answer_once(request, user_id=actor.user_id, key=idempotency_key)
 
 
-Once = Annotated[None, Depends(_once)]
-"""Takes an `Idempotency-Key`. The last parameter of a POST that makes or adds, after its transaction and its actor."""
+Idempotent = Annotated[None, Depends(_idempotent)]
+"""Accepts an `Idempotency-Key`. The last parameter of a POST that creates or adds, after its transaction and actor."""
 
 
-class LogOutTokens(NamedTuple):
-    """What names the logins to end: pairs of person and session, and refresh tokens."""
+class LoginsToEnd(NamedTuple):
+    """The logins to end: pairs of user and session id, and refresh tokens."""
 
-    named: Sequence[tuple[UUID, UUID]]
+    sessions: Sequence[tuple[UUID, UUID]]
     refresh_tokens: Sequence[str]
 
 
 class TokenResponse:
-    """Gives a login's tokens to whoever asked, the way they asked for: in the answer, or in cookies."""
+    """Sends a login's tokens in the way the client asked for: in the body, or in cookies."""
 
-    def __init__(self, request: Request, response: Response, mode: Mode) -> None:
+    def __init__(self, request: Request, response: Response, mode: TokenMode) -> None:
         self._request = request
         self._cookies = state_of(request.app, WebState).cookies
         logins = state_of(request.app, AccountsState).logins
@@ -234,23 +243,23 @@ class TokenResponse:
         self._mode = mode
 
     def respond(self, tokens: Tokens) -> TokensOut | SignedInOut:
-        """Put the tokens into the answer, or into cookies."""
+        """Return the tokens as a body, or set them as cookies and return the user."""
         return TokensOut.model_validate(tokens) if self._mode == "token" else self.set_cookies(tokens)
 
     def set_cookies(self, tokens: Tokens) -> SignedInOut:
-        """Put the tokens into cookies."""
+        """Set the tokens as cookies and return the user."""
         for_access, for_refresh = self._lifetimes
         self._cookies.put(self._response, "access", tokens.access_token, lifetime=for_access)
         self._cookies.put(self._response, "refresh", tokens.refresh_token, lifetime=for_refresh)
         return SignedInOut.model_validate(tokens)
 
     def refresh_token_of(self, sent: Refresh | None) -> str:
-        """Take the refresh token from the body or, in the mode of cookies, from its cookie."""
+        """Return the refresh token of the body or, in cookie mode, of its cookie."""
         if sent is not None:
             return sent.refresh_token
         if self._mode != "cookie" or self._given is None:
             raise InvalidRefreshTokenError("Send the refresh token in the body, or in its cookie to /refresh/cookie.")
-        # If it is refused, it goes; if not, the answer gives the next.
+        # A refused token is deleted; a valid one is replaced by the response.
         self._cookies.drop_later(self._request, "access", "refresh")
         token: str = self._given
         return token
@@ -258,80 +267,80 @@ class TokenResponse:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedResponse:
-    """Gives whose address was verified, and a login of theirs to those who want one."""
+    """Sends the person whose address was verified, or a login where the client asked for one."""
 
     tokens: TokenResponse
     wants_login: bool
 
-    def respond(self, verified: Verified) -> UserOut | TokensOut | SignedInOut:
-        """Put the person into the answer, or a login of theirs as `TokenResponse.respond` does."""
+    def respond(self, verified: VerificationResult) -> UserOut | TokensOut | SignedInOut:
+        """Return the person or, where a login was asked for, what `TokenResponse.respond` returns."""
         return self.tokens.respond(verified.tokens) if verified.tokens else UserOut.model_validate(verified.user)
 
 
-# `mode` and `login` change what the answer is, which OpenAPI can't say. So they are taken wherever tokens are given,
-# but not described: the routes that end in `/cookie` are the same with one answer each.
-async def _tokens_as_asked(
+# `mode` and `login` change the shape of the response, which OpenAPI can't describe. So they are accepted but left out
+# of the description: the routes that end in `/cookie` do the same with one shape each.
+async def _tokens_by_mode(
     request: Request,
     response: Response,
-    mode: Annotated[Mode, Query(description=_MODE, include_in_schema=False)] = "token",
+    mode: Annotated[TokenMode, Query(description=_MODE, include_in_schema=False)] = "token",
 ) -> TokenResponse:
     return TokenResponse(request, response, mode)
 
 
-async def _verified_as_asked(
-    tokens: Annotated[TokenResponse, Depends(_tokens_as_asked)],
+async def _verified_by_mode(
+    tokens: Annotated[TokenResponse, Depends(_tokens_by_mode)],
     login: Annotated[bool, Query(description=_LOGIN, include_in_schema=False)] = False,  # noqa: FBT002 - a query parameter
 ) -> VerifiedResponse:
     return VerifiedResponse(tokens, login)
 
 
-async def _tokens_as_cookies(request: Request, response: Response) -> TokenResponse:
+async def _tokens_in_cookies(request: Request, response: Response) -> TokenResponse:
     return TokenResponse(request, response, "cookie")
 
 
-async def _cookie_exchange(request: Request, response: Response) -> TokenResponse:
+async def _cookie_refresh(request: Request, response: Response) -> TokenResponse:
     return TokenResponse(request, response, "cookie")
 
 
-TokensAsAsked = Annotated[TokenResponse, Depends(_tokens_as_asked)]
-VerifiedAsAsked = Annotated[VerifiedResponse, Depends(_verified_as_asked)]
-TokensAsCookies = Annotated[TokenResponse, Depends(_tokens_as_cookies)]
-"""`web.browser.Guard` wants its proof for the routes that use it."""
-CookieExchange = Annotated[TokenResponse, Depends(_cookie_exchange)]
-"""The same for routes that take a refresh token by its cookie."""
+TokensByMode = Annotated[TokenResponse, Depends(_tokens_by_mode)]
+VerifiedByMode = Annotated[VerifiedResponse, Depends(_verified_by_mode)]
+TokensInCookies = Annotated[TokenResponse, Depends(_tokens_in_cookies)]
+"""`web.browser.Guard` checks the CSRF token on the routes that use it."""
+CookieRefresh = Annotated[TokenResponse, Depends(_cookie_refresh)]
+"""The same for routes that read the refresh token from its cookie."""
 
 
-async def _leaving(
+async def _logins_to_end(
     request: Request, token: Annotated[str | None, Depends(_bearer)], body: LogOut | None = None
-) -> LogOutTokens:
-    """Collect what names a login that is to end.
+) -> LoginsToEnd:
+    """Return the logins that a request to log out names.
 
-    A bearer token must be one of ours, expired or not, unless something else names a login. Cookies are taken as they
-    are: nobody but us can take them away, so whoever has them may always get rid of them.
+    A bearer token must be one of ours, expired or not, unless something else names a login. Invalid cookies are
+    accepted: only the server can delete them, so every browser must be able to have them deleted.
     """
     tokens = _access_tokens(request)
     cookies = state_of(request.app, WebState).cookies
     cookie = cookies.get(request, "access")
     refresh_tokens = [each for each in (body and body.refresh_token, cookies.get(request, "refresh")) if each]
-    named = []
+    sessions = []
     for access_token in filter(None, (token, cookie)):
         with suppress(InvalidTokenError):
             claims = tokens.read_expired(access_token)
-            named.append((claims.user_id, claims.session_id))
-    if not (named or cookie or refresh_tokens):
+            sessions.append((claims.user_id, claims.session_id))
+    if not (sessions or cookie or refresh_tokens):
         raise InvalidTokenError if token else UnauthenticatedError
-    return LogOutTokens(named, refresh_tokens)
+    return LoginsToEnd(sessions, refresh_tokens)
 
 
-Leaving = Annotated[LogOutTokens, Depends(_leaving)]
+LogOutTarget = Annotated[LoginsToEnd, Depends(_logins_to_end)]
 
 ACCESS: Final[Mapping[Callable[..., Any], Access]] = {
-    logged_in: Access.LOGIN,
-    visitor: Access.VISITOR,
-    _leaving: Access.VISITOR,
-    _tokens_as_cookies: Access.PAGE,
-    _cookie_exchange: Access.REFRESHING_PAGE,
+    logged_in_actor: Access.LOGIN,
+    optional_actor: Access.VISITOR,
+    _logins_to_end: Access.VISITOR,
+    _tokens_in_cookies: Access.PAGE,
+    _cookie_refresh: Access.REFRESHING_PAGE,
 }
-"""What the description says of routes that depend on these."""
-ERRORS_OF_LOGINS: Final = (InvalidTokenError, EmailNotVerifiedError)
-"""What the types above refuse with, wherever a route demands them."""
+"""The access that OpenAPI states for routes that depend on these."""
+ACTOR_ERRORS: Final = (InvalidTokenError, EmailNotVerifiedError)
+"""The errors of every route whose signature demands one of the types above."""

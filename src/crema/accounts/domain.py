@@ -1,4 +1,4 @@
-"""Roles, permissions and who someone is, as plain values."""
+"""Roles, permissions, the actor, and rules of passwords, as pure functions and values."""
 
 import unicodedata
 from collections.abc import Collection, Container, Iterable
@@ -44,9 +44,9 @@ Reach: TypeAlias = Literal["own", "shops", "all"]
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who is asking: loaded afresh for every request, so that blocking or a new role counts at once.
+    """The person who sends a request: loaded for every request, so that blocking or a new role has effect at once.
 
-    `permissions` are what `effective_permissions` leaves of the role's; `shop_ids` are the shops they are tied to.
+    `permissions` are the `effective_permissions` of the role; `shop_ids` are the shops the person is tied to.
     """
 
     user_id: UUID
@@ -56,41 +56,41 @@ class Actor:
     shop_ids: frozenset[UUID]
     is_verified: bool = True
     is_first_use: bool = False
-    """Whether the access token is the first sign that the answer of the last refresh has arrived."""
+    """Whether the access token proves for the first time that the response of the last refresh has arrived."""
 
     @property
     def is_admin(self) -> bool:
-        """Whether this is an administrator, who serves every shop whatever they are tied to."""
+        """Return whether this is an administrator, who serves every shop."""
         return self.role == ADMIN
 
     def may(self, permission: str) -> bool:
-        """Whether the role has this permission."""
+        """Return whether the actor has this permission."""
         return permission in self.permissions
 
     @property
     def serves_all_shops(self) -> bool:
-        """Whether they work for the whole chain, which is a permission: no list of shops that is empty means all."""
+        """Return whether they work for every shop. That takes a permission: empty `shop_ids` don't mean all shops."""
         return self.may(ALL_SHOPS)
 
     def reach(self, permission: str) -> Reach:
-        """How far a permission over what belongs to people and shops goes: one's own, also one's shops', or all."""
+        """Return whose rows a permission covers: the actor's own, also those of their shops, or all."""
         if not self.may(permission):
             return "own"
         return "all" if self.serves_all_shops else "shops"
 
     def serves(self, shop_id: UUID) -> bool:
-        """Whether they work for this shop."""
+        """Return whether they work for this shop."""
         return self.serves_all_shops or shop_id in self.shop_ids
 
     def serves_each(self, shop_ids: Iterable[UUID]) -> bool:
-        """Whether they work for all of these shops."""
+        """Return whether they work for all of these shops."""
         return all(map(self.serves, shop_ids))
 
 
 def effective_permissions(role: str, permissions: Collection[str], *, is_tied: bool) -> frozenset[str]:
     """Return what a person may do: what their role allows, without `shops:all` if they are tied to shops.
 
-    Who was tied to shops stays so when the last of them goes; then they serve none. Administrators are never tied.
+    A person stays tied when their last shop is taken away; then they serve none. Administrators are never tied.
     """
     if is_tied and role != ADMIN:
         return frozenset(permissions) - {ALL_SHOPS}
@@ -98,7 +98,7 @@ def effective_permissions(role: str, permissions: Collection[str], *, is_tied: b
 
 
 def mailbox_of(email: str) -> str:
-    """Return the address that a mailbox is counted by: in lower case and without the `+tag`."""
+    """Return an address in lower case and without its `+tag`: the key by which mails to a mailbox are counted."""
     local, _, host = email.lower().rpartition("@")
     return f"{local.partition('+')[0] or local}@{host}"
 
@@ -128,9 +128,9 @@ _SYSTEMS: Final = (
 
 
 def device_of(user_agent: str) -> str:
-    """Name the browser and the system of a User-Agent, such as "Firefox, Android"; empty if neither is known.
+    """Return the browser and the system of a User-Agent, for instance "Firefox, Android"; empty if neither is known.
 
-    Only names of these tables are returned. The header is the sender's own text, and may go into a stranger's mailbox.
+    Only names of these tables are returned: the header is the sender's own text, and may be mailed to somebody else.
     """
     named = (next((name for mark, name in known if mark in user_agent), None) for known in (_BROWSERS, _SYSTEMS))
     return ", ".join(filter(None, named))
@@ -141,14 +141,14 @@ MAX_PASSWORD: Final = 128
 
 
 def normalized(password: str) -> str:
-    """Return the form in which a password is measured and hashed: the same from every keyboard."""
+    """Return a password in NFKC, in which its length is measured and its hash is made. All keyboards give the same."""
     return unicodedata.normalize("NFKC", password)
 
 
 def weakness_of(
     password: str, *, common: Container[str], email: str | None = None, name: str | None = None
 ) -> str | None:
-    """Return why this password is guessed first, or None. `common` are those that everybody tries, in lower case."""
+    """Return why a password is too easy to guess, or None. `common` are the most used passwords, in lower case."""
     guess = "".join(c for c in normalized(password).casefold() if unicodedata.category(c) != "Cf").strip()
     if len(set(guess)) <= 1:
         return "it is one character, repeated"

@@ -15,7 +15,7 @@ from crema.db.base import Base, Created, Id, Updated, fold, trigrams
 
 
 class Permission(Base):
-    """Something a role may allow. The rows are ours: routes name them in code."""
+    """A permission that roles may have. Migrations write the rows, because routes name them in code."""
 
     __tablename__ = "permissions"
 
@@ -24,7 +24,7 @@ class Permission(Base):
 
 
 class RolePermission(Base):
-    """Link: which permissions a role has."""
+    """Link between a role and its permissions."""
 
     __tablename__ = "role_permissions"
 
@@ -35,7 +35,7 @@ class RolePermission(Base):
 
 
 class Role(Base):
-    """A named set of permissions; the built-in ones can't be deleted or renamed."""
+    """A named set of permissions. Built-in roles can't be deleted or renamed."""
 
     __tablename__ = "roles"
     __table_args__ = (CheckConstraint("name <> ''", "name"),)
@@ -43,7 +43,7 @@ class Role(Base):
     id: Mapped[Id]
     name: Mapped[str] = mapped_column(String(60), unique=True)
     name_skeleton: Mapped[str] = mapped_column(unique=True)
-    """The name as people read it, so that no role passes for another. Written with the name."""
+    """The name with look-alike letters made equal, so that no two roles look the same. Written with the name."""
     description: Mapped[str] = mapped_column(server_default="")
     is_builtin: Mapped[bool] = mapped_column(server_default="false")
     created_at: Mapped[Created]
@@ -61,7 +61,7 @@ class Role(Base):
 
     @property
     def permission_codes(self) -> list[str]:
-        """What the role allows."""
+        """The codes of the role's permissions."""
         return [permission.code for permission in self.permissions]
 
 
@@ -75,7 +75,7 @@ trigrams("ix_roles_description_trgm", Role.description)
 
 
 class StaffShop(Base):
-    """Link: the shops a member of staff works for."""
+    """Link between a member of staff and the shops they work for."""
 
     __tablename__ = "staff_shops"
 
@@ -84,15 +84,14 @@ class StaffShop(Base):
 
 
 class User(Base):
-    """A person. Deleted ones stay as a tombstone without personal data, because their orders stay.
+    """A person. The row of a deleted person stays without personal data, because their orders point to it.
 
-    Until verified they have no password, and the name and phone of who registered the address first: what each attempt
-    wrote is with its code, and verification writes what the attempt wrote whose code was entered. The clean-up leaves
-    them alone until `kept_until`, while the code that was last mailed lives.
+    An unverified person has no password, and the name and phone of the first registration. Each registration attempt
+    keeps its own name, phone and password with its code; verification copies those of the attempt whose code was
+    entered. The clean-up does not delete the person before `kept_until`, while the last mailed code is valid.
 
-    `is_tied`: they serve the shops they are tied to and no others, also when those are none any more; it takes
-    `shops:all` from what their role allows. What a deleted person wrote is erased some time after `deleted_at`;
-    `erased_at` is when that was done.
+    `is_tied`: the person serves only the shops they are tied to, also when none is left; their role then doesn't give
+    them `shops:all`. What a deleted person wrote is erased some time after `deleted_at`, at `erased_at`.
     """
 
     __tablename__ = "users"
@@ -130,7 +129,7 @@ class User(Base):
 
     @hybrid_property
     def is_verified(self) -> bool:
-        """Whether the e-mail address was proved to be theirs."""
+        """Whether the person has proved that the e-mail address is theirs."""
         return self.verified_at is not None
 
     @is_verified.inplace.expression
@@ -140,18 +139,18 @@ class User(Base):
 
     @property
     def role_name(self) -> str:
-        """What the role is called."""
+        """The name of the role."""
         return self.role.name
 
     @property
     def permissions(self) -> list[str]:
-        """What they may do, which is what their role allows unless they are tied to shops."""
+        """The effective permissions: those of the role, without `shops:all` for a person tied to shops."""
         is_tied = self.is_tied or bool(self.staff_shops)
         return sorted(effective_permissions(self.role.name, self.role.permission_codes, is_tied=is_tied))
 
     @property
     def shop_ids(self) -> list[UUID]:
-        """Shops this member of staff works for."""
+        """The shops the person is tied to."""
         return [link.shop_id for link in self.staff_shops]
 
 
@@ -176,13 +175,13 @@ trigrams("ix_users_phone_trgm", User.phone)
 
 
 class OneTimeCode(Base):
-    """What a six-digit code that goes by mail will confirm.
+    """A code sent by mail, and what it confirms.
 
-    For a registration it is one attempt, with its own name, phone and password: nobody can plant a password on
-    someone else's address. For a change of address it is the address that is asked for, and the login that asked.
+    For a registration that is one attempt with its own name, phone and password, so that nobody can set a password
+    for somebody else's address. For a change of address it is the new address and the login that asked for it.
 
-    The code is computed from `id` and `nonce` with a key that isn't in the database, see `service.codes`. A spent one
-    stays, without personal data, until `expires_at`: the same code sent twice gets the same answer.
+    The code is computed from `id` and `nonce` with a key that isn't in the database, see `service.codes`. A used code
+    stays, without personal data, until `expires_at`, so that the same request sent twice gets the same response.
     """
 
     __tablename__ = "one_time_codes"
@@ -212,7 +211,7 @@ Index(
     postgresql_where=OneTimeCode.new_email.is_not(None),
 )
 ONE_AT_A_TIME: Final = text("purpose <> 'registration' AND spent_at IS NULL")
-"""A person has one code for a new password and one for a new address; of registrations there may be several."""
+"""A person has at most one code for a new password and one for a new address, but several for registrations."""
 Index(
     "uq_one_time_codes_user_id_purpose",
     OneTimeCode.user_id,
@@ -231,7 +230,7 @@ User.pending_email = column_property(
 
 
 class Session(Base):
-    """One login on one device. Access tokens name it, so that ending it counts at the next request."""
+    """One login on one device. Access tokens name it, so that they stop working as soon as it is ended."""
 
     __tablename__ = "sessions"
 
@@ -245,17 +244,17 @@ class Session(Base):
     ended_at: Mapped[datetime | None]
     end_reason: Mapped[str | None] = mapped_column(String(40))
     unused_pair: Mapped[str | None] = mapped_column(String(16))
-    """The tokens that the last refresh gave, as long as nobody has used either of them."""
+    """The pair of tokens that the last refresh issued, until one of the two is used."""
 
 
 OVER_AT: Final = func.least(Session.ended_at, Session.expires_at)
-"""When a login was over or will be. `least` passes over what is NULL."""
+"""When a login ended or will end. `least` ignores NULL."""
 Index("ix_sessions_over_at", OVER_AT)
 Index("ix_sessions_user_id_not_ended", Session.user_id, postgresql_where=Session.ended_at.is_(None))
 
 
 class RefreshToken(Base):
-    """A link in a session's chain of refresh tokens; at most one of a session is live."""
+    """One of the successive refresh tokens of a session. At most one of a session is unused."""
 
     __tablename__ = "refresh_tokens"
 

@@ -1,4 +1,4 @@
-"""Every SELECT about people."""
+"""Every SELECT about people, roles and logins."""
 
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, fields
@@ -56,9 +56,9 @@ from crema.db.statement import Statement, Where, into
 from crema.schemas import Name, Text
 
 EMAIL_KEY: Final = func.lower(User.email)
-"""What makes an address one person's: its case doesn't."""
+"""The key of the unique index on addresses, which ignores case."""
 
-_RoleOf: Final = aliased(Role)
+_UserRole: Final = aliased(Role)
 USERS: Final = Listing(
     name="User",
     fields={
@@ -67,7 +67,7 @@ USERS: Final = Listing(
         "name": TextField(User.name, of=Name, nullable=True, indexed=True, example="Анна"),
         "phone": PhoneField(User.phone, nullable=True, indexed=True),
         "role": One(
-            _RoleOf, _RoleOf.id == User.role_id, TextField(_RoleOf.name, of=Name, indexed=True, example="barista")
+            _UserRole, _UserRole.id == User.role_id, TextField(_UserRole.name, of=Name, indexed=True, example="barista")
         ),
         "permissions": Many(
             RolePermission,
@@ -118,7 +118,7 @@ SESSIONS: Final = Listing(
         "last_used_at": InstantField(Session.last_used_at),
         "expires_at": InstantField(Session.expires_at),
     },
-    left_out={"is_current": "it says which login asks, and is nothing of the login's own"},
+    left_out={"is_current": "it depends on the login that sends the request, not on the row"},
     default_sort="-last_used_at",
     id_column=Session.id,
 )
@@ -134,8 +134,8 @@ PERMISSIONS: Final = Listing(
 )
 
 
-def is_live(now: datetime | ColumnElement[datetime]) -> ColumnElement[bool]:
-    """Limit to logins that count at this moment."""
+def is_active_session(now: datetime | ColumnElement[datetime]) -> ColumnElement[bool]:
+    """Return the condition that a login has neither ended nor expired."""
     return and_(Session.ended_at.is_(None), Session.expires_at > now)
 
 
@@ -156,14 +156,15 @@ _LOGINS: Final = (
     .join(User, User.id == Session.user_id)
     .join(Role, Role.id == User.role_id)
     .where(
-        is_live(_NOW),
+        is_active_session(_NOW),
         User.is_active,
         User.deleted_at.is_(None),
     )
 )
 
 
-# Not the same statement: for any number PostgreSQL would plan anew each time, at three times the price of running it.
+# Not one statement for both: PostgreSQL would plan the one with a list at each call, which takes three times as long
+# as running it.
 _ACTOR: Final = Statement(
     _LOGINS.add_columns((Session.unused_pair == bindparam("pair")).label("is_first_use")).where(
         Session.id == bindparam("session_id")
@@ -173,9 +174,9 @@ _ACTORS: Final = Statement(_LOGINS.where(Session.id == any_(bindparam("session_i
 
 
 async def find_actor(where: Where, *, user_id: UUID, session_id: UUID, now: datetime, pair: str = "") -> Actor | None:
-    """Load who is asking, if their login still counts: one indexed statement, at every request.
+    """Return the actor of a login, or None if the login is over. One indexed statement, run at every request.
 
-    `pair` is that of the access token, where one is shown.
+    `pair` is the pair id of the access token, where there is one.
     """
     row = await _ACTOR.row(where, session_id=session_id, pair=pair, now=now)
     if row is None or row["user_id"] != user_id:
@@ -184,7 +185,7 @@ async def find_actor(where: Where, *, user_id: UUID, session_id: UUID, now: date
 
 
 async def find_actors(where: Where, *, session_ids: AbstractSet[UUID], now: datetime) -> dict[UUID, Actor]:
-    """Load the people behind these logins, of those that still count."""
+    """Return the actors of these logins by session id, without those whose login is over."""
     rows = await _ACTORS.rows(where, session_ids=list(session_ids), now=now)
     return {row["id"]: _actor(row) for row in rows}
 
@@ -204,16 +205,19 @@ def _actor(row: asyncpg.Record, *, is_first_use: bool = False) -> Actor:
 
 
 CAN_LOG_IN: Final = (User.is_active, User.verified_at.is_not(None), User.deleted_at.is_(None))
-"""The conditions of a person who may log in. Whoever wasn't deleted has an e-mail address: a CHECK sees to it."""
+"""The conditions of a person who may log in. A CHECK makes sure that people who weren't deleted have an address."""
 
 
 def may(permission: str) -> ColumnElement[bool]:
-    """Limit to people who can log in and whose role has this permission."""
+    """Return the condition that a person can log in and has a role with this permission."""
     return and_(*CAN_LOG_IN, _role_allows(permission))
 
 
 def serves(shop_id: SQLColumnExpression[UUID | None]) -> ColumnElement[bool]:
-    """Limit to people of a shop, and those who serve the whole chain. `Actor.serves` says the same of who is asking."""
+    """Return the condition that a person serves a shop, as one of its staff or with the whole chain.
+
+    `Actor.serves` is the same rule in Python.
+    """
     is_admin = exists().where(Role.id == User.role_id, Role.name == ADMIN).correlate_except(Role)
     is_tied = or_(User.is_tied, exists().where(StaffShop.user_id == User.id).correlate_except(StaffShop))
     works_there = exists().where(StaffShop.user_id == User.id, StaffShop.shop_id == shop_id).correlate_except(StaffShop)
@@ -225,35 +229,35 @@ def _role_allows(permission: str) -> ColumnElement[bool]:
     return allows.correlate_except(RolePermission)
 
 
-_FIRST, _LAST = (cast(literal(UUID(int=number)), Uuid) for number in (0, 2**128 - 1))
-_MOST_ADMINS: Final[ColumnElement[int]] = literal_column("100")
+_MIN_UUID, _MAX_UUID = (cast(literal(UUID(int=number)), Uuid) for number in (0, 2**128 - 1))
+_MAX_ADMINS: Final[ColumnElement[int]] = literal_column("100")
 
 
 def admin_recipients() -> ColumnElement[list[list[str]]]:
-    """Collect [address, language] of the administrators who can log in, as JSON: of the first hundred, by id.
+    """Return a subquery of [address, language] of the first hundred administrators who can log in, by id, as JSON.
 
-    Their role is asked for as a range of the index on role and id, in its order. Asked for a role that is equal, and
-    not knowing that this one is rare, PostgreSQL may as well read everybody.
+    The role is compared as a range of the index on role and id. With an equality PostgreSQL, which doesn't know that
+    this role is rare, may read the whole table.
     """
     role_id = select(Role.id).where(Role.name == ADMIN).scalar_subquery()
     place = tuple_(User.role_id, User.id)
     found = (
         select(User.email, User.language)
-        .where(place >= tuple_(role_id, _FIRST), place <= tuple_(role_id, _LAST), *CAN_LOG_IN)
+        .where(place >= tuple_(role_id, _MIN_UUID), place <= tuple_(role_id, _MAX_UUID), *CAN_LOG_IN)
         .order_by(User.role_id, User.id)
-        .limit(_MOST_ADMINS)
+        .limit(_MAX_ADMINS)
     )
     admins = found.subquery()
     return select(func.jsonb_agg(func.jsonb_build_array(admins.c.email, admins.c.language))).scalar_subquery()
 
 
 async def list_admin_recipients(session: AsyncSession) -> list[tuple[str, str]]:
-    """List (address, language) of the administrators who can log in."""
+    """Return (address, language) of the administrators who can log in."""
     found = await session.scalar(select(admin_recipients()))
     return [(email, language) for email, language in found or ()]
 
 
-def _whole(statement: Select[User]) -> Select[User]:
+def _with_role_and_shops(statement: Select[User]) -> Select[User]:
     return statement.options(
         joinedload(User.role).selectinload(Role.permissions), selectinload(User.staff_shops)
     ).execution_options(populate_existing=True)
@@ -261,7 +265,7 @@ def _whole(statement: Select[User]) -> Select[User]:
 
 @dataclass(frozen=True, slots=True)
 class UserView:
-    """A person as they are shown. `permissions` are those that count."""
+    """A person as the API shows them. `permissions` are the effective ones."""
 
     id: UUID
     email: str | None
@@ -277,7 +281,7 @@ class UserView:
     updated_at: datetime
 
 
-_CODES_OF_ROLE: Final = (
+_ROLE_PERMISSION_CODES: Final = (
     select(func.array_agg(aggregate_order_by(RolePermission.permission_code, RolePermission.permission_code)))
     .where(RolePermission.role_id == Role.id)
     .correlate(Role)
@@ -291,7 +295,7 @@ _USER_VIEWS: Final = (
         User.name,
         User.phone,
         Role.name.label("role_name"),
-        _CODES_OF_ROLE,
+        _ROLE_PERMISSION_CODES,
         select(func.array_agg(aggregate_order_by(StaffShop.shop_id, StaffShop.shop_id)))
         .where(StaffShop.user_id == User.id)
         .correlate(User)
@@ -331,24 +335,24 @@ def _user_view(row: asyncpg.Record) -> UserView:
 
 
 async def list_users(reader: Reader, *, query: ListQuery) -> Page[UserView]:
-    """Page through people who weren't deleted."""
+    """Return a page of the people who weren't deleted."""
     return (await _USERS.page(reader, query)).map(_user_view)
 
 
 async def get_user_view(reader: Reader, *, actor: Actor, user_id: UUID) -> UserView:
-    """Read oneself, or anyone for those who may see people; everybody else, and who was deleted, is not there."""
+    """Return the actor themselves, or anyone for an actor with `users:write`; raise NotFoundError otherwise."""
     if user_id != actor.user_id and not actor.may("users:write"):
         raise NotFoundError
     return _user_view(await _USER.one(reader, user_id=user_id))
 
 
 async def find_user(session: AsyncSession, user_id: UUID) -> User | None:
-    """Load a person whole; one who was deleted is not there."""
-    return await session.scalar(_whole(select(User).where(User.id == user_id, User.deleted_at.is_(None))))
+    """Return a person with role, permissions and shops; None if there is none or they were deleted."""
+    return await session.scalar(_with_role_and_shops(select(User).where(User.id == user_id, User.deleted_at.is_(None))))
 
 
 async def get_user(session: AsyncSession, user_id: UUID) -> User:
-    """Load a person whole; one who was deleted is not there."""
+    """Return a person with role, permissions and shops; raise NotFoundError if they were deleted."""
     user = await find_user(session, user_id)
     if user is None:
         raise NotFoundError
@@ -356,28 +360,28 @@ async def get_user(session: AsyncSession, user_id: UUID) -> User:
 
 
 async def languages_of(session: AsyncSession, user_ids: AbstractSet[UUID]) -> dict[UUID, str]:
-    """Tell in which language to write to people."""
+    """Return the languages in which to write to people, by user id."""
     rows = await session.execute(select(User.id, User.language).where(User.id.in_(user_ids)))
     return {row.id: row.language for row in rows}
 
 
 async def lock_user(session: AsyncSession, user_id: UUID) -> None:
-    """Lock a person until the transaction ends, so that what they own can be counted; rows may still name them."""
+    """Lock a person until the transaction ends. Others may still insert rows that point to the person."""
     await session.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
 
 
 async def find_user_for_update(session: AsyncSession, user_id: UUID) -> User | None:
-    """Lock a person until the transaction ends, then load them whole, over what was loaded before.
+    """Lock a person until the transaction ends, and return them as they are now; None as `find_user`.
 
-    The lock lets rows that point to the person be inserted: who sends a message holds their conversation and then
-    looks at the author's row, whose deletion waits for the conversation.
+    The lock allows others to insert rows that point to the person. Sending a message locks the conversation and then
+    reads the author's row; deleting the author waits for the conversation, so a stronger lock would be a deadlock.
     """
     await lock_user(session, user_id)
     return await find_user(session, user_id)
 
 
 async def get_user_for_update(session: AsyncSession, user_id: UUID) -> User:
-    """Lock a person until the transaction ends, then load them whole, over what was loaded before."""
+    """Lock a person until the transaction ends, and return them as they are now; raise NotFoundError as `get_user`."""
     user = await find_user_for_update(session, user_id)
     if user is None:
         raise NotFoundError
@@ -386,18 +390,18 @@ async def get_user_for_update(session: AsyncSession, user_id: UUID) -> User:
 
 
 async def lock_against_deletion(session: AsyncSession, user_id: UUID) -> bool:
-    """Keep a person from being deleted until the transaction ends; False if they are, or never were."""
+    """Lock a person against deletion until the transaction ends; return False if there is no such person."""
     there = select(User.id).where(User.id == user_id, User.deleted_at.is_(None)).with_for_update(read=True)
     return await session.scalar(there) is not None
 
 
 async def find_user_by_email(session: AsyncSession, email: str) -> User | None:
-    """Load the person who has this address, verified or not."""
-    return await session.scalar(_whole(select(User).where(func.lower(email) == EMAIL_KEY)))
+    """Return the person who has this address, verified or not, or None."""
+    return await session.scalar(_with_role_and_shops(select(User).where(func.lower(email) == EMAIL_KEY)))
 
 
-async def lock_admins(session: AsyncSession) -> list[UUID]:
-    """Lock every administrator who can log in, in primary-key order, and list them."""
+async def lock_and_list_admins(session: AsyncSession) -> list[UUID]:
+    """Lock every administrator who can log in, in primary-key order, and return their ids."""
     admins = (
         select(User.id)
         .join(Role, Role.id == User.role_id)
@@ -412,7 +416,7 @@ _ROLE_ID: Final = Statement(select(Role.id).where(Role.name == bindparam("name")
 
 
 async def get_role_id(session: AsyncSession, name: str) -> UUID:
-    """Find a role by its name."""
+    """Return the id of the role with this name; raise NotFoundError."""
     row = await _ROLE_ID.row(session, name=name)
     if row is None:
         raise NotFoundError
@@ -420,8 +424,8 @@ async def get_role_id(session: AsyncSession, name: str) -> UUID:
     return role_id
 
 
-async def find_role_to_give(session: AsyncSession, name: str) -> Role | None:
-    """Load a role with its permissions, and keep it from being deleted meanwhile."""
+async def find_role_for_share(session: AsyncSession, name: str) -> Role | None:
+    """Return a role with its permissions, locked against deletion until the transaction ends, or None."""
     return await session.scalar(
         select(Role)
         .where(Role.name == name)
@@ -431,7 +435,7 @@ async def find_role_to_give(session: AsyncSession, name: str) -> Role | None:
 
 
 async def get_role(session: AsyncSession, role_id: UUID) -> Role:
-    """Load a role with its permissions."""
+    """Return a role with its permissions; raise NotFoundError."""
     role = await session.scalar(
         select(Role).where(Role.id == role_id).options(selectinload(Role.permissions)),
         execution_options={"populate_existing": True},
@@ -442,7 +446,7 @@ async def get_role(session: AsyncSession, role_id: UUID) -> Role:
 
 
 async def get_role_for_update(session: AsyncSession, role_id: UUID) -> Role:
-    """Lock a role until the transaction ends, then load it with its permissions."""
+    """Lock a role until the transaction ends, and return it with its permissions; raise NotFoundError."""
     await session.execute(select(Role.id).where(Role.id == role_id).with_for_update())
     role = await get_role(session, role_id)
     await versions.check(session, key=Role.id, value=role_id)
@@ -451,7 +455,7 @@ async def get_role_for_update(session: AsyncSession, role_id: UUID) -> Role:
 
 @dataclass(frozen=True, slots=True)
 class RoleView:
-    """A role as it is shown."""
+    """A role as the API shows it."""
 
     id: UUID
     name: str
@@ -464,7 +468,7 @@ class RoleView:
 
 @dataclass(frozen=True, slots=True)
 class PermissionView:
-    """What a role may allow."""
+    """A permission that roles may have."""
 
     code: str
     description: str
@@ -487,7 +491,7 @@ _ROLE_VIEWS: Final = select(
     Role.name,
     Role.description,
     Role.is_builtin,
-    func.coalesce(_CODES_OF_ROLE, cast(array([]), ARRAY(String))).label("permission_codes"),
+    func.coalesce(_ROLE_PERMISSION_CODES, cast(array([]), ARRAY(String))).label("permission_codes"),
     Role.created_at,
     Role.updated_at,
 )
@@ -496,26 +500,26 @@ _ROLES: Final = ListStatement(_ROLE_VIEWS)
 _PERMISSIONS: Final = ListStatement(select(Permission.code, Permission.description))
 _SESSIONS: Final = ListStatement(
     select(*(getattr(Session, field.name) for field in fields(SessionView))).where(
-        Session.user_id == bindparam("user_id"), is_live(_NOW)
+        Session.user_id == bindparam("user_id"), is_active_session(_NOW)
     )
 )
 
 
 async def list_roles(reader: Reader, *, query: ListQuery) -> Page[RoleView]:
-    """Page through roles."""
+    """Return a page of roles."""
     return (await _ROLES.page(reader, query)).map(into(RoleView))
 
 
 async def get_role_view(reader: Reader, role_id: UUID) -> RoleView:
-    """Read a role with its permissions."""
+    """Return a role as the API shows it; raise NotFoundError."""
     return into(RoleView)(await _ROLE.one(reader, role_id=role_id))
 
 
 async def list_permissions(reader: Reader, *, query: ListQuery) -> Page[PermissionView]:
-    """Page through what roles may allow."""
+    """Return a page of permissions."""
     return (await _PERMISSIONS.page(reader, query)).map(into(PermissionView))
 
 
 async def list_sessions(reader: Reader, *, user_id: UUID, now: datetime, query: ListQuery) -> Page[SessionView]:
-    """Page through a person's logins that count."""
+    """Return a page of a person's logins that have neither ended nor expired."""
     return (await _SESSIONS.page(reader, query, user_id=user_id, now=now)).map(into(SessionView))

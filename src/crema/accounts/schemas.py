@@ -1,4 +1,4 @@
-"""JSON of people, sessions and roles."""
+"""JSON of people, logins, roles and mails."""
 
 import unicodedata
 from typing import Annotated, Final, Literal, Self
@@ -9,46 +9,46 @@ from pydantic import MISSING, AfterValidator, BeforeValidator, ConfigDict, Field
 from crema.accounts.domain import MAX_PASSWORD, MIN_PASSWORD, PERMISSIONS, normalized
 from crema.schemas import Email, Flag, Input, Instant, Line, Matching, Name, Output, Phone, Replacement, Text, unique
 
-_LONGEST: Final = 1024
-"""Characters of a password as it is sent: letters may come in pieces that are one after normalization."""
+_MAX_CHARACTERS: Final = 1024
+"""Characters of a password as it is sent. Normalization may join several characters to one."""
 
 
-def _normalized(password: object) -> object:
-    """Measure what is hashed, not how a keyboard spells it."""
-    return normalized(password) if isinstance(password, str) and len(password) <= _LONGEST else password
+def _normalize(password: object) -> object:
+    """Return the password in the form that is hashed, so that its length is measured in that form."""
+    return normalized(password) if isinstance(password, str) and len(password) <= _MAX_CHARACTERS else password
 
 
-def _short_enough(password: str) -> str:
-    """Take what was taken once: passwords were measured in NFC before."""
+def _check_length(password: str) -> str:
+    """Refuse a password that is too long in NFKC and in NFC, in which lengths were measured before."""
     if min(len(normalized(password)), len(unicodedata.normalize("NFC", password))) > MAX_PASSWORD:
         raise ValueError(f"a password has up to {MAX_PASSWORD} characters")
     return password
 
 
-def _without_spaces(code: object) -> object:
-    """Take a code as people type it: `123 456`, with a space behind, or a long one in small letters."""
+def _strip_separators(code: object) -> object:
+    """Return a code without spaces and hyphens, in capitals: people type `123 456`, or a long code in small letters."""
     return "".join(code.split()).replace("-", "").upper() if isinstance(code, str) else code
 
 
-EnteredPassword = Annotated[str, StringConstraints(max_length=_LONGEST), AfterValidator(_short_enough)]
-"""What is compared with a password: rules for new ones must not lock anybody out."""
+EnteredPassword = Annotated[str, StringConstraints(max_length=_MAX_CHARACTERS), AfterValidator(_check_length)]
+"""An existing password. The rules for new passwords don't apply: they would lock people out."""
 Password = Annotated[
     str,
     StringConstraints(min_length=MIN_PASSWORD, max_length=MAX_PASSWORD),
     Matching(r"^[^\x00-\x1f\x7f]*$", "send a password without control characters"),
-    BeforeValidator(_normalized),
+    BeforeValidator(_normalize),
     Field(
-        description="Not the address, its local part, the name, one repeated character, or one of the most used.",
+        description="Not the e-mail address, its local part, the name, one repeated character, or a common password.",
         examples=["oat milk please"],
     ),
 ]
 Code = Annotated[
     str,
     Matching(r"^([0-9]{6}|[A-Z2-7]{16})$", "send the six digits of the mail, or its long code"),
-    BeforeValidator(_without_spaces),
+    BeforeValidator(_strip_separators),
     Field(
-        description="Six digits, or the long code of the same mail, which is taken however often others have guessed;"
-        " spaces and hyphens are fine.",
+        description="The six digits of the mail, or its long code, which is accepted however often others have guessed."
+        " Spaces and hyphens are ignored.",
         examples=["042137"],
     ),
 ]
@@ -56,92 +56,95 @@ RegistrationId = Annotated[
     str,
     Field(
         max_length=100,
-        description="From the answer to `POST /registration`: only the attempt that it stands for is meant.",
+        description="From the response of `POST /registration`: names that registration.",
         examples=["AZrfEjRWeJCrze8BI0VniYtVJYVW4w0r0cKcD7oJz-w"],
     ),
 ]
-Address = Annotated[Email, Field(examples=["anna@example.com"])]
+EmailAddress = Annotated[Email, Field(examples=["anna@example.com"])]
 
 
-def _known(codes: list[str]) -> list[str]:
+def _check_permissions(codes: list[str]) -> list[str]:
     if wrong := sorted(set(codes) - PERMISSIONS.keys()):
         raise ValueError(f"no such permission: {', '.join(wrong)}; there are {', '.join(PERMISSIONS)}")
     return codes
 
 
-def _known_code(code: str) -> str:
-    return _known([code])[0]
+def _check_permission(code: str) -> str:
+    return _check_permissions([code])[0]
 
 
-PermissionCode = Annotated[str, AfterValidator(_known_code)]
+PermissionCode = Annotated[str, AfterValidator(_check_permission)]
 Permissions = Annotated[
-    list[str], AfterValidator(unique), AfterValidator(_known), Field(max_length=50, examples=[["orders:read"]])
+    list[str],
+    AfterValidator(unique),
+    AfterValidator(_check_permissions),
+    Field(max_length=50, examples=[["orders:read"]]),
 ]
 
 
 class Register(Input):
-    """Who one is. Roles are given, not taken."""
+    """What a person sends to register. A role can't be sent."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"email": "anna@example.com", "password": "oat milk please", "name": "Анна"}]}
     )
 
-    email: Address
+    email: EmailAddress
     password: Password
     name: Name | None = None
     phone: Phone | None = None
 
 
 class Verify(Input):
-    """The code that came by mail, and which of several attempts it is for.
+    """The code of the mail, and which of several registrations it confirms.
 
-    The code is enough where the address was registered once. For a change of address `password` is the account's.
+    The code is enough if the address was registered once. For a change of address `password` is that of the account.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"email": "anna@example.com", "code": "042137"}]})
 
-    email: Address
+    email: EmailAddress
     code: Code
     registration_id: RegistrationId | None = None
     password: EnteredPassword | None = None
 
     @property
-    def is_proved(self) -> bool:
-        """Whether it says which attempt is meant."""
+    def names_attempt(self) -> bool:
+        """Return whether the request says which registration it means."""
         return self.registration_id is not None or self.password is not None
 
 
 class Resend(Input):
-    """An address, and the attempt whose code is to be sent again: the first one by default."""
+    """An e-mail address, and the registration whose code is sent again: by default the first one."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"email": "anna@example.com"}]})
 
-    email: Address
+    email: EmailAddress
     registration_id: RegistrationId | None = None
     password: EnteredPassword | None = None
 
 
 class Mention(Input):
-    """An address, to send something to."""
+    """An e-mail address."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"email": "anna@example.com"}]})
 
-    email: Address
+    email: EmailAddress
 
 
 class LogIn(Input):
-    """What one logs in with."""
+    """E-mail address and password."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"email": "anna@example.com", "password": "oat milk please"}]}
     )
 
-    email: Address
+    email: EmailAddress
     password: EnteredPassword
 
 
 class LogInForm(Input):
-    """The form of the OAuth2 password flow. Clients are not told apart."""
+    """The form of the OAuth2 password flow. `client_id` and `client_secret` are ignored."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"username": "anna@example.com", "password": "oat milk please"}]}
@@ -159,7 +162,7 @@ RefreshTokenText = Annotated[str, Field(min_length=1, max_length=4096)]
 
 
 class Refresh(Input):
-    """The refresh token of the last answer."""
+    """The refresh token of the last response."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"refresh_token": "kq0m2Zr9c7o3b1y8t5h4w6e2n0a9s8d7f6g5j4k3l2z"}]}
@@ -169,7 +172,7 @@ class Refresh(Input):
 
 
 class LogOut(Input):
-    """Whose login is to end, for clients that have no access token any more."""
+    """The login to end, for clients that have no access token any more."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"refresh_token": "kq0m2Zr9c7o3b1y8t5h4w6e2n0a9s8d7f6g5j4k3l2z"}]}
@@ -178,12 +181,12 @@ class LogOut(Input):
     refresh_token: RefreshTokenText | None = None
 
 
-Mode = Literal["token", "cookie"]
-"""Where a login's tokens go: into the answer, or into cookies."""
+TokenMode = Literal["token", "cookie"]
+"""Where a login's tokens are sent: in the body, or in cookies."""
 
 
 class ResetPassword(Input):
-    """The code that came by mail, and the password to be."""
+    """The code of the mail, and the new password."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -191,13 +194,13 @@ class ResetPassword(Input):
         }
     )
 
-    email: Address
+    email: EmailAddress
     code: Code
     new_password: Password
 
 
 class ChangePassword(Input):
-    """The old password, and the new one."""
+    """The old password and the new one."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"old_password": "oat milk please", "new_password": "flat white please"}]}
@@ -207,29 +210,31 @@ class ChangePassword(Input):
     new_password: Password
 
 
-NewEmail = Annotated[Email, Field(description="Counts once it is verified.", examples=["anna@example.com"])]
-CurrentPassword = Annotated[EnteredPassword, Field(description="Needed with a new `email` for oneself.")]
-RoleName = Annotated[Line, Field(max_length=60, description="Only by an administrator.", examples=["barista"])]
-IsActiveUser = Annotated[Flag, Field(description="Only by an administrator.")]
+NewEmail = Annotated[Email, Field(description="Takes effect once it is verified.", examples=["anna@example.com"])]
+CurrentPassword = Annotated[
+    EnteredPassword, Field(description="Required with a new `email`: the password of whoever sends the request.")
+]
+RoleName = Annotated[Line, Field(max_length=60, description="Only for administrators.", examples=["barista"])]
+IsActiveUser = Annotated[Flag, Field(description="Only for administrators.")]
 ShopIds = Annotated[
     list[UUID],
     Field(
         max_length=200,
-        description="Only by an administrator. Ties the person to these shops; an empty list, to none.",
+        description="Only for administrators. Ties the person to these shops; an empty list ties them to none.",
     ),
     AfterValidator(unique),
 ]
 ServesAllShops = Annotated[
     Flag,
     Field(
-        description="Only by an administrator. `true` unties a person whose role has `shops:all`: they serve every"
-        " shop. `false` leaves them the shops of `shop_ids`.",
+        description="Only for administrators. `true` removes all ties of a person whose role has `shops:all`, so that"
+        " they serve every shop. `false` leaves them the shops of `shop_ids`.",
     ),
 ]
 
 
 class UserFields(Input):
-    """What may be written of a person."""
+    """The fields of a person that can be changed."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Анна", "phone": "+79161234567"}]})
 
@@ -244,7 +249,7 @@ class UserFields(Input):
 
 
 class ChangeUser(UserFields):
-    """Only what is sent changes."""
+    """Changes only the fields that are sent."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Анна"}, {"role": "barista"}]})
 
@@ -257,57 +262,57 @@ class UserOut(Output):
     name: str | None
     phone: str | None
     role: str = Field(validation_alias="role_name", examples=["user"])
-    permissions: list[str] = Field(description="The role's, without `shops:all` for somebody tied to shops.")
-    shop_ids: list[UUID] = Field(description="The shops they are tied to.")
+    permissions: list[str] = Field(description="Those of the role, without `shops:all` for a person tied to shops.")
+    shop_ids: list[UUID] = Field(description="The shops the person is tied to.")
     is_verified: bool
     is_active: bool
-    pending_email: str | None = Field(description="The address that was asked for and isn't verified yet.")
+    pending_email: str | None = Field(description="The new address, while it isn't verified yet.")
     created_at: Instant
     updated_at: Instant
 
 
 class ReplaceUser(UserFields, Replacement):
-    """A person as a PUT sends them. A name or phone left out is emptied; the rest, never empty, stays."""
+    """A person as PUT sends them. A missing `name` or `phone` becomes null; other missing fields stay."""
 
     shows = UserOut
     follows = frozenset({"updated_at", "pending_email"})
 
 
 class RegisteredOut(UserOut):
-    """An unverified person, and what stands for this attempt to register."""
+    """An unverified person, and the secret that names this registration."""
 
     registration_id: str = Field(
-        description="Only this answer has it. Send it with the code, and to have the code sent again.",
+        description="Only this response has it. Send it with the code, and to get the code again.",
         examples=["AZrfEjRWeJCrze8BI0VniYtVJYVW4w0r0cKcD7oJz-w"],
     )
 
     @classmethod
     def of(cls, user: object, *, name: str | None, phone: str | None, registration_id: str) -> Self:
-        """Render an attempt with its own name and telephone, which are nobody's until it is verified."""
+        """Return the response to a registration: the person, with the name and phone of this registration."""
         shown = UserOut.model_validate(user).model_copy(update={"name": name, "phone": phone})
         return cls(**shown.model_dump(), role_name=shown.role, registration_id=registration_id)
 
 
 class TokensOut(Output):
-    """A login. The refresh token is spent by `POST /refresh`, which gives the next."""
+    """A login. `POST /refresh` uses the refresh token up and returns the next pair."""
 
     access_token: str
     refresh_token: str
     token_type: str = "bearer"  # noqa: S105 - a word of OAuth2
-    expires_in: int = Field(description="Seconds the access token is good for.", examples=[600])
+    expires_in: int = Field(description="Seconds for which the access token is valid.", examples=[600])
     user: UserOut
 
 
 class SignedInOut(Output):
-    """A login whose tokens are in cookies."""
+    """A login whose tokens were set as cookies."""
 
     user: UserOut
 
 
 class AcceptedOut(Output):
-    """The same answer for every address, known or not."""
+    """The same response for every address, with an account or without."""
 
-    detail: str = Field(examples=["If this address is ours, a mail is on its way."])
+    detail: str = Field(examples=["If this address has an account, a mail is on its way."])
 
 
 class SessionOut(Output):
@@ -323,13 +328,13 @@ class SessionOut(Output):
 
     @classmethod
     def of(cls, login: object, *, current: UUID) -> Self:
-        """Render a login, and whether it is the one that asks."""
+        """Return the JSON of a login. `current` is the id of the login that sends the request."""
         shown = cls.model_validate(login)
         return shown.model_copy(update={"is_current": shown.id == current})
 
 
 class PermissionOut(Output):
-    """Something a role may allow."""
+    """A permission that roles may have."""
 
     code: str
     description: str
@@ -344,7 +349,9 @@ class RoleIn(Input):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [{"name": "trainee", "description": "Looks, doesn't touch.", "permissions": ["orders:read"]}]
+            "examples": [
+                {"name": "trainee", "description": "Sees orders, changes nothing.", "permissions": ["orders:read"]}
+            ]
         }
     )
 
@@ -354,7 +361,7 @@ class RoleIn(Input):
 
 
 class ChangeRole(Input):
-    """Only what is sent changes."""
+    """Changes only the fields that are sent."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"permissions": ["orders:read", "orders:write"]}]})
 
@@ -364,7 +371,7 @@ class ChangeRole(Input):
 
 
 class RoleOut(Output):
-    """A role and what it allows."""
+    """A role and its permissions."""
 
     id: UUID
     name: str
@@ -376,25 +383,27 @@ class RoleOut(Output):
 
 
 class ReplaceRole(RoleIn, Replacement):
-    """A role as a PUT sends it."""
+    """A role as PUT sends it."""
 
     shows = RoleOut
 
 
 class MailOut(Output):
-    """A mail and what became of it, without what it says."""
+    """A mail and its delivery, without its text."""
 
     id: UUID
     recipient: str = Field(examples=["anna@example.com"])
     template: str = Field(examples=["order_ready"])
     language: str = Field(examples=["ru"])
     status: Literal["queued", "sent", "failed", "expired"] = Field(
-        description="`failed`: not taken; `expired`: not sent in the time it is worth sending."
+        description="`failed`: the mail server refused it. `expired`: it could not be sent in time."
     )
-    tries: int = Field(description="Since it was queued, last.")
-    last_error: str | None = Field(description="What the mail server said.", examples=["451 4.3.2 Try again later"])
+    tries: int = Field(description="Tries since the mail was last queued.")
+    last_error: str | None = Field(
+        description="The last reply of the mail server.", examples=["451 4.3.2 Try again later"]
+    )
     created_at: Instant
-    next_try_at: Instant | None = Field(description="Null at first: at once.")
-    expires_at: Instant = Field(description="When it is given up, if it is queued.")
+    next_try_at: Instant | None = Field(description="Null before the first try, which is made at once.")
+    expires_at: Instant = Field(description="When a queued mail is given up.")
     sent_at: Instant | None
     failed_at: Instant | None

@@ -1,4 +1,4 @@
-"""Tasks about accounts: cleaning up, erasing, and telling administrators."""
+"""Tasks about accounts: cleaning up, erasing, and mails to administrators."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,16 +21,16 @@ IDEMPOTENCY_RECORDS_KEPT: Final = timedelta(hours=48)
 
 
 class Erasure(Protocol):
-    """Erases, in one feature, what a deleted person wrote. What it can't undo, such as deleting files, comes first."""
+    """Erases what a deleted person wrote in one feature, first what can't be rolled back, for instance files."""
 
     async def __call__(self, session: AsyncSession, *, user_id: UUID) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class AccountTaskContext(TaskContext):
-    """What tasks about accounts need.
+    """The settings and hooks of these tasks.
 
-    People who don't verify their address are deleted after `unverified_ttl`; what deleted people wrote is erased after
+    People who don't verify their address are deleted after `unverified_ttl`. What deleted people wrote is erased after
     `erase_after`, by the `erasures` of the features above.
     """
 
@@ -55,7 +55,7 @@ async def clean_up(job: JobContext, timestamp: int) -> None:
 @blueprint.periodic(cron="30 * * * *")
 @blueprint.task(name="records.prune", queue=HOUSEKEEPING, pass_context=True)
 async def prune_records(job: JobContext, timestamp: int) -> None:
-    """Forget answers that were kept under an Idempotency-Key."""
+    """Delete old responses that were stored for an Idempotency-Key."""
     del timestamp
     context = context_of(job, TaskContext)
     is_old = IdempotencyRecord.created_at < context.clock() - IDEMPOTENCY_RECORDS_KEPT
@@ -65,17 +65,17 @@ async def prune_records(job: JobContext, timestamp: int) -> None:
 @blueprint.periodic(cron="15 * * * *")
 @blueprint.task(name="accounts.erase", queue=HOUSEKEEPING, queueing_lock="accounts.erase", pass_context=True)
 async def erase(job: JobContext, timestamp: int) -> None:
-    """Erase what deleted people wrote, one person a transaction."""
+    """Erase what deleted people wrote, one person per transaction."""
     del timestamp
     context = context_of(job, AccountTaskContext)
-    while await _erase_somebody(context, now=context.clock()):
+    while await _erase_one(context, now=context.clock()):
         pass
 
 
-async def _erase_somebody(context: AccountTaskContext, *, now: datetime) -> bool:
-    """Erase what one deleted person wrote, whose time has come; False if there is nobody."""
+async def _erase_one(context: AccountTaskContext, *, now: datetime) -> bool:
+    """Erase what one deleted person wrote, if it is due; return False if there is no such person."""
     async with context.sessions.begin() as session:
-        user_id = await cleanup.find_to_erase(session, deleted_before=now - context.erase_after)
+        user_id = await cleanup.lock_next_to_erase(session, deleted_before=now - context.erase_after)
         if user_id is None:
             return False
         for erasure in context.erasures:
@@ -88,7 +88,7 @@ async def _erase_somebody(context: AccountTaskContext, *, now: datetime) -> bool
 @blueprint.periodic(cron="5 * * * *")
 @blueprint.task(name="mails.tell_admins", queue=HOUSEKEEPING, pass_context=True)
 async def tell_admins(job: JobContext, timestamp: int) -> None:
-    """Tell the administrators, once a day, which mails failed."""
+    """Mail the administrators, once a day, which mails failed."""
     del timestamp
     context = context_of(job, TaskContext)
     async with context.sessions.begin() as session:

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from fastapi import Response
 
-from crema.accounts.deps import Once, Person
+from crema.accounts.deps import Idempotent, VerifiedActor
 from crema.cart import queries, service
 from crema.cart.deps import CART, Currency
 from crema.cart.schemas import AddToCart, CartOut, ChangeItem, ChooseShop
@@ -19,7 +19,7 @@ router = make_router("Cart")
 
 
 @router.get("/cart", summary="See the cart", response_model=CartOut, responses=refusals(401, 403, 422))
-async def see_cart(tx: Writes, actor: Person, now: Now, currency: Currency) -> Response:
+async def see_cart(tx: Writes, actor: VerifiedActor, now: Now, currency: Currency) -> Response:
     """Prices are today's at the cart's shop; what is not available there now is marked, not dropped."""
     cart = await service.get_or_create_cart(tx, user_id=actor.user_id, now=now)
     priced = await queries.price_cart(tx, cart=cart, currency=currency, now=now)
@@ -34,7 +34,7 @@ async def see_cart(tx: Writes, actor: Person, now: Now, currency: Currency) -> R
     responses=LOCATED | refusals(401, 403, 404, 409, 422),
 )
 async def add_to_cart(
-    body: AddToCart, tx: Writes, actor: Person, now: Now, currency: Currency, _once: Once
+    body: AddToCart, tx: Writes, actor: VerifiedActor, now: Now, currency: Currency, _idempotent: Idempotent
 ) -> Response:
     """The same configuration again adds to its quantity."""
     cart = await service.add(tx, user_id=actor.user_id, wanted=body, currency=currency, now=now)
@@ -42,7 +42,7 @@ async def add_to_cart(
 
 
 @router.put("/cart/shop", summary="Choose the shop", dependencies=[CART.edited], responses=refusals(401, 403, 422))
-async def choose_shop(body: ChooseShop, tx: Transaction, actor: Person, now: Now, currency: Currency) -> CartOut:
+async def choose_shop(body: ChooseShop, tx: Transaction, actor: VerifiedActor, now: Now, currency: Currency) -> CartOut:
     cart = await service.choose_shop(tx, user_id=actor.user_id, shop_id=body.shop_id, now=now)
     return CartOut.model_validate(await queries.price_cart(tx, cart=cart, currency=currency, now=now))
 
@@ -51,7 +51,7 @@ async def choose_shop(body: ChooseShop, tx: Transaction, actor: Person, now: Now
     "/cart/{item_id}", summary="Change an item", dependencies=[CART.edited], responses=refusals(401, 403, 404, 409, 422)
 )
 async def change_item(
-    item_id: UUID, body: ChangeItem, tx: Transaction, actor: Person, now: Now, currency: Currency
+    item_id: UUID, body: ChangeItem, tx: Transaction, actor: VerifiedActor, now: Now, currency: Currency
 ) -> CartOut:
     return CartOut.model_validate(
         await service.change(tx, user_id=actor.user_id, item_id=item_id, changes=body, currency=currency, now=now)
@@ -65,12 +65,12 @@ async def change_item(
     dependencies=[CART.edited],
     responses=refusals(401, 403, 404, 422),
 )
-async def remove_item(item_id: UUID, tx: Transaction, actor: Person, now: Now) -> None:
+async def remove_item(item_id: UUID, tx: Transaction, actor: VerifiedActor, now: Now) -> None:
     await service.remove(tx, user_id=actor.user_id, item_id=item_id, now=now)
 
 
 @router.delete(
     "/cart", status_code=204, summary="Empty the cart", dependencies=[CART.edited], responses=refusals(401, 403, 422)
 )
-async def empty_cart(tx: Transaction, actor: Person, now: Now) -> None:
+async def empty_cart(tx: Transaction, actor: VerifiedActor, now: Now) -> None:
     await service.clear(tx, user_id=actor.user_id, now=now)

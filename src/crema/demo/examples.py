@@ -42,7 +42,7 @@ _GROUP: Final = {
     "max_choices": 2,
     "options": [{"name": "Корица"}, {"name": "Какао", "price_delta": "20.00", "max_quantity": 2}],
 }
-_ROLE: Final = {"name": "trainee", "description": "Looks, doesn't touch.", "permissions": ["orders:read"]}
+_ROLE: Final = {"name": "trainee", "description": "Sees orders, changes nothing.", "permissions": ["orders:read"]}
 _OPENED: Final = {
     "name": "Арбат",
     "slug": "arbat",

@@ -1,1 +1,1 @@
-"""Clients that stay connected: how they get in, whose they are, what wakes them, and what closes them."""
+"""WebSockets and event streams: authentication, records of connections, live feeds, and closing."""

@@ -1,4 +1,4 @@
-"""What sockets and streams take from the application."""
+"""The state of the application for sockets and event streams."""
 
 from dataclasses import dataclass
 
@@ -7,6 +7,6 @@ from crema.live.hub import Hub
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LiveState:
-    """What the application holds for sockets and feeds."""
+    """The hub of this process."""
 
     hub: Hub

@@ -1,4 +1,4 @@
-"""The rules of a socket, as plain values."""
+"""Limits, close codes and positions of sockets and event streams, as plain values."""
 
 import re
 from dataclasses import dataclass
@@ -9,24 +9,24 @@ from typing import Final, Self
 from crema.core.errors import InvalidError
 
 AUTH_SECONDS: Final = 5
-"""How long a socket may stay silent before it says who it is."""
+"""How long a socket may take to authenticate."""
 MAX_FRAME: Final = 32 * 1024
-"""Bytes of one frame. 2,000 characters of 12 bytes each (an emoji, escaped) fit."""
+"""Bytes of one frame. 2,000 characters of 12 bytes each (an escaped emoji) fit into it."""
 FRAMES_PER_SECOND: Final = 5
 BURST: Final = 10
-STRIKES: Final = 3
+MAX_RATE_VIOLATIONS: Final = 3
 """How often a socket may exceed the rate before it is closed."""
-STRIKE_SECONDS: Final = 10
-"""One strike is forgotten after so long."""
+RATE_VIOLATION_SECONDS: Final = 10
+"""After so long one violation doesn't count any more."""
 MAX_CONNECTIONS: Final = 5
-"""Sockets and event streams one person may hold, in all processes together."""
+"""Sockets and event streams that one person may have open, in all processes together."""
 TICKET_LIFETIME: Final = timedelta(seconds=30)
 RESUMABLE: Final = timedelta(hours=12)
-"""A feed's position that is older can't be resumed."""
+"""A position that is older can't be resumed from."""
 
 
 class Close(IntEnum):
-    """Why the server closes a socket.
+    """The codes with which the server closes a socket.
 
     uvicorn adds 1009 for a frame over MAX_FRAME, 1007 for broken UTF-8, 1012 for a restart.
     """
@@ -41,15 +41,15 @@ class Close(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """A close code and its reason: up to 123 bytes, first a stable code as in `error` frames."""
+    """A close code and its reason: up to 123 bytes that begin with a stable code as in `error` frames."""
 
     code: Close
     reason: str
 
 
-LOGIN_OVER: Final = Closing(Close.UNAUTHENTICATED, "not_authenticated")
+NOT_AUTHENTICATED: Final = Closing(Close.UNAUTHENTICATED, "not_authenticated")
 NOT_ALLOWED: Final = Closing(Close.FORBIDDEN, "forbidden")
-NO_SUCH: Final = Closing(Close.NOT_FOUND, "not_found")
+NOT_FOUND: Final = Closing(Close.NOT_FOUND, "not_found")
 AUTH_TIMEOUT: Final = Closing(Close.AUTH_TIMEOUT, "auth_timeout")
 TOO_FAST: Final = Closing(Close.TRY_LATER, "rate_limited")
 TOO_MANY: Final = Closing(Close.TRY_LATER, "too_many_sockets")
@@ -58,7 +58,7 @@ SERVER_BUSY: Final = Closing(Close.TRY_LATER, "server_busy")
 
 
 @dataclass
-class Bucket:
+class TokenBucket:
     """A token bucket: `size` at once, `per_second` on average. `at` is in seconds of any clock."""
 
     at: float
@@ -67,7 +67,7 @@ class Bucket:
     used: float = 0
 
     def take(self, now: float) -> bool:
-        """Take one; False when there is none."""
+        """Take one token; return False if there is none."""
         self.used = max(0, self.used - (now - self.at) * self.per_second)
         self.at = now
         if self.used > self.size - 1:
@@ -77,7 +77,7 @@ class Bucket:
 
 
 class InvalidPositionError(InvalidError):
-    """Not what a frame called its position, or beyond the end."""
+    """The position is not one that a frame contained, or is beyond the end."""
 
     code = "invalid_position"
     title = "This position does not exist."
@@ -86,14 +86,14 @@ class InvalidPositionError(InvalidError):
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far a feed was read: what transaction `transaction` or a later one wrote may be unread."""
+    """How far a feed was read: rows written by the transaction `transaction` or a later one may be unread."""
 
     transaction: int
     at: datetime
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read what `str` wrote. Raises InvalidPositionError."""
+        """Return the position that `str` wrote; raise InvalidPositionError."""
         match = re.fullmatch(r"(\d{1,18})-(\d{1,10})", text, re.ASCII)
         if match is None:
             raise InvalidPositionError

@@ -1,4 +1,4 @@
-"""Tables of sockets: tickets to get in, and who is connected."""
+"""Tables of tickets for sockets, and of connections."""
 
 from datetime import datetime
 from uuid import UUID
@@ -10,7 +10,7 @@ from crema.db.base import Base, Created, Id
 
 
 class SocketTicket(Base):
-    """Lets one socket in, once, as the login that asked for it. Only the ticket's SHA-256 is kept."""
+    """A ticket that authenticates one socket, once, as the login that requested it. Only its SHA-256 is stored."""
 
     __tablename__ = "socket_tickets"
 
@@ -21,7 +21,7 @@ class SocketTicket(Base):
 
 
 class ServerProcess(Base):
-    """A process with clients. One that has not said so for a while is dead, and the records of its clients with it."""
+    """A server process. Without a heartbeat for a while it counts as dead, and its connections as closed."""
 
     __tablename__ = "server_processes"
 
@@ -30,9 +30,9 @@ class ServerProcess(Base):
 
 
 class ConnectionRecord(Base):
-    """One connected socket or event stream, and what it follows."""
+    """One open socket or event stream, and its topic."""
 
-    __tablename__ = "seats"  # as it was called when the table was made
+    __tablename__ = "seats"  # the name when the table was created
 
     id: Mapped[Id]
     process_id: Mapped[UUID] = mapped_column(ForeignKey("server_processes.id", ondelete="CASCADE"), index=True)

@@ -1,4 +1,4 @@
-"""Every SELECT about who is connected."""
+"""Every SELECT about connections."""
 
 from collections.abc import Collection
 from datetime import timedelta
@@ -11,22 +11,22 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crema.live.models import ConnectionRecord, ServerProcess
 
 DEAD_AFTER: Final = timedelta(seconds=15)
-"""A process that was not seen for so long holds no sockets any more. The database's clock counts."""
+"""A process without a heartbeat for so long counts as dead, by the clock of the database."""
 
 
 def is_alive() -> ColumnElement[bool]:
-    """Limit to processes that live."""
+    """Return the condition that a process is alive."""
     return ServerProcess.seen_at > func.now() - DEAD_AFTER
 
 
 async def count_connections(session: AsyncSession, *, user_id: UUID) -> int:
-    """Count a person's sockets, in all processes."""
+    """Return the number of a person's connections, in all processes."""
     statement = select(func.count()).select_from(ConnectionRecord).join(ServerProcess)
     return await session.scalar(statement.where(ConnectionRecord.user_id == user_id, is_alive())) or 0
 
 
 async def find_connections(session: AsyncSession, *, process_id: UUID) -> set[UUID] | None:
-    """Return the ids of a process's clients, or None when the process itself is not known any more."""
+    """Return the ids of a process's connections, or None if the process has no row any more."""
     ids = select(ConnectionRecord.id).where(ConnectionRecord.process_id == ServerProcess.id).scalar_subquery()
     row = (
         await session.execute(select(func.array(ids)).select_from(ServerProcess).where(ServerProcess.id == process_id))
@@ -34,14 +34,14 @@ async def find_connections(session: AsyncSession, *, process_id: UUID) -> set[UU
     return None if row is None else set(row[0])
 
 
-def oldest_beyond(limit: int, *, user_id: UUID) -> Select[UUID]:
-    """Select the ids of a person's clients but for the newest `limit`, in all processes that live."""
+def select_surplus(limit: int, *, user_id: UUID) -> Select[UUID]:
+    """Return the SELECT of a person's connection ids except the newest `limit`, in all processes that are alive."""
     mine = select(ConnectionRecord.id).join(ServerProcess).where(ConnectionRecord.user_id == user_id, is_alive())
     return mine.order_by(ConnectionRecord.id.desc()).offset(limit)
 
 
 async def list_present(session: AsyncSession, *, topics: Collection[str]) -> dict[str, set[UUID]]:
-    """Tell who follows each of these topics, in all processes."""
+    """Return the people who follow each of these topics, in all processes."""
     statement = select(ConnectionRecord.topic, ConnectionRecord.user_id).join(ServerProcess)
     statement = statement.where(ConnectionRecord.topic == any_(literal([*topics], ARRAY(String))), is_alive())
     present: dict[str, set[UUID]] = {}

@@ -1,4 +1,4 @@
-"""JSON that all sockets speak."""
+"""Frames that all sockets have in common, and tickets."""
 
 from typing import Annotated, Final, Literal
 
@@ -7,50 +7,50 @@ from pydantic import Field, model_validator
 from crema.schemas import Input, Output
 
 MAX_NAME: Final = 100
-"""Longer names of frames aren't repeated in errors."""
+"""Longer ids of frames aren't repeated in `error` frames."""
 
 
 class TicketOut(Output):
-    """Good for one connection."""
+    """A ticket for one connection."""
 
     ticket: str
-    expires_in: int = Field(description="Seconds.", examples=[30])
+    expires_in: int = Field(description="Seconds for which the ticket is valid.", examples=[30])
 
 
 class AuthFrame(Input):
-    """The first frame of who sends no Authorization header: an access token, or a ticket of POST /chat/ticket."""
+    """The first frame of a client without an Authorization header: an access token or a ticket of POST /chat/ticket."""
 
     type: Literal["auth"]
     token: Annotated[str, Field(max_length=4_000)] | None = None
     ticket: Annotated[str, Field(max_length=100)] | None = None
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> "AuthFrame":
+    def _check_one_credential(self) -> "AuthFrame":
         if (self.token is None) == (self.ticket is None):
             raise ValueError("send a token or a ticket")
         return self
 
 
 class PingFrame(Input):
-    """Answered by `pong`, for browsers, which can't send a protocol ping."""
+    """The server replies with `pong`. For browsers, which can't send pings of the WebSocket protocol."""
 
     type: Literal["ping"]
 
 
 class PongFrame(Output):
-    """The answer to `ping`."""
+    """The reply to `ping`."""
 
     type: Literal["pong"] = "pong"
 
 
 class ErrorFrame(Output):
-    """A frame of yours was refused; `code` is that of the HTTP API's problems. The socket stays open.
+    """Your frame was refused. `code` is one of the error codes of the HTTP API. The socket stays open.
 
-    After `rate_limited` send the frame again a second later. After any other code it would be refused again: drop it.
+    After `rate_limited` send the frame again a second later. After any other code it would be refused again.
     """
 
     type: Literal["error"] = "error"
     code: str = Field(examples=["rate_limited"])
     detail: str
-    client_id: str | None = Field(None, description="Which message of yours it is about, if it is about one.")
-    conversation_id: str | None = Field(None, description="The conversation your frame named, on `/chats/live`.")
+    client_id: str | None = Field(None, description="The message that was refused, if it was one.")
+    conversation_id: str | None = Field(None, description="On `/chats/live`: the conversation that your frame named.")

@@ -1,4 +1,4 @@
-"""Tickets to get in, the records of who is connected, and the heartbeat of the process that holds them."""
+"""Changes of tickets, of connection records, and of the server process that they belong to."""
 
 import hashlib
 import secrets
@@ -22,7 +22,7 @@ RETRY_SECONDS: Final = 15
 
 
 class TooManySocketsError(TooManyError):
-    """A sixth event stream. A sixth socket takes the place of the person's oldest instead."""
+    """The person opened an event stream too many. A socket too many closes their oldest connection instead."""
 
     code = "too_many_sockets"
     title = f"You already have {MAX_CONNECTIONS} open connections."
@@ -30,7 +30,7 @@ class TooManySocketsError(TooManyError):
 
 
 async def issue_ticket(session: AsyncSession, *, actor: Actor, now: datetime) -> str:
-    """Make a ticket for one connection within TICKET_LIFETIME, and sweep out those nobody used."""
+    """Return a new ticket, valid once within TICKET_LIFETIME. Expired tickets are deleted."""
     ticket = secrets.token_urlsafe(32)
     await session.execute(delete(SocketTicket).where(SocketTicket.expires_at < now))
     session.add(
@@ -46,7 +46,7 @@ async def issue_ticket(session: AsyncSession, *, actor: Actor, now: datetime) ->
 
 
 async def redeem_ticket(session: AsyncSession, *, ticket: str, now: datetime) -> tuple[UUID, UUID] | None:
-    """Use a ticket up and tell whose it was, by person and login; of many at once one succeeds."""
+    """Delete a ticket and return its user and session id, or None. Of several at once only one gets them."""
     row = (
         await session.execute(
             delete(SocketTicket)
@@ -62,17 +62,17 @@ def _digest(ticket: str) -> bytes:
 
 
 async def add_connection(
-    session: AsyncSession, *, connection_id: UUID, process_id: UUID, user_id: UUID, topic: str, replaces: bool
+    session: AsyncSession, *, connection_id: UUID, process_id: UUID, user_id: UUID, topic: str, replaces_oldest: bool
 ) -> None:
-    """Record a connected client, and tell those who follow the topic. A person's are counted one after another.
+    """Add the record of a connection, and publish an event to its topic. A person's connections are locked first.
 
-    Beyond MAX_CONNECTIONS the person's oldest lose their place, and the processes that hold them close them when they
-    look next; unless it `replaces`, TooManySocketsError is raised.
+    Beyond MAX_CONNECTIONS, the records of the person's oldest connections are deleted, and their processes close them
+    at the next check. Unless it `replaces_oldest`, TooManySocketsError is raised.
     """
     await _lock_connections(session, user_id=user_id)
-    if not replaces and await queries.count_connections(session, user_id=user_id) >= MAX_CONNECTIONS:
+    if not replaces_oldest and await queries.count_connections(session, user_id=user_id) >= MAX_CONNECTIONS:
         raise TooManySocketsError(retry_after=RETRY_SECONDS)
-    oldest = queries.oldest_beyond(MAX_CONNECTIONS - 1, user_id=user_id)
+    oldest = queries.select_surplus(MAX_CONNECTIONS - 1, user_id=user_id)
     deleted = delete(ConnectionRecord).where(ConnectionRecord.id.in_(oldest)).returning(ConnectionRecord.topic)
     topics = {topic, *await session.scalars(deleted)}
     session.add(ConnectionRecord(id=connection_id, process_id=process_id, user_id=user_id, topic=topic))
@@ -85,13 +85,13 @@ async def _lock_connections(session: AsyncSession, *, user_id: UUID) -> None:
 
 
 async def remove_connection(session: AsyncSession, *, connection_id: UUID, topic: str) -> None:
-    """Delete the record of a client that left, and tell those who follow the topic."""
+    """Delete the record of a closed connection, and publish an event to its topic."""
     await session.execute(delete(ConnectionRecord).where(ConnectionRecord.id == connection_id))
     events.publish(session, topics=[topic])
 
 
 async def heartbeat(session: AsyncSession, *, process_id: UUID) -> bool:
-    """Say that this process lives; False when it had been given up for dead, and lost its records."""
+    """Record that this process is alive; return False if its row had been deleted, and its connections with it."""
     statement = insert(ServerProcess).values(id=process_id, seen_at=func.now())
     was_there = await session.scalar(
         statement.on_conflict_do_update(index_elements=["id"], set_={"seen_at": func.now()}).returning(
@@ -104,7 +104,7 @@ async def heartbeat(session: AsyncSession, *, process_id: UUID) -> bool:
 async def restore_connections(
     session: AsyncSession, *, process_id: UUID, connections: Collection[tuple[UUID, UUID, str]]
 ) -> None:
-    """Record the clients of a process that had been given up: id, person and topic of each."""
+    """Add the connections of a process whose row had been deleted: id, user id and topic of each."""
     session.add_all(
         ConnectionRecord(id=connection_id, process_id=process_id, user_id=user_id, topic=topic)
         for connection_id, user_id, topic in connections
@@ -113,10 +113,10 @@ async def restore_connections(
 
 
 async def remove_process(session: AsyncSession, *, process_id: UUID) -> None:
-    """Delete a process that ends, with the records of its clients."""
+    """Delete a process that ends, with its connections."""
     await session.execute(delete(ServerProcess).where(ServerProcess.id == process_id))
 
 
 async def remove_dead_processes(session: AsyncSession) -> None:
-    """Delete the processes that have said nothing for too long, with the records of their clients."""
+    """Delete the processes that count as dead, with their connections."""
     await session.execute(delete(ServerProcess).where(~queries.is_alive()))

@@ -1,1 +1,1 @@
-"""Files that people send: read within limits, pictures made anew, kept in the store, swept when nobody names them."""
+"""Uploaded files: limits, safe decoding of pictures and workbooks, the store, and deleting orphans."""

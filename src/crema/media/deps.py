@@ -1,4 +1,4 @@
-"""What routes that take or give files need of the application."""
+"""Dependencies of routes that accept or send files."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,7 +19,7 @@ from crema.web.state import state_of
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MediaState:
-    """What the application holds for files."""
+    """The store and the renderer of files that the application holds."""
 
     store: ObjectStore
     renderer: Renderer
@@ -38,11 +38,13 @@ async def _media(request: Request, store: MediaStore) -> MediaService:
 
 Media = Annotated[MediaService, Depends(_media)]
 UPLOAD_LIMIT: Final = 6 * 1024 * 1024
-"""Bytes of a body that brings one file: somewhat more than a file has, so that most are told what is wrong."""
+"""Bytes of a body with one file: more than `MAX_BYTES`, so that most files that are too large get a clear error."""
 
 
-async def admit(request: Request, session: AsyncSession, *, person_id: UUID, quota: Quota, now: datetime) -> None:
-    """Count an upload before its body is read, for good: what is refused later has cost us too."""
+async def count_upload(
+    request: Request, session: AsyncSession, *, person_id: UUID, quota: Quota, now: datetime
+) -> None:
+    """Count an upload before its body is read, and commit: uploads that are refused later count, too."""
     size = declared_size(request, at_most=MAX_BYTES)
     await quotas.count(session, person_id=person_id, quota=quota, size=size, now=now)
     await keep(session)

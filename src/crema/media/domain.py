@@ -1,4 +1,4 @@
-"""What is taken as a file, and how much of it. Pure."""
+"""Limits of files, and names of pictures. Pure."""
 
 import re
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ MAX_BYTES: Final = 5 * 1024 * 1024
 MAX_PIXELS: Final = 16_000_000
 MAX_SIDE: Final = 8000
 IMAGE_WIDTHS: Final = (320, 640, 1280)
-"""The widths a picture is kept in, as far as it is wide enough."""
+"""The widths in which a picture is stored, up to its own width."""
 MEDIA_NAME: Final = re.compile(r"(?P<key>[0-9a-f]{32})-[0-9]{1,4}\.webp", re.ASCII)
-"""The only names that public pictures have, and so the only ones we look up."""
+"""The names of public pictures. Other names are not looked up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """What one person may upload for one purpose. Refused files count too: they cost as much."""
+    """Limits of what one person may upload for one purpose. Refused files count, too: they cost as much."""
 
     purpose: str
     per_minute: int
@@ -29,5 +29,5 @@ WORKBOOK_QUOTA: Final = Quota("workbook", per_minute=20, bytes_per_day=200 * 102
 
 
 def media_name(key: str, width: int) -> str:
-    """Name the file of a public picture in one width."""
+    """Return the file name of a public picture in one width."""
     return f"{key}-{width}.webp"

@@ -7,11 +7,11 @@ from uuid import UUID
 
 from fastapi import Depends, Query, Request
 
-from crema.accounts.deps import MenuEditor, Person, StockKeeper
+from crema.accounts.deps import MenuEditor, StockKeeper, VerifiedActor
 from crema.accounts.domain import Actor
 from crema.core.errors import ForbiddenError
 from crema.db.listing import Listing, ListQuery
-from crema.media.deps import admit
+from crema.media.deps import count_upload
 from crema.media.domain import MAX_BYTES, MENU_QUOTA, WORKBOOK_QUOTA
 from crema.media.service.workbooks import WorkbookReader
 from crema.menu import queries
@@ -132,7 +132,7 @@ ShopStockKeeper = Annotated[Actor, Depends(_stock_keeper)]
 """Staff of the shop that the path names, who say what it has run out of."""
 
 
-async def _offer_editor(shop_id: UUID, actor: Person) -> Actor:
+async def _offer_editor(shop_id: UUID, actor: VerifiedActor) -> Actor:
     if actor.may(EDIT_MENU):
         return actor
     if not actor.may("stock:write"):
@@ -162,7 +162,7 @@ async def _image_upload(
     request: Request, product_id: UUID, tx: Transaction, editor: MenuEditor, now: Now
 ) -> AsyncIterator[Upload[ImageForm]]:
     await images.check_room(tx, product_id=product_id)
-    await admit(request, tx, person_id=editor.user_id, quota=MENU_QUOTA, now=now)
+    await count_upload(request, tx, person_id=editor.user_id, quota=MENU_QUOTA, now=now)
     async with read_upload(request, ImageForm, max_bytes=MAX_BYTES) as upload:
         yield upload
 
@@ -171,7 +171,7 @@ async def _category_image_upload(
     request: Request, category_id: UUID, tx: Transaction, editor: MenuEditor, now: Now
 ) -> AsyncIterator[Upload[ImageForm]]:
     await queries.get_category(tx, category_id)
-    await admit(request, tx, person_id=editor.user_id, quota=MENU_QUOTA, now=now)
+    await count_upload(request, tx, person_id=editor.user_id, quota=MENU_QUOTA, now=now)
     async with read_upload(request, ImageForm, max_bytes=MAX_BYTES) as upload:
         yield upload
 
@@ -195,7 +195,7 @@ Workbooks = Annotated[WorkbookReader, Depends(_workbooks)]
 async def _workbook_upload(
     request: Request, tx: Transaction, editor: MenuEditor, now: Now
 ) -> AsyncIterator[Upload[MenuWorkbookForm]]:
-    await admit(request, tx, person_id=editor.user_id, quota=WORKBOOK_QUOTA, now=now)
+    await count_upload(request, tx, person_id=editor.user_id, quota=WORKBOOK_QUOTA, now=now)
     async with read_upload(request, MenuWorkbookForm, max_bytes=IMPORT_LIMIT) as upload:
         yield upload
 

@@ -125,7 +125,7 @@ class OrderFeed(Feed[OrderSubscription]):
         """Read for those that are due: what they missed if they resume, else what there is."""
         updates = {}
         for subscription in due:
-            self._listen(subscription)  # by the rights they have now
+            self._subscribe(subscription)  # by the rights they have now
             since = subscription.position
             if since is None or since.at < self._hub.now() - RESUMABLE or since.transaction > position.transaction:
                 continue

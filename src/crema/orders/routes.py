@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import Request, Response
 
-from crema.accounts.deps import Once, OrderStaff, Person
+from crema.accounts.deps import Idempotent, OrderStaff, VerifiedActor
 from crema.orders import queries
 from crema.orders.deps import ORDER, OrderSettingsDep
 from crema.orders.queries import HISTORY, ORDERS
@@ -45,10 +45,10 @@ async def place_order(
     body: PlaceOrder,
     request: Request,
     tx: Writes,
-    actor: Person,
+    actor: VerifiedActor,
     now: Now,
     settings: OrderSettingsDep,
-    _once: Once,
+    _idempotent: Idempotent,
 ) -> Response:
     """Order the cart, or `items`. Send an `Idempotency-Key` to repeat safely; a cart becomes one order anyway.
 
@@ -67,7 +67,7 @@ async def place_order(
     openapi_extra=listing_parameters(ORDERS),
     responses=refusals(401, 403, 422),
 )
-async def list_orders(request: Request, response: Response, reader: Reads, actor: Person) -> PageOut[OrderOut]:
+async def list_orders(request: Request, response: Response, reader: Reads, actor: VerifiedActor) -> PageOut[OrderOut]:
     """One's own; for staff those of the shops they serve."""
     query = parse_list_query(request, ORDERS, actor.permissions)
     page = await queries.list_orders(reader, actor=actor, query=query)
@@ -77,7 +77,7 @@ async def list_orders(request: Request, response: Response, reader: Reads, actor
 @router.get(
     "/order/{order_id}", summary="See an order", dependencies=[ORDER.shown], responses=refusals(401, 403, 404, 422)
 )
-async def see_order(order_id: UUID, reader: Reads, actor: Person) -> OrderOut:
+async def see_order(order_id: UUID, reader: Reads, actor: VerifiedActor) -> OrderOut:
     return OrderOut.seen_by(actor, await queries.get_order_out(reader, order_id=order_id, actor=actor))
 
 
@@ -88,7 +88,7 @@ async def see_order(order_id: UUID, reader: Reads, actor: Person) -> OrderOut:
     responses=refusals(401, 403, 404, 409, 422),
 )
 async def replace_order(
-    order_id: UUID, body: ReplaceOrder, tx: Transaction, actor: Person, now: Now, settings: OrderSettingsDep
+    order_id: UUID, body: ReplaceOrder, tx: Transaction, actor: VerifiedActor, now: Now, settings: OrderSettingsDep
 ) -> OrderOut:
     """The owner sends `items`, `pickup_at`, `comment` while it is placed; staff send `status`, perhaps `pickup_at`.
 
@@ -107,7 +107,7 @@ async def replace_order(
     responses=refusals(401, 403, 404, 409, 422),
 )
 async def change_order(
-    order_id: UUID, body: ChangeOrder, tx: Transaction, actor: Person, now: Now, settings: OrderSettingsDep
+    order_id: UUID, body: ChangeOrder, tx: Transaction, actor: VerifiedActor, now: Now, settings: OrderSettingsDep
 ) -> OrderOut:
     """As PUT, but only what is sent changes."""
     order = await changes.change(tx, actor=actor, order_id=order_id, wanted=body, settings=settings, now=now)
@@ -121,7 +121,7 @@ async def change_order(
     responses=refusals(401, 403, 404, 409, 422),
 )
 async def mark_line(
-    order_id: UUID, line_id: UUID, body: MarkLine, tx: Transaction, actor: Person, now: Now
+    order_id: UUID, line_id: UUID, body: MarkLine, tx: Transaction, actor: VerifiedActor, now: Now
 ) -> OrderOut:
     """For staff of the shop, while the order is accepted or being prepared. The order doesn't move by itself."""
     order = await changes.mark_line(tx, actor=actor, order_id=order_id, line_id=line_id, is_made=body.is_made, now=now)
@@ -135,7 +135,7 @@ async def mark_line(
     dependencies=[ORDER.edited],
     responses=refusals(401, 403, 404, 409, 422),
 )
-async def delete_order(order_id: UUID, tx: Transaction, actor: Person, now: Now) -> None:
+async def delete_order(order_id: UUID, tx: Transaction, actor: VerifiedActor, now: Now) -> None:
     """Cancelled if it still can be. A customer's deletion takes it off their own lists, an administrator's off all."""
     await transitions.hide(tx, actor=actor, order_id=order_id, now=now)
 
@@ -149,9 +149,9 @@ async def delete_order(order_id: UUID, tx: Transaction, actor: Person, now: Now)
 async def cancel_order(
     order_id: UUID,
     tx: Transaction,
-    actor: Person,
+    actor: VerifiedActor,
     now: Now,
-    _once: Once,
+    _idempotent: Idempotent,
     body: CancelOrder | None = None,
 ) -> OrderOut:
     """By the customer until it is being prepared, by staff until it is handed over: with a reason once it is ready.
@@ -170,7 +170,7 @@ async def cancel_order(
 
 @router.post("/orders/advance", summary="Move several orders", responses=refusals(401, 403, 422))
 async def advance_orders(
-    body: AdvanceOrders, tx: Transaction, actor: OrderStaff, now: Now, _once: Once
+    body: AdvanceOrders, tx: Transaction, actor: OrderStaff, now: Now, _idempotent: Idempotent
 ) -> AdvancedOrdersOut:
     """For staff. Each order moves by itself, or stays and says why not: the answer is 200 either way.
 
@@ -197,10 +197,10 @@ async def reorder(
     order_id: UUID,
     response: Response,
     tx: Transaction,
-    actor: Person,
+    actor: VerifiedActor,
     now: Now,
     settings: OrderSettingsDep,
-    _once: Once,
+    _idempotent: Idempotent,
 ) -> ReorderOut:
     """Exactly what was chosen, at today's prices; `skipped` tells what is no longer to be had or doesn't fit."""
     cart, skipped = await changes.reorder(tx, actor=actor, order_id=order_id, currency=settings.currency, now=now)
@@ -215,7 +215,7 @@ async def reorder(
     responses=refusals(401, 403, 404, 422),
 )
 async def see_history(
-    order_id: UUID, request: Request, response: Response, reader: Reads, actor: Person
+    order_id: UUID, request: Request, response: Response, reader: Reads, actor: VerifiedActor
 ) -> PageOut[OrderEventOut]:
     query = parse_list_query(request, HISTORY, actor.permissions)
     page = await queries.list_history(reader, order_id=order_id, actor=actor, query=query)

@@ -1,1 +1,1 @@
-"""What was sold: sums of orders, by shop."""
+"""Reports of sales: sums of orders by shop."""

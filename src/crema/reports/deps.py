@@ -1,4 +1,4 @@
-"""What the reports' routes take from the request."""
+"""Dependencies of the reports' routes."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -11,23 +11,26 @@ from crema.reports.schemas import Day
 
 
 @dataclass(frozen=True, slots=True)
-class LocalDays:
-    """Whole days of a shop's own calendar, both ends included."""
+class LocalPeriod:
+    """A period of whole days in the shop's zone, including both ends."""
 
     first: date
     last: date
 
 
-async def _days(
+async def _period(
     first: Annotated[
-        Day, Query(alias="from", description="The first day, on the shop's own calendar.", examples=["2026-11-26"])
+        Day, Query(alias="from", description="The first day, in the zone of each shop.", examples=["2026-11-26"])
     ],
     last: Annotated[
-        Day, Query(alias="to", description=f"The last day; at most {MAX_DAYS} in all.", examples=["2026-11-26"])
+        Day,
+        Query(
+            alias="to", description=f"The last day. A report covers at most {MAX_DAYS} days.", examples=["2026-11-26"]
+        ),
     ],
-) -> LocalDays:
+) -> LocalPeriod:
     check_period(first, last)
-    return LocalDays(first, last)
+    return LocalPeriod(first, last)
 
 
-Days = Annotated[LocalDays, Depends(_days)]
+Period = Annotated[LocalPeriod, Depends(_period)]

@@ -1,4 +1,4 @@
-"""Local days of shops as instants. Pure."""
+"""Local days of shops as spans of instants. Pure."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -10,13 +10,13 @@ from crema.core.errors import InvalidError
 
 MAX_DAYS: Final = 92
 _STEP: Final = timedelta(minutes=15)
-"""Since 1972 every zone has been a multiple of a quarter of an hour away from UTC, and has changed at one."""
-_WIDEST: Final = timedelta(hours=15)
-"""No zone is further away from UTC."""
+"""Since 1972, offsets from UTC have been multiples of 15 minutes, and have changed at such times."""
+_MAX_OFFSET: Final = timedelta(hours=15)
+"""No zone has a larger offset from UTC."""
 
 
 class InvalidPeriodError(InvalidError):
-    """The last day is before the first, or there are too many days."""
+    """The last day is before the first, or the period is too long."""
 
     code = "invalid_period"
     title = "The report's period is not valid."
@@ -25,7 +25,7 @@ class InvalidPeriodError(InvalidError):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A time in which a zone keeps one offset from UTC. It ends before `ends_at`."""
+    """A span of time in which a zone has the same offset from UTC. `ends_at` is excluded."""
 
     begins_at: datetime
     ends_at: datetime
@@ -33,20 +33,20 @@ class Span:
 
 
 def check_period(first: date, last: date) -> None:
-    """Refuse a last day before the first, and more days than a report covers."""
+    """Raise InvalidPeriodError for a last day before the first, and for a period that is too long."""
     days = (last - first).days + 1
     if days < 1:
         raise InvalidPeriodError("Send `to` on or after `from`.")
     if days > MAX_DAYS:
-        raise InvalidPeriodError(f"These are {days} days: send at most {MAX_DAYS}.")
+        raise InvalidPeriodError(f"This period has {days} days. Send at most {MAX_DAYS}.")
 
 
 @lru_cache(256)
 def local_spans(zone: ZoneInfo, first: date, last: date) -> tuple[Span, ...]:
-    """Return the time whose date in the zone is from `first` to `last`, a new span wherever the offset changes."""
+    """Return the time from `first` to `last` in a zone, divided into spans where the offset changes."""
     spans: list[Span] = []
-    at = datetime.combine(first, time.min, UTC) - _WIDEST
-    end = datetime.combine(last, time.max, UTC) + _WIDEST
+    at = datetime.combine(first, time.min, UTC) - _MAX_OFFSET
+    end = datetime.combine(last, time.max, UTC) + _MAX_OFFSET
     while at < end:
         local = at.astimezone(zone)
         offset = local.utcoffset() or timedelta()

@@ -1,4 +1,4 @@
-"""Sums of orders. An order belongs to the moment it is wanted at: its pick-up time, or when it was placed."""
+"""Sums of orders. An order belongs to its pick-up time or, if it has none, to the time when it was placed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,8 +43,8 @@ _INSTANT: Final = TIMESTAMP(timezone=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Sold:
-    """What orders sum up to; None is what a grouping by product can't tell."""
+class SalesTotals:
+    """The sums of orders. By product, some of them don't exist and are None."""
 
     orders: int
     items: int
@@ -56,8 +56,8 @@ class Sold:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SalesRow(Sold):
-    """The same for one shop, or its day, hour or product."""
+class SalesRow(SalesTotals):
+    """The sums of one shop, or of one of its days, hours or products."""
 
     shop_id: UUID
     shop_name: str
@@ -68,7 +68,10 @@ class SalesRow(Sold):
 
 
 async def list_served_shops(session: AsyncSession, *, actor: Actor, shop_id: UUID | None) -> list[Shop]:
-    """Load the shops that the actor serves, by name, without their hours; or the one, which is else not found."""
+    """Return the shops that the actor serves, by name, without their hours; with `shop_id` only that one.
+
+    Raise NotFoundError if the actor doesn't serve it.
+    """
     statement = select(Shop).where(true() if actor.serves_all_shops else Shop.id.in_(actor.shop_ids))
     if shop_id is not None:
         statement = statement.where(Shop.id == shop_id)
@@ -80,8 +83,8 @@ async def list_served_shops(session: AsyncSession, *, actor: Actor, shop_id: UUI
 
 async def sum_sales(
     session: AsyncSession, *, shops: Sequence[Shop], first: date, last: date, by: str, currency: str
-) -> tuple[list[SalesRow], Sold]:
-    """Sum the orders of these local days by shop and `by`, and altogether: rows in the shops' order."""
+) -> tuple[list[SalesRow], SalesTotals]:
+    """Return the sums of the orders of these local days by shop and `by`, in the order of `shops`, and the totals."""
     spans = [(shop.id, span) for shop in shops for span in local_spans(ZoneInfo(shop.timezone), first, last)]
     values = {
         "shop_ids": [shop_id for shop_id, _ in spans],
@@ -91,10 +94,12 @@ async def sum_sales(
         "currency": currency,
     }
     found = (await session.execute(STATEMENTS[by], values)).mappings().all()
-    places = {shop.id: (place, shop.name) for place, shop in enumerate(shops)}
-    rows = [_row(each, by, places[each["shop_id"]][1]) for each in found if not each["is_sum"]]
-    rows.sort(key=lambda row: places[row.shop_id][0])  # stable: inside a shop as the statement orders them
-    return rows, next(Sold(**_sums(each)) for each in found if each["is_sum"])
+    order_of_shops = {shop.id: (position, shop.name) for position, shop in enumerate(shops)}
+    rows = [_row(each, by, order_of_shops[each["shop_id"]][1]) for each in found if not each["is_sum"]]
+    rows.sort(
+        key=lambda row: order_of_shops[row.shop_id][0]
+    )  # stable: rows of one shop stay as the statement orders them
+    return rows, next(SalesTotals(**_sums(each)) for each in found if each["is_sum"])
 
 
 def _row(found: RowMapping, by: str, shop_name: str) -> SalesRow:
@@ -120,8 +125,8 @@ def _spans() -> TableValuedAlias:
     return func.unnest(*arrays).table_valued(*names, name="spans").render_derived()
 
 
-def _by_time(by: str) -> Select[Any]:
-    """Sum orders; each of one span, whose offset makes its local time. By shop there is no key but the shop."""
+def _sum_by_time(by: str) -> Select[Any]:
+    """Return the statement that sums orders. The offset of an order's span gives its local time."""
     spans = _spans()
     local = func.timezone("UTC", WANTED_AT) + spans.c.utc_offset
     key: ColumnElement[Any] = cast(null(), Integer)
@@ -132,7 +137,7 @@ def _by_time(by: str) -> Select[Any]:
         select(Order.shop_id, key.label("key"), Order.status, Order.subtotal, Order.discount, Order.total)
         .add_columns(lines.label("items"))
         .select_from(spans)
-        .join(Order, _is_in(spans))
+        .join(Order, _is_in_span(spans))
         .where(Order.hidden_at.is_(None), Order.currency == bindparam("currency"))
         .where(Order.status.in_([OrderStatus.COMPLETED, OrderStatus.CANCELLED, OrderStatus.EXPIRED]))
         .subquery("sold")
@@ -156,14 +161,14 @@ def _by_time(by: str) -> Select[Any]:
     )
 
 
-def _by_product() -> Select[Any]:
-    """Sum the lines of completed orders. What sells most comes first."""
+def _sum_by_product() -> Select[Any]:
+    """Return the statement that sums the lines of completed orders, the best selling products first."""
     spans = _spans()
     lines = (
         select(Order.shop_id, OrderLine.product_id, OrderLine.order_id, OrderLine.name)
         .add_columns(OrderLine.quantity, OrderLine.total, WANTED_AT.label("wanted_at"))
         .select_from(spans)
-        .join(Order, _is_in(spans))
+        .join(Order, _is_in_span(spans))
         .join(OrderLine, OrderLine.order_id == Order.id)
         .where(Order.hidden_at.is_(None), Order.currency == bindparam("currency"))
         .where(Order.status == OrderStatus.COMPLETED)
@@ -182,8 +187,8 @@ def _by_product() -> Select[Any]:
     )
 
 
-def _is_in(spans: TableValuedAlias) -> Any:
+def _is_in_span(spans: TableValuedAlias) -> Any:
     return (Order.shop_id == spans.c.shop_id) & (spans.c.begins_at <= WANTED_AT) & (spans.c.ends_at > WANTED_AT)
 
 
-STATEMENTS: Final = {by: _by_time(by) for by in ("hour", "day", "shop")} | {"product": _by_product()}
+STATEMENTS: Final = {by: _sum_by_time(by) for by in ("hour", "day", "shop")} | {"product": _sum_by_product()}

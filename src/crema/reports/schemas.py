@@ -13,19 +13,19 @@ _EARLIEST: Final = date(2000, 1, 1)
 _LATEST: Final = date(2999, 12, 31)
 
 
-def _written_out(value: object) -> object:
-    """Refuse numbers and times, which Pydantic would take for dates."""
+def _parse_date(value: object) -> object:
+    """Return the date; refuse numbers and times, which Pydantic would accept as dates."""
     try:
-        return date.fromisoformat(str(value)) if len(str(value)) == len("2026-11-26") else _refuse()
+        return date.fromisoformat(str(value)) if len(str(value)) == len("2026-11-26") else _raise_not_a_date()
     except ValueError:
-        return _refuse()
+        return _raise_not_a_date()
 
 
-def _refuse() -> date:
+def _raise_not_a_date() -> date:
     raise ValueError("must be a date such as 2026-11-26")
 
 
-def _reasonable(day: date) -> date:
+def _check_range(day: date) -> date:
     if not _EARLIEST <= day <= _LATEST:
         raise ValueError(f"must be from {_EARLIEST} to {_LATEST}")
     return day
@@ -33,18 +33,18 @@ def _reasonable(day: date) -> date:
 
 Day = Annotated[
     date,
-    BeforeValidator(_written_out),
-    AfterValidator(_reasonable),
+    BeforeValidator(_parse_date),
+    AfterValidator(_check_range),
     WithJsonSchema({"type": "string", "format": "date"}),
 ]
 
 
 class SalesTotalsOut(Output):
-    """What the orders of one row sum up to."""
+    """The sums of the orders of one row."""
 
-    orders: int = Field(description="Completed orders. By product: those that hold it.", examples=[41])
-    items: int = Field(description="Drinks and dishes in them.", examples=[57])
-    subtotal: Amount = Field(description="Before discounts of whole orders.", examples=["12450.00"])
+    orders: int = Field(description="Completed orders; by product, those that contain it.", examples=[41])
+    items: int = Field(description="Items of these orders.", examples=[57])
+    subtotal: Amount = Field(description="Before discounts on whole orders.", examples=["12450.00"])
     discount: Amount | None = Field(description="Null by product.", examples=["0.00"])
     total: Amount | None = Field(description="Null by product.", examples=["12450.00"])
     cancelled: int | None = Field(description="Cancelled orders; null by product.", examples=[2])
@@ -52,18 +52,18 @@ class SalesTotalsOut(Output):
 
 
 class SalesRowOut(SalesTotalsOut):
-    """A shop's day, hour of the day or product, or the shop itself."""
+    """The sums of a shop, or of one of its days, hours of the day or products."""
 
     shop_id: UUID
     shop_name: str = Field(examples=["Арбат"])
-    day: date | None = Field(description="By day: the date in the shop's zone.", examples=["2026-11-26"])
-    hour: int | None = Field(description="By hour: 0 to 23 on the shop's clock, all days together.", examples=[8])
+    day: date | None = Field(description="By day: the date in the zone of the shop.", examples=["2026-11-26"])
+    hour: int | None = Field(description="By hour: 0 to 23 in the zone of the shop, all days together.", examples=[8])
     product_id: UUID | None = Field(description="By product.")
     product_name: str | None = Field(description="By product: its name in the newest order.", examples=["Латте"])
 
 
 class SalesOut(Output):
-    """Sums of what was sold."""
+    """A report of sales."""
 
     model_config = ConfigDict(serialize_by_alias=True)
 
@@ -75,12 +75,12 @@ class SalesOut(Output):
     totals: SalesTotalsOut
 
     def header(self) -> list[str]:
-        """Name the columns of the table: those that this grouping fills."""
+        """Return the names of the columns of the CSV table: those that this grouping fills."""
         keys = {"product": ["product_id", "product_name"], "shop": []}.get(self.by, [self.by])
         sums = [name for name in SalesTotalsOut.model_fields if getattr(self.totals, name) is not None]
         return ["shop_id", "shop_name", *keys, *sums, "currency"]
 
     def table(self) -> list[list[Any]]:
-        """Return the rows of the table, and at last the totals, whose keys are empty."""
+        """Return the rows of the CSV table. The last one has the totals, without keys."""
         rows = [*(row.model_dump(mode="json") for row in self.rows), self.totals.model_dump(mode="json")]
         return [[(row | {"currency": self.currency}).get(name) for name in self.header()] for row in rows]

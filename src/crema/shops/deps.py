@@ -9,7 +9,7 @@ from typing import Annotated, Final
 from fastapi import Depends, Query, Request
 from pydantic import AfterValidator
 
-from crema.accounts.deps import Visitor
+from crema.accounts.deps import OptionalActor
 from crema.shops.domain import Chain, Point
 from crema.shops.models import Shop
 from crema.shops.service import BeforeClosing, Closing
@@ -32,8 +32,8 @@ async def _chain(request: Request) -> Chain:
     return state_of(request.app, ShopsState).chain
 
 
-async def _granted(actor: Visitor) -> frozenset[str]:
-    """Tell what the visitor may do: nobody, and the unverified, may do nothing."""
+async def _granted(actor: OptionalActor) -> frozenset[str]:
+    """Return the permissions of the actor: none for anonymous requests and unverified accounts."""
     return actor.permissions if actor and actor.is_verified else frozenset()
 
 

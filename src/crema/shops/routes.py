@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import Request, Response
 
-from crema.accounts.deps import Once, ShopEditor, ShopStaff
+from crema.accounts.deps import Idempotent, ShopEditor, ShopStaff
 from crema.shops import queries, service
 from crema.shops.deps import SHOP, ClosingSteps, Granted, Near, OpenNow, TheChain
 from crema.shops.models import Shop
@@ -105,7 +105,7 @@ async def see_shop(shop_id: UUID, reader: Reads, granted: Granted, now: Now) -> 
     responses=LOCATED | refusals(401, 403, 409, 422),
 )
 async def open_shop(
-    body: ShopIn, response: Response, tx: Transaction, actor: ShopEditor, now: Now, _once: Once
+    body: ShopIn, response: Response, tx: Transaction, actor: ShopEditor, now: Now, _idempotent: Idempotent
 ) -> ShopOut:
     """For administrators. It opens once it has hours."""
     shop = await service.open_shop(tx, actor=actor, wanted=body, now=now)

@@ -1,1 +1,1 @@
-"""The support chat: a customer's conversation with the chain, and the queue of those who answer."""
+"""The support chat: the conversations of customers with the chain, and the queue for the staff."""

@@ -1,4 +1,4 @@
-"""What the chat's routes ask for before they act, and take from who is asking: files, read once they may come."""
+"""Dependencies of the chat's routes: the rate limit, and uploads that are read once they are allowed."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ from uuid import UUID
 
 from fastapi import Depends, Request
 
-from crema.accounts.deps import Person
-from crema.media.deps import admit
+from crema.accounts.deps import VerifiedActor
+from crema.media.deps import count_upload
 from crema.media.domain import CHAT_QUOTA, MAX_BYTES
 from crema.support.hub import ConversationFeed, QueueFeed
 from crema.support.models import Conversation
@@ -24,28 +24,28 @@ CONVERSATION: Final = Versioned(Conversation.id, "conversation_id")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SupportState:
-    """What the application holds for the chat."""
+    """The live feeds of the chat that the application holds."""
 
     conversations: ConversationFeed
     queue: QueueFeed
 
 
-async def _count(tx: Transaction, actor: Person, now: Now) -> None:
+async def _count_request(tx: Transaction, actor: VerifiedActor, now: Now) -> None:
     await limits.count_request(tx, actor=actor, now=now)
 
 
-Limited = Depends(_count, scope="function")
-"""A dependency of routes that write: so many requests a second and person."""
+RateLimited = Depends(_count_request, scope="function")
+"""A dependency of routes that write: it limits the requests of a person per second."""
 
 
 async def _attachment_upload(
-    request: Request, conversation_id: UUID, tx: Transaction, actor: Person, now: Now
+    request: Request, conversation_id: UUID, tx: Transaction, actor: VerifiedActor, now: Now
 ) -> AsyncIterator[Upload[AttachmentForm]]:
-    await attachments.check_room(tx, conversation_id=conversation_id, actor=actor)
-    await admit(request, tx, person_id=actor.user_id, quota=CHAT_QUOTA, now=now)
+    await attachments.check_upload_allowed(tx, conversation_id=conversation_id, actor=actor)
+    await count_upload(request, tx, person_id=actor.user_id, quota=CHAT_QUOTA, now=now)
     async with read_upload(request, AttachmentForm, max_bytes=MAX_BYTES) as upload:
         yield upload
 
 
 AttachmentUpload = Annotated[Upload[AttachmentForm], Depends(_attachment_upload, scope="function")]
-"""A file for a conversation, read once it is known that it may come."""
+"""A file for a conversation. Its body is read after the checks that need only the headers."""

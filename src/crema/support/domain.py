@@ -1,4 +1,4 @@
-"""What a conversation is, as plain values."""
+"""Rules of conversations, as pure functions and values."""
 
 from collections.abc import Collection
 from enum import StrEnum
@@ -14,7 +14,7 @@ SUPPORT: Final = "support:write"
 
 
 class ConversationStatus(StrEnum):
-    """Where a conversation stands. A new message of the customer makes it open again."""
+    """The status of a conversation. A new message of the customer makes it open again."""
 
     OPEN = "open"
     PENDING = "pending"
@@ -22,21 +22,21 @@ class ConversationStatus(StrEnum):
 
 
 class Side(StrEnum):
-    """On which side of a conversation someone talks."""
+    """The side of a conversation on which a person writes."""
 
     CUSTOMER = "customer"
     STAFF = "staff"
 
 
-class Working(Protocol):
-    """Somebody who answers a conversation, and for which shop."""
+class AnswererRow(Protocol):
+    """A person who has answered a conversation, and the shop they did it for."""
 
     user_id: UUID
     shop_id: UUID
 
 
-class Owned(Protocol):
-    """A conversation, as far as access to it goes."""
+class ConversationAccess(Protocol):
+    """The fields of a conversation that decide who may see it."""
 
     customer_id: UUID
     shop_id: UUID | None
@@ -44,12 +44,12 @@ class Owned(Protocol):
     assigned_shop_id: UUID | None
 
     @property
-    def answerers(self) -> Collection[Working]:
-        """Who has answered since it was last resolved."""
+    def answerers(self) -> Collection[AnswererRow]:
+        """The people who have answered since it was last resolved."""
 
 
-def may_see(actor: Actor, conversation: Owned) -> bool:
-    """Whether an actor may follow a conversation. `queries.visible_to` says the same in SQL."""
+def may_see(actor: Actor, conversation: ConversationAccess) -> bool:
+    """Return whether an actor may see a conversation. `queries.visible_to` is the same rule in SQL."""
     if conversation.customer_id == actor.user_id:
         return True
     if not actor.may(SUPPORT):
@@ -62,31 +62,31 @@ def may_see(actor: Actor, conversation: Owned) -> bool:
     )
 
 
-def shop_to_work_for(shop_ids: Collection[UUID], *, shop_id: UUID | None) -> UUID | None:
-    """Choose the shop for which somebody of these shops works on a conversation about a shop.
+def choose_answering_shop(shop_ids: Collection[UUID], *, shop_id: UUID | None) -> UUID | None:
+    """Return the shop for which a person of these shops answers a conversation about `shop_id`.
 
-    It is that shop if they are tied to it, else the first of theirs; None if they are tied to none.
+    It is `shop_id` if it is one of theirs, else the first of theirs; None if they have none.
     """
     return shop_id if shop_id in shop_ids else min(shop_ids, default=None)
 
 
-FOLLOWERS_TOPIC: Final = "chats"
-"""The topic of those who follow the queue. It makes nobody present in a conversation."""
-TOPIC: Final = "chat"
-"""The kind of topic that a conversation is."""
+QUEUE_TOPIC: Final = "chats"
+"""The topic of subscriptions to the queue. They don't count as present in a conversation."""
+CONVERSATION_TOPIC: Final = "chat"
+"""The prefix of topics that are conversations."""
 
 
 def topic_of(conversation_id: UUID) -> str:
-    """Name a conversation as a topic of events."""
-    return f"{TOPIC}:{conversation_id}"
+    """Return the topic of events about a conversation."""
+    return f"{CONVERSATION_TOPIC}:{conversation_id}"
 
 
-def conversation_of(topic: str) -> UUID | None:
-    """Read which conversation a topic is of, if it is of one."""
+def conversation_id_of(topic: str) -> UUID | None:
+    """Return the conversation that a topic is about, or None."""
     kind, _, name = topic.partition(":")
-    return UUID(name) if kind == TOPIC else None
+    return UUID(name) if kind == CONVERSATION_TOPIC else None
 
 
-def size_of(text: str) -> int:
-    """Count characters as everywhere: Unicode code points, a line's end as one."""
+def count_characters(text: str) -> int:
+    """Return the number of Unicode code points. A line end counts as one."""
     return len(text.replace("\r\n", "\n"))

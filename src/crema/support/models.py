@@ -1,4 +1,4 @@
-"""Tables of the support chat. Messages are only ever added, until their customer's data are erased."""
+"""Tables of the support chat. Messages are never changed, and deleted only when a customer's data are erased."""
 
 from datetime import datetime
 from typing import Any
@@ -29,24 +29,24 @@ _STATUSES = ", ".join(f"'{status}'" for status in ConversationStatus)
 
 
 def may_answer(user_id: SQLColumnExpression[Any], *, shop_id: SQLColumnExpression[Any]) -> ColumnElement[bool]:
-    """Whether a person may answer customers, for this shop or for the whole chain.
+    """Return the condition that a person may answer customers, for this shop or for the whole chain.
 
-    Their login, role and shops are asked at each read, so that nothing has to be written when they change.
+    It reads their account, role and shops each time, so that nothing has to be written when these change.
     """
     return exists().where(User.id == user_id, accounts.may(SUPPORT), accounts.serves(shop_id)).correlate_except(User)
 
 
 class Conversation(Base):
-    """All a customer and the chain have said to each other: one per customer, for good.
+    """All messages between a customer and the chain. A customer has one conversation, which is never deleted.
 
-    Its row is locked by whoever adds a message or reads, so `last_seq` and the counters are never behind.
-    `waiting_since` is when the customer's oldest unanswered message came. What was said up to `mailed_seq`
-    is not to be mailed: answers were, and the customer's own messages need no mail.
-    `changed_in` is the id of the transaction that wrote it last: the live feed of conversations resumes by it.
+    Adding a message and marking messages as read lock the row, so that `last_seq` and the counters are always right.
+    `waiting_since` is the time of the customer's oldest unanswered message. Messages up to `mailed_seq` are not
+    mailed: they are answers that were mailed already, or the customer's own messages.
+    `changed_in` is the id of the transaction that wrote the row last. The live feeds resume by it.
 
-    `assigned_to_id` is whom it was given to, `assigned_shop_id` the shop they do it for, if they don't serve the whole
-    chain. `assigned_to` is the same person as long as they may answer: it is computed at each read.
-    `customer_left_at` is when the customer deleted their account: nothing is added any more.
+    `assigned_to_id` is the person it was assigned to, `assigned_shop_id` the shop they answer for, if they don't serve
+    the whole chain. `assigned_to` is that person while they may answer customers: it is computed at each read.
+    `customer_left_at` is when the customer deleted their account: nothing may be added after that.
     """
 
     __tablename__ = "conversations"
@@ -92,14 +92,14 @@ class Conversation(Base):
 
     @property
     def assignee(self) -> User | None:
-        """Who is assigned, as long as they may answer."""
+        """The assigned person, while they may answer customers."""
         return self.assigned_person if self.assigned_to else None
 
 
 class Answerer(Base):
-    """Link: who has answered a conversation that isn't resolved yet, and for which of their shops.
+    """Link between an unresolved conversation and a person who has answered it, with the shop they did it for.
 
-    They go on following it when its customer turns to another shop. Who serves the whole chain needs no row.
+    They still see it when its customer turns to another shop. People who serve the whole chain need no row.
     """
 
     __tablename__ = "conversation_answerers"
@@ -110,7 +110,7 @@ class Answerer(Base):
 
 
 class Attachment(Base):
-    """A picture or PDF someone uploaded to a conversation. The file lies in the media store under `key`."""
+    """A picture or PDF uploaded to a conversation. The file is in the media store under `key`."""
 
     __tablename__ = "attachments"
     __table_args__ = (CheckConstraint("size > 0", "size"),)
@@ -128,14 +128,15 @@ class Attachment(Base):
 
     @property
     def url(self) -> str:
-        """Where to fetch it, with the same login."""
+        """The path of the file. Fetching it needs a login that may see the conversation."""
         return f"/chat/{self.conversation_id}/attachment/{self.id}"
 
 
 class Note(Base):
-    """What the staff write to each other about a conversation. Its customer never sees it.
+    """A note of the staff about a conversation. The customer never sees it.
 
-    It stays with the shop it was written for, whichever shop the customer turns to; None is the whole chain's.
+    It belongs to the shop it was written for, also when the customer turns to another shop. Without a shop it belongs
+    to the staff of the whole chain.
     """
 
     __tablename__ = "notes"
@@ -156,12 +157,12 @@ class Note(Base):
 
     @property
     def author(self) -> dict[str, Any]:
-        """Who wrote it, in the role they had then."""
+        """The author, with the role they had then."""
         return {"id": self.author_id, "name": self.writer.name, "role": self.author_role}
 
 
 class Message(Base):
-    """One message. `seq` counts from 1 without gaps; `client_id` is its author's own name for it.
+    """One message. `seq` counts from 1 without gaps in each conversation; `client_id` is chosen by the client.
 
     `changed_in` is the id of the transaction that wrote it.
     """
@@ -190,11 +191,11 @@ class Message(Base):
 
     @property
     def author(self) -> dict[str, Any]:
-        """Who wrote it, in the role they had then."""
+        """The author, with the role they had then."""
         return {"id": self.author_id, "name": self.writer.name, "role": self.author_role}
 
 
-# Those who wait come first, the longest of all at the head; those answered after them.
+# Waiting conversations first, the longest waiting at the top, then the answered ones.
 WAITING_ORDER = func.coalesce(
     Conversation.waiting_since, literal_column("'9999-12-31 00:00:00+00'::timestamp with time zone")
 )
@@ -202,7 +203,7 @@ WAITING_ORDER = func.coalesce(
 IS_UNMAILED = (Conversation.unread_by_customer > literal_column("0")) & (
     Conversation.last_seq > Conversation.mailed_seq
 )
-"""There may be answers to mail. The 0 is no parameter: a plan that is made for any value could not use the index."""
+"""The condition that there may be answers to mail. The 0 is a literal: with a parameter the index couldn't be used."""
 Index("ix_conversations_unmailed", Conversation.id, postgresql_where=IS_UNMAILED)
 Index("ix_conversations_status_last_message_at_id", Conversation.status, Conversation.last_message_at, Conversation.id)
 Index("ix_conversations_shop_id_last_message_at", Conversation.shop_id, Conversation.last_message_at)

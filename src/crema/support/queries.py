@@ -1,4 +1,4 @@
-"""Every SELECT about conversations, and who sees which."""
+"""Every SELECT about conversations, and the condition of who may see which."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -59,22 +59,22 @@ from crema.db.statement import Statement
 from crema.support import models
 from crema.support.domain import SUPPORT, ConversationStatus
 from crema.support.models import IS_UNMAILED, WAITING_ORDER, Answerer, Attachment, Conversation, Message, Note
-from crema.support.schemas import SHOWN_OF_LAST, ConversationOut, ListedConversationOut, MessageOut
+from crema.support.schemas import MAX_PREVIEW, ConversationOut, ListedConversationOut, MessageOut
 
-_ASSIGNEE_COUNTS: Final = models.may_answer(Conversation.assigned_to_id, shop_id=Conversation.assigned_shop_id)
+_ASSIGNEE_MAY_ANSWER: Final = models.may_answer(Conversation.assigned_to_id, shop_id=Conversation.assigned_shop_id)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class AssigneeField(UuidField):
-    """Who is assigned, as long as they may answer. The column is what an index finds rows by."""
+    """The assigned person, while they may answer customers. Comparing the column itself lets its index be used."""
 
     def condition(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:
         if operator == "isnull":
-            return not_(_ASSIGNEE_COUNTS) if is_true(operands[0]) else _ASSIGNEE_COUNTS
+            return not_(_ASSIGNEE_MAY_ANSWER) if is_true(operands[0]) else _ASSIGNEE_MAY_ANSWER
         return super().condition(operator, operands)
 
     def match(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:
-        return super().match(operator, operands) & _ASSIGNEE_COUNTS
+        return super().match(operator, operands) & _ASSIGNEE_MAY_ANSWER
 
 
 _READABLE_NOTE: Final = or_(
@@ -82,7 +82,7 @@ _READABLE_NOTE: Final = or_(
     Note.author_id == bindparam("reader_id", type_=Uuid),
     Note.shop_id == any_(cast(bindparam("reader_shop_ids", type_=ARRAY(Uuid)), ARRAY(Uuid))),
 )
-"""Notes written for the shops of `reader_of` and their own; for the whole chain's staff all."""
+"""The notes that a reader may see: those of their shops and their own; all for staff of the whole chain."""
 
 _Customer: Final = aliased(User)
 _Author: Final = aliased(User)
@@ -121,7 +121,7 @@ CONVERSATIONS: Final = Listing(
                 "author.id": UuidField(_LastMessage.author_id),
                 "author.name": TextField(_Author.name, nullable=True, searched=False, example="Олег"),
                 "author.role": TextField(_LastMessage.author_role, searched=False, example="support"),
-                "text": TextField(func.left(_LastMessage.text, SHOWN_OF_LAST), searched=False),
+                "text": TextField(func.left(_LastMessage.text, MAX_PREVIEW), searched=False),
                 "created_at": InstantField(_LastMessage.created_at),
             },
             nullable=True,
@@ -132,7 +132,7 @@ CONVERSATIONS: Final = Listing(
     older={"customer_id": "customer.id"},
     sort={
         "waiting_since": InstantField(WAITING_ORDER),
-        "assigned_to": UuidField(case((_ASSIGNEE_COUNTS, Conversation.assigned_to_id)), nullable=True),
+        "assigned_to": UuidField(case((_ASSIGNEE_MAY_ANSWER, Conversation.assigned_to_id)), nullable=True),
     },
     default_sort="-last_message_at",
     search_also={
@@ -212,34 +212,39 @@ RECENT: Final = timedelta(days=1)
 _WITH_AUTHOR: Final = (joinedload(Message.writer), joinedload(Message.attachment))
 
 
-_ME: Final = bindparam("reader_id", type_=Uuid)
-_MY_SHOPS: Final = bindparam("reader_shop_ids", type_=ARRAY(Uuid))
+_READER_ID: Final = bindparam("reader_id", type_=Uuid)
+_READER_SHOP_IDS: Final = bindparam("reader_shop_ids", type_=ARRAY(Uuid))
 
 
 def _visible(
-    reach: Reach, *, me: ColumnElement[UUID] = _ME, my_shops: ColumnElement[Sequence[UUID]] = _MY_SHOPS
+    reach: Reach,
+    *,
+    reader_id: ColumnElement[UUID] = _READER_ID,
+    reader_shop_ids: ColumnElement[Sequence[UUID]] = _READER_SHOP_IDS,
 ) -> ColumnElement[bool]:
-    own = Conversation.customer_id == me
+    own = Conversation.customer_id == reader_id
     if reach != "shops":
         return own if reach == "own" else Conversation.id.is_not(None)
-    shops = cast(my_shops, ARRAY(Uuid))
-    answered = select(Answerer.conversation_id).where(Answerer.user_id == me, Answerer.shop_id == any_(shops))
+    shop_ids = cast(reader_shop_ids, ARRAY(Uuid))
+    answered = select(Answerer.conversation_id).where(Answerer.user_id == reader_id, Answerer.shop_id == any_(shop_ids))
     return or_(
         own,
-        Conversation.shop_id == any_(shops),
-        and_(Conversation.assigned_to_id == me, Conversation.assigned_shop_id == any_(shops)),
-        Conversation.id == any_(func.array(answered.scalar_subquery(), type_=ARRAY(Uuid))),  # for an index on the id
+        Conversation.shop_id == any_(shop_ids),
+        and_(Conversation.assigned_to_id == reader_id, Conversation.assigned_shop_id == any_(shop_ids)),
+        Conversation.id
+        == any_(func.array(answered.scalar_subquery(), type_=ARRAY(Uuid))),  # so that an index on the id is used
     )
 
 
 def visible_to(actor: Actor) -> ColumnElement[bool]:
-    """Limit to one's own conversation and, for those who answer, what they may follow.
+    """Return the condition that an actor may see a conversation.
 
-    That is all of it for the whole chain's; for others what is about their shops, what is assigned to them, and what
-    they have answered and isn't resolved. `domain.may_see` says the same of one conversation.
+    Everybody sees their own. Staff with `support:write` who serve the whole chain see all; others see those of their
+    shops, those assigned to them, and unresolved ones that they have answered. `domain.may_see` is the same rule in
+    Python.
     """
-    my_shops = literal([*actor.shop_ids], ARRAY(Uuid))
-    return _visible(actor.reach(SUPPORT), me=literal(actor.user_id, Uuid), my_shops=my_shops)
+    reader_shop_ids = literal([*actor.shop_ids], ARRAY(Uuid))
+    return _visible(actor.reach(SUPPORT), reader_id=literal(actor.user_id, Uuid), reader_shop_ids=reader_shop_ids)
 
 
 # Conversations and messages as GET shows them.
@@ -248,7 +253,7 @@ _ShownCustomer: Final = aliased(User)
 _Writer: Final = aliased(User)
 _Last: Final = aliased(Message)
 _File: Final = aliased(Attachment)
-_SHOWN: Final = (
+_VIEW_COLUMNS: Final = (
     *(Conversation.id, Conversation.customer_id, Conversation.shop_id, Conversation.order_id, Conversation.status),
     *(Conversation.assigned_to.label("assigned_to"), Conversation.waiting_since, Conversation.last_seq),
     *(Conversation.customer_read_seq, Conversation.staff_read_seq, Conversation.unread_by_customer),
@@ -258,23 +263,23 @@ _SHOWN: Final = (
 
 
 @cache
-def _one(reach: Reach) -> Statement:
-    statement = select(*_SHOWN).join(_ShownCustomer, _ShownCustomer.id == Conversation.customer_id)
+def _conversation_statement(reach: Reach) -> Statement:
+    statement = select(*_VIEW_COLUMNS).join(_ShownCustomer, _ShownCustomer.id == Conversation.customer_id)
     return Statement(statement.where(Conversation.id == bindparam("conversation_id"), _visible(reach)))
 
 
 @cache
-def _visible_id(reach: Reach) -> Statement:
+def _visible_id_statement(reach: Reach) -> Statement:
     return Statement(select(Conversation.id).where(Conversation.id == bindparam("conversation_id"), _visible(reach)))
 
 
 @cache
-def _list(reach: Reach) -> ListStatement:
+def _list_statement(reach: Reach) -> ListStatement:
     last = (
         *(_Last.author_id, _Last.author_role, _Last.text.label("last_text"), _Last.created_at.label("last_created_at")),
         _Writer.name.label("writer_name"),
     )
-    statement = select(*_SHOWN, *last).join(_ShownCustomer, _ShownCustomer.id == Conversation.customer_id)
+    statement = select(*_VIEW_COLUMNS, *last).join(_ShownCustomer, _ShownCustomer.id == Conversation.customer_id)
     is_last = and_(_Last.conversation_id == Conversation.id, _Last.seq == Conversation.last_seq)
     statement = statement.outerjoin(_Last, is_last).outerjoin(_Writer, _Writer.id == _Last.author_id)
     return ListStatement(statement.where(_visible(reach)))
@@ -300,39 +305,43 @@ def _customer_of(row: asyncpg.Record) -> dict[str, Any]:
     return {"id": row["customer_id"], "name": row["customer_name"]}
 
 
-def _listed(row: asyncpg.Record) -> ListedConversationOut:
+def _to_listed(row: asyncpg.Record) -> ListedConversationOut:
     last = {"author": _author_of(row), "text": row["last_text"], "created_at": row["last_created_at"]}
     more = {"customer": _customer_of(row), "last_message": last if row["author_id"] else None}
     return ListedConversationOut.model_validate(dict(row) | more)
 
 
-def _message(row: asyncpg.Record) -> MessageOut:
+def _to_message(row: asyncpg.Record) -> MessageOut:
     url = f"/chat/{row['conversation_id']}/attachment/{row['file_id']}"
     attachment = dict(row) | {"id": row["file_id"], "url": url} if row["file_id"] else None
     return MessageOut.model_validate(dict(row) | {"author": _author_of(row), "attachment": attachment})
 
 
 async def list_conversations(reader: Reader, *, actor: Actor, query: ListQuery) -> Page[ListedConversationOut]:
-    """Page through what the actor may see, each with its last message."""
-    return (await _list(actor.reach(SUPPORT)).page(reader, query, **reader_of(actor))).map(_listed)
+    """Return a page of the conversations that the actor may see, each with its last message."""
+    return (await _list_statement(actor.reach(SUPPORT)).page(reader, query, **reader_values(actor))).map(_to_listed)
 
 
-async def get_shown(reader: Reader, *, conversation_id: UUID, actor: Actor) -> ConversationOut:
-    """Read a visible conversation; someone else's is not found."""
-    row = await _one(actor.reach(SUPPORT)).one(reader, conversation_id=conversation_id, **reader_of(actor))
+async def get_conversation_view(reader: Reader, *, conversation_id: UUID, actor: Actor) -> ConversationOut:
+    """Return a conversation as the API shows it; raise NotFoundError if the actor may not see it."""
+    row = await _conversation_statement(actor.reach(SUPPORT)).one(
+        reader, conversation_id=conversation_id, **reader_values(actor)
+    )
     return ConversationOut.model_validate(dict(row) | {"customer": _customer_of(row)})
 
 
 async def list_messages(reader: Reader, *, conversation_id: UUID, actor: Actor, query: ListQuery) -> Page[MessageOut]:
-    """Page through a visible conversation, oldest first; someone else's is not found."""
-    await _visible_id(actor.reach(SUPPORT)).one(reader, conversation_id=conversation_id, **reader_of(actor))
-    return (await _MESSAGES.page(reader, query, conversation_id=conversation_id)).map(_message)
+    """Return a page of messages; raise NotFoundError if the actor may not see the conversation."""
+    await _visible_id_statement(actor.reach(SUPPORT)).one(
+        reader, conversation_id=conversation_id, **reader_values(actor)
+    )
+    return (await _MESSAGES.page(reader, query, conversation_id=conversation_id)).map(_to_message)
 
 
 async def get_conversation(
     session: AsyncSession, *, conversation_id: UUID, actor: Actor, for_update: bool = False
 ) -> Conversation:
-    """Load a visible conversation afresh; someone else's is not found. `for_update` locks its row."""
+    """Return a conversation as it is now; raise NotFoundError if the actor may not see it. `for_update` locks it."""
     statement = select(Conversation).where(Conversation.id == conversation_id, visible_to(actor))
     if for_update:
         statement = statement.with_for_update(of=Conversation)
@@ -347,29 +356,29 @@ async def get_conversation(
 
 
 async def find_own_for_update(session: AsyncSession, *, customer_id: UUID) -> Conversation | None:
-    """Lock a customer's conversation, if they have one."""
+    """Lock and return a customer's conversation, or None."""
     statement = select(Conversation).where(Conversation.customer_id == customer_id)
     return await session.scalar(statement.with_for_update(), execution_options={"populate_existing": True})
 
 
 async def list_shop_ids(session: AsyncSession, *, user_id: UUID) -> list[UUID]:
-    """Tell the shops that somebody works for."""
+    """Return the shops that a person works for."""
     return list(await session.scalars(select(StaffShop.shop_id).where(StaffShop.user_id == user_id)))
 
 
 async def may_answer(session: AsyncSession, *, user_id: UUID, shop_id: UUID | None) -> bool:
-    """Whether this person may answer customers, for this shop or for the whole chain."""
+    """Return whether a person may answer customers, for this shop or for the whole chain."""
     person, shop = literal(user_id, Uuid), literal(shop_id, Uuid)
     return await session.scalar(select(models.may_answer(person, shop_id=shop))) is True
 
 
 async def find_own_id(session: AsyncSession, *, customer_id: UUID) -> UUID | None:
-    """Find a customer's conversation."""
+    """Return the id of a customer's conversation, or None."""
     return await session.scalar(select(Conversation.id).where(Conversation.customer_id == customer_id))
 
 
 async def insert_own(session: AsyncSession, *, conversation: Conversation) -> None:
-    """Insert a conversation unless its customer has one, also when two requests do so at once."""
+    """Insert a conversation unless its customer has one. Two requests may do so at once."""
     values = {
         name: getattr(conversation, name)
         for name in ("customer_id", "shop_id", "last_message_at", "created_at", "updated_at")
@@ -382,7 +391,7 @@ async def insert_own(session: AsyncSession, *, conversation: Conversation) -> No
 async def find_message(
     session: AsyncSession, *, conversation_id: UUID, author_id: UUID, client_id: str
 ) -> Message | None:
-    """Find what this person has sent under this name before."""
+    """Return the message that a person has sent with this `client_id`, or None."""
     return await session.scalar(
         select(Message)
         .where(
@@ -393,13 +402,13 @@ async def find_message(
 
 
 async def get_message(session: AsyncSession, *, message_id: UUID) -> Message:
-    """Load a message with its author."""
+    """Return a message with its author."""
     statement = select(Message).where(Message.id == message_id).options(*_WITH_AUTHOR)
     return (await session.scalars(statement, execution_options={"populate_existing": True})).one()
 
 
 async def count_unread(session: AsyncSession, *, conversation_id: UUID, after: int, from_customer: bool) -> int:
-    """Count one side's messages after a number."""
+    """Return the number of one side's messages with a larger `seq`."""
     statement = select(func.count()).where(
         Message.conversation_id == conversation_id,
         Message.seq > after,
@@ -408,45 +417,45 @@ async def count_unread(session: AsyncSession, *, conversation_id: UUID, after: i
     return await session.scalar(statement) or 0
 
 
-def reader_of(actor: Actor) -> dict[str, Any]:
-    """Give the values by which a statement about notes knows who reads them."""
+def reader_values(actor: Actor) -> dict[str, Any]:
+    """Return the parameters of statements that depend on the reader."""
     shop_ids = sorted(actor.shop_ids)
     return {"reads_all_notes": actor.serves_all_shops, "reader_id": actor.user_id, "reader_shop_ids": shop_ids}
 
 
 async def list_notes(session: AsyncSession, *, conversation_id: UUID, actor: Actor, query: ListQuery) -> Page[Note]:
-    """Page through the notes on a conversation that the actor may see, oldest first."""
+    """Return a page of the notes on a conversation that the actor may see."""
     statement = select(Note).where(Note.conversation_id == conversation_id, _READABLE_NOTE)
-    return await paginate(session, statement.options(joinedload(Note.writer)), query, **reader_of(actor))
+    return await paginate(session, statement.options(joinedload(Note.writer)), query, **reader_values(actor))
 
 
 async def get_note(session: AsyncSession, *, note_id: UUID) -> Note:
-    """Load a note with its author."""
+    """Return a note with its author."""
     return (await session.scalars(select(Note).where(Note.id == note_id).options(joinedload(Note.writer)))).one()
 
 
 def is_unsent() -> ColumnElement[bool]:
-    """Whether no message has sent an upload."""
+    """Return the condition that no message has sent an upload."""
     return ~exists().where(Message.attachment_id == Attachment.id)
 
 
-def unsent() -> Select[Attachment]:
-    """Select uploads that no message has sent."""
+def select_unsent() -> Select[Attachment]:
+    """Return the SELECT of uploads that no message has sent."""
     return select(Attachment).where(is_unsent())
 
 
 async def count_unsent(session: AsyncSession, *, uploader_id: UUID) -> int:
-    """Count a person's uploads that wait to be sent."""
-    waiting = unsent().where(Attachment.uploader_id == uploader_id).subquery()
+    """Return the number of a person's uploads that wait to be sent."""
+    waiting = select_unsent().where(Attachment.uploader_id == uploader_id).subquery()
     return await session.scalar(select(func.count()).select_from(waiting)) or 0
 
 
 async def find_unsent(
     session: AsyncSession, *, attachment_id: UUID, conversation_id: UUID, uploader_id: UUID
 ) -> Attachment | None:
-    """Find an upload of this person's to this conversation that waits to be sent."""
+    """Return an upload of this person to this conversation that waits to be sent, or None."""
     return await session.scalar(
-        unsent().where(
+        select_unsent().where(
             Attachment.id == attachment_id,
             Attachment.conversation_id == conversation_id,
             Attachment.uploader_id == uploader_id,
@@ -457,7 +466,7 @@ async def find_unsent(
 async def get_attachment(
     session: AsyncSession, *, attachment_id: UUID, conversation_id: UUID, user_id: UUID
 ) -> Attachment:
-    """Load a sent attachment of a conversation, or an unsent one of this person's own."""
+    """Return a sent attachment of a conversation, or an unsent one of this person; raise NotFoundError."""
     is_sent = exists().where(Message.attachment_id == Attachment.id)
     attachment = await session.scalar(
         select(Attachment).where(
@@ -472,17 +481,17 @@ async def get_attachment(
 
 
 async def list_attachment_keys(session: AsyncSession) -> set[str]:
-    """Tell which files have a row."""
+    """Return the keys of all attachments."""
     return set(await session.scalars(select(Attachment.key)))
 
 
-async def list_files_of(session: AsyncSession, *, customer_id: UUID) -> list[str]:
-    """Name the files in a customer's conversation."""
+async def list_attachment_keys_of(session: AsyncSession, *, customer_id: UUID) -> list[str]:
+    """Return the keys of the attachments in a customer's conversation."""
     statement = select(Attachment.key).join(Conversation).where(Conversation.customer_id == customer_id)
     return list(await session.scalars(statement))
 
 
-def _unmailed() -> ColumnElement[bool]:
+def _is_unmailed() -> ColumnElement[bool]:
     return (
         (Message.conversation_id == Conversation.id)
         & Message.is_from_customer.is_(False)
@@ -491,13 +500,13 @@ def _unmailed() -> ColumnElement[bool]:
 
 
 async def list_unread_for_update(session: AsyncSession, *, before: datetime, limit: int) -> list[Conversation]:
-    """Lock conversations with an answer older than `before` that was neither read nor mailed.
+    """Lock and return conversations with an answer older than `before` that was neither read nor mailed.
 
-    It looks only at what `ix_conversations_unmailed` holds: what waits for `before`, and not what was mailed already.
+    The statement reads only the rows of `ix_conversations_unmailed`, which has none whose answers were all mailed.
     """
     statement = (
         select(Conversation)
-        .where(IS_UNMAILED, exists().where(_unmailed(), Message.created_at <= before))
+        .where(IS_UNMAILED, exists().where(_is_unmailed(), Message.created_at <= before))
         .options(joinedload(Conversation.customer))
         .order_by(Conversation.id)
         .limit(limit)
@@ -507,11 +516,11 @@ async def list_unread_for_update(session: AsyncSession, *, before: datetime, lim
 
 
 async def list_unmailed(session: AsyncSession, *, conversation: Conversation) -> list[Message]:
-    """Give a conversation's answers that were neither read nor mailed, oldest first."""
+    """Return the answers of a conversation that were neither read nor mailed, oldest first."""
     statement = (
         select(Message)
         .join(Conversation, Conversation.id == Message.conversation_id)
-        .where(_unmailed(), Conversation.id == conversation.id)
+        .where(_is_unmailed(), Conversation.id == conversation.id)
         .options(joinedload(Message.attachment))
         .order_by(Message.seq)
     )
@@ -529,25 +538,25 @@ _WITH_NAMES: Final = (
 
 
 async def list_queue(session: AsyncSession, *, actor: Actor, limit: int = QUEUE_LIMIT) -> list[Conversation]:
-    """Give the conversations the actor may see that are not resolved: those who wait first, the longest at the head."""
+    """Return the unresolved conversations that the actor may see, the longest waiting first."""
     statement = select(Conversation).where(visible_to(actor), Conversation.status != ConversationStatus.RESOLVED)
     statement = statement.options(*_WITH_NAMES).order_by(WAITING_ORDER, Conversation.id).limit(limit)
     return list(await session.scalars(statement, execution_options={"populate_existing": True}))
 
 
 async def list_changed_conversations(session: AsyncSession, *, since: int, limit: int) -> list[Conversation]:
-    """Give the conversations that a transaction from `since` on wrote, whoever may see them."""
+    """Return the conversations written by the transaction `since` or a later one, whoever may see them."""
     statement = select(Conversation).where(changed_since(Conversation.changed_in, since))
     statement = statement.options(*_WITH_NAMES).order_by(Conversation.changed_in, Conversation.id).limit(limit)
     return list(await session.scalars(statement, execution_options={"populate_existing": True}))
 
 
-async def list_written_messages(
+async def list_messages_since(
     session: AsyncSession, *, since: int, limit: int, actor: Actor | None = None
 ) -> list[Message]:
-    """Give the messages that a transaction from `since` on wrote, by `seq` in each conversation.
+    """Return the messages written by the transaction `since` or a later one, by `seq` in each conversation.
 
-    Those that an actor may see or, without one, those of all conversations.
+    With an actor, only those that the actor may see.
     """
     statement = select(Message).where(
         changed_since(Message.changed_in, since), Message.created_at > func.now() - RECENT
@@ -558,8 +567,8 @@ async def list_written_messages(
     return list(await session.scalars(statement))
 
 
-async def list_followed(session: AsyncSession, *, ids: Collection[UUID]) -> list[Conversation]:
-    """Load conversations for the sockets that follow them, with all that `domain.may_see` has to know."""
+async def list_by_ids(session: AsyncSession, *, ids: Collection[UUID]) -> list[Conversation]:
+    """Return conversations with all that `domain.may_see` needs."""
     if not ids:
         return []
     statement = select(Conversation).where(Conversation.id == any_(literal([*ids], ARRAY(Uuid))))
@@ -567,17 +576,19 @@ async def list_followed(session: AsyncSession, *, ids: Collection[UUID]) -> list
 
 
 async def list_versions(session: AsyncSession, *, ids: Collection[UUID]) -> dict[UUID, tuple[int, UUID | None]]:
-    """Tell by which transaction each of these conversations was written last, and to whom it is assigned.
+    """Return the transaction that wrote each of these conversations last, and the assigned person.
 
-    An assignment ends without a writing when its person may answer no more.
+    The assigned person can change without a write, when they may not answer customers any more.
     """
     statement = select(Conversation.id, Conversation.changed_in, Conversation.assigned_to)
     statement = statement.where(Conversation.id == any_(literal([*ids], ARRAY(Uuid))))
     return {row.id: (row.changed_in, row.assigned_to) for row in await session.execute(statement)}
 
 
-async def list_after(session: AsyncSession, *, positions: Collection[tuple[UUID, int]], limit: int) -> list[Message]:
-    """Give what came in conversations after a number, oldest first, `limit` of each. One may come twice."""
+async def list_messages_after(
+    session: AsyncSession, *, positions: Collection[tuple[UUID, int]], limit: int
+) -> list[Message]:
+    """Return up to `limit` messages after each (conversation, `seq`), oldest first. A message may come twice."""
     ids, seqs = zip(*positions, strict=True)
     wanted = (
         func.unnest(literal([*ids], ARRAY(Uuid)), literal([*seqs], ARRAY(Integer)))
@@ -594,7 +605,7 @@ async def list_after(session: AsyncSession, *, positions: Collection[tuple[UUID,
 
 
 async def list_assignees(session: AsyncSession, *, query: ListQuery) -> Page[User]:
-    """Page through the people who may answer customers, for some shop or for the whole chain."""
+    """Return a page of the people who may answer customers, for a shop or for the whole chain."""
     has_shops = exists().where(StaffShop.user_id == User.id)
     fit = accounts.may(SUPPORT), or_(has_shops, accounts.serves(null()))
     statement = select(User).join(User.role).where(*fit)

@@ -1,17 +1,17 @@
-"""The support chat over HTTP, for the customer and for those who answer."""
+"""HTTP routes of the support chat, for customers and staff."""
 
 from urllib.parse import quote
 from uuid import UUID
 
 from fastapi import Request, Response
 
-from crema.accounts.deps import Once, Person, SupportStaff
+from crema.accounts.deps import Idempotent, SupportStaff, VerifiedActor
 from crema.live import service as live
 from crema.live.domain import TICKET_LIFETIME
 from crema.live.schemas import TicketOut
 from crema.media.deps import UPLOAD_LIMIT, Media, MediaStore
 from crema.support import queries
-from crema.support.deps import CONVERSATION, AttachmentUpload, Limited
+from crema.support.deps import CONVERSATION, AttachmentUpload, RateLimited
 from crema.support.queries import ASSIGNEES, CONVERSATIONS, MESSAGES, NOTES
 from crema.support.schemas import (
     AssigneeOut,
@@ -28,8 +28,8 @@ from crema.support.schemas import (
     WriteFirst,
     WriteNote,
 )
-from crema.support.service import attachments, conversations, opening
-from crema.support.service.attachments import NewFile
+from crema.support.service import attachments, conversations, first_message
+from crema.support.service.attachments import UploadedFile
 from crema.web.answers import LOCATED
 from crema.web.clock import Now
 from crema.web.forms import form_schema
@@ -42,19 +42,19 @@ router = make_router("Support chat")
 
 
 @router.post(
-    "/chat", summary="Open one's conversation", dependencies=[CONVERSATION.made], responses=refusals(401, 403, 404, 422)
+    "/chat", summary="Open your conversation", dependencies=[CONVERSATION.made], responses=refusals(401, 403, 404, 422)
 )
 async def open_chat(
-    tx: Transaction, actor: Person, now: Now, _once: Once, body: OpenConversation | None = None
+    tx: Transaction, actor: VerifiedActor, now: Now, _idempotent: Idempotent, body: OpenConversation | None = None
 ) -> ConversationOut:
-    """A customer has one conversation for good, made here at the first call. Link it to an order or a shop."""
+    """Returns the customer's only conversation, created at the first call. Link it to an order or a shop."""
     conversation = await conversations.get_or_create_own(tx, actor=actor, wanted=body or OpenConversation(), now=now)
     return ConversationOut.model_validate(conversation)
 
 
 @router.post("/chat/ticket", status_code=201, summary="Get a ticket for a WebSocket", responses=refusals(401, 403, 422))
-async def issue_ticket(tx: Transaction, actor: Person, now: Now) -> TicketOut:
-    """For the first frame of a WebSocket, `{"type": "auth", "ticket": "…"}`: good once, for 30 seconds."""
+async def issue_ticket(tx: Transaction, actor: VerifiedActor, now: Now) -> TicketOut:
+    """For the first frame of a WebSocket, `{"type": "auth", "ticket": "…"}`. It is valid once, for 30 seconds."""
     ticket = await live.issue_ticket(tx, actor=actor, now=now)
     return TicketOut(ticket=ticket, expires_in=int(TICKET_LIFETIME.total_seconds()))
 
@@ -66,11 +66,11 @@ async def issue_ticket(tx: Transaction, actor: Person, now: Now) -> TicketOut:
     responses=refusals(401, 403, 422),
 )
 async def list_chats(
-    request: Request, response: Response, reader: Reads, actor: Person
+    request: Request, response: Response, reader: Reads, actor: VerifiedActor
 ) -> PageOut[ListedConversationOut]:
-    """One's own; for those who answer, those of their shops. `sort=waiting_since`: who waits longest comes first.
+    """Customers see their own conversation, staff those of their shops. `sort=waiting_since`: longest waiting first.
 
-    `search` looks through the messages, and for those who answer through the notes they may read and customers' names.
+    `search` looks in messages and, for staff, also in the notes that they may read and in names of customers.
     """
     query = parse_list_query(request, CONVERSATIONS, actor.permissions)
     page = await queries.list_conversations(reader, actor=actor, query=query)
@@ -81,28 +81,28 @@ async def list_chats(
     "/chats",
     status_code=201,
     summary="Write to a customer first",
-    dependencies=[Limited, CONVERSATION.made],
+    dependencies=[RateLimited, CONVERSATION.made],
     responses=LOCATED | refusals(401, 403, 409, 422, 429),
 )
 async def write_first(
-    body: WriteFirst, response: Response, tx: Transaction, actor: SupportStaff, now: Now, _once: Once
+    body: WriteFirst, response: Response, tx: Transaction, actor: SupportStaff, now: Now, _idempotent: Idempotent
 ) -> ConversationOut:
-    """A customer has one conversation: the message is added to it. Staff of a shop write to those who ordered there."""
-    conversation = await opening.write_first(tx, actor=actor, wanted=body, now=now)
+    """Adds the message to the customer's only conversation. Staff of a shop can write to people who ordered there."""
+    conversation = await first_message.write_first(tx, actor=actor, wanted=body, now=now)
     response.headers["Location"] = f"/chat/{conversation.id}"
     return ConversationOut.model_validate(conversation)
 
 
 @router.get(
     "/chat/assignees",
-    summary="List those who may be assigned",
+    summary="List people who can be assigned",
     openapi_extra=listing_parameters(ASSIGNEES),
     responses=refusals(401, 403, 422),
 )
 async def list_assignees(
     request: Request, response: Response, tx: Transaction, actor: SupportStaff
 ) -> PageOut[AssigneeOut]:
-    """The people who may answer customers, for `assigned_to`."""
+    """The people who may answer customers, as values of `assigned_to`."""
     query = ASSIGNEES.parse(request.query_params.multi_items(), permissions=actor.permissions)
     page = await queries.list_assignees(tx, query=query)
     return answer(request, response, page, AssigneeOut.model_validate)
@@ -114,20 +114,20 @@ async def list_assignees(
     dependencies=[CONVERSATION.shown],
     responses=refusals(401, 403, 404, 422),
 )
-async def see_chat(conversation_id: UUID, reader: Reads, actor: Person) -> ConversationOut:
-    return await queries.get_shown(reader, conversation_id=conversation_id, actor=actor)
+async def see_chat(conversation_id: UUID, reader: Reads, actor: VerifiedActor) -> ConversationOut:
+    return await queries.get_conversation_view(reader, conversation_id=conversation_id, actor=actor)
 
 
 @router.patch(
     "/chat/{conversation_id}",
-    summary="Assign or settle a conversation",
+    summary="Assign or resolve a conversation",
     dependencies=[CONVERSATION.edited],
     responses=refusals(401, 403, 404, 409, 422),
 )
 async def change_chat(
     conversation_id: UUID, body: ChangeConversation, tx: Transaction, actor: SupportStaff, now: Now
 ) -> ConversationOut:
-    """A new message of the customer opens it again. It isn't resolved over a message that nobody has seen."""
+    """A new message of the customer opens it again. It can't be resolved while there are messages nobody has seen."""
     conversation = await conversations.change(tx, conversation_id=conversation_id, actor=actor, wanted=body, now=now)
     return ConversationOut.model_validate(conversation)
 
@@ -139,9 +139,9 @@ async def change_chat(
     responses=refusals(401, 403, 404, 422),
 )
 async def list_messages(
-    conversation_id: UUID, request: Request, response: Response, reader: Reads, actor: Person
+    conversation_id: UUID, request: Request, response: Response, reader: Reads, actor: VerifiedActor
 ) -> PageOut[MessageOut]:
-    """Oldest first; `seq__gt` gives what came after the last one you have."""
+    """Oldest first. `seq__gt` returns the messages after the last one you have."""
     query = parse_list_query(request, MESSAGES, actor.permissions)
     page = await queries.list_messages(reader, conversation_id=conversation_id, actor=actor, query=query)
     return answer(request, response, page, MessageOut.model_validate)
@@ -151,14 +151,20 @@ async def list_messages(
     "/chat/{conversation_id}/messages",
     status_code=201,
     summary="Send a message",
-    dependencies=[Limited],
+    dependencies=[RateLimited],
     responses=refusals(401, 403, 404, 409, 422, 429)
-    | {200: {"model": MessageOut, "description": "It had been sent before, under the same client_id."}},
+    | {200: {"model": MessageOut, "description": "The message was sent before, with the same `client_id`."}},
 )
 async def send_message(
-    conversation_id: UUID, body: SendMessage, response: Response, tx: Transaction, actor: Person, now: Now, _once: Once
+    conversation_id: UUID,
+    body: SendMessage,
+    response: Response,
+    tx: Transaction,
+    actor: VerifiedActor,
+    now: Now,
+    _idempotent: Idempotent,
 ) -> MessageOut:
-    """Send a `client_id` to repeat safely: the message is stored once."""
+    """With a `client_id` the request can be repeated: the message is stored once."""
     message, is_new = await conversations.send(tx, conversation_id=conversation_id, actor=actor, wanted=body, now=now)
     response.status_code = 201 if is_new else 200
     return MessageOut.model_validate(message)
@@ -167,14 +173,16 @@ async def send_message(
 @router.post(
     "/chat/{conversation_id}/read",
     summary="Mark messages as read",
-    dependencies=[Limited, CONVERSATION.made],
+    dependencies=[RateLimited, CONVERSATION.made],
     responses=refusals(401, 403, 404, 422, 429),
 )
 async def read_messages(
-    conversation_id: UUID, body: ReadMessages, tx: Transaction, actor: Person, now: Now, _once: Once
+    conversation_id: UUID, body: ReadMessages, tx: Transaction, actor: VerifiedActor, now: Now, _idempotent: Idempotent
 ) -> ConversationOut:
-    """Everything up to `seq`, for one's side: the customer, or the staff together."""
-    conversation = await conversations.read(tx, conversation_id=conversation_id, actor=actor, seq=body.seq, now=now)
+    """Marks all messages up to `seq` as read, for the customer or for the staff together."""
+    conversation = await conversations.mark_read(
+        tx, conversation_id=conversation_id, actor=actor, seq=body.seq, now=now
+    )
     return ConversationOut.model_validate(conversation)
 
 
@@ -193,14 +201,14 @@ async def upload_attachment(
     upload: AttachmentUpload,
     tx: Transaction,
     media: Media,
-    actor: Person,
+    actor: VerifiedActor,
     now: Now,
 ) -> AttachmentOut:
-    """Send its id as `attachment_id` of a message within a day. A picture is kept as WebP, without metadata.
+    """Send its id as `attachment_id` of a message within a day. Pictures are converted to WebP without metadata.
 
-    A person may upload 30 files a minute and 100 MiB a day; ten may wait to be sent.
+    A person may upload 30 files a minute and 100 MiB a day. Ten uploads may wait to be sent.
     """
-    new = NewFile(upload.file, upload.name)
+    new = UploadedFile(upload.file, upload.name)
     attachment = await attachments.upload(tx, media, conversation_id=conversation_id, actor=actor, new=new, now=now)
     return AttachmentOut.model_validate(attachment)
 
@@ -215,9 +223,9 @@ async def upload_attachment(
     },
 )
 async def fetch_attachment(
-    conversation_id: UUID, attachment_id: UUID, tx: Transaction, store: MediaStore, actor: Person
+    conversation_id: UUID, attachment_id: UUID, tx: Transaction, store: MediaStore, actor: VerifiedActor
 ) -> Response:
-    """Browsers save it rather than show it."""
+    """Browsers save the file and don't show it."""
     attachment, content = await attachments.fetch(
         tx, store, conversation_id=conversation_id, attachment_id=attachment_id, actor=actor
     )
@@ -232,13 +240,13 @@ async def fetch_attachment(
     "/chat/{conversation_id}/notes",
     status_code=201,
     summary="Write a note for the staff",
-    dependencies=[Limited],
+    dependencies=[RateLimited],
     responses=refusals(401, 403, 404, 409, 422, 429),
 )
 async def write_note(
-    conversation_id: UUID, body: WriteNote, tx: Transaction, actor: SupportStaff, now: Now, _once: Once
+    conversation_id: UUID, body: WriteNote, tx: Transaction, actor: SupportStaff, now: Now, _idempotent: Idempotent
 ) -> NoteOut:
-    """The customer never sees it. It stays with the shop it is written for, whichever shop the customer turns to."""
+    """The customer never sees it. It belongs to its shop, also when the customer turns to another shop."""
     note = await conversations.add_note(tx, conversation_id=conversation_id, actor=actor, text=body.text, now=now)
     return NoteOut.model_validate(note)
 
@@ -252,7 +260,7 @@ async def write_note(
 async def list_notes(
     conversation_id: UUID, request: Request, response: Response, tx: Transaction, actor: SupportStaff
 ) -> PageOut[NoteOut]:
-    """Those of one's shops and one's own; who serves the whole chain sees all."""
+    """Staff see the notes of their shops and their own; staff of the whole chain see all."""
     query = NOTES.parse(request.query_params.multi_items(), permissions=actor.permissions)
     await queries.get_conversation(tx, conversation_id=conversation_id, actor=actor)
     page = await queries.list_notes(tx, conversation_id=conversation_id, actor=actor, query=query)

@@ -16,40 +16,43 @@ from pydantic_core import PydanticKnownError
 
 from crema.live.schemas import PingFrame
 from crema.schemas import Input, Instant, Matching, Output, Text, VisibleText, visible
-from crema.support.domain import MAX_TEXT, ConversationStatus, Side, size_of
+from crema.support.domain import MAX_TEXT, ConversationStatus, Side, count_characters
 
 MAX_SEQ: Final = 2**31 - 1
 
 
-def _fits(value: object) -> object:
-    """Refuse a longer text as it was written; what it becomes in NFC is measured afterwards."""
-    if isinstance(value, str) and size_of(value.strip()) > MAX_TEXT:
+def _check_length(value: object) -> object:
+    """Refuse a text that is too long as it was sent. Its length in NFC is checked afterwards."""
+    if isinstance(value, str) and count_characters(value.strip()) > MAX_TEXT:
         raise PydanticKnownError("string_too_long", {"max_length": MAX_TEXT})
     return value
 
 
 MessageText = Annotated[
     Text,
-    BeforeValidator(_fits),
+    BeforeValidator(_check_length),
     Field(
         max_length=MAX_TEXT,
         examples=["Где мой латте?"],
-        description=f"Up to {MAX_TEXT} characters after trimming. A character is a Unicode code point, here as on the"
-        " sockets: in JavaScript `[...text].length`, not `text.length`.",
+        description=f"Up to {MAX_TEXT} characters after trimming. A character is a Unicode code point: in JavaScript"
+        " `[...text].length`, not `text.length`.",
     ),
 ]
 ClientId = Annotated[
     str,
     Matching(r"^[A-Za-z0-9._:-]{1,64}$", "send 1 to 64 Latin letters, digits and . _ : -"),
-    Field(examples=["01a2074f-26f7"], description="Your name for the message: sending it again stores nothing twice."),
+    Field(
+        examples=["01a2074f-26f7"],
+        description="Chosen by the client. Messages with the same `client_id` are stored once.",
+    ),
 ]
 
-SHOWN_OF_LAST: Final = 120
+MAX_PREVIEW: Final = 120
 Seq = Annotated[int, Field(strict=True, ge=0, le=MAX_SEQ, examples=[12])]
 
 
 class OpenConversation(Input):
-    """What the conversation is about, if anything: an order of one's own, or a shop."""
+    """What the conversation is about: an order of yours, a shop, or nothing."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{}, {"order_id": "019aaf5e-7c00-7a3b-8f61-2d9c41e0b7a5"}]}
@@ -60,7 +63,7 @@ class OpenConversation(Input):
 
 
 class WriteFirst(Input):
-    """A first message to a customer; `order_id` is what it is about."""
+    """A message of the staff to a customer; `order_id` is the order it is about."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -69,18 +72,18 @@ class WriteFirst(Input):
     )
 
     customer_id: UUID
-    order_id: UUID | None = Field(None, description="An order of the customer's that you can see.")
+    order_id: UUID | None = Field(None, description="An order of the customer that you may see.")
     text: Annotated[MessageText, AfterValidator(visible)]
     client_id: ClientId | None = None
 
 
 SeenSeq = Annotated[
-    Seq, Field(description="With `resolved`: the last message you have seen. Without it, what you have read.")
+    Seq, Field(description="With `resolved`: the last message you have seen. By default the last one marked as read.")
 ]
 
 
 class ChangeConversation(Input):
-    """`assigned_to` null gives it back to the queue."""
+    """`assigned_to` null removes the assignment."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"status": "resolved", "seen_seq": 12}]})
 
@@ -89,7 +92,7 @@ class ChangeConversation(Input):
     seen_seq: SeenSeq | MISSING = MISSING
 
     @model_validator(mode="after")
-    def _sees_what_it_resolves(self) -> Self:
+    def _check_seen_seq(self) -> Self:
         if self.seen_seq is not MISSING and self.status != ConversationStatus.RESOLVED:
             raise ValueError("send seen_seq together with the status resolved")
         return self
@@ -97,10 +100,12 @@ class ChangeConversation(Input):
 
 class _Content(Input):
     text: MessageText = ""
-    attachment_id: UUID | None = Field(None, description="An upload of yours to this conversation, sent once.")
+    attachment_id: UUID | None = Field(
+        None, description="An upload of yours to this conversation that was not sent yet."
+    )
 
     @model_validator(mode="after")
-    def _says_something(self) -> Self:
+    def _check_not_empty(self) -> Self:
         if not self.text and self.attachment_id is None:
             raise ValueError("send a text or an attachment")
         return self
@@ -115,7 +120,7 @@ class SendMessage(_Content):
 
 
 class ReadMessages(Input):
-    """Up to which message one has read."""
+    """The last message that was read."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"seq": 12}]})
 
@@ -123,22 +128,22 @@ class ReadMessages(Input):
 
 
 class ParticipantOut(Output):
-    """Whose conversation it is, or who answers in it."""
+    """The customer, or the person who answers."""
 
     id: UUID
     name: str | None
 
 
 class ConversationOut(Output):
-    """A conversation. `last_seq` is its newest message's number."""
+    """A conversation. `last_seq` is the `seq` of its newest message."""
 
     id: UUID
     customer: ParticipantOut
     shop_id: UUID | None
     order_id: UUID | None
     status: ConversationStatus
-    assigned_to: UUID | None = Field(description="Who takes care of it, as long as they may answer customers.")
-    waiting_since: Instant | None = Field(description="When the oldest message without an answer came.")
+    assigned_to: UUID | None = Field(description="The person it is assigned to, while they may answer customers.")
+    waiting_since: Instant | None = Field(description="When the oldest unanswered message was sent.")
     last_seq: int
     customer_read_seq: int
     staff_read_seq: int
@@ -150,7 +155,7 @@ class ConversationOut(Output):
 
 
 class AuthorOut(Output):
-    """Who wrote it, and in which role then."""
+    """The author, with the role they had then."""
 
     id: UUID
     name: str | None
@@ -158,19 +163,19 @@ class AuthorOut(Output):
 
 
 class LastMessageOut(Output):
-    """What was said last, by either side; without a text it is an attachment."""
+    """The newest message of either side. Without a text it is an attachment."""
 
     author: AuthorOut
-    text: Annotated[str, BeforeValidator(lambda text: text[:SHOWN_OF_LAST])] = Field(
-        description=f"Its first {SHOWN_OF_LAST} characters."
+    text: Annotated[str, BeforeValidator(lambda text: text[:MAX_PREVIEW])] = Field(
+        description=f"Its first {MAX_PREVIEW} characters."
     )
     created_at: Instant
 
 
 class ListedConversationOut(ConversationOut):
-    """A conversation in the queue."""
+    """A conversation in a list."""
 
-    last_message: LastMessageOut | None = Field(description="Of either side; staff's notes are none.")
+    last_message: LastMessageOut | None = Field(description="Of either side, without notes.")
 
 
 class AttachmentOut(Output):
@@ -180,17 +185,17 @@ class AttachmentOut(Output):
     name: str = Field(examples=["receipt.pdf"])
     content_type: str = Field(examples=["application/pdf"])
     size: int = Field(description="Bytes.", examples=[48213])
-    width: int | None = Field(description="Of a picture.")
+    width: int | None = Field(description="In pixels; null for a PDF.")
     height: int | None
-    url: str = Field(description="Fetch it with the same login.")
+    url: str = Field(description="Fetching it needs a login that may see the conversation.")
 
 
 class AttachmentForm(Input):
-    """A file as a form, which has nothing beside it."""
+    """A form that has only the file."""
 
 
 class NoteOut(Output):
-    """What the staff tell each other."""
+    """A note of the staff about a conversation."""
 
     id: UUID
     conversation_id: UUID
@@ -208,10 +213,10 @@ class WriteNote(Input):
 
 
 class MessageOut(Output):
-    """A message, stored as written."""
+    """A message."""
 
     id: UUID
-    seq: int = Field(description="From 1, without gaps.", examples=[12])
+    seq: int = Field(description="Counts from 1 without gaps in each conversation.", examples=[12])
     conversation_id: UUID
     author: AuthorOut
     text: str
@@ -221,45 +226,45 @@ class MessageOut(Output):
 
 
 class MessageFrame(_Content):
-    """Says something; answered by `ack`, with an unchanged `seq` when it is sent again."""
+    """Send a message. The server replies with `ack`; sent again, with the same `seq`."""
 
     type: Literal["message"]
     client_id: ClientId
 
 
-def _digits(value: object) -> object:
-    """Take a number as it stands in an address; one past every `seq` is as good as the largest."""
+def _parse_seq(value: object) -> object:
+    """Return the number of a query parameter. Larger numbers than any `seq` become the largest."""
     if not (isinstance(value, str) and value.isascii() and value.isdecimal()):
-        raise ValueError("a number from 0 on")
+        raise ValueError("send a number from 0 on")
     return min(int(value[:10]), MAX_SEQ)
 
 
 class FollowChat(Input):
-    """The query of a conversation's WebSocket."""
+    """The query parameters of a conversation's WebSocket."""
 
-    after: Annotated[int, BeforeValidator(_digits), Field(ge=0, le=MAX_SEQ)] | None = Field(
-        None, description="Replay the messages after this `seq`; without it only new ones come."
+    after: Annotated[int, BeforeValidator(_parse_seq), Field(ge=0, le=MAX_SEQ)] | None = Field(
+        None, description="Send the messages after this `seq` first; by default only new ones are sent."
     )
 
 
 class FollowChats(Input):
-    """The query of the queue's WebSocket."""
+    """The query parameters of the queue's WebSocket."""
 
     after: str | None = Field(
         None,
-        description="A position: replay the messages written since. The snapshot comes anyway.",
+        description="A position: after the snapshot, send the messages written since then.",
         examples=["84213-1795428000"],
     )
 
 
 class TypingFrame(Input):
-    """Tells the others that one is writing: for 5 seconds, so repeat it every 3 while it is true."""
+    """Tell the others that you are typing. They show it for 5 seconds: repeat the frame every 3 seconds."""
 
     type: Literal["typing"]
 
 
 class ReadFrame(ReadMessages):
-    """Everything up to `seq` was read."""
+    """Mark all messages up to `seq` as read."""
 
     type: Literal["read"]
 
@@ -269,7 +274,7 @@ CLIENT_FRAME: TypeAdapter[ChatFrame] = TypeAdapter(Annotated[ChatFrame, Field(di
 
 
 class ReadyFrame(Output):
-    """The first frame: you are in. Messages after `last_seq`, or after the `after` you asked for, follow."""
+    """The first frame of the server. The messages after `last_seq`, or after the `after` of the query, follow."""
 
     type: Literal["ready"] = "ready"
     conversation: ConversationOut
@@ -277,13 +282,13 @@ class ReadyFrame(Output):
 
 
 class NewMessageFrame(MessageOut):
-    """A message of either side, one's own included, in the order of `seq`."""
+    """A message of either side, also your own, in the order of `seq`."""
 
     type: Literal["message"] = "message"
 
 
 class AckFrame(Output):
-    """Your message is stored, under this `seq`."""
+    """Your message was stored with this `seq`."""
 
     type: Literal["ack"] = "ack"
     client_id: str
@@ -291,7 +296,7 @@ class AckFrame(Output):
 
 
 class TypingOutFrame(Output):
-    """Someone else is writing. Show it for 5 seconds; nothing tells that they stopped."""
+    """Somebody else is typing. Show it for 5 seconds: no frame says that they stopped."""
 
     type: Literal["typing"] = "typing"
     user_id: UUID
@@ -299,7 +304,7 @@ class TypingOutFrame(Output):
 
 
 class ReceiptFrame(Output):
-    """A side has read everything up to `seq`."""
+    """One side has read all messages up to `seq`."""
 
     type: Literal["read"] = "read"
     side: Side
@@ -307,7 +312,7 @@ class ReceiptFrame(Output):
 
 
 class PresenceFrame(Output):
-    """Someone else came to the conversation, or left it with their last socket."""
+    """Somebody else connected to the conversation, or closed their last connection to it."""
 
     type: Literal["presence"] = "presence"
     user_id: UUID
@@ -316,7 +321,7 @@ class PresenceFrame(Output):
 
 
 class NoteFrame(Output):
-    """To the staff: notes were written. `GET /chat/{conversation_id}/notes` has them."""
+    """Only for staff: notes were added. Read them from `GET /chat/{conversation_id}/notes`."""
 
     type: Literal["note"] = "note"
     conversation_id: UUID
@@ -324,7 +329,7 @@ class NoteFrame(Output):
 
 
 class ConversationFrame(Output):
-    """The conversation stands differently now."""
+    """The status of the conversation or its assignment has changed."""
 
     type: Literal["conversation"] = "conversation"
     id: UUID
@@ -333,19 +338,19 @@ class ConversationFrame(Output):
 
 
 class AnswerFrame(MessageFrame):
-    """Says something in a conversation of the queue; answered by `ack`."""
+    """Send a message to a conversation of the queue. The server replies with `ack`."""
 
     conversation_id: UUID
 
 
 class AnswerTypingFrame(TypingFrame):
-    """Tells the others in a conversation that one is writing: for 5 seconds, so repeat it every 3 while it is true."""
+    """Tell the others in a conversation that you are typing. They show it for 5 seconds: repeat it every 3 seconds."""
 
     conversation_id: UUID
 
 
 class AnswerReadFrame(ReadFrame):
-    """Everything in a conversation up to `seq` was read."""
+    """Mark all messages of a conversation up to `seq` as read."""
 
     conversation_id: UUID
 
@@ -353,31 +358,33 @@ class AnswerReadFrame(ReadFrame):
 QueueFrame: TypeAlias = AnswerFrame | AnswerTypingFrame | AnswerReadFrame | PingFrame
 QUEUE_FRAME: TypeAdapter[QueueFrame] = TypeAdapter(Annotated[QueueFrame, Field(discriminator="type")])
 
-_POSITION: Final = Field(description="Where to resume: `?after=`.", examples=["84213-1795428000"])
+_POSITION: Final = Field(description="Send it as `?after=` to resume from here.", examples=["84213-1795428000"])
 
 
 class AssigneeOut(Output):
-    """Someone who may answer customers."""
+    """A person who may answer customers."""
 
     id: UUID
     name: str | None
     role: str = Field(validation_alias="role_name", examples=["support"])
-    shop_ids: list[UUID] = Field(description="The shops they work for.")
+    shop_ids: list[UUID] = Field(description="The shops the person is tied to.")
 
 
 class QueuedConversationOut(ListedConversationOut):
-    """A conversation of the queue, with names, what was said last, and who is connected to it but for oneself."""
+    """A conversation of the queue, with its last message and the other people who are connected to it."""
 
     model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
 
     assignee: ParticipantOut | None
-    online: list[UUID] = Field(default_factory=list, description="People; the customer is one of them or not.")
+    online: list[UUID] = Field(
+        default_factory=list, description="The other people who are connected to it: staff, and the customer."
+    )
 
 
 class QueueSnapshotFrame(Output):
-    """The conversations you may see that are not resolved, at most 500: who waits longest comes first.
+    """The unresolved conversations that you may see, at most 500, the longest waiting first.
 
-    Forget what you knew. It comes first at each connection, and again when your rights or shops change.
+    Replace what you have. It is the first frame of each connection, and comes again when your rights or shops change.
     """
 
     type: Literal["snapshot"] = "snapshot"
@@ -386,14 +393,14 @@ class QueueSnapshotFrame(Output):
 
 
 class QueuedConversationFrame(QueuedConversationOut):
-    """A conversation that is new to you or stands differently now, whole."""
+    """A conversation that is new to you or has changed, with all its fields."""
 
     type: Literal["conversation"] = "conversation"
     position: str = _POSITION
 
 
 class RemovedFrame(Output):
-    """A conversation that you may not see any more: assigned to another, or of another shop."""
+    """A conversation that you may not see any more: it is assigned to somebody else, or of another shop."""
 
     type: Literal["removed"] = "removed"
     conversation_id: UUID
@@ -401,27 +408,27 @@ class RemovedFrame(Output):
 
 
 class QueueMessageFrame(NewMessageFrame):
-    """A message of either side, one's own included, in the order of `seq` in each conversation.
+    """A message of either side, also your own, in the order of `seq` in each conversation.
 
-    After coming back one may come again: drop those whose `seq` you have.
+    After you resume, messages may come again: ignore those whose `seq` you have.
     """
 
     position: str = _POSITION
 
 
 class QueueAckFrame(AckFrame):
-    """Your message is stored, under this `seq` of its conversation."""
+    """Your message was stored with this `seq` of its conversation."""
 
     conversation_id: UUID
 
 
 class QueueTypingFrame(TypingOutFrame):
-    """Someone else is writing in a conversation. Show it for 5 seconds; nothing tells that they stopped."""
+    """Somebody else is typing in a conversation. Show it for 5 seconds: no frame says that they stopped."""
 
     conversation_id: UUID
 
 
 class QueuePresenceFrame(PresenceFrame):
-    """Someone else came to a conversation, or left it with their last socket."""
+    """Somebody else connected to a conversation, or closed their last connection to it."""
 
     conversation_id: UUID

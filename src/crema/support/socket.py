@@ -1,4 +1,4 @@
-"""The support chat over WebSocket. The frames are in `schemas`, what all sockets do alike in `live.socket`."""
+"""The WebSockets of the support chat. Frames are in `schemas`; what all sockets have in common is in `live.socket`."""
 
 from datetime import datetime
 from typing import Final
@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts.domain import Actor
 from crema.core.errors import CremaError, NotFoundError
-from crema.live.domain import NO_SUCH, NOT_ALLOWED, InvalidPositionError
+from crema.live.domain import NOT_ALLOWED, NOT_FOUND, InvalidPositionError
 from crema.live.hub import Subscription
 from crema.live.schemas import AuthFrame, ErrorFrame, PingFrame, PongFrame
 from crema.live.socket import CloseSocket, Connection, serve
@@ -68,7 +68,7 @@ CHANNELS: Final = (
         name="chat",
         address="/chat",
         summary="A customer's own conversation",
-        description="Opened at the first visit. A message is stored once it is acknowledged; sent again, once.",
+        description="Created at the first visit. An acknowledged message is stored; sent again, it is stored once.",
         receives=_RECEIVES,
         sends=_SENDS,
         query=_QUERY,
@@ -76,8 +76,8 @@ CHANNELS: Final = (
     Channel(
         name="chatOf",
         address="/chat/{conversation_id}",
-        summary="A conversation, for those who answer",
-        description="Needs support:write, and the conversation to be of one's shops or assigned to one.",
+        summary="A conversation, for the staff",
+        description="Needs `support:write`. The conversation must be of a shop of the actor, or assigned to the actor.",
         receives=_RECEIVES,
         sends=_SENDS,
         query=_QUERY,
@@ -86,9 +86,9 @@ CHANNELS: Final = (
     Channel(
         name="chats",
         address="/chats/live",
-        summary="The whole queue, for those who answer",
-        description="Needs support:write. Every conversation of one's shops or assigned to one, over one socket. It"
-        " makes nobody present in a conversation.",
+        summary="The whole queue, for the staff",
+        description="Needs `support:write`. All conversations of the actor's shops or assigned to the actor, over one"
+        " socket. It doesn't make the actor present in a conversation.",
         receives=(AuthFrame, AnswerFrame, AnswerTypingFrame, AnswerReadFrame, PingFrame),
         sends=(
             *(QueueSnapshotFrame, QueuedConversationFrame, RemovedFrame, QueueMessageFrame, QueuePresenceFrame),
@@ -101,37 +101,37 @@ CHANNELS: Final = (
 
 @router.websocket("/chat")
 async def own_chat(websocket: WebSocket) -> None:
-    """Talk as a customer, in one's own conversation."""
+    """Follow and write in the actor's own conversation, as a customer."""
     await _follow(websocket, conversation_id=None)
 
 
 @router.websocket("/chat/{conversation_id}")
 async def staff_chat(websocket: WebSocket, conversation_id: UUID) -> None:
-    """Talk as staff with support:write; one's own conversation is fine too."""
+    """Follow and write in a conversation, as staff with `support:write` or as its customer."""
     await _follow(websocket, conversation_id=conversation_id)
 
 
 @router.websocket("/chats/live")
 async def queue(websocket: WebSocket) -> None:
-    """Follow all conversations one may answer, and answer them. `?after=` a position replays messages."""
+    """Follow and answer all conversations that the actor may see. `?after=` a position replays messages."""
 
-    async def converse(connection: Connection) -> None:
+    async def handle(connection: Connection) -> None:
         position = connection.position(connection.query(FollowChats).after)
         actor = await connection.authenticate()
         if not actor.may(SUPPORT):
             raise CloseSocket(NOT_ALLOWED)
         subscription = QueueSubscription(actor, position=position)
         async with state_of(websocket.app, SupportState).queue.subscribed(subscription):
-            await connection.hold(subscription, _read_queue(connection, subscription))
+            await connection.run(subscription, _read_queue(connection, subscription))
 
-    await serve(websocket, converse)
+    await serve(websocket, handle)
 
 
 async def _read_queue(connection: Connection, subscription: Subscription) -> None:
     async for frame in connection.frames(QUEUE_FRAME):
         conversation_id = None if isinstance(frame, PingFrame) else frame.conversation_id
         try:
-            reply = await _act(connection, subscription, frame, conversation_id=conversation_id)
+            reply = await _handle_in_transaction(connection, subscription, frame, conversation_id=conversation_id)
         except CremaError as error:
             await connection.refuse(error, frame=frame)
             continue
@@ -141,20 +141,22 @@ async def _read_queue(connection: Connection, subscription: Subscription) -> Non
             await connection.send(reply)
 
 
-async def _act(
+async def _handle_in_transaction(
     connection: Connection, subscription: Subscription, frame: ChatFrame | QueueFrame, *, conversation_id: UUID | None
 ) -> BaseModel | None:
-    """Do what a frame asks, in a transaction of its own; return the reply, to be sent after the commit."""
+    """Handle a frame in a transaction of its own; return the reply, which the caller sends after the commit."""
     async with connection.hub.transaction() as session:
         await connection.hub.check(session, [subscription])
         if subscription.closing is not None:
             raise CloseSocket(subscription.closing)
         if conversation_id is None or isinstance(frame, PingFrame):
             return PongFrame()
-        return await _execute(session, subscription, frame, conversation_id=conversation_id, now=connection.hub.now())
+        return await _handle_frame(
+            session, subscription, frame, conversation_id=conversation_id, now=connection.hub.now()
+        )
 
 
-async def _execute(
+async def _handle_frame(
     session: AsyncSession,
     subscription: Subscription,
     frame: MessageFrame | TypingFrame | ReadFrame,
@@ -171,30 +173,30 @@ async def _execute(
             )
             return AckFrame(client_id=sent.client_id, seq=sent.seq)
         case ReadFrame():
-            await conversations.read(session, conversation_id=conversation_id, actor=actor, seq=frame.seq, now=now)
+            await conversations.mark_read(session, conversation_id=conversation_id, actor=actor, seq=frame.seq, now=now)
         case TypingFrame():
             await conversations.notify_typing(session, conversation_id=conversation_id, actor=actor)
     return None
 
 
 async def _follow(websocket: WebSocket, *, conversation_id: UUID | None) -> None:
-    async def converse(connection: Connection) -> None:
+    async def handle(connection: Connection) -> None:
         after = connection.query(FollowChat).after
         feed = state_of(websocket.app, SupportState).conversations
         await ChatSession(connection, feed).run(conversation_id=conversation_id, after=after)
 
-    await serve(websocket, converse)
+    await serve(websocket, handle)
 
 
 class ChatSession:
-    """One socket in a conversation: it acts on the client's frames, and tells what is new."""
+    """One socket in a conversation: it handles the client's frames and sends what is new."""
 
     def __init__(self, connection: Connection, feed: ConversationFeed) -> None:
         self._connection = connection
         self._feed = feed
 
     async def run(self, *, conversation_id: UUID | None, after: int | None) -> None:
-        """Authenticate, subscribe, then converse until either side closes."""
+        """Authenticate, subscribe, then send and receive until either side closes."""
         actor = await self._connection.authenticate()
         conversation = await self._open(actor, conversation_id)
         ready = ConversationOut.model_validate(conversation)
@@ -206,12 +208,12 @@ class ChatSession:
         async with self._feed.subscribed(subscription):
             await self._connection.send(ReadyFrame(conversation=ready, last_seq=ready.last_seq))
             if after is not None and after > ready.last_seq:
-                detail = "The conversation has no message with this number yet; what is new follows from its end."
+                detail = "The conversation has no message with this `seq` yet. New messages follow."
                 await self._connection.refuse(InvalidPositionError(detail))
-            await self._connection.hold(subscription, self._read(subscription, conversation.id))
+            await self._connection.run(subscription, self._read(subscription, conversation.id))
 
     async def _open(self, actor: Actor, conversation_id: UUID | None) -> Conversation:
-        """Load the conversation: one's own, made if need be, unless another is named."""
+        """Return the conversation that is named, or the actor's own, which is created if there is none."""
         async with self._connection.hub.transaction() as session:
             try:
                 if conversation_id is not None:
@@ -219,12 +221,14 @@ class ChatSession:
                 now = self._connection.hub.now()
                 return await conversations.get_or_create_own(session, actor=actor, wanted=OpenConversation(), now=now)
             except NotFoundError as error:
-                raise CloseSocket(NO_SUCH) from error
+                raise CloseSocket(NOT_FOUND) from error
 
     async def _read(self, subscription: Subscription, conversation_id: UUID) -> None:
         async for frame in self._connection.frames(CLIENT_FRAME):
             try:
-                reply = await _act(self._connection, subscription, frame, conversation_id=conversation_id)
+                reply = await _handle_in_transaction(
+                    self._connection, subscription, frame, conversation_id=conversation_id
+                )
             except NotFoundError as error:
                 raise CloseSocket(NOT_ALLOWED) from error
             except CremaError as error:

@@ -1,6 +1,6 @@
 """Idempotency-Key: the same key and body give the same answer and one effect.
 
-Routes take it by `accounts.deps.Once`, as the last of their parameters: who may not do it at all is refused before.
+Routes take it by `accounts.deps.Idempotent`, the last of their parameters: who may not do it is refused before.
 
 Claim, work and record share the request's transaction, so that a failure leaves the key free. Only final
 answers are kept; a refusal may be tried again. Semantics: draft-ietf-httpapi-idempotency-key-header.

@@ -1,4 +1,4 @@
-"""People over HTTP: who they are, and how they stay logged in."""
+"""HTTP routes of people, logins, passwords, roles and mails."""
 
 from crema.accounts.routes.mails import router as mails
 from crema.accounts.routes.passwords import router as passwords

@@ -1,10 +1,10 @@
-"""Mails for administrators: what was sent, what was not. Here because `notifications`, below, knows no permissions."""
+"""Routes for administrators to see and resend mails. Here because `notifications` can't import permissions."""
 
 from uuid import UUID
 
 from fastapi import Request, Response
 
-from crema.accounts.deps import MailEditor, Once
+from crema.accounts.deps import Idempotent, MailEditor
 from crema.accounts.schemas import MailOut
 from crema.notifications import queries
 from crema.notifications.queries import MAILS
@@ -20,7 +20,7 @@ router = make_router("Operations")
 
 @router.get("/mails", summary="List mails", openapi_extra=listing_parameters(MAILS), responses=refusals(401, 403, 422))
 async def list_mails(request: Request, response: Response, reader: Reads, actor: MailEditor) -> PageOut[MailOut]:
-    """Those of the last 30 days, without their text, which may hold codes."""
+    """Mails of the last 30 days, without their text, because it may contain codes."""
     query = parse_list_query(request, MAILS, actor.permissions)
     return answer(request, response, await queries.list_mails(reader, query=query), MailOut.model_validate)
 
@@ -31,6 +31,6 @@ async def list_mails(request: Request, response: Response, reader: Reads, actor:
     summary="Send a mail again",
     responses=refusals(401, 403, 404, 409, 422),
 )
-async def resend_mail(mail_id: UUID, tx: Transaction, _: MailEditor, now: Now, _once: Once) -> MailOut:
-    """Only what failed or expired, and has something left to say: a code that has expired is not sent again."""
+async def resend_mail(mail_id: UUID, tx: Transaction, _: MailEditor, now: Now, _idempotent: Idempotent) -> MailOut:
+    """Only a mail that failed or expired, and whose content is still valid: an expired code is not sent again."""
     return MailOut.model_validate(await resending.resend(tx, mail_id=mail_id, now=now))

@@ -1,13 +1,13 @@
-"""Forgotten, reset and changed passwords."""
+"""Routes to reset and change passwords."""
 
 from crema.accounts.deps import (
-    IN_TURN,
-    HashingTurn,
+    HASHING_ADMISSION,
+    HashingAdmission,
     OneTimeCodes,
     PasswordHashing,
-    Person,
     RequestOrigin,
-    cookie_visitor,
+    VerifiedActor,
+    cookie_actor,
 )
 from crema.accounts.routes.people import ACCEPTED
 from crema.accounts.schemas import AcceptedOut, ChangePassword, Mention, ResetPassword
@@ -17,28 +17,28 @@ from crema.web.problem import refusals
 from crema.web.routing import make_router
 from crema.web.transaction import Transaction
 
-router = make_router("Users management", cookie_visitor)
+router = make_router("Users management", cookie_actor)
 
 
 @router.post("/password/forgot", status_code=202, summary="Ask for a new password", responses=refusals(422))
 async def forgot_password(
     body: Mention, tx: Transaction, origin: RequestOrigin, codes: OneTimeCodes, now: Now
 ) -> AcceptedOut:
-    await recovery.forgot(tx, email=body.email, origin=origin, codes=codes, now=now)
+    await recovery.request_reset(tx, email=body.email, origin=origin, codes=codes, now=now)
     return ACCEPTED
 
 
-@router.post("/password/reset", status_code=204, summary="Set a new password by code", responses=refusals(422, 429))
+@router.post("/password/reset", status_code=204, summary="Set a new password with a code", responses=refusals(422, 429))
 async def reset_password(
     body: ResetPassword,
     tx: Transaction,
     origin: RequestOrigin,
-    turn: HashingTurn,
+    admission: HashingAdmission,
     codes: OneTimeCodes,
     now: Now,
 ) -> None:
-    """Every login ends."""
-    await recovery.reset(tx, wanted=body, origin=origin, turn=turn, codes=codes, now=now)
+    """Ends every login of the account."""
+    await recovery.reset(tx, wanted=body, origin=origin, admission=admission, codes=codes, now=now)
 
 
 @router.post(
@@ -46,15 +46,15 @@ async def reset_password(
     status_code=204,
     summary="Change the password",
     responses=refusals(401, 403, 422, 429),
-    dependencies=[IN_TURN],
+    dependencies=[HASHING_ADMISSION],
 )
 async def change_password(
     body: ChangePassword,
     tx: Transaction,
-    actor: Person,
+    actor: VerifiedActor,
     passwords: PasswordHashing,
     origin: RequestOrigin,
     now: Now,
 ) -> None:
-    """Every other login ends."""
+    """Ends every other login of the account."""
     await recovery.change(tx, actor=actor, wanted=body, network=origin.network, passwords=passwords, now=now)

@@ -1,4 +1,4 @@
-"""Registration, login and the care of accounts."""
+"""Routes of registration, login and accounts."""
 
 from typing import Annotated
 from uuid import UUID
@@ -7,23 +7,23 @@ from fastapi import Query, Request, Response
 
 from crema.accounts import queries
 from crema.accounts.deps import (
-    IN_TURN,
+    HASHING_ADMISSION,
     SELF,
     USER,
     DeletionSteps,
-    HashingTurn,
+    HashingAdmission,
+    Idempotent,
     LoginService,
-    Once,
     OneTimeCodes,
-    Person,
     RegistrationLimit,
     RequestOrigin,
-    TokensAsAsked,
-    TokensAsCookies,
+    TokensByMode,
+    TokensInCookies,
     UserCredentials,
     UserEditor,
-    VerifiedAsAsked,
-    cookie_visitor,
+    VerifiedActor,
+    VerifiedByMode,
+    cookie_actor,
 )
 from crema.accounts.queries import USERS
 from crema.accounts.schemas import (
@@ -40,7 +40,7 @@ from crema.accounts.schemas import (
     Verify,
 )
 from crema.accounts.service import people, registration, verification
-from crema.accounts.service.addresses import Changing
+from crema.accounts.service.addresses import ChangeContext
 from crema.web.answers import LOCATED
 from crema.web.clock import Now
 from crema.web.listing import PageOut, answer, listing_parameters, parse_list_query
@@ -48,9 +48,11 @@ from crema.web.problem import refusals
 from crema.web.routing import make_router
 from crema.web.transaction import IdentityReads, Reads, Transaction
 
-router = make_router("Users management", cookie_visitor)
-Force = Annotated[bool, Query(description="Cancel the person's orders in progress, and tell everybody, first.")]
-ACCEPTED = AcceptedOut(detail="If this address is ours, a mail is on its way.")
+router = make_router("Users management", cookie_actor)
+Force = Annotated[
+    bool, Query(description="First cancel the person's orders in progress, and notify customers and shops.")
+]
+ACCEPTED = AcceptedOut(detail="If this address has an account, a mail is on its way.")
 
 
 @router.post(
@@ -58,7 +60,7 @@ ACCEPTED = AcceptedOut(detail="If this address is ours, a mail is on its way.")
     status_code=201,
     summary="Register",
     responses=LOCATED | refusals(409, 422, 429),
-    dependencies=[IN_TURN],
+    dependencies=[HASHING_ADMISSION],
 )
 async def register(
     body: Register,
@@ -69,9 +71,9 @@ async def register(
     limit: RegistrationLimit,
     now: Now,
 ) -> RegisteredOut:
-    """A six-digit code goes out by mail; each code confirms the attempt it was sent for.
+    """Sends a six-digit code by mail. A code confirms only the registration it was sent for.
 
-    Keep the `registration_id`, and send it with the code: somebody else may register the same address meanwhile.
+    Keep the `registration_id` and send it with the code: somebody else may register the same address meanwhile.
     """
     made = await registration.register(tx, wanted=body, origin=origin, credentials=credentials, limit=limit, now=now)
     response.headers["Location"] = f"/user/{made.user.id}"
@@ -91,12 +93,12 @@ async def verify(
     credentials: UserCredentials,
     logins: LoginService,
     now: Now,
-    answer: VerifiedAsAsked,
+    answer: VerifiedByMode,
 ) -> UserOut | TokensOut | SignedInOut:
-    """A code is good for 15 minutes, five tries and one use; sent twice it is answered alike.
+    """A code is valid for 15 minutes, five tries and one use. The same request sent twice gets the same response.
 
-    With `registration_id` or `password` it means that attempt to register alone. It also confirms a new e-mail
-    address, where `password` is the account's.
+    With `registration_id` or `password` the code confirms only that registration. This route also confirms a new
+    e-mail address; `password` is then that of the account.
     """
     verified = await verification.verify(
         tx,
@@ -118,7 +120,7 @@ async def resend_code(
     credentials: UserCredentials,
     now: Now,
 ) -> AcceptedOut:
-    """The code of the attempt that `registration_id` or `password` means; by default of the first one."""
+    """Sends the code of the registration that `registration_id` or `password` names; by default of the first one."""
     await registration.resend(tx, wanted=body, origin=origin, credentials=credentials, now=now)
     return ACCEPTED
 
@@ -133,13 +135,15 @@ async def authenticate(
     body: LogIn,
     tx: Transaction,
     origin: RequestOrigin,
-    turn: HashingTurn,
+    admission: HashingAdmission,
     logins: LoginService,
     now: Now,
-    answer: TokensAsAsked,
+    answer: TokensByMode,
 ) -> TokensOut | SignedInOut:
-    """Where many logins from one network were wrong, an answer takes some seconds."""
-    tokens = await logins.log_in(tx, email=body.email, password=body.password, origin=origin, turn=turn, now=now)
+    """After many wrong logins from one network, responses to that network take some seconds."""
+    tokens = await logins.log_in(
+        tx, email=body.email, password=body.password, origin=origin, admission=admission, now=now
+    )
     return answer.respond(tokens)
 
 
@@ -148,19 +152,21 @@ async def authenticate_with_cookies(
     body: LogIn,
     tx: Transaction,
     origin: RequestOrigin,
-    turn: HashingTurn,
+    admission: HashingAdmission,
     logins: LoginService,
     now: Now,
-    answer: TokensAsCookies,
+    answer: TokensInCookies,
 ) -> SignedInOut:
-    """For pages: the tokens go into cookies that no script can read. Needs `GET /csrf` before."""
-    tokens = await logins.log_in(tx, email=body.email, password=body.password, origin=origin, turn=turn, now=now)
+    """For web pages: the tokens are set as cookies that scripts can't read. Call `GET /csrf` before."""
+    tokens = await logins.log_in(
+        tx, email=body.email, password=body.password, origin=origin, admission=admission, now=now
+    )
     return answer.set_cookies(tokens)
 
 
 @router.post("/me", summary="Who am I", operation_id="postMe", responses=refusals(401, 403, 422))
 @router.get("/me", summary="Who am I", responses=refusals(401, 403, 422))
-async def see_me(reader: IdentityReads, actor: Person, _: Annotated[None, SELF.shown]) -> UserOut:
+async def see_me(reader: IdentityReads, actor: VerifiedActor, _: Annotated[None, SELF.shown]) -> UserOut:
     return UserOut.model_validate(await queries.get_user_view(reader, actor=actor, user_id=actor.user_id))
 
 
@@ -173,8 +179,8 @@ async def list_users(request: Request, response: Response, reader: Reads, actor:
 @router.get(
     "/user/{user_id}", summary="See a person", dependencies=[USER.shown], responses=refusals(401, 403, 404, 422)
 )
-async def see_user(user_id: UUID, reader: Reads, actor: Person) -> UserOut:
-    """Oneself; administrators anyone."""
+async def see_user(user_id: UUID, reader: Reads, actor: VerifiedActor) -> UserOut:
+    """Everybody may see themselves, administrators anyone."""
     return UserOut.model_validate(await queries.get_user_view(reader, actor=actor, user_id=user_id))
 
 
@@ -188,17 +194,17 @@ async def replace_user(
     user_id: UUID,
     body: ReplaceUser,
     tx: Transaction,
-    actor: Person,
+    actor: VerifiedActor,
     origin: RequestOrigin,
     credentials: UserCredentials,
     now: Now,
 ) -> UserOut:
-    """A new e-mail address counts once the code sent there comes back to `/verification`; the other logins end then.
+    """A new e-mail address is the `pending_email` until `/verification` gets the code that is mailed to it.
 
-    For oneself it needs `current_password`; until then it is the `pending_email`.
+    Then it replaces the old one, and all other logins end. A new address needs `current_password`.
     """
-    by = Changing(actor, origin, credentials)
-    return UserOut.model_validate(await people.replace(tx, by=by, user_id=user_id, wanted=body, now=now))
+    context = ChangeContext(actor, origin, credentials)
+    return UserOut.model_validate(await people.replace(tx, context=context, user_id=user_id, wanted=body, now=now))
 
 
 @router.patch(
@@ -211,14 +217,14 @@ async def change_user(
     user_id: UUID,
     body: ChangeUser,
     tx: Transaction,
-    actor: Person,
+    actor: VerifiedActor,
     origin: RequestOrigin,
     credentials: UserCredentials,
     now: Now,
 ) -> UserOut:
-    """As PUT, but only what is sent changes."""
-    by = Changing(actor, origin, credentials)
-    return UserOut.model_validate(await people.change(tx, by=by, user_id=user_id, wanted=body, now=now))
+    """Like PUT, but changes only the fields that are sent."""
+    context = ChangeContext(actor, origin, credentials)
+    return UserOut.model_validate(await people.change(tx, context=context, user_id=user_id, wanted=body, now=now))
 
 
 @router.post(
@@ -228,9 +234,15 @@ async def change_user(
     responses=refusals(401, 403, 404, 422, 429),
 )
 async def resend_email_code(
-    user_id: UUID, tx: Transaction, actor: Person, origin: RequestOrigin, codes: OneTimeCodes, now: Now, _once: Once
+    user_id: UUID,
+    tx: Transaction,
+    actor: VerifiedActor,
+    origin: RequestOrigin,
+    codes: OneTimeCodes,
+    now: Now,
+    _idempotent: Idempotent,
 ) -> AcceptedOut:
-    """To the `pending_email`; 404 where there is none."""
+    """Sends it to the `pending_email`; 404 if there is none."""
     await people.resend_email_code(tx, actor=actor, user_id=user_id, origin=origin, codes=codes, now=now)
     return AcceptedOut(detail="A mail is on its way to the new address.")
 
@@ -238,11 +250,11 @@ async def resend_email_code(
 @router.delete(
     "/user/{user_id}/email",
     status_code=204,
-    summary="Withdraw a change of address",
+    summary="Cancel a change of address",
     responses=refusals(401, 403, 404, 422),
 )
-async def withdraw_email_change(user_id: UUID, tx: Transaction, actor: Person) -> None:
-    """There is no `pending_email` any more; the address that was verified stays."""
+async def withdraw_email_change(user_id: UUID, tx: Transaction, actor: VerifiedActor) -> None:
+    """Clears the `pending_email`; the verified address stays."""
     await people.withdraw_email_change(tx, actor=actor, user_id=user_id)
 
 
@@ -254,10 +266,10 @@ async def withdraw_email_change(user_id: UUID, tx: Transaction, actor: Person) -
     responses=refusals(401, 403, 404, 409, 422),
 )
 async def delete_user(
-    user_id: UUID, tx: Transaction, actor: Person, now: Now, before: DeletionSteps, *, force: Force = False
+    user_id: UUID, tx: Transaction, actor: VerifiedActor, now: Now, before: DeletionSteps, *, force: Force = False
 ) -> None:
-    """Name, addresses, password and cart are erased at once; orders stay, nameless.
+    """Erases name, addresses, password and cart at once. Orders stay, without the name.
 
-    What the person wrote, in the support chat with its files and in orders, is erased `CREMA_ERASE_AFTER` later.
+    What the person wrote in orders and in the support chat, with its files, is erased `CREMA_ERASE_AFTER` later.
     """
     await people.delete_user(tx, actor=actor, user_id=user_id, force=force, before=before, now=now)

@@ -1,11 +1,11 @@
-"""Roles and permissions."""
+"""Routes of roles and permissions."""
 
 from uuid import UUID
 
 from fastapi import Request, Response
 
 from crema.accounts import queries
-from crema.accounts.deps import ROLE, Once, RoleEditor
+from crema.accounts.deps import ROLE, Idempotent, RoleEditor
 from crema.accounts.queries import PERMISSIONS, ROLES
 from crema.accounts.schemas import ChangeRole, PermissionOut, ReplaceRole, RoleIn, RoleOut
 from crema.accounts.service import roles
@@ -33,7 +33,7 @@ async def list_roles(request: Request, response: Response, reader: Reads, actor:
     responses=LOCATED | refusals(401, 403, 409, 422),
 )
 async def create_role(
-    body: RoleIn, response: Response, tx: Transaction, actor: RoleEditor, now: Now, _once: Once
+    body: RoleIn, response: Response, tx: Transaction, actor: RoleEditor, now: Now, _idempotent: Idempotent
 ) -> RoleOut:
     role = await roles.create(tx, actor=actor, wanted=body, now=now)
     response.headers["Location"] = f"/role/{role.id}"

@@ -1,4 +1,4 @@
-"""Access and refresh tokens, and the sessions behind them."""
+"""Routes of access tokens, refresh tokens and logins."""
 
 from typing import Annotated
 from uuid import UUID
@@ -7,16 +7,16 @@ from fastapi import Depends, Request, Response
 
 from crema.accounts import queries
 from crema.accounts.deps import (
-    CookieExchange,
-    HashingTurn,
-    Leaving,
+    CookieRefresh,
+    HashingAdmission,
     LoginService,
-    Person,
+    LogOutTarget,
     RequestOrigin,
-    TokensAsAsked,
-    TokensAsCookies,
+    TokensByMode,
+    TokensInCookies,
     UserCredentials,
-    cookie_visitor,
+    VerifiedActor,
+    cookie_actor,
 )
 from crema.accounts.queries import SESSIONS
 from crema.accounts.schemas import LogInForm, Refresh, SessionOut, SignedInOut, TokensOut, Verify
@@ -30,7 +30,7 @@ from crema.web.routing import make_router
 from crema.web.state import WebState, state_of
 from crema.web.transaction import Reads, Transaction
 
-router = make_router("Working with JWT", cookie_visitor)
+router = make_router("Working with JWT", cookie_actor)
 
 
 @router.post(
@@ -44,13 +44,15 @@ async def log_in_with_form(
     form: Annotated[LogInForm, Depends(form_or_json(LogInForm))],
     tx: Transaction,
     origin: RequestOrigin,
-    turn: HashingTurn,
+    admission: HashingAdmission,
     logins: LoginService,
     now: Now,
-    answer: TokensAsAsked,
+    answer: TokensByMode,
 ) -> TokensOut | SignedInOut:
-    """The same answer as `/authentication`; Swagger's *Authorize* uses it. JSON is taken, too."""
-    tokens = await logins.log_in(tx, email=form.username, password=form.password, origin=origin, turn=turn, now=now)
+    """The same response as `/authentication`. Swagger's *Authorize* uses this route. JSON is accepted, too."""
+    tokens = await logins.log_in(
+        tx, email=form.username, password=form.password, origin=origin, admission=admission, now=now
+    )
     return answer.respond(tokens)
 
 
@@ -61,19 +63,19 @@ async def log_in_with_form(
     responses={200: {"model": TokensOut}, **refusals(401, 422)},
 )
 async def refresh(
-    tx: Transaction, logins: LoginService, now: Now, answer: TokensAsAsked, body: Refresh | None = None
+    tx: Transaction, logins: LoginService, now: Now, answer: TokensByMode, body: Refresh | None = None
 ) -> TokensOut | SignedInOut:
-    """The old refresh token is spent. An answer may get lost: sent again it gives the same pair.
+    """Uses the refresh token up and returns a new pair. Sent again, the old token gets the same pair.
 
-    That lasts until one of the pair is used. Sent after that, and more than 10 seconds after it was spent, it ends the
-    whole session.
+    So nothing is lost with a response that doesn't arrive. Once one token of the new pair is used, and 10 seconds have
+    passed, the old refresh token ends the whole login.
     """
     return answer.respond(await logins.refresh(tx, refresh_token=answer.refresh_token_of(body), now=now))
 
 
 @router.post("/refresh/cookie", summary="Get the next pair of tokens in cookies", responses=refusals(401, 403, 422))
-async def refresh_with_cookies(tx: Transaction, logins: LoginService, now: Now, answer: CookieExchange) -> SignedInOut:
-    """For pages: the refresh token comes by its cookie. Otherwise like `/refresh`."""
+async def refresh_with_cookies(tx: Transaction, logins: LoginService, now: Now, answer: CookieRefresh) -> SignedInOut:
+    """For web pages: the refresh token is read from its cookie. Otherwise like `/refresh`."""
     return answer.set_cookies(await logins.refresh(tx, refresh_token=answer.refresh_token_of(None), now=now))
 
 
@@ -90,7 +92,7 @@ async def verify_and_log_in(
     verified = await verification.verify(
         tx, wanted=body, wants_login=True, origin=origin, credentials=credentials, logins=logins, now=now
     )
-    return TokensOut.model_validate(verification.login_of(verified))
+    return TokensOut.model_validate(verification.tokens_of(verified))
 
 
 @router.post(
@@ -105,22 +107,22 @@ async def verify_and_log_in_with_cookies(
     credentials: UserCredentials,
     logins: LoginService,
     now: Now,
-    answer: TokensAsCookies,
+    answer: TokensInCookies,
 ) -> SignedInOut:
-    """For pages: the tokens go into cookies. Needs `GET /csrf` before."""
+    """For web pages: the tokens are set as cookies. Call `GET /csrf` before."""
     verified = await verification.verify(
         tx, wanted=body, wants_login=True, origin=origin, credentials=credentials, logins=logins, now=now
     )
-    return answer.set_cookies(verification.login_of(verified))
+    return answer.set_cookies(verification.tokens_of(verified))
 
 
 @router.post("/logout", status_code=204, summary="Log out", responses=refusals(401, 422))
-async def log_out(request: Request, response: Response, tx: Transaction, leaving: Leaving, now: Now) -> None:
-    """By access token, by refresh token in the body, or by cookies, be they over or not.
+async def log_out(request: Request, response: Response, tx: Transaction, target: LogOutTarget, now: Now) -> None:
+    """The login is named by the access token, by a refresh token in the body, or by cookies, expired or not.
 
-    The access and the refresh token stop working at once; cookies are taken away.
+    Its access token and refresh token stop working at once, and cookies are deleted.
     """
-    await sessions.log_out(tx, named=leaving.named, refresh_tokens=leaving.refresh_tokens, now=now)
+    await sessions.log_out(tx, logins=target.sessions, refresh_tokens=target.refresh_tokens, now=now)
     state_of(request.app, WebState).cookies.drop(response)
 
 
@@ -131,7 +133,7 @@ async def log_out(request: Request, response: Response, tx: Transaction, leaving
     responses=refusals(401, 403, 422),
 )
 async def list_sessions(
-    request: Request, response: Response, reader: Reads, actor: Person, now: Now
+    request: Request, response: Response, reader: Reads, actor: VerifiedActor, now: Now
 ) -> PageOut[SessionOut]:
     query = parse_list_query(request, SESSIONS, actor.permissions)
     page = await queries.list_sessions(reader, user_id=actor.user_id, now=now, query=query)
@@ -139,5 +141,5 @@ async def list_sessions(
 
 
 @router.delete("/session/{session_id}", status_code=204, summary="End a login", responses=refusals(401, 403, 404, 422))
-async def end_session(session_id: UUID, tx: Transaction, actor: Person, now: Now) -> None:
-    await sessions.end_one(tx, actor=actor, session_id=session_id, now=now)
+async def end_session(session_id: UUID, tx: Transaction, actor: VerifiedActor, now: Now) -> None:
+    await sessions.end_own_session(tx, actor=actor, session_id=session_id, now=now)

@@ -1,4 +1,4 @@
-"""Words to the administrators about what needs a person."""
+"""Mails to the administrators about problems that need a person."""
 
 from collections.abc import Mapping
 from hashlib import sha256
@@ -11,10 +11,10 @@ from crema.notifications import service as notifications
 from crema.notifications.service import OutgoingMail
 
 
-async def tell_administrators(
+async def notify_administrators(
     session: AsyncSession, *, template: str, context: Mapping[str, Any], dedup_key: str
 ) -> None:
-    """Promise each administrator one mail per `dedup_key`, in their language."""
+    """Queue one mail for each administrator, in their language; nothing if `dedup_key` was used before."""
     admins = await queries.list_admin_recipients(session)
     mails = [
         OutgoingMail(email, template, language, dict(context), f"{dedup_key}:{sha256(email.encode()).hexdigest()[:32]}")

@@ -1,4 +1,4 @@
-"""Forgetting: unverified people who never came back, and what nobody needs any more."""
+"""Deleting unverified people, and codes, counters and logins that are over."""
 
 from datetime import datetime, timedelta
 from functools import partial
@@ -19,13 +19,13 @@ log = structlog.get_logger(__name__)
 
 BATCH: Final = 500
 DELETED: Final = Counter("crema_unverified_deleted_total", "Unverified people deleted because they were too old.")
-_ORDERS: Final = table("orders", column("user_id"))  # a feature above us: known by name only, as foreign keys are
+_ORDERS: Final = table("orders", column("user_id"))  # of a feature above: accounts can't import it
 
 
 _is_attempt: Final = and_(OneTimeCode.purpose == REGISTRATION, OneTimeCode.spent_at.is_(None))
 
 
-def _forgotten(older_than: timedelta, now: datetime) -> tuple[ColumnElement[bool], ...]:
+def _expired_unverified(older_than: timedelta, now: datetime) -> tuple[ColumnElement[bool], ...]:
     return (
         User.verified_at.is_(None),
         User.deleted_at.is_(None),
@@ -37,24 +37,28 @@ def _forgotten(older_than: timedelta, now: datetime) -> tuple[ColumnElement[bool
 
 
 async def count_unverified(session: AsyncSession, *, older_than: timedelta, now: datetime) -> int:
-    """Count whom `delete_unverified` would delete."""
-    return await session.scalar(select(func.count()).select_from(User).where(*_forgotten(older_than, now))) or 0
+    """Return how many people `delete_unverified` would delete."""
+    return (
+        await session.scalar(select(func.count()).select_from(User).where(*_expired_unverified(older_than, now))) or 0
+    )
 
 
 async def delete_unverified(session: AsyncSession, *, older_than: timedelta, now: datetime, batch: int = BATCH) -> int:
     """Delete up to `batch` people who did not verify in time; return how many. Their addresses are free again.
 
-    One statement decides and deletes: the rows are locked and judged at once, those someone is busy with, such as
-    a verification, are skipped.
+    One statement selects, locks and deletes. It skips rows that another transaction has locked, for instance a
+    verification.
     """
     due = (
         select(User.id)
-        .where(*_forgotten(older_than, now))
+        .where(*_expired_unverified(older_than, now))
         .order_by(User.created_at)
         .limit(batch)
         .with_for_update(of=User, skip_locked=True)
         .cte("due")
-        .prefix_with("MATERIALIZED", dialect="postgresql")  # once, or each look would lock another batch
+        .prefix_with(
+            "MATERIALIZED", dialect="postgresql"
+        )  # evaluated once, or each evaluation would lock another batch
     )
     deleted = await session.scalars(delete(User).where(User.id.in_(select(due.c.id))).returning(User.id))
     count = len(deleted.all())
@@ -64,10 +68,10 @@ async def delete_unverified(session: AsyncSession, *, older_than: timedelta, now
     return count
 
 
-async def find_to_erase(session: AsyncSession, *, deleted_before: datetime) -> UUID | None:
-    """Lock somebody who deleted their account before then and whose texts are still there; None if there is nobody.
+async def lock_next_to_erase(session: AsyncSession, *, deleted_before: datetime) -> UUID | None:
+    """Lock a person deleted before `deleted_before` whose texts are not erased yet; return their id, or None.
 
-    Those another worker is busy with are skipped.
+    People whom another worker has locked are skipped.
     """
     due = (
         select(User.id)
@@ -80,16 +84,16 @@ async def find_to_erase(session: AsyncSession, *, deleted_before: datetime) -> U
 
 
 async def finish_erasing(session: AsyncSession, *, user_id: UUID, now: datetime) -> None:
-    """Forget the logins of a deleted person, and note that nothing of theirs is left."""
+    """Delete the logins of a deleted person, and record that everything of theirs is erased."""
     await session.execute(delete(Session).where(Session.user_id == user_id))
     await session.execute(update(User).where(User.id == user_id).values(erased_at=now, updated_at=User.updated_at))
 
 
 async def prune(sessions: Sessions, *, attempts_kept: timedelta, now: datetime, batch: int = batches.BATCH) -> None:
-    """Delete codes, counters, refresh tokens and logins that are of no use to anyone, up to `batch` a transaction.
+    """Delete codes, counters, refresh tokens and logins that are over, up to `batch` rows per transaction.
 
-    Of a login that goes on all refresh tokens stay: a spent one, however old, shows that it was stolen. Of one that is
-    over none is needed. Attempts to register are forgotten `attempts_kept` after they were made.
+    All refresh tokens of an active login stay: if a used one is sent again, however old, it was stolen. None is needed
+    once the login is over. Registration attempts are deleted `attempts_kept` after they were made.
     """
     delete_all = partial(batches.delete_in_batches, sessions, batch=batch)
     month_ago = now - timedelta(days=30)
@@ -97,6 +101,6 @@ async def prune(sessions: Sessions, *, attempts_kept: timedelta, now: datetime, 
     await delete_all(RefreshToken, RefreshToken.session_id.in_(over))
     await delete_all(Session, month_ago > OVER_AT)
     await delete_all(OneTimeCode, OneTimeCode.expires_at < now - timedelta(days=1), ~_is_attempt)
-    forgotten = (OneTimeCode.created_at < now - attempts_kept, OneTimeCode.expires_at <= now)
-    await delete_all(OneTimeCode, _is_attempt, *forgotten)
+    is_old_attempt = (OneTimeCode.created_at < now - attempts_kept, OneTimeCode.expires_at <= now)
+    await delete_all(OneTimeCode, _is_attempt, *is_old_attempt)
     await delete_all(Throttle, Throttle.window_ends_at < now)

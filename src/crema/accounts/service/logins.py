@@ -1,4 +1,4 @@
-"""Logging in and staying logged in: sessions, access tokens, and a chain of refresh tokens for each session."""
+"""Logins: sessions, their access tokens, and the successive refresh tokens of each session."""
 
 import base64
 import hashlib
@@ -17,7 +17,7 @@ from crema.accounts import queries
 from crema.accounts.domain import Actor
 from crema.accounts.models import RefreshToken, Session, User
 from crema.accounts.service import throttle
-from crema.accounts.service.passwords import Turn
+from crema.accounts.service.passwords import Admission
 from crema.accounts.service.registration import Origin, list_attempts
 from crema.accounts.service.tokens import PAIR_LENGTH, AccessTokens
 from crema.core.errors import ForbiddenError, NotFoundError, UnauthenticatedError
@@ -26,15 +26,15 @@ from crema.db.session import keep
 from crema.notifications import service as notifications
 from crema.notifications.service import OutgoingMail
 
-GRACE: Final = timedelta(seconds=10)
-"""How long a spent refresh token gets its successor even though that is in use: tabs that refresh side by side."""
+REUSE_GRACE: Final = timedelta(seconds=10)
+"""How long a used refresh token still gets its successor after that was used: browser tabs refresh in parallel."""
 TRY_WINDOW: Final = timedelta(minutes=15)
 TRIES: Final = 5
-"""Wrong passwords for one address from one network. Another network may still log in: no lock-out at will."""
+"""Wrong passwords for one address from one network. Other networks may still log in, so nobody can lock others out."""
 
 
 class InvalidCredentialsError(UnauthenticatedError):
-    """Unknown address, wrong password, or blocked: the answer doesn't tell which."""
+    """The address is unknown, the password is wrong, or the account is blocked: the response doesn't say which."""
 
     code = "invalid_credentials"
     title = "The e-mail address or the password is wrong."
@@ -42,7 +42,7 @@ class InvalidCredentialsError(UnauthenticatedError):
 
 
 class InvalidRefreshTokenError(UnauthenticatedError):
-    """None of ours, or its login is over."""
+    """The refresh token is forged, or its login is over."""
 
     code = "invalid_refresh_token"
     title = "The refresh token is not valid, or its login has ended."
@@ -50,7 +50,7 @@ class InvalidRefreshTokenError(UnauthenticatedError):
 
 
 class RefreshTokenReusedError(UnauthenticatedError):
-    """Spent, and what it was spent for is in use: somebody else has it too. The login has been ended."""
+    """The refresh token was used before, and so was its successor: somebody else has it, too. The login was ended."""
 
     code = "refresh_token_reused"
     title = "This refresh token was used before, so its login has been ended."
@@ -58,7 +58,7 @@ class RefreshTokenReusedError(UnauthenticatedError):
 
 
 class EmailNotVerifiedError(ForbiddenError):
-    """The address has to be verified first."""
+    """The e-mail address of the account has not been verified."""
 
     code = "email_not_verified"
     title = "Your e-mail address is not verified."
@@ -67,7 +67,7 @@ class EmailNotVerifiedError(ForbiddenError):
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """What a login gives. `expires_in` is in seconds."""
+    """The tokens of a login. `expires_in` is in seconds."""
 
     access_token: str
     refresh_token: str
@@ -77,10 +77,10 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Logins:
-    """Issues tokens.
+    """Starts sessions and issues tokens.
 
-    A refresh token's successor is derived from it, so that the same one can be given again although only hashes
-    are stored.
+    A refresh token's successor is computed from it, so that the same one can be issued again although only hashes are
+    stored.
     """
 
     refresh_key: bytes
@@ -95,14 +95,14 @@ class Logins:
         email: str,
         password: str,
         origin: Origin,
-        turn: Turn,
+        admission: Admission,
         now: datetime,
     ) -> Tokens:
-        """Check the password and start a session. The try is counted, and kept, before anything is compared.
+        """Check the password and start a session. The try is counted and committed before passwords are compared.
 
-        Past the tries of a network a right password still passes, after a wait of some seconds.
+        When a network has used up its tries, a right password still logs in, after a wait of some seconds.
         """
-        passwords = turn.passwords
+        passwords = admission.passwords
         network, account = f"login:{origin.network}", f"login:{origin.network}:{email.lower()}"
         delay = await throttle.count_or_delay(
             session, key=network, limit=self.tries_per_network, window=TRY_WINDOW, now=now
@@ -112,16 +112,16 @@ class Logins:
         is_claimed = user is not None and user.is_active and not user.is_verified
         attempts = await list_attempts(session, email) if is_claimed else []
         checked_hash = user.password_hash if user else None
-        hashes = [attempt.password_hash for attempt in attempts] or [checked_hash]  # any of them may be theirs
+        hashes = [attempt.password_hash for attempt in attempts] or [checked_hash]  # any may be that of the person
         await keep(session)
-        await turn.pause(delay)
+        await admission.pause(delay)
 
         is_right = any([await passwords.verify(each, password) for each in hashes])
         if user is None or not is_right or not user.is_active:
             await _refuse(session, user=user, now=now)
 
-        await throttle.forgive(session, key=network)
-        await throttle.forget(session, key=account)
+        await throttle.refund(session, key=network)
+        await throttle.reset(session, key=account)
         if checked_hash is None or not user.is_verified:
             await keep(session)
             raise EmailNotVerifiedError
@@ -152,16 +152,16 @@ class Logins:
         return self._tokens(user, login.id, refresh_token, now)
 
     async def refresh(self, session: AsyncSession, *, refresh_token: str, now: datetime) -> Tokens:
-        """Spend a refresh token for the next pair.
+        """Use a refresh token up and return the next pair.
 
-        One guarded statement spends it, so that of parallel callers one makes the successor and the others get
-        the same. The same is given again, however late, until somebody uses it: the answer may have been lost. Shown
-        after that and after the grace, the token is taken for stolen: the whole session ends.
+        One guarded statement marks it as used: of parallel callers one creates the successor, and the others get the
+        same. Because a response may get lost, the same successor is issued again, however late, until it is used.
+        After that, and after the grace period, a used token counts as stolen and its session ends.
 
-        A thief and the owner may so come to hold the same successor. Whoever of them uses it first makes the other's
-        next call with the older token end the session.
+        So a thief and the owner may hold the same successor. When one of them has used it, the other's next request
+        with the older token ends the session.
         """
-        live = select(Session.id).where(queries.is_live(now))
+        live = select(Session.id).where(queries.is_active_session(now))
         session_id = await session.scalar(
             update(RefreshToken)
             .where(
@@ -178,7 +178,7 @@ class Logins:
             used = update(Session).where(Session.id == session_id)
             await session.execute(used.values(last_used_at=now, unused_pair=_pair(successor)))
         else:
-            session_id = await self._session_of_spent(session, refresh_token=refresh_token, now=now)
+            session_id = await self._session_of_used(session, refresh_token=refresh_token, now=now)
         user_id = await session.scalar(
             select(User.id)
             .join(Session, Session.user_id == User.id)
@@ -189,14 +189,14 @@ class Logins:
         user = await queries.get_user(session, user_id)
         return self._tokens(user, session_id, successor, now)
 
-    async def _session_of_spent(self, session: AsyncSession, *, refresh_token: str, now: datetime) -> UUID:
-        """Return whose spent token this is, if its successor may be given again; else end that session for good."""
+    async def _session_of_used(self, session: AsyncSession, *, refresh_token: str, now: datetime) -> UUID:
+        """Return the session of a used token if its successor may be issued again; else end the session and raise."""
         spent = await session.get(RefreshToken, _hash(refresh_token))
         login = await session.get(Session, spent.session_id) if spent else None
         if spent is None or login is None or login.ended_at or login.expires_at <= now:
             raise InvalidRefreshTokenError
         is_unused = login.unused_pair == _pair(self._successor(refresh_token))
-        if is_unused or (spent.used_at is not None and now - spent.used_at <= GRACE):
+        if is_unused or (spent.used_at is not None and now - spent.used_at <= REUSE_GRACE):
             return login.id
         ended = await end_sessions(session, user_id=login.user_id, only=[login.id], reason="reuse", now=now)
         user = await queries.get_user(session, login.user_id)
@@ -223,7 +223,7 @@ class Logins:
 
 
 async def _lock_unchanged(session: AsyncSession, *, user: User, checked_hash: str, now: datetime) -> User:
-    """Return the user, locked; refuse a login whose password was changed meanwhile, or its owner blocked."""
+    """Lock and return the user; refuse the login if the password was changed or the account was blocked meanwhile."""
     current = await queries.find_user_for_update(session, user.id)
     if current is None or current.password_hash != checked_hash or not current.is_active:
         await _refuse(session, user=user, now=now)
@@ -231,24 +231,24 @@ async def _lock_unchanged(session: AsyncSession, *, user: User, checked_hash: st
 
 
 async def _refuse(session: AsyncSession, *, user: User | None, now: datetime) -> NoReturn:
-    """Refuse a login, and keep that it was tried: for an address nobody has as for any other."""
+    """Record that a login failed, commit and refuse it. The same is done for addresses without an account."""
     add_security_event(session, "login_failed", user_id=user.id if user else None, now=now, is_by_them=False)
     await keep(session)
     raise InvalidCredentialsError
 
 
 def _hash(token: str) -> bytes:
-    """Hash a token that is random enough to need no salt."""
+    """Return the hash of a token. It is random, so it needs no salt."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
 def _pair(refresh_token: str) -> str:
-    """Name a refresh token and the access tokens that are given with it."""
+    """Return the pair id of a refresh token: access tokens issued with it have the same."""
     return _hash(refresh_token).hex()[:PAIR_LENGTH]
 
 
-async def note_use(session: AsyncSession, *, session_id: UUID, pair: str) -> None:
-    """Note that the answer of the last refresh has arrived: its token is not given out a second time."""
+async def mark_tokens_used(session: AsyncSession, *, session_id: UUID, pair: str) -> None:
+    """Record that the tokens of the last refresh have arrived: they are not issued a second time."""
     await session.execute(
         update(Session).where(Session.id == session_id, Session.unused_pair == pair).values(unused_pair=None)
     )
@@ -261,14 +261,14 @@ async def end_sessions(
     reason: str,
     now: datetime,
     only: Sequence[UUID] | None = None,
-    but: UUID | None = None,
+    except_id: UUID | None = None,
 ) -> int:
-    """End a person's logins: all, only some, or all but one. It counts at their next request."""
+    """End a person's logins: all, only some, or all but one; return how many. Their next request is refused."""
     ending = update(Session).where(Session.user_id == user_id, Session.ended_at.is_(None))
     if only is not None:
         ending = ending.where(Session.id.in_(only))
-    if but is not None:
-        ending = ending.where(Session.id != but)
+    if except_id is not None:
+        ending = ending.where(Session.id != except_id)
     found = await session.scalars(ending.values(ended_at=now, end_reason=reason).returning(Session.id))
     ended = [str(session_id) for session_id in found]
     if ended:
@@ -279,10 +279,10 @@ async def end_sessions(
 
 
 async def log_out(
-    session: AsyncSession, *, named: Collection[tuple[UUID, UUID]], refresh_tokens: Sequence[str], now: datetime
+    session: AsyncSession, *, logins: Collection[tuple[UUID, UUID]], refresh_tokens: Sequence[str], now: datetime
 ) -> None:
-    """End the logins in `named`, each a person and a session, and those that the refresh tokens are or were of."""
-    ending = set(named)
+    """End these logins, each a pair of user and session id, and those that the refresh tokens belong to."""
+    ending = set(logins)
     if refresh_tokens:
         hashes = [_hash(token) for token in refresh_tokens]
         of_tokens = select(Session.user_id, Session.id).join(RefreshToken, RefreshToken.session_id == Session.id)
@@ -292,7 +292,7 @@ async def log_out(
         await end_sessions(session, user_id=user_id, only=[session_id], reason="logout", now=now)
 
 
-async def end_one(session: AsyncSession, *, actor: Actor, session_id: UUID, now: datetime) -> None:
-    """End one of one's own logins."""
+async def end_own_session(session: AsyncSession, *, actor: Actor, session_id: UUID, now: datetime) -> None:
+    """End one of the actor's logins; raise NotFoundError if they have none with this id."""
     if not await end_sessions(session, user_id=actor.user_id, only=[session_id], reason="logout", now=now):
         raise NotFoundError

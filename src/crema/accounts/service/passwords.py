@@ -1,4 +1,4 @@
-"""Hashing passwords, off the event loop and bounded: a flood of logins may slow logins, nothing else."""
+"""Hashing passwords in a small pool of threads: a flood of logins slows down logins, but nothing else."""
 
 import asyncio
 import os
@@ -23,16 +23,16 @@ from crema.core.errors import InvalidError, TooManyError
 T = TypeVar("T")
 
 THREADS: Final = 2
-"""Measured beforehand (performance.md of the design): 2 threads give 93 logins a second on two cores, 8 give 52."""
-WORKING: Final = 2 * THREADS
-"""Requests under way at once: what keeps the threads busy, and fewer than there are database connections."""
-QUEUE: Final = 32
-REFUSE_AFTER: Final = 1.0
-"""Seconds. Refused at once, whoever tries again at once would keep the event loop busy with refusals alone."""
+"""Measured on two cores: 2 threads give 93 logins a second, 8 threads 52."""
+MAX_ADMITTED: Final = 2 * THREADS
+"""Requests admitted at once: enough to keep the threads busy, and fewer than there are database connections."""
+MAX_WAITING: Final = 32
+REFUSAL_DELAY_SECONDS: Final = 1.0
+"""A refusal waits so long: clients that try again at once would keep the event loop busy with refusals."""
 
 
 class TooBusyError(TooManyError):
-    """So many people log in just now that waiting would help nobody."""
+    """So many requests wait to hash a password that another one would wait too long."""
 
     code = "too_busy"
     title = "Too many people are logging in at the moment."
@@ -40,7 +40,7 @@ class TooBusyError(TooManyError):
 
 
 class WeakPasswordError(InvalidError):
-    """A password that is guessed first."""
+    """The password is one of the most used, or like the address or the name."""
 
     code = "weak_password"
     title = "This password is too easy to guess."
@@ -48,7 +48,7 @@ class WeakPasswordError(InvalidError):
 
 
 def check_strength(password: str, *, field: str, email: str | None, name: str | None = None) -> None:
-    """Raise WeakPasswordError for a password that is guessed first. `field` is its name in the request's body."""
+    """Raise WeakPasswordError for a password that is easy to guess. `field` is its name in the request's body."""
     if reason := weakness_of(password, common=_common_passwords(), email=email, name=name):
         error = {"loc": ["body", field], "msg": reason, "type": WeakPasswordError.code}
         raise WeakPasswordError(f"Choose another password: {reason}.", errors=[error])
@@ -56,51 +56,50 @@ def check_strength(password: str, *, field: str, email: str | None, name: str | 
 
 @cache
 def _common_passwords() -> frozenset[str]:
-    """Read the 30,000 most used of leaked passwords, in lower case, as zxcvbn counts them."""
+    """Return the 30,000 most used leaked passwords, in lower case. The list is that of zxcvbn."""
     return frozenset((files("crema.accounts") / "common_passwords.txt").read_text(encoding="utf-8").splitlines())
 
 
 class Passwords:
-    """argon2id with OWASP's minimum (19 MiB, 2 passes, 1 lane) in a small pool of threads.
+    """Hashes passwords with argon2id at OWASP's minimum cost (19 MiB, 2 passes, 1 lane).
 
     Callers must not hold a database connection while they wait: see `db.session.keep`.
     """
 
     def __init__(self, hasher: PasswordHasher | None = None) -> None:
         self._hasher = hasher or PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="argon2", initializer=_yield_to_others)
-        self._working = asyncio.Semaphore(WORKING)
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="argon2", initializer=_lower_thread_priority)
+        self._admissions = asyncio.Semaphore(MAX_ADMITTED)
         self._waiting = 0
-        self._nobodys = _unmatched_hash(self._hasher)
+        self._dummy_hash = _make_dummy_hash(self._hasher)
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator["Turn"]:
-        """Let a request in that will hash, when it is its turn; refuse it when many wait already.
+    async def admission(self) -> AsyncIterator["Admission"]:
+        """Wait until a request that hashes is admitted; raise TooBusyError when too many wait already.
 
-        Around the whole request, before its first statement: those who wait hold no database connection, of which a
-        flood would otherwise leave none to others. Who hangs up gives their turn back; a hash that a thread has begun
-        is then still finished.
+        The caller enters it before the first statement of the request, so that waiting requests hold no database
+        connections. A request that is cancelled gives its admission back; a hash that has begun is still finished.
         """
-        if self._waiting == QUEUE:
-            await asyncio.sleep(REFUSE_AFTER)
+        if self._waiting == MAX_WAITING:
+            await asyncio.sleep(REFUSAL_DELAY_SECONDS)
             raise TooBusyError(retry_after=1)
         self._waiting += 1
-        turn = Turn(self, self._working)
+        admission = Admission(self, self._admissions)
         try:
-            await turn.take()
+            await admission.acquire()
         finally:
             self._waiting -= 1
         try:
-            yield turn
+            yield admission
         finally:
-            turn.give_back()
+            admission.release()
 
     async def hash(self, password: str) -> str:
-        """Hash a password, in the form that is the same from every keyboard."""
+        """Return the hash of a password in its normalized form."""
         return await self._run(lambda: self._hasher.hash(normalized(password)))
 
     async def verify(self, password_hash: str | None, password: str) -> bool:
-        """Tell whether they match. None, for nobody's password, is never matched and takes as long.
+        """Return whether the password matches the hash. For None the result is False and takes as long to compute.
 
         Hashes made before passwords were normalized to NFKC are of NFC; the two differ for few passwords.
         """
@@ -108,55 +107,55 @@ class Passwords:
 
         def check(form: str) -> bool:
             try:
-                return self._hasher.verify(password_hash or self._nobodys, form)
+                return self._hasher.verify(password_hash or self._dummy_hash, form)
             except (VerificationError, InvalidHashError):
                 return False
 
         return await self._run(lambda: any(check(form) for form in forms))
 
     def is_outdated(self, password_hash: str) -> bool:
-        """Whether it was made at another cost than today's."""
+        """Return whether the hash was made with other parameters than today's."""
         return self._hasher.check_needs_rehash(password_hash)
 
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.wrap_future(self._pool.submit(work))
 
 
-class Turn:
-    """One request's place among those that hash."""
+class Admission:
+    """The permit of one request to hash: one of `MAX_ADMITTED`."""
 
-    def __init__(self, passwords: Passwords, places: asyncio.Semaphore) -> None:
+    def __init__(self, passwords: Passwords, semaphore: asyncio.Semaphore) -> None:
         self.passwords = passwords
-        self._places = places
+        self._semaphore = semaphore
         self._is_held = False
 
-    async def take(self) -> None:
-        """Wait for a place."""
-        await self._places.acquire()
+    async def acquire(self) -> None:
+        """Wait for a permit."""
+        await self._semaphore.acquire()
         self._is_held = True
 
-    def give_back(self) -> None:
-        """Let somebody else have the place."""
+    def release(self) -> None:
+        """Give the permit to the next request that waits."""
         if self._is_held:
             self._is_held = False
-            self._places.release()
+            self._semaphore.release()
 
     async def pause(self, seconds: float) -> None:
-        """Wait without the place, then take one again: those who wait keep nobody from hashing."""
+        """Wait some seconds without a permit, then acquire one again, so that others can hash meanwhile."""
         if seconds > 0:
-            self.give_back()
+            self.release()
             await asyncio.sleep(seconds)
-            await self.take()
+            await self.acquire()
 
 
-def _yield_to_others() -> None:
-    """Let the event loop go first where threads have priorities of their own, as on Linux."""
+def _lower_thread_priority() -> None:
+    """Give the event loop precedence where threads have priorities of their own, as on Linux."""
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, get_native_id(), 10)
 
 
-def _unmatched_hash(hasher: PasswordHasher) -> str:
-    """Make a hash at the hasher's cost that no password has, without paying that cost now."""
+def _make_dummy_hash(hasher: PasswordHasher) -> str:
+    """Return a random hash that no password matches, with the hasher's parameters, without computing one."""
     cost = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
     salt, digest = (b64encode(token_bytes(size)).rstrip(b"=").decode() for size in (hasher.salt_len, hasher.hash_len))
     return f"$argon2id$v=19${cost}${salt}${digest}"

@@ -1,4 +1,4 @@
-"""Registering: each attempt is one of several that may claim an address, until a code confirms one of them."""
+"""Registering: several attempts may claim the same address, until a code confirms one of them."""
 
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from crema.accounts.domain import CUSTOMER, device_of
 from crema.accounts.models import OneTimeCode, User
 from crema.accounts.schemas import Register, Resend
 from crema.accounts.service import mail_limits, throttle
-from crema.accounts.service.codes import LIFETIME, NOBODY, REGISTRATION, Codes, Issued, note_asking
+from crema.accounts.service.codes import LIFETIME, MISSING_ID, REGISTRATION, Codes, IssuedCode, record_code_request
 from crema.accounts.service.passwords import Passwords, check_strength
 from crema.core.errors import ConflictError
 from crema.db.base import new_id
@@ -23,12 +23,12 @@ from crema.db.session import keep
 from crema.notifications import service as notifications
 from crema.notifications.service import OutgoingMail
 
-COMPARED: Final = 10
-"""Attempts to register an address whose passwords are compared, the first ones: each comparison costs a hash."""
+MAX_COMPARED: Final = 10
+"""The password is compared with those of the first attempts for an address only: each comparison costs a hash."""
 
 
 class EmailTakenError(ConflictError):
-    """Somebody verified this address."""
+    """A verified account has this address."""
 
     code = "email_taken"
     title = "This e-mail address already has an account."
@@ -37,36 +37,36 @@ class EmailTakenError(ConflictError):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a request comes from, as the server itself sees it, and the language its sender reads."""
+    """Where a request comes from, as the server sees it, and the language of its sender."""
 
     network: str
     user_agent: str
     language: str
 
-    def told(self, now: datetime) -> dict[str, str]:
-        """Return what a mail says of the request that it answers. Nothing of it is the sender's own text."""
+    def mail_context(self, now: datetime) -> dict[str, str]:
+        """Return the part of a mail's context that is about the request. Nothing of it is text of the sender."""
         return {"asked_at": now.isoformat(), "network": self.network, "device": device_of(self.user_agent)}
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What checks passwords, and what makes codes."""
+    """The services that check passwords and create codes."""
 
     passwords: Passwords
     codes: Codes
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
-    """One of those who registered an address."""
+class PendingAttempt:
+    """One of the unconfirmed registrations of an address."""
 
     id: UUID
     password_hash: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class Registered:
-    """An attempt to register, and the secret that stands for it."""
+class RegistrationAttempt:
+    """A registration attempt, and the secret that names it."""
 
     user: User
     name: str | None
@@ -82,11 +82,11 @@ async def register(
     credentials: Credentials,
     limit: int,
     now: datetime,
-) -> Registered:
-    """Add an attempt to register, with a code of its own, and promise the code.
+) -> RegistrationAttempt:
+    """Add a registration attempt with a code of its own, and mail the code.
 
-    Until an address is verified anyone may claim it. Whoever registers again with the same password renews their
-    attempt instead. `limit` are the registrations an hour from one network.
+    Until an address is verified anyone may register it. Registering again with the same password renews the attempt.
+    `limit` is the number of registrations per hour from one network.
     """
     passwords, codes = credentials.passwords, credentials.codes
     check_strength(wanted.password, field="password", email=wanted.email, name=wanted.name)
@@ -98,7 +98,7 @@ async def register(
     password_hash = known[0].password_hash if known else await passwords.hash(wanted.password)
 
     await mail_limits.count(session, purpose=REGISTRATION, email=wanted.email, network=origin.network, now=now)
-    await note_asking(session, kind="verification", email=wanted.email, network=origin.network, now=now)
+    await record_code_request(session, kind="verification", email=wanted.email, network=origin.network, now=now)
     user_id = await _claim(session, wanted=wanted, language=origin.language, now=now)
     attempt = {"name": wanted.name, "phone": wanted.phone, "language": origin.language}
     issued = None
@@ -109,14 +109,17 @@ async def register(
         row = codes.new_row(user_id=user_id, purpose=REGISTRATION, now=now, password_hash=password_hash, **attempt)
         session.add(row)
         await session.flush()
-        issued = codes.issued(row.id, user_id, row.nonce)
+        issued = codes.issued_codes(row.id, user_id, row.nonce)
     user = await queries.get_user(session, user_id)
     await _send_code(session, issued, email=user.email, origin=origin, now=now)
-    return Registered(user, wanted.name, wanted.phone, codes.registration_id(issued.id))
+    return RegistrationAttempt(user, wanted.name, wanted.phone, codes.registration_id(issued.id))
 
 
 async def _claim(session: AsyncSession, *, wanted: Register, language: str, now: datetime) -> UUID:
-    """Lock the unverified person of an address, made here if there is none. They are kept while the code lives."""
+    """Lock the unverified person of an address, creating one if there is none; return their id.
+
+    The clean-up keeps them while the code is valid.
+    """
     claim = insert(User).values(
         id=new_id(),
         email=wanted.email,
@@ -138,8 +141,8 @@ async def _claim(session: AsyncSession, *, wanted: Register, language: str, now:
     return user_id
 
 
-async def list_attempts(session: AsyncSession, email: str) -> list[Attempt]:
-    """List the first attempts to register an address that isn't verified."""
+async def list_attempts(session: AsyncSession, email: str) -> list[PendingAttempt]:
+    """Return the first registration attempts for an address that isn't verified."""
     person = select(User.id).where(func.lower(email) == queries.EMAIL_KEY, User.verified_at.is_(None))
     attempts = (
         select(OneTimeCode.id, OneTimeCode.password_hash)
@@ -149,25 +152,25 @@ async def list_attempts(session: AsyncSession, email: str) -> list[Attempt]:
             OneTimeCode.spent_at.is_(None),
         )
         .order_by(OneTimeCode.id)
-        .limit(COMPARED)
+        .limit(MAX_COMPARED)
     )
-    return [Attempt(*row) for row in await session.execute(attempts)]
+    return [PendingAttempt(*row) for row in await session.execute(attempts)]
 
 
 async def resend(
     session: AsyncSession, *, wanted: Resend, origin: Origin, credentials: Credentials, now: datetime
 ) -> None:
-    """Promise the code of one attempt again. Does nothing, silently, where there is none to verify.
+    """Mail the code of one attempt again; do nothing, without an error, if there is none to confirm.
 
-    The attempt is the one that is proved by its registration id or password; without either the first. The
-    statements are the same whether or not anybody has the address: the time they take tells nothing.
+    The attempt is the one that the registration id or the password names; without both, the first. The same
+    statements run with and without an account, so that the response time doesn't reveal it.
     """
     passwords, codes = credentials.passwords, credentials.codes
-    async with passwords.turn() if wanted.password is not None else nullcontext():
-        permit = await mail_limits.may_mail(
+    async with passwords.admission() if wanted.password is not None else nullcontext():
+        decision = await mail_limits.count_and_decide(
             session, purpose=REGISTRATION, email=wanted.email, network=origin.network, now=now
         )
-        if permit == "refused":
+        if decision == "refused":
             return
         attempts = await list_attempts(session, wanted.email)
         await keep(session)
@@ -179,12 +182,12 @@ async def resend(
             matches = [await passwords.verify(password_hash, wanted.password) for password_hash in hashes]
             attempts = [attempt for attempt, is_right in zip(attempts, matches, strict=False) if is_right]
 
-    which = OneTimeCode.id == (attempts[0].id if attempts else NOBODY)
-    if permit == "sent":
-        await note_asking(session, kind="verification", email=wanted.email, network=origin.network, now=now)
+    which = OneTimeCode.id == (attempts[0].id if attempts else MISSING_ID)
+    if decision == "sent":
+        await record_code_request(session, kind="verification", email=wanted.email, network=origin.network, now=now)
     claim = update(User).where(func.lower(wanted.email) == queries.EMAIL_KEY, User.verified_at.is_(None))
     email = await session.scalar(claim.values(kept_until=now + LIFETIME).returning(User.email))
-    if permit == "flooded":
+    if decision == "flooded":
         await codes.extend(session, which=which, now=now)
         return
     issued = await codes.renew(session, which=which, now=now)
@@ -192,11 +195,11 @@ async def resend(
 
 
 async def _send_code(
-    session: AsyncSession, issued: Issued | None, *, email: str | None, origin: Origin, now: datetime
+    session: AsyncSession, issued: IssuedCode | None, *, email: str | None, origin: Origin, now: datetime
 ) -> None:
-    """Promise a registration's code. The address isn't proved to be the sender's: nothing they wrote goes there."""
+    """Mail the code of a registration. The address isn't verified, so the mail has no text of the sender."""
     mails = []
     if issued is not None and email is not None:
-        context = issued.told | origin.told(now)
+        context = issued.mail_context | origin.mail_context(now)
         mails = [OutgoingMail(email, "verification_code", origin.language, context)]
     await notifications.send(session, mails, even_none=True)

@@ -1,4 +1,4 @@
-"""Making and changing roles. What a role allows counts at the next request of everyone who has it."""
+"""Creating, changing and deleting roles. Changes have effect at the next request of everyone who has the role."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -20,7 +20,7 @@ _NAMES: Final = ("uq_roles_name", "uq_roles_name_skeleton")
 
 
 class RoleExistsError(ConflictError):
-    """The name is taken, or reads like one that is."""
+    """Another role has this name, or one that looks like it."""
 
     code = "role_exists"
     title = "There is a role with this name, or with one that looks like it."
@@ -28,7 +28,7 @@ class RoleExistsError(ConflictError):
 
 
 class BuiltinRoleError(ConflictError):
-    """A role the system itself relies on."""
+    """The change is not possible for a built-in role."""
 
     code = "builtin_role"
     title = "A built-in role can't be renamed or deleted, and the administrator's permissions are fixed."
@@ -36,7 +36,7 @@ class BuiltinRoleError(ConflictError):
 
 
 class RoleInUseError(ConflictError):
-    """Somebody has it."""
+    """People have the role that is to be deleted."""
 
     code = "role_in_use"
     title = "People have this role."
@@ -44,7 +44,7 @@ class RoleInUseError(ConflictError):
 
 
 async def create(session: AsyncSession, *, actor: Actor, wanted: RoleIn, now: datetime) -> Role:
-    """Make a role of permissions one has oneself."""
+    """Create a role. The actor must have each of its permissions."""
     _check_reach(actor, wanted.permissions)
     role = Role(name=wanted.name, description=wanted.description, created_at=now, updated_at=now)
     session.add(role)
@@ -55,14 +55,14 @@ async def create(session: AsyncSession, *, actor: Actor, wanted: RoleIn, now: da
 
 
 async def replace(session: AsyncSession, *, actor: Actor, role_id: UUID, wanted: ReplaceRole, now: datetime) -> Role:
-    """PUT: everything."""
+    """Replace all fields of a role (PUT)."""
     role = await queries.get_role_for_update(session, role_id)
     wanted.check_read_only(RoleOut.model_validate(role))
     return await _update(session, actor=actor, role=role, wanted=wanted, now=now)
 
 
 async def change(session: AsyncSession, *, actor: Actor, role_id: UUID, wanted: ChangeRole, now: datetime) -> Role:
-    """PATCH: only what was sent."""
+    """Change the fields of a role that were sent (PATCH)."""
     role = await queries.get_role_for_update(session, role_id)
     return await _update(session, actor=actor, role=role, wanted=wanted, now=now)
 
@@ -85,7 +85,7 @@ async def _update(
 
 
 async def remove(session: AsyncSession, *, actor: Actor, role_id: UUID) -> None:
-    """Delete a role nobody has."""
+    """Delete a role; raise RoleInUseError if people have it."""
     role = await queries.get_role_for_update(session, role_id)
     if role.is_builtin:
         raise BuiltinRoleError
@@ -95,9 +95,9 @@ async def remove(session: AsyncSession, *, actor: Actor, role_id: UUID) -> None:
 
 
 def _check_reach(actor: Actor, permissions: Collection[str]) -> None:
-    """Nobody gives or takes what they don't have."""
-    if beyond := sorted(set(permissions) - actor.permissions):
-        raise ForbiddenError(f"You don't have {', '.join(beyond)} yourself.")
+    """Raise ForbiddenError for permissions that the actor doesn't have."""
+    if lacking := sorted(set(permissions) - actor.permissions):
+        raise ForbiddenError(f"You can give and take only permissions that you have; you lack {', '.join(lacking)}.")
 
 
 async def _grant(session: AsyncSession, *, role_id: UUID, permissions: Collection[str]) -> None:

@@ -1,4 +1,4 @@
-"""Access tokens: short-lived JWTs that name a person and a login, and promise nothing else."""
+"""Access tokens: short-lived JWTs that contain only the ids of a person and a login."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,14 +16,14 @@ ISSUER: Final = "crema"
 AUDIENCE: Final = "crema:api"
 REQUIRED: Final = ("exp", "iat", "sub", "sid", "iss", "aud", "jti")
 PAIR_LENGTH: Final = 16
-"""Characters at the start of `jti` that name the refresh token which the access token came with."""
+"""Characters at the start of `jti` that are the pair id: the refresh token of the same response has it, too."""
 LEEWAY_SECONDS: Final = 5
-KEPT_TOKENS: Final = 4_096
-"""Tokens whose signature is not looked at again, about a kilobyte each: it took as long as asking the database."""
+MAX_CACHED: Final = 4_096
+"""Tokens whose signature is not verified again, about a kilobyte each. Verifying takes as long as a query."""
 
 
 class InvalidTokenError(UnauthenticatedError):
-    """Forged, expired, of another kind, or its session has ended: the answer doesn't tell which."""
+    """The access token is forged or expired, or its login has ended: the response doesn't say which."""
 
     code = "invalid_token"
     title = "The access token is wrong, or no longer valid."
@@ -31,7 +31,7 @@ class InvalidTokenError(UnauthenticatedError):
 
 
 class AccessClaims(NamedTuple):
-    """What an access token of ours says. `expires` is in seconds since 1970."""
+    """The claims of an access token. `expires` is in seconds since 1970."""
 
     user_id: UUID
     session_id: UUID
@@ -47,7 +47,7 @@ class AccessTokens:
     lifetime: timedelta
 
     def sign(self, *, user_id: UUID, session_id: UUID, now: datetime, pair: str = "") -> str:
-        """Return a token that is good until `now` plus the lifetime. `pair` names the refresh token beside it."""
+        """Return a token that is valid until `now` plus the lifetime. `pair` is the pair id of its refresh token."""
         claims = {
             "sub": str(user_id),
             "sid": str(session_id),
@@ -60,21 +60,21 @@ class AccessTokens:
         return jwt.encode(claims, self.key, ALGORITHM, headers={"typ": TYPE})
 
     def read(self, token: str, *, now: datetime) -> AccessClaims:
-        """Return what the token says; raise InvalidTokenError for anything not signed by us and current."""
-        claims = _verified(token, self.key)
+        """Return the claims of a token; raise InvalidTokenError if its signature is wrong or it has expired."""
+        claims = _decode(token, self.key)
         # The clock is a parameter everywhere, so times are compared here, not by the library.
         if claims.expires + LEEWAY_SECONDS < now.timestamp():
             raise InvalidTokenError
         return claims
 
     def read_expired(self, token: str) -> AccessClaims:
-        """Return what a token of ours says, expired or not. Only for logging out: it proves nothing else any more."""
-        return _verified(token, self.key)
+        """Return the claims of a token with a valid signature, expired or not. Use it only to log out."""
+        return _decode(token, self.key)
 
 
-@lru_cache(KEPT_TOKENS)
-def _verified(token: str, key: bytes) -> AccessClaims:
-    """Read what a token of ours says, for ever: what was signed once stays signed. Refusals aren't kept."""
+@lru_cache(MAX_CACHED)
+def _decode(token: str, key: bytes) -> AccessClaims:
+    """Return the claims of a token with a valid signature. Results are cached without end, since they don't change."""
     try:
         decoded = jwt.decode_complete(
             token,

@@ -1,4 +1,4 @@
-"""Proving with a mailed code that an address is one's own: of a registration, or of a change of address."""
+"""Verifying with a mailed code the address of a registration, or of a change of address."""
 
 from asyncio import sleep as pause
 from collections.abc import Sequence
@@ -18,9 +18,9 @@ from crema.accounts.service.codes import (
     EMAIL_CHANGE,
     REGISTRATION,
     InvalidCodeError,
+    consume,
     count_guess,
-    spend,
-    void,
+    revoke_all,
 )
 from crema.accounts.service.logins import Logins, Tokens, end_sessions
 from crema.accounts.service.registration import Credentials, EmailTakenError, Origin
@@ -31,12 +31,12 @@ from crema.db.session import keep
 from crema.notifications import service as notifications
 from crema.notifications.service import OutgoingMail
 
-GRACE: Final = timedelta(seconds=10)
-"""How long a spent code by itself still gives tokens: the second tap of a double one."""
+REPEAT_GRACE: Final = timedelta(seconds=10)
+"""How long a used code still logs in without anything else: people tap a button twice."""
 
 
 class SeveralRegistrationsError(ConflictError):
-    """Somebody else has registered this address too, or asked to have it: a code alone doesn't tell whose it is."""
+    """The address was registered several times, or is the new address of others: a code alone doesn't say for whom."""
 
     code = "several_registrations"
     title = "This address was registered more than once."
@@ -44,8 +44,8 @@ class SeveralRegistrationsError(ConflictError):
 
 
 @dataclass(frozen=True, slots=True)
-class Verified:
-    """Whose address was proved, and a login for them where one was wanted."""
+class VerificationResult:
+    """The person whose address was verified, and a login where the client asked for one."""
 
     user: User
     tokens: Tokens | None = None
@@ -60,12 +60,12 @@ async def verify(
     credentials: Credentials,
     logins: Logins,
     now: datetime,
-) -> Verified:
-    """Confirm the attempt, or the change of address, that the code was sent for.
+) -> VerificationResult:
+    """Confirm the registration attempt, or the change of address, that the code was sent for.
 
-    The same code sent again while it would live is answered alike, and changes nothing.
+    The same code sent again before it expires gets the same response, and changes nothing.
     """
-    async with credentials.passwords.turn() if wanted.password is not None else nullcontext() as turn:
+    async with credentials.passwords.admission() if wanted.password is not None else nullcontext() as admission:
         guess = await count_guess(
             session,
             kind="verification",
@@ -74,46 +74,50 @@ async def verify(
             network=origin.network,
             now=now,
         )
-        claims = await _list_claims(session, email=wanted.email, now=now)
-        if not wanted.is_proved and len([claim for claim in claims if claim.code.spent_at is None]) > 1:
-            raise SeveralRegistrationsError  # nothing was compared, so that nothing is counted
+        candidates = await _list_candidates(session, email=wanted.email, now=now)
+        if not wanted.names_attempt and len([claim for claim in candidates if claim.code.spent_at is None]) > 1:
+            raise SeveralRegistrationsError  # rolls the count back: no code was compared
         await keep(session)
-        await (turn.pause if turn else pause)(guess.delay)
-        found = await _match(claims, wanted=wanted, credentials=credentials, now=now)
+        await (admission.pause if admission else pause)(guess.delay)
+        found = await _find_match(candidates, wanted=wanted, credentials=credentials, now=now)
 
-    await guess.forgive(session)
-    is_first = await spend(session, row=found, now=now)
+    await guess.refund(session)
+    is_first = await consume(session, row=found, now=now)
     if is_first:
         confirm = _confirm_registration if found.purpose == REGISTRATION else _confirm_address
         await confirm(session, found=found, now=now)
-        await void(session, user_id=found.user_id, but=found.id)
+        await revoke_all(session, user_id=found.user_id, except_id=found.id)
     user = await queries.find_user(session, found.user_id)
     if user is None or user.email is None or not user.is_verified or user.email.lower() != wanted.email.lower():
         raise InvalidCodeError
-    # The code for a new address may have gone to a mistyped one: there it takes the password to get in.
+    # A new address may be mistyped, and its code with a stranger: logging in with it takes the password.
     if not wants_login or (found.purpose == EMAIL_CHANGE and wanted.password is None):
-        return Verified(user)
-    may_log_in = is_first or wanted.is_proved or await _is_second_tap(session, code_id=found.id, origin=origin, now=now)
+        return VerificationResult(user)
+    may_log_in = (
+        is_first
+        or wanted.names_attempt
+        or await _is_repeated_request(session, code_id=found.id, origin=origin, now=now)
+    )
     if not user.is_active or not may_log_in:
         raise InvalidCodeError
-    return Verified(user, await logins.start(session, user=user, origin=origin, now=now))
+    return VerificationResult(user, await logins.start(session, user=user, origin=origin, now=now))
 
 
-def login_of(verified: Verified) -> Tokens:
-    """Return the login that a code gave; raise InvalidCodeError for a new address without the password."""
+def tokens_of(verified: VerificationResult) -> Tokens:
+    """Return the tokens of a login; raise InvalidCodeError for a new address without the password."""
     if verified.tokens is None:
         raise InvalidCodeError("The code of a new e-mail address logs in only together with `password`.")
     return verified.tokens
 
 
-async def _is_second_tap(session: AsyncSession, *, code_id: UUID, origin: Origin, now: datetime) -> bool:
-    """Whether a code was spent seconds ago from the same network, for a login that goes on."""
+async def _is_repeated_request(session: AsyncSession, *, code_id: UUID, origin: Origin, now: datetime) -> bool:
+    """Return whether the code was used seconds ago from the same network, and that login is still active."""
     first = (
         select(Session.id)
         .join(OneTimeCode, OneTimeCode.user_id == Session.user_id)
         .where(
             OneTimeCode.id == code_id,
-            OneTimeCode.spent_at >= now - GRACE,
+            OneTimeCode.spent_at >= now - REPEAT_GRACE,
             Session.created_at >= OneTimeCode.spent_at,
             Session.network == origin.network,
             Session.ended_at.is_(None),
@@ -123,17 +127,19 @@ async def _is_second_tap(session: AsyncSession, *, code_id: UUID, origin: Origin
 
 
 @dataclass(frozen=True, slots=True)
-class _Claim:
-    """What a code may confirm, and the password of whose account it is already."""
+class _Candidate:
+    """What a code may confirm, and the password of the account if there is one."""
 
     code: OneTimeCode
     password_hash: str | None
 
 
-async def _match(claims: Sequence[_Claim], *, wanted: Verify, credentials: Credentials, now: datetime) -> OneTimeCode:
-    """Find the claim whose code this is and that is meant; raise InvalidCodeError. A wrong code costs a hash too."""
+async def _find_match(
+    candidates: Sequence[_Candidate], *, wanted: Verify, credentials: Credentials, now: datetime
+) -> OneTimeCode:
+    """Return the row that the request confirms; raise InvalidCodeError. A wrong code, too, takes the time of a hash."""
     codes = credentials.codes
-    found = [claim for claim in claims if claim.code.expires_at > now and codes.is_code(claim.code, wanted.code)]
+    found = [claim for claim in candidates if claim.code.expires_at > now and codes.matches(claim.code, wanted.code)]
     if wanted.registration_id is not None:
         meant = codes.read_registration_id(wanted.registration_id)
         found = [claim for claim in found if claim.code.id == meant]
@@ -146,11 +152,11 @@ async def _match(claims: Sequence[_Claim], *, wanted: Verify, credentials: Crede
     return found[0].code
 
 
-async def _list_claims(session: AsyncSession, *, email: str, now: datetime) -> Sequence[_Claim]:
-    """List all that a code for this address may confirm, and what was confirmed a while ago.
+async def _list_candidates(session: AsyncSession, *, email: str, now: datetime) -> Sequence[_Candidate]:
+    """Return all that a code for this address may confirm, and what was confirmed lately.
 
-    An attempt to register is there as long as it is kept: anybody may have its code sent again. A change of address
-    is there while its code lives: only the person who asked for it has it sent again.
+    Registration attempts are included until they are deleted, because anybody may request their codes again. A change
+    of address is included while its code is valid, because only the person who requested it gets the code again.
     """
     person = select(User.id).where(func.lower(email) == queries.EMAIL_KEY).scalar_subquery()
     is_live = OneTimeCode.expires_at > now
@@ -162,13 +168,13 @@ async def _list_claims(session: AsyncSession, *, email: str, now: datetime) -> S
     is_change = and_(
         OneTimeCode.purpose == EMAIL_CHANGE, func.lower(OneTimeCode.new_email) == func.lower(email), is_live
     )
-    claims = (
+    candidates = (
         select(OneTimeCode, User.password_hash)
         .join(User, User.id == OneTimeCode.user_id)
         .where(or_(is_attempt, is_change))
         .order_by(OneTimeCode.id)
     )
-    return [_Claim(code, password_hash) for code, password_hash in await session.execute(claims)]
+    return [_Candidate(code, password_hash) for code, password_hash in await session.execute(candidates)]
 
 
 async def _confirm_registration(session: AsyncSession, *, found: OneTimeCode, now: datetime) -> None:
@@ -190,16 +196,16 @@ async def _confirm_registration(session: AsyncSession, *, found: OneTimeCode, no
 
 
 async def _confirm_address(session: AsyncSession, *, found: OneTimeCode, now: datetime) -> None:
-    """Write the new address, end the logins but the one that asked for it, and tell the old address."""
+    """Set the new address, end all logins except the one that requested it, and mail a notice to the old address."""
     user = await queries.get_user(session, found.user_id)
     old_email = user.email
-    # Somebody's unverified claim doesn't stand in the way of who just proved the address theirs.
-    claim = func.lower(found.new_email) == queries.EMAIL_KEY
-    await session.execute(delete(User).where(claim, User.verified_at.is_(None), User.id != user.id))
+    # An unverified registration of the address gives way to the person who has proved that it is theirs.
+    same_email = func.lower(found.new_email) == queries.EMAIL_KEY
+    await session.execute(delete(User).where(same_email, User.verified_at.is_(None), User.id != user.id))
     with when_violated(EmailTakenError(), "uq_users_email_lower"):
         await session.execute(update(User).where(User.id == user.id).values(email=found.new_email, updated_at=now))
     add_security_event(session, "email_changed", user_id=user.id, now=now)
-    await end_sessions(session, user_id=user.id, but=found.session_id, reason="email", now=now)
+    await end_sessions(session, user_id=user.id, except_id=found.session_id, reason="email", now=now)
     if old_email:
         context = {"name": user.name, "new_email": found.new_email}
         await notifications.send(session, [OutgoingMail(old_email, "email_changed", user.language, context)])

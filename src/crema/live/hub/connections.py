@@ -1,7 +1,7 @@
-"""The clients connected to this process: their record in the database, their rights, and what wakes their feeds.
+"""The connections of this process: their records in the database, their rights, and the events for their feeds.
 
-Whoever is connected is told what the tables say, read when an event comes and every so often unasked. So order and
-completeness come from the tables, and an event that got lost delays, but loses nothing.
+Connections get what is in the tables, read when an event comes and at intervals without one. So order and
+completeness come from the tables: a lost event delays what it is about, but nothing is lost.
 """
 
 import asyncio
@@ -27,68 +27,69 @@ from crema.web.problem import DATABASE_AWAY
 log = structlog.get_logger(__name__)
 
 SEND_SECONDS: Final = 20
-"""A reader that takes nothing for so long is cut off."""
+"""A client that reads nothing for so long is disconnected."""
 CHECK_SECONDS: Final = 0.5
-"""How often logins, roles and places are looked at: two statements for all clients of a process."""
+"""How often logins, roles and connections are checked, with two statements for all connections of a process."""
 HEARTBEAT_SECONDS: Final = 5
 MAX_TRANSACTIONS: Final = 4
-"""Transactions that all clients of a process have at a time: a herd that comes back waits."""
+"""Transactions that all connections of a process may have at once. When all clients reconnect, most wait."""
 MAX_FEEDS: Final = 4
-"""Feeds read beside them, one transaction each."""
+"""Feeds, each of which may have one more transaction."""
 CONNECTIONS: Final = MAX_TRANSACTIONS + MAX_FEEDS
-"""Connections of the database for clients and feeds alone, so that HTTP never waits behind them, nor they for it."""
-GONE: Final = (*DATABASE_AWAY, SQLAlchemyError)
-"""What a database that is away raises."""
+"""Database connections for sockets and feeds only, so that they and HTTP requests never wait for each other."""
+DATABASE_ERRORS: Final = (*DATABASE_AWAY, SQLAlchemyError)
+"""The exceptions of a database that can't be reached."""
 
 
-class Follower(Protocol):
-    """What hears of events: a feed."""
+class EventHandler(Protocol):
+    """A receiver of events: a feed."""
 
     def handle_event(self, event: Event | None) -> None:
-        """Take an event, or None after a loss: anything may have happened."""
+        """Handle an event, or None when events may have been lost."""
 
     def poll_if_due(self, *, now: float) -> None:
-        """Look for oneself, if one has not for a while. `now` is of the monotonic clock."""
+        """Read the tables if that wasn't done for a while. `now` is of the monotonic clock."""
 
 
 class Hub:
-    """The connected clients of one process, and the feeds that tell them what is new."""
+    """The connections of one process, and the feeds that send them what is new."""
 
     def __init__(self, *, sessions: Sessions, clock: Callable[[], datetime]) -> None:
         self._sessions = sessions
         self._snapshots = make_snapshots(sessions)
         self._process_id = new_id()
-        self._turns = asyncio.Semaphore(MAX_TRANSACTIONS)
+        self._transaction_slots = asyncio.Semaphore(MAX_TRANSACTIONS)
         self._subscriptions: set[Subscription] = set()
-        self._feeds: list[Follower] = []
+        self._feeds: list[EventHandler] = []
         self._heartbeat_at = 0.0
         self.now = clock
 
-    def add_feed(self, feed: Follower) -> None:
-        """Let a feed hear of events from now on."""
-        assert len(self._feeds) < MAX_FEEDS, "each needs a connection to itself"
+    def add_feed(self, feed: EventHandler) -> None:
+        """Pass events to this feed from now on."""
+        assert len(self._feeds) < MAX_FEEDS, "each needs a database connection of its own"
         self._feeds.append(feed)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
-        """Open a transaction for a client, in its turn; never one inside another."""
-        async with self._turns, self._sessions.begin() as session:
+        """Open a transaction for a connection, after waiting for a free slot. Never open one inside another."""
+        async with self._transaction_slots, self._sessions.begin() as session:
             yield session
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[AsyncSession]:
-        """Open a feed's transaction, whose statements all see the database as it was at the first of them.
+        """Open a feed's transaction. All its statements see the database as it was at the first of them.
 
-        A feed compares what several statements read: a message must not be seen without the move that hides it.
+        A feed compares the results of several statements: it must not see a message without the change that hides it.
         """
         async with self._snapshots.begin() as session:
             yield session
 
     @asynccontextmanager
-    async def connected(self, subscription: Subscription, *, replaces: bool = True) -> AsyncIterator[None]:
-        """Keep the record of a connected client while the body of this context runs.
+    async def connected(self, subscription: Subscription, *, replaces_oldest: bool = True) -> AsyncIterator[None]:
+        """Keep the record of a connection while the body of this context runs.
 
-        A person's sixth takes the place of their oldest or, unless it `replaces`, raises TooManySocketsError.
+        Beyond MAX_CONNECTIONS it replaces the person's oldest or, unless it `replaces_oldest`, raises
+        TooManySocketsError.
         """
         async with self.transaction() as session:
             await self._heartbeat(session)
@@ -98,7 +99,7 @@ class Hub:
                 process_id=self._process_id,
                 user_id=subscription.actor.user_id,
                 topic=subscription.topic,
-                replaces=replaces,
+                replaces_oldest=replaces_oldest,
             )
         self._subscriptions.add(subscription)
         try:
@@ -108,36 +109,36 @@ class Hub:
             await asyncio.shield(self._disconnect(subscription))
 
     async def _disconnect(self, subscription: Subscription) -> None:
-        with suppress(*GONE):  # then the record goes with the process
+        with suppress(*DATABASE_ERRORS):  # then the record is deleted with the process
             async with self.transaction() as session:
                 await service.remove_connection(session, connection_id=subscription.id, topic=subscription.topic)
 
     def handle_event(self, event: Event | None) -> None:
-        """Pass an event on to the feeds; None, after a lost connection, concerns everybody."""
+        """Pass an event to the feeds. None, after a lost connection to the broker, is for all topics."""
         for feed in self._feeds:
             feed.handle_event(event)
 
     async def check(self, session: AsyncSession, subscriptions: Collection[Subscription]) -> None:
-        """Let subscriptions follow the rights of their people; those that may not stay are told to close."""
-        subscriptions = tuple(subscriptions)  # others may come meanwhile
+        """Update the actors of subscriptions, and close those that are not allowed any more."""
+        subscriptions = tuple(subscriptions)  # the set may change meanwhile
         ids = {each.actor.session_id for each in subscriptions}
         actors = await accounts.find_actors(session, session_ids=ids, now=self.now())
         for each in subscriptions:
-            each.follow(actors.get(each.actor.session_id))
+            each.update_actor(actors.get(each.actor.session_id))
 
     async def _close_replaced(self, session: AsyncSession, subscriptions: Collection[Subscription]) -> None:
-        """Close the clients whose place a newer one of the same person took."""
+        """Close the connections that a newer one of the same person has replaced."""
         subscriptions = tuple(subscriptions)
         kept = await queries.find_connections(session, process_id=self._process_id)
         if kept is None:
-            return  # the whole process had been given up for dead: the next heartbeat restores its records
+            return  # the process counted as dead: the next heartbeat restores its records
         for each in subscriptions:
             if each.id not in kept:
                 each.close(TOO_MANY)
 
     @asynccontextmanager
     async def running(self, bus: Bus) -> AsyncIterator[None]:
-        """Listen to all processes, and watch over logins, while the body of this context runs."""
+        """Receive events and check logins while the body of this context runs."""
         watch = asyncio.create_task(self._watch(), name="live.watch")
         try:
             async with bus.listening(self.handle_event):
@@ -146,14 +147,14 @@ class Hub:
             watch.cancel()
             with suppress(asyncio.CancelledError):
                 await watch
-            with suppress(*GONE):
+            with suppress(*DATABASE_ERRORS):
                 async with self.transaction() as session:
                     await service.remove_process(session, process_id=self._process_id)
 
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(CHECK_SECONDS)
-            self._look_at_clocks()
+            self._check_timeouts()
             if not self._subscriptions:
                 continue
             try:
@@ -163,11 +164,11 @@ class Hub:
                     if time.monotonic() - self._heartbeat_at > HEARTBEAT_SECONDS:
                         await service.remove_dead_processes(session)
                         await self._heartbeat(session)
-            except GONE as error:
+            except DATABASE_ERRORS as error:
                 log.warning("logins_unwatched", error=type(error).__name__)
 
-    def _look_at_clocks(self) -> None:
-        """Let feeds poll that have not read for a while, and cut off clients that read no more."""
+    def _check_timeouts(self) -> None:
+        """Poll feeds that have not read for a while, and close connections whose client reads nothing."""
         now = time.monotonic()
         for feed in self._feeds:
             feed.poll_if_due(now=now)
@@ -176,7 +177,7 @@ class Hub:
                 each.close(TOO_SLOW)
 
     async def _heartbeat(self, session: AsyncSession) -> None:
-        """Say that this process lives; if it had been given up, restore the records of its clients."""
+        """Record that this process is alive, and restore the records of its connections if they were deleted."""
         self._heartbeat_at = time.monotonic()
         if not await service.heartbeat(session, process_id=self._process_id):
             connections = [

@@ -1,4 +1,4 @@
-"""What is read from the tables once for all clients of this process, and told to those whom it concerns."""
+"""Feeds: they read the tables once for all connections of this process, and push what is new to each."""
 
 import asyncio
 import time
@@ -14,32 +14,32 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.db.events import Event
 from crema.live.domain import SERVER_BUSY
-from crema.live.hub.connections import GONE, Hub
+from crema.live.hub.connections import DATABASE_ERRORS, Hub
 from crema.live.hub.subscriptions import Subscription
 
 log = structlog.get_logger(__name__)
 
 POLL_SECONDS: Final = 15
-"""How often a feed reads that heard of nothing: an event that got lost delays so long."""
+"""How often a feed reads without an event. A lost event causes a delay up to this long."""
 MAX_PAUSE: Final = 0.25
-"""Seconds between two readings at most, however long they take."""
-DUE_AT_ONCE: Final = 100
-"""Clients that get a reading of their own with one of the feed's: a herd that comes back delays the others little."""
+"""The longest pause between two readings, in seconds."""
+MAX_DUE_AT_ONCE: Final = 100
+"""Subscriptions that are read for separately in one reading, so that many reconnecting clients don't delay others."""
 
 SubscriptionT = TypeVar("SubscriptionT", bound=Subscription)
 
 
 class Feed(ABC, Generic[SubscriptionT]):
-    """One kind of news, for all its subscriptions in this process.
+    """A live feed of one kind of changes, for all its subscriptions in this process.
 
-    It reads when an event wakes it, when a subscription is due, and every POLL_SECONDS. What comes while it reads and
-    pauses is read together. One reading is one snapshot of the database: rights are looked up in it for all whom it
-    tells something, so nobody is told what was written after their rights ended.
+    It reads when an event wakes it, when a subscription is due, and every POLL_SECONDS. Events that come while it
+    reads or pauses are read together. One reading is one snapshot of the database. The rights of all who get something
+    are read in the same snapshot, so nobody gets what was written after their rights ended.
     """
 
     pause_factor: float = 1
-    """How long it pauses after a reading, in times of what that took. More makes each order, message … cheaper under
-    load, and later."""
+    """The pause after a reading, as a multiple of its duration. A longer pause makes each change cheaper under load,
+    and later."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
@@ -52,53 +52,54 @@ class Feed(ABC, Generic[SubscriptionT]):
         hub.add_feed(self)
 
     @asynccontextmanager
-    async def subscribed(self, subscription: SubscriptionT, *, replaces: bool = True) -> AsyncIterator[None]:
-        """Tell a client what is new while the body of this context runs.
+    async def subscribed(self, subscription: SubscriptionT, *, replaces_oldest: bool = True) -> AsyncIterator[None]:
+        """Push what is new to a subscription while the body of this context runs.
 
-        A person's sixth takes the place of their oldest or, unless it `replaces`, raises TooManySocketsError.
+        Beyond MAX_CONNECTIONS it replaces the person's oldest or, unless it `replaces_oldest`, raises
+        TooManySocketsError.
         """
-        subscription.ask = self.wake
-        self._listen(subscription)
+        subscription.wake_feed = self.wake
+        self._subscribe(subscription)
         try:
-            async with self._hub.connected(subscription, replaces=replaces):
+            async with self._hub.connected(subscription, replaces_oldest=replaces_oldest):
                 try:
                     yield
                 finally:
                     await asyncio.shield(self._leave(subscription))
         finally:
-            await asyncio.shield(self._leave(subscription))  # where no place was free
+            await asyncio.shield(self._leave(subscription))  # if it could not connect
 
     async def _leave(self, subscription: SubscriptionT) -> None:
-        """Tell a client no more; after the last one the feed stops, but never within a statement."""
-        self._forget(subscription)
+        """Remove a subscription. After the last one the feed stops, but never during a statement."""
+        self._remove(subscription)
         async with self._reading:
             if self._topics or self._reader is None:
                 return
-            self._reader.cancel()  # it pauses
+            self._reader.cancel()  # it is pausing, since this holds the lock
             self._reader = None
             self.reset()
 
     def reset(self) -> None:
-        """Forget what was read: nobody is subscribed any more, so nothing is told on from there."""
+        """Forget the last reading: there are no subscriptions any more."""
 
     def handle_event(self, event: Event | None) -> None:
-        """Read what is new, if it is of a topic that somebody follows; None, after a loss, may be anything."""
+        """Read what is new if an event has a topic with subscriptions, or when events may have been lost (None)."""
         if event is None:
             self.poll()
         elif any(topic in self._by_topic for topic in event.topics):
             self.wake()
 
     def poll_if_due(self, *, now: float) -> None:
-        """Read once more if nothing was read for POLL_SECONDS of the monotonic clock."""
+        """Read if nothing was read for POLL_SECONDS of the monotonic clock."""
         if self._topics and now - self._read_at > POLL_SECONDS:
             self.poll()
 
     def poll(self) -> None:
-        """Read whatever is new, though no event said what."""
+        """Read whatever is new, without an event."""
         self.wake()
 
     def wake(self) -> None:
-        """Read soon, unless nobody is subscribed."""
+        """Read soon, if there are subscriptions."""
         self._is_woken = True
         if self._topics and (self._reader is None or self._reader.done()):
             self._reader = asyncio.create_task(self._run(), name=type(self).__name__, context=Context())
@@ -110,11 +111,11 @@ class Feed(ABC, Generic[SubscriptionT]):
             try:
                 async with self._reading, self._hub.snapshot() as session:
                     await self._read(session)
-            except GONE as error:
+            except DATABASE_ERRORS as error:
                 log.warning("feed_interrupted", feed=type(self).__name__, error=type(error).__name__)
                 self._close_all()
             except Exception:
-                self._close_all()  # else they would wait for ever; asyncio logs the rest
+                self._close_all()  # else they would wait for ever; asyncio logs the exception
                 raise
             await asyncio.sleep(min(MAX_PAUSE, (time.monotonic() - self._read_at) * self.pause_factor))
 
@@ -124,33 +125,33 @@ class Feed(ABC, Generic[SubscriptionT]):
 
     @abstractmethod
     async def _read(self, session: AsyncSession) -> None:
-        """Read what is new, in one snapshot, and push it to those whom it concerns."""
+        """Read what is new in this snapshot, and push it to the subscriptions that may see it."""
 
     @abstractmethod
     def _topics_of(self, subscription: SubscriptionT) -> Iterable[str]:
-        """Name what a subscription is told of."""
+        """Return the topics of a subscription."""
 
-    def _listen(self, subscription: SubscriptionT) -> None:
-        """Follow the topics that a subscription has by its present rights, and no others."""
-        self._forget(subscription)
+    def _subscribe(self, subscription: SubscriptionT) -> None:
+        """Add a subscription with the topics of its present rights, instead of its former topics."""
+        self._remove(subscription)
         self._topics[subscription] = frozenset(self._topics_of(subscription))
         for topic in self._topics[subscription]:
             self._by_topic[topic].add(subscription)
 
-    def _forget(self, subscription: SubscriptionT) -> None:
+    def _remove(self, subscription: SubscriptionT) -> None:
         for topic in self._topics.pop(subscription, ()):
             self._by_topic[topic].discard(subscription)
             if not self._by_topic[topic]:
                 del self._by_topic[topic]
 
     def _take_due(self) -> list[SubscriptionT]:
-        """Give those that get a reading of their own now. The others' turn comes with the next."""
-        due = [subscription for subscription in self._topics if subscription.wants_reading]
-        if len(due) > DUE_AT_ONCE:
+        """Return the subscriptions to read for separately now. If there are too many, the others follow next time."""
+        due = [subscription for subscription in self._topics if subscription.needs_reading]
+        if len(due) > MAX_DUE_AT_ONCE:
             self._is_woken = True
-        return due[:DUE_AT_ONCE]
+        return due[:MAX_DUE_AT_ONCE]
 
     async def _check(self, session: AsyncSession, subscriptions: Collection[SubscriptionT]) -> None:
-        """Let subscriptions follow their people's rights as the reading's snapshot has them."""
+        """Update the actors of subscriptions in the snapshot of the reading."""
         if subscriptions:
             await self._hub.check(session, subscriptions)

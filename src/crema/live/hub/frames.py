@@ -1,4 +1,4 @@
-"""Frames as they are sent: encoded once, whoever reads them."""
+"""Encoded frames, which are shared by all connections that they are sent to."""
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -8,25 +8,25 @@ from websockets.frames import Frame as WireFrame
 from websockets.frames import Opcode
 
 MAX_WRITE: Final = 64 * 1024
-"""Bytes of frames that are handed to a transport at once, about what it buffers."""
+"""Bytes of frames passed to a transport at once: about what it buffers."""
 
 
 class Model(Protocol):
-    """A frame's schema: any with a `type`, and a `position` where one resumes by it."""
+    """The schema of a frame: it has a `type`, and a `position` if clients resume by it."""
 
     @property
     def type(self) -> str:
-        """What kind of frame it is."""
+        """The type of the frame."""
 
     def model_dump_json(self) -> str:
-        """Return it as JSON."""
+        """Return the JSON of the frame."""
 
 
 class Frame:
-    """A frame's bytes, shared by all who are sent it.
+    """An encoded frame, shared by all connections that it is sent to.
 
-    `type` is the schema's; `position` is where its reader resumes, for frames that have one. `wire` is the frame of
-    RFC 6455: unmasked and uncompressed, so that it is the same for everybody.
+    `type` is that of the schema; `position` is where a client resumes, for frames that have one. `wire` is the frame
+    of RFC 6455, unmasked and uncompressed, so that it is the same for all connections.
     """
 
     __slots__ = ("_payload_at", "position", "type", "wire")
@@ -40,19 +40,19 @@ class Frame:
 
     @property
     def text(self) -> str:
-        """The frame's JSON."""
+        """The JSON of the frame."""
         return self.wire[self._payload_at :].decode()
 
 
 class Batch:
-    """Frames that are sent together, shared by all who are sent the same."""
+    """Frames that are sent together, shared by all connections that get the same."""
 
     def __init__(self, frames: Sequence[Frame]) -> None:
         self.frames = frames
 
     @cached_property
     def writes(self) -> Sequence[bytes]:
-        """The frames on the wire, joined to few writes, none much over MAX_WRITE: who takes nothing holds little."""
+        """The encoded frames joined to few writes, none much over MAX_WRITE, so that slow clients buffer little."""
         return [*self._writes()]
 
     def _writes(self) -> Iterator[bytes]:

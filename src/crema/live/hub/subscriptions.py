@@ -1,4 +1,4 @@
-"""One connected client: whose it is, what it may see, and the frames that wait to be sent to it."""
+"""One connection: its actor, what it may see, and the frames that wait to be sent."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -9,44 +9,44 @@ from uuid import UUID
 
 from crema.accounts.domain import Actor
 from crema.db.base import new_id
-from crema.live.domain import LOGIN_OVER, NOT_ALLOWED, Closing
+from crema.live.domain import NOT_ALLOWED, NOT_AUTHENTICATED, Closing
 from crema.live.hub.frames import Batch, Frame
 
 MAX_PENDING: Final = 500
-"""Frames that wait for a reader. One that is slower gets no more until it has taken them, then reads from there on."""
-MAX_PASSING: Final = 64
-"""Passing frames (typing) wait for a reader only while no more than this wait already."""
+"""Frames that may wait for a client. A slower client gets no more until they are sent, then what it missed."""
+MAX_PENDING_FOR_TRANSIENT: Final = 64
+"""A transient frame (typing) is dropped if so many frames wait already."""
 
 
-def _always(actor: Actor) -> bool:
+def _allow(actor: Actor) -> bool:
     del actor
     return True
 
 
-def _nothing() -> None:
-    """Do nothing: nobody is to be told yet."""
+def _do_nothing() -> None:
+    """Do nothing: the subscription has no feed yet."""
 
 
 @dataclass(eq=False, kw_only=True)
 class Subscription:
-    """One connected socket or event stream.
+    """One open socket or event stream.
 
-    `topic` is where its person is seen to be. `allows` says whether someone with these rights may stay; `actor` follows
-    the person's rights as long as it does. `closing` is set when they may not, when another socket took the place, or
-    when the reader reads no more. `busy_since` is when something began to be sent that is not sent yet.
+    `topic` is where its person counts as present. `allows` returns whether an actor may stay connected; `actor` has the
+    present rights of the person. `closing` is set when they may not stay, when another socket has replaced this one, or
+    when the client reads nothing. `busy_since` is when the sending began that has not ended yet.
 
-    `is_due` says that the next reading is to be its own, from where it stands: at its start, when its rights changed,
-    and when it fell behind. A feed pushes to those that are not. `ask` wakes the feed.
+    `is_due` says that the feed has to read for this subscription separately: at its start, when its rights have
+    changed, and when it is behind. A feed pushes changes to those that are not due. `wake_feed` wakes the feed.
     """
 
     actor: Actor
     topic: str
-    allows: Callable[[Actor], bool] = _always
+    allows: Callable[[Actor], bool] = _allow
     id: UUID = field(default_factory=new_id)
     closing: Closing | None = None
     busy_since: float | None = None
     is_due: bool = True
-    ask: Callable[[], None] = _nothing
+    wake_feed: Callable[[], None] = _do_nothing
     _is_waiting: bool = False
     _pending: list[Batch] = field(default_factory=list)
     _pending_count: int = 0
@@ -54,36 +54,36 @@ class Subscription:
     _closed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        """Take the person's rights, whichever token showed them."""
+        """Drop the mark of the access token, so that actors can be compared."""
         self.actor = replace(self.actor, is_first_use=False)
 
     @property
-    def wants_reading(self) -> bool:
-        """Whether it is due, and has taken all it was given."""
+    def needs_reading(self) -> bool:
+        """Return whether it is due, and all its frames are sent."""
         return self.is_due and self._is_waiting and self.closing is None
 
     @property
     def is_full(self) -> bool:
-        """Whether so much waits for the reader that it gets no more."""
+        """Return whether too many frames wait for the client."""
         return self._pending_count >= MAX_PENDING
 
     def push(self, batch: Batch) -> None:
-        """Have frames sent, after those that wait already."""
+        """Add frames to be sent, after those that wait already."""
         if batch.frames:
             self._pending.append(batch)
             self._pending_count += len(batch.frames)
             self._is_waiting = False
             self._wake.set()
 
-    def push_passing(self, frame: Frame) -> None:
-        """Have a frame sent of which nobody misses one, unless the reader is slow."""
-        if not self.is_due and self._pending_count < MAX_PASSING:
+    def push_transient(self, frame: Frame) -> None:
+        """Add a frame that may get lost, unless the client is slow."""
+        if not self.is_due and self._pending_count < MAX_PENDING_FOR_TRANSIENT:
             self.push(Batch([frame]))
 
-    def follow(self, actor: Actor | None) -> None:
-        """Take the person's present rights, or None when the login is over: stay with them, or close."""
+    def update_actor(self, actor: Actor | None) -> None:
+        """Take the person's present rights, or close if they don't suffice. None means that the login is over."""
         if actor is None:
-            self.close(LOGIN_OVER)
+            self.close(NOT_AUTHENTICATED)
         elif actor != self.actor:
             if not (actor.is_verified and self.allows(actor)):
                 self.close(NOT_ALLOWED)
@@ -92,44 +92,41 @@ class Subscription:
             self.start_over()
 
     def start_over(self) -> None:
-        """Begin anew with other rights: what waits was for the old ones."""
-        self._take()
+        """Start again with other rights: drop the frames that wait, which were for the old ones."""
+        self._drain()
         self.is_due = True
-        self.ask()
+        self.wake_feed()
 
     def close(self, closing: Closing) -> None:
-        """Tell the client's own tasks to end."""
+        """Make the tasks of the connection end."""
         self.closing = self.closing or closing
         self._closed.set()
         self._wake.set()
 
     async def closed(self) -> Closing:
-        """Wait until the client has to leave."""
+        """Wait until the connection has to close; return why."""
         await self._closed.wait()
         assert self.closing is not None
         return self.closing
 
     async def updates(self, *, idle_seconds: float | None = None) -> AsyncIterator[Sequence[Batch]]:
-        """Give frames as they come, those that came together at once; none of them every `idle_seconds` without any.
-
-        Ends when it is closing.
-        """
+        """Yield frames as they come, and an empty list after each `idle_seconds` without any, until it closes."""
         while self.closing is None:
             self._wake.clear()
             if not self._pending:
-                await self._wait(idle_seconds)
-            batches = self._take()
+                await self._wait_for_updates(idle_seconds)
+            batches = self._drain()
             if self.closing is None and (batches or idle_seconds is not None):
                 yield batches
 
-    def _take(self) -> Sequence[Batch]:
+    def _drain(self) -> Sequence[Batch]:
         batches, self._pending, self._pending_count = self._pending, [], 0
         return batches
 
-    async def _wait(self, idle_seconds: float | None) -> None:
+    async def _wait_for_updates(self, idle_seconds: float | None) -> None:
         self._is_waiting = True
         if self.is_due:
-            self.ask()
+            self.wake_feed()
         with suppress(TimeoutError):
             if idle_seconds is None:
                 await self._wake.wait()

@@ -1,4 +1,4 @@
-"""Rendering pictures, counting uploads, sweeping files."""
+"""Decoding pictures, reading workbooks, counting uploads, deleting orphaned files."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from crema.media.service.rendering import Renderer
 
 @dataclass(frozen=True, slots=True)
 class MediaService:
-    """The store of files, and what makes pictures for it."""
+    """The store of files, and the renderer of pictures."""
 
     store: ObjectStore
     renderer: Renderer

@@ -1,4 +1,4 @@
-"""Makes a safe WebP picture of an untrusted file: a program for `confined.py`.
+"""Converts an untrusted picture to WebP: a program for `sandbox.py`.
 
 It writes one line of JSON, then the encoded pictures one after another:
 `{"width": 1280, "height": 960, "sizes": {"320": 9120, …}}`, bytes by width; or only `{"refused": "…"}`.
@@ -21,18 +21,22 @@ from PIL import (
 
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "HEIF")
 MAX_SCANS = 60
-"""Of a progressive JPEG. Each costs a pass over all pixels and may be a few bytes long."""
+"""Scans of a progressive JPEG. A scan may be a few bytes long, but decoding it costs a pass over all pixels."""
 
 _QUALITY = 82
-_SIDEWAYS = frozenset({5, 6, 7, 8})  # EXIF orientations that swap width and height
+_ROTATED = frozenset({5, 6, 7, 8})  # EXIF orientations that swap width and height
 _ORIENTATION = 0x0112
 _SCAN = b"\xff\xda"
-_SPACES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # colour spaces of ICC profiles, and the modes they describe
+_MODE_OF_COLOUR_SPACE = {
+    "RGB ": "RGB",
+    "GRAY": "L",
+    "CMYK": "CMYK",
+}  # by colour space of an ICC profile
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a picture may cost."""
+    """Limits of a picture and of decoding it."""
 
     pixels: int
     side: int
@@ -42,12 +46,12 @@ class Limits:
 
 
 class RefusedError(Exception):
-    """Why a file is not taken: too_large, animated, broken or too_costly."""
+    """The reason why a file is refused: too_large, animated, broken or too_costly."""
 
 
 @dataclass(frozen=True)
-class Encoded:
-    """A picture as WebP, by width; `width` and `height` are those of the largest."""
+class EncodedPicture:
+    """A picture as WebP files by width. `width` and `height` are those of the largest."""
 
     width: int
     height: int
@@ -62,7 +66,7 @@ def prepare(limits: Mapping[str, Any]) -> None:
 
 
 def process(content: bytes, limits: Mapping[str, Any]) -> Iterator[bytes]:
-    """Give the header, then the pictures."""
+    """Yield the header, then the encoded pictures."""
     try:
         encoded = render(content, Limits(**limits))
     except RefusedError as error:
@@ -77,24 +81,24 @@ def process(content: bytes, limits: Mapping[str, Any]) -> Iterator[bytes]:
     yield from encoded.files.values()
 
 
-def render(content: bytes, limits: Limits) -> Encoded:
-    """Decode, convert to sRGB, turn upright and encode in our widths. No metadata survives, nor anything appended."""
+def render(content: bytes, limits: Limits) -> EncodedPicture:
+    """Return a picture in sRGB, upright, in all widths, without metadata and without appended data."""
     try:
         with Image.open(BytesIO(content), formats=FORMATS) as image:
             _check(image, content, limits)
-            return _encode(_shrunk(image, limits), limits)
+            return _encode(_decode_scaled(image, limits), limits)
     except RefusedError:
         raise
     except MemoryError:
         raise RefusedError("too_costly") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise RefusedError("too_large") from None
-    except Exception as error:  # decoders fail in any way on hostile bytes
+    except Exception as error:  # decoders may raise anything on hostile files
         raise RefusedError("broken") from error
 
 
 def _check(image: Image.Image, content: bytes, limits: Limits) -> None:
-    """Refuse, by the header alone, what would cost much to decode."""
+    """Refuse pictures that would cost much to decode, reading only the header."""
     width, height = image.size
     if width * height > limits.pixels or max(width, height) > limits.side:
         raise RefusedError("too_large")
@@ -105,26 +109,26 @@ def _check(image: Image.Image, content: bytes, limits: Limits) -> None:
         raise RefusedError("broken")
 
 
-def _shrunk(image: Image.Image, limits: Limits) -> Image.Image:
-    """Decode at the largest width we keep, in sRGB, upright."""
+def _decode_scaled(image: Image.Image, limits: Limits) -> Image.Image:
+    """Return the decoded picture in the largest stored width, in sRGB and upright."""
     orientation = image.getexif().get(_ORIENTATION, 1)
-    shown_width = image.height if orientation in _SIDEWAYS else image.width
+    shown_width = image.height if orientation in _ROTATED else image.width
     scale = min(1.0, limits.widths[-1] / shown_width)
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     image.draft("RGB", size)  # a JPEG decodes to about this size right away
-    image.load()  # HEIF tells its true size now
+    image.load()  # HEIF knows its true size only now
     if image.width * image.height > limits.pixels:
         raise RefusedError("too_large")
     profile = image.info.get("icc_profile")
-    small = _plain_mode(image).resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
-    upright = _in_srgb(small, profile)
+    small = _to_plain_mode(image).resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+    upright = _to_srgb(small, profile)
     upright.info.clear()
     upright.getexif()[_ORIENTATION] = orientation
     return ImageOps.exif_transpose(upright)
 
 
-def _plain_mode(image: Image.Image) -> Image.Image:
-    """Give pixels of eight bits that can be scaled: L, LA, RGB, RGBA or CMYK, which keep what their profile means."""
+def _to_plain_mode(image: Image.Image) -> Image.Image:
+    """Return the picture in an eight-bit mode that can be scaled and fits its profile: L, LA, RGB, RGBA or CMYK."""
     if image.mode.startswith("I"):  # 16 bits of grey
         image = image.point(lambda value: value / 256).convert("L")
     has_alpha = "A" in image.getbands() or "transparency" in image.info
@@ -135,20 +139,20 @@ def _plain_mode(image: Image.Image) -> Image.Image:
     return image if image.mode == mode else image.convert(mode)
 
 
-def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Convert to RGB or RGBA in sRGB. A profile that is broken or of other pixels than these is ignored."""
+def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """Return the picture as RGB or RGBA in sRGB. A broken profile, or one for another mode, is ignored."""
     alpha = image.getchannel("A") if "A" in image.getbands() else None
     colours = image.convert(image.mode.removesuffix("A")) if alpha else image
-    converted = (_converted(colours, profile) if profile else None) or colours.convert("RGB")
+    converted = (_apply_profile(colours, profile) if profile else None) or colours.convert("RGB")
     if alpha:
         converted.putalpha(alpha)
     return converted
 
 
-def _converted(image: Image.Image, content: bytes) -> Image.Image | None:
+def _apply_profile(image: Image.Image, content: bytes) -> Image.Image | None:
     try:
         profile = ImageCms.ImageCmsProfile(BytesIO(content))
-        if _SPACES.get(profile.profile.xcolor_space) != image.mode:
+        if _MODE_OF_COLOUR_SPACE.get(profile.profile.xcolor_space) != image.mode:
             return None
         srgb = ImageCms.createProfile("sRGB")
         return ImageCms.profileToProfile(image, profile, srgb, outputMode="RGB")
@@ -156,12 +160,12 @@ def _converted(image: Image.Image, content: bytes) -> Image.Image | None:
         return None
 
 
-def _encode(image: Image.Image, limits: Limits) -> Encoded:
+def _encode(image: Image.Image, limits: Limits) -> EncodedPicture:
     files = {}
-    for width in sorted({min(image.width, ours) for ours in limits.widths}):
+    for width in sorted({min(image.width, limit) for limit in limits.widths}):
         height = max(1, round(image.height * width / image.width))
         resized = image.resize((width, height), Image.Resampling.LANCZOS) if width < image.width else image
         encoded = BytesIO()
         resized.save(encoded, "WEBP", quality=_QUALITY, method=4, exif=b"", xmp=b"", icc_profile=b"")
         files[width] = encoded.getvalue()
-    return Encoded(image.width, image.height, files)
+    return EncodedPicture(image.width, image.height, files)

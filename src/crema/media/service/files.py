@@ -1,4 +1,4 @@
-"""The store's files: reading them, and sweeping out those that no row names."""
+"""Reading files of the store, and deleting those without a row in the database."""
 
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
@@ -8,12 +8,12 @@ from obstore.store import ObjectStore
 
 from crema.core.errors import NotFoundError
 
-SWEPT_AFTER: Final = timedelta(hours=1)
-"""Younger files may belong to a request under way, which writes the file before its row."""
+MIN_ORPHAN_AGE: Final = timedelta(hours=1)
+"""Younger files may belong to a request that has written the file, but not yet its row."""
 
 
 async def read(store: ObjectStore, name: str) -> bytes:
-    """Read a file whole."""
+    """Return the content of a file; raise NotFoundError."""
     try:
         found = await store.get_async(name)
     except FileNotFoundError:
@@ -22,22 +22,22 @@ async def read(store: ObjectStore, name: str) -> bytes:
 
 
 async def list_files(store: ObjectStore, *, prefix: str | None = None) -> dict[str, datetime]:
-    """Tell the names of files and when they were written."""
+    """Return the names of files and when they were written."""
     return {file["path"]: file["last_modified"] async for batch in store.list(prefix=prefix) for file in batch}
 
 
 async def delete_orphans(
-    store: ObjectStore, *, files: dict[str, datetime], is_named: Callable[[str], bool], now: datetime
+    store: ObjectStore, *, files: dict[str, datetime], has_row: Callable[[str], bool], now: datetime
 ) -> list[str]:
-    """Delete those of `files` that are older than SWEPT_AFTER and that no row names; tell which.
+    """Delete those of `files` that are older than MIN_ORPHAN_AGE and have no row; return their names.
 
-    Ask the database what is named after `files` were listed: a row that came between has a file too young to go.
+    Read the rows after listing `files`: the file of a row that is inserted in between is too young to be deleted.
     """
-    orphans = sorted(_old(files, now=now, is_named=is_named))
+    orphans = sorted(_find_orphans(files, now=now, has_row=has_row))
     if orphans:
         await store.delete_async(orphans)
     return orphans
 
 
-def _old(files: dict[str, datetime], *, now: datetime, is_named: Callable[[str], bool]) -> Iterable[str]:
-    return (name for name, written in files.items() if written < now - SWEPT_AFTER and not is_named(name))
+def _find_orphans(files: dict[str, datetime], *, now: datetime, has_row: Callable[[str], bool]) -> Iterable[str]:
+    return (name for name, written in files.items() if written < now - MIN_ORPHAN_AGE and not has_row(name))

@@ -1,4 +1,4 @@
-"""Counting what people upload, before it is read."""
+"""Counting uploads before they are read."""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -16,7 +16,7 @@ _DAY: Final = timedelta(days=1)
 
 
 class TooManyUploadsError(TooManyError):
-    """More files in a minute, or more bytes in a day, than one person may upload."""
+    """The person has uploaded too many files in a minute, or too many bytes in a day."""
 
     code = "too_many_uploads"
     title = "Too many uploads."
@@ -24,7 +24,7 @@ class TooManyUploadsError(TooManyError):
 
 
 async def count(session: AsyncSession, *, person_id: UUID, quota: Quota, size: int, now: datetime) -> None:
-    """Count one upload of `size` bytes against a person's quota, each by one guarded statement."""
+    """Count one upload of `size` bytes against a person's quota; raise TooManyUploadsError past a limit."""
     key = f"upload:{quota.purpose}:{person_id}"
     try:
         await throttle.count(session, key=f"{key}:minute", limit=quota.per_minute, window=_MINUTE, now=now)

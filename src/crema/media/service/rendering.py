@@ -1,6 +1,6 @@
-"""Making safe pictures of what people upload: whatever came in, only pixels that we encoded anew go out.
+"""Converting uploaded pictures to WebP. Only pixels that the server has encoded again are ever sent to others.
 
-Each picture is decoded by `decoder.py` in a process of its own: see `processes`.
+`decoder.py` decodes each picture in a process of its own: see `processes`.
 """
 
 import asyncio
@@ -15,27 +15,28 @@ from uuid import UUID
 from crema.core.errors import CremaError, InvalidError, UnsupportedTypeError
 from crema.media.domain import IMAGE_WIDTHS, MAX_PIXELS, MAX_SIDE
 from crema.media.service import processes
-from crema.media.service.turns import Turns
+from crema.media.service.fair_semaphore import FairSemaphore
 
 DECODERS: Final = 2
-"""Pictures decoded at once by a server process."""
+"""Pictures that a server process decodes at once."""
 LIMITS: Final[Mapping[str, Any]] = {
     "pixels": MAX_PIXELS,
     "side": MAX_SIDE,
     "widths": IMAGE_WIDTHS,
-    "memory_bytes": 512 * 1024**2,  # beyond what it needs to start; the worst picture that is taken needs half of it
+    "memory_bytes": 512
+    * 1024**2,  # on top of what it needs to start; the most costly accepted picture needs half of it
     "cpu_seconds": 5,
 }
-"""What one picture may cost: `decoder.Limits`."""
+"""Limits of one picture: `decoder.Limits`."""
 WALL_SECONDS: Final = 20
-"""For a machine so busy that five seconds of CPU time take longer."""
+"""Seconds that decoding may take, also on a busy machine: five seconds of CPU time may take longer."""
 
 _DECODER: Final = Path(__file__).with_name("decoder.py")
-_BRANDS: Final = frozenset({b"avif", b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"hevc", b"avis"})
+_ISO_MEDIA_BRANDS: Final = frozenset({b"avif", b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"hevc", b"avis"})
 
 
 class UnsupportedImageError(UnsupportedTypeError):
-    """Not a JPEG, PNG, WebP, AVIF or HEIC picture, whatever its name says."""
+    """The file is not a JPEG, PNG, WebP, AVIF or HEIC picture, whatever its name says."""
 
     code = "unsupported_image"
     title = "This file is not a picture of a supported format."
@@ -43,7 +44,7 @@ class UnsupportedImageError(UnsupportedTypeError):
 
 
 class ImageTooLargeError(InvalidError):
-    """Its header promises more pixels than we decode."""
+    """The picture has too many pixels."""
 
     code = "image_too_large"
     title = "This picture is too large."
@@ -51,7 +52,7 @@ class ImageTooLargeError(InvalidError):
 
 
 class ImageAnimatedError(InvalidError):
-    """It has several frames."""
+    """The picture has several frames."""
 
     code = "image_animated"
     title = "Animated images are not supported."
@@ -59,7 +60,7 @@ class ImageAnimatedError(InvalidError):
 
 
 class ImageBrokenError(InvalidError):
-    """It can't be decoded to the end."""
+    """The picture can't be decoded to the end."""
 
     code = "image_broken"
     title = "This picture is damaged."
@@ -67,14 +68,14 @@ class ImageBrokenError(InvalidError):
 
 
 class ImageTooCostlyError(InvalidError):
-    """Decoding it takes more than five seconds or half a gigabyte."""
+    """Decoding the picture takes more than five seconds or half a gigabyte."""
 
     code = "image_too_costly"
     title = "Decoding this picture takes too much time or memory."
     advice = "Save it again, smaller or in another format, and send that file."
 
 
-_REFUSALS: Final[Mapping[str, type[CremaError]]] = {
+_ERRORS: Final[Mapping[str, type[CremaError]]] = {
     "too_large": ImageTooLargeError,
     "animated": ImageAnimatedError,
     "broken": ImageBrokenError,
@@ -84,7 +85,7 @@ _REFUSALS: Final[Mapping[str, type[CremaError]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Rendition:
-    """A picture, encoded in several widths; `width` and `height` are those of the largest."""
+    """A picture, encoded in several widths. `width` and `height` are those of the largest."""
 
     width: int
     height: int
@@ -92,19 +93,19 @@ class Rendition:
 
 
 class Renderer:
-    """Decodes pictures of many people in fair turns."""
+    """Decodes pictures, a few at once, with fair waiting for all people."""
 
     def __init__(self, limits: Mapping[str, Any] = LIMITS) -> None:
         self._limits = limits
-        self._turns = Turns(DECODERS)
+        self._semaphore = FairSemaphore(DECODERS)
 
-    def turn(self, person_id: UUID) -> AbstractAsyncContextManager[None]:
-        """Wait for this person's turn to `render`, and hold it; look then whether there still is room."""
-        return self._turns.turn(person_id)
+    def slot(self, person_id: UUID) -> AbstractAsyncContextManager[None]:
+        """Return a context that waits for a free slot and holds it. Check limits inside it, then call `render`."""
+        return self._semaphore.slot(person_id)
 
     async def render(self, file: BinaryIO) -> Rendition:
-        """Decode an open file of the operating system's; raise one of the errors above."""
-        if not is_picture(await asyncio.to_thread(_head, file)):
+        """Return the encoded picture of an open file with a file descriptor; raise one of the errors above."""
+        if not is_picture(await asyncio.to_thread(_read_head, file)):
             raise UnsupportedImageError
         output = await processes.run(
             _DECODER,
@@ -112,32 +113,32 @@ class Renderer:
             library="PIL",
             limits=self._limits,
             wall_seconds=WALL_SECONDS,
-            costly=ImageTooCostlyError,
-            broken=ImageBrokenError,
+            costly_error=ImageTooCostlyError,
+            broken_error=ImageBrokenError,
         )
-        return _parsed(output)
+        return _parse_output(output)
 
 
 def is_picture(head: bytes) -> bool:
-    """Whether a file begins as those do that we try to decode."""
+    """Return whether a file begins like a picture of a supported format."""
     return (
         head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"))
         or (head.startswith(b"RIFF") and head[8:12] == b"WEBP")
-        or (head[4:8] == b"ftyp" and head[8:12] in _BRANDS)
+        or (head[4:8] == b"ftyp" and head[8:12] in _ISO_MEDIA_BRANDS)
     )
 
 
-def _head(file: BinaryIO) -> bytes:
+def _read_head(file: BinaryIO) -> bytes:
     file.flush()
     file.seek(0)
     return file.read(12)
 
 
-def _parsed(output: bytes) -> Rendition:
+def _parse_output(output: bytes) -> Rendition:
     first, _, content = output.partition(b"\n")
     header = json.loads(first)
     if "refused" in header:
-        raise _REFUSALS[header["refused"]]
+        raise _ERRORS[header["refused"]]
     files, start = {}, 0
     for width, size in header["sizes"].items():
         files[int(width)] = content[start : start + size]

@@ -1,8 +1,8 @@
-"""Reads the cells of an untrusted XLSX workbook: a program for `confined.py`.
+"""Reads the cells of an untrusted XLSX workbook: a program for `sandbox.py`.
 
-It writes JSON: `{"sheets": [{"name": "products", "is_merged": false, "rows": [[1, ["slug", "price"]], …]}, …]}`, rows
-by their numbers, without those that are empty; or only `{"refused": "…"}`. A cell is null, a text, true or false, or
-`{"kind": "number", "text": "250.1"}`, where `kind` may also be formula, error or date.
+It writes JSON: `{"sheets": [{"name": "products", "is_merged": false, "rows": [[1, ["slug", "price"]], …]}, …]}`, where
+rows have their numbers and empty rows are missing; or only `{"refused": "…"}`. A cell is null, a text, true or false,
+or `{"kind": "number", "text": "250.1"}`, where `kind` may also be formula, error or date.
 """
 
 import json
@@ -23,20 +23,20 @@ from openpyxl.xml.functions import iterparse
 Json: TypeAlias = Any
 
 LAST_ROW = 1_048_576
-"""Of a sheet, by the format."""
+"""The last row that the format allows."""
 
 _ZIP = b"PK\x03\x04"
 _CHUNK = 64 * 1024
-_ENCRYPTED = 0x1  # a flag of a zip's member
+_ENCRYPTED = 0x1  # a flag of a zip member
 _MACROS = re.compile(r"vbaproject|macrosheets|activex", re.IGNORECASE)
 _MERGED = re.compile(rb"<(?:\w+:)?mergeCell\s")
-_OVERLAP = 64  # bytes kept of a chunk, so that what is looked for may stand across two
-_ESCAPED = re.compile(r"_x(?![Dd][89A-Fa-f])([0-9A-Fa-f]{4})_")  # but for surrogates, which are no characters
+_OVERLAP = 64  # bytes kept of a chunk, so that a pattern may span two
+_ESCAPE = re.compile(r"_x(?![Dd][89A-Fa-f])([0-9A-Fa-f]{4})_")  # except surrogates, which are not characters
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a workbook may have. `text` counts characters; rows, cells and text are counted over all sheets."""
+    """Limits of a workbook. `text` is in characters; rows, cells and text are counted over all sheets."""
 
     members: int
     unpacked_bytes: int
@@ -50,16 +50,16 @@ class Limits:
 
 
 class RefusedError(Exception):
-    """Why a workbook is not taken: unsupported, too_large, broken or too_costly."""
+    """The reason why a workbook is refused: unsupported, too_large, broken or too_costly."""
 
 
 def prepare(_: Mapping[str, Any]) -> None:
-    """Make sure that XML is read without entities; openpyxl is loaded already."""
+    """Check that openpyxl reads XML without entities."""
     assert DEFUSEDXML
 
 
 def process(content: bytes, limits: Mapping[str, Any]) -> Iterator[bytes]:
-    """Give the one document."""
+    """Yield the JSON."""
     try:
         yield json.dumps({"sheets": read(content, Limits(**limits))}, ensure_ascii=False).encode()
     except RefusedError as error:
@@ -67,8 +67,8 @@ def process(content: bytes, limits: Mapping[str, Any]) -> Iterator[bytes]:
 
 
 def read(content: bytes, limits: Limits) -> Sequence[Json]:
-    """Read all sheets; RefusedError for what is no workbook or too much of one."""
-    if not content.startswith(_ZIP):  # an encrypted one is none, nor is XLS
+    """Return the JSON of all sheets; raise RefusedError for other files and for workbooks that are too large."""
+    if not content.startswith(_ZIP):  # neither encrypted workbooks nor XLS are zip files
         raise RefusedError("unsupported")
     try:
         merged = _check_members(content, limits)
@@ -77,14 +77,14 @@ def read(content: bytes, limits: Limits) -> Sequence[Json]:
         raise
     except MemoryError:
         raise RefusedError("too_costly") from None
-    except Exception as error:  # the reader fails in any way on hostile bytes
+    except Exception as error:  # the reader may raise anything on hostile files
         raise RefusedError("broken") from error
 
 
 def _check_members(content: bytes, limits: Limits) -> frozenset[str]:
-    """Refuse what unpacks to too much, by what the zip's directory says and by what comes out.
+    """Return the names of the members with merged cells; refuse a zip that is too large when unpacked.
 
-    Return the names of the members in which cells are merged.
+    Both the sizes in the zip's directory and the true sizes are checked.
     """
     with ZipFile(BytesIO(content)) as archive:
         members = archive.infolist()
@@ -109,7 +109,7 @@ def _check_member(member: ZipInfo) -> None:
 
 
 def _inflate(archive: ZipFile, member: ZipInfo, at_most: int) -> tuple[int, bool]:
-    """Count what comes out of a member, and look whether cells are merged there; BadZipFile if its directory lied."""
+    """Return the unpacked size of a member, and whether it has merged cells; raise BadZipFile for a false size."""
     is_xml = member.filename.endswith((".xml", ".rels"))
     size, is_merged, before = 0, False, b""
     with archive.open(member) as file:
@@ -117,7 +117,7 @@ def _inflate(archive: ZipFile, member: ZipInfo, at_most: int) -> tuple[int, bool
             size += len(chunk)
             if size > at_most:
                 raise RefusedError("too_large")
-            if is_xml and b"\x00" in chunk:  # UTF-16, in which nothing of this would be found
+            if is_xml and b"\x00" in chunk:  # UTF-16, in which the patterns wouldn't be found
                 raise RefusedError("broken")
             if member.filename == "[Content_Types].xml" and b"macroEnabled" in before + chunk:
                 raise RefusedError("unsupported")
@@ -134,18 +134,18 @@ def _read_sheets(content: bytes, merged: frozenset[str], limits: Limits) -> Sequ
     if len(reader.wb.sheetnames) > limits.sheets:
         raise RefusedError("too_large")
     with_merged = {sheet.name for sheet, relation in reader.parser.find_sheets() if relation.target in merged}
-    counter = _Counter(limits)
+    counter = _LimitCounter(limits)
     return [
-        {"name": name, "is_merged": name in with_merged, "rows": [*_rows(reader.wb[name], counter)]}
+        {"name": name, "is_merged": name in with_merged, "rows": [*_read_rows(reader.wb[name], counter)]}
         for name in reader.wb.sheetnames
     ]
 
 
 class _Reader(ExcelReader):
-    """openpyxl's, which takes "x005F_" out of strings that sheets share, and leaves it in others."""
+    """A reader that leaves escapes in shared strings, as in all others. openpyxl's own removes "x005F_" from them."""
 
     def read_strings(self) -> None:
-        """Read the strings that sheets share as they are."""
+        """Read the shared strings without changing them."""
         paths = [part.PartName for part in self.package.Override if part.ContentType == SHARED_STRINGS]
         for path in paths[:1]:
             with self.archive.open(path.removeprefix("/")) as source:
@@ -156,15 +156,15 @@ class _Reader(ExcelReader):
                         element.clear()
 
 
-class _Counter:
-    """Counts rows, cells and text of all sheets."""
+class _LimitCounter:
+    """Counts rows, cells and text of all sheets against the limits."""
 
     def __init__(self, limits: Limits) -> None:
         self.columns = limits.columns
         self._left = [limits.rows, limits.cells, limits.text]
 
     def count(self, cells: Sequence[Json]) -> None:
-        """Count one row; RefusedError if it is one too many."""
+        """Count one row; raise RefusedError past a limit."""
         texts = [cell if isinstance(cell, str) else cell["text"] for cell in cells if isinstance(cell, str | dict)]
         counts = (1, sum(cell is not None for cell in cells), sum(map(len, texts)))
         self._left = [left - count for left, count in zip(self._left, counts, strict=True)]
@@ -172,11 +172,11 @@ class _Counter:
             raise RefusedError("too_large")
 
 
-def _rows(sheet: Any, counter: _Counter) -> Iterator[Json]:
-    """Give the rows that have something, each with its number."""
-    if not hasattr(sheet, "reset_dimensions"):  # a sheet that is a chart
+def _read_rows(sheet: Any, counter: _LimitCounter) -> Iterator[Json]:
+    """Yield the rows that aren't empty, each with its number."""
+    if not hasattr(sheet, "reset_dimensions"):  # a chart sheet
         return
-    sheet.reset_dimensions()  # what the sheet says of itself may be wrong, and would hide cells
+    sheet.reset_dimensions()  # the dimensions in the file may be wrong, and would hide cells
     rows: Iterator[Sequence[Any]] = Worksheet.iter_rows(sheet)
     for number, row in enumerate(rows, start=1):
         if number > LAST_ROW or any(cell.value is not None for cell in row[counter.columns :]):
@@ -197,11 +197,11 @@ def _cell(cell: Any) -> Json:
     if value is None or value == "" or cell.data_type == "b":
         return None if value == "" else value
     if cell.data_type not in _KINDS:
-        return _unescaped(str(value))
-    # Fifteen digits are what spreadsheets show and what they take: 0.1 + 0.2 is 0.3 there.
+        return _unescape(str(value))
+    # Spreadsheets show and store fifteen digits: 0.1 + 0.2 is 0.3 there.
     return {"kind": _KINDS[cell.data_type], "text": f"{value:.15g}" if cell.data_type == "n" else ""}
 
 
-def _unescaped(text: str) -> str:
-    """Give the characters that XML can't hold, written as `_x000D_`; what looks so begins with `_x005F_`."""
-    return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
+def _unescape(text: str) -> str:
+    """Return the text with escapes such as `_x000D_` replaced by their characters, which XML can't contain."""
+    return _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)

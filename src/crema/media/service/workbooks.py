@@ -1,6 +1,6 @@
-"""Workbooks in XLSX. What people upload is read by `workbook_reader.py`, in a process of its own.
+"""Reading and writing XLSX workbooks. Uploaded ones are read by `workbook_reader.py` in a process of its own.
 
-No cell that is read is computed, none that is written is a formula.
+Formulas are neither computed nor written.
 """
 
 import asyncio
@@ -21,10 +21,10 @@ from openpyxl.styles import Alignment, Font
 
 from crema.core.errors import CremaError, InvalidError, UnsupportedTypeError
 from crema.media.service import processes
-from crema.media.service.turns import Turns
+from crema.media.service.fair_semaphore import FairSemaphore
 
 READERS: Final = 1
-"""Workbooks read at once by a server process."""
+"""Workbooks that a server process reads at once."""
 MAX_ROWS: Final = 50_000
 MAX_CELLS: Final = 200_000
 LIMITS: Final[Mapping[str, Any]] = {
@@ -35,19 +35,19 @@ LIMITS: Final[Mapping[str, Any]] = {
     "rows": MAX_ROWS,
     "cells": MAX_CELLS,
     "text": 4 * 1024**2,
-    "memory_bytes": 256 * 1024**2,  # beyond what it needs to start; the largest that is taken needs half of it
+    "memory_bytes": 256 * 1024**2,  # on top of what it needs to start; the largest accepted workbook needs half of it
     "cpu_seconds": 10,
 }
-"""What one workbook may have and cost: `workbook_reader.Limits`."""
+"""Limits of one workbook: `workbook_reader.Limits`."""
 WALL_SECONDS: Final = 30
-"""For a machine so busy that ten seconds of CPU time take longer."""
+"""Seconds that reading may take, also on a busy machine: ten seconds of CPU time may take longer."""
 
 _READER: Final = Path(__file__).with_name("workbook_reader.py")
 _TO_ESCAPE: Final = re.compile(r"_(?=x[0-9A-Fa-f]{4}_)|[\x00-\x08\x0b-\x1f\ufffe\uffff]")
 
 
 class UnsupportedWorkbookError(UnsupportedTypeError):
-    """Not an XLSX workbook, or one that is encrypted or has macros."""
+    """The file is not an XLSX workbook, is encrypted, or has macros."""
 
     code = "unsupported_workbook"
     title = "This file is not a supported workbook."
@@ -55,7 +55,7 @@ class UnsupportedWorkbookError(UnsupportedTypeError):
 
 
 class WorkbookTooLargeError(InvalidError):
-    """It has more rows, columns or cells than we read, or unpacks to more than 32 MiB."""
+    """The workbook has too many rows, columns or cells, or unpacks to more than 32 MiB."""
 
     code = "workbook_too_large"
     title = "This workbook is too large."
@@ -66,7 +66,7 @@ class WorkbookTooLargeError(InvalidError):
 
 
 class WorkbookBrokenError(InvalidError):
-    """It can't be read to the end."""
+    """The workbook can't be read to the end."""
 
     code = "workbook_broken"
     title = "This workbook is damaged."
@@ -74,14 +74,14 @@ class WorkbookBrokenError(InvalidError):
 
 
 class WorkbookTooCostlyError(InvalidError):
-    """Reading it takes more than ten seconds or a quarter of a gigabyte."""
+    """Reading the workbook takes more than ten seconds or a quarter of a gigabyte."""
 
     code = "workbook_too_costly"
     title = "Reading this workbook takes too much time or memory."
     advice = "Send fewer rows."
 
 
-_REFUSALS: Final[Mapping[str, type[CremaError]]] = {
+_ERRORS: Final[Mapping[str, type[CremaError]]] = {
     "unsupported": UnsupportedWorkbookError,
     "too_large": WorkbookTooLargeError,
     "broken": WorkbookBrokenError,
@@ -91,14 +91,14 @@ _REFUSALS: Final[Mapping[str, type[CremaError]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number, as the spreadsheet shows it: up to fifteen digits."""
+    """A number as the spreadsheet shows it, with up to fifteen digits."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """What is neither text nor number: `kind` is formula, error or date."""
+    """A cell that is neither text nor number: `kind` is formula, error or date."""
 
     kind: str
 
@@ -108,7 +108,7 @@ Cell: TypeAlias = str | bool | Number | Unreadable | None
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A sheet's rows that have something, by their numbers in the spreadsheet."""
+    """A sheet, and its rows that aren't empty, with their numbers in the spreadsheet."""
 
     name: str
     is_merged: bool
@@ -116,18 +116,18 @@ class Sheet:
 
 
 class WorkbookReader:
-    """Reads workbooks of many people in fair turns."""
+    """Reads workbooks, a few at once, with fair waiting for all people."""
 
     def __init__(self, limits: Mapping[str, Any] = LIMITS) -> None:
         self._limits = limits
-        self._turns = Turns(READERS)
+        self._semaphore = FairSemaphore(READERS)
 
-    def turn(self, person_id: UUID) -> AbstractAsyncContextManager[None]:
-        """Wait for this person's turn to `read`, and hold it."""
-        return self._turns.turn(person_id)
+    def slot(self, person_id: UUID) -> AbstractAsyncContextManager[None]:
+        """Return a context that waits for a free slot and holds it. Call `read` inside it."""
+        return self._semaphore.slot(person_id)
 
     async def read(self, file: BinaryIO) -> Sequence[Sheet]:
-        """Read an open file of the operating system's; raise one of the errors above."""
+        """Return the sheets of an open file with a file descriptor; raise one of the errors above."""
         await asyncio.to_thread(file.flush)
         output = await processes.run(
             _READER,
@@ -135,16 +135,16 @@ class WorkbookReader:
             library="openpyxl",
             limits=self._limits,
             wall_seconds=WALL_SECONDS,
-            costly=WorkbookTooCostlyError,
-            broken=WorkbookBrokenError,
+            costly_error=WorkbookTooCostlyError,
+            broken_error=WorkbookBrokenError,
         )
-        return await asyncio.to_thread(_parsed, output)
+        return await asyncio.to_thread(_parse_output, output)
 
 
-def _parsed(output: bytes) -> Sequence[Sheet]:
+def _parse_output(output: bytes) -> Sequence[Sheet]:
     document = json.loads(output)
     if "refused" in document:
-        raise _REFUSALS[document["refused"]]
+        raise _ERRORS[document["refused"]]
     return [
         Sheet(sheet["name"], sheet["is_merged"], [(number, [*map(_cell, cells)]) for number, cells in sheet["rows"]])
         for sheet in document["sheets"]
@@ -158,40 +158,40 @@ def _cell(cell: Any) -> Cell:
     return Number(cell["text"]) if cell["kind"] == "number" else Unreadable(cell["kind"])
 
 
-Written: TypeAlias = str | bool | int | float | Decimal | None
-"""What a cell that we write may be; Decimal is money."""
+CellValue: TypeAlias = str | bool | int | float | Decimal | None
+"""The value of a cell that is written. Decimal is money."""
 
 
-def write(sheets: Mapping[str, tuple[Sequence[str], Iterable[Sequence[Written]]]]) -> bytes:
-    """Write a workbook: by the name of each sheet its header, which stays in sight, and its rows.
+def write(sheets: Mapping[str, tuple[Sequence[str], Iterable[Sequence[CellValue]]]]) -> bytes:
+    """Return a workbook. `sheets` has the header and the rows of each sheet by its name; headers are frozen.
 
-    It takes a while: a second for 30,000 cells.
+    It takes about a second for 30,000 cells.
     """
     workbook = Workbook(write_only=True)
     for name, (header, rows) in sheets.items():
         sheet = workbook.create_sheet(name)
         sheet.freeze_panes = "A2"
-        sheet.append([_written(sheet, column, is_header=True) for column in header])
+        sheet.append([_make_cell(sheet, column, is_header=True) for column in header])
         for row in rows:
-            sheet.append([_written(sheet, value) for value in row])
+            sheet.append([_make_cell(sheet, value) for value in row])
     content = BytesIO()
     workbook.save(content)
     return content.getvalue()
 
 
-def _written(sheet: Any, value: Written, *, is_header: bool = False) -> Any:
+def _make_cell(sheet: Any, value: CellValue, *, is_header: bool = False) -> Any:
     if not isinstance(value, str | Decimal):
         return value
     if isinstance(value, Decimal):
         cell = WriteOnlyCell(sheet, value=float(value))
         cell.number_format = "0.00"
         return cell
-    cell = WriteOnlyCell(sheet, value=_escaped(value))
-    cell.data_type = "s"  # whatever it begins with: openpyxl takes "=1+1" for a formula
+    cell = WriteOnlyCell(sheet, value=_escape(value))
+    cell.data_type = "s"  # a text also if it begins with "=", which is a formula for openpyxl
     if is_header:
         cell.font = _BOLD
-    elif value.startswith(FORMULA):
-        cell.number_format = "@"  # stays text when somebody edits it
+    elif value.startswith(FORMULA_PREFIXES):
+        cell.number_format = "@"  # a text also after somebody edits it
     elif "\n" in value:
         cell.alignment = _WRAPPED
     return cell
@@ -199,10 +199,10 @@ def _written(sheet: Any, value: Written, *, is_header: bool = False) -> Any:
 
 _BOLD: Final = Font(bold=True)
 _WRAPPED: Final = Alignment(wrap_text=True, vertical="top")
-FORMULA: Final = ("=", "+", "-", "@", "#", "'")
-"""What begins a text that a spreadsheet takes for something else when it is typed."""
+FORMULA_PREFIXES: Final = ("=", "+", "-", "@", "#", "'")
+"""Texts that begin with these are not taken for texts when somebody types them into a spreadsheet."""
 
 
-def _escaped(text: str) -> str:
-    """Write what XML can't hold as `_x000D_`, as spreadsheets do."""
+def _escape(text: str) -> str:
+    """Return the text with characters that XML can't contain escaped as `_x000D_`, like spreadsheets do."""
     return _TO_ESCAPE.sub(lambda found: f"_x{ord(found[0]):04X}_", text)

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import Query, Request, Response
 
-from crema.accounts.deps import MenuEditor, Once
+from crema.accounts.deps import Idempotent, MenuEditor
 from crema.menu import queries
 from crema.menu.deps import CATEGORY, CategoriesQuery, SeesHidden
 from crema.menu.schemas import (
@@ -56,7 +56,7 @@ async def list_categories(
     responses=LOCATED | refusals(401, 403, 409, 422),
 )
 async def create_category(
-    body: CategoryIn, response: Response, tx: Transaction, _: MenuEditor, now: Now, _once: Once
+    body: CategoryIn, response: Response, tx: Transaction, _: MenuEditor, now: Now, _idempotent: Idempotent
 ) -> CategoryOut:
     category = await categories.create_category(tx, wanted=body, now=now)
     response.headers["Location"] = f"/category/{category.id}"

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import Query, Request, Response
 
-from crema.accounts.deps import MenuEditor, Once, Visitor
+from crema.accounts.deps import Idempotent, MenuEditor, OptionalActor
 from crema.menu import queries
 from crema.menu.deps import INGREDIENT, IngredientsQuery
 from crema.menu.schemas import IngredientIn, IngredientOut, IngredientPatch, ReplaceIngredient
@@ -54,7 +54,7 @@ async def list_ingredients(
     responses=LOCATED | refusals(401, 403, 409, 422),
 )
 async def create_ingredient(
-    body: IngredientIn, response: Response, tx: Transaction, _: MenuEditor, _once: Once
+    body: IngredientIn, response: Response, tx: Transaction, _: MenuEditor, _idempotent: Idempotent
 ) -> IngredientOut:
     ingredient = await ingredients.create_ingredient(tx, wanted=body)
     response.headers["Location"] = f"/ingredient/{ingredient.id}"
@@ -68,7 +68,7 @@ async def create_ingredient(
     dependencies=[Public, INGREDIENT.shown, fields.of_one(IngredientOut)],
     responses=refusals(401, 404, 422),
 )
-async def see_ingredient(ingredient_id: UUID, reader: Reads, _: Visitor) -> IngredientOut:
+async def see_ingredient(ingredient_id: UUID, reader: Reads, _: OptionalActor) -> IngredientOut:
     return IngredientOut.model_validate(await queries.get_ingredient_view(reader, ingredient_id))
 
 

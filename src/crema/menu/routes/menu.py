@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from fastapi import Query, Request, Response
 
 from crema import __version__
-from crema.accounts.deps import MenuEditor, Once
+from crema.accounts.deps import Idempotent, MenuEditor
 from crema.menu.deps import IMPORT_LIMIT, ShopAsked, TheMenu, Workbooks, WorkbookUpload
 from crema.menu.schemas import MenuDocument, MenuImportOut, MenuOut, MenuWorkbookForm
 from crema.menu.service import exporting, importing, workbook
@@ -101,7 +101,7 @@ async def import_menu_workbook(
     responses=refusals(401, 403, 409, 413, 415, 422, 429),
 )
 async def import_menu(
-    body: MenuDocument, tx: Transaction, _: MenuEditor, now: Now, _once: Once, *, dry_run: DryRun = False
+    body: MenuDocument, tx: Transaction, _: MenuEditor, now: Now, _idempotent: Idempotent, *, dry_run: DryRun = False
 ) -> MenuImportOut:
     """All of it or nothing; `errors` name the rows that are wrong. JSON, or a form with a workbook; up to 2 MiB.
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import Query, Request, Response
 
-from crema.accounts.deps import MenuEditor, Once
+from crema.accounts.deps import Idempotent, MenuEditor
 from crema.menu import queries
 from crema.menu.deps import MODIFIER_GROUP, ModifierGroupsQuery
 from crema.menu.schemas import ModifierGroupIn, ModifierGroupOut, ModifierGroupPatch, ReplaceModifierGroup
@@ -45,7 +45,7 @@ async def list_modifier_groups(
     responses=LOCATED | refusals(401, 403, 422),
 )
 async def create_modifier_group(
-    body: ModifierGroupIn, response: Response, tx: Transaction, _: MenuEditor, now: Now, _once: Once
+    body: ModifierGroupIn, response: Response, tx: Transaction, _: MenuEditor, now: Now, _idempotent: Idempotent
 ) -> ModifierGroupOut:
     group = await modifier_groups.create_modifier_group(tx, wanted=body, now=now)
     response.headers["Location"] = f"/modifier-group/{group.id}"

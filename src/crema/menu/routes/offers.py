@@ -4,7 +4,7 @@ from uuid import UUID
 
 from fastapi import Request, Response
 
-from crema.accounts.deps import Once
+from crema.accounts.deps import Idempotent
 from crema.menu import queries
 from crema.menu.deps import OfferEditor, ShopStockKeeper
 from crema.menu.schemas import OverrideOut, ShopOptionPatch, ShopProductPatch, StopIn, StopOut
@@ -41,7 +41,13 @@ async def list_stops(
     responses=LOCATED | refusals(401, 403, 404, 409, 422),
 )
 async def add_stop(
-    shop_id: UUID, body: StopIn, response: Response, tx: Transaction, actor: ShopStockKeeper, now: Now, _once: Once
+    shop_id: UUID,
+    body: StopIn,
+    response: Response,
+    tx: Transaction,
+    actor: ShopStockKeeper,
+    now: Now,
+    _idempotent: Idempotent,
 ) -> StopOut:
     """For the shop's staff. It ends by itself at `until`; for pick-up after that, orders are still taken."""
     stop = await offers.stop(tx, shop_id=shop_id, wanted=body, person_id=actor.user_id, now=now)

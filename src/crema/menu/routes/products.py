@@ -4,7 +4,7 @@ from uuid import UUID
 
 from fastapi import Request, Response
 
-from crema.accounts.deps import MenuEditor, Once
+from crema.accounts.deps import Idempotent, MenuEditor
 from crema.menu import queries
 from crema.menu.deps import PRODUCT, AskedProducts, AvailabilityAsked, Products, SeesHidden, ShopAsked
 from crema.menu.schemas import (
@@ -56,7 +56,7 @@ async def list_products(request: Request, reader: Reads, offered: Products, aske
     responses=LOCATED | refusals(401, 403, 409, 422),
 )
 async def create_product(
-    body: ProductIn, response: Response, tx: Transaction, _: MenuEditor, now: Now, _once: Once
+    body: ProductIn, response: Response, tx: Transaction, _: MenuEditor, now: Now, _idempotent: Idempotent
 ) -> ProductOut:
     product = await products.create_product(tx, wanted=body, now=now)
     response.headers["Location"] = f"/product/{product.id}"
@@ -64,7 +64,9 @@ async def create_product(
 
 
 @router.post("/products/prices", summary="Change many prices", responses=refusals(401, 403, 422))
-async def change_prices(body: ChangePrices, tx: Transaction, _: MenuEditor, now: Now, _once: Once) -> PricesOut:
+async def change_prices(
+    body: ChangePrices, tx: Transaction, _: MenuEditor, now: Now, _idempotent: Idempotent
+) -> PricesOut:
     """By a percentage or from a list; all or nothing. `dry_run: true` answers the same and changes nothing.
 
     A percentage sent twice counts twice. To repeat safely, send what the dry run answered as `prices`. Price deltas of
@@ -147,7 +149,7 @@ async def copy_product(
     tx: Transaction,
     _: MenuEditor,
     now: Now,
-    _once: Once,
+    _idempotent: Idempotent,
     body: CopyProduct | None = None,
 ) -> ProductOut:
     """Everything but its pictures. The copy is inactive, so that nobody orders it before it is ready."""
@@ -162,7 +164,9 @@ async def copy_product(
     dependencies=[PRODUCT.made],
     responses=refusals(401, 403, 404, 409, 422),
 )
-async def restore_product(product_id: UUID, tx: Transaction, _: MenuEditor, now: Now, _once: Once) -> ProductOut:
+async def restore_product(
+    product_id: UUID, tx: Transaction, _: MenuEditor, now: Now, _idempotent: Idempotent
+) -> ProductOut:
     """With all it had, but a slug that was taken meanwhile, and what was deleted from the menu meanwhile."""
     return ProductOut.model_validate(await products.restore_product(tx, product_id=product_id, now=now))
 

@@ -61,7 +61,7 @@ async def add_image(
     now: datetime,
 ) -> ProductImage:
     """Make a picture of an upload and put it last. Commits first what the session holds: decoding takes a while."""
-    async with media.renderer.turn(person_id):
+    async with media.renderer.slot(person_id):
         await check_room(session, product_id=product_id)
         await keep(session)
         rendition = await media.renderer.render(file)
@@ -133,7 +133,7 @@ async def set_category_image(
     now: datetime,
 ) -> Category:
     """Make an upload the picture of a heading, instead of the one it had. Commits first, as `add_image` does."""
-    async with media.renderer.turn(person_id):
+    async with media.renderer.slot(person_id):
         await queries.get_category(session, category_id)
         await keep(session)
         rendition = await media.renderer.render(file)
@@ -200,8 +200,8 @@ async def sweep(sessions: Sessions, store: ObjectStore, *, now: datetime) -> Swe
     missing = [
         image.id
         for image in images
-        if image.created_at < now - files.SWEPT_AFTER
+        if image.created_at < now - files.MIN_ORPHAN_AGE
         and any(media_name(image.key, width) not in found for width in image.widths)
     ]
-    removed = await files.delete_orphans(store, files=found, is_named=named.__contains__, now=now)
+    removed = await files.delete_orphans(store, files=found, has_row=named.__contains__, now=now)
     return Sweep(removed=removed, missing=missing)

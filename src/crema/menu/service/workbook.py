@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 from pydantic import ValidationError
 
 from crema.core.errors import Loc
-from crema.media.service.workbooks import Cell, Number, Sheet, Unreadable, Written, write
+from crema.media.service.workbooks import Cell, CellValue, Number, Sheet, Unreadable, write
 from crema.menu.schemas import MenuDocument
 from crema.menu.service.import_checks import InvalidMenuError
 from crema.menu.service.workbook_cells import NONE, CellError, Kind, read_cell, write_window
@@ -160,7 +160,7 @@ def _header(sheet: SheetType) -> list[str]:
     return [*sheet.owner, *(column.name for column in sheet.columns)]
 
 
-def _rows(sheet: SheetType, content: Row) -> Iterator[list[Written]]:
+def _rows(sheet: SheetType, content: Row) -> Iterator[list[CellValue]]:
     for owner, row in _objects(sheet, content):
         yield [*owner, *(_written(_value(row, column.field), column.kind) for column in sheet.columns)]
 
@@ -182,7 +182,7 @@ def _value(row: Row, path: Key) -> Any:
     return value
 
 
-def _written(value: Any, kind: Kind) -> Written:
+def _written(value: Any, kind: Kind) -> CellValue:
     if value is None or value == "":
         return None
     if kind in ("list", "optional_list"):

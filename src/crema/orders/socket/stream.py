@@ -11,7 +11,7 @@ from fastapi.responses import Response, StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from starlette.types import Message, Receive, Scope, Send
 
-from crema.accounts.deps import Person
+from crema.accounts.deps import VerifiedActor
 from crema.live.domain import Position
 from crema.live.hub import Frame
 from crema.live.socket import CLOSE_SECONDS, run_until_first
@@ -52,7 +52,7 @@ class FeedResponse(StreamingResponse):
             await subscription.closed()
             await asyncio.sleep(CLOSE_SECONDS)  # the stream ends by itself, unless nobody reads it
 
-        async with self._feed.subscribed(subscription, replaces=False):
+        async with self._feed.subscribed(subscription, replaces_oldest=False):
             sending = self.stream_response(send_timed)
             await run_until_first(sending, self.listen_for_disconnect(receive), cut_off())
 
@@ -81,7 +81,7 @@ def _event(frame: Frame) -> bytes:
 )
 async def stream_orders(
     request: Request,
-    actor: Person,
+    actor: VerifiedActor,
     shop_id: Annotated[UUID | None, Query(description="Only this shop's.")] = None,
     after: Annotated[
         str | None, Query(description="A position: go on from there.", examples=["84213-1795428000"])

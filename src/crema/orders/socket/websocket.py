@@ -36,15 +36,15 @@ CHANNELS: Final = (
 async def follow_orders(websocket: WebSocket) -> None:
     """Follow one's own orders; staff follow their shops'. `?after=` a position, `?shop_id=` one shop."""
 
-    async def converse(connection: Connection) -> None:
+    async def handle(connection: Connection) -> None:
         wanted = connection.query(FollowOrders)
         position = connection.position(wanted.after)
         actor = await connection.authenticate()
         subscription = OrderSubscription(actor, shop_id=wanted.shop_id, position=position)
         async with state_of(websocket.app, OrdersState).feed.subscribed(subscription):
-            await connection.hold(subscription, _answer_pings(connection))
+            await connection.run(subscription, _answer_pings(connection))
 
-    await serve(websocket, converse)
+    await serve(websocket, handle)
 
 
 async def _answer_pings(connection: Connection) -> None:

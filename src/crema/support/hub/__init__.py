@@ -1,4 +1,4 @@
-"""What the sockets of the support chat are told: of one conversation, or of the whole queue."""
+"""The live feeds of the support chat: of single conversations, and of the queue."""
 
 from crema.support.hub.conversations import ChatSubscription, ConversationFeed, ConversationState
 from crema.support.hub.queue import QueueFeed, QueueSubscription

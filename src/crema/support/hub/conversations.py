@@ -1,4 +1,4 @@
-"""What is going on in conversations, read and encoded once for all sockets of this process that follow them."""
+"""The live feed of conversations, read and encoded once for all sockets of this process that follow them."""
 
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -25,12 +25,12 @@ from crema.support.schemas import (
 )
 
 PAGE: Final = 50
-"""Messages that one who is behind is given at once."""
+"""Messages that a subscription which is behind gets at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConversationState:
-    """How a conversation stands, beside its messages."""
+    """The state of a conversation without its messages, as sockets know it."""
 
     id: UUID
     customer_id: UUID
@@ -42,7 +42,7 @@ class ConversationState:
 
     @classmethod
     def of(cls, conversation: Conversation, *, present: Collection[UUID] = ()) -> "ConversationState":
-        """Take what its sockets are told."""
+        """Return the state of a conversation and the people present in it."""
         return cls(
             id=conversation.id,
             customer_id=conversation.customer_id,
@@ -54,14 +54,14 @@ class ConversationState:
         )
 
     def side_of(self, user_id: UUID) -> Side:
-        """Tell on which side someone talks."""
+        """Return the side of a person."""
         return Side.CUSTOMER if user_id == self.customer_id else Side.STAFF
 
 
 class ChatSubscription(Subscription):
-    """One socket in a conversation. `position` is the last message it was given, `state` how it was told things stand.
+    """One socket in a conversation. `position` is the `seq` of the last message it got, `state` the last state.
 
-    Other rights change nothing of what it is told, as long as its person may stay.
+    While its person may see the conversation, a change of their rights doesn't change what the socket gets.
     """
 
     def __init__(self, actor: Actor, *, state: ConversationState, position: int) -> None:
@@ -70,26 +70,27 @@ class ChatSubscription(Subscription):
         self.position = position
 
     def start_over(self) -> None:
-        """Go on: what there is to tell is the same."""
+        """Do nothing: what the socket gets doesn't depend on its person's rights."""
 
 
 class ConversationFeed(Feed[ChatSubscription]):
     """The conversations that sockets of this process follow, and who is present in them.
 
-    One reading is for all conversations of which an event told; every POLL_SECONDS it looks which have changed.
+    One reading covers all conversations that events have named. Every POLL_SECONDS the feed looks for others that
+    have changed.
     """
 
-    pause_factor = 3  # of a burst of messages all but the first are read together
+    pause_factor = 3  # of a burst of messages, all after the first are read together
 
     def __init__(self, hub: Hub) -> None:
         super().__init__(hub)
         self._conversations: dict[UUID, Conversation] = {}
         self._states: dict[UUID, ConversationState] = {}
-        self._woken: set[UUID] = set()
+        self._changed_ids: set[UUID] = set()
         self._is_poll = False
 
     def handle_event(self, event: Event | None) -> None:
-        """Read the conversations an event names, or pass its frame on, which needs no reading."""
+        """Read the conversations that an event names, or send the event's frame, which needs no reading."""
         if event is None:
             self.poll()
             return
@@ -97,50 +98,50 @@ class ConversationFeed(Feed[ChatSubscription]):
             if topic not in self._by_topic:
                 continue
             if event.frame is None:
-                self._woken.update(each.state.id for each in self._by_topic[topic])
+                self._changed_ids.update(each.state.id for each in self._by_topic[topic])
                 self.wake()
                 continue
             frame = Frame(TypingOutFrame(**event.frame))
             for subscription in self._by_topic[topic]:
                 if event.frame["user_id"] != str(subscription.actor.user_id):
-                    subscription.push_passing(frame)
+                    subscription.push_transient(frame)
 
     def poll(self) -> None:
-        """Look which conversations have changed, though no event said so."""
+        """Read the conversations that have changed without an event."""
         self._is_poll = True
         self.wake()
 
     def _topics_of(self, subscription: ChatSubscription) -> Iterable[str]:
         conversation_id = subscription.state.id
-        subscription.allows = lambda actor: self._admits(actor, conversation_id)
+        subscription.allows = lambda actor: self._may_follow(actor, conversation_id)
         return [subscription.topic]
 
-    def _admits(self, actor: Actor, conversation_id: UUID) -> bool:
-        """Whether an actor may follow a conversation as it stood at the last reading, if there was one."""
+    def _may_follow(self, actor: Actor, conversation_id: UUID) -> bool:
+        """Return whether an actor may see a conversation as it was at the last reading, if there was one."""
         conversation = self._conversations.get(conversation_id)
         return conversation is None or domain.may_see(actor, conversation)
 
-    def _forget(self, subscription: ChatSubscription) -> None:
-        super()._forget(subscription)
+    def _remove(self, subscription: ChatSubscription) -> None:
+        super()._remove(subscription)
         if subscription.topic not in self._by_topic:
             self._conversations.pop(subscription.state.id, None)
             self._states.pop(subscription.state.id, None)
 
     async def _read(self, session: AsyncSession) -> None:
-        wanted, self._woken = self._woken, set()
+        wanted, self._changed_ids = self._changed_ids, set()
         wanted |= {subscription.state.id for subscription in self._take_due()}
         if self._is_poll:
             self._is_poll = False
             wanted |= await self._find_changed(session)
-        conversations = {each.id: each for each in await queries.list_followed(session, ids=wanted)}
+        conversations = {each.id: each for each in await queries.list_by_ids(session, ids=wanted)}
         topics = [topic_of(each) for each in conversations]
         present = await live.list_present(session, topics=topics)
         subscriptions = [each for topic in topics for each in self._by_topic.get(topic, ())]
-        self._conversations |= conversations  # those who follow are checked against them as they are now
+        self._conversations |= conversations  # `_check` needs them as they are now
         await self._check(session, subscriptions)
         for each in conversations.values():
             state = ConversationState.of(each, present=present.get(topic_of(each.id), ()))
-            if state != self._states.get(each.id):  # else nobody compares it with what they were told
+            if state != self._states.get(each.id):  # keeps the object, which `_Updates` compares by identity
                 self._states[each.id] = state
         ready = [each for each in subscriptions if self._is_ready(each)]
         updates = _Updates(await self._list_messages(session, ready))
@@ -149,15 +150,15 @@ class ConversationFeed(Feed[ChatSubscription]):
             updates.push(subscription, conversations[conversation_id], self._states[conversation_id])
 
     def _is_ready(self, subscription: ChatSubscription) -> bool:
-        """Whether a subscription gets what is new now: it may stay, and takes what it is given."""
-        if not self._admits(subscription.actor, subscription.state.id):
+        """Return whether a subscription gets the new frames now: it is allowed to, and has room for them."""
+        if not self._may_follow(subscription.actor, subscription.state.id):
             subscription.close(NOT_ALLOWED)
         if subscription.is_full:
             subscription.is_due = True
-        return subscription.closing is None and (subscription.wants_reading or not subscription.is_due)
+        return subscription.closing is None and (subscription.needs_reading or not subscription.is_due)
 
     async def _find_changed(self, session: AsyncSession) -> set[UUID]:
-        """Find the followed conversations that don't stand as they were told."""
+        """Return the followed conversations whose state has changed since the last reading."""
         found = await queries.list_versions(session, ids=self._states)
         present = await live.list_present(session, topics=self._by_topic)
         return {
@@ -170,14 +171,14 @@ class ConversationFeed(Feed[ChatSubscription]):
     async def _list_messages(
         self, session: AsyncSession, subscriptions: Iterable[ChatSubscription]
     ) -> dict[UUID, dict[int, Frame]]:
-        """Read a page of messages after each position, by conversation and number."""
+        """Return a page of messages after each position, as frames by conversation and `seq`."""
         behind = {
             (each.state.id, each.position)
             for each in subscriptions
             if each.position < self._conversations[each.state.id].last_seq
         }
         frames: dict[UUID, dict[int, Frame]] = {}
-        for message in await queries.list_after(session, positions=behind, limit=PAGE) if behind else ():
+        for message in await queries.list_messages_after(session, positions=behind, limit=PAGE) if behind else ():
             of_conversation = frames.setdefault(message.conversation_id, {})
             if message.seq not in of_conversation:
                 of_conversation[message.seq] = Frame(NewMessageFrame.model_validate(message))
@@ -185,52 +186,52 @@ class ConversationFeed(Feed[ChatSubscription]):
 
 
 class _Updates:
-    """What one reading found, encoded once for all whom it is told."""
+    """The frames of one reading, encoded once for all subscriptions that get the same."""
 
     def __init__(self, messages: Mapping[UUID, Mapping[int, Frame]]) -> None:
         self._messages = messages
         self._batches: dict[Hashable, Batch] = {}
-        self._news: dict[tuple[int, int], list[tuple[_Audience, Frame]]] = {}
+        self._diffs: dict[tuple[int, int], list[tuple[_Audience, Frame]]] = {}
 
     def push(self, subscription: ChatSubscription, conversation: Conversation, state: ConversationState) -> None:
-        """Give a subscription its next messages and, when there are no more, what else is new."""
+        """Push the next messages to a subscription and, after the last one, the changes of the state."""
         position, before = subscription.position, subscription.state
         last = min(position + PAGE, conversation.last_seq)
         subscription.position = max(position, last)
         subscription.is_due = last < conversation.last_seq
         if not subscription.is_due:
             subscription.state = state
-        is_news = subscription.state is not before
-        key = conversation.id, position, id(before) if is_news else None, is_news and subscription.actor.user_id
+        has_changed = subscription.state is not before
+        key = conversation.id, position, id(before) if has_changed else None, has_changed and subscription.actor.user_id
         if key not in self._batches:
             messages = self._messages.get(conversation.id, {})
             frames = [messages[seq] for seq in range(position + 1, last + 1) if seq in messages]
-            frames += self._news_for(subscription.actor.user_id, before=before, after=state) if is_news else ()
+            frames += self._diff_for(subscription.actor.user_id, before=before, after=state) if has_changed else ()
             self._batches[key] = Batch(frames)
         subscription.push(self._batches[key])
 
-    def _news_for(self, user_id: UUID, *, before: ConversationState, after: ConversationState) -> Iterator[Frame]:
+    def _diff_for(self, user_id: UUID, *, before: ConversationState, after: ConversationState) -> Iterator[Frame]:
         key = id(before), id(after)
-        if key not in self._news:
-            self._news[key] = [*_diff_frames(before, after)]
+        if key not in self._diffs:
+            self._diffs[key] = [*_diff_frames(before, after)]
         side = after.side_of(user_id)
-        return (frame for audience, frame in self._news[key] if audience.includes(user_id, side))
+        return (frame for audience, frame in self._diffs[key] if audience.includes(user_id, side))
 
 
 @dataclass(frozen=True, slots=True)
 class _Audience:
-    """Who is told: everybody but one person, or one side."""
+    """The people who get a frame: all, all except one, or one side."""
 
-    but: UUID | None = None
+    except_id: UUID | None = None
     side: Side | None = None
 
     def includes(self, user_id: UUID, side: Side) -> bool:
-        """Whether somebody of this side is told."""
-        return user_id != self.but and self.side in {None, side}
+        """Return whether a person on this side gets the frame."""
+        return user_id != self.except_id and self.side in {None, side}
 
 
 def _diff_frames(before: ConversationState, after: ConversationState) -> Iterator[tuple[_Audience, Frame]]:
-    """Tell what changed about a conversation; nobody is told of their own presence."""
+    """Yield the frames of a changed state with their audiences. Nobody gets frames of their own presence."""
     everybody = _Audience()
     if (before.status, before.assigned_to) != (after.status, after.assigned_to):
         status = ConversationStatus(after.status)
@@ -242,4 +243,4 @@ def _diff_frames(before: ConversationState, after: ConversationState) -> Iterato
         yield _Audience(side=Side.STAFF), Frame(NoteFrame(conversation_id=after.id, count=after.note_count))
     for user_id in sorted(before.present ^ after.present):
         frame = PresenceFrame(user_id=user_id, side=after.side_of(user_id), online=user_id in after.present)
-        yield _Audience(but=user_id), Frame(frame)
+        yield _Audience(except_id=user_id), Frame(frame)

@@ -1,4 +1,4 @@
-"""The queue of all conversations, read and encoded once for all in this process who answer."""
+"""The live feed of the queue, read and encoded once for all staff who follow it in this process."""
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from crema.live.domain import RESUMABLE, InvalidPositionError, Position
 from crema.live.hub import Batch, Feed, Frame, Hub, Model, Subscription
 from crema.live.schemas import ErrorFrame
 from crema.support import domain, queries
-from crema.support.domain import SUPPORT, Side, conversation_of, topic_of
+from crema.support.domain import SUPPORT, Side, conversation_id_of, topic_of
 from crema.support.models import Conversation, Message
 from crema.support.schemas import (
     MessageOut,
@@ -30,29 +30,30 @@ from crema.support.schemas import (
 )
 
 MAX_CHANGES: Final = 500
-"""More at once than this isn't told one by one."""
-NOBODY: Final = frozenset[UUID]()
+"""More changes than this are not sent one by one: subscriptions get a new snapshot."""
+NO_USERS: Final = frozenset[UUID]()
 
 
 class QueueSubscription(Subscription):
-    """One reader of the queue.
+    """One socket that follows the queue.
 
-    `shown` are the conversations it was told of, with their customers. `resumed` is from where messages are told again
-    after the first snapshot; `is_cut` says that so many came at once that this is told with the next one.
+    `shown` are the conversations it knows, with their customers. `resume_from` is the position from which messages
+    are sent again after the first snapshot. `is_truncated` is set when there were too many changes to send one by one:
+    the next snapshot comes with an error frame that says so.
     """
 
     def __init__(self, actor: Actor, *, position: Position | None) -> None:
-        super().__init__(actor=actor, topic=domain.FOLLOWERS_TOPIC, allows=lambda now: now.may(SUPPORT))
-        self.resumed = position
-        self.is_cut = False
+        super().__init__(actor=actor, topic=domain.QUEUE_TOPIC, allows=lambda now: now.may(SUPPORT))
+        self.resume_from = position
+        self.is_truncated = False
         self.shown: dict[UUID, UUID] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """What one snapshot of the database had: what changed since the reading before, and who is present where.
+    """What one snapshot of the database contains: the changes since the last reading.
 
-    `before` and `after` are the positions of both. Each conversation is there of which a message is.
+    `before` and `after` are the positions of both readings. `conversations` has the conversation of each message.
     """
 
     before: Position
@@ -64,9 +65,10 @@ class _Reading:
 
 
 class QueueFeed(Feed[QueueSubscription]):
-    """All conversations, for those who answer.
+    """All conversations, for the staff who may answer them.
 
-    A conversation comes whole, and messages by the `seq` of each conversation, so what is read twice is told once.
+    A changed conversation is sent with all its fields, and messages in the order of `seq`, so that reading a change
+    twice does no harm.
     """
 
     pause_factor = 5
@@ -76,18 +78,18 @@ class QueueFeed(Feed[QueueSubscription]):
         self.reset()
 
     def reset(self) -> None:
-        """Forget what was read before: nobody follows any more."""
+        """Forget the last reading: there are no subscriptions any more."""
         self._position: Position | None = None
-        self._told: dict[UUID, int] = {}
-        self._seqs: dict[UUID, int] = {}
+        self._last_changed_in: dict[UUID, int] = {}
+        self._last_seqs: dict[UUID, int] = {}
         self._present: Mapping[UUID, frozenset[UUID]] = {}
 
     def handle_event(self, event: Event | None) -> None:
-        """Read what is new, or pass a frame on to those who see its conversation."""
+        """Read what is new, or send the event's frame to those who see its conversation."""
         if event is None:
             self.wake()
             return
-        for conversation_id in filter(None, map(conversation_of, event.topics)):
+        for conversation_id in filter(None, map(conversation_id_of, event.topics)):
             if event.frame is None:
                 self.wake()
                 continue
@@ -95,14 +97,14 @@ class QueueFeed(Feed[QueueSubscription]):
             for subscription in self._topics:
                 is_own = event.frame["user_id"] == str(subscription.actor.user_id)
                 if conversation_id in subscription.shown and not is_own:
-                    subscription.push_passing(frame)
+                    subscription.push_transient(frame)
 
     def _topics_of(self, subscription: QueueSubscription) -> Iterable[str]:
-        del subscription  # each reading decides who sees what of it
-        return [domain.TOPIC]
+        del subscription  # each reading decides who sees what
+        return [domain.CONVERSATION_TOPIC]
 
     async def _read(self, session: AsyncSession) -> None:
-        reading = await self._list_news(session)
+        reading = await self._read_changes(session)
         await self._check(session, [*self._topics])
         due = self._take_due()
         snapshots = {each: await self._list_queue(session, each) for each in due if each.closing is None}
@@ -112,7 +114,7 @@ class QueueFeed(Feed[QueueSubscription]):
         renderer = _Renderer(reading, before=self._present, present=present)
         for subscription in self._topics:
             if subscription.is_full and not subscription.is_due:
-                subscription.resumed, subscription.is_due = reading.before, True
+                subscription.resume_from, subscription.is_due = reading.before, True
             if not subscription.is_due and subscription.closing is None:
                 subscription.push(Batch([*renderer.changes(subscription)]))
         for subscription, queue in snapshots.items():
@@ -121,30 +123,30 @@ class QueueFeed(Feed[QueueSubscription]):
             subscription.is_due = False
         self._position, self._present = reading.after, present
 
-    async def _list_news(self, session: AsyncSession) -> _Reading:
-        """Read what changed since the last reading, and wasn't told then, whoever may see it."""
+    async def _read_changes(self, session: AsyncSession) -> _Reading:
+        """Return what changed since the last reading, whoever may see it."""
         position = Position(*await changes.get_position(session))
         before = self._position or position
         since, limit = before.transaction, MAX_CHANGES + 1
         changed = await queries.list_changed_conversations(session, since=since, limit=limit)
-        messages = await queries.list_written_messages(session, since=since, limit=limit)
+        messages = await queries.list_messages_since(session, since=since, limit=limit)
         of_messages = {message.conversation_id for message in messages} - {each.id for each in changed}
-        others = await queries.list_followed(session, ids=of_messages)
-        told, seqs = self._told, self._seqs
-        self._told = {each.id: each.changed_in for each in changed}
-        self._seqs = {message.conversation_id: message.seq for message in messages}
+        others = await queries.list_by_ids(session, ids=of_messages)
+        last_changed_in, last_seqs = self._last_changed_in, self._last_seqs
+        self._last_changed_in = {each.id: each.changed_in for each in changed}
+        self._last_seqs = {message.conversation_id: message.seq for message in messages}
         if self._position is None:
             return _Reading(position, position)
         if max(len(changed), len(messages)) > MAX_CHANGES or since > position.transaction:
             for subscription in self._topics:
-                subscription.is_cut = not subscription.is_due
+                subscription.is_truncated = not subscription.is_due
                 subscription.start_over()
             return _Reading(position, position)
         return _Reading(
             before,
             position,
-            changed=[each for each in changed if told.get(each.id) != each.changed_in],
-            messages=[each for each in messages if each.seq > seqs.get(each.conversation_id, 0)],
+            changed=[each for each in changed if last_changed_in.get(each.id) != each.changed_in],
+            messages=[each for each in messages if each.seq > last_seqs.get(each.conversation_id, 0)],
             conversations={each.id: each for each in (*changed, *others)},
         )
 
@@ -156,26 +158,26 @@ class QueueFeed(Feed[QueueSubscription]):
     async def _list_missed(
         self, session: AsyncSession, subscription: QueueSubscription, reading: _Reading
     ) -> Sequence[Frame]:
-        """Give what follows a snapshot: the messages since the position that was resumed, or why there are none."""
-        since, subscription.resumed = subscription.resumed, None
-        is_cut, subscription.is_cut = subscription.is_cut, False
-        if is_cut:
-            return [_gap("More came at once than is told one by one.")]
+        """Return what follows a snapshot: the messages since the position to resume from, or an error frame."""
+        since, subscription.resume_from = subscription.resume_from, None
+        is_truncated, subscription.is_truncated = subscription.is_truncated, False
+        if is_truncated:
+            return [_gap_frame("Too much has changed at once.")]
         if since is None:
             return []
         if since.at < self._hub.now() - RESUMABLE or since.transaction > reading.after.transaction:
-            return [_gap("This position is too old, or not of this server.")]
-        messages = await queries.list_written_messages(
+            return [_gap_frame("This position is too old, or of another server.")]
+        messages = await queries.list_messages_since(
             session, actor=subscription.actor, since=since.transaction, limit=MAX_CHANGES + 1
         )
         if len(messages) > MAX_CHANGES:
-            return [_gap(f"More than {MAX_CHANGES} messages came since.")]
-        # Who resumes from the middle of these gets all of them again.
-        return [Frame(_said(each, str(since))) for each in messages]
+            return [_gap_frame(f"More than {MAX_CHANGES} messages came after this position.")]
+        # All have the old position: a client that resumes after some of them gets all of them again.
+        return [Frame(_message_frame(each, str(since))) for each in messages]
 
 
 class _Renderer:
-    """Encodes one reading: once for all, and once more for those whom their own presence isn't told."""
+    """Encodes one reading, once for all subscriptions. Only people who are present get frames of their own."""
 
     def __init__(
         self,
@@ -188,64 +190,64 @@ class _Renderer:
         self._before = before
         self._present = present
         self._frames: dict[Any, Frame] = {}
-        self._outlines: dict[UUID, QueuedConversationOut] = {}
+        self._queued_by_id: dict[UUID, QueuedConversationOut] = {}
 
     def snapshot(self, subscription: QueueSubscription, queue: Sequence[Conversation]) -> Frame:
-        """Return the frame of all there is."""
-        outlines = [self._outline(each, subscription.actor.user_id) for each in queue]
-        return Frame(QueueSnapshotFrame(position=str(self._reading.after), conversations=outlines))
+        """Return the frame of the whole queue."""
+        queued = [self._queued(each, subscription.actor.user_id) for each in queue]
+        return Frame(QueueSnapshotFrame(position=str(self._reading.after), conversations=queued))
 
     def changes(self, subscription: QueueSubscription) -> Iterator[Frame]:
-        """Give a subscription's frames of what changed, and note what it is shown by them.
+        """Yield the frames of what changed for a subscription, and update its `shown`.
 
-        Who resumes from before the last gets all of them again: only that one has the position of the reading.
+        Only the last frame has the position of this reading: a client that resumes before it gets all of them again.
         """
-        told = [*self._told(subscription)]
-        for at, (key, make) in enumerate(told):
-            position = self._reading.after if at == len(told) - 1 else self._reading.before
+        frames = [*self._changed_frames(subscription)]
+        for at, (key, make) in enumerate(frames):
+            position = self._reading.after if at == len(frames) - 1 else self._reading.before
             if (key, position) not in self._frames:
                 self._frames[key, position] = Frame(make(str(position)))
             yield self._frames[key, position]
-        yield from self._presence(subscription, but={each.id for each in self._reading.changed})
+        yield from self._presence(subscription, except_ids={each.id for each in self._reading.changed})
 
-    def _told(self, subscription: QueueSubscription) -> Iterator[tuple[Hashable, Callable[[str], Model]]]:
-        """Give what a subscription is told: what is the same for all by its key, and how it is made of a position."""
+    def _changed_frames(self, subscription: QueueSubscription) -> Iterator[tuple[Hashable, Callable[[str], Model]]]:
+        """Yield a key and a function for each frame: equal keys are equal frames, the function takes a position."""
         actor, shown = subscription.actor, subscription.shown
         seen = [each for each in self._reading.changed if domain.may_see(actor, each)]
         for conversation_id in {each.id for each in self._reading.changed} - {each.id for each in seen}:
             if shown.pop(conversation_id, None):
-                yield conversation_id, partial(_removed, conversation_id)
+                yield conversation_id, partial(_removed_frame, conversation_id)
         for conversation in seen:
             shown[conversation.id] = conversation.customer_id
-            is_present = actor.user_id in self._present.get(conversation.id, NOBODY)
-            outline = self._outline(conversation, actor.user_id)
-            yield (conversation, actor.user_id if is_present else None), partial(_stands, outline)
+            is_present = actor.user_id in self._present.get(conversation.id, NO_USERS)
+            queued = self._queued(conversation, actor.user_id)
+            yield (conversation, actor.user_id if is_present else None), partial(_conversation_frame, queued)
         for message in self._reading.messages:
             if domain.may_see(actor, self._reading.conversations[message.conversation_id]):
-                yield message, partial(_said, message)
+                yield message, partial(_message_frame, message)
 
-    def _outline(self, conversation: Conversation, user_id: UUID) -> QueuedConversationOut:
-        if conversation.id not in self._outlines:
-            self._outlines[conversation.id] = QueuedConversationOut.model_validate(conversation)
-        online = sorted(self._present.get(conversation.id, NOBODY) - {user_id})
-        return self._outlines[conversation.id].model_copy(update={"online": online})
+    def _queued(self, conversation: Conversation, user_id: UUID) -> QueuedConversationOut:
+        if conversation.id not in self._queued_by_id:
+            self._queued_by_id[conversation.id] = QueuedConversationOut.model_validate(conversation)
+        online = sorted(self._present.get(conversation.id, NO_USERS) - {user_id})
+        return self._queued_by_id[conversation.id].model_copy(update={"online": online})
 
-    def _presence(self, subscription: QueueSubscription, *, but: Collection[UUID]) -> Iterator[Frame]:
-        """Tell who is in a conversation now and was not, or was and is not; new conversations say so themselves."""
-        for conversation_id, user_id in self._came_and_went:
-            if conversation_id in but or conversation_id not in subscription.shown:
+    def _presence(self, subscription: QueueSubscription, *, except_ids: Collection[UUID]) -> Iterator[Frame]:
+        """Yield frames of people who came to or left a conversation, except those sent with all their fields."""
+        for conversation_id, user_id in self._presence_changes:
+            if conversation_id in except_ids or conversation_id not in subscription.shown:
                 continue
             is_customer = subscription.shown[conversation_id] == user_id
             if user_id != subscription.actor.user_id:
                 yield self._presence_frame(conversation_id, user_id, is_customer=is_customer)
 
     @cached_property
-    def _came_and_went(self) -> Sequence[tuple[UUID, UUID]]:
+    def _presence_changes(self) -> Sequence[tuple[UUID, UUID]]:
         return [
             (conversation_id, user_id)
             for conversation_id in self._before.keys() | self._present.keys()
             for user_id in sorted(
-                self._before.get(conversation_id, NOBODY) ^ self._present.get(conversation_id, NOBODY)
+                self._before.get(conversation_id, NO_USERS) ^ self._present.get(conversation_id, NO_USERS)
             )
         ]
 
@@ -257,7 +259,7 @@ class _Renderer:
                     conversation_id=conversation_id,
                     user_id=user_id,
                     side=Side.CUSTOMER if is_customer else Side.STAFF,
-                    online=user_id in self._present.get(conversation_id, NOBODY),
+                    online=user_id in self._present.get(conversation_id, NO_USERS),
                 )
             )
         return self._frames[key]
@@ -269,18 +271,18 @@ async def _list_present(session: AsyncSession, ids: Iterable[UUID]) -> dict[UUID
     return {topics[topic]: frozenset(people) for topic, people in present.items()}
 
 
-def _removed(conversation_id: UUID, position: str) -> Model:
+def _removed_frame(conversation_id: UUID, position: str) -> Model:
     return RemovedFrame(conversation_id=conversation_id, position=position)
 
 
-def _stands(outline: QueuedConversationOut, position: str) -> Model:
-    return QueuedConversationFrame(**outline.model_dump(), position=position)
+def _conversation_frame(queued: QueuedConversationOut, position: str) -> Model:
+    return QueuedConversationFrame(**queued.model_dump(), position=position)
 
 
-def _said(message: Message, position: str) -> Model:
+def _message_frame(message: Message, position: str) -> Model:
     return QueueMessageFrame(**MessageOut.model_validate(message).model_dump(), position=position)
 
 
-def _gap(detail: str) -> Frame:
-    detail = f"{detail} Read what is missing from GET /chat/…/messages."
+def _gap_frame(detail: str) -> Frame:
+    detail = f"{detail} Read the missing messages from GET /chat/{{conversation_id}}/messages."
     return Frame(ErrorFrame(code=InvalidPositionError.code, detail=detail))

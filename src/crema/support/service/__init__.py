@@ -1,1 +1,1 @@
-"""Talking to customers: messages, attachments, notes among the staff, and the mail to who is not there."""
+"""Changes of the support chat: conversations, messages, attachments, notes, and mails about unread answers."""

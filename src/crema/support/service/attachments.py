@@ -1,6 +1,6 @@
-"""Files people send: pictures, encoded anew like those of products, and PDFs as they came.
+"""Files in the chat: pictures, encoded again like those of products, and PDFs, unchanged.
 
-The file is written before its row, and the row before the message that sends it. What is never sent is swept away.
+The file is written before its row, and the row before the message that sends it. A task deletes what is never sent.
 """
 
 import asyncio
@@ -25,10 +25,10 @@ from crema.media.service import MediaService, files
 from crema.media.service.rendering import Renderer, UnsupportedImageError
 from crema.support import queries
 from crema.support.models import Attachment
-from crema.support.service import leaving
+from crema.support.service import deletion
 
 MAX_UNSENT: Final = 10
-KEPT_UNSENT: Final = timedelta(days=1)
+UNSENT_KEPT: Final = timedelta(days=1)
 MAX_NAME: Final = 120
 PDF: Final = "application/pdf"
 WEBP: Final = "image/webp"
@@ -37,7 +37,7 @@ _FOLDER: Final = "chat"
 
 
 class UnsupportedAttachmentError(UnsupportedTypeError):
-    """Neither a picture nor a PDF, whatever its name says."""
+    """The file is neither a picture nor a PDF, whatever its name says."""
 
     code = "unsupported_attachment"
     title = "This file is neither a picture of a supported format nor a PDF."
@@ -45,7 +45,7 @@ class UnsupportedAttachmentError(UnsupportedTypeError):
 
 
 class TooManyAttachmentsError(ConflictError):
-    """Uploads that wait to be sent."""
+    """The person has too many uploads that wait to be sent."""
 
     code = "too_many_attachments"
     title = f"You already have {MAX_UNSENT} uploads that are not sent."
@@ -53,8 +53,8 @@ class TooManyAttachmentsError(ConflictError):
 
 
 @dataclass(frozen=True, slots=True)
-class NewFile:
-    """What somebody sent, and what they call it."""
+class UploadedFile:
+    """A file as it was uploaded, with its name."""
 
     file: BinaryIO
     name: str
@@ -70,11 +70,11 @@ class _File:
 
 
 async def upload(
-    session: AsyncSession, media: MediaService, *, conversation_id: UUID, actor: Actor, new: NewFile, now: datetime
+    session: AsyncSession, media: MediaService, *, conversation_id: UUID, actor: Actor, new: UploadedFile, now: datetime
 ) -> Attachment:
-    """Keep a file for a message to come. Commits first what the session holds: decoding takes a while."""
-    async with media.renderer.turn(actor.user_id):
-        await check_room(session, conversation_id=conversation_id, actor=actor)
+    """Store a file for a later message; return its row. Commits the session before decoding, which takes long."""
+    async with media.renderer.slot(actor.user_id):
+        await check_upload_allowed(session, conversation_id=conversation_id, actor=actor)
         await keep(session)
         file = await _read(new.file, media.renderer)
     key = f"{_FOLDER}/{secrets.token_hex(16)}{file.suffix}"
@@ -84,13 +84,13 @@ async def upload(
     conversation = await queries.get_conversation(
         session, conversation_id=conversation_id, actor=actor, for_update=True
     )
-    leaving.check_customer_is_here(conversation)
+    deletion.check_customer_not_deleted(conversation)
     await _check_unsent(session, actor)
     attachment = Attachment(
         conversation_id=conversation_id,
         uploader_id=actor.user_id,
         key=key,
-        name=_plain(new.name, suffix=file.suffix),
+        name=_clean_name(new.name, suffix=file.suffix),
         content_type=file.content_type,
         size=len(file.content),
         width=file.width,
@@ -102,9 +102,9 @@ async def upload(
     return attachment
 
 
-async def check_room(session: AsyncSession, *, conversation_id: UUID, actor: Actor) -> None:
-    """Refuse one more upload than may wait to be sent, before anything is read or decoded."""
-    leaving.check_customer_is_here(
+async def check_upload_allowed(session: AsyncSession, *, conversation_id: UUID, actor: Actor) -> None:
+    """Raise an error if one more upload is not allowed, before its body is read."""
+    deletion.check_customer_not_deleted(
         await queries.get_conversation(session, conversation_id=conversation_id, actor=actor)
     )
     await _check_unsent(session, actor)
@@ -126,8 +126,8 @@ async def _read(file: BinaryIO, renderer: Renderer) -> _File:
     return _File(largest, WEBP, ".webp", width=rendition.width, height=rendition.height)
 
 
-def _plain(name: str, *, suffix: str) -> str:
-    """Keep of a file's name its last part, without characters that don't show, with the ending of what it is."""
+def _clean_name(name: str, *, suffix: str) -> str:
+    """Return the last part of a file's name without invisible characters, with the suffix of its content."""
     last = re.split(r"[/\\]", unicodedata.normalize("NFC", name))[-1]
     printable = "".join(character for character in last if character.isprintable()).strip(" .")
     stem = printable.rpartition(".")[0] or printable or "file"
@@ -137,7 +137,7 @@ def _plain(name: str, *, suffix: str) -> str:
 async def fetch(
     session: AsyncSession, store: ObjectStore, *, conversation_id: UUID, attachment_id: UUID, actor: Actor
 ) -> tuple[Attachment, bytes]:
-    """Read a file. What is not sent yet is its uploader's alone."""
+    """Return an attachment and its content. Only its uploader may fetch one that wasn't sent yet."""
     await queries.get_conversation(session, conversation_id=conversation_id, actor=actor)
     attachment = await queries.get_attachment(
         session, attachment_id=attachment_id, conversation_id=conversation_id, user_id=actor.user_id
@@ -147,9 +147,9 @@ async def fetch(
 
 
 async def sweep(sessions: Sessions, store: ObjectStore, *, now: datetime) -> int:
-    """Remove uploads nobody sent within a day, row and file, and files without a row; return how many files."""
-    await delete_in_batches(sessions, Attachment, queries.is_unsent(), Attachment.created_at < now - KEPT_UNSENT)
+    """Delete uploads that weren't sent within a day, and files without a row; return how many files."""
+    await delete_in_batches(sessions, Attachment, queries.is_unsent(), Attachment.created_at < now - UNSENT_KEPT)
     found = await files.list_files(store, prefix=_FOLDER)
     async with sessions() as session:
         named = await queries.list_attachment_keys(session)
-    return len(await files.delete_orphans(store, files=found, is_named=named.__contains__, now=now))
+    return len(await files.delete_orphans(store, files=found, has_row=named.__contains__, now=now))

@@ -1,4 +1,4 @@
-"""Talking: opening a conversation, saying something, reading, and keeping the queue."""
+"""Changes of conversations: opening, sending, marking as read, assigning, resolving, notes."""
 
 from datetime import datetime
 from uuid import UUID
@@ -19,15 +19,15 @@ from crema.orders import queries as orders
 from crema.schemas import value_or
 from crema.shops import queries as shops
 from crema.support import queries
-from crema.support.domain import ConversationStatus, Side, shop_to_work_for, topic_of
+from crema.support.domain import ConversationStatus, Side, choose_answering_shop, topic_of
 from crema.support.models import Answerer, Conversation, Message, Note
 from crema.support.schemas import ChangeConversation, OpenConversation, SendMessage
 from crema.support.service import limits
-from crema.support.service.leaving import check_customer_is_here
+from crema.support.service.deletion import check_customer_not_deleted
 
 
 class ClientIdTakenError(ConflictError):
-    """Another message of yours in this conversation has this client_id and another text."""
+    """Another message of yours in this conversation has this `client_id`, but another content."""
 
     code = "client_id_taken"
     title = "You sent another message with this client_id."
@@ -35,7 +35,7 @@ class ClientIdTakenError(ConflictError):
 
 
 class UnfitAssigneeError(InvalidError):
-    """`assigned_to` is nobody who may answer customers, or somebody who works for no shop."""
+    """The person in `assigned_to` may not answer customers, or works for no shop."""
 
     code = "unfit_assignee"
     title = "This person can't answer customers."
@@ -43,7 +43,7 @@ class UnfitAssigneeError(InvalidError):
 
 
 class UnknownAttachmentError(InvalidError):
-    """`attachment_id` was sent already."""
+    """The upload in `attachment_id` was sent already."""
 
     code = "unknown_attachment"
     title = "This upload does not exist, or was sent already."
@@ -51,7 +51,7 @@ class UnknownAttachmentError(InvalidError):
 
 
 class UnseenMessagesError(ConflictError):
-    """The customer has said something that nobody has seen: resolved over it, it would be in no queue."""
+    """The customer has written messages that nobody has seen. If it were resolved, nobody would find them."""
 
     code = "unseen_messages"
     title = "The customer has written again."
@@ -61,11 +61,11 @@ class UnseenMessagesError(ConflictError):
 async def get_or_create_own(
     session: AsyncSession, *, actor: Actor, wanted: OpenConversation, now: datetime
 ) -> Conversation:
-    """Give the actor's own conversation, made if there is none, and link it to what is sent.
+    """Return the actor's conversation, creating it if there is none, and link it to an order or a shop.
 
-    An order must be the actor's own; its shop is the conversation's then.
+    The order must be the actor's own. Its shop becomes that of the conversation.
     """
-    conversation_id = await open_for(session, customer_id=actor.user_id, now=now)
+    conversation_id = await get_or_create_id(session, customer_id=actor.user_id, now=now)
     conversation = await queries.get_conversation(
         session, conversation_id=conversation_id, actor=actor, for_update=True
     )
@@ -80,15 +80,17 @@ async def get_or_create_own(
         conversation.order_id = None
         conversation.updated_at = now
     await session.flush()
-    if wanted.model_fields_set:  # another shop's staff may follow it now
+    if wanted.model_fields_set:  # staff of another shop may see it now
         events.publish(session, topics=[topic_of(conversation.id)])
     return conversation
 
 
-async def open_for(session: AsyncSession, *, customer_id: UUID, now: datetime, shop_id: UUID | None = None) -> UUID:
-    """Return the id of a customer's conversation, made if there is none, then about this shop.
+async def get_or_create_id(
+    session: AsyncSession, *, customer_id: UUID, now: datetime, shop_id: UUID | None = None
+) -> UUID:
+    """Return the id of a customer's conversation, creating one about this shop if there is none.
 
-    A person whose account is being deleted is waited for, and then not found.
+    It waits for a deletion of the person's account; then it raises NotFoundError.
     """
     conversation_id = await queries.find_own_id(session, customer_id=customer_id)
     if conversation_id is None:
@@ -105,15 +107,15 @@ async def open_for(session: AsyncSession, *, customer_id: UUID, now: datetime, s
 async def send(
     session: AsyncSession, *, conversation_id: UUID, actor: Actor, wanted: SendMessage, now: datetime
 ) -> tuple[Message, bool]:
-    """Say something, once per `client_id`; tell the message and whether it is new.
+    """Add a message, once per `client_id`; return it and whether it is new.
 
-    Locks the conversation until the transaction ends: that is what keeps `seq` without gaps. A customer's
-    message reopens the conversation and starts the wait, an answer ends it.
+    Locks the conversation until the transaction ends, so that `seq` has no gaps. A message of the customer reopens the
+    conversation and starts the waiting time; an answer ends it.
     """
     conversation = await queries.get_conversation(
         session, conversation_id=conversation_id, actor=actor, for_update=True
     )
-    check_customer_is_here(conversation)
+    check_customer_not_deleted(conversation)
     client_id = wanted.client_id or new_id().hex
     sent = await _find_sent(session, conversation=conversation, actor=actor, client_id=client_id, wanted=wanted)
     if sent is not None:
@@ -123,7 +125,7 @@ async def send(
     await limits.count_bytes(session, actor=actor, size=len(wanted.text.encode()), now=now)
 
     is_from_customer = conversation.customer_id == actor.user_id
-    _take_number(conversation, is_from_customer=is_from_customer, now=now)
+    _assign_next_seq(conversation, is_from_customer=is_from_customer, now=now)
     message = Message(
         id=new_id(),
         conversation_id=conversation.id,
@@ -138,9 +140,9 @@ async def send(
     )
     session.add(message)
     if is_from_customer:
-        await _wait_for_answer(session, conversation, now=now)
+        await _reopen(session, conversation, now=now)
     else:
-        await _note_answer(session, conversation, actor=actor)
+        await _record_answer(session, conversation, actor=actor)
     await session.flush()
     events.publish(session, topics=[topic_of(conversation.id)])
     return await queries.get_message(session, message_id=message.id), True
@@ -149,7 +151,7 @@ async def send(
 async def _find_sent(
     session: AsyncSession, *, conversation: Conversation, actor: Actor, client_id: str, wanted: SendMessage
 ) -> Message | None:
-    """Return the message of this `client_id` if it was sent before, and tell its readers of it again."""
+    """Return the message with this `client_id` if it was sent before, and publish its event again."""
     sent = await queries.find_message(
         session, conversation_id=conversation.id, author_id=actor.user_id, client_id=client_id
     )
@@ -157,44 +159,45 @@ async def _find_sent(
         return None
     if (sent.text, sent.attachment_id) != (wanted.text, wanted.attachment_id):
         raise ClientIdTakenError
-    events.publish(session, topics=[topic_of(conversation.id)])  # the first time it may not have got so far
+    # The first time the process may have ended before it published the event.
+    events.publish(session, topics=[topic_of(conversation.id)])
     return sent
 
 
-def _take_number(conversation: Conversation, *, is_from_customer: bool, now: datetime) -> None:
-    """Count one more message: its `seq` is then `last_seq`."""
+def _assign_next_seq(conversation: Conversation, *, is_from_customer: bool, now: datetime) -> None:
+    """Increase `last_seq`: it is the `seq` of the new message."""
     if is_from_customer and conversation.mailed_seq == conversation.last_seq:
-        conversation.mailed_seq += 1  # nobody is mailed what they have said themselves
+        conversation.mailed_seq += 1  # nobody gets mails of their own messages
     conversation.last_seq += 1
     conversation.last_message_at = conversation.updated_at = now
 
 
-async def _wait_for_answer(session: AsyncSession, conversation: Conversation, *, now: datetime) -> None:
-    """Note that the customer has written: open the conversation, which waits for an answer from now on."""
+async def _reopen(session: AsyncSession, conversation: Conversation, *, now: datetime) -> None:
+    """Open the conversation after a message of the customer. It waits for an answer from now on."""
     if conversation.status == ConversationStatus.RESOLVED:
-        await _give_back(session, conversation)
+        await _release_absent_assignee(session, conversation)
     conversation.status = ConversationStatus.OPEN
     conversation.waiting_since = conversation.waiting_since or now
     conversation.unread_by_staff += 1
 
 
-async def _note_answer(session: AsyncSession, conversation: Conversation, *, actor: Actor) -> None:
-    """Note that staff have written: the wait is over."""
+async def _record_answer(session: AsyncSession, conversation: Conversation, *, actor: Actor) -> None:
+    """Record an answer of the staff, which ends the waiting time."""
     conversation.waiting_since = None
     conversation.unread_by_customer += 1
-    await _note_answerer(session, conversation, actor=actor)
+    await _record_answerer(session, conversation, actor=actor)
 
 
-async def _give_back(session: AsyncSession, conversation: Conversation) -> None:
-    """Give a conversation that starts anew back to the queue, unless its assignee is connected to take it up."""
+async def _release_absent_assignee(session: AsyncSession, conversation: Conversation) -> None:
+    """Remove the assignment of a reopened conversation, unless the assigned person is connected."""
     assignee = conversation.assigned_to_id
     if assignee is not None and not await live.count_connections(session, user_id=assignee):
         conversation.assigned_to_id = conversation.assigned_shop_id = None
 
 
-async def _note_answerer(session: AsyncSession, conversation: Conversation, *, actor: Actor) -> None:
-    """Let who answers for a shop follow the conversation until it is resolved, whichever shop it turns to."""
-    shop_id = shop_to_work_for(actor.shop_ids, shop_id=conversation.shop_id)
+async def _record_answerer(session: AsyncSession, conversation: Conversation, *, actor: Actor) -> None:
+    """Record who answers for a shop: they may see the conversation until it is resolved, also for another shop."""
+    shop_id = choose_answering_shop(actor.shop_ids, shop_id=conversation.shop_id)
     if actor.serves_all_shops or shop_id is None:
         return
     answerer = {"conversation_id": conversation.id, "user_id": actor.user_id, "shop_id": shop_id}
@@ -215,8 +218,10 @@ async def _check_attachment(
         raise UnknownAttachmentError
 
 
-async def read(session: AsyncSession, *, conversation_id: UUID, actor: Actor, seq: int, now: datetime) -> Conversation:
-    """Note that the actor's side has read up to `seq`. An older number changes nothing."""
+async def mark_read(
+    session: AsyncSession, *, conversation_id: UUID, actor: Actor, seq: int, now: datetime
+) -> Conversation:
+    """Record that the actor's side has read up to `seq`; return the conversation. An older `seq` changes nothing."""
     conversation = await queries.get_conversation(
         session, conversation_id=conversation_id, actor=actor, for_update=True
     )
@@ -242,15 +247,15 @@ async def read(session: AsyncSession, *, conversation_id: UUID, actor: Actor, se
 async def change(
     session: AsyncSession, *, conversation_id: UUID, actor: Actor, wanted: ChangeConversation, now: datetime
 ) -> Conversation:
-    """Assign a conversation, or set where it stands. One that is resolved keeps nobody waiting.
+    """Change the assignment or the status of a conversation; return it. Resolving it ends the waiting time.
 
-    It can be resolved only if the customer has said nothing after `seen_seq`. Without `seen_seq` the staff have seen
-    what they have marked as read and what came before their last answer.
+    It can be resolved only if the customer has written nothing after `seen_seq`. By default, messages count as seen
+    that are marked as read or were sent before the last answer.
     """
     conversation = await queries.get_conversation(
         session, conversation_id=conversation_id, actor=actor, for_update=True
     )
-    check_customer_is_here(conversation)
+    check_customer_not_deleted(conversation)
     if wanted.status == ConversationStatus.RESOLVED:
         await _check_seen(session, conversation, seen_seq=value_or(wanted.seen_seq, None))
     if wanted.assigned_to is not MISSING:
@@ -269,16 +274,16 @@ async def change(
 
 async def _check_seen(session: AsyncSession, conversation: Conversation, *, seen_seq: int | None) -> None:
     if seen_seq is None:
-        # The wait began after the last answer, and what is unread after the last receipt.
+        # The waiting time begins after the last answer, and unread messages are those after the last receipt.
         unseen = conversation.unread_by_staff if conversation.waiting_since else 0
     else:
-        # Nobody has seen what isn't there yet.
+        # Nobody can have seen a message that doesn't exist.
         unseen = seen_seq > conversation.last_seq or await queries.count_unread(
             session, conversation_id=conversation.id, after=seen_seq, from_customer=True
         )
     if unseen:
         raise UnseenMessagesError(
-            "The customer has said more: read it, and send the last seq that you have seen as seen_seq.",
+            "Read the new messages, and send the `seq` of the last one as `seen_seq`.",
             last_seq=conversation.last_seq,
         )
 
@@ -287,7 +292,7 @@ async def _assign(session: AsyncSession, conversation: Conversation, *, user_id:
     shop_id = None
     if user_id is not None:
         shop_ids = await queries.list_shop_ids(session, user_id=user_id)
-        shop_id = shop_to_work_for(shop_ids, shop_id=conversation.shop_id)
+        shop_id = choose_answering_shop(shop_ids, shop_id=conversation.shop_id)
         if not await queries.may_answer(session, user_id=user_id, shop_id=shop_id):
             if await accounts.find_user(session, user_id) is None:
                 raise UnknownReferenceError([("assigned_to",)])
@@ -296,7 +301,7 @@ async def _assign(session: AsyncSession, conversation: Conversation, *, user_id:
 
 
 async def notify_typing(session: AsyncSession, *, conversation_id: UUID, actor: Actor) -> None:
-    """Tell the others, now, that the actor is writing."""
+    """Publish that the actor is typing, to the others in the conversation."""
     conversation = await queries.get_conversation(session, conversation_id=conversation_id, actor=actor)
     side = Side.CUSTOMER if conversation.customer_id == actor.user_id else Side.STAFF
     frame = {"user_id": str(actor.user_id), "side": side}
@@ -304,18 +309,18 @@ async def notify_typing(session: AsyncSession, *, conversation_id: UUID, actor: 
 
 
 async def add_note(session: AsyncSession, *, conversation_id: UUID, actor: Actor, text: str, now: datetime) -> Note:
-    """Write a note for the staff of a shop. Neither the queue nor the customer's side of the conversation changes.
+    """Add and return a note for the staff of a shop. The customer sees no change, and the queue stays as it is.
 
-    It is the conversation's shop if the author works there, else one of theirs, and stays so.
+    The shop is that of the conversation if the author works there, else one of the author's. It doesn't change later.
     """
     conversation = await queries.get_conversation(
         session, conversation_id=conversation_id, actor=actor, for_update=True
     )
-    check_customer_is_here(conversation)
+    check_customer_not_deleted(conversation)
     await limits.count_bytes(session, actor=actor, size=len(text.encode()), now=now)
     shop_id = conversation.shop_id
     if not actor.serves_all_shops:
-        shop_id = shop_to_work_for(actor.shop_ids, shop_id=shop_id)
+        shop_id = choose_answering_shop(actor.shop_ids, shop_id=shop_id)
     note = Note(
         conversation_id=conversation.id,
         author_id=actor.user_id,
@@ -326,7 +331,7 @@ async def add_note(session: AsyncSession, *, conversation_id: UUID, actor: Actor
     )
     session.add(note)
     conversation.note_count += 1
-    flag_modified(conversation, "updated_at")  # kept as it is: the customer sees it
+    flag_modified(conversation, "updated_at")  # keeps its value, which the customer sees
     await session.flush()
     events.publish(session, topics=[topic_of(conversation.id)])
     return await queries.get_note(session, note_id=note.id)

@@ -1,4 +1,4 @@
-"""How fast and how much a person may write, counted in the database, where all processes see it."""
+"""Limits of how fast and how much a person may write, counted in the database for all processes."""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -13,15 +13,15 @@ from crema.db.session import keep
 from crema.live.domain import FRAMES_PER_SECOND
 
 REQUESTS_A_SECOND: Final = FRAMES_PER_SECOND
-"""What a person may send over HTTP; a socket takes as many frames."""
+"""Requests that a person may send over HTTP; a socket accepts as many frames."""
 BYTES_A_DAY: Final = 50 * 1024 * 1024
-"""Texts and notes of one person. Files have quotas of their own: `media.domain.CHAT_QUOTA`."""
+"""Bytes of a person's messages and notes. Files have quotas of their own: `media.domain.CHAT_QUOTA`."""
 _SECOND: Final = timedelta(seconds=1)
 _DAY: Final = timedelta(days=1)
 
 
 class RateLimitedError(TooManyError):
-    """Messages, notes and receipts over HTTP come faster than a socket would take them."""
+    """Messages, notes and receipts were sent too fast over HTTP. A socket has the same limit."""
 
     code = "rate_limited"
     title = "Too many requests to the support chat."
@@ -29,7 +29,7 @@ class RateLimitedError(TooManyError):
 
 
 class ChatQuotaExceededError(TooManyError):
-    """A person's texts and notes of a day have reached their limit."""
+    """The messages and notes of a person have reached the limit of the day."""
 
     code = "chat_quota_exceeded"
     title = f"You have written {BYTES_A_DAY // 1024**2} MiB within a day."
@@ -39,7 +39,7 @@ class ChatQuotaExceededError(TooManyError):
 async def count_request(session: AsyncSession, *, actor: Actor, now: datetime) -> None:
     """Count one request; raise RateLimitedError past REQUESTS_A_SECOND.
 
-    Commits the count at once: a crowd of requests is refused without waiting for what the first of them does.
+    Commits the count at once, so that parallel requests are refused without waiting for the first to end.
     """
     key = f"chat-requests:{actor.user_id}"
     try:
@@ -50,7 +50,7 @@ async def count_request(session: AsyncSession, *, actor: Actor, now: datetime) -
 
 
 async def count_bytes(session: AsyncSession, *, actor: Actor, size: int, now: datetime) -> None:
-    """Count what is to be kept; raise ChatQuotaExceededError past BYTES_A_DAY. What is refused doesn't count."""
+    """Count what is to be stored; raise ChatQuotaExceededError past BYTES_A_DAY. A refused text doesn't count."""
     key = f"chat-bytes:{actor.user_id}"
     try:
         await throttle.count(session, key=key, limit=BYTES_A_DAY, window=_DAY, now=now, cost=size)

@@ -1,4 +1,4 @@
-"""Staff who write to a customer first."""
+"""Messages of the staff to a customer who has not written first."""
 
 from datetime import datetime
 from uuid import UUID
@@ -18,7 +18,7 @@ from crema.support.service import conversations
 
 
 class ConversationElsewhereError(ConflictError):
-    """The customer's conversation is with another shop. It is not theirs to read who write from this one."""
+    """The customer's conversation is with another shop, whose conversations the actor may not see."""
 
     code = "conversation_elsewhere"
     title = "The customer is talking with another shop."
@@ -26,10 +26,10 @@ class ConversationElsewhereError(ConflictError):
 
 
 async def write_first(session: AsyncSession, *, actor: Actor, wanted: WriteFirst, now: datetime) -> Conversation:
-    """Write to a customer, in the one conversation they have; return it.
+    """Send a message to a customer, in the customer's only conversation; return the conversation.
 
-    Staff of a shop write to customers of theirs: whose conversation they see, or who have ordered at one of their
-    shops. With `order_id` the conversation is about that order and its shop from now on.
+    Staff of a shop may write to customers whose conversation they see, or who have ordered at one of their shops. With
+    `order_id` the conversation is about that order and its shop from now on.
     """
     customer = await accounts.find_user(session, wanted.customer_id)
     if customer is None or not customer.is_verified or not customer.is_active or customer.id == actor.user_id:
@@ -42,7 +42,9 @@ async def write_first(session: AsyncSession, *, actor: Actor, wanted: WriteFirst
 
     shop_id = await _shop_of_first_message(session, actor=actor, customer_id=customer.id, order=order)
     try:
-        conversation_id = await conversations.open_for(session, customer_id=customer.id, now=now, shop_id=shop_id)
+        conversation_id = await conversations.get_or_create_id(
+            session, customer_id=customer.id, now=now, shop_id=shop_id
+        )
     except NotFoundError as error:
         raise UnknownReferenceError([("customer_id",)]) from error
     try:
@@ -51,7 +53,9 @@ async def write_first(session: AsyncSession, *, actor: Actor, wanted: WriteFirst
         )
     except NotFoundError as error:
         if await orders.find_of_customer(session, actor=actor, customer_id=customer.id) is None:
-            raise UnknownReferenceError([("customer_id",)]) from error  # not a customer of theirs: nothing to tell
+            raise UnknownReferenceError(
+                [("customer_id",)]
+            ) from error  # not a customer of theirs: nothing about the person may be revealed
         raise ConversationElsewhereError from error
 
     if order is not None:
@@ -67,7 +71,7 @@ async def write_first(session: AsyncSession, *, actor: Actor, wanted: WriteFirst
 async def _shop_of_first_message(
     session: AsyncSession, *, actor: Actor, customer_id: UUID, order: Order | None
 ) -> UUID | None:
-    """Choose the shop that a new conversation is about: the order's, else where the customer ordered last."""
+    """Return the shop that a new conversation is about: that of the order, or of the customer's last order."""
     if order is not None:
         return order.shop_id
     if actor.serves_all_shops or await queries.find_own_id(session, customer_id=customer_id) is not None:

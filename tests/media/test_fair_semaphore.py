@@ -6,7 +6,7 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 
-from crema.media.service.turns import Turns
+from crema.media.service.fair_semaphore import FairSemaphore
 from factories.menu import Json, make_product, upload
 from fixtures.app import clients
 from fixtures.people import make_person
@@ -24,7 +24,7 @@ class Stage:
     """People who take turns, and when each of them ends."""
 
     def __init__(self, places: int) -> None:
-        self.turns = Turns(places)
+        self.semaphore = FairSemaphore(places)
         self.running: list[str] = []
         self._ends: dict[str, asyncio.Event] = {}
 
@@ -33,7 +33,7 @@ class Stage:
         self._ends[name] = asyncio.Event()
 
         async def run() -> None:
-            async with self.turns.turn(name[0]):
+            async with self.semaphore.slot(name[0]):
                 self.running.append(name)
                 try:
                     await self._ends[name].wait()
@@ -84,7 +84,7 @@ async def test_who_gives_up_while_waiting_or_running_blocks_nobody() -> None:
     assert stage.running[-1] == "c1"
     await stage.end("c1")
     await last
-    async with asyncio.timeout(1), stage.turns.turn("d"):
+    async with asyncio.timeout(1), stage.semaphore.slot("d"):
         pass
 
 
@@ -94,7 +94,7 @@ async def test_who_gives_up_the_moment_their_turn_comes_gives_it_on() -> None:
     await settle()
 
     stage._ends["a1"].set()
-    while "b" not in stage.turns._running:  # noqa: ASYNC110 - the moment between two steps of the loop
+    while "b" not in stage.semaphore._running:  # noqa: ASYNC110 - the moment between two steps of the loop
         await asyncio.sleep(0)
     assert stage.running == []  # it is b's turn, and b doesn't know yet
     second.cancel()

@@ -1,4 +1,4 @@
-"""A customer deletes their account: their conversation leaves the queue, and later what it says is erased."""
+"""What happens to the conversation of a deleted customer: it leaves the queue, and is erased later."""
 
 from contextlib import suppress
 from datetime import datetime
@@ -18,23 +18,23 @@ from crema.support.models import Answerer, Attachment, Conversation, Message, No
 
 
 class CustomerDeletedError(ConflictError):
-    """Nobody is there to read what is added to this conversation."""
+    """Nothing can be added to the conversation of a customer whose account is deleted."""
 
     code = "customer_deleted"
     title = "The customer has deleted their account."
     advice = "Nothing can be added to this conversation."
 
 
-def check_customer_is_here(conversation: Conversation) -> None:
-    """Refuse to add anything to the conversation of somebody who has deleted their account."""
+def check_customer_not_deleted(conversation: Conversation) -> None:
+    """Raise CustomerDeletedError for the conversation of a customer whose account is deleted."""
     if conversation.customer_left_at is not None:
         raise CustomerDeletedError
 
 
 async def close_conversation(session: AsyncSession, *, person: User, actor: Actor, force: bool, now: datetime) -> None:
-    """Take the conversation of a person who is being deleted out of the queue. Run by `people.delete_user`.
+    """Resolve the conversation of a person who is being deleted. Called by `people.delete_user`.
 
-    The staff keep reading it until `erase`.
+    The staff can read it until `erase`.
     """
     del actor, force
     conversation = await queries.find_own_for_update(session, customer_id=person.id)
@@ -51,11 +51,11 @@ async def close_conversation(session: AsyncSession, *, person: User, actor: Acto
 
 
 async def erase(session: AsyncSession, *, user_id: UUID, store: ObjectStore) -> None:
-    """Delete all that was said, noted and uploaded in a customer's conversation. The empty row stays.
+    """Delete all messages, notes and uploads of a customer's conversation. The row of the conversation stays.
 
-    Files go first: while they can't be deleted the rows stay, and the next run tries again.
+    Files are deleted first: if that fails the rows stay, and the next run tries again.
     """
-    for key in await queries.list_files_of(session, customer_id=user_id):
+    for key in await queries.list_attachment_keys_of(session, customer_id=user_id):
         with suppress(FileNotFoundError):
             await store.delete_async(key)
     conversation = await queries.find_own_for_update(session, customer_id=user_id)

@@ -6,7 +6,7 @@ from sqlalchemy import select
 
 from crema.db.session import Sessions
 from crema.notifications.models import Mail
-from crema.support.service import letters
+from crema.support.service import mails
 from fixtures.app import Clock
 from fixtures.people import LogIn
 
@@ -22,7 +22,7 @@ async def support(log_in: LogIn) -> httpx2.AsyncClient:
 
 async def mail_unread(sessions: Sessions, clock: Clock) -> list[Mail]:
     async with sessions.begin() as session:
-        await letters.mail_unread(session, chat_url=CHAT_URL, now=clock.now)
+        await mails.mail_unread(session, chat_url=CHAT_URL, now=clock.now)
     async with sessions() as session:
         return list(await session.scalars(select(Mail).where(Mail.template == "chat_answer").order_by(Mail.id)))
 
