@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -49,20 +50,31 @@ def _summary(mapper: Mapper[object]) -> str:
 
 
 def overview() -> str:
-    """Return a picture of the features, their tables without link tables, and which feature's rows point to which."""
+    """Return a picture of the features, their tables without link tables, and which feature's rows point to which.
+
+    An arrow that follows from others is left out: where support points to orders and orders to shops, support may
+    point to shops, too.
+    """
     features = _features()
     owner = {table.name: feature.name for feature in features for table in feature.tables}
     lines = ['%%{init: {"flowchart": {"nodeSpacing": 15, "rankSpacing": 30}}}%%', "flowchart TB"]
     for feature in features:
         tables = [table.name for table in feature.tables if not _is_link(table)]
         lines.append(f'  {feature.name}["<b>{feature.name}</b><br/>{"<br/>".join(tables)}"]')
-    links = {
-        (owner[table.name], owner[link.referred_table.name])
-        for table in metadata.tables.values()
-        for link in table.foreign_key_constraints
-    }
-    lines += [f"  {child} --> {parent}" for child, parent in sorted(links) if child != parent]
+    links: dict[str, set[str]] = {feature.name: set() for feature in features}
+    for table in metadata.tables.values():
+        parents = {owner[link.referred_table.name] for link in table.foreign_key_constraints}
+        links[owner[table.name]] |= parents - {owner[table.name]}
+    for child, parents in links.items():
+        lines += [f"  {child} --> {parent}" for parent in sorted(parents) if not _is_implied(parent, parents, links)]
     return "\n".join(["```mermaid", *lines, "```"])
+
+
+def _is_implied(parent: str, parents: set[str], links: Mapping[str, set[str]]) -> bool:
+    """Return whether one of the other parents leads to this one. Features point down only, so there is no circle."""
+    return any(
+        parent in links[other] or _is_implied(parent, links[other], links) for other in parents if other != parent
+    )
 
 
 def _is_link(table: Table) -> bool:
