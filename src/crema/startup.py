@@ -22,7 +22,7 @@ from crema.db import roles, schema
 from crema.db.driver import HEALTH_CONNECTIONS, IDENTITY_CONNECTIONS
 from crema.db.embedded import EmbeddedPostgres, find_running
 from crema.db.locale import check_locale
-from crema.db.session import keep, make_engine, make_sessions
+from crema.db.session import commit_now, make_engine, make_sessions
 from crema.demo.chain import Chain, load
 from crema.demo.seed import seed
 from crema.live import hub as live
@@ -62,7 +62,7 @@ async def transaction(settings: Settings) -> AsyncIterator[AsyncSession]:
     engine = make_engine(url_of(settings))
     async with make_sessions(engine)() as session:
         yield session
-        await keep(session)
+        await commit_now(session)
     await engine.dispose()
 
 

@@ -38,7 +38,7 @@ def make_app(session: AsyncSession | None) -> FastAPI:
 
     @router.get("/things/{shelf}", openapi_extra=listing_parameters(THINGS, near=NEAR))
     async def list_things(request: Request, response: Response, shelf: str) -> PageOut[ThingOut]:
-        query = THINGS.parse(request.query_params.multi_items(), also=("near",))
+        query = THINGS.parse(request.query_params.multi_items(), extra_parameters=("near",))
         return answer(request, response, await paginate(session, select(Thing), query), ThingOut.model_validate)
 
     add_routes(app, [router])

@@ -52,7 +52,7 @@ from crema.db.listing import (
     TextField,
     UuidField,
 )
-from crema.db.statement import Statement, Where, into
+from crema.db.statement import Executor, Statement, into
 from crema.schemas import Name, Text
 
 EMAIL_KEY: Final = func.lower(User.email)
@@ -178,7 +178,7 @@ async def find_actor(where: Where, *, user_id: UUID, session_id: UUID, now: date
 
     `pair` is the pair id of the access token, where there is one.
     """
-    row = await _ACTOR.row(where, session_id=session_id, pair=pair, now=now)
+    row = await _ACTOR.row(db, session_id=session_id, pair=pair, now=now)
     if row is None or row["user_id"] != user_id:
         return None
     return _actor(row, is_first_use=bool(row["is_first_use"]))

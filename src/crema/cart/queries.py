@@ -15,7 +15,7 @@ from crema.cart.domain import Choice, PricedItem, StoredItem
 from crema.cart.models import Cart, CartItem
 from crema.core.errors import NotFoundError
 from crema.db import versions
-from crema.db.statement import Statement, Where
+from crema.db.statement import Executor, Statement
 from crema.menu import queries as menu
 from crema.menu.domain import CHAIN, Offer, offer_of
 from crema.menu.models import Product
@@ -80,9 +80,9 @@ CART_COLUMNS: Final = (Cart.id, Cart.shop_id, Cart.updated_at, versions.COLUMN)
 _CART: Final = Statement(select(*CART_COLUMNS).where(Cart.user_id == bindparam("user_id")))
 
 
-async def find_cart(where: Where, user_id: UUID) -> CartView | None:
+async def find_cart(db: Executor, user_id: UUID) -> CartView | None:
     """Find a person's cart, if they have one already."""
-    row = await _CART.row(where, user_id=user_id)
+    row = await _CART.row(db, user_id=user_id)
     return None if row is None else cart_of_row(row[:4], user_id=user_id)
 
 
@@ -130,7 +130,7 @@ async def find_offer(where: Where, *, user_id: UUID, product_id: UUID) -> Offer 
 
 async def get_item(where: Where, *, cart_id: UUID, item_id: UUID) -> StoredItem:
     """Find a line of this cart, and of no other."""
-    row = await _ITEM.row(where, cart_id=cart_id, item_id=item_id)
+    row = await _ITEM.row(db, cart_id=cart_id, item_id=item_id)
     if row is None:
         raise NotFoundError
     return stored_item(row)

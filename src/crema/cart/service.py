@@ -31,7 +31,7 @@ from crema.cart.schemas import AddToCart, ChangeItem
 from crema.core.errors import ConflictError, InvalidError, UnknownReferenceError, referred_to
 from crema.db import versions
 from crema.db.base import new_id
-from crema.db.statement import Statement, Where
+from crema.db.statement import Executor, Statement
 from crema.menu import queries as menu
 from crema.schemas import value_or
 from crema.shops import queries as shops
@@ -71,9 +71,9 @@ _NO_ROOM: Final = Problem(ProblemCode.CART_FULL, CartFullError.title)
 _TOO_MANY: Final = Problem(ProblemCode.QUANTITY_LIMIT, QuantityLimitError.title)
 
 
-async def get_or_create_cart(where: Where, *, user_id: UUID, now: datetime) -> CartView:
+async def get_or_create_cart(db: Executor, *, user_id: UUID, now: datetime) -> CartView:
     """Give the person's cart, made at first use."""
-    return await queries.find_cart(where, user_id) or await _lock_cart(where, user_id=user_id, now=now)
+    return await queries.find_cart(db, user_id) or await _lock_cart(db, user_id=user_id, now=now)
 
 
 _UPSERT_CART: Final = (
@@ -90,10 +90,10 @@ _UPSERT_CART: Final = (
 _LOCK_CART: Final = Statement(_UPSERT_CART)
 
 
-async def _lock_cart(where: Where, *, user_id: UUID, now: datetime) -> CartView:
+async def _lock_cart(db: Executor, *, user_id: UUID, now: datetime) -> CartView:
     """Give the person's cart, made at need, its row locked until the transaction ends."""
-    await versions.check(where, key=Cart.user_id, value=user_id)
-    (row,) = await _LOCK_CART.rows(where, new_id=new_id(), owner_id=user_id, now=now)
+    await versions.check(db, key=Cart.user_id, value=user_id)
+    (row,) = await _LOCK_CART.rows(db, new_id=new_id(), owner_id=user_id, now=now)
     return queries.cart_of_row(row, user_id=user_id)
 
 
@@ -109,7 +109,7 @@ async def add(where: Where, *, user_id: UUID, wanted: AddToCart, currency: str, 
         offer, size_id=wanted.size_id, choices=wanted.choices(), at=now, quantity=wanted.quantity
     )
     item = _stored_item(configured, note=wanted.note, quantity=wanted.quantity)
-    return await _upsert_and_price(where, item, user_id=user_id, currency=currency, now=now)
+    return await _upsert_and_price(db, item, user_id=user_id, currency=currency, now=now)
 
 
 def _stored_item(configured: Configured, *, note: str, quantity: int, item_id: UUID | None = None) -> StoredItem:
@@ -125,7 +125,7 @@ def _stored_item(configured: Configured, *, note: str, quantity: int, item_id: U
 
 
 async def add_lines(
-    where: Where, *, user_id: UUID, wanted: Sequence[LineRequest], currency: str, now: datetime
+    db: Executor, *, user_id: UUID, wanted: Sequence[LineRequest], currency: str, now: datetime
 ) -> tuple[PricedCart, list[SkippedItem]]:
     """Put lines that were chosen before into the cart, nothing added to them, as far as they can be had and fit.
 
@@ -156,7 +156,7 @@ async def add_lines(
             skipped.append(SkippedItem(index, line.quantity - fits, (_TOO_MANY,)))
         if fits:
             item = _stored_item(configured, note=line.note, quantity=fits)
-            cart = await _upsert_item(where, item, user_id=user_id, now=now)
+            cart = await _upsert_item(db, item, user_id=user_id, now=now)
             is_changed = True
             quantities[digest] = present + fits
     if is_changed:
@@ -165,7 +165,7 @@ async def add_lines(
 
 
 async def change(
-    where: Where, *, user_id: UUID, item_id: UUID, changes: ChangeItem, currency: str, now: datetime
+    db: Executor, *, user_id: UUID, item_id: UUID, changes: ChangeItem, currency: str, now: datetime
 ) -> PricedCart:
     """Change one item; when it becomes equal to another, the two merge. Give the cart as it is then.
 
@@ -194,14 +194,14 @@ async def change(
         told = [problem.of_line(line, product_id=item.product_id, item_id=item.id) for problem in problems]
         raise ItemUnavailableError(problems[0].detail, problems=told)
 
-    await _DELETE.rows(where, item_id=item.id)
+    await _DELETE.rows(db, item_id=item.id)
     changed = _stored_item(
         configured,
         note=value_or(changes.note, item.note),
         quantity=quantity,
         item_id=item.id,
     )
-    return await _upsert_and_price(where, changed, user_id=user_id, currency=currency, now=now)
+    return await _upsert_and_price(db, changed, user_id=user_id, currency=currency, now=now)
 
 
 def _is_about(problem: Problem, changes: ChangeItem) -> bool:
@@ -240,16 +240,16 @@ _DELETE: Final = Statement(delete(CartItem).where(CartItem.id == bindparam("item
 
 
 async def _upsert_and_price(
-    where: Where, item: StoredItem, *, user_id: UUID, currency: str, now: datetime
+    db: Executor, item: StoredItem, *, user_id: UUID, currency: str, now: datetime
 ) -> PricedCart:
     cart = await _upsert_item(where, item, user_id=user_id, now=now)
     return await _price_within_limits(where, cart, currency=currency, now=now)
 
 
-async def _upsert_item(where: Where, item: StoredItem, *, user_id: UUID, now: datetime) -> CartView:
+async def _upsert_item(db: Executor, item: StoredItem, *, user_id: UUID, now: datetime) -> CartView:
     """Lock the person's cart and put a line into it, in one statement."""
     (row,) = await _UPSERT_ITEM.rows(
-        where,
+        db,
         new_id=new_id(),
         owner_id=user_id,
         now=now,
@@ -284,11 +284,11 @@ def choices_json(choices: Sequence[Choice]) -> list[dict[str, str | int]]:
     ]
 
 
-async def remove(where: Where, *, user_id: UUID, item_id: UUID, now: datetime) -> None:
+async def remove(db: Executor, *, user_id: UUID, item_id: UUID, now: datetime) -> None:
     """Take one item out."""
-    cart = await _lock_cart(where, user_id=user_id, now=now)
-    item = await queries.get_item(where, cart_id=cart.id, item_id=item_id)
-    await _DELETE.rows(where, item_id=item.id)
+    cart = await _lock_cart(db, user_id=user_id, now=now)
+    item = await queries.get_item(db, cart_id=cart.id, item_id=item_id)
+    await _DELETE.rows(db, item_id=item.id)
 
 
 async def clear(session: AsyncSession, *, user_id: UUID, now: datetime) -> None:
@@ -315,12 +315,12 @@ _EMPTY: Final = Statement(
 )
 
 
-async def empty_and_return(where: Where, *, user_id: UUID) -> tuple[list[StoredItem], UUID | None]:
+async def empty_and_return(db: Executor, *, user_id: UUID) -> tuple[list[StoredItem], UUID | None]:
     """Empty the cart and return its items and its shop.
 
     One statement does it, so that two orders never contain the same item: the second order waits for the cart's row,
     then finds no items. If the caller's transaction fails, the items stay.
     """
-    rows = await _EMPTY.rows(where, user_id=user_id)
+    rows = await _EMPTY.rows(db, user_id=user_id)
     items = sorted(map(queries.stored_item, rows), key=attrgetter("id"))
     return items, rows[0]["shop_id"] if rows else None

@@ -77,7 +77,7 @@ async def list_shops(
 ) -> Response:
     """Active ones; those who edit shops see all."""
     listing = queries.SHOPS if near is None else queries.SHOPS_NEAR
-    query = parse_list_query(request, listing, granted, also=("near", "open_now"))
+    query = parse_list_query(request, listing, granted, extra_parameters=("near", "open_now"))
     page = await queries.list_shops(reader, query=query, permissions=granted, near=near, open_now=open_now, now=now)
     edits = queries.EDIT in granted
     return documents(

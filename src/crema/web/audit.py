@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from crema.core.networks import network_of
 from crema.db.audit import AuditEvent
 from crema.db.base import new_id
-from crema.db.statement import BulkInsert, Statement, Where
+from crema.db.statement import BulkInsert, Executor, Statement
 from crema.web.state import WebState, state_of
 
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -43,7 +43,7 @@ class Author:
     is_staff: bool
 
 
-async def record(request: Request, where: Where, *, created: str | None, sent: BaseModel | None = None) -> None:
+async def record(request: Request, db: Executor, *, created: str | None, sent: BaseModel | None = None) -> None:
     """Write an event for what a member of staff has changed by this request. Call it before the commit.
 
     `created` is the path of what the request made, from its Location header. `sent` is the body, where it can't be
@@ -63,7 +63,7 @@ async def record(request: Request, where: Where, *, created: str | None, sent: B
         request_id=getattr(request.state, "request_id", None),
         created_at=state_of(request.app, WebState).clock(),
     )
-    await _INSERT.rows(where, **_EVENTS.values([event]))
+    await _INSERT.rows(db, **_EVENTS.values([event]))
 
 
 def leave_out(request: Request) -> None:

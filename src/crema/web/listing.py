@@ -104,17 +104,21 @@ KEPT_LENGTH: Final = 1_000
 
 
 def parse_list_query(
-    request: Request, listing: Listing, permissions: frozenset[str], *, also: tuple[str, ...] = ()
+    request: Request, listing: Listing, permissions: frozenset[str], *, extra_parameters: tuple[str, ...] = ()
 ) -> ListQuery:
-    """Read the request's query string in the language of a list; parameters in `also` are the route's to read."""
+    """Return the parsed query string of a list; the route itself reads the `extra_parameters`."""
     query_string: bytes = request.scope["query_string"]
     read = _parsed if len(query_string) <= KEPT_LENGTH else _parsed.__wrapped__
-    return read(listing, query_string, permissions, also)
+    return read(listing, query_string, permissions, extra_parameters)
 
 
 @lru_cache(1_000)
-def _parsed(listing: Listing, query_string: bytes, permissions: frozenset[str], also: tuple[str, ...]) -> ListQuery:
-    return listing.parse(QueryParams(query_string).multi_items(), permissions=permissions, also=also)
+def _parsed(
+    listing: Listing, query_string: bytes, permissions: frozenset[str], extra_parameters: tuple[str, ...]
+) -> ListQuery:
+    return listing.parse(
+        QueryParams(query_string).multi_items(), permissions=permissions, extra_parameters=extra_parameters
+    )
 
 
 def page_headers(request: Request, page: Page[Any]) -> dict[str, str]:

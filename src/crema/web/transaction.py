@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.db import versions
 from crema.db.driver import Reader, Writer
-from crema.db.statement import Where
+from crema.db.statement import Executor
 from crema.web import audit
 from crema.web.state import DatabaseState, state_of
 
@@ -47,9 +47,9 @@ async def _writer(request: Request) -> AsyncIterator[Writer]:
         yield writer
 
 
-def transaction_of(request: Request) -> Where:
+def transaction_of(request: Request) -> Executor:
     """Return the transaction that the request has begun."""
-    transaction: Where = request.state.transaction
+    transaction: Executor = request.state.transaction
     return transaction
 
 

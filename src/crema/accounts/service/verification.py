@@ -27,7 +27,7 @@ from crema.accounts.service.registration import Credentials, EmailTakenError, Or
 from crema.core.errors import ConflictError
 from crema.db.audit import add_security_event
 from crema.db.edits import when_violated
-from crema.db.session import keep
+from crema.db.session import commit_now
 from crema.notifications import service as notifications
 from crema.notifications.service import OutgoingMail
 

@@ -32,7 +32,7 @@ class Identity:
         how = [str(os.getpid()), str(self.data_dir), self.how, str(self.uid), str(self.gid)]
         return [sys.executable, "-I", "-S", str(_LAUNCHER), *how, str(self.binaries / program), *arguments]
 
-    def own(self, path: Path | int) -> None:
+    def chown(self, path: Path | int) -> None:
         """Give a file or folder of ours to the uid PostgreSQL runs as. Never follows a link."""
         if self.how != "setuid":
             return
@@ -47,10 +47,10 @@ class Identity:
             return
         for parent, folders, files in os.walk(folder):
             for name in folders + files:
-                self.own(Path(parent, name))
-        self.own(folder)  # last: tells that all the rest is done
+                self.chown(Path(parent, name))
+        self.chown(folder)  # last: tells that all the rest is done
 
-    def obstacle(self) -> str:
+    def why_not(self) -> str:
         """Say what keeps this identity from running the server; "" when nothing does."""
         command = self.command("postgres", "--version")
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own
@@ -76,7 +76,7 @@ def choose_identity(binaries: Path, data_dir: Path, cluster: Path) -> Identity:
     # Inside it needs one with an account, or initdb refuses.
     uid, gid = _unprivileged()
     in_namespace = Identity(binaries, data_dir, "namespace", uid, gid)
-    namespace_obstacle = in_namespace.obstacle() if owner in (None, me) else f"the cluster is uid {owner}'s"
+    namespace_obstacle = in_namespace.why_not() if owner in (None, me) else f"the cluster is uid {owner}'s"
     if not namespace_obstacle:
         return in_namespace
     if me != 0:
@@ -89,10 +89,10 @@ def choose_identity(binaries: Path, data_dir: Path, cluster: Path) -> Identity:
     if owner:
         uid, gid = owner, cluster.stat().st_gid
     lowered = Identity(binaries, data_dir, "setuid", uid, gid)
-    if obstacle := lowered.obstacle():
+    if why_not := lowered.why_not():
         raise EmbeddedPostgresError(
             f"PostgreSQL refuses to run as root, no user namespace is to be had ({namespace_obstacle}), and "
-            f"uid {uid} can't use {data_dir} with {binaries} ({obstacle}). Run Crema as an ordinary user, "
+            f"uid {uid} can't use {data_dir} with {binaries} ({why_not}). Run Crema as an ordinary user, "
             "set CREMA_DATA_DIR to a folder which that uid can reach (and install Crema in such a one), or "
             "set CREMA_DATABASE_URL."
         )

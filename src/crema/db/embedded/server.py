@@ -132,10 +132,10 @@ class EmbeddedPostgres:
         self._lock.acquire(patience_seconds=_OLD_SERVER_SECONDS)
         binaries = self._binaries or find_binaries()
         identity = choose_identity(binaries, self._data_dir, self._cluster)
-        identity.own(self._lock.descriptor)
+        identity.chown(self._lock.descriptor)
         if (self._cluster / "PG_VERSION").exists():
             self._check_version(binaries)
-            self._clear_remains()
+            self._remove_stale_pid_file()
             identity.own_tree(self._cluster)
         else:
             self._create_cluster(identity)
@@ -148,7 +148,7 @@ class EmbeddedPostgres:
         if new.exists():
             shutil.rmtree(new)
         new.mkdir(mode=0o700)
-        identity.own(new)
+        identity.chown(new)
 
         # C order and C.UTF-8 letters, whatever the caller's locale: otherwise Cyrillic lower() and ILIKE, or
         # the trigrams, fail silently.
@@ -190,7 +190,7 @@ class EmbeddedPostgres:
                 f"Install version {made_by} again, or dump the data with it and restore them with the other."
             )
 
-    def _clear_remains(self) -> None:
+    def _remove_stale_pid_file(self) -> None:
         """Remove the pid file, but never while anybody works in the cluster, whoever started it.
 
         PostgreSQL won't start on a truncated one, nor on one whose pid is now a foreign process or a zombie.
@@ -214,7 +214,7 @@ class EmbeddedPostgres:
             folder.mkdir(mode=0o700)
         else:  # not in TMPDIR, which may be as long; after a kill -9 it stays behind, empty
             folder = Path(tempfile.mkdtemp(prefix="crema-", dir="/tmp"))
-        identity.own(folder)
+        identity.chown(folder)
         return folder
 
     def _run_server(self, identity: Identity) -> None:
@@ -245,7 +245,7 @@ class EmbeddedPostgres:
         if self._log.exists() and self._log.stat().st_size > _LOG_BYTES:
             self._log.replace(self._log.with_name("postgres.log.1"))
         log = os.open(self._log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        identity.own(log)
+        identity.chown(log)
         return log
 
     def _is_ready(self, pid: int) -> bool:

@@ -16,7 +16,7 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.core.errors import Loc
-from crema.db.session import keep
+from crema.db.session import commit_now
 from crema.media.service.workbooks import Sheet, WorkbookReader
 from crema.menu import domain
 from crema.menu.domain import InvalidModifierGroupError

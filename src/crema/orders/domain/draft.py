@@ -359,7 +359,7 @@ def _handover_error(found: HandoverRefusal) -> ConflictError:
 
 
 def _instant(at: datetime | None) -> str | None:
-    return written(at) if at else None
+    return format_instant(at) if at else None
 
 
 def check_total(lines: Sequence[DraftLine], *, expected: Decimal | None, minimum: Decimal) -> Decimal:
