@@ -173,7 +173,7 @@ _ACTOR: Final = Statement(
 _ACTORS: Final = Statement(_LOGINS.where(Session.id == any_(bindparam("session_ids", type_=ARRAY(Uuid)))))
 
 
-async def find_actor(where: Where, *, user_id: UUID, session_id: UUID, now: datetime, pair: str = "") -> Actor | None:
+async def find_actor(db: Executor, *, user_id: UUID, session_id: UUID, now: datetime, pair: str = "") -> Actor | None:
     """Return the actor of a login, or None if the login is over. One indexed statement, run at every request.
 
     `pair` is the pair id of the access token, where there is one.
@@ -184,9 +184,9 @@ async def find_actor(where: Where, *, user_id: UUID, session_id: UUID, now: date
     return _actor(row, is_first_use=bool(row["is_first_use"]))
 
 
-async def find_actors(where: Where, *, session_ids: AbstractSet[UUID], now: datetime) -> dict[UUID, Actor]:
+async def find_actors(db: Executor, *, session_ids: AbstractSet[UUID], now: datetime) -> dict[UUID, Actor]:
     """Return the actors of these logins by session id, without those whose login is over."""
-    rows = await _ACTORS.rows(where, session_ids=list(session_ids), now=now)
+    rows = await _ACTORS.rows(db, session_ids=list(session_ids), now=now)
     return {row["id"]: _actor(row) for row in rows}
 
 

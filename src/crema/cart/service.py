@@ -97,12 +97,12 @@ async def _lock_cart(db: Executor, *, user_id: UUID, now: datetime) -> CartView:
     return queries.cart_of_row(row, user_id=user_id)
 
 
-async def add(where: Where, *, user_id: UUID, wanted: AddToCart, currency: str, now: datetime) -> PricedCart:
+async def add(db: Executor, *, user_id: UUID, wanted: AddToCart, currency: str, now: datetime) -> PricedCart:
     """Put a configured product into the cart; an equal one that is there already grows. Give the cart as it is then.
 
     What isn't available now but will be again is put there, and marked.
     """
-    offer = await queries.find_offer(where, user_id=user_id, product_id=wanted.product_id)
+    offer = await queries.find_offer(db, user_id=user_id, product_id=wanted.product_id)
     if offer is None or offer.product.is_archived:
         raise UnknownReferenceError([("product_id",)])
     configured = domain.configure(
@@ -131,10 +131,10 @@ async def add_lines(
 
     Give the cart as it is then, and what was left out.
     """
-    cart = await _lock_cart(where, user_id=user_id, now=now)
-    priced = await queries.price_cart(where, cart=cart, currency=currency, now=now)
+    cart = await _lock_cart(db, user_id=user_id, now=now)
+    priced = await queries.price_cart(db, cart=cart, currency=currency, now=now)
     quantities = {_digest(item): item.quantity for item in priced.items}
-    offers = await menu.load_offers(where, {line.product_id for line in wanted}, shop_id=cart.shop_id)
+    offers = await menu.load_offers(db, {line.product_id for line in wanted}, shop_id=cart.shop_id)
     skipped = []
     is_changed = False
     for index, line in enumerate(wanted):
@@ -160,7 +160,7 @@ async def add_lines(
             is_changed = True
             quantities[digest] = present + fits
     if is_changed:
-        priced = await _price_within_limits(where, cart, currency=currency, now=now)
+        priced = await _price_within_limits(db, cart, currency=currency, now=now)
     return priced, skipped
 
 
@@ -172,9 +172,9 @@ async def change(
     Options that are sent are chosen anew, and completed. What isn't sent stays as it was chosen, and is refused with
     ItemUnavailableError if it can't be sold like that any more.
     """
-    cart = await _lock_cart(where, user_id=user_id, now=now)
-    item = await queries.get_item(where, cart_id=cart.id, item_id=item_id)
-    offer = (await menu.load_offers(where, {item.product_id}, shop_id=cart.shop_id))[item.product_id]
+    cart = await _lock_cart(db, user_id=user_id, now=now)
+    item = await queries.get_item(db, cart_id=cart.id, item_id=item_id)
+    offer = (await menu.load_offers(db, {item.product_id}, shop_id=cart.shop_id))[item.product_id]
     quantity = value_or(changes.quantity, item.quantity)
 
     size_id, choices = item.size_id, item.choices
@@ -185,7 +185,7 @@ async def change(
         domain.check_choices(choices)
     configured, problems = domain.assess(offer, size_id=size_id, choices=choices, at=now, pieces=quantity)
     if domain.lasting(problems):
-        items = (await queries.price_cart(where, cart=cart, currency=currency, now=now)).items
+        items = (await queries.price_cart(db, cart=cart, currency=currency, now=now)).items
         line = next(place for place, each in enumerate(items) if each.id == item.id)
         if chosen := [problem for problem in problems if _is_about(problem, changes)]:
             raise domain.refusal_of(
@@ -242,8 +242,8 @@ _DELETE: Final = Statement(delete(CartItem).where(CartItem.id == bindparam("item
 async def _upsert_and_price(
     db: Executor, item: StoredItem, *, user_id: UUID, currency: str, now: datetime
 ) -> PricedCart:
-    cart = await _upsert_item(where, item, user_id=user_id, now=now)
-    return await _price_within_limits(where, cart, currency=currency, now=now)
+    cart = await _upsert_item(db, item, user_id=user_id, now=now)
+    return await _price_within_limits(db, cart, currency=currency, now=now)
 
 
 async def _upsert_item(db: Executor, item: StoredItem, *, user_id: UUID, now: datetime) -> CartView:
@@ -269,8 +269,8 @@ async def _upsert_item(db: Executor, item: StoredItem, *, user_id: UUID, now: da
     return queries.cart_of_row(cart, user_id=user_id)
 
 
-async def _price_within_limits(where: Where, cart: CartView, *, currency: str, now: datetime) -> PricedCart:
-    priced = await queries.price_cart(where, cart=cart, currency=currency, now=now)
+async def _price_within_limits(db: Executor, cart: CartView, *, currency: str, now: datetime) -> PricedCart:
+    priced = await queries.price_cart(db, cart=cart, currency=currency, now=now)
     if len(priced.items) > MAX_LINES:
         raise CartFullError
     return priced

@@ -98,7 +98,7 @@ async def _products_asked(
     listing = queries.products_listing(
         sees_hidden=sees_hidden, is_of_category=category_id is not None, is_of_shop=shop is not None
     )
-    query = parse_list_query(request, listing, permissions, also=(fields.NAME, "shop_id"))
+    query = parse_list_query(request, listing, permissions, extra_parameters=(fields.NAME, "shop_id"))
     return ProductsAsked(query, category_id, shop, sees_hidden, now)
 
 

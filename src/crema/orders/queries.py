@@ -358,7 +358,7 @@ async def find_order_context(
         open_orders=row["open_orders"],
         recent_orders=recent_orders,
         first_recent_at=first_recent_at,
-        offers=await menu.offers_of(where, row),
+        offers=await menu.offers_of(db, row),
     )
 
 

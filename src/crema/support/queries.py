@@ -73,7 +73,7 @@ class AssigneeField(UuidField):
             return not_(_ASSIGNEE_MAY_ANSWER) if is_true(operands[0]) else _ASSIGNEE_MAY_ANSWER
         return super().condition(operator, operands)
 
-    def match(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:
+    def match(self, operator: str, operands: Sequence[Parameter]) -> ColumnElement[bool]:
         return super().match(operator, operands) & _ASSIGNEE_MAY_ANSWER
 
 

@@ -113,7 +113,7 @@ class Logins:
         attempts = await list_attempts(session, email) if is_claimed else []
         checked_hash = user.password_hash if user else None
         hashes = [attempt.password_hash for attempt in attempts] or [checked_hash]  # any may be that of the person
-        await keep(session)
+        await commit_now(session)
         await admission.pause(delay)
 
         is_right = any([await passwords.verify(each, password) for each in hashes])

@@ -82,7 +82,7 @@ async def reset(
         .where(_owner(wanted.email), OneTimeCode.purpose == RESET, OneTimeCode.expires_at > now)
     )
     rows = (await session.execute(sent)).all()
-    await keep(session)
+    await commit_now(session)
     await admission.pause(guess.delay)
     found = [row for row in rows if codes.matches(row.OneTimeCode, wanted.code)]
     if not found:
@@ -93,7 +93,7 @@ async def reset(
     password_hash = await passwords.hash(wanted.new_password)
 
     await guess.refund(session)
-    await keep(session)  # the code was right, also if the password is refused now
+    await commit_now(session)  # the code was right, also if the password is refused now
     check_strength(wanted.new_password, field="new_password", email=wanted.email, name=name)
     if not await consume(session, row=code, now=now):
         await _check_same(session, code=code, wanted=wanted, passwords=passwords)

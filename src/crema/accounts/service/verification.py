@@ -77,7 +77,7 @@ async def verify(
         candidates = await _list_candidates(session, email=wanted.email, now=now)
         if not wanted.names_attempt and len([claim for claim in candidates if claim.code.spent_at is None]) > 1:
             raise SeveralRegistrationsError  # rolls the count back: no code was compared
-        await keep(session)
+        await commit_now(session)
         await (admission.pause if admission else pause)(guess.delay)
         found = await _find_match(candidates, wanted=wanted, credentials=credentials, now=now)
 

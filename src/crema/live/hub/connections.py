@@ -22,7 +22,7 @@ from crema.db.session import Sessions, make_snapshot_sessions
 from crema.live import queries, service
 from crema.live.domain import TOO_MANY, TOO_SLOW
 from crema.live.hub.subscriptions import Subscription
-from crema.web.problem import DATABASE_AWAY
+from crema.web.problem import DATABASE_UNAVAILABLE
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +37,7 @@ MAX_FEEDS: Final = 4
 """Feeds, each of which may have one more transaction."""
 CONNECTIONS: Final = MAX_TRANSACTIONS + MAX_FEEDS
 """Database connections for sockets and feeds only, so that they and HTTP requests never wait for each other."""
-DATABASE_ERRORS: Final = (*DATABASE_AWAY, SQLAlchemyError)
+DATABASE_ERRORS: Final = (*DATABASE_UNAVAILABLE, SQLAlchemyError)
 """The exceptions of a database that can't be reached."""
 
 

@@ -12,7 +12,7 @@ from uuid import UUID
 from pydantic import TypeAdapter
 from sqlalchemy import ARRAY, Uuid, any_, bindparam, func, select, true
 
-from crema.db.statement import Statement, Where
+from crema.db.statement import Executor, Statement
 from crema.menu.domain import (
     Contained,
     Nutrition,
@@ -160,11 +160,11 @@ _SCHEDULES: Final = Statement(select(_PATHS.c.product_id, _PATHS.c.category_id, 
 
 
 async def schedules_of_headings(
-    where: Where, product_ids: Collection[UUID]
+    db: Executor, product_ids: Collection[UUID]
 ) -> dict[UUID, tuple[tuple[Schedule, ...], ...]]:
     """Return, for each product, the schedules on the way up from each of its headings; some are empty."""
     paths: dict[UUID, dict[UUID, list[Schedule]]] = defaultdict(lambda: defaultdict(list))
-    for product_id, category_id, written in await _SCHEDULES.rows(where, product_ids=list(product_ids)):
+    for product_id, category_id, written in await _SCHEDULES.rows(db, product_ids=list(product_ids)):
         path = paths[product_id][category_id]
         if written:
             path.append(tuple(map(window, written)))

@@ -119,7 +119,7 @@ async def import_workbook(
     Commits first what the session holds: reading takes a while.
     """
     async with reader.slot(person_id):
-        await keep(session)
+        await commit_now(session)
         sheets = await reader.read(file)
         workbook, wanted = await asyncio.to_thread(_document, sheets)
 

@@ -25,7 +25,7 @@ from crema.cart.domain import (
     unknown_places,
 )
 from crema.core.errors import ConflictError, InvalidError, Loc, TooManyError, UnknownReferenceError
-from crema.core.instants import written
+from crema.core.instants import format_instant
 from crema.menu.domain import Offer
 from crema.shops.domain import HandoverCode, HandoverRefusal, ShopSchedule
 

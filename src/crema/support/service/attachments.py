@@ -75,7 +75,7 @@ async def upload(
     """Store a file for a later message; return its row. Commits the session before decoding, which takes long."""
     async with media.renderer.slot(actor.user_id):
         await check_upload_allowed(session, conversation_id=conversation_id, actor=actor)
-        await keep(session)
+        await commit_now(session)
         file = await _read(new.file, media.renderer)
     key = f"{_FOLDER}/{secrets.token_hex(16)}{file.suffix}"
     await media.store.put_async(key, file.content)
