@@ -25,7 +25,7 @@ from peer_servers import DRF, LIMIT, NINJA, ORM, headers_of, served
 from pictures import bars
 from results import QUICK, keep, record
 
-from crema.db.driver import WRITING
+from crema.db.driver import WRITE_SETTINGS
 from crema.db.embedded import find_binaries
 from fixtures.server import resident, running
 from fixtures.smtp import serving as mail_server
@@ -226,7 +226,9 @@ def pgbench(database_url: str, postgres: int) -> Round:
     """Plan a round of what placing an order asks of PostgreSQL, and nothing else."""
     options = ["--no-vacuum", "--protocol=prepared", f"--client={CONNECTIONS}", f"--time={max(1, int(SECONDS))}"]
     options.append(f"--define=products={PROFILE.products}")
-    environment = os.environ | {"PGOPTIONS": f"-c plan_cache_mode={WRITING['plan_cache_mode']}"}  # as our connections
+    environment = os.environ | {
+        "PGOPTIONS": f"-c plan_cache_mode={WRITE_SETTINGS['plan_cache_mode']}"
+    }  # as our connections
     command = [str(find_binaries() / "pgbench"), *options, f"--file={SQL / 'place_order.sql'}", database_url]
 
     def run(into: Measured) -> None:

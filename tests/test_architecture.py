@@ -83,7 +83,7 @@ def commits_in(source: str) -> Iterator[int]:
 
 
 def test_only_the_edge_commits() -> None:
-    """Services flush; what must outlive a refusal goes through `db.session.keep`, which is easy to find."""
+    """Services flush; what must outlive a refusal goes through `db.session.commit_now`, which is easy to find."""
     commits = {str(path.relative_to(SOURCE)) for path in modules() if any(commits_in(path.read_text()))}
 
     assert commits == {"db/driver.py", "db/schema.py", "db/session.py", "web/transaction.py"}

@@ -27,7 +27,7 @@ from websockets.asyncio.client import connect as connect_socket
 from websockets.exceptions import ConnectionClosed
 
 from crema.core.errors import ForbiddenError
-from crema.db.session import Sessions, keep
+from crema.db.session import Sessions, commit_now
 from crema.live.hub import Batch, Subscription
 from crema.orders.models import Order
 from crema.orders.service import changes
@@ -653,7 +653,7 @@ async def test_twin_a_refusal_that_writes_is_noticed(
 ) -> None:
     async def change(session: AsyncSession, **_: object) -> None:
         await session.execute(update(Order).values(comment="x"))
-        await keep(session)
+        await commit_now(session)
         raise ForbiddenError
 
     monkeypatch.setattr(changes, "change", change)

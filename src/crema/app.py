@@ -100,9 +100,9 @@ def _with_database(settings: Settings) -> Callable[[FastAPI], AbstractAsyncConte
 def _add_middlewares(app: FastAPI, settings: Settings) -> None:
     """Add the middlewares; a request passes the last one first."""
     if settings.rate_limit is not None:
-        app.add_middleware(limits.Throttle, rate=settings.rate_limit, store=settings.limits_url)
+        app.add_middleware(limits.RateLimit, rate=settings.rate_limit, store=settings.limits_url)
     app.add_middleware(browser.CookieRemoval)
-    app.add_middleware(browser.Guard, hosts=settings.allowed_hosts)
+    app.add_middleware(browser.HostAndCsrfMiddleware, hosts=settings.allowed_hosts)
     app.add_middleware(limits.RequestSize)
     if settings.allowed_origins or not settings.is_production:
         app.add_middleware(
@@ -115,9 +115,9 @@ def _add_middlewares(app: FastAPI, settings: Settings) -> None:
             allow_credentials=True,
             max_age=600,
         )
-    app.add_middleware(compression.Compression)
-    app.add_middleware(methods.Head)
-    app.add_middleware(RequestContext, headers=browser.headers_of(is_production=settings.is_production))
+    app.add_middleware(compression.CompressionMiddleware)
+    app.add_middleware(methods.HeadMiddleware)
+    app.add_middleware(RequestContext, headers=browser.security_headers(is_production=settings.is_production))
 
 
 def _add_routes(app: FastAPI, settings: Settings) -> None:

@@ -33,7 +33,7 @@ app.add_typer(menu, name="menu")
 
 @contextmanager
 def _plain_errors() -> Iterator[None]:
-    """Say what is wrong in a sentence; a traceback helps nobody who mistyped a setting."""
+    """Print errors of settings and of the start as sentences, without a traceback."""
     try:
         yield
     except ValidationError as error:
@@ -55,7 +55,7 @@ def _settings() -> Settings:
 @app.command()
 def serve() -> None:
     """Serve the API; in development also start a database, migrate it and seed the demo chain."""
-    # uvicorn raises the signal that ended it again: this lets our own clean-up run before we go.
+    # uvicorn raises the signal again that ended it: with this handler our own clean-up runs, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with _plain_errors():
         settings = _settings()
@@ -69,7 +69,7 @@ def serve() -> None:
 
 
 def _check_port(settings: Settings) -> None:
-    """Fail before anything is started, with a sentence."""
+    """Raise StartupError if the port can't be used, before anything is started."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -107,14 +107,14 @@ def _run_uvicorn(settings: Settings) -> None:
 
 @app.command()
 def worker() -> None:
-    """Deliver mail and keep schedules, without serving."""
+    """Deliver mail and run schedules, without serving the API."""
     with _plain_errors(), startup.database(_settings(), join=True) as settings:
         asyncio.run(run_worker(settings))
 
 
 @app.command()
 def migrate() -> None:
-    """Bring the database to this version's schema."""
+    """Migrate the database to this version's schema."""
     with _plain_errors(), startup.database(_settings(), join=True) as settings:
         startup.upgrade(settings)
         typer.echo("The schema is current.")
@@ -122,7 +122,7 @@ def migrate() -> None:
 
 @app.command(name="seed")
 def seed_demo() -> None:
-    """Seed the demo chain. Twice changes nothing."""
+    """Seed the demo chain. Running it again changes nothing."""
     with _plain_errors(), startup.database(_settings(), join=True) as settings:
         startup.migrate(settings)
         chain = asyncio.run(startup.seed_demo(settings))
@@ -130,8 +130,8 @@ def seed_demo() -> None:
 
 
 @app.command()
-def cleanup(*, dry_run: Annotated[bool, typer.Option(help="Only tell what would be done.")] = False) -> None:
-    """Delete people who did not verify their address in time."""
+def cleanup(*, dry_run: Annotated[bool, typer.Option(help="Only show what would be deleted.")] = False) -> None:
+    """Delete people who did not verify their e-mail address in time."""
 
     async def clean(settings: Settings) -> int:
         now, total, deleted = datetime.now(UTC), 0, accounts_cleanup.BATCH
@@ -151,7 +151,7 @@ def cleanup(*, dry_run: Annotated[bool, typer.Option(help="Only tell what would 
 
 @admin.command()
 def create(email: Annotated[str, typer.Option(help="Their e-mail address.")]) -> None:
-    """Make an administrator. The password comes from CREMA_ADMIN_PASSWORD, or is asked for."""
+    """Create an administrator. The password comes from CREMA_ADMIN_PASSWORD, or is asked for."""
     with _plain_errors(), startup.database(_settings(), join=True) as settings:
         given = settings.admin_password
         password = (
@@ -167,7 +167,7 @@ def create(email: Annotated[str, typer.Option(help="Their e-mail address.")]) ->
 
 @menu.command()
 def rebuild() -> None:
-    """Write every product's stored document anew from the tables."""
+    """Renew the stored documents of all products from the tables."""
     with _plain_errors(), startup.database(_settings(), join=True) as settings:
         typer.echo(f"{asyncio.run(startup.rebuild_menu(settings))} documents were written.")
 

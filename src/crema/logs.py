@@ -1,6 +1,7 @@
-"""Structured logs: ours and those of libraries through one renderer, without secrets, one line an event.
+"""Structured logs, without secrets, one line an event, in one format for Crema and its libraries.
 
-Ours go straight to the stream: through the standard library's handlers a line costs three times as much.
+Our own events are written to the stream directly: with the standard library's handlers a line costs three times as
+much.
 """
 
 import json
@@ -19,15 +20,15 @@ _CREDENTIALS: Final = re.compile(r"(://[^\s:/@]*):[^\s/@]+@")
 _UNSAFE: Final = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
-"""Control characters (C0, DEL, C1), line breaks, what turns or hides text on a terminal, and halves of characters."""
+"""Control characters (C0, DEL, C1), line breaks, characters that turn or hide text on a terminal, lone surrogates."""
 _SHORT: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 _JSON: Final = json.JSONEncoder(ensure_ascii=False, default=repr)
-"""`json.dumps` makes one for each line, unless all is as it likes it."""
+"""Kept: `json.dumps` with these options makes a new encoder for each line."""
 
 
 class _Stderr(structlog.WriteLogger):
-    """A named logger of lines."""
+    """A logger of lines on stderr, with a name."""
 
     def __init__(self, name: str = "crema") -> None:
         super().__init__(sys.stderr)
@@ -40,7 +41,7 @@ def _is_secret(name: str) -> bool:
 
 
 def redact(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    """Blank what must not be in a log, and escape what would end the line or command a terminal."""
+    """Replace secrets of an event by asterisks, and escape line breaks and control characters."""
     for name, value in event.items():
         if name.startswith("_"):
             continue  # structlog's own
@@ -54,7 +55,7 @@ def redact(_logger: Any, _method: str, event: EventDict) -> EventDict:
 
 
 def _clean(value: Any) -> Any:
-    """Return the value with every text in it made safe, keys included; what is no text or container as its repr."""
+    """Return the value with all texts in it cleaned, keys included; other objects as their repr."""
     if isinstance(value, str):
         if "://" in value:
             value = _CREDENTIALS.sub(r"\1:***@", value)
@@ -74,8 +75,8 @@ def _escaped(match: re.Match[str]) -> str:
     return _SHORT.get(match[0]) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")  # noqa: PLR2004
 
 
-def tame(record: logging.LogRecord) -> bool:
-    """Take from uvicorn's words on WebSockets the query string, and the trace of a client's broken UTF-8."""
+def strip_query_strings(record: logging.LogRecord) -> bool:
+    """Remove query strings from uvicorn's records, and the traceback of a client's invalid UTF-8."""
     if isinstance(record.args, tuple):
         record.args = tuple(part.partition("?")[0] if isinstance(part, str) else part for part in record.args)
     if record.exc_info and isinstance(record.exc_info[1], UnicodeDecodeError):
@@ -84,7 +85,7 @@ def tame(record: logging.LogRecord) -> bool:
 
 
 def configure(log_format: Literal["console", "json"]) -> None:
-    """Set logging up for this process."""
+    """Configure the logs of this process."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -116,7 +117,7 @@ def configure(log_format: Literal["console", "json"]) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.INFO)
-    logging.getLogger("uvicorn.error").addFilter(tame)
-    # They tell every job and every connection at INFO; our own events say what matters.
-    for chatty in ("procrastinate", "httpx", "psycopg", "alembic"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.getLogger("uvicorn.error").addFilter(strip_query_strings)
+    # At INFO they log every job and every connection.
+    for library in ("procrastinate", "httpx", "psycopg", "alembic"):
+        logging.getLogger(library).setLevel(logging.WARNING)

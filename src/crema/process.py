@@ -12,7 +12,7 @@ from fastapi import FastAPI
 
 from crema import logs, worker
 from crema.app import create_app
-from crema.db.driver import WRITING, PoolReader, open_pool
+from crema.db.driver import WRITE_SETTINGS, PoolReader, open_pool
 from crema.db.events import open_bus
 from crema.db.session import make_engine, make_sessions
 from crema.settings import Settings
@@ -48,12 +48,12 @@ async def run_worker(settings: Settings) -> None:
     """Work as a process of its own, until SIGTERM or Ctrl-C."""
     engine = make_engine(settings.database_url or "", pool_size=worker.CONCURRENCY + 2)
     bus = open_bus(settings.events_url, database_url=settings.database_url or "")
-    async with open_pool(settings.database_url or "", size=worker.CONCURRENCY, settings=WRITING) as writing:
+    async with open_pool(settings.database_url or "", size=worker.CONCURRENCY, settings=WRITE_SETTINGS) as writing:
         context = make_worker_context(settings, make_sessions(engine, bus=bus), statements=PoolReader(writing))
         task = asyncio.create_task(worker.run(context))
         for wanted in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(wanted, task.cancel)
-        async with bus.listening(lambda _: None):
+        async with bus.subscribed(lambda _: None):
             with suppress(asyncio.CancelledError):
                 await task
     await engine.dispose()

@@ -39,7 +39,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from pydantic_extra_types.phone_numbers import PhoneNumberValidator
 
 from crema.core.errors import InvalidError, Loc
-from crema.core.instants import written
+from crema.core.instants import format_instant
 from crema.core.lookalikes import is_visible
 from crema.core.money import MAX_AMOUNT, quantize
 
@@ -236,7 +236,7 @@ Instant = Annotated[
     AwareDatetime,
     AfterValidator(_utc),
     WrapValidator(_read_instant),
-    PlainSerializer(written, return_type=str, when_used="json"),
+    PlainSerializer(format_instant, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-23T09:30:00.000000Z"]}),
 ]
 Flag = Annotated[bool, Field(strict=True)]

@@ -1,4 +1,4 @@
-"""Configuration: environment variables with the prefix CREMA_, read once at the top and frozen."""
+"""Settings: environment variables with the prefix CREMA_, read once and frozen."""
 
 import re
 import secrets
@@ -15,28 +15,28 @@ from zxcvbn import zxcvbn
 from crema.notifications.domain import parse_sender, parse_smtp_url
 
 MIN_SECRET_BYTES: Final = 32
-MIN_DISTINCT: Final = 8
-"""Different characters in a secret: a random one, even of 32 hexadecimal digits, has more."""
+MIN_DISTINCT_CHARACTERS: Final = 8
+"""The least number of different characters in a secret: 32 random hexadecimal digits have more."""
 KNOWN_SECRETS: Final = frozenset(
     {
         "for-a-look-only-for-a-look-only-for-a-look",
         "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
     }
 )
-"""Of deploy/demo.env, and of FastAPI's tutorial."""
-MIN_GUESSES: Final = 20
-"""Decimal digits of the guesses that zxcvbn reckons a secret takes; 32 random hexadecimal digits take some 29."""
-TELLING: Final = ("change", "secret", "password", "insecure", "example", "replace", "default", "qwerty", "openssl")
-"""Words that nobody finds in a random secret."""
-MAX_JUDGED: Final = 72
-"""Characters that zxcvbn judges."""
+"""The secrets of deploy/demo.env and of FastAPI's tutorial."""
+MIN_GUESSES_LOG10: Final = 20
+"""The logarithm of the guesses that a secret must need by zxcvbn's estimate; 32 random hexadecimal digits have 29."""
+PHRASE_WORDS: Final = ("change", "secret", "password", "insecure", "example", "replace", "default", "qwerty", "openssl")
+"""Words that a random secret doesn't contain."""
+MAX_ESTIMATED: Final = 72
+"""How many characters of a secret zxcvbn looks at."""
 CONVERSATION: Final = "{conversation_id}"
 _SECRETS: Final = "/run/secrets"
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def _parse_duration(value: Any) -> Any:
-    """Take `48h`, `15m`, `30s` or `2d`; leave everything else to Pydantic."""
+    """Return the duration of `48h`, `15m`, `30s` or `2d`; any other value as it is, for Pydantic."""
     if isinstance(value, str) and (match := re.fullmatch(r"(\d+)([smhd])", value.strip())):
         return timedelta(**{_UNITS[match[2]]: int(match[1])})
     return value
@@ -47,17 +47,17 @@ def _split(value: Any) -> Any:
 
 
 def _is_weak(secret: str) -> bool:
-    """Return whether a secret has few different characters, a pattern or words, or stands in files anybody has."""
+    """Return whether a secret has few different characters, a pattern or words, or is published."""
     periods = range(1, len(secret) // 2 + 1)
     is_periodic = any(secret[period:] == secret[:-period] for period in periods)
-    is_guessed = zxcvbn(secret[:MAX_JUDGED])["guesses_log10"] < MIN_GUESSES
-    is_phrase = any(word in secret.lower() for word in TELLING) or any(map(str.isspace, secret))
-    few = len(set(secret)) < MIN_DISTINCT
+    is_guessed = zxcvbn(secret[:MAX_ESTIMATED])["guesses_log10"] < MIN_GUESSES_LOG10
+    is_phrase = any(word in secret.lower() for word in PHRASE_WORDS) or any(map(str.isspace, secret))
+    few = len(set(secret)) < MIN_DISTINCT_CHARACTERS
     return few or is_periodic or is_phrase or secret in KNOWN_SECRETS or bool(is_guessed)
 
 
 def _as_contact(value: str) -> str:
-    """Take an e-mail address without `mailto:` as well."""
+    """Return a contact as a URL: an e-mail address may come without `mailto:`."""
     value = value if ":" in value else f"mailto:{value}"
     if not re.fullmatch(r"(mailto:[^@\s]+@[^@\s]+|https://\S+|tel:\+?[0-9-]+)", value) or not value.isascii():
         raise ValueError("a contact is an e-mail address, or begins with mailto:, https:// or tel:")
@@ -71,9 +71,9 @@ Contacts = Annotated[list[Annotated[str, AfterValidator(_as_contact)]], NoDecode
 
 
 class Settings(BaseSettings):
-    """Every setting, with its default and what it means: the README's table is made of this."""
+    """All settings with their defaults and descriptions, of which the README's table is generated."""
 
-    # A file of Docker's or Kubernetes', /run/secrets/crema_secret_key, does as well as a variable.
+    # A secret of Docker or Kubernetes, such as /run/secrets/crema_secret_key, is read like a variable.
     model_config = SettingsConfigDict(
         env_prefix="CREMA_",
         frozen=True,
@@ -87,16 +87,16 @@ class Settings(BaseSettings):
     )
     secret_key: SecretStr = Field(
         SecretStr(""),
-        description="Signs tokens; at least 32 bytes, random (`openssl rand -hex 32`). In development one is made and"
+        description="Signs tokens; at least 32 random bytes (`openssl rand -hex 32`). In development one is made and"
         " kept in the data folder.",
     )
     database_url: str | None = Field(
-        None, description="PostgreSQL 15 to 18. Without it an embedded one serves from the data folder."
+        None, description="PostgreSQL 15 to 18. Without it an embedded one runs in the data folder."
     )
     migration_url: str | None = Field(
         None,
         description="The same database for `crema migrate`, as the role that owns the tables, where"
-        " `database_url` is of the role `crema_app`, which alters nothing.",
+        " `database_url` is of the role `crema_app`, which can't change tables.",
     )
     events_url: str | None = Field(
         None,
@@ -108,9 +108,9 @@ class Settings(BaseSettings):
     )
     data_dir: Path = Field(Path(".crema"), description="Embedded database, development secret, pictures.")
     media_url: str | None = Field(
-        None, description="Where pictures are kept: `file:///…`, `s3://…`; the data folder by default."
+        None, description="Where files are stored: `file:///…`, `s3://…`; the data folder by default."
     )
-    public_url: str | None = Field(None, description="Our address as people see it, for links in mails.")
+    public_url: str | None = Field(None, description="Public address of the server, for links in mails.")
     chat_url: str | None = Field(
         None,
         description="Where your front end shows a conversation, for mails about answers:"
@@ -124,27 +124,27 @@ class Settings(BaseSettings):
         10,
         ge=1,
         le=100,
-        description="Database connections a server process may hold; half as many again each to read, to search, and "
-        "for carts and orders, and a dozen to know who is asking, for health checks and for sockets.",
+        description="Database connections of a server process; half as many again each to read, to search, and for "
+        "carts and orders, and a dozen for authentication, health checks and sockets.",
     )
     run_worker: bool = Field(
         default=True, description="Deliver mail and run schedules inside `crema serve`; else run `crema worker`."
     )
     trusted_proxies: CommaList = Field(
-        [], description="Addresses whose `X-Forwarded-For` is believed, separated by commas."
+        [], description="Addresses of proxies whose `X-Forwarded-For` is trusted, separated by commas."
     )
     allowed_origins: CommaList = Field(
         [],
-        description="Where else front ends are served, `https://app.example.com`, separated by commas:"
-        " for CORS, cookies, WebSockets. In development every port of localhost is one of them.",
+        description="Further origins of front ends, `https://app.example.com`, separated by commas: for CORS, cookies"
+        " and WebSockets. In development every port of localhost is allowed, too.",
     )
     allowed_hosts: CommaList = Field(
-        [], description="Names we answer to, `api.example.com` or `*.example.com`; any by default."
+        [], description="Host names of the server, `api.example.com` or `*.example.com`; any by default."
     )
     smtp_url: SecretStr | None = Field(
         None,
         description="`smtp://user:password@host:587` (STARTTLS, required), `smtps://…` (TLS). Certificates are checked."
-        " `smtp+plain://host:25`, without a password, sends everything in the clear: for a server on the same machine"
+        " `smtp+plain://host:25`, without a password, sends without encryption: for a server on the same machine"
         " or network. Without it mails go to the console.",
     )
     mail_from: str = Field(
@@ -167,8 +167,8 @@ class Settings(BaseSettings):
         timedelta(days=30),
         ge=timedelta(0),
         description=(
-            "What deleted people wrote, in the chat with its files and in orders, and the names of orders at the "
-            "counter are erased so long after."
+            "How long after a deletion the person's texts and files in the chat and in orders are erased, and how "
+            "long the names of orders at the counter are kept."
         ),
     )
     access_ttl: Duration = Field(timedelta(minutes=10), gt=timedelta(0), description="Life of an access token.")
@@ -176,7 +176,7 @@ class Settings(BaseSettings):
     metrics_networks: Networks = Field(
         [IPv4Network("127.0.0.0/8"), IPv6Network("::1/128")],
         description="Networks that may read `/metrics`, separated by commas; this machine by default. Requests that"
-        " come through a proxy never may.",
+        " come through a proxy may never read them.",
     )
     docs: bool = Field(
         default=True, description="Serve `/docs`, `/redoc`, `/openapi.json` and `/asyncapi.json`, in production too."
@@ -189,20 +189,22 @@ class Settings(BaseSettings):
     rate_limit: str | None = Field(
         "6000/minute",
         pattern=r"^[1-9]\d{0,8} ?/ ?(second|minute|hour)$",
-        description="Requests a client may make, all together; empty: as many as they like.",
+        description="How many requests a client may send; empty for no limit.",
     )
     limits_url: str = Field(
         "memory://",
         pattern="^(memory|redis|rediss)://",
-        description="Where they are counted: `memory://` in each process, `redis://…` (or Valkey) for all together.",
+        description="Where requests are counted: `memory://` in each process, `redis://…` (or Valkey) for all of them.",
     )
     login_tries_per_network: int = Field(
         100,
         ge=1,
-        description="Wrong passwords taken from one network in 15 minutes, whomever they are for; past them"
-        " one login is tried every five seconds.",
+        description="How many wrong passwords are accepted from one network in 15 minutes, for all accounts together;"
+        " past them one login every five seconds.",
     )
-    registrations_per_network: int = Field(100, ge=1, description="Registrations taken from one network in an hour.")
+    registrations_per_network: int = Field(
+        100, ge=1, description="How many registrations are accepted from one network in an hour."
+    )
     language: Literal["ru", "en"] = Field("ru", description="Language of the mails to shops' mailboxes.")
     max_open_orders: int = Field(50, ge=1, description="Orders a person may have in progress.")
     max_orders_an_hour: int = Field(30, ge=1, description="Orders a person may place within an hour.")
@@ -241,7 +243,7 @@ class Settings(BaseSettings):
         for origin in value:
             if not re.fullmatch(r"https?://[a-z0-9.-]+(:\d+)?|https?://\[[0-9a-f:]+\](:\d+)?", origin):
                 raise ValueError(
-                    f"{origin!r} is no origin: write scheme and host, such as https://app.example.com,"
+                    f"{origin!r} is not an origin: write scheme and host, such as https://app.example.com,"
                     " in small letters, without a path, a slash at the end or *"
                 )
         return value
@@ -280,11 +282,11 @@ class Settings(BaseSettings):
         if not secret:
             raise ValueError("CREMA_SECRET_KEY is required in production: `openssl rand -hex 32` makes one")
         if _is_weak(secret):
-            raise ValueError("CREMA_SECRET_KEY can be guessed or is known: `openssl rand -hex 32` makes one")
+            raise ValueError("CREMA_SECRET_KEY is easy to guess or published: `openssl rand -hex 32` makes one")
         if self.smtp_url is None and not self.mail_to_console:
             raise ValueError("set CREMA_SMTP_URL, or CREMA_MAIL_TO_CONSOLE=true to have mails and their codes printed")
         if self.demo:
-            raise ValueError("CREMA_DEMO brings accounts with known passwords: not in production")
+            raise ValueError("CREMA_DEMO creates accounts with known passwords, which is not allowed in production")
         if self.database_url is None and not self.embedded:
             raise ValueError("set CREMA_DATABASE_URL, or CREMA_EMBEDDED=true to choose the embedded PostgreSQL")
         return self
@@ -296,7 +298,7 @@ class Settings(BaseSettings):
 
     @property
     def is_exposed(self) -> bool:
-        """Whether a development server listens to more than this machine."""
+        """Whether a development server can be reached from other machines."""
         if self.is_production or self.host == "localhost":
             return False
         try:
@@ -316,7 +318,7 @@ class Settings(BaseSettings):
 
     @property
     def links_to(self) -> str:
-        """Our address for links, without a trailing slash."""
+        """The address of the server for links, without a trailing slash."""
         return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
 
     @property
@@ -328,7 +330,7 @@ class Settings(BaseSettings):
         return f"{url}{'&' if '?' in url else '?'}conversation_id={CONVERSATION}"
 
     def secret(self) -> bytes:
-        """Give the signing secret; in development make one at first use and keep it in the data folder."""
+        """Return the signing secret. In development it is made at first use, and kept in the data folder."""
         if configured := self.secret_key.get_secret_value():
             return configured.encode()
         path = self.data_dir / "secret_key"

@@ -1,4 +1,4 @@
-"""What happens before the first request: a database, its schema, the first administrator, the demo chain."""
+"""Steps before the first request: the database, its schema, the first administrator, the demo chain."""
 
 import asyncio
 import os
@@ -22,7 +22,7 @@ from crema.db import roles, schema
 from crema.db.driver import HEALTH_CONNECTIONS, IDENTITY_CONNECTIONS
 from crema.db.embedded import EmbeddedPostgres, find_running
 from crema.db.locale import check_locale
-from crema.db.session import keep, make_engine, make_sessions
+from crema.db.session import commit_now, make_engine, make_sessions
 from crema.demo.chain import Chain, load
 from crema.demo.seed import seed
 from crema.live import hub as live
@@ -34,14 +34,14 @@ DATABASE_URL: Final = "CREMA_DATABASE_URL"
 
 
 class StartupError(RuntimeError):
-    """Crema must not, or can't, start like this. The message says what to do."""
+    """Crema can't start with these settings. The message says what to do."""
 
 
 @contextmanager
 def database(settings: Settings, *, join: bool = False) -> Iterator[Settings]:
-    """Give settings that name a database: the configured one, or the embedded one, which runs meanwhile.
+    """Yield settings with a database: the configured one, or the embedded one, which runs until this context ends.
 
-    `join`: use the server that another Crema runs on the same folder, if there is one.
+    `join`: use the server that another process of Crema runs in the same folder, if there is one.
     """
     if settings.database_url:
         yield settings
@@ -58,37 +58,37 @@ def database(settings: Settings, *, join: bool = False) -> Iterator[Settings]:
 
 @asynccontextmanager
 async def transaction(settings: Settings) -> AsyncIterator[AsyncSession]:
-    """Open one transaction, for a command."""
+    """Yield a session for a command, and commit at the end."""
     engine = make_engine(url_of(settings))
     async with make_sessions(engine)() as session:
         yield session
-        await keep(session)
+        await commit_now(session)
     await engine.dispose()
 
 
 def url_of(settings: Settings) -> str:
-    """Give the database's address, which `database` has found."""
+    """Return the URL of the database, which `database` has set."""
     assert settings.database_url is not None
     return settings.database_url
 
 
 def upgrade(settings: Settings) -> None:
-    """Bring the schema and the stored documents up to date, as the role that owns them."""
+    """Migrate the schema and renew outdated stored documents, as the role that owns them."""
     url = settings.migration_url or url_of(settings)
     schema.upgrade(url)
     asyncio.run(rebuild_menu(settings.model_copy(update={"database_url": url}), only_outdated=True))
 
 
 async def rebuild_menu(settings: Settings, *, only_outdated: bool = False) -> int:
-    """Write the products' documents anew from the tables, or those that another version wrote; tell how many."""
+    """Renew the stored documents of products, or only those of another version; return how many."""
     async with transaction(settings) as session:
         return await documents.rebuild(session, only_outdated=only_outdated)
 
 
 def migrate(settings: Settings) -> None:
-    """Bring the schema up to date where that is ours to do; elsewhere refuse to run on an old one."""
-    is_ours = not settings.is_production or settings.embedded
-    if is_ours:
+    """Migrate the database in development and the embedded one; elsewhere refuse an outdated schema."""
+    migrates_itself = not settings.is_production or settings.embedded
+    if migrates_itself:
         upgrade(settings)
         return
     engine = create_engine(make_url(url_of(settings)).set(drivername="postgresql+psycopg"))
@@ -100,7 +100,7 @@ def migrate(settings: Settings) -> None:
 
 
 async def prepare(settings: Settings) -> None:
-    """Check the database, make the first administrator, and seed or refuse the demo chain."""
+    """Check the database, create the first administrator, and seed or refuse the demo chain."""
     engine = make_engine(url_of(settings))
     async with engine.connect() as connection:
         await check_locale(connection)
@@ -123,11 +123,11 @@ def connections_of(settings: Settings) -> int:
 
 
 _LISTENING: Final = 1
-"""The connection that hears events of other processes."""
+"""The connection that receives the events of other processes."""
 
 
 async def _warn_of_connections(connection: AsyncConnection, settings: Settings) -> None:
-    """Say at once when PostgreSQL has fewer connections to give than the processes may want under load."""
+    """Warn if PostgreSQL allows fewer connections than the processes may need under load."""
     allowed = (
         select(func.sum(cast(column("setting"), Integer) * case((column("name") == "max_connections", 1), else_=-1)))
         .select_from(table("pg_settings", column("name"), column("setting")))
@@ -137,16 +137,16 @@ async def _warn_of_connections(connection: AsyncConnection, settings: Settings) 
     wanted = connections_of(settings)
     if available is not None and wanted > available:
         line = (
-            f"WARNING: under load this may open {wanted} database connections, and PostgreSQL gives {available}."
+            f"WARNING: under load Crema may open {wanted} database connections, and PostgreSQL allows {available}."
             " Lower CREMA_DATABASE_POOL or CREMA_WORKERS, or raise max_connections."
         )
         print(line, file=sys.stderr, flush=True)  # noqa: T201 - for the terminal
 
 
 async def seed_demo(settings: Settings) -> Chain:
-    """Seed the demo chain; what is there already stays as it is."""
+    """Seed the demo chain; rows that exist are not changed."""
     if settings.is_production:
-        raise StartupError("The demo chain brings accounts with known passwords: not in production.")
+        raise StartupError("The demo chain has accounts with known passwords, so it can't be seeded in production.")
     chain = load()
     async with transaction(settings) as session:
         await seed(session, chain=chain, passwords=Passwords(), now=datetime.now(UTC))
@@ -154,13 +154,13 @@ async def seed_demo(settings: Settings) -> Chain:
 
 
 async def make_admin(settings: Settings, *, email: str, password: str) -> None:
-    """Make a verified administrator, whose password is held to what everybody's is."""
+    """Create a verified administrator. The password is checked like any other."""
     _check(password, email=email)
     password_hash = await Passwords().hash(password)
     async with transaction(settings) as session:
         user = await make_person(session, email=email, password_hash=password_hash, role=ADMIN, now=datetime.now(UTC))
         if user.role_name != ADMIN:
-            raise StartupError(f"{email} belongs to somebody who is not an administrator; change their role instead.")
+            raise StartupError(f"{email} belongs to a person who is not an administrator; change their role instead.")
 
 
 def _check(password: str, *, email: str) -> None:
@@ -195,18 +195,18 @@ async def _refuse_demo_accounts(settings: Settings) -> None:
 
 
 def warn(settings: Settings) -> None:
-    """Say at once what is dangerous about how it is started."""
+    """Warn if a development server can be reached from other machines."""
     if settings.is_exposed:
         line = (
-            f"WARNING: development mode listens on {settings.host}. Whoever reaches port {settings.port} of this"
-            " machine can log in with passwords that everybody knows and read all mails.\n"
+            f"WARNING: development mode listens on {settings.host}. Anyone who can reach port {settings.port} of this"
+            " machine can log in with known passwords, and read all mails.\n"
             "         Set CREMA_HOST=127.0.0.1, or CREMA_ENV=production."
         )
         print(line, file=sys.stderr, flush=True)  # noqa: T201 - for the terminal
 
 
 def announce(settings: Settings) -> None:
-    """Tell a person at the terminal where to go and who to be."""
+    """Print the addresses of the server, and the demo accounts."""
     address = f"http://{settings.host}:{settings.port}"
     lines = [f"Crema serves at {address}", f"  Swagger   {address}/docs", f"  ReDoc     {address}/redoc"]
     if settings.has_mailbox:

@@ -19,16 +19,16 @@ from crema.accounts.service.tokens import AccessTokens
 from crema.db.driver import (
     HEALTH_CONNECTIONS,
     IDENTITY_CONNECTIONS,
-    READING,
-    SEARCHING,
-    WRITING,
+    READ_SETTINGS,
+    SEARCH_SETTINGS,
+    WRITE_SETTINGS,
     Connections,
     PoolReader,
     Reader,
     open_pool,
 )
 from crema.db.events import Bus
-from crema.db.session import Sessions, make_engine, make_readings, make_sessions
+from crema.db.session import Sessions, make_autocommit_sessions, make_engine, make_sessions
 from crema.live import hub as live
 from crema.live.deps import LiveState
 from crema.live.hub import Hub
@@ -199,14 +199,15 @@ async def open_database(settings: Settings, *, bus: Bus) -> AsyncIterator[Databa
         sessions = open_sessions(settings.database_pool)
         yield DatabaseState(
             sessions=sessions,
-            autocommit_sessions=make_readings(sessions),
+            autocommit_sessions=make_autocommit_sessions(sessions),
             live_sessions=open_sessions(live.CONNECTIONS),
             reader=PoolReader(
-                await open_connections(pool_size, READING), searching=await open_connections(pool_size, SEARCHING)
+                await open_connections(pool_size, READ_SETTINGS),
+                searching=await open_connections(pool_size, SEARCH_SETTINGS),
             ),
-            identity_reader=PoolReader(await open_connections(IDENTITY_CONNECTIONS, READING)),
-            health_reader=PoolReader(await open_connections(HEALTH_CONNECTIONS, READING)),
-            writing=await open_connections(pool_size, WRITING),
+            identity_reader=PoolReader(await open_connections(IDENTITY_CONNECTIONS, READ_SETTINGS)),
+            health_reader=PoolReader(await open_connections(HEALTH_CONNECTIONS, READ_SETTINGS)),
+            writing=await open_connections(pool_size, WRITE_SETTINGS),
             bus=bus,
         )
 

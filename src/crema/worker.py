@@ -1,7 +1,7 @@
-"""The second process, or a task of the first: delivers mail and keeps schedules.
+"""The worker: runs the tasks of the features, in a process of its own or beside the server.
 
-As many may run as you like: a job is taken once, a schedule's job is enqueued once a period, and what a killed
-worker left behind is taken up by another. What the jobs do stands in the `tasks.py` of the features.
+Any number may run: a job is run by one of them, a periodic job is enqueued once a period, and jobs of a killed worker
+are run by another. The tasks are in the `tasks.py` of the features.
 """
 
 import asyncio
@@ -43,9 +43,9 @@ from crema.support.tasks import SupportTaskContext
 log = structlog.get_logger(__name__)
 
 CONCURRENCY: Final = 4
-"""Jobs at a time. It bounds how many mails a crash can send twice: a job notes each mail before it sends the next."""
+"""Jobs at a time. A crash can send one mail of each twice: a job records each mail before it sends the next."""
 DRAIN_SECONDS: Final = 3
-"""Jobs under way get so long to finish; what is cut off is taken up by the next worker."""
+"""How long running jobs may go on after a stop; what is interrupted is run again by another worker."""
 RETRY_SECONDS: Final = 2
 """After the database was lost."""
 FAILED_JOBS_HOURS: Final = 24
@@ -79,14 +79,14 @@ def consumers(*, shop_language: str) -> tuple[Consumer, ...]:
 
 
 def erasures(media: MediaService) -> tuple[Erasure, ...]:
-    """Return what has to be done, and in which order, to erase what a deleted person wrote."""
+    """Return the steps that erase what a deleted person wrote, in order."""
     return partial(deletion.erase, store=media.store), closing.erase
 
 
 @blueprint.periodic(cron="* * * * * */20")
 @blueprint.task(name="jobs.rescue", queue=HOUSEKEEPING, queueing_lock="jobs.rescue", pass_context=True)
 async def rescue(job: JobContext, timestamp: int) -> None:
-    """Have the jobs of dead workers run again."""
+    """Retry the jobs of dead workers."""
     del timestamp
     for stalled in await job.app.job_manager.get_stalled_jobs():
         log.warning("job_rescued", job_id=stalled.id, task=stalled.task_name)
@@ -96,13 +96,13 @@ async def rescue(job: JobContext, timestamp: int) -> None:
 @blueprint.periodic(cron="30 * * * *")
 @blueprint.task(name="jobs.prune", queue=HOUSEKEEPING, queueing_lock="jobs.prune", pass_context=True)
 async def prune(job: JobContext, timestamp: int) -> None:
-    """Forget jobs that failed; those that succeeded go at once."""
+    """Delete old jobs that failed; those that succeeded are deleted at once."""
     del timestamp
     await job.app.job_manager.delete_old_jobs(FAILED_JOBS_HOURS, include_failed=True)
 
 
 def make_jobs(context: WorkerContext) -> App:
-    """Make a procrastinate application that knows the tasks of all features."""
+    """Return a procrastinate application with the tasks of all features."""
     conninfo = make_url(context.database_url).set(drivername="postgresql").render_as_string(hide_password=False)
     jobs = App(
         connector=PsycopgConnector(conninfo=conninfo, min_size=1, max_size=CONCURRENCY + 2, timeout=5),
@@ -116,8 +116,8 @@ def make_jobs(context: WorkerContext) -> App:
 def _add_tasks(jobs: App, source: Blueprint) -> None:
     """Register the tasks of a blueprint under their own names.
 
-    `App.add_tasks_from` would put a namespace before the names, which jobs that wait in the queue have not, and does it
-    once more each time an application is made.
+    `App.add_tasks_from` would put a namespace before the names, once more for each application; jobs in the queue have
+    names without one.
     """
     added = {
         name: jobs.task(
@@ -133,10 +133,12 @@ def _add_tasks(jobs: App, source: Blueprint) -> None:
         jobs.periodic(cron=periodic.cron)(added[periodic.task.name])
 
 
-def _watching(context: TaskContext) -> Callable[[Callable[[], Awaitable[Any]], JobContext, Worker], Awaitable[Any]]:
-    """Make the middleware that has failures seen: counted and, of periodic jobs, told to the administrators once a day.
+def _failure_middleware(
+    context: TaskContext,
+) -> Callable[[Callable[[], Awaitable[Any]], JobContext, Worker], Awaitable[Any]]:
+    """Return a middleware that counts failures, and mails those of periodic jobs to the administrators, once a day.
 
-    procrastinate logs each failure that isn't tried again as an error.
+    procrastinate logs each failure that isn't retried as an error.
     """
 
     async def watch(call_next: Callable[[], Awaitable[Any]], job: JobContext, worker: Worker) -> Any:
@@ -146,7 +148,7 @@ def _watching(context: TaskContext) -> Callable[[Callable[[], Awaitable[Any]], J
         except Exception as error:
             FAILURES.labels(task).inc()
             if any(name == task for name, _ in worker.app.periodic_registry.periodic_tasks):
-                await _tell(context, task=task, error=error)
+                await _mail_administrators(context, task=task, error=error)
             raise
         LAST_SUCCESS.labels(task).set_to_current_time()
         return result
@@ -154,7 +156,7 @@ def _watching(context: TaskContext) -> Callable[[Callable[[], Awaitable[Any]], J
     return watch
 
 
-async def _tell(context: TaskContext, *, task: str, error: Exception) -> None:
+async def _mail_administrators(context: TaskContext, *, task: str, error: Exception) -> None:
     now = context.clock()
     try:
         async with context.sessions.begin() as session:
@@ -169,7 +171,7 @@ async def _tell(context: TaskContext, *, task: str, error: Exception) -> None:
 
 
 async def run(context: WorkerContext, **options: Any) -> None:
-    """Work until cancelled, through losses of the database; then finish what is under way, for DRAIN_SECONDS."""
+    """Run jobs until cancelled, also after losses of the database; running jobs get DRAIN_SECONDS to finish."""
     consuming_task = asyncio.create_task(_consume(context), name="events")
     try:
         await _run_jobs(context, **options)
@@ -191,7 +193,7 @@ async def _consume(context: WorkerContext) -> None:
 async def _run_jobs(context: WorkerContext, **options: Any) -> None:
     task = asyncio.current_task()
     assert task is not None
-    while not task.cancelling():  # a cancellation may come out as an error of the database's
+    while not task.cancelling():  # a cancellation can show as a database error
         try:
             async with make_jobs(context).open_async() as jobs:
                 await jobs.run_worker_async(
@@ -200,7 +202,7 @@ async def _run_jobs(context: WorkerContext, **options: Any) -> None:
                     shutdown_graceful_timeout=DRAIN_SECONDS,
                     delete_jobs="successful",
                     additional_context=additional_context(context),
-                    worker_middleware=[_watching(context)],
+                    worker_middleware=[_failure_middleware(context)],
                     **options,
                 )
         except asyncio.CancelledError:
@@ -212,7 +214,7 @@ async def _run_jobs(context: WorkerContext, **options: Any) -> None:
 
 @asynccontextmanager
 async def working(context: WorkerContext) -> AsyncIterator[None]:
-    """Run the worker beside the body of this context."""
+    """Run the worker until this context ends."""
     task = asyncio.create_task(run(context), name="worker")
     try:
         yield

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts import queries
 from crema.accounts.models import User
-from crema.db.driver import driver_of
+from crema.db.driver import raw_connection
 from crema.db.statement import Statement
 
 pytestmark = pytest.mark.anyio
@@ -36,7 +36,7 @@ async def test_are_the_administrators_who_can_log_in(session: AsyncSession) -> N
 async def test_nobody_else_is_read_on_the_way(session: AsyncSession) -> None:
     await add(session, "user", 3_000)
     await session.execute(text("ANALYZE users"))
-    driver = await driver_of(session)
+    driver = await raw_connection(session)
     await driver.execute("SET LOCAL plan_cache_mode = force_generic_plan")
     await driver.execute(f"PREPARE recipients AS {Statement(select(queries.admin_recipients())).sql}")
 

@@ -334,10 +334,10 @@ async def test_t4_a_spent_refresh_token_is_refused_in_its_own_words(
     if way == "json":
         answer = await client.post("/refresh", json={"refresh_token": token})
     else:
-        name = state_of(app, WebState).cookies.name("refresh")
+        name = state_of(app, WebState).cookies.full_name("refresh")
         headers = {"Cookie": f"{name}={token}", "Sec-Fetch-Site": "same-origin"}
         secret = "s" * 43
-        headers["Cookie"] += f"; {state_of(app, WebState).cookies.name('csrf')}={secret}"
+        headers["Cookie"] += f"; {state_of(app, WebState).cookies.full_name('csrf')}={secret}"
         headers["X-CSRF-Token"] = state_of(app, WebState).cookies.token_for(secret)
         answer = await client.post("/refresh", params={"mode": "cookie"}, headers=headers)
 

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from sqlalchemy import text
 
 from crema.db import driver
-from crema.db.driver import READING, PoolReader, open_pool
+from crema.db.driver import READ_SETTINGS, PoolReader, open_pool
 from crema.web.state import DatabaseState, state_of
 from fixtures.app import change_state, clients
 from fixtures.people import make_person
@@ -22,9 +22,9 @@ WAITING = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
 @pytest.fixture
 async def few_connections(own_app: FastAPI, database_url: str) -> AsyncIterator[FastAPI]:
     async with (
-        open_pool(database_url, size=2, settings=READING) as reading,
-        open_pool(database_url, size=2, settings=READING) as identity,
-        open_pool(database_url, size=1, settings=READING) as health,
+        open_pool(database_url, size=2, settings=READ_SETTINGS) as reading,
+        open_pool(database_url, size=2, settings=READ_SETTINGS) as identity,
+        open_pool(database_url, size=1, settings=READ_SETTINGS) as health,
     ):
         change_state(
             own_app,

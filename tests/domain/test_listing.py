@@ -72,7 +72,7 @@ def test_anything_is_understood_or_refused(parameters: list[tuple[str, str]]) ->
     except InvalidError as refusal:
         json.dumps([refusal.detail, refusal.extra], ensure_ascii=False).encode()
     else:
-        query.window(select(Thing)).compile()
+        query.page_statement(select(Thing)).compile()
 
 
 @given(st.data(), st.lists(st.sampled_from(list(VALUES_OF)), min_size=1, max_size=3, unique=True))
@@ -214,7 +214,7 @@ def test_every_bad_value_is_named_at_once() -> None:
 
 @pytest.mark.parametrize("name", ["price", "search", "search_fields", "sort", "page", "size", "cursor", "near"])
 def test_f8_nothing_is_given_twice(name: str) -> None:
-    refusal = refuse((name, "1"), (name, "1"), because=InvalidFilterError, also=("near",))
+    refusal = refuse((name, "1"), (name, "1"), because=InvalidFilterError, extra_parameters=("near",))
 
     assert refusal.extra["errors"][0]["loc"] == ["query", name]
 
@@ -268,7 +268,7 @@ def test_page_and_cursor_exclude_each_other() -> None:
 
 
 def test_the_defaults() -> None:
-    query = THINGS.parse([("near", "55.7,37.6")], also=("near", "open_now"))
+    query = THINGS.parse([("near", "55.7,37.6")], extra_parameters=("near", "open_now"))
 
     assert (query.page, query.size, query.sort, query.after, [*query.conditions]) == (1, 20, "-made_at", None, [])
     assert [key.descending for key in query.keys] == [True, True]

@@ -53,12 +53,12 @@ class World:
         if how not in {"cookie", "forged"}:
             return {"Authorization": f"Bearer {self.people[actor].token}"} if actor in self.people else {}
         cookies = state_of(self.app, WebState).cookies
-        login = f"{cookies.name('access')}={self.people[name].token}"
+        login = f"{cookies.full_name('access')}={self.people[name].token}"
         if how == "forged":
             return {"Cookie": login, "Origin": "https://evil.example"}
         secret = "s" * 43
         proof = {"Origin": "http://crema", "X-CSRF-Token": cookies.token_for(secret)}
-        return {"Cookie": f"{login}; {cookies.name('csrf')}={secret}"} | proof
+        return {"Cookie": f"{login}; {cookies.full_name('csrf')}={secret}"} | proof
 
     def client(self, actor: str) -> httpx2.AsyncClient:
         client = connect(self.app)

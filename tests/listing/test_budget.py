@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import Select, func, select
 
-from crema.db.driver import READING, PoolReader, open_pool
+from crema.db.driver import READ_SETTINGS, PoolReader, open_pool
 from crema.db.listing import ListStatement, TooCostlyError, paginate
 from crema.db.session import Sessions
 from listing.things import THINGS, Thing, create_table, make_things, store
@@ -51,7 +51,7 @@ async def test_f7_the_same_of_a_list_that_is_read_all_the_time(
     stored: Sessions, database_url: str, question: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     statement = ListStatement(select(Thing.id).where(func.pg_sleep(0.01).is_not(None), Thing.rank > -9))
-    async with open_pool(database_url, size=1, settings=READING) as pool:
+    async with open_pool(database_url, size=1, settings=READ_SETTINGS) as pool:
         reader = PoolReader(pool)
         with pytest.raises(TooCostlyError):
             await statement.page(reader, THINGS.parse(question))

@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Load, joinedload, selectinload
 
-from crema.db.base import fold
+from crema.db.base import case_folded
 from crema.db.listing import InstantField, UnknownFilterError, paginate
 from listing.things import NAMES, NOON, OWNERS, THINGS, TOPICS, Thing
 
@@ -271,7 +271,7 @@ async def test_loads_what_hangs_on_the_rows(
 
 
 async def test_one_index_serves_every_operator_on_a_text(session: AsyncSession, things: list[Thing]) -> None:
-    folded_name = fold(Thing.name).compile(dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True})
+    folded_name = case_folded(Thing.name).compile(dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True})
     gin = f"CREATE INDEX things_folded ON things USING gin (({str(folded_name).replace('things.', '')}) gin_trgm_ops)"
     await session.execute(text(gin))
     await session.execute(text("SET LOCAL enable_seqscan = off"))

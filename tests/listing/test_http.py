@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crema.db.listing import paginate
 from crema.web import problem
 from crema.web.context import RequestContext
-from crema.web.listing import PageOut, answer, listing_parameters
+from crema.web.listing import PageOut, listing_parameters, page_out
 from crema.web.routing import add_routes, make_router
 from fixtures.app import http_routes
 from listing.things import THINGS, Thing
@@ -38,8 +38,8 @@ def make_app(session: AsyncSession | None) -> FastAPI:
 
     @router.get("/things/{shelf}", openapi_extra=listing_parameters(THINGS, near=NEAR))
     async def list_things(request: Request, response: Response, shelf: str) -> PageOut[ThingOut]:
-        query = THINGS.parse(request.query_params.multi_items(), also=("near",))
-        return answer(request, response, await paginate(session, select(Thing), query), ThingOut.model_validate)
+        query = THINGS.parse(request.query_params.multi_items(), extra_parameters=("near",))
+        return page_out(request, response, await paginate(session, select(Thing), query), ThingOut.model_validate)
 
     add_routes(app, [router])
     app.add_middleware(RequestContext, headers={})

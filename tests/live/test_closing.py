@@ -30,7 +30,7 @@ class NoBus:
     """Events of other processes, of which there are none."""
 
     @asynccontextmanager
-    async def listening(self, notice: object) -> AsyncIterator[None]:
+    async def subscribed(self, notice: object) -> AsyncIterator[None]:
         del notice
         yield
 

@@ -48,11 +48,11 @@ class Ear:
 
 
 @asynccontextmanager
-async def listening(*buses: Bus) -> AsyncIterator[list[Ear]]:
+async def subscribed(*buses: Bus) -> AsyncIterator[list[Ear]]:
     async with AsyncExitStack() as stack:
         ears = [Ear() for _ in buses]
         for bus, ear in zip(buses, ears, strict=True):
-            await stack.enter_async_context(bus.listening(ear))
+            await stack.enter_async_context(bus.subscribed(ear))
         for ear in ears:
             await ear.until(lambda heard: None in heard)
         yield ears
@@ -74,7 +74,7 @@ async def test_an_event_comes_after_its_commit_to_every_process_and_a_rollback_s
     engine = make_engine(database_url)
     sessions = make_sessions(engine, bus=sender)
 
-    async with listening(sender, other) as ears:
+    async with subscribed(sender, other) as ears:
         async with sessions() as session:
             publish(session, topics=["undone"])
             await session.rollback()
@@ -98,13 +98,13 @@ async def test_what_is_put_while_the_database_connection_is_lost_arrives_later(
     monkeypatch.setattr(events, "HEARTBEAT_SECONDS", 0.2)
     bus = PostgresBus(database_url)
 
-    async with listening(bus) as (ear,):
+    async with subscribed(bus) as (ear,):
         with psycopg.connect(database_url, autocommit=True) as connection:
             connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND application_name = 'crema events'"
             )
-        bus.put(Event(("kept",)))
+        bus.publish(Event(("kept",)))
         await ear.until(lambda heard: heard.count(None) == 2 and "kept" in ear.topics)
 
 
@@ -112,9 +112,9 @@ async def test_a_broker_that_dies_is_noticed_and_found_again(monkeypatch: pytest
     monkeypatch.setattr(events, "HEARTBEAT_SECONDS", 0.2)
     with nats_server() as nats:
         bus = NatsBus(nats.url)
-        async with listening(bus) as (ear,):
+        async with subscribed(bus) as (ear,):
             nats.kill()
-            bus.put(Event(("kept",)))
+            bus.publish(Event(("kept",)))
             await asyncio.sleep(0.3)
             with nats_server(nats.port):
                 await ear.until(lambda heard: heard.count(None) == 2 and "kept" in ear.topics)

@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from crema.db.driver import READING, SEARCHING, PoolReader, open_pool
+from crema.db.driver import READ_SETTINGS, SEARCH_SETTINGS, PoolReader, open_pool
 from crema.web.state import DatabaseState
 from factories.menu import (
     Json,
@@ -284,8 +284,8 @@ async def test_a_search_is_planned_once_for_all_words(own_app: FastAPI, database
         " WHERE statement LIKE '%FROM products%' AND statement NOT LIKE '%pg_prepared%'"
     )
     async with (
-        open_pool(database_url, size=1, settings=READING) as reading,
-        open_pool(database_url, size=1, settings=SEARCHING) as searching,
+        open_pool(database_url, size=1, settings=READ_SETTINGS) as reading,
+        open_pool(database_url, size=1, settings=SEARCH_SETTINGS) as searching,
         connect(own_app) as client,
     ):
         change_state(own_app, DatabaseState, reader=PoolReader(reading, searching=searching))

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from sqlalchemy import func, inspect, select, update
 
 from crema.accounts.models import User
-from crema.core.instants import written
+from crema.core.instants import format_instant
 from crema.db.session import Sessions
 from crema.events.models import Event
 from crema.menu.models import Option, Product
@@ -108,7 +108,7 @@ async def test_the_cart_becomes_an_order_and_is_empty(
         "customer": None,
         "pickup_at": None,
         "is_asap": True,
-        "ready_estimate_at": written(ready),
+        "ready_estimate_at": format_instant(ready),
         "subtotal": "620.00",
         "discount": "0.00",
         "total": "620.00",

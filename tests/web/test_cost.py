@@ -252,7 +252,7 @@ async def test_s1_work_of_staff_grows_no_faster_than_what_is_sent(
 
 
 async def test_s1_ten_thousand_parameters_are_refused_unread(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(browser.Guard, "_needs_proof", None)  # the first that would read them
+    monkeypatch.setattr(browser.HostAndCsrfMiddleware, "_needs_proof", None)  # the first that would read them
 
     async with connect(app) as client:
         answer = await client.post("/refresh?" + "mode&" * 3_000)

@@ -320,7 +320,7 @@ async def test_c2_a_trusted_proxy_tells_the_scheme(app: FastAPI, page: httpx2.As
 async def test_c2_twin_without_the_guard_another_site_changes_a_name(
     page: httpx2.AsyncClient, anna: PersonMade, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(browser.Guard, "_has_proof", lambda *_: True)
+    monkeypatch.setattr(browser.HostAndCsrfMiddleware, "_has_proof", lambda *_: True)
 
     answer = await page.patch(f"/user/{anna.id}", json={"name": "Mallory"}, headers={"Origin": "https://evil.example"})
 

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from crema.db import driver
-from crema.db.driver import READING, WRITING, PoolReader, Writer, open_pool
+from crema.db.driver import READ_SETTINGS, WRITE_SETTINGS, PoolReader, Writer, open_pool
 from crema.db.events import Event
 
 pytestmark = pytest.mark.anyio
@@ -17,18 +17,18 @@ PID = "SELECT pg_backend_pid()"
 
 @pytest.fixture
 async def pool(database_url: str) -> AsyncIterator[asyncpg.Pool]:
-    async with open_pool(database_url, size=2, settings=WRITING) as pool:
+    async with open_pool(database_url, size=2, settings=WRITE_SETTINGS) as pool:
         async with Writer(pool, None) as writer:
             await writer.fetch("CREATE TABLE scraps (text text CHECK (text <> ''))")
         yield pool
 
 
 class Sent(list[Event]):
-    """A bus that keeps what is put."""
+    """A bus that keeps what is published."""
 
-    put = list.append
+    publish = list.append
 
-    def listening(self, *_: object) -> Any:
+    def subscribed(self, *_: object) -> Any:
         raise NotImplementedError
 
 
@@ -114,7 +114,7 @@ async def test_who_finds_none_free_waits_and_then_gives_up(pool: asyncpg.Pool, m
 
 
 async def test_one_that_has_ended_is_replaced(database_url: str) -> None:
-    async with open_pool(database_url, size=1, settings=READING) as pool:
+    async with open_pool(database_url, size=1, settings=READ_SETTINGS) as pool:
         ((before,),) = await PoolReader(pool).fetch(PID)
         connection = await pool.acquire()
         connection.terminate()
@@ -137,7 +137,7 @@ async def test_r11_one_that_comes_back_inside_a_transaction_is_rolled_back(pool:
 
 
 async def test_a_server_that_is_away_costs_no_place() -> None:
-    async with open_pool("postgresql://nobody@127.0.0.1:1/nothing", size=1, settings=READING) as away:
+    async with open_pool("postgresql://nobody@127.0.0.1:1/nothing", size=1, settings=READ_SETTINGS) as away:
         for _ in range(3):
             with pytest.raises(OSError, match=r".*"):
                 await PoolReader(away).fetch(PID)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from crema.core.instants import written
+from crema.core.instants import format_instant
 from crema.db.session import Sessions
 from crema.web.docs import Documents
 from crema.web.state import state_of
@@ -42,7 +42,7 @@ async def test_every_answer_of_every_get_writes_instants_alike(
     found = 0
     async with world.client("admin") as client:
         await make_product(client)
-        at = written(clock.now.replace(hour=15))
+        at = format_instant(clock.now.replace(hour=15))
         await client.patch(f"/order/{world.ids['order_id']}", json={"pickup_at": at})
         for path, item in app.openapi()["paths"].items():
             if "get" not in item or path == "/orders/live":
@@ -89,4 +89,4 @@ async def test_every_date_time_of_the_descriptions_is_of_that_kind(app: FastAPI)
     ],
 )
 async def test_an_instant_is_written_in_utc(instant: datetime, text: str) -> None:
-    assert written(instant) == text
+    assert format_instant(instant) == text

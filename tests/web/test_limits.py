@@ -16,7 +16,7 @@ from limits.errors import StorageError
 from crema.core.networks import network_of
 from crema.db.session import Sessions
 from crema.settings import Settings
-from crema.web.limits import Throttle
+from crema.web.limits import RateLimit
 from crema.web.routing import BODY_LIMIT
 from fixtures.app import Clock, connect, make_app
 from fixtures.ports import await_port, free_port
@@ -122,7 +122,7 @@ async def test_s1_processes_count_together_in_redis(
 async def hang_up(app: FastAPI) -> None:
     """Close the limiter's connections, which the end of the process closes otherwise."""
     layer: Any = app.middleware_stack
-    while not isinstance(layer, Throttle):
+    while not isinstance(layer, RateLimit):
         layer = layer.app
     await layer._limiter.storage.bridge.storage.aclose()
 

@@ -131,9 +131,8 @@ async def test_the_described_cookies_log_in_with_their_csrf_token_where_somethin
         # Clients of their own: a cookie that an answer takes away would be gone for the next.
         answers = []
         for name, headers in (("proved", proof), ("unproved", {})):
-            login = (
-                f"{schemes[BY_COOKIE]['name']}={tokens[name]}; {state_of(app, WebState).cookies.name('csrf')}={secret}"
-            )
+            csrf_cookie = state_of(app, WebState).cookies.full_name("csrf")
+            login = f"{schemes[BY_COOKIE]['name']}={tokens[name]}; {csrf_cookie}={secret}"
             async with connect(app) as client:
                 answers.append(code(await ask(client, method, path, headers={"Cookie": login, **headers})))
         if answers[0] in {"not_authenticated", "csrf_failed"} or (answers[1] == "csrf_failed") is not (CSRF in needs):

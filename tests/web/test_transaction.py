@@ -9,7 +9,7 @@ from fastapi import Depends
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crema.db.driver import READING, WRITING, PoolReader, Writer, open_pool
+from crema.db.driver import READ_SETTINGS, WRITE_SETTINGS, PoolReader, Writer, open_pool
 from crema.db.session import Sessions, make_engine, make_sessions
 from crema.menu.models import Ingredient
 from crema.settings import Settings
@@ -78,8 +78,8 @@ async def test_f7_timeouts_outlive_the_first_use_of_a_connection(database_url: s
     engine = make_engine(database_url, pool_size=1)
     read, written, kept = [], [], []
     async with (
-        open_pool(database_url, size=1, settings=READING) as reading,
-        open_pool(database_url, size=1, settings=WRITING) as writing,
+        open_pool(database_url, size=1, settings=READ_SETTINGS) as reading,
+        open_pool(database_url, size=1, settings=WRITE_SETTINGS) as writing,
     ):
         for _ in range(2):
             read += map(tuple, await PoolReader(reading).fetch(shown))

@@ -64,10 +64,10 @@ def _access_tokens(request: Request) -> AccessTokens:
     return state_of(request.app, AccountsState).logins.access_tokens
 
 
-async def _find_actor(request: Request, reads: Reader, claims: AccessClaims, now: datetime) -> Actor | None:
+async def _find_actor(request: Request, reader: Reader, claims: AccessClaims, now: datetime) -> Actor | None:
     """Return the actor an access token names, and record its first use after a refresh."""
     actor = await queries.find_actor(
-        reads, user_id=claims.user_id, session_id=claims.session_id, pair=claims.pair, now=now
+        reader, user_id=claims.user_id, session_id=claims.session_id, pair=claims.pair, now=now
     )
     if actor is None:
         return None
@@ -79,10 +79,10 @@ async def _find_actor(request: Request, reads: Reader, claims: AccessClaims, now
     return actor
 
 
-async def cookie_actor(request: Request, reads: IdentityReads, now: Now) -> Actor | None:
+async def cookie_actor(request: Request, reader: IdentityReads, now: Now) -> Actor | None:
     """Return the actor whose cookie was sent, or None. An invalid cookie is deleted, and the request is not refused.
 
-    `web.browser.Guard` has checked that the cookie comes from one of our pages where that matters.
+    `web.browser.HostAndCsrfMiddleware` has checked that the cookie comes from one of our pages where that matters.
     """
     cookies = state_of(request.app, WebState).cookies
     token = cookies.get(request, "access")
@@ -93,7 +93,7 @@ async def cookie_actor(request: Request, reads: IdentityReads, now: Now) -> Acto
     except InvalidTokenError:
         cookies.drop_later(request, "access")  # the refresh token may still be valid
         return None
-    actor = await _find_actor(request, reads, claims, now)
+    actor = await _find_actor(request, reader, claims, now)
     if actor is None:
         cookies.drop_later(request, "access", "refresh")
     return actor
@@ -101,7 +101,7 @@ async def cookie_actor(request: Request, reads: IdentityReads, now: Now) -> Acto
 
 async def optional_actor(
     request: Request,
-    reads: IdentityReads,
+    reader: IdentityReads,
     now: Now,
     token: Annotated[str | None, Depends(_bearer)],
     by_cookie: Annotated[Actor | None, Depends(cookie_actor)],
@@ -112,7 +112,7 @@ async def optional_actor(
     """
     if token is None:
         return by_cookie
-    actor = await _find_actor(request, reads, _access_tokens(request).read(token, now=now), now)
+    actor = await _find_actor(request, reader, _access_tokens(request).read(token, now=now), now)
     if actor is None:
         raise InvalidTokenError
     return actor
@@ -305,7 +305,7 @@ async def _cookie_refresh(request: Request, response: Response) -> TokenResponse
 TokensByMode = Annotated[TokenResponse, Depends(_tokens_by_mode)]
 VerifiedByMode = Annotated[VerifiedResponse, Depends(_verified_by_mode)]
 TokensInCookies = Annotated[TokenResponse, Depends(_tokens_in_cookies)]
-"""`web.browser.Guard` checks the CSRF token on the routes that use it."""
+"""`web.browser.HostAndCsrfMiddleware` checks the CSRF token on the routes that use it."""
 CookieRefresh = Annotated[TokenResponse, Depends(_cookie_refresh)]
 """The same for routes that read the refresh token from its cookie."""
 

@@ -11,7 +11,7 @@ from sqlalchemy.sql import ColumnElement
 
 from crema.accounts.domain import effective_permissions
 from crema.core.lookalikes import skeleton
-from crema.db.base import Base, Created, Id, Updated, fold, trigrams
+from crema.db.base import Base, Created, Id, Updated, case_folded, trigram_index
 
 
 class Permission(Base):
@@ -68,10 +68,10 @@ class Role(Base):
 Index("ix_roles_created_at_id", Role.created_at, Role.id)
 Index("ix_roles_updated_at_id", Role.updated_at, Role.id)
 Index("ix_roles_is_builtin", Role.is_builtin, Role.id)
-Index("ix_roles_name_folded", fold(Role.name), Role.id)
-Index("ix_roles_description_folded", fold(Role.description), Role.id)
-trigrams("ix_roles_name_trgm", Role.name)
-trigrams("ix_roles_description_trgm", Role.description)
+Index("ix_roles_name_folded", case_folded(Role.name), Role.id)
+Index("ix_roles_description_folded", case_folded(Role.description), Role.id)
+trigram_index("ix_roles_name_trgm", Role.name)
+trigram_index("ix_roles_description_trgm", Role.description)
 
 
 class StaffShop(Base):
@@ -165,13 +165,13 @@ Index("ix_users_role_id_id", User.role_id, User.id)
 Index("ix_users_is_active", User.is_active, User.created_at, User.id)
 Index("ix_users_created_at_id", User.created_at, User.id)
 Index("ix_users_updated_at_id", User.updated_at, User.id)
-Index("ix_users_phone_folded", fold(User.phone))
-Index("ix_users_email_folded", fold(User.email), User.id)
-Index("ix_users_name_folded", fold(User.name), User.id)
-Index("ix_users_name_sort", fold(func.coalesce(User.name, "")), User.id)
-trigrams("ix_users_email_trgm", User.email)
-trigrams("ix_users_name_trgm", User.name)
-trigrams("ix_users_phone_trgm", User.phone)
+Index("ix_users_phone_folded", case_folded(User.phone))
+Index("ix_users_email_folded", case_folded(User.email), User.id)
+Index("ix_users_name_folded", case_folded(User.name), User.id)
+Index("ix_users_name_sort", case_folded(func.coalesce(User.name, "")), User.id)
+trigram_index("ix_users_email_trgm", User.email)
+trigram_index("ix_users_name_trgm", User.name)
+trigram_index("ix_users_phone_trgm", User.phone)
 
 
 class OneTimeCode(Base):

@@ -52,7 +52,7 @@ from crema.db.listing import (
     TextField,
     UuidField,
 )
-from crema.db.statement import Statement, Where, into
+from crema.db.statement import Executor, Statement, into
 from crema.schemas import Name, Text
 
 EMAIL_KEY: Final = func.lower(User.email)
@@ -173,20 +173,20 @@ _ACTOR: Final = Statement(
 _ACTORS: Final = Statement(_LOGINS.where(Session.id == any_(bindparam("session_ids", type_=ARRAY(Uuid)))))
 
 
-async def find_actor(where: Where, *, user_id: UUID, session_id: UUID, now: datetime, pair: str = "") -> Actor | None:
+async def find_actor(db: Executor, *, user_id: UUID, session_id: UUID, now: datetime, pair: str = "") -> Actor | None:
     """Return the actor of a login, or None if the login is over. One indexed statement, run at every request.
 
     `pair` is the pair id of the access token, where there is one.
     """
-    row = await _ACTOR.row(where, session_id=session_id, pair=pair, now=now)
+    row = await _ACTOR.row(db, session_id=session_id, pair=pair, now=now)
     if row is None or row["user_id"] != user_id:
         return None
     return _actor(row, is_first_use=bool(row["is_first_use"]))
 
 
-async def find_actors(where: Where, *, session_ids: AbstractSet[UUID], now: datetime) -> dict[UUID, Actor]:
+async def find_actors(db: Executor, *, session_ids: AbstractSet[UUID], now: datetime) -> dict[UUID, Actor]:
     """Return the actors of these logins by session id, without those whose login is over."""
-    rows = await _ACTORS.rows(where, session_ids=list(session_ids), now=now)
+    rows = await _ACTORS.rows(db, session_ids=list(session_ids), now=now)
     return {row["id"]: _actor(row) for row in rows}
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from crema.core.errors import ConflictError, InvalidError, Loc, UnknownReferenceError
-from crema.core.instants import written
+from crema.core.instants import format_instant
 from crema.menu.domain import (
     Contents,
     Offer,
@@ -99,7 +99,7 @@ class Problem:
 
     def as_json(self) -> dict[str, Any]:
         """Write it as carts show it, beside the line it is about."""
-        until = written(self.until) if self.until else None
+        until = format_instant(self.until) if self.until else None
         return {"code": self.code.value, "detail": self.detail, "until": until, "suggestion": self.suggestion}
 
     def of_line(self, line: int, *, product_id: UUID, item_id: UUID | None = None) -> dict[str, Any]:

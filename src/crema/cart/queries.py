@@ -15,7 +15,7 @@ from crema.cart.domain import Choice, PricedItem, StoredItem
 from crema.cart.models import Cart, CartItem
 from crema.core.errors import NotFoundError
 from crema.db import versions
-from crema.db.statement import Statement, Where
+from crema.db.statement import Executor, Statement
 from crema.menu import queries as menu
 from crema.menu.domain import CHAIN, Offer, offer_of
 from crema.menu.models import Product
@@ -80,9 +80,9 @@ CART_COLUMNS: Final = (Cart.id, Cart.shop_id, Cart.updated_at, versions.COLUMN)
 _CART: Final = Statement(select(*CART_COLUMNS).where(Cart.user_id == bindparam("user_id")))
 
 
-async def find_cart(where: Where, user_id: UUID) -> CartView | None:
+async def find_cart(db: Executor, user_id: UUID) -> CartView | None:
     """Find a person's cart, if they have one already."""
-    row = await _CART.row(where, user_id=user_id)
+    row = await _CART.row(db, user_id=user_id)
     return None if row is None else cart_of_row(row[:4], user_id=user_id)
 
 
@@ -92,16 +92,16 @@ def cart_of_row(row: Sequence[Any], *, user_id: UUID) -> CartView:
     return CartView(id_, shop_id, updated_at, versions.name(version, user_id))
 
 
-async def price_cart(where: Where, *, cart: CartView, currency: str, now: datetime) -> PricedCart:
+async def price_cart(db: Executor, *, cart: CartView, currency: str, now: datetime) -> PricedCart:
     """Read the cart's lines and price them against what its shop offers now; without a shop, against the chain's menu.
 
     One statement, one more for the shop, one more if something is hidden.
     """
-    rows = await _PRICED_ITEMS.rows(where, cart_id=cart.id)
-    products = await menu.explain_hidden(where, menu.by_id(rows))
+    rows = await _PRICED_ITEMS.rows(db, cart_id=cart.id)
+    products = await menu.explain_hidden(db, menu.by_id(rows))
     differences = CHAIN
     if cart.shop_id is not None and products:
-        differences = await menu.get_differences(where, shop_id=cart.shop_id, product_ids=products.keys())
+        differences = await menu.get_differences(db, shop_id=cart.shop_id, product_ids=products.keys())
     offers = {product_id: offer_of(product, differences) for product_id, product in products.items()}
     return PricedCart(
         id=cart.id,
@@ -122,15 +122,15 @@ _OFFERS_FOR_CART: Final = Statement(
 )
 
 
-async def find_offer(where: Where, *, user_id: UUID, product_id: UUID) -> Offer | None:
+async def find_offer(db: Executor, *, user_id: UUID, product_id: UUID) -> Offer | None:
     """Return what is offered of a product where the person's cart is to be picked up, archived or not."""
-    row = await _OFFERS_FOR_CART.one(where, user_id=user_id, product_ids=[product_id])
-    return (await menu.offers_of(where, row)).get(product_id)
+    row = await _OFFERS_FOR_CART.one(db, user_id=user_id, product_ids=[product_id])
+    return (await menu.offers_of(db, row)).get(product_id)
 
 
-async def get_item(where: Where, *, cart_id: UUID, item_id: UUID) -> StoredItem:
+async def get_item(db: Executor, *, cart_id: UUID, item_id: UUID) -> StoredItem:
     """Find a line of this cart, and of no other."""
-    row = await _ITEM.row(where, cart_id=cart_id, item_id=item_id)
+    row = await _ITEM.row(db, cart_id=cart_id, item_id=item_id)
     if row is None:
         raise NotFoundError
     return stored_item(row)

@@ -8,22 +8,22 @@ from crema.accounts.deps import Idempotent, VerifiedActor
 from crema.cart import queries, service
 from crema.cart.deps import CART, Currency
 from crema.cart.schemas import AddToCart, CartOut, ChangeItem, ChooseShop
-from crema.web.answers import LOCATED
 from crema.web.clock import Now
-from crema.web.listing import created, document
-from crema.web.problem import refusals
+from crema.web.listing import created_response, json_response
+from crema.web.problem import error_responses
+from crema.web.response_headers import LOCATED
 from crema.web.routing import make_router
 from crema.web.transaction import Transaction, Writes
 
 router = make_router("Cart")
 
 
-@router.get("/cart", summary="See the cart", response_model=CartOut, responses=refusals(401, 403, 422))
+@router.get("/cart", summary="See the cart", response_model=CartOut, responses=error_responses(401, 403, 422))
 async def see_cart(tx: Writes, actor: VerifiedActor, now: Now, currency: Currency) -> Response:
     """Prices are today's at the cart's shop; what is not available there now is marked, not dropped."""
     cart = await service.get_or_create_cart(tx, user_id=actor.user_id, now=now)
     priced = await queries.price_cart(tx, cart=cart, currency=currency, now=now)
-    return document(CartOut.model_validate(priced).model_dump_json(), version=priced.version)
+    return json_response(CartOut.model_validate(priced).model_dump_json(), version=priced.version)
 
 
 @router.post(
@@ -31,24 +31,29 @@ async def see_cart(tx: Writes, actor: VerifiedActor, now: Now, currency: Currenc
     status_code=201,
     summary="Add to the cart",
     response_model=CartOut,
-    responses=LOCATED | refusals(401, 403, 404, 409, 422),
+    responses=LOCATED | error_responses(401, 403, 404, 409, 422),
 )
 async def add_to_cart(
     body: AddToCart, tx: Writes, actor: VerifiedActor, now: Now, currency: Currency, _idempotent: Idempotent
 ) -> Response:
     """The same configuration again adds to its quantity."""
     cart = await service.add(tx, user_id=actor.user_id, wanted=body, currency=currency, now=now)
-    return created(CartOut.model_validate(cart).model_dump_json(), "/cart", version=cart.version)
+    return created_response(CartOut.model_validate(cart).model_dump_json(), "/cart", version=cart.version)
 
 
-@router.put("/cart/shop", summary="Choose the shop", dependencies=[CART.edited], responses=refusals(401, 403, 422))
+@router.put(
+    "/cart/shop", summary="Choose the shop", dependencies=[CART.edited], responses=error_responses(401, 403, 422)
+)
 async def choose_shop(body: ChooseShop, tx: Transaction, actor: VerifiedActor, now: Now, currency: Currency) -> CartOut:
     cart = await service.choose_shop(tx, user_id=actor.user_id, shop_id=body.shop_id, now=now)
     return CartOut.model_validate(await queries.price_cart(tx, cart=cart, currency=currency, now=now))
 
 
 @router.patch(
-    "/cart/{item_id}", summary="Change an item", dependencies=[CART.edited], responses=refusals(401, 403, 404, 409, 422)
+    "/cart/{item_id}",
+    summary="Change an item",
+    dependencies=[CART.edited],
+    responses=error_responses(401, 403, 404, 409, 422),
 )
 async def change_item(
     item_id: UUID, body: ChangeItem, tx: Transaction, actor: VerifiedActor, now: Now, currency: Currency
@@ -63,14 +68,18 @@ async def change_item(
     status_code=204,
     summary="Remove an item",
     dependencies=[CART.edited],
-    responses=refusals(401, 403, 404, 422),
+    responses=error_responses(401, 403, 404, 422),
 )
 async def remove_item(item_id: UUID, tx: Transaction, actor: VerifiedActor, now: Now) -> None:
     await service.remove(tx, user_id=actor.user_id, item_id=item_id, now=now)
 
 
 @router.delete(
-    "/cart", status_code=204, summary="Empty the cart", dependencies=[CART.edited], responses=refusals(401, 403, 422)
+    "/cart",
+    status_code=204,
+    summary="Empty the cart",
+    dependencies=[CART.edited],
+    responses=error_responses(401, 403, 422),
 )
 async def empty_cart(tx: Transaction, actor: VerifiedActor, now: Now) -> None:
     await service.clear(tx, user_id=actor.user_id, now=now)

@@ -31,7 +31,7 @@ from crema.cart.schemas import AddToCart, ChangeItem
 from crema.core.errors import ConflictError, InvalidError, UnknownReferenceError, referred_to
 from crema.db import versions
 from crema.db.base import new_id
-from crema.db.statement import Statement, Where
+from crema.db.statement import Executor, Statement
 from crema.menu import queries as menu
 from crema.schemas import value_or
 from crema.shops import queries as shops
@@ -71,9 +71,9 @@ _NO_ROOM: Final = Problem(ProblemCode.CART_FULL, CartFullError.title)
 _TOO_MANY: Final = Problem(ProblemCode.QUANTITY_LIMIT, QuantityLimitError.title)
 
 
-async def get_or_create_cart(where: Where, *, user_id: UUID, now: datetime) -> CartView:
+async def get_or_create_cart(db: Executor, *, user_id: UUID, now: datetime) -> CartView:
     """Give the person's cart, made at first use."""
-    return await queries.find_cart(where, user_id) or await _lock_cart(where, user_id=user_id, now=now)
+    return await queries.find_cart(db, user_id) or await _lock_cart(db, user_id=user_id, now=now)
 
 
 _UPSERT_CART: Final = (
@@ -90,26 +90,26 @@ _UPSERT_CART: Final = (
 _LOCK_CART: Final = Statement(_UPSERT_CART)
 
 
-async def _lock_cart(where: Where, *, user_id: UUID, now: datetime) -> CartView:
+async def _lock_cart(db: Executor, *, user_id: UUID, now: datetime) -> CartView:
     """Give the person's cart, made at need, its row locked until the transaction ends."""
-    await versions.check(where, key=Cart.user_id, value=user_id)
-    (row,) = await _LOCK_CART.rows(where, new_id=new_id(), owner_id=user_id, now=now)
+    await versions.check(db, key=Cart.user_id, value=user_id)
+    (row,) = await _LOCK_CART.rows(db, new_id=new_id(), owner_id=user_id, now=now)
     return queries.cart_of_row(row, user_id=user_id)
 
 
-async def add(where: Where, *, user_id: UUID, wanted: AddToCart, currency: str, now: datetime) -> PricedCart:
+async def add(db: Executor, *, user_id: UUID, wanted: AddToCart, currency: str, now: datetime) -> PricedCart:
     """Put a configured product into the cart; an equal one that is there already grows. Give the cart as it is then.
 
     What isn't available now but will be again is put there, and marked.
     """
-    offer = await queries.find_offer(where, user_id=user_id, product_id=wanted.product_id)
+    offer = await queries.find_offer(db, user_id=user_id, product_id=wanted.product_id)
     if offer is None or offer.product.is_archived:
         raise UnknownReferenceError([("product_id",)])
     configured = domain.configure(
         offer, size_id=wanted.size_id, choices=wanted.choices(), at=now, quantity=wanted.quantity
     )
     item = _stored_item(configured, note=wanted.note, quantity=wanted.quantity)
-    return await _upsert_and_price(where, item, user_id=user_id, currency=currency, now=now)
+    return await _upsert_and_price(db, item, user_id=user_id, currency=currency, now=now)
 
 
 def _stored_item(configured: Configured, *, note: str, quantity: int, item_id: UUID | None = None) -> StoredItem:
@@ -125,16 +125,16 @@ def _stored_item(configured: Configured, *, note: str, quantity: int, item_id: U
 
 
 async def add_lines(
-    where: Where, *, user_id: UUID, wanted: Sequence[LineRequest], currency: str, now: datetime
+    db: Executor, *, user_id: UUID, wanted: Sequence[LineRequest], currency: str, now: datetime
 ) -> tuple[PricedCart, list[SkippedItem]]:
     """Put lines that were chosen before into the cart, nothing added to them, as far as they can be had and fit.
 
     Give the cart as it is then, and what was left out.
     """
-    cart = await _lock_cart(where, user_id=user_id, now=now)
-    priced = await queries.price_cart(where, cart=cart, currency=currency, now=now)
+    cart = await _lock_cart(db, user_id=user_id, now=now)
+    priced = await queries.price_cart(db, cart=cart, currency=currency, now=now)
     quantities = {_digest(item): item.quantity for item in priced.items}
-    offers = await menu.load_offers(where, {line.product_id for line in wanted}, shop_id=cart.shop_id)
+    offers = await menu.load_offers(db, {line.product_id for line in wanted}, shop_id=cart.shop_id)
     skipped = []
     is_changed = False
     for index, line in enumerate(wanted):
@@ -156,25 +156,25 @@ async def add_lines(
             skipped.append(SkippedItem(index, line.quantity - fits, (_TOO_MANY,)))
         if fits:
             item = _stored_item(configured, note=line.note, quantity=fits)
-            cart = await _upsert_item(where, item, user_id=user_id, now=now)
+            cart = await _upsert_item(db, item, user_id=user_id, now=now)
             is_changed = True
             quantities[digest] = present + fits
     if is_changed:
-        priced = await _price_within_limits(where, cart, currency=currency, now=now)
+        priced = await _price_within_limits(db, cart, currency=currency, now=now)
     return priced, skipped
 
 
 async def change(
-    where: Where, *, user_id: UUID, item_id: UUID, changes: ChangeItem, currency: str, now: datetime
+    db: Executor, *, user_id: UUID, item_id: UUID, changes: ChangeItem, currency: str, now: datetime
 ) -> PricedCart:
     """Change one item; when it becomes equal to another, the two merge. Give the cart as it is then.
 
     Options that are sent are chosen anew, and completed. What isn't sent stays as it was chosen, and is refused with
     ItemUnavailableError if it can't be sold like that any more.
     """
-    cart = await _lock_cart(where, user_id=user_id, now=now)
-    item = await queries.get_item(where, cart_id=cart.id, item_id=item_id)
-    offer = (await menu.load_offers(where, {item.product_id}, shop_id=cart.shop_id))[item.product_id]
+    cart = await _lock_cart(db, user_id=user_id, now=now)
+    item = await queries.get_item(db, cart_id=cart.id, item_id=item_id)
+    offer = (await menu.load_offers(db, {item.product_id}, shop_id=cart.shop_id))[item.product_id]
     quantity = value_or(changes.quantity, item.quantity)
 
     size_id, choices = item.size_id, item.choices
@@ -185,7 +185,7 @@ async def change(
         domain.check_choices(choices)
     configured, problems = domain.assess(offer, size_id=size_id, choices=choices, at=now, pieces=quantity)
     if domain.lasting(problems):
-        items = (await queries.price_cart(where, cart=cart, currency=currency, now=now)).items
+        items = (await queries.price_cart(db, cart=cart, currency=currency, now=now)).items
         line = next(place for place, each in enumerate(items) if each.id == item.id)
         if chosen := [problem for problem in problems if _is_about(problem, changes)]:
             raise domain.refusal_of(
@@ -194,14 +194,14 @@ async def change(
         told = [problem.of_line(line, product_id=item.product_id, item_id=item.id) for problem in problems]
         raise ItemUnavailableError(problems[0].detail, problems=told)
 
-    await _DELETE.rows(where, item_id=item.id)
+    await _DELETE.rows(db, item_id=item.id)
     changed = _stored_item(
         configured,
         note=value_or(changes.note, item.note),
         quantity=quantity,
         item_id=item.id,
     )
-    return await _upsert_and_price(where, changed, user_id=user_id, currency=currency, now=now)
+    return await _upsert_and_price(db, changed, user_id=user_id, currency=currency, now=now)
 
 
 def _is_about(problem: Problem, changes: ChangeItem) -> bool:
@@ -240,16 +240,16 @@ _DELETE: Final = Statement(delete(CartItem).where(CartItem.id == bindparam("item
 
 
 async def _upsert_and_price(
-    where: Where, item: StoredItem, *, user_id: UUID, currency: str, now: datetime
+    db: Executor, item: StoredItem, *, user_id: UUID, currency: str, now: datetime
 ) -> PricedCart:
-    cart = await _upsert_item(where, item, user_id=user_id, now=now)
-    return await _price_within_limits(where, cart, currency=currency, now=now)
+    cart = await _upsert_item(db, item, user_id=user_id, now=now)
+    return await _price_within_limits(db, cart, currency=currency, now=now)
 
 
-async def _upsert_item(where: Where, item: StoredItem, *, user_id: UUID, now: datetime) -> CartView:
+async def _upsert_item(db: Executor, item: StoredItem, *, user_id: UUID, now: datetime) -> CartView:
     """Lock the person's cart and put a line into it, in one statement."""
     (row,) = await _UPSERT_ITEM.rows(
-        where,
+        db,
         new_id=new_id(),
         owner_id=user_id,
         now=now,
@@ -269,8 +269,8 @@ async def _upsert_item(where: Where, item: StoredItem, *, user_id: UUID, now: da
     return queries.cart_of_row(cart, user_id=user_id)
 
 
-async def _price_within_limits(where: Where, cart: CartView, *, currency: str, now: datetime) -> PricedCart:
-    priced = await queries.price_cart(where, cart=cart, currency=currency, now=now)
+async def _price_within_limits(db: Executor, cart: CartView, *, currency: str, now: datetime) -> PricedCart:
+    priced = await queries.price_cart(db, cart=cart, currency=currency, now=now)
     if len(priced.items) > MAX_LINES:
         raise CartFullError
     return priced
@@ -284,11 +284,11 @@ def choices_json(choices: Sequence[Choice]) -> list[dict[str, str | int]]:
     ]
 
 
-async def remove(where: Where, *, user_id: UUID, item_id: UUID, now: datetime) -> None:
+async def remove(db: Executor, *, user_id: UUID, item_id: UUID, now: datetime) -> None:
     """Take one item out."""
-    cart = await _lock_cart(where, user_id=user_id, now=now)
-    item = await queries.get_item(where, cart_id=cart.id, item_id=item_id)
-    await _DELETE.rows(where, item_id=item.id)
+    cart = await _lock_cart(db, user_id=user_id, now=now)
+    item = await queries.get_item(db, cart_id=cart.id, item_id=item_id)
+    await _DELETE.rows(db, item_id=item.id)
 
 
 async def clear(session: AsyncSession, *, user_id: UUID, now: datetime) -> None:
@@ -315,12 +315,12 @@ _EMPTY: Final = Statement(
 )
 
 
-async def empty_and_return(where: Where, *, user_id: UUID) -> tuple[list[StoredItem], UUID | None]:
+async def empty_and_return(db: Executor, *, user_id: UUID) -> tuple[list[StoredItem], UUID | None]:
     """Empty the cart and return its items and its shop.
 
     One statement does it, so that two orders never contain the same item: the second order waits for the cart's row,
     then finds no items. If the caller's transaction fails, the items stay.
     """
-    rows = await _EMPTY.rows(where, user_id=user_id)
+    rows = await _EMPTY.rows(db, user_id=user_id)
     items = sorted(map(queries.stored_item, rows), key=attrgetter("id"))
     return items, rows[0]["shop_id"] if rows else None

@@ -1,1 +1,1 @@
-"""Words every feature shares. Pure: the standard library only."""
+"""What every feature uses: errors, money, names, pages. It imports the standard library only."""

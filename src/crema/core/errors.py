@@ -1,6 +1,6 @@
-"""The families of refusals. A feature defines its own facts as subclasses, next to where it raises them.
+"""The families of errors that clients are told of. Features define subclasses where they raise them.
 
-`web.problem` maps a family to an HTTP status, so business code never speaks HTTP.
+`web.problem` maps a family to an HTTP status: business code doesn't know HTTP.
 """
 
 from collections.abc import Iterator, Sequence
@@ -8,15 +8,15 @@ from contextlib import contextmanager
 from typing import Any, ClassVar, TypeAlias
 
 Loc: TypeAlias = tuple[str | int, ...]
-"""Where in a request's body something stands."""
+"""A path in a request's body."""
 
 
 class CremaError(Exception):
-    """A refusal a client can act on.
+    """An error that a client can act on.
 
-    `code` is stable and part of the contract. `title` says what is wrong and `advice` what to do about it, the same for
-    every instance. `detail` speaks of this one, and is the advice where nothing more is known. `extra` becomes
-    extension members of the problem document.
+    `code` is stable and part of the contract. `title` says what is wrong and `advice` what to do; both are the same for
+    all instances. `detail` is about this one, by default the advice. `extra` become extension members of the problem
+    document.
     """
 
     code: ClassVar[str]
@@ -30,7 +30,7 @@ class CremaError(Exception):
 
 
 class UnauthenticatedError(CremaError):
-    """No login was sent."""
+    """The request needs a login and has none."""
 
     code = "not_authenticated"
     title = "Authentication is required."
@@ -38,7 +38,7 @@ class UnauthenticatedError(CremaError):
 
 
 class ForbiddenError(CremaError):
-    """This role may not do this at all, to no object."""
+    """The role doesn't allow this for any object."""
 
     code = "forbidden"
     title = "Your role does not allow this."
@@ -46,7 +46,7 @@ class ForbiddenError(CremaError):
 
 
 class NotFoundError(CremaError):
-    """It does not exist, or is not yours to see: the two must stay indistinguishable."""
+    """It doesn't exist, or the actor may not see it: the two must be indistinguishable."""
 
     code = "not_found"
     title = "There is no such resource."
@@ -54,7 +54,7 @@ class NotFoundError(CremaError):
 
 
 class ConflictError(CremaError):
-    """Well formed, but the present state refuses it."""
+    """The request is valid, but the present state doesn't allow it."""
 
     code = "conflict"
     title = "The current state does not allow this."
@@ -62,7 +62,7 @@ class ConflictError(CremaError):
 
 
 class PreconditionFailedError(CremaError):
-    """`If-Match` names another version than there is now: somebody else was faster."""
+    """`If-Match` names another version than the present one: somebody else has changed it."""
 
     code = "precondition_failed"
     title = "This has been changed since you read it."
@@ -78,7 +78,7 @@ class InvalidError(CremaError):
 
 
 class UnknownReferenceError(InvalidError):
-    """The body names something that does not exist. `places` are where, each a path inside the body."""
+    """The body names something that doesn't exist. `places` are the paths of it in the body."""
 
     code = "unknown_reference"
     title = "Something named in the body does not exist."
@@ -92,7 +92,7 @@ class UnknownReferenceError(InvalidError):
 
 @contextmanager
 def referred_to(*loc: str | int) -> Iterator[None]:
-    """Turn a NotFoundError into an UnknownReferenceError: what isn't found was named in the body, at this place."""
+    """Turn a NotFoundError into an UnknownReferenceError for this path in the body."""
     try:
         yield
     except NotFoundError as error:
@@ -100,7 +100,7 @@ def referred_to(*loc: str | int) -> Iterator[None]:
 
 
 class TooManyError(CremaError):
-    """Asked too often. `retry_after` is in whole seconds and travels as Retry-After."""
+    """Too many requests. `retry_after` is in whole seconds, and is sent as Retry-After."""
 
     code = "too_many_requests"
     title = "Too many requests."
@@ -112,7 +112,7 @@ class TooManyError(CremaError):
 
 
 class TooLargeError(CremaError):
-    """More bytes or pixels than we take."""
+    """The request has more bytes or pixels than allowed."""
 
     code = "too_large"
     title = "The request is too large."
@@ -120,7 +120,7 @@ class TooLargeError(CremaError):
 
 
 class UrlTooLongError(CremaError):
-    """The path and the query together are longer than we read."""
+    """The path and the query together are too long."""
 
     code = "url_too_long"
     title = "The URL is too long."
@@ -128,7 +128,7 @@ class UrlTooLongError(CremaError):
 
 
 class HeadersTooLargeError(CremaError):
-    """More headers, or more bytes of them, than we read."""
+    """There are too many headers, or too many bytes of them."""
 
     code = "headers_too_large"
     title = "The request headers are too large."
@@ -136,7 +136,7 @@ class HeadersTooLargeError(CremaError):
 
 
 class UnsupportedTypeError(CremaError):
-    """Content of a kind we do not take."""
+    """The content has a type that isn't accepted."""
 
     code = "unsupported_type"
     title = "This type of content is not supported."

@@ -1,8 +1,8 @@
-"""How instants are written in answers: RFC 3339 in UTC, always as wide as PostgreSQL keeps them."""
+"""Instants in answers: RFC 3339, in UTC, with the microseconds that PostgreSQL stores."""
 
 from datetime import UTC, datetime
 
 
-def written(instant: datetime) -> str:
-    """Write an instant with six digits of its second, were they zeros: texts of one width sort as times do."""
+def format_instant(instant: datetime) -> str:
+    """Return an instant with six decimals of its second, even if they are zero: texts of one width sort as times do."""
     return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

@@ -5,7 +5,7 @@ from typing import Final
 
 CENT: Final = Decimal("0.01")
 MAX_AMOUNT: Final = Decimal("9999999.99")
-"""Largest single amount taken from a client. An order's largest possible sum of them fits NUMERIC(16, 2)."""
+"""The largest single amount that a client may send. The largest possible sum of an order fits NUMERIC(16, 2)."""
 
 
 def quantize(amount: Decimal) -> Decimal:

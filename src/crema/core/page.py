@@ -1,4 +1,4 @@
-"""One page of a list, as every list route answers it."""
+"""One page of a list."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ U = TypeVar("U")
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """`page` and `total` are None when the list was walked by cursor.
+    """One page of a list. `page` and `total` are None if it was read by cursor.
 
-    Where there are too many to be counted `total` is None too, and `total_at_least` says how many there are at least.
+    If there are too many items to count, `total` is None, too, and `total_at_least` is a lower bound.
     """
 
     items: Sequence[T]
@@ -32,5 +32,5 @@ class Page(Generic[T]):
 
     @property
     def pages(self) -> int | None:
-        """How many pages there are; 0 for an empty list."""
+        """The number of pages; 0 for an empty list."""
         return None if self.total is None else -(-self.total // self.size)

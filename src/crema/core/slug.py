@@ -1,4 +1,4 @@
-"""Names as they look in an address bar."""
+"""Slugs: names as they stand in URLs."""
 
 import re
 import unicodedata
@@ -27,9 +27,9 @@ class SlugTakenError(ConflictError):
 
 
 def slugify(text: str, *, max_length: int = 80) -> str:
-    """Transliterate Russian as passports do (ICAO 9303), drop accents, join words with hyphens.
+    """Return the slug of a text: Russian is transliterated as in passports (ICAO 9303), accents are dropped.
 
-    Empty when nothing is left: names may be made of signs alone.
+    It is empty for a text of signs only.
     """
     latin = unicodedata.normalize("NFC", text).lower().translate(_LATIN)
     parts = unicodedata.normalize("NFKD", latin).lower()

@@ -1,6 +1,6 @@
-"""The audit log: who changed what, and what happened around logins. Rows are only ever added.
+"""The audit log: who changed what, and what happened to logins.
 
-The application's database role may insert and read them, and can neither alter nor delete them (`db.roles`).
+Rows are only added: the application's database role can neither change nor delete them (`db.roles`).
 """
 
 from datetime import datetime
@@ -20,7 +20,7 @@ class AuditEvent(Base):
 
     `action` is method and path of a change (`PATCH /product/{product_id}`), the event's name otherwise (`login`).
     `subject` are the ids in the path.
-    `details` hold what was sent, as far as it is no personal data. No foreign keys: it outlives what it speaks of.
+    `details` hold what was sent, without personal data. There are no foreign keys: events outlive their objects.
     """
 
     __tablename__ = "audit_events"
@@ -44,10 +44,10 @@ Index("ix_audit_events_action_created_at", AuditEvent.action, AuditEvent.created
 def add_security_event(
     session: AsyncSession, action: str, *, user_id: UUID | None, now: datetime, is_by_them: bool = True, **details: Any
 ) -> None:
-    """Add what happened to somebody's login or credentials, in the session's transaction.
+    """Add an event about somebody's login or credentials, in the session's transaction.
 
-    `user_id` is whose they are, None if nobody has the address that was tried; `is_by_them` says that they did it
-    themselves. Network and request come from the context of the log.
+    `user_id` is theirs, None if nobody has the address that was tried; `is_by_them`: they did it themselves. The
+    network and the request id are taken from structlog's context.
     """
     context = structlog.contextvars.get_contextvars()
     session.add(

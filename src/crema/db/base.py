@@ -20,14 +20,14 @@ _source: ContextVar[Iterator[UUID] | None] = ContextVar("source_of_ids", default
 
 
 def new_id() -> UUID:
-    """Return a UUIDv7: grows with time, so that indexes stay compact and ids order as rows were made."""
+    """Return a UUIDv7. It grows with time: indexes stay compact, and ids sort as rows were made."""
     source = _source.get()
     return uuid_utils.compat.uuid7() if source is None else next(source)
 
 
 @contextmanager
 def ids_from(source: Iterator[UUID]) -> Iterator[None]:
-    """Take new ids from elsewhere, inside: for the demo chain, whose ids are known beforehand."""
+    """Let `new_id` take its ids from this source, for the demo chain, whose ids are known beforehand."""
     token = _source.set(source)
     try:
         yield
@@ -43,7 +43,7 @@ Updated = Annotated[datetime, mapped_column(DateTime(timezone=True), server_defa
 
 
 class Base(DeclarativeBase):
-    """Names constraints predictably, so that migrations and error handling can name them too."""
+    """Base of all models. Constraints have predictable names, which migrations and error handling use."""
 
     metadata = MetaData(
         naming_convention={
@@ -63,25 +63,25 @@ class Base(DeclarativeBase):
     }
 
 
-class fold(FunctionElement[str]):  # noqa: N801 - used as the function it stands for
-    """Lower-case and take ё for е: how names are searched, sorted and indexed.
+class case_folded(FunctionElement[str]):  # noqa: N801 - used as the function it stands for
+    """Return a text in lower case with е for ё, as names are searched, sorted and indexed.
 
-    C order puts Ё before А, so an unfolded sort would be wrong in Russian. The letters stand in the statement itself:
-    were they its parameters, an index on the expression would serve no plan that PostgreSQL makes for any parameters.
+    The collation C sorts Ё before А, which is wrong in Russian. The two letters are literals, not parameters: only so
+    can an index on the expression serve a generic plan.
     """
 
     type = Text()
     inherit_cache = True
 
 
-@compiles(fold)
-def _folded(element: fold, compiler: Any, **options: Any) -> str:
+@compiles(case_folded)
+def _compile_case_folded(element: case_folded, compiler: Any, **options: Any) -> str:
     return f"replace(lower({compiler.process(element.clauses, **options)}), 'ё', 'е')"
 
 
-def trigrams(name: str, column: InstrumentedAttribute[Any], *, where: ColumnElement[bool] | None = None) -> Index:
-    """Index a text column for every operator of a list's text field, and for the search."""
-    folded = fold(column).label("folded")
+def trigram_index(name: str, column: InstrumentedAttribute[Any], *, where: ColumnElement[bool] | None = None) -> Index:
+    """Return an index that serves every operator of a text field of a list, and its search."""
+    folded = case_folded(column).label("folded")
     return Index(
         name, folded, postgresql_using="gin", postgresql_ops={"folded": "gin_trgm_ops"}, postgresql_where=where
     )

@@ -1,4 +1,4 @@
-"""Deleting many rows in short transactions."""
+"""Delete many rows in short transactions."""
 
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ def delete_some(model: type[Base], *conditions: ColumnElement[bool], limit: int 
         .limit(limit)
         .with_for_update(skip_locked=True)
         .cte("chosen")
-        .prefix_with("MATERIALIZED", dialect="postgresql")  # once, or each look would lock other rows
+        .prefix_with("MATERIALIZED", dialect="postgresql")  # evaluated once: each evaluation would lock other rows
     )
     return delete(model).where(tuple_(*key).in_(select(*chosen.c)))
 
@@ -29,7 +29,7 @@ async def delete_in_batches(
 ) -> int:
     """Delete all rows that meet all conditions, up to `batch` a transaction; return how many.
 
-    No lock is held for longer than one batch takes. Rows that somebody else has locked stay, for the next time.
+    No lock is held for longer than one batch takes. Rows that are locked are left for the next call.
     """
     statement = delete_some(model, *conditions, limit=batch)
     total = 0

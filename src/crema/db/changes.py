@@ -1,7 +1,7 @@
-"""Which transaction wrote a row last: what live feeds resume by.
+"""Which transaction wrote a row last: live feeds resume from it.
 
-A time or a counter would pass over what begins first and commits last. A position is the oldest transaction that was
-open when somebody read: whatever commits later has an id from there on.
+A time or a counter would miss a transaction that begins first and commits last. A position is the oldest transaction
+that was open at the time of reading: whatever commits later has this id or a higher one.
 """
 
 from datetime import datetime
@@ -35,6 +35,9 @@ async def get_position(session: AsyncSession) -> tuple[int, datetime]:
 
 
 def changed_since(column: InstrumentedAttribute[int], transaction: int | ColumnElement[int]) -> ColumnElement[bool]:
-    """Limit to rows written by `transaction` or a later one. Ids of a restored database's past don't count."""
+    """Return the predicate that `transaction` or a later one wrote the row.
+
+    Higher ids than the next one are of the database that a backup was taken of, and don't match.
+    """
     next_one = func.pg_snapshot_xmax(func.pg_current_snapshot())
     return (column >= transaction) & (column < cast(cast(next_one, Text), BigInteger))

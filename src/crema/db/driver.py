@@ -1,7 +1,4 @@
-"""The ways to the database for what runs all the time: past SQLAlchemy's session, on the driver itself.
-
-They run the compiled statements of `db.statement`.
-"""
+"""Run the compiled statements of `db.statement` on asyncpg itself, without SQLAlchemy's session."""
 
 import asyncio
 import json
@@ -16,19 +13,19 @@ from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.db.events import Bus, Event
-from crema.db.session import SETTINGS
+from crema.db.session import CONNECT_ARGS
 
 _WAIT_SECONDS: Final = 2
-_LIMITS: Final = SETTINGS["server_settings"]
-READING: Final = _LIMITS | {"statement_timeout": "2s"}
-WRITING: Final = _LIMITS | {"plan_cache_mode": "force_generic_plan"}
-"""What is written all the time goes by primary keys: to plan it anew for its values took longer than to run it."""
-SEARCHING: Final = READING | {"plan_cache_mode": "force_generic_plan"}
-"""A search looks through many tables by their indexes: planning took ten times as long as running, 22 ms to 2 ms."""
+_SERVER_SETTINGS: Final = CONNECT_ARGS["server_settings"]
+READ_SETTINGS: Final = _SERVER_SETTINGS | {"statement_timeout": "2s"}
+WRITE_SETTINGS: Final = _SERVER_SETTINGS | {"plan_cache_mode": "force_generic_plan"}
+"""Writes use primary keys: planning one anew for its values took longer than running it."""
+SEARCH_SETTINGS: Final = READ_SETTINGS | {"plan_cache_mode": "force_generic_plan"}
+"""A search reads many tables by their indexes: planning took 22 ms, running 2 ms."""
 
 
 IDENTITY_CONNECTIONS: Final = 3
-"""For who is asking: one indexed row each, at every request."""
+"""Connections that load the actor of a request: one indexed row each."""
 HEALTH_CONNECTIONS: Final = 1
 
 
@@ -36,37 +33,37 @@ class Reader(Protocol):
     """Runs single statements."""
 
     async def fetch(self, sql: str, *values: Any) -> list[asyncpg.Record]:
-        """Run a statement and give all its rows."""
+        """Run a statement and return all its rows."""
 
     @property
     def planning_once(self) -> "Reader":
-        """The same on connections that plan a statement once, whatever its values."""
+        """The same reader on connections that plan a statement once for all values."""
 
 
 class Connections(Protocol):
-    """Lends connections of the driver, such as `asyncpg.Pool`."""
+    """A source of asyncpg connections, such as `asyncpg.Pool`."""
 
     def acquire(self) -> Awaitable[Any]:
-        """Lend one."""
+        """Return a connection, which the caller releases."""
 
     def release(self, connection: Any) -> Awaitable[None]:
-        """Take it back."""
+        """Take a connection back."""
 
 
 @asynccontextmanager
 async def open_pool(database_url: str, *, size: int, settings: Mapping[str, str]) -> AsyncIterator[asyncpg.Pool]:
-    """Hold up to `size` connections for compiled statements, opened at need, until the body of this context ends.
+    """Return a pool of up to `size` connections for compiled statements, closed when this context ends.
 
-    They aren't reset between uses, which would cost a round trip: nobody leaves state on them. asyncpg rolls a
-    transaction back that somebody left open.
+    Connections open when they are needed. They aren't reset between uses, which would cost a round trip: no statement
+    leaves state on them, and asyncpg rolls back a transaction that was left open.
     """
     pool = asyncpg.create_pool(
         make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False),
         min_size=0,
         max_size=size,
         init=_set_json_codec,
-        reset=_keep,
-        **SETTINGS | {"server_settings": settings},
+        reset=_do_not_reset,
+        **CONNECT_ARGS | {"server_settings": settings},
     )
     await pool
     try:
@@ -80,7 +77,7 @@ async def open_pool(database_url: str, *, size: int, settings: Mapping[str, str]
 
 
 async def _set_json_codec(connection: asyncpg.Connection) -> None:
-    """Read and write JSON as on SQLAlchemy's connections, for whose types statements are compiled."""
+    """Read and write JSON as SQLAlchemy's connections do: statements are compiled for its types."""
     await connection.set_type_codec(
         "jsonb",
         schema="pg_catalog",
@@ -90,18 +87,18 @@ async def _set_json_codec(connection: asyncpg.Connection) -> None:
     )
 
 
-async def _keep(connection: asyncpg.Connection) -> None:
+async def _do_not_reset(connection: asyncpg.Connection) -> None:
     del connection
 
 
 async def _acquire(connections: Connections) -> Any:
-    """Lend a connection; TimeoutError when none gets free in 2 s."""
+    """Return a connection, or raise TimeoutError if none is free within 2 s."""
     async with asyncio.timeout(_WAIT_SECONDS):
         return await connections.acquire()
 
 
 class PoolReader:
-    """Reads outside transactions, so that each statement sees its own moment."""
+    """Runs reads outside transactions: each statement sees its own snapshot."""
 
     def __init__(self, connections: Connections, *, searching: Connections | None = None) -> None:
         self._connections = connections
@@ -109,11 +106,11 @@ class PoolReader:
 
     @property
     def planning_once(self) -> Reader:
-        """The same on connections that plan a statement once, whatever its values."""
+        """The same reader on connections that plan a statement once for all values."""
         return self._planning_once
 
     async def fetch(self, sql: str, *values: Any) -> list[asyncpg.Record]:
-        """Run a statement and give all its rows."""
+        """Run a statement and return all its rows."""
         connection = await _acquire(self._connections)
         try:
             rows: list[asyncpg.Record] = await connection.fetch(sql, *values)
@@ -123,35 +120,35 @@ class PoolReader:
 
 
 class Writer:
-    """One transaction without a unit of work, begun by its first statement.
+    """A transaction of compiled statements, without SQLAlchemy's unit of work. The first statement begins it.
 
-    Leaving it commits, or rolls back what an exception has ended. Events leave after the commit.
+    Leaving the context commits, or rolls back after an exception. Events are sent after the commit.
     """
 
     def __init__(self, connections: Connections, bus: Bus | None) -> None:
         self._connections = connections
         self._bus = bus
-        self._driver: Any = None
+        self._connection: Any = None
         self._transaction: Transaction | None = None
         self._events: list[Event] = []
 
     @property
     def planning_once(self) -> Reader:
-        """Itself: what it writes is planned so, too."""
+        """Itself: its connections plan a statement once, too."""
         return self
 
     async def fetch(self, sql: str, *values: Any) -> list[asyncpg.Record]:
-        """Run a statement and give all its rows."""
+        """Run a statement and return all its rows."""
         if self._transaction is None:
-            self._driver = self._driver or await _acquire(self._connections)
-            transaction = self._driver.transaction()
+            self._connection = self._connection or await _acquire(self._connections)
+            transaction = self._connection.transaction()
             await transaction.start()
             self._transaction = transaction
-        rows: list[asyncpg.Record] = await self._driver.fetch(sql, *values)
+        rows: list[asyncpg.Record] = await self._connection.fetch(sql, *values)
         return rows
 
     def publish(self, event: Event) -> None:
-        """Send an event at the commit."""
+        """Send an event after the commit."""
         self._events.append(event)
 
     async def __aenter__(self) -> Self:
@@ -160,22 +157,22 @@ class Writer:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._driver is None:
+        if self._connection is None:
             return
         try:
             if self._transaction is not None and error is None:
                 await self._transaction.commit()
-            elif self._transaction is not None and not self._driver.is_closed():
+            elif self._transaction is not None and not self._connection.is_closed():
                 await self._transaction.rollback()
         finally:
-            await self._connections.release(self._driver)
+            await self._connections.release(self._connection)
         if error is None and self._bus is not None:
             for event in self._events:
-                self._bus.put(event)
+                self._bus.publish(event)
 
 
-async def driver_of(session: AsyncSession) -> Any:
-    """Give the driver's connection that a session's transaction runs on."""
+async def raw_connection(session: AsyncSession) -> Any:
+    """Return the asyncpg connection that a session's transaction runs on."""
     connection = await session.connection()
     driver: Any = (await connection.get_raw_connection()).driver_connection
     if not driver.is_in_transaction():  # SQLAlchemy begins it with a first statement of its own

@@ -1,4 +1,4 @@
-"""Writing what a client changes of a row, and the refusals that its constraints stand for."""
+"""Write the changes that a client sends for a row, and turn violated constraints into refusals."""
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager

@@ -1,9 +1,9 @@
-"""Telling other processes that something happened.
+"""Events: they tell other processes that something happened.
 
-An event names topics and may carry a small frame, never the content: whoever listens reads that from the database.
-It is sent after the commit of its transaction, on a connection of its own, since a NOTIFY inside a transaction makes
-all such transactions commit one after another. A process killed in between, or a broker that is away, loses it:
-listeners look for themselves every so often, and at once when their own connection comes back.
+An event names topics and may carry a small frame, but no content: subscribers read that from the database. It is sent
+after the commit of its transaction, on a connection of its own: transactions with a NOTIFY commit one after another. An
+event is lost if its process is killed in between, or the broker is away. So subscribers also read at intervals, and
+when their connection comes back.
 """
 
 import asyncio
@@ -30,57 +30,59 @@ CHANNEL: Final = "crema"
 HEARTBEAT_SECONDS: Final = 5
 RETRY_SECONDS: Final = 0.5
 PACE_SECONDS: Final = 0.01
-"""From one batch to the next: under a load of orders each would else cost a statement of its own."""
+"""The least time between two batches: under load, events are sent together rather than in a statement each."""
 MAX_WAITING: Final = 10_000
-"""Events kept while the way out is interrupted; older ones are dropped."""
+"""Events kept while the connection is interrupted; older ones are dropped."""
 BATCH: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What happened where, up to 8 kB as JSON."""
+    """What happened, by topics; up to 8 kB as JSON."""
 
     topics: tuple[str, ...]
     frame: dict[str, Any] | None = None
 
     def dump(self) -> str:
-        """Write it as JSON."""
+        """Return the event as JSON."""
         return json.dumps({"topics": self.topics, "frame": self.frame})
 
     @classmethod
     def load(cls, text: str | bytes) -> "Event":
-        """Read what `dump` wrote."""
+        """Return the event that `dump` wrote."""
         fields = json.loads(text)
         return cls(tuple(fields["topics"]), fields["frame"])
 
 
-Notice = Callable[[Event | None], None]
-"""Takes one event, or None after a loss of the connection: anything may have happened meanwhile."""
+EventHandler = Callable[[Event | None], None]
+"""Called with each event, and with None after the connection was lost: events may be missing."""
 
 
 class Bus(Protocol):
     """Carries events between processes."""
 
-    def put(self, event: Event) -> None:
-        """Send an event soon; never waits."""
+    def publish(self, event: Event) -> None:
+        """Send an event soon, without waiting for it."""
 
-    def listening(self, notice: Notice) -> AbstractAsyncContextManager[None]:
-        """Send what is put, and call `notice` for every process's events, while the body of this context runs."""
+    def subscribed(self, handler: EventHandler) -> AbstractAsyncContextManager[None]:
+        """Send events, and call `handler` with the events of all processes, until this context ends."""
 
 
 class EventSession(Session):
-    """A session whose events leave with its commit."""
+    """A session that sends its events after its commit."""
 
 
-class Transaction(Protocol):
-    """One that is no session's."""
+class PublishingTransaction(Protocol):
+    """A transaction without a session, such as `db.driver.Writer`."""
 
     def publish(self, event: Event) -> None:
-        """Send an event at the commit."""
+        """Send an event after the commit."""
 
 
-def publish(tx: AsyncSession | Transaction, *, topics: Sequence[str], frame: dict[str, Any] | None = None) -> None:
-    """Send an event when the transaction commits; a rollback forgets it."""
+def publish(
+    tx: AsyncSession | PublishingTransaction, *, topics: Sequence[str], frame: dict[str, Any] | None = None
+) -> None:
+    """Send an event after the commit of the transaction; a rollback drops it."""
     event = Event(tuple(topics), frame)
     if not isinstance(tx, AsyncSession):
         tx.publish(event)
@@ -92,7 +94,7 @@ def publish(tx: AsyncSession | Transaction, *, topics: Sequence[str], frame: dic
 def _send(session: Session) -> None:
     if not session.in_nested_transaction():
         for event in session.info.pop("events", ()):
-            session.info["bus"].put(event)
+            session.info["bus"].publish(event)
 
 
 @orm_events.listens_for(EventSession, "after_rollback")
@@ -100,21 +102,21 @@ def _forget(session: Session) -> None:
     session.info.pop("events", None)
 
 
-class _Outbox:
-    """Events that wait to leave this process."""
+class _EventPublisher:
+    """The events of this process that aren't sent yet; subclasses connect to what carries them."""
 
     def __init__(self) -> None:
         self._waiting: deque[Event] = deque(maxlen=MAX_WAITING)
         self._some = asyncio.Event()
         self._next_at = 0.0
 
-    def put(self, event: Event) -> None:
-        """Send an event soon; never waits."""
+    def publish(self, event: Event) -> None:
+        """Send an event soon, without waiting for it."""
         self._waiting.append(event)
         self._some.set()
 
     async def _batch(self) -> list[str]:
-        """Wait for events, at most until the next heartbeat is due; for more of them if the last have just left."""
+        """Return the next events, or none if a heartbeat is due; at least PACE_SECONDS after the last batch."""
         with suppress(TimeoutError):
             async with asyncio.timeout(HEARTBEAT_SECONDS):
                 await self._some.wait()
@@ -130,9 +132,9 @@ class _Outbox:
             self._some.clear()
 
     @asynccontextmanager
-    async def listening(self, notice: Notice) -> AsyncIterator[None]:
-        """Send what is put, and call `notice` for every process's events, while the body of this context runs."""
-        task = asyncio.create_task(self._keep_connected(notice), name="events")
+    async def subscribed(self, handler: EventHandler) -> AsyncIterator[None]:
+        """Send events, and call `handler` with the events of all processes, until this context ends."""
+        task = asyncio.create_task(self._keep_connected(handler), name="events")
         try:
             yield
         finally:
@@ -140,36 +142,36 @@ class _Outbox:
             with suppress(asyncio.CancelledError):
                 await task
 
-    async def _keep_connected(self, notice: Notice) -> None:
+    async def _keep_connected(self, handler: EventHandler) -> None:
         told = ""
         while True:
             started = time.monotonic()
             try:
-                await self._connected(notice)
+                await self._connected(handler)
             except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, nats.errors.Error) as error:
                 if told != repr(error) or time.monotonic() - started > HEARTBEAT_SECONDS:
                     log.warning("events_interrupted", error=repr(error)[:200])
                 told = repr(error)
             await asyncio.sleep(RETRY_SECONDS)
 
-    async def _connected(self, notice: Notice) -> None:
+    async def _connected(self, handler: EventHandler) -> None:
         raise NotImplementedError
 
 
-class PostgresBus(_Outbox):
-    """LISTEN and NOTIFY: nothing else to run."""
+class PostgresBus(_EventPublisher):
+    """Events by PostgreSQL's LISTEN and NOTIFY."""
 
     def __init__(self, database_url: str) -> None:
         super().__init__()
         self._url = make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
 
-    async def _connected(self, notice: Notice) -> None:
+    async def _connected(self, handler: EventHandler) -> None:
         connection = await asyncpg.connect(
             self._url, timeout=2, command_timeout=2, server_settings={"application_name": "crema events"}
         )
         try:
-            await connection.add_listener(CHANNEL, lambda *heard: notice(Event.load(heard[-1])))
-            notice(None)
+            await connection.add_listener(CHANNEL, lambda *heard: handler(Event.load(heard[-1])))
+            handler(None)
             while True:
                 batch = await self._batch()
                 await connection.execute("SELECT pg_notify($1, event) FROM unnest($2::text[]) event", CHANNEL, batch)
@@ -178,14 +180,14 @@ class PostgresBus(_Outbox):
             connection.terminate()
 
 
-class NatsBus(_Outbox):
+class NatsBus(_EventPublisher):
     """A NATS server, for more messages than NOTIFY's single queue carries."""
 
     def __init__(self, url: str) -> None:
         super().__init__()
         self._url = url
 
-    async def _connected(self, notice: Notice) -> None:
+    async def _connected(self, handler: EventHandler) -> None:
         lost = asyncio.Event()
 
         async def lose(*_: object) -> None:
@@ -196,12 +198,12 @@ class NatsBus(_Outbox):
         )
 
         async def hear(message: Any) -> None:
-            notice(Event.load(message.data))
+            handler(Event.load(message.data))
 
         try:
             await connection.subscribe(CHANNEL, cb=hear)
             await connection.flush(timeout=2)
-            notice(None)
+            handler(None)
             while not lost.is_set():
                 batch = await self._batch()
                 for event in batch:

@@ -1,4 +1,4 @@
-"""Enqueueing procrastinate's jobs in the transaction of what causes them."""
+"""Enqueue procrastinate's jobs in the transaction that causes them."""
 
 from typing import Any
 
@@ -16,6 +16,6 @@ class _Job(UserDefinedType[Any]):
 
 
 def defer(task: str, *, queue: str, arguments: ColumnElement[dict[str, Any]]) -> ColumnElement[list[int]]:
-    """Enqueue a job of `task` for each row of the SELECT that this is selected in; `arguments` are JSON of the row."""
+    """Return an expression that enqueues a job of `task` for each row of a SELECT; `arguments` are JSON of the row."""
     job = cast(tuple_(queue, task, 0, null(), null(), arguments, null()), _Job)
     return func.procrastinate_defer_jobs_v1(func.array_agg(job))

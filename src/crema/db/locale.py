@@ -1,4 +1,4 @@
-"""Whether a database is fit for Crema: asked at every start, production included."""
+"""Check at every start that Crema can run on this database."""
 
 import logging
 from typing import Final
@@ -19,7 +19,7 @@ class UnfitDatabaseError(RuntimeError):
 async def check_locale(connection: AsyncConnection) -> None:
     """Refuse a server older than PostgreSQL 15, and a database whose search would silently miss Cyrillic.
 
-    Run it after the migrations, which create pg_trgm in the schema public. It only reads.
+    Call it after the migrations, which create pg_trgm. It only reads.
     """
     check_version(await connection.scalar(text("SELECT current_setting('server_version_num')::int")))
     if not await connection.scalar(text("SELECT to_regprocedure('show_trgm(text)') IS NOT NULL")):
@@ -38,9 +38,9 @@ async def check_locale(connection: AsyncConnection) -> None:
 
 
 def check_version(number: int) -> None:
-    """Take `server_version_num`: refuse what is too old, warn of what is too new to have been tried."""
+    """Refuse a `server_version_num` that is too old; warn of one that Crema wasn't tested with."""
     major = number // 10_000
     if major < _OLDEST:
         raise UnfitDatabaseError(f"PostgreSQL {major} is too old. Crema needs {_OLDEST} to {_NEWEST_TRIED}.")
     if major > _NEWEST_TRIED:
-        _logger.warning("PostgreSQL %d is newer than %d, the newest Crema was tried on", major, _NEWEST_TRIED)
+        _logger.warning("PostgreSQL %d is newer than %d, the newest that Crema was tested with", major, _NEWEST_TRIED)

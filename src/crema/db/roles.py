@@ -1,7 +1,6 @@
-"""Two roles: an owner, who migrates, and `crema_app`, who reads and writes rows and can alter nothing.
+"""Two database roles: an owner, which migrates, and `crema_app`, which only reads and writes rows.
 
-Statements that somebody smuggles into a request so never reach further than rows: no DDL, no TRUNCATE, no files. And
-rows of the audit log, once written, not even these.
+An injected statement could reach rows, but no DDL, no TRUNCATE and no files. Rows of the audit log can't be changed.
 """
 
 from typing import Final
@@ -23,9 +22,9 @@ _GRANTS: Final = (
 
 
 def make_app_role(owner_url: str) -> str:
-    """Make the application's role where there is none, without a password, and give the address for it.
+    """Create the application's role, without a password, unless it exists; return the database's URL for it.
 
-    For the embedded server, whose socket is its guard. Elsewhere the role is the operator's to make.
+    For the embedded server, whose socket is protected by its folder. Elsewhere the operator creates the role.
     """
     engine = create_engine(make_url(owner_url).set(drivername="postgresql+psycopg"))
     with engine.begin() as connection:
@@ -36,12 +35,12 @@ def make_app_role(owner_url: str) -> str:
 
 
 def grant(connection: Connection) -> None:
-    """Give the application's role, where there is one, rows to read and write in all tables there are by now."""
+    """Grant the application's role, if it exists, the rows of all tables that exist by now."""
     if connection.scalar(_EXISTS):
         for statement in _GRANTS:
             connection.execute(statement)
 
 
 def as_app(database_url: str) -> str:
-    """Give the embedded database's address for the application's role."""
+    """Return the embedded database's URL for the application's role."""
     return make_url(database_url).set(username=APP_ROLE, password=None).render_as_string(hide_password=False)

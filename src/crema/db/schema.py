@@ -1,4 +1,4 @@
-"""Bringing a database to the schema this code wants, and telling whether it is there."""
+"""Migrate a database to this version's schema, and check that it is there."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +16,7 @@ _LOCK: Final = 0x63_72_65_6D_61  # "crema": one migration at a time, whoever sta
 
 
 def alembic_config() -> Config:
-    """Alembic's configuration, without an ini file."""
+    """Return Alembic's configuration, without an ini file."""
     config = Config()
     config.set_main_option("script_location", str(SCRIPTS))
     config.set_main_option("file_template", "%%(year)d_%%(month).2d_%%(day).2d_%%(slug)s")
@@ -24,9 +24,9 @@ def alembic_config() -> Config:
 
 
 def upgrade(database_url: str) -> None:
-    """Run what is missing, then let the application's role at the rows.
+    """Run the missing migrations, then grant the application's role the rows.
 
-    Starting it twice at once is safe: the second waits and finds nothing to do.
+    It may run twice at once: the second waits and finds nothing to do.
     """
     engine = create_engine(make_url(database_url).set(drivername="postgresql+psycopg"))
     with engine.connect() as connection:
@@ -42,12 +42,12 @@ def upgrade(database_url: str) -> None:
 
 
 def is_current(connection: Connection) -> bool:
-    """Whether the database is at the newest revision this code knows."""
+    """Return whether the database is at the newest revision of this code."""
     heads = set(ScriptDirectory.from_config(alembic_config()).get_heads())
     return set(MigrationContext.configure(connection).get_current_heads()) == heads
 
 
 def include_name(name: str | None, type_: str, parent_names: Any) -> bool:
-    """Leave procrastinate's tables out of autogenerate: its own schema makes them."""
+    """Leave procrastinate's tables out of autogenerate: its own schema creates them."""
     del parent_names
     return not (type_ == "table" and name is not None and name.startswith("procrastinate_"))

@@ -1,4 +1,7 @@
-"""Engine and sessions. Timeouts live in server settings: a SET made at connect is lost at the first reset."""
+"""SQLAlchemy's engine and sessions.
+
+Timeouts are server settings of the connection: a SET after connecting is lost when the pool resets it.
+"""
 
 from typing import Any, Final, TypeAlias
 
@@ -11,28 +14,28 @@ from crema.db.events import Bus, EventSession
 
 Sessions: TypeAlias = async_sessionmaker[AsyncSession]
 
-_LIMITS: Final = {
+_SERVER_SETTINGS: Final = {
     "application_name": "crema",
     "timezone": "UTC",
     "statement_timeout": "5s",
     "lock_timeout": "3s",
     "idle_in_transaction_session_timeout": "10s",
 }
-SETTINGS: Final[dict[str, Any]] = {
+CONNECT_ARGS: Final[dict[str, Any]] = {
     "timeout": 2,
     "command_timeout": 6,  # for a server that hangs, and so keeps no timeout of its own
-    "server_settings": _LIMITS,
+    "server_settings": _SERVER_SETTINGS,
 }
 
 
 def make_engine(database_url: str, *, pool_size: int = 10) -> AsyncEngine:
-    """Open no connection yet. A caller waits 2 s at most for one of the pool."""
+    """Return an engine that opens connections when they are needed. A caller waits 2 s at most for one."""
     engine = create_async_engine(
         make_url(database_url).set(drivername="postgresql+asyncpg"),
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=2,
-        connect_args=SETTINGS,
+        connect_args=CONNECT_ARGS,
         hide_parameters=True,  # of statements that fail: they are logged, and may be codes or hashes
     )
     event.listen(engine.sync_engine, "checkout", _refuse_closed)
@@ -40,23 +43,23 @@ def make_engine(database_url: str, *, pool_size: int = 10) -> AsyncEngine:
 
 
 def _refuse_closed(connection: Any, _record: object, _proxy: object) -> None:
-    """Have the pool open another in place of one that the server has ended: a ping without the round trip."""
+    """Have the pool replace a connection that the server has closed. Unlike a ping it costs no round trip."""
     if connection.driver_connection.is_closed():
         raise DisconnectionError
 
 
 def make_sessions(engine: AsyncEngine, *, bus: Bus | None = None) -> Sessions:
-    """Objects stay readable after commit: the reply is rendered then. Without a bus events go nowhere."""
+    """Return a factory of sessions. Objects stay readable after the commit; events go to `bus`, if there is one."""
     return async_sessionmaker(engine, expire_on_commit=False, sync_session_class=EventSession, info={"bus": bus})
 
 
-def make_readings(sessions: Sessions) -> Sessions:
-    """Open the same without BEGIN and COMMIT: under READ COMMITTED each statement sees its own moment either way."""
+def make_autocommit_sessions(sessions: Sessions) -> Sessions:
+    """Return a factory of sessions without BEGIN and COMMIT, for reads: each statement sees its own snapshot anyway."""
     return _with_isolation(sessions, "AUTOCOMMIT")
 
 
-def make_snapshots(sessions: Sessions) -> Sessions:
-    """Open the same in which all statements see the database as it was at the first of them."""
+def make_snapshot_sessions(sessions: Sessions) -> Sessions:
+    """Return a factory of sessions whose statements all see the snapshot of the first."""
     return _with_isolation(sessions, "REPEATABLE READ")
 
 
@@ -67,10 +70,10 @@ def _with_isolation(sessions: Sessions, level: IsolationLevel) -> Sessions:
     return async_sessionmaker(**sessions.kw | {"bind": engine.execution_options(isolation_level=level)})
 
 
-async def keep(session: AsyncSession) -> None:
-    """Commit what must outlive a refusal that may follow, and give the connection back.
+async def commit_now(session: AsyncSession) -> None:
+    """Commit at once what must outlive a refusal, and give the connection back.
 
-    For a counted try, or a session revoked because its token was stolen: the refusal rolls back the request,
-    and these must stay. Also before a slow computation, which must not hold a connection.
+    A refusal rolls back the rest of the request, but a counted try or a session revoked for theft must stay. Also
+    called before a slow computation, which must not hold a connection.
     """
     await session.commit()

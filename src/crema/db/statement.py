@@ -1,4 +1,4 @@
-"""Statements that run all the time: built and compiled once, executed by the driver itself.
+"""Statements that are compiled once and run by asyncpg itself.
 
 Measured on one row: 72 µs of CPU on the driver, 232 µs through a session for a statement that SQLAlchemy has compiled
 before, 354 µs for one built anew.
@@ -18,7 +18,7 @@ from sqlalchemy.types import TypeEngine
 
 from crema.core.errors import NotFoundError
 from crema.db.base import Base
-from crema.db.driver import Reader, driver_of
+from crema.db.driver import Reader, raw_connection
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -28,12 +28,12 @@ _DIALECT: Final = dialect()  # type: ignore[no-untyped-call]
 RowT = TypeVar("RowT", bound="DataclassInstance")
 NewRowT = TypeVar("NewRowT")
 
-Where: TypeAlias = Reader | AsyncSession
-"""In a session a statement is part of its transaction, but doesn't see what waits there for its flush."""
+Executor: TypeAlias = Reader | AsyncSession
+"""What runs a statement. In a session it is part of the transaction, but doesn't see changes that aren't flushed."""
 
 
 class Statement:
-    """A compiled statement. Its values are its bound parameters; its rows are the driver's."""
+    """A compiled statement. `values` are those of its bound parameters; rows are asyncpg's."""
 
     def __init__(self, statement: Select[*tuple[Any, ...]] | Insert | Update | Delete) -> None:
         compiled = statement.compile(dialect=_DIALECT)
@@ -43,20 +43,20 @@ class Statement:
         processors = {name: _processor_of(bind.type) for name, bind in compiled.binds.items()}
         self._processors = {name: process for name, process in processors.items() if process is not None}
 
-    async def rows(self, where: Where, **values: Any) -> list[asyncpg.Record]:
-        """Run it and give all its rows."""
-        reader = await driver_of(where) if isinstance(where, AsyncSession) else where
+    async def rows(self, db: Executor, **values: Any) -> list[asyncpg.Record]:
+        """Run the statement and return all its rows."""
+        reader = await raw_connection(db) if isinstance(db, AsyncSession) else db
         rows: list[asyncpg.Record] = await reader.fetch(self.sql, *self._arguments(values))
         return rows
 
-    async def row(self, where: Where, **values: Any) -> asyncpg.Record | None:
-        """Run it and give the first row."""
-        rows = await self.rows(where, **values)
+    async def row(self, db: Executor, **values: Any) -> asyncpg.Record | None:
+        """Run the statement and return the first row, or None."""
+        rows = await self.rows(db, **values)
         return rows[0] if rows else None
 
-    async def one(self, where: Where, **values: Any) -> asyncpg.Record:
-        """Run it and give the first row; NotFoundError without any."""
-        row = await self.row(where, **values)
+    async def one(self, db: Executor, **values: Any) -> asyncpg.Record:
+        """Run the statement and return the first row; NotFoundError if there is none."""
+        row = await self.row(db, **values)
         if row is None:
             raise NotFoundError
         return row
@@ -69,7 +69,7 @@ class Statement:
 
 
 def _processor_of(type_: TypeEngine[Any]) -> Callable[[Any], Any] | None:
-    """Give what makes the driver's value of one of ours, where they differ. Arrays are of one dimension."""
+    """Return the function that converts a value for asyncpg, or None. Arrays have one dimension."""
     if not isinstance(type_, ARRAY):
         return type_.dialect_impl(_DIALECT).bind_processor(_DIALECT)
     process = _processor_of(type_.item_type)
@@ -77,7 +77,7 @@ def _processor_of(type_: TypeEngine[Any]) -> Callable[[Any], Any] | None:
 
 
 def into(kind: type[RowT]) -> Callable[[asyncpg.Record], RowT]:
-    """Make what turns a row into a frozen dataclass, whose fields are among the row's columns."""
+    """Return a function that makes a frozen dataclass of a row. Its fields are among the row's columns."""
     names = _names_of(kind)
     return lambda row: kind(*[row[name] for name in names])
 

@@ -1,4 +1,4 @@
-"""What the `tasks.py` of features are made of: procrastinate's blueprints, whose tasks the worker runs."""
+"""What the `tasks.py` of features need besides procrastinate: the context that the worker gives to tasks."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from procrastinate import JobContext
 from crema.db.session import Sessions
 
 HOUSEKEEPING: Final = "housekeeping"
-"""The queue of whatever isn't mail."""
+"""The queue of all jobs but mails."""
 _CONTEXT: Final = "crema"
 
 
@@ -26,12 +26,12 @@ ContextT = TypeVar("ContextT", bound=TaskContext)
 
 
 def additional_context(context: TaskContext) -> dict[str, Any]:
-    """Return what procrastinate is to hand to each job."""
+    """Return the additional context of procrastinate's jobs."""
     return {_CONTEXT: context}
 
 
 def context_of(job: JobContext, kind: type[ContextT]) -> ContextT:
-    """Return the worker's context as the kind that a feature's tasks want."""
+    """Return the worker's context as the type that a feature's tasks need."""
     context = job.additional_context[_CONTEXT]
     assert isinstance(context, kind)
     return context

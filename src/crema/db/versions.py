@@ -1,7 +1,7 @@
-"""Versions of rows: `xmin`, the id of the transaction that wrote a row last, which PostgreSQL keeps by itself.
+"""Versions of rows: `xmin`, the id of the transaction that wrote a row last, which PostgreSQL keeps.
 
-Whatever changes a thing writes its row, be it only `updated_at`. A change that is meant for one version says so by
-`expect`; the query that locks the row calls `check`. Decision 17 says why so.
+Every change of an object writes its row, if only `updated_at`. `expect` limits a transaction to one version of a row;
+the query that locks the row calls `check`. Decision 17 gives the reasons.
 """
 
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from crema.core.errors import PreconditionFailedError
 from crema.db.base import Base
-from crema.db.statement import Statement, Where
+from crema.db.statement import Executor, Statement
 
 Key = InstrumentedAttribute[UUID]
-"""The column by which a thing's row is found."""
+"""The column by which a row is found."""
 _EXPECTED: Final = "expected_version"
 
 
@@ -30,15 +30,15 @@ class _Expected:
 
 
 class UncheckedVersionError(RuntimeError):
-    """A change was meant for one version, and whatever made it looked at none: a defect."""
+    """A defect: a change was limited to one version, and no query checked it."""
 
 
 COLUMN: Final[ColumnElement[str]] = cast(literal_column("xmin"), Text).label("version")
-"""What `name` makes a version of, in statements of one table."""
+"""The column to select for `name`, in statements of one table."""
 
 
 def name(version: str, key: UUID) -> str:
-    """Name a version of one thing: another thing's, written by the same transaction, is called otherwise."""
+    """Return the name of a row's version. Rows written by one transaction have different names."""
     return f"{version}-{key.hex[-8:]}"
 
 
@@ -54,33 +54,33 @@ def _version_of(key: Key, *, lock: bool) -> Statement:
     return Statement(statement.with_for_update(key_share=True) if lock else statement)
 
 
-async def find(where: Where, *, key: Key, value: UUID, lock: bool = False) -> str | None:
-    """Name the version of the row whose `key` has this value; None if there is no such row."""
-    row = await _version_of(key, lock=lock).row(where, key=value)
+async def find(db: Executor, *, key: Key, value: UUID, lock: bool = False) -> str | None:
+    """Return the version's name of the row whose `key` has this value, or None without such a row."""
+    row = await _version_of(key, lock=lock).row(db, key=value)
     return None if row is None else name(row[0], value)
 
 
 def expect(session: AsyncSession, model: type[Base], versions: frozenset[str]) -> None:
-    """Let this transaction change the row of `model` only if it is one of these versions when it is locked."""
+    """Let this transaction change a row of `model` only if it has one of these versions when it is locked."""
     session.info[_EXPECTED] = _Expected(model, versions)
 
 
-async def check(where: Where, *, key: Key, value: UUID) -> None:
-    """Refuse what is meant for another version than the row is. Call it with the row's lock, before any change.
+async def check(db: Executor, *, key: Key, value: UUID) -> None:
+    """Refuse a change that was meant for another version. Call it with the row locked, before any change.
 
-    It locks the row, too, where nothing else has.
+    It locks the row, too.
     """
-    expected: _Expected | None = where.info.get(_EXPECTED) if isinstance(where, AsyncSession) else None
+    expected: _Expected | None = db.info.get(_EXPECTED) if isinstance(db, AsyncSession) else None
     if expected is None or expected.is_checked or expected.model is not model_of(key):
         return
-    version = await find(where, key=key, value=value, lock=True)
+    version = await find(db, key=key, value=value, lock=True)
     if version is None or version not in expected.versions:
         raise PreconditionFailedError
     expected.is_checked = True
 
 
 def ensure_checked(session: AsyncSession) -> None:
-    """Fail where `expect` was called and `check` was not: a condition is never passed over in silence."""
+    """Raise UncheckedVersionError if `expect` was called and `check` was not."""
     expected: Any = session.info.get(_EXPECTED)
     if expected is not None and not expected.is_checked:
         raise UncheckedVersionError(expected.model.__name__)

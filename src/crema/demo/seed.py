@@ -17,7 +17,7 @@ from crema.accounts.service.passwords import Passwords
 from crema.accounts.service.people import make_person
 from crema.db import jobs
 from crema.db.base import Base, ids_from
-from crema.db.session import Sessions, keep
+from crema.db.session import Sessions, commit_now
 from crema.demo.chain import Chain, Nutrition, picture_of
 from crema.demo.chain import Product as DemoProduct
 from crema.demo.chain import Shop as DemoShop
@@ -97,7 +97,7 @@ async def paint(sessions: Sessions, *, chain: Chain, media: MediaService, now: d
             )
             if product_id is None:
                 continue
-            await keep(session)  # drawing takes a while too
+            await commit_now(session)  # drawing takes a while too
             content = await asyncio.to_thread(picture_of, product)
             with TemporaryFile() as file:
                 file.write(content)
@@ -110,7 +110,7 @@ async def paint(sessions: Sessions, *, chain: Chain, media: MediaService, now: d
                     alt=product.name,
                     now=now,
                 )
-            await keep(session)
+            await commit_now(session)
 
 
 async def _own_ids(session: AsyncSession, model: type[Base], kind: Kind, slug: str) -> AbstractContextManager[None]:

@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 from obstore.store import ObjectStore
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crema.db.session import keep
+from crema.db.session import commit_now
 from crema.media.domain import MAX_BYTES, Quota
 from crema.media.service import MediaService, quotas
 from crema.media.service.rendering import Renderer
@@ -47,4 +47,4 @@ async def count_upload(
     """Count an upload before its body is read, and commit: uploads that are refused later count, too."""
     size = declared_size(request, at_most=MAX_BYTES)
     await quotas.count(session, person_id=person_id, quota=quota, size=size, now=now)
-    await keep(session)
+    await commit_now(session)

@@ -50,7 +50,7 @@ SeesHidden = Annotated[bool, Depends(_sees_hidden)]
 
 def _query(listing: Listing) -> Callable[..., Coroutine[Any, Any, ListQuery]]:
     async def parse(request: Request, permissions: Granted) -> ListQuery:
-        return parse_list_query(request, listing, permissions, also=(fields.NAME,))
+        return parse_list_query(request, listing, permissions, extra_parameters=(fields.NAME,))
 
     return parse
 
@@ -98,7 +98,7 @@ async def _products_asked(
     listing = queries.products_listing(
         sees_hidden=sees_hidden, is_of_category=category_id is not None, is_of_shop=shop is not None
     )
-    query = parse_list_query(request, listing, permissions, also=(fields.NAME, "shop_id"))
+    query = parse_list_query(request, listing, permissions, extra_parameters=(fields.NAME, "shop_id"))
     return ProductsAsked(query, category_id, shop, sees_hidden, now)
 
 
@@ -108,7 +108,7 @@ IngredientsQuery = Annotated[ListQuery, Depends(_query(queries.INGREDIENTS))]
 
 
 async def _modifier_groups_query(request: Request, editor: MenuEditor) -> ListQuery:
-    return parse_list_query(request, queries.MODIFIER_GROUPS, editor.permissions, also=(fields.NAME,))
+    return parse_list_query(request, queries.MODIFIER_GROUPS, editor.permissions, extra_parameters=(fields.NAME,))
 
 
 ModifierGroupsQuery = Annotated[ListQuery, Depends(_modifier_groups_query)]

@@ -19,7 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from crema.db.base import Base, Created, Id, Money, Updated, fold, trigrams
+from crema.db.base import Base, Created, Id, Money, Updated, case_folded, trigram_index
 from crema.media.domain import media_name
 from crema.menu.domain import CategoryImage, category_image
 
@@ -368,8 +368,8 @@ class ProductDocument(Base):
         return func.coalesce(cls.full, cls.public)
 
 
-trigrams("ix_product_documents_search_text_trgm", ProductDocument.search_text)
-trigrams("ix_product_documents_public_search_text_trgm", ProductDocument.public_search_text)
+trigram_index("ix_product_documents_search_text_trgm", ProductDocument.search_text)
+trigram_index("ix_product_documents_public_search_text_trgm", ProductDocument.public_search_text)
 Index("ix_product_documents_can_be_without", ProductDocument.can_be_without, postgresql_using="gin")
 Index(
     "ix_product_documents_public",
@@ -457,39 +457,41 @@ class ShopOffers(Base):
 
 # Every field that lists are filtered or sorted by has its index here; the id that ends every order is in them.
 # The first is the default order.
-Index("ix_categories_position_name_folded", Category.position, fold(Category.name), Category.id)
-Index("ix_categories_name_folded", fold(Category.name), Category.id)
+Index("ix_categories_position_name_folded", Category.position, case_folded(Category.name), Category.id)
+Index("ix_categories_name_folded", case_folded(Category.name), Category.id)
 Index("ix_categories_is_active", Category.is_active, Category.id)
 Index("ix_categories_is_on_menu", Category.is_on_menu, Category.id)
 Index("ix_categories_created_at", Category.created_at, Category.id)
 Index("ix_categories_updated_at", Category.updated_at, Category.id)
-trigrams("ix_categories_name_trgm", Category.name)
-trigrams("ix_categories_slug_trgm", Category.slug)
-trigrams("ix_categories_description_trgm", Category.description)
-trigrams("ix_categories_image_alt_trgm", Category.image_alt, where=Category.image_alt.is_not(None))
+trigram_index("ix_categories_name_trgm", Category.name)
+trigram_index("ix_categories_slug_trgm", Category.slug)
+trigram_index("ix_categories_description_trgm", Category.description)
+trigram_index("ix_categories_image_alt_trgm", Category.image_alt, where=Category.image_alt.is_not(None))
 
 _LIVE = Product.archived_at.is_(None)
 Index("uq_products_slug", Product.slug, unique=True, postgresql_where=_LIVE)
-Index("ix_products_position_name_folded", Product.position, fold(Product.name), Product.id, postgresql_where=_LIVE)
-Index("ix_products_name_folded", fold(Product.name), Product.id, postgresql_where=_LIVE)
+Index(
+    "ix_products_position_name_folded", Product.position, case_folded(Product.name), Product.id, postgresql_where=_LIVE
+)
+Index("ix_products_name_folded", case_folded(Product.name), Product.id, postgresql_where=_LIVE)
 Index("ix_products_price", Product.price, Product.id, postgresql_where=_LIVE)
 Index("ix_products_is_active", Product.is_active, Product.id, postgresql_where=_LIVE)
 Index("ix_products_created_at", Product.created_at, Product.id, postgresql_where=_LIVE)
 Index("ix_products_updated_at", Product.updated_at, Product.id, postgresql_where=_LIVE)
-trigrams("ix_products_name_trgm", Product.name, where=_LIVE)
-trigrams("ix_products_slug_trgm", Product.slug, where=_LIVE)
+trigram_index("ix_products_name_trgm", Product.name, where=_LIVE)
+trigram_index("ix_products_slug_trgm", Product.slug, where=_LIVE)
 Index("ix_products_allergens", Product.allergens, postgresql_using="gin", postgresql_where=_LIVE)
-trigrams("ix_products_description_trgm", Product.description, where=_LIVE)
+trigram_index("ix_products_description_trgm", Product.description, where=_LIVE)
 
-Index("uq_ingredients_name_folded", fold(Ingredient.name), unique=True)
-trigrams("ix_ingredients_name_trgm", Ingredient.name)
+Index("uq_ingredients_name_folded", case_folded(Ingredient.name), unique=True)
+trigram_index("ix_ingredients_name_trgm", Ingredient.name)
 
-Index("ix_modifier_groups_name_folded", fold(ModifierGroup.name), ModifierGroup.id)
+Index("ix_modifier_groups_name_folded", case_folded(ModifierGroup.name), ModifierGroup.id)
 Index("ix_modifier_groups_created_at", ModifierGroup.created_at, ModifierGroup.id)
 Index("ix_modifier_groups_updated_at", ModifierGroup.updated_at, ModifierGroup.id)
-trigrams("ix_modifier_groups_name_trgm", ModifierGroup.name)
+trigram_index("ix_modifier_groups_name_trgm", ModifierGroup.name)
 
-trigrams("ix_sizes_name_trgm", Size.name)
+trigram_index("ix_sizes_name_trgm", Size.name)
 Index("ix_sizes_volume_ml", Size.volume_ml, Size.product_id)
-trigrams("ix_options_name_trgm", Option.name)
-trigrams("ix_product_images_alt_trgm", ProductImage.alt)
+trigram_index("ix_options_name_trgm", Option.name)
+trigram_index("ix_product_images_alt_trgm", ProductImage.alt)

@@ -23,7 +23,7 @@ from crema.db.listing import (
     TextField,
     UuidField,
 )
-from crema.db.statement import Statement, Where, into
+from crema.db.statement import Executor, Statement, into
 from crema.notifications.domain import FAILED_TEMPLATE, QueuedMail
 from crema.notifications.models import STATUSES, UNDELIVERABLE, Mail
 
@@ -100,9 +100,9 @@ _QUEUED: Final = Statement(
 _as_queued_mail: Final = into(QueuedMail)
 
 
-async def list_queued(where: Where, mail_ids: Sequence[UUID], *, queued_by: datetime | None) -> list[QueuedMail]:
+async def list_queued(db: Executor, mail_ids: Sequence[UUID], *, queued_by: datetime | None) -> list[QueuedMail]:
     """Return those of these mails that wait to be delivered, and were queued by then; None: whenever."""
-    return [_as_queued_mail(row) for row in await _QUEUED.rows(where, mail_ids=mail_ids, queued_by=queued_by)]
+    return [_as_queued_mail(row) for row in await _QUEUED.rows(db, mail_ids=mail_ids, queued_by=queued_by)]
 
 
 async def list_latest(session: AsyncSession, *, limit: int = 50) -> list[Mail]:

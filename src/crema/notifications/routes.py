@@ -6,7 +6,7 @@ from fastapi import Request
 from jinja2 import Environment, PackageLoader
 from starlette.responses import HTMLResponse, JSONResponse
 
-from crema.core.instants import written
+from crema.core.instants import format_instant
 from crema.notifications import queries
 from crema.notifications.deps import MailState
 from crema.web.routing import make_pages_router
@@ -35,7 +35,7 @@ async def mailbox(request: Request, tx: Transaction) -> HTMLResponse:
 @router.get("/mailbox.json")
 async def mailbox_as_json(request: Request, tx: Transaction) -> JSONResponse:
     """Give the same mails to programs, such as tests that need a code."""
-    items = [{**mail, "created_at": written(mail["created_at"])} for mail in await _latest(request, tx)]
+    items = [{**mail, "created_at": format_instant(mail["created_at"])} for mail in await _latest(request, tx)]
     return JSONResponse({"items": [{name: mail[name] for name in mail if name != "html"} for mail in items]})
 
 

@@ -20,7 +20,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from crema.accounts.models import User
-from crema.db.base import Base, Created, Id, Money, Updated, fold, trigrams
+from crema.db.base import Base, Created, Id, Money, Updated, case_folded, trigram_index
 from crema.db.changes import ChangedIn
 from crema.orders.domain import OrderStatus
 from crema.shops.models import Shop
@@ -217,13 +217,13 @@ Index("ix_orders_payment_status", Order.payment_status)
 Index("ix_orders_hidden", Order.created_at, Order.id, postgresql_where=Order.hidden_at.is_not(None))
 Index("ix_orders_source", Order.source)
 Index("ix_orders_customer_name_to_erase", Order.created_at, postgresql_where=Order.customer_name != "")
-trigrams("ix_orders_pickup_name_trgm", Order.pickup_name, where=Order.pickup_name.is_not(None))
-trigrams("ix_orders_customer_name_trgm", Order.customer_name, where=Order.customer_name.is_not(None))
+trigram_index("ix_orders_pickup_name_trgm", Order.pickup_name, where=Order.pickup_name.is_not(None))
+trigram_index("ix_orders_customer_name_trgm", Order.customer_name, where=Order.customer_name.is_not(None))
 Index("ix_order_lines_product_id", OrderLine.product_id)
-trigrams("ix_order_lines_name_trgm", OrderLine.name)
-trigrams("ix_order_lines_search_text_trgm", OrderLine.search_text)
-trigrams("ix_order_events_reason_trgm", OrderEvent.reason, where=OrderEvent.reason.is_not(None))
-Index("ix_orders_number_folded", fold(Order.number))
-trigrams("ix_orders_number_trgm", Order.number)
-Index("ix_orders_comment_folded", fold(Order.comment), Order.id)
-trigrams("ix_orders_comment_trgm", Order.comment)
+trigram_index("ix_order_lines_name_trgm", OrderLine.name)
+trigram_index("ix_order_lines_search_text_trgm", OrderLine.search_text)
+trigram_index("ix_order_events_reason_trgm", OrderEvent.reason, where=OrderEvent.reason.is_not(None))
+Index("ix_orders_number_folded", case_folded(Order.number))
+trigram_index("ix_orders_number_trgm", Order.number)
+Index("ix_orders_comment_folded", case_folded(Order.comment), Order.id)
+trigram_index("ix_orders_comment_trgm", Order.comment)

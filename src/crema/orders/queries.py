@@ -63,7 +63,7 @@ from crema.db.listing import (
     json_part,
     json_text,
 )
-from crema.db.statement import Statement, Where, into
+from crema.db.statement import Executor, Statement, into
 from crema.menu import queries as menu
 from crema.menu.domain import ALLERGENS
 from crema.orders.domain import LIMIT_PERIOD, READ_ORDERS, OrderContext, OrderShop, OrderStatus, OrderVersion
@@ -195,7 +195,7 @@ ORDERS: Final = Listing(
         "created_at": InstantField(Order.created_at, indexed=True),
         "updated_at": InstantField(Order.updated_at, indexed=True),
     },
-    older={"shop_id": "shop.id", "payment_status": "payment.status"},
+    older_names={"shop_id": "shop.id", "payment_status": "payment.status"},
     default_sort="-created_at",
     id_column=Order.id,
 )
@@ -335,7 +335,7 @@ _CONTEXT_AT_TWO_SHOPS: Final = Statement(_CONTEXT.limit(2))
 
 
 async def find_order_context(
-    where: Where, *, shop_id: UUID | None, user_id: UUID, product_ids: Collection[UUID], now: datetime
+    db: Executor, *, shop_id: UUID | None, user_id: UUID, product_ids: Collection[UUID], now: datetime
 ) -> OrderContext | None:
     """Return what has to be known to place an order at a shop; None as `shop_id` is the chain's only shop.
 
@@ -343,9 +343,9 @@ async def find_order_context(
     """
     values = {"user_id": user_id, "product_ids": list(product_ids), "since": now - LIMIT_PERIOD}
     if shop_id is None:
-        rows = await _CONTEXT_AT_TWO_SHOPS.rows(where, **values)
+        rows = await _CONTEXT_AT_TWO_SHOPS.rows(db, **values)
     else:
-        rows = await _CONTEXT_AT_SHOP.rows(where, shop_id=shop_id, **values)
+        rows = await _CONTEXT_AT_SHOP.rows(db, shop_id=shop_id, **values)
     if len(rows) != 1:
         return None
     (row,) = rows
@@ -358,7 +358,7 @@ async def find_order_context(
         open_orders=row["open_orders"],
         recent_orders=recent_orders,
         first_recent_at=first_recent_at,
-        offers=await menu.offers_of(where, row),
+        offers=await menu.offers_of(db, row),
     )
 
 
@@ -410,10 +410,10 @@ class FeedScope:
     everywhere: bool
 
 
-async def list_changed(where: Where, *, scope: FeedScope, since: int, limit: int) -> list[OrderVersion]:
+async def list_changed(db: Executor, *, scope: FeedScope, since: int, limit: int) -> list[OrderVersion]:
     """Return the orders that a transaction from `since` on wrote. Ids of a restored database's past don't count."""
     rows = await _CHANGED.rows(
-        where,
+        db,
         shop_ids=list(scope.shop_ids),
         user_ids=list(scope.user_ids),
         everywhere=scope.everywhere,
@@ -440,16 +440,16 @@ _BOARDS_OF_PEOPLE: Final = _boards(_USER_IDS, Order.user_id)
 _BOARD_OF_ALL: Final = Statement(_in_progress())
 
 
-async def list_boards(where: Where, *, scope: FeedScope) -> list[OrderVersion]:
+async def list_boards(db: Executor, *, scope: FeedScope) -> list[OrderVersion]:
     """Return the orders in progress of each shop, of each person, and of the chain; BOARD_LIMIT of each.
 
     An order that is of several comes once.
     """
-    rows = await _BOARD_OF_ALL.rows(where) if scope.everywhere else []
+    rows = await _BOARD_OF_ALL.rows(db) if scope.everywhere else []
     if scope.shop_ids:
-        rows += await _BOARDS_OF_SHOPS.rows(where, shop_ids=list(scope.shop_ids))
+        rows += await _BOARDS_OF_SHOPS.rows(db, shop_ids=list(scope.shop_ids))
     if scope.user_ids:
-        rows += await _BOARDS_OF_PEOPLE.rows(where, user_ids=list(scope.user_ids))
+        rows += await _BOARDS_OF_PEOPLE.rows(db, user_ids=list(scope.user_ids))
     return [*{row["id"]: OrderVersion(*row) for row in rows}.values()]
 
 
@@ -485,16 +485,16 @@ _EVENT_ROWS: Final = Statement(
 )
 
 
-async def load_orders_out(where: Where, *, order_ids: Collection[UUID]) -> dict[UUID, OrderOut]:
+async def load_orders_out(db: Executor, *, order_ids: Collection[UUID]) -> dict[UUID, OrderOut]:
     """Return orders whole, as the staff of their shops see them, by id."""
     if not order_ids:
         return {}
     ids = list(order_ids)
-    orders = await _ORDER_ROWS.rows(where, order_ids=ids)
+    orders = await _ORDER_ROWS.rows(db, order_ids=ids)
     lines, history = defaultdict[UUID, list[Any]](list), defaultdict[UUID, list[Any]](list)
-    for row in await _LINE_ROWS.rows(where, order_ids=ids):
+    for row in await _LINE_ROWS.rows(db, order_ids=ids):
         lines[row["order_id"]].append(dict(row))
-    for row in await _EVENT_ROWS.rows(where, order_ids=ids):
+    for row in await _EVENT_ROWS.rows(db, order_ids=ids):
         actor = {"id": row["actor_id"], "role": row["actor_role"]} if row["actor_id"] else None
         history[row["order_id"]].append(dict(row) | {"actor": actor})
     return {row["id"]: _order_out(row, lines=lines[row["id"]], history=history[row["id"]]) for row in orders}

@@ -23,10 +23,10 @@ from crema.orders.schemas import (
 )
 from crema.orders.service import changes, placing, transitions
 from crema.web import audit
-from crema.web.answers import LOCATED
 from crema.web.clock import Now
-from crema.web.listing import PageOut, answer, created, listing_parameters, parse_list_query
-from crema.web.problem import refusals
+from crema.web.listing import PageOut, created_response, listing_parameters, page_out, parse_list_query
+from crema.web.problem import error_responses
+from crema.web.response_headers import LOCATED
 from crema.web.routing import make_router
 from crema.web.transaction import Reads, Transaction, Writes
 
@@ -39,7 +39,7 @@ router = make_router("Orders")
     response_model=OrderOut,
     summary="Place an order",
     dependencies=[ORDER.made],
-    responses=LOCATED | refusals(401, 403, 404, 409, 422),
+    responses=LOCATED | error_responses(401, 403, 404, 409, 422),
 )
 async def place_order(
     body: PlaceOrder,
@@ -58,24 +58,27 @@ async def place_order(
     order = await placing.place(tx, actor=actor, wanted=body, settings=settings, now=now)
     location = f"/order/{order.id}"
     await audit.record(request, tx, created=location, sent=body)
-    return created(OrderOut.seen_by(actor, order).model_dump_json(), location)
+    return created_response(OrderOut.seen_by(actor, order).model_dump_json(), location)
 
 
 @router.get(
     "/orders",
     summary="List orders",
     openapi_extra=listing_parameters(ORDERS),
-    responses=refusals(401, 403, 422),
+    responses=error_responses(401, 403, 422),
 )
 async def list_orders(request: Request, response: Response, reader: Reads, actor: VerifiedActor) -> PageOut[OrderOut]:
     """One's own; for staff those of the shops they serve."""
     query = parse_list_query(request, ORDERS, actor.permissions)
     page = await queries.list_orders(reader, actor=actor, query=query)
-    return answer(request, response, page, partial(OrderOut.seen_by, actor))
+    return page_out(request, response, page, partial(OrderOut.seen_by, actor))
 
 
 @router.get(
-    "/order/{order_id}", summary="See an order", dependencies=[ORDER.shown], responses=refusals(401, 403, 404, 422)
+    "/order/{order_id}",
+    summary="See an order",
+    dependencies=[ORDER.shown],
+    responses=error_responses(401, 403, 404, 422),
 )
 async def see_order(order_id: UUID, reader: Reads, actor: VerifiedActor) -> OrderOut:
     return OrderOut.seen_by(actor, await queries.get_order_out(reader, order_id=order_id, actor=actor))
@@ -85,7 +88,7 @@ async def see_order(order_id: UUID, reader: Reads, actor: VerifiedActor) -> Orde
     "/order/{order_id}",
     summary="Replace an order",
     dependencies=[ORDER.edited],
-    responses=refusals(401, 403, 404, 409, 422),
+    responses=error_responses(401, 403, 404, 409, 422),
 )
 async def replace_order(
     order_id: UUID, body: ReplaceOrder, tx: Transaction, actor: VerifiedActor, now: Now, settings: OrderSettingsDep
@@ -104,7 +107,7 @@ async def replace_order(
     "/order/{order_id}",
     summary="Change an order",
     dependencies=[ORDER.edited],
-    responses=refusals(401, 403, 404, 409, 422),
+    responses=error_responses(401, 403, 404, 409, 422),
 )
 async def change_order(
     order_id: UUID, body: ChangeOrder, tx: Transaction, actor: VerifiedActor, now: Now, settings: OrderSettingsDep
@@ -118,7 +121,7 @@ async def change_order(
     "/order/{order_id}/line/{line_id}",
     summary="Mark a line as made",
     dependencies=[ORDER.edited],
-    responses=refusals(401, 403, 404, 409, 422),
+    responses=error_responses(401, 403, 404, 409, 422),
 )
 async def mark_line(
     order_id: UUID, line_id: UUID, body: MarkLine, tx: Transaction, actor: VerifiedActor, now: Now
@@ -133,7 +136,7 @@ async def mark_line(
     status_code=204,
     summary="Cancel and hide an order",
     dependencies=[ORDER.edited],
-    responses=refusals(401, 403, 404, 409, 422),
+    responses=error_responses(401, 403, 404, 409, 422),
 )
 async def delete_order(order_id: UUID, tx: Transaction, actor: VerifiedActor, now: Now) -> None:
     """Cancelled if it still can be. A customer's deletion takes it off their own lists, an administrator's off all."""
@@ -144,7 +147,7 @@ async def delete_order(order_id: UUID, tx: Transaction, actor: VerifiedActor, no
     "/order/{order_id}/cancel",
     summary="Cancel an order",
     dependencies=[ORDER.made],
-    responses=refusals(401, 403, 404, 409, 422),
+    responses=error_responses(401, 403, 404, 409, 422),
 )
 async def cancel_order(
     order_id: UUID,
@@ -168,7 +171,7 @@ async def cancel_order(
     return OrderOut.seen_by(actor, order)
 
 
-@router.post("/orders/advance", summary="Move several orders", responses=refusals(401, 403, 422))
+@router.post("/orders/advance", summary="Move several orders", responses=error_responses(401, 403, 422))
 async def advance_orders(
     body: AdvanceOrders, tx: Transaction, actor: OrderStaff, now: Now, _idempotent: Idempotent
 ) -> AdvancedOrdersOut:
@@ -191,7 +194,7 @@ async def advance_orders(
     "/order/{order_id}/reorder",
     status_code=201,
     summary="Put an order into the cart again",
-    responses=LOCATED | refusals(401, 403, 404, 409, 422),
+    responses=LOCATED | error_responses(401, 403, 404, 409, 422),
 )
 async def reorder(
     order_id: UUID,
@@ -212,11 +215,11 @@ async def reorder(
     "/order/{order_id}/history",
     summary="See an order's history",
     openapi_extra=listing_parameters(HISTORY),
-    responses=refusals(401, 403, 404, 422),
+    responses=error_responses(401, 403, 404, 422),
 )
 async def see_history(
     order_id: UUID, request: Request, response: Response, reader: Reads, actor: VerifiedActor
 ) -> PageOut[OrderEventOut]:
     query = parse_list_query(request, HISTORY, actor.permissions)
     page = await queries.list_history(reader, order_id=order_id, actor=actor, query=query)
-    return answer(request, response, page, OrderEventOut.model_validate)
+    return page_out(request, response, page, OrderEventOut.model_validate)

@@ -33,7 +33,7 @@ from sqlalchemy.types import TIMESTAMP
 
 from crema.accounts.domain import Actor
 from crema.core.errors import NotFoundError
-from crema.db.base import fold
+from crema.db.base import case_folded
 from crema.orders.domain import OrderStatus
 from crema.orders.models import WANTED_AT, Order, OrderLine
 from crema.reports.domain import local_spans
@@ -75,7 +75,7 @@ async def list_served_shops(session: AsyncSession, *, actor: Actor, shop_id: UUI
     statement = select(Shop).where(true() if actor.serves_all_shops else Shop.id.in_(actor.shop_ids))
     if shop_id is not None:
         statement = statement.where(Shop.id == shop_id)
-    shops = list(await session.scalars(statement.order_by(fold(Shop.name), Shop.id)))
+    shops = list(await session.scalars(statement.order_by(case_folded(Shop.name), Shop.id)))
     if shop_id is not None and not shops:
         raise NotFoundError
     return shops

@@ -10,7 +10,7 @@ from crema.reports import queries
 from crema.reports.deps import Period
 from crema.reports.schemas import Grouping, SalesOut
 from crema.shops.deps import TheChain
-from crema.web.problem import refusals
+from crema.web.problem import error_responses
 from crema.web.routing import make_router
 from crema.web.spreadsheet import csv_response
 from crema.web.transaction import Transaction
@@ -22,7 +22,7 @@ router = make_router("Reports")
     "/reports/sales",
     summary="Sum up sales",
     response_model=SalesOut,
-    responses=refusals(401, 403, 404, 422) | {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
+    responses=error_responses(401, 403, 404, 422) | {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
 )
 async def sum_sales(
     tx: Transaction,

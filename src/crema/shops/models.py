@@ -18,7 +18,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import INT4RANGE, ExcludeConstraint, Range
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from crema.db.base import Base, Created, Id, Updated, fold, trigrams
+from crema.db.base import Base, Created, Id, Updated, case_folded, trigram_index
 from crema.shops.domain import LEAD_SECONDS, ShopState
 
 
@@ -133,14 +133,14 @@ class Shop(Base):
 
 
 # Every field that lists are filtered or sorted by has its index here; the id that ends every order is in them.
-Index("ix_shops_name_folded", fold(Shop.name), Shop.id)
+Index("ix_shops_name_folded", case_folded(Shop.name), Shop.id)
 Index("ix_shops_is_active", Shop.is_active, Shop.id)
 Index("ix_shops_created_at", Shop.created_at, Shop.id)
 Index("ix_shops_updated_at", Shop.updated_at, Shop.id)
-trigrams("ix_shops_slug_trgm", Shop.slug)
-trigrams("ix_shops_name_trgm", Shop.name)
-trigrams("ix_shops_address_trgm", Shop.address)
-trigrams("ix_shops_timezone_trgm", Shop.timezone)
-trigrams("ix_shops_phone_trgm", Shop.phone, where=Shop.phone.is_not(None))
-trigrams("ix_shops_email_trgm", Shop.email, where=Shop.email.is_not(None))
-trigrams("ix_special_days_note_trgm", SpecialDay.note)
+trigram_index("ix_shops_slug_trgm", Shop.slug)
+trigram_index("ix_shops_name_trgm", Shop.name)
+trigram_index("ix_shops_address_trgm", Shop.address)
+trigram_index("ix_shops_timezone_trgm", Shop.timezone)
+trigram_index("ix_shops_phone_trgm", Shop.phone, where=Shop.phone.is_not(None))
+trigram_index("ix_shops_email_trgm", Shop.email, where=Shop.email.is_not(None))
+trigram_index("ix_special_days_note_trgm", SpecialDay.note)

@@ -41,7 +41,7 @@ from sqlalchemy.orm import selectinload
 from crema.core.errors import NotFoundError
 from crema.core.page import Page
 from crema.db import versions
-from crema.db.base import fold
+from crema.db.base import case_folded
 from crema.db.driver import Reader
 from crema.db.listing import (
     BooleanField,
@@ -61,7 +61,7 @@ from crema.db.listing import (
     TimeOfDayField,
     UuidField,
 )
-from crema.db.statement import Statement, Where
+from crema.db.statement import Executor, Statement
 from crema.schemas import Line, Name
 from crema.shops import domain
 from crema.shops.domain import (
@@ -279,7 +279,7 @@ _COLUMNS: Final = (
 ACTIVE: Final = select(*_COLUMNS).where(TAKES_ORDERS)
 """Active shops with their weeks and special days: `view_of` reads such rows."""
 _ACTIVE_SHOP: Final = Statement(ACTIVE.where(Shop.id == bindparam("shop_id")))
-_ALL_ACTIVE: Final = Statement(ACTIVE.order_by(fold(Shop.name), Shop.id))
+_ALL_ACTIVE: Final = Statement(ACTIVE.order_by(case_folded(Shop.name), Shop.id))
 
 
 def view_of(row: asyncpg.Record) -> ShopView:
@@ -299,14 +299,14 @@ def _read_special_day(day: str, hours: Any, takes_orders_ahead: bool, note: str)
     return domain.SpecialDay(date.fromisoformat(day), intervals, takes_orders_ahead=takes_orders_ahead, note=note)
 
 
-async def get_active_shop(where: Where, shop_id: UUID) -> ShopView:
+async def get_active_shop(db: Executor, shop_id: UUID) -> ShopView:
     """Read a shop one can order at."""
-    return view_of(await _ACTIVE_SHOP.one(where, shop_id=shop_id))
+    return view_of(await _ACTIVE_SHOP.one(db, shop_id=shop_id))
 
 
-async def get_schedule(where: Where, shop_id: UUID) -> ShopSchedule:
+async def get_schedule(db: Executor, shop_id: UUID) -> ShopSchedule:
     """Read when a shop hands over orders, active or not."""
-    return schedule_of(view_of(await _visible_shop(sees_all=True).one(where, shop_id=shop_id)))
+    return schedule_of(view_of(await _visible_shop(sees_all=True).one(db, shop_id=shop_id)))
 
 
 async def get_visible_shop(reader: Reader, shop_id: UUID, *, permissions: AbstractSet[str]) -> ShopView:
@@ -339,9 +339,9 @@ async def get_shop_for_update(session: AsyncSession, shop_id: UUID) -> Shop:
     return shop
 
 
-async def list_all_active(where: Where) -> list[ShopView]:
+async def list_all_active(db: Executor) -> list[ShopView]:
     """Read every active shop of the chain, by name."""
-    return [view_of(row) for row in await _ALL_ACTIVE.rows(where)]
+    return [view_of(row) for row in await _ALL_ACTIVE.rows(db)]
 
 
 @dataclass(frozen=True, slots=True)

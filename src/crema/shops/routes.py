@@ -23,11 +23,11 @@ from crema.shops.schemas import (
     SpecialDaysIn,
     StatusPatch,
 )
-from crema.web.answers import LOCATED
 from crema.web.caching import Public
 from crema.web.clock import Now
-from crema.web.listing import PageOut, document, documents, listing_parameters, parse_list_query
-from crema.web.problem import refusals
+from crema.web.listing import PageOut, json_response, listing_parameters, page_response, parse_list_query
+from crema.web.problem import error_responses
+from crema.web.response_headers import LOCATED
 from crema.web.routing import make_router
 from crema.web.transaction import Reads, Transaction
 
@@ -56,12 +56,16 @@ def _listed(shop: ShopView, as_of: datetime, distance_m: int | None, *, sees_mai
 
 
 @router.get(
-    "/info", summary="Read about the chain", response_model=InfoOut, dependencies=[Public], responses=refusals(422)
+    "/info",
+    summary="Read about the chain",
+    response_model=InfoOut,
+    dependencies=[Public],
+    responses=error_responses(422),
 )
 async def read_info(reader: Reads, chain: TheChain, now: Now) -> Response:
     """Who the chain is, how to reach it, and every shop with its hours, its special days and whether it is open."""
     shops = [_document(shop, shop.shown_as_of(now)) for shop in await queries.list_all_active(reader)]
-    return document(InfoOut.of(chain, shops))
+    return json_response(InfoOut.of(chain, shops))
 
 
 @router.get(
@@ -70,17 +74,17 @@ async def read_info(reader: Reads, chain: TheChain, now: Now) -> Response:
     response_model=PageOut[ListedShopOut],
     openapi_extra=listing_parameters(queries.ALL_SORTS),
     dependencies=[Public],
-    responses=refusals(401, 422),
+    responses=error_responses(401, 422),
 )
 async def list_shops(
     request: Request, reader: Reads, granted: Granted, now: Now, near: Near, open_now: OpenNow = None
 ) -> Response:
     """Active ones; those who edit shops see all."""
     listing = queries.SHOPS if near is None else queries.SHOPS_NEAR
-    query = parse_list_query(request, listing, granted, also=("near", "open_now"))
+    query = parse_list_query(request, listing, granted, extra_parameters=("near", "open_now"))
     page = await queries.list_shops(reader, query=query, permissions=granted, near=near, open_now=open_now, now=now)
     edits = queries.EDIT in granted
-    return documents(
+    return page_response(
         request,
         page.map(
             lambda listed: _listed(listed.shop, listed.shop.shown_as_of(now), listed.distance_m, sees_mailbox=edits)
@@ -89,7 +93,7 @@ async def list_shops(
 
 
 @router.get(
-    "/shop/{shop_id}", summary="See a shop", dependencies=[Public, SHOP.shown], responses=refusals(401, 404, 422)
+    "/shop/{shop_id}", summary="See a shop", dependencies=[Public, SHOP.shown], responses=error_responses(401, 404, 422)
 )
 async def see_shop(shop_id: UUID, reader: Reads, granted: Granted, now: Now) -> ShopOut:
     """With its week, its special days, and how it stands: whether it is open, and what its staff say."""
@@ -102,7 +106,7 @@ async def see_shop(shop_id: UUID, reader: Reads, granted: Granted, now: Now) -> 
     status_code=201,
     summary="Add a shop",
     dependencies=[SHOP.made],
-    responses=LOCATED | refusals(401, 403, 409, 422),
+    responses=LOCATED | error_responses(401, 403, 409, 422),
 )
 async def open_shop(
     body: ShopIn, response: Response, tx: Transaction, actor: ShopEditor, now: Now, _idempotent: Idempotent
@@ -114,7 +118,10 @@ async def open_shop(
 
 
 @router.put(
-    "/shop/{shop_id}", summary="Replace a shop", dependencies=[SHOP.edited], responses=refusals(401, 403, 404, 409, 422)
+    "/shop/{shop_id}",
+    summary="Replace a shop",
+    dependencies=[SHOP.edited],
+    responses=error_responses(401, 403, 404, 409, 422),
 )
 async def replace_shop(
     shop_id: UUID, body: ReplaceShop, tx: Transaction, actor: ShopEditor, now: Now, closing: ClosingSteps
@@ -125,7 +132,10 @@ async def replace_shop(
 
 
 @router.patch(
-    "/shop/{shop_id}", summary="Change a shop", dependencies=[SHOP.edited], responses=refusals(401, 403, 404, 409, 422)
+    "/shop/{shop_id}",
+    summary="Change a shop",
+    dependencies=[SHOP.edited],
+    responses=error_responses(401, 403, 404, 409, 422),
 )
 async def change_shop(
     shop_id: UUID, body: ShopPatch, tx: Transaction, actor: ShopEditor, now: Now, closing: ClosingSteps
@@ -140,7 +150,7 @@ async def change_shop(
     status_code=204,
     summary="Delete a shop",
     dependencies=[SHOP.edited],
-    responses=refusals(401, 403, 404, 409, 422),
+    responses=error_responses(401, 403, 404, 409, 422),
 )
 async def delete_shop(shop_id: UUID, tx: Transaction, actor: ShopEditor) -> None:
     """For administrators. One that has taken orders can only be deactivated."""
@@ -151,7 +161,7 @@ async def delete_shop(shop_id: UUID, tx: Transaction, actor: ShopEditor) -> None
     "/shop/{shop_id}/hours",
     summary="Set a shop's week",
     dependencies=[SHOP.edited],
-    responses=refusals(401, 403, 404, 409, 422),
+    responses=error_responses(401, 403, 404, 409, 422),
 )
 async def set_hours(
     shop_id: UUID, body: HoursIn, tx: Transaction, actor: ShopEditor, now: Now, closing: ClosingSteps
@@ -166,7 +176,7 @@ async def set_hours(
     "/shop/{shop_id}/special-days",
     summary="Set a shop's special days",
     dependencies=[SHOP.edited],
-    responses=refusals(401, 403, 404, 409, 422),
+    responses=error_responses(401, 403, 404, 409, 422),
 )
 async def set_special_days(
     shop_id: UUID, body: SpecialDaysIn, tx: Transaction, actor: ShopEditor, now: Now, closing: ClosingSteps
@@ -181,7 +191,7 @@ async def set_special_days(
     "/shop/{shop_id}/status",
     summary="Say that a shop is busy or paused",
     dependencies=[SHOP.edited],
-    responses=refusals(401, 403, 404, 422),
+    responses=error_responses(401, 403, 404, 422),
 )
 async def change_status(shop_id: UUID, body: StatusPatch, tx: Transaction, actor: ShopStaff, now: Now) -> ShopOut:
     """For the shop's staff. Orders in progress go on. It ends by itself at `until`, or when somebody says `open`."""

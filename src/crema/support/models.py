@@ -21,7 +21,7 @@ from sqlalchemy.orm import Mapped, column_property, mapped_column, relationship
 
 from crema.accounts import queries as accounts
 from crema.accounts.models import User
-from crema.db.base import Base, Created, Id, Updated, trigrams
+from crema.db.base import Base, Created, Id, Updated, trigram_index
 from crema.db.changes import ChangedIn
 from crema.support.domain import MAX_TEXT, SUPPORT, ConversationStatus
 
@@ -218,5 +218,5 @@ Index("ix_conversations_updated_at_id", Conversation.updated_at, Conversation.id
 Index("ix_conversations_changed_in", Conversation.changed_in)
 Index("ix_messages_changed_in", Message.changed_in)
 Index("ix_messages_created_at_id", Message.created_at, Message.id)
-trigrams("ix_messages_text_trgm", Message.text)
-trigrams("ix_notes_text_trgm", Note.text)
+trigram_index("ix_messages_text_trgm", Message.text)
+trigram_index("ix_notes_text_trgm", Note.text)

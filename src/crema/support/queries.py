@@ -54,7 +54,7 @@ from crema.db.listing import (
     UuidField,
     paginate,
 )
-from crema.db.listing.fields import Bound, is_true
+from crema.db.listing.fields import Parameter, is_true
 from crema.db.statement import Statement
 from crema.support import models
 from crema.support.domain import SUPPORT, ConversationStatus
@@ -68,12 +68,12 @@ _ASSIGNEE_MAY_ANSWER: Final = models.may_answer(Conversation.assigned_to_id, sho
 class AssigneeField(UuidField):
     """The assigned person, while they may answer customers. Comparing the column itself lets its index be used."""
 
-    def condition(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:
+    def condition(self, operator: str, operands: Sequence[Parameter]) -> ColumnElement[bool]:
         if operator == "isnull":
             return not_(_ASSIGNEE_MAY_ANSWER) if is_true(operands[0]) else _ASSIGNEE_MAY_ANSWER
         return super().condition(operator, operands)
 
-    def match(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:
+    def match(self, operator: str, operands: Sequence[Parameter]) -> ColumnElement[bool]:
         return super().match(operator, operands) & _ASSIGNEE_MAY_ANSWER
 
 
@@ -129,13 +129,13 @@ CONVERSATIONS: Final = Listing(
         "created_at": InstantField(Conversation.created_at, indexed=True),
         "updated_at": InstantField(Conversation.updated_at, indexed=True),
     },
-    older={"customer_id": "customer.id"},
+    older_names={"customer_id": "customer.id"},
     sort={
         "waiting_since": InstantField(WAITING_ORDER),
         "assigned_to": UuidField(case((_ASSIGNEE_MAY_ANSWER, Conversation.assigned_to_id)), nullable=True),
     },
     default_sort="-last_message_at",
-    search_also={
+    extra_searched={
         "messages": Many(Message, Message.conversation_id == Conversation.id, {"text": TextField(Message.text)}),
         "notes": Many(
             Note,

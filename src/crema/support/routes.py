@@ -30,11 +30,11 @@ from crema.support.schemas import (
 )
 from crema.support.service import attachments, conversations, first_message
 from crema.support.service.attachments import UploadedFile
-from crema.web.answers import LOCATED
 from crema.web.clock import Now
 from crema.web.forms import form_schema
-from crema.web.listing import PageOut, answer, listing_parameters, parse_list_query
-from crema.web.problem import refusals
+from crema.web.listing import PageOut, listing_parameters, page_out, parse_list_query
+from crema.web.problem import error_responses
+from crema.web.response_headers import LOCATED
 from crema.web.routing import make_router
 from crema.web.transaction import Reads, Transaction
 
@@ -42,7 +42,10 @@ router = make_router("Support chat")
 
 
 @router.post(
-    "/chat", summary="Open your conversation", dependencies=[CONVERSATION.made], responses=refusals(401, 403, 404, 422)
+    "/chat",
+    summary="Open your conversation",
+    dependencies=[CONVERSATION.made],
+    responses=error_responses(401, 403, 404, 422),
 )
 async def open_chat(
     tx: Transaction, actor: VerifiedActor, now: Now, _idempotent: Idempotent, body: OpenConversation | None = None
@@ -52,7 +55,9 @@ async def open_chat(
     return ConversationOut.model_validate(conversation)
 
 
-@router.post("/chat/ticket", status_code=201, summary="Get a ticket for a WebSocket", responses=refusals(401, 403, 422))
+@router.post(
+    "/chat/ticket", status_code=201, summary="Get a ticket for a WebSocket", responses=error_responses(401, 403, 422)
+)
 async def issue_ticket(tx: Transaction, actor: VerifiedActor, now: Now) -> TicketOut:
     """For the first frame of a WebSocket, `{"type": "auth", "ticket": "…"}`. It is valid once, for 30 seconds."""
     ticket = await live.issue_ticket(tx, actor=actor, now=now)
@@ -63,7 +68,7 @@ async def issue_ticket(tx: Transaction, actor: VerifiedActor, now: Now) -> Ticke
     "/chats",
     summary="List conversations",
     openapi_extra=listing_parameters(CONVERSATIONS),
-    responses=refusals(401, 403, 422),
+    responses=error_responses(401, 403, 422),
 )
 async def list_chats(
     request: Request, response: Response, reader: Reads, actor: VerifiedActor
@@ -74,7 +79,7 @@ async def list_chats(
     """
     query = parse_list_query(request, CONVERSATIONS, actor.permissions)
     page = await queries.list_conversations(reader, actor=actor, query=query)
-    return answer(request, response, page, ListedConversationOut.model_validate)
+    return page_out(request, response, page, ListedConversationOut.model_validate)
 
 
 @router.post(
@@ -82,7 +87,7 @@ async def list_chats(
     status_code=201,
     summary="Write to a customer first",
     dependencies=[RateLimited, CONVERSATION.made],
-    responses=LOCATED | refusals(401, 403, 409, 422, 429),
+    responses=LOCATED | error_responses(401, 403, 409, 422, 429),
 )
 async def write_first(
     body: WriteFirst, response: Response, tx: Transaction, actor: SupportStaff, now: Now, _idempotent: Idempotent
@@ -97,7 +102,7 @@ async def write_first(
     "/chat/assignees",
     summary="List people who can be assigned",
     openapi_extra=listing_parameters(ASSIGNEES),
-    responses=refusals(401, 403, 422),
+    responses=error_responses(401, 403, 422),
 )
 async def list_assignees(
     request: Request, response: Response, tx: Transaction, actor: SupportStaff
@@ -105,14 +110,14 @@ async def list_assignees(
     """The people who may answer customers, as values of `assigned_to`."""
     query = ASSIGNEES.parse(request.query_params.multi_items(), permissions=actor.permissions)
     page = await queries.list_assignees(tx, query=query)
-    return answer(request, response, page, AssigneeOut.model_validate)
+    return page_out(request, response, page, AssigneeOut.model_validate)
 
 
 @router.get(
     "/chat/{conversation_id}",
     summary="See a conversation",
     dependencies=[CONVERSATION.shown],
-    responses=refusals(401, 403, 404, 422),
+    responses=error_responses(401, 403, 404, 422),
 )
 async def see_chat(conversation_id: UUID, reader: Reads, actor: VerifiedActor) -> ConversationOut:
     return await queries.get_conversation_view(reader, conversation_id=conversation_id, actor=actor)
@@ -122,7 +127,7 @@ async def see_chat(conversation_id: UUID, reader: Reads, actor: VerifiedActor) -
     "/chat/{conversation_id}",
     summary="Assign or resolve a conversation",
     dependencies=[CONVERSATION.edited],
-    responses=refusals(401, 403, 404, 409, 422),
+    responses=error_responses(401, 403, 404, 409, 422),
 )
 async def change_chat(
     conversation_id: UUID, body: ChangeConversation, tx: Transaction, actor: SupportStaff, now: Now
@@ -136,7 +141,7 @@ async def change_chat(
     "/chat/{conversation_id}/messages",
     summary="List a conversation's messages",
     openapi_extra=listing_parameters(MESSAGES),
-    responses=refusals(401, 403, 404, 422),
+    responses=error_responses(401, 403, 404, 422),
 )
 async def list_messages(
     conversation_id: UUID, request: Request, response: Response, reader: Reads, actor: VerifiedActor
@@ -144,7 +149,7 @@ async def list_messages(
     """Oldest first. `seq__gt` returns the messages after the last one you have."""
     query = parse_list_query(request, MESSAGES, actor.permissions)
     page = await queries.list_messages(reader, conversation_id=conversation_id, actor=actor, query=query)
-    return answer(request, response, page, MessageOut.model_validate)
+    return page_out(request, response, page, MessageOut.model_validate)
 
 
 @router.post(
@@ -152,7 +157,7 @@ async def list_messages(
     status_code=201,
     summary="Send a message",
     dependencies=[RateLimited],
-    responses=refusals(401, 403, 404, 409, 422, 429)
+    responses=error_responses(401, 403, 404, 409, 422, 429)
     | {200: {"model": MessageOut, "description": "The message was sent before, with the same `client_id`."}},
 )
 async def send_message(
@@ -174,7 +179,7 @@ async def send_message(
     "/chat/{conversation_id}/read",
     summary="Mark messages as read",
     dependencies=[RateLimited, CONVERSATION.made],
-    responses=refusals(401, 403, 404, 422, 429),
+    responses=error_responses(401, 403, 404, 422, 429),
 )
 async def read_messages(
     conversation_id: UUID, body: ReadMessages, tx: Transaction, actor: VerifiedActor, now: Now, _idempotent: Idempotent
@@ -194,7 +199,7 @@ async def read_messages(
     openapi_extra=form_schema(
         AttachmentForm, description="JPEG, PNG, WebP, AVIF, HEIC or PDF; up to 5 MiB, pictures up to 16 megapixels."
     ),
-    responses=refusals(401, 403, 404, 409, 413, 415, 422, 429),
+    responses=error_responses(401, 403, 404, 409, 413, 415, 422, 429),
 )
 async def upload_attachment(
     conversation_id: UUID,
@@ -219,7 +224,7 @@ async def upload_attachment(
     response_class=Response,
     responses={
         200: {"description": "The file.", "content": {attachments.WEBP: {}, attachments.PDF: {}}},
-        **refusals(401, 403, 404, 422),
+        **error_responses(401, 403, 404, 422),
     },
 )
 async def fetch_attachment(
@@ -241,7 +246,7 @@ async def fetch_attachment(
     status_code=201,
     summary="Write a note for the staff",
     dependencies=[RateLimited],
-    responses=refusals(401, 403, 404, 409, 422, 429),
+    responses=error_responses(401, 403, 404, 409, 422, 429),
 )
 async def write_note(
     conversation_id: UUID, body: WriteNote, tx: Transaction, actor: SupportStaff, now: Now, _idempotent: Idempotent
@@ -255,7 +260,7 @@ async def write_note(
     "/chat/{conversation_id}/notes",
     summary="List the staff's notes",
     openapi_extra=listing_parameters(NOTES),
-    responses=refusals(401, 403, 404, 422),
+    responses=error_responses(401, 403, 404, 422),
 )
 async def list_notes(
     conversation_id: UUID, request: Request, response: Response, tx: Transaction, actor: SupportStaff
@@ -264,4 +269,4 @@ async def list_notes(
     query = NOTES.parse(request.query_params.multi_items(), permissions=actor.permissions)
     await queries.get_conversation(tx, conversation_id=conversation_id, actor=actor)
     page = await queries.list_notes(tx, conversation_id=conversation_id, actor=actor, query=query)
-    return answer(request, response, page, NoteOut.model_validate)
+    return page_out(request, response, page, NoteOut.model_validate)

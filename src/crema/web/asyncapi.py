@@ -1,4 +1,4 @@
-"""The AsyncAPI 3.1 document of our WebSockets, made of the frame models."""
+"""The AsyncAPI 3.1 document of the WebSockets, made from the models of their frames."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ _REFERENCE: Final = f"{components.REFERENCE}{{model}}"
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """A WebSocket: what a client may send there and what it hears, each by a model with a constant `type`."""
+    """A WebSocket: the frames that a client may send and receive, each a model with a constant `type`."""
 
     name: str
     address: str
@@ -36,9 +36,9 @@ def describe(
     url: str,
     schemes: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """Make the document. `url` is our address as people see it; secure there, secure here.
+    """Return the document. `url` is the public address of the server: with https the sockets use wss.
 
-    Every socket wants to know who is asking, by any of the `schemes`.
+    Every socket needs authentication, by any of the `schemes`.
     """
     address = urlsplit(url)
     document: dict[str, Any] = {
@@ -79,7 +79,7 @@ def _channel(channel: Channel) -> dict[str, Any]:
 
 
 def _operations(channel: Channel, schemes: Iterable[str]) -> dict[str, Any]:
-    """Ours, as AsyncAPI counts: the application receives what a client sends."""
+    """Return the operations from the server's view: it receives what a client sends."""
     return {
         f"{channel.name}.{action}": {
             "action": action,

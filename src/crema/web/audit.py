@@ -1,4 +1,4 @@
-"""Writes what staff change to the audit log, in the transaction of the change, whatever the route."""
+"""Writes changes by staff to the audit log, in the transaction of the change."""
 
 import json
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from crema.core.networks import network_of
 from crema.db.audit import AuditEvent
 from crema.db.base import new_id
-from crema.db.statement import BulkInsert, Statement, Where
+from crema.db.statement import BulkInsert, Executor, Statement
 from crema.web.state import WebState, state_of
 
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -29,22 +29,22 @@ _VALUES: Final = frozenset(
         *("energy_kcal", "proteins_g", "fats_g", "carbohydrates_g", "caffeine_mg"),
     }
 )
-"""Fields whose values are kept. Of others, which may be personal data or text, only the names are."""
+"""Fields whose values are logged. Of other fields, which may be personal data, only the names are."""
 _LONGEST: Final = 8 * 1024
-"""Bytes of a body from which its values are kept."""
+"""Bytes up to which the values of a body are logged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Who a request comes from, for the log. Customers' own doings are not in it."""
+    """The actor of a request, for the log. What customers do is not logged."""
 
     user_id: UUID
     role: str
     is_staff: bool
 
 
-async def record(request: Request, where: Where, *, created: str | None, sent: BaseModel | None = None) -> None:
-    """Write an event for what a member of staff has changed by this request. Call it before the commit.
+async def record(request: Request, db: Executor, *, created: str | None, sent: BaseModel | None = None) -> None:
+    """Write an event if this request is a change by staff. Call it before the commit.
 
     `created` is the path of what the request made, from its Location header. `sent` is the body, where it can't be
     read from the request again.
@@ -63,11 +63,11 @@ async def record(request: Request, where: Where, *, created: str | None, sent: B
         request_id=getattr(request.state, "request_id", None),
         created_at=state_of(request.app, WebState).clock(),
     )
-    await _INSERT.rows(where, **_EVENTS.values([event]))
+    await _INSERT.rows(db, **_EVENTS.values([event]))
 
 
 def leave_out(request: Request) -> None:
-    """Write no event for this request: it repeats one that has its event."""
+    """Write no event for this request: it repeats a request that has one."""
     request.state.is_left_out_of_log = True
 
 
@@ -80,7 +80,7 @@ _INSERT: Final = Statement(_EVENTS.statement)
 
 
 async def _details(request: Request, sent: BaseModel | None) -> dict[str, Any]:
-    """Return what was sent: the names of all fields, and the values of those that are no personal data."""
+    """Return the names of all fields that were sent, and the values of those without personal data."""
     details: dict[str, Any] = {"query": _kept(dict(request.query_params))} if request.query_params else {}
     if not request.headers.get("content-type", "").startswith("application/json"):
         return details

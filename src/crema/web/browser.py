@@ -1,8 +1,8 @@
-"""What protects people in browsers: our cookies, where a page may come from, CSRF, and the headers of every answer.
+"""Middlewares and headers that protect people in browsers: CSRF, allowed hosts, CORS, security headers.
 
-Browsers that ask for it (`?mode=cookie`) keep their tokens in cookies no script can read. A cookie is sent by itself,
-also when another site's page asks, so whatever changes something must then prove that a page of ours asks: by its
-Origin, or the browser's own word that it is the same, and by a token that only a page of ours can read.
+With `?mode=cookie` browsers keep their tokens in cookies that scripts can't read. Browsers send cookies with requests
+of other sites' pages, too. So a request that changes something must prove that a trusted page sent it: by its Origin,
+or by Sec-Fetch-Site, and by a token that only such a page can read.
 """
 
 import hmac
@@ -24,9 +24,9 @@ from crema.web import problem
 from crema.web.routing import make_router
 from crema.web.state import WebState, state_of
 
-SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 YEAR: Final = 365 * 24 * 3600
-HEADER: Final = "X-CSRF-Token"
+CSRF_HEADER: Final = "X-CSRF-Token"
 SENT_HEADERS: Final = (
     "Authorization",
     "Content-Type",
@@ -34,10 +34,10 @@ SENT_HEADERS: Final = (
     "If-Match",
     "If-None-Match",
     "Last-Event-ID",
-    HEADER,
+    CSRF_HEADER,
     "X-Request-ID",
 )
-"""Request headers that pages of other origins may send, beside those that need no leave."""
+"""Request headers that pages of other origins may send, besides those that CORS always allows."""
 EXPOSED_HEADERS: Final = (
     "ETag",
     "Idempotency-Replayed",
@@ -53,7 +53,7 @@ EXPOSED_HEADERS: Final = (
 
 
 class CsrfFailedError(ForbiddenError):
-    """A request with our cookies that no page of ours made, or without the token of GET /csrf."""
+    """A request with our cookies that no trusted page sent, or without the token of GET /csrf."""
 
     code = "csrf_failed"
     title = "This request does not come from one of our pages."
@@ -68,8 +68,8 @@ class UnknownHostError(InvalidError):
     advice = "Use an address of `CREMA_ALLOWED_HOSTS`."
 
 
-def headers_of(*, is_production: bool) -> Mapping[str, str]:
-    """Give the headers of every answer, whatever its status; a route may set its own instead."""
+def security_headers(*, is_production: bool) -> Mapping[str, str]:
+    """Return the headers of every answer, whatever its status; a route may set its own instead."""
     headers = {
         "X-Content-Type-Options": "nosniff",
         "Cache-Control": "no-store",
@@ -87,8 +87,8 @@ def bearer_token(headers: Mapping[str, str]) -> str | None:
     return token if scheme.lower() == "bearer" and token else None
 
 
-class Guard:
-    """Pure ASGI: refuses unknown hosts, and changes with our cookies that no page of ours asked for."""
+class HostAndCsrfMiddleware:
+    """ASGI middleware: refuses unknown hosts, and changes with our cookies that no trusted page sent."""
 
     def __init__(self, app: ASGIApp, *, hosts: Collection[str]) -> None:
         self.app = app
@@ -100,7 +100,7 @@ class Guard:
             return
         request = Request(scope, receive)
         refused: UnknownHostError | CsrfFailedError | None = None
-        if self._hosts and not scope["path"].startswith("/health/") and not self._knows(request):
+        if self._hosts and not scope["path"].startswith("/health/") and not self._is_known_host(request):
             refused = UnknownHostError()
         elif self._needs_proof(request) and not self._has_proof(request):
             refused = CsrfFailedError()
@@ -109,21 +109,21 @@ class Guard:
             return
         await problem.from_error(request, refused)(scope, receive, send)
 
-    def _knows(self, request: Request) -> bool:
+    def _is_known_host(self, request: Request) -> bool:
         host = request.headers.get("host", "").lower().rpartition(":")
         name = host[0] if host[0] and host[2].isdecimal() else "".join(host)
         return any(name == known or (known[:2] == "*." and name.endswith(known[1:])) for known in self._hosts)
 
     @staticmethod
     def _needs_proof(request: Request) -> bool:
-        if request.method in SAFE:
+        if request.method in SAFE_METHODS:
             return False
         if "cookie" in request.query_params.getlist("mode") or request.url.path.rstrip("/").endswith("/cookie"):
             return True  # it reads or sets cookies, whatever else it brings
         if bearer_token(request.headers):
             return False  # `accounts.deps.visitor` looks at no cookie then
         cookies = state_of(request.app, WebState).cookies
-        return any(cookies.get(request, what) for what in ("access", "refresh"))
+        return any(cookies.get(request, name) for name in ("access", "refresh"))
 
     def _has_proof(self, request: Request) -> bool:
         if "origin" in request.headers:
@@ -132,12 +132,12 @@ class Guard:
         elif request.headers.get("sec-fetch-site") != "same-origin":
             return False
         cookies = state_of(request.app, WebState).cookies
-        secret, token = cookies.get(request, "csrf"), request.headers.get(HEADER, "")
+        secret, token = cookies.get(request, "csrf"), request.headers.get(CSRF_HEADER, "")
         return secret is not None and hmac.compare_digest(cookies.token_for(secret).encode(), token.encode())
 
 
 class Cors(CORSMiddleware):
-    """Starlette's, which says nothing to pages of origins that it doesn't allow."""
+    """Starlette's CORS middleware, which adds no headers for origins that aren't allowed."""
 
     async def simple_response(self, scope: Scope, receive: Receive, send: Send, request_headers: Headers) -> None:
         """Answer a request that isn't a preflight."""
@@ -154,10 +154,9 @@ class Cors(CORSMiddleware):
 
 
 class CookieRemoval:
-    """Pure ASGI: takes away the cookies that were found to be over, unless the answer sets them anew.
+    """ASGI middleware: deletes the cookies that `Cookies.drop_later` named, unless the answer sets them.
 
-    Such an answer is for this browser alone, whatever the route says about keeping it. Where something fails on our
-    side nothing is known, and nothing taken away.
+    Such an answer must not be cached, whatever its route says. Answers of status 500 and higher delete nothing.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -175,7 +174,7 @@ class CookieRemoval:
                 cookies = state_of(scope["app"], WebState).cookies
                 given = [each.partition("=")[0] for each in headers.getlist("set-cookie")]
                 removal = Response()
-                cookies.drop(removal, [what for what in dropped if cookies.name(what) not in given])
+                cookies.drop(removal, [name for name in dropped if cookies.full_name(name) not in given])
                 for each in removal.headers.getlist("set-cookie"):
                     headers.append("set-cookie", each)
                 headers["cache-control"] = "no-store"
@@ -185,7 +184,7 @@ class CookieRemoval:
 
 
 class CsrfOut(Output):
-    """Send it as `X-CSRF-Token` with whatever changes something."""
+    """Send it as `X-CSRF-Token` with every request that changes something."""
 
     csrf_token: str
 
@@ -196,7 +195,7 @@ CSRF_LIFETIME: Final = timedelta(days=30)
 
 @router.get("/csrf", summary="Get a CSRF token")
 async def get_csrf_token(request: Request, response: Response) -> CsrfOut:
-    """For browsers that keep their login in cookies, before `POST /authentication/cookie` and as often as they like."""
+    """For browsers that keep their login in cookies: needed once before `POST /authentication/cookie`."""
     cookies = state_of(request.app, WebState).cookies
     secret = cookies.get(request, "csrf") or secrets.token_urlsafe(32)
     cookies.put(response, "csrf", secret, lifetime=CSRF_LIFETIME)

@@ -1,4 +1,4 @@
-"""Answers that may be kept: Cache-Control, the strong ETag, and 304 for those who have what would be sent."""
+"""Cacheable answers: Cache-Control, strong ETags and 304 Not Modified."""
 
 from collections.abc import Awaitable, Callable
 
@@ -6,30 +6,30 @@ from fastapi import Depends, Request, Response
 from starlette.status import HTTP_200_OK, HTTP_304_NOT_MODIFIED
 
 from crema.web import tags
-from crema.web.answering import on_answer
+from crema.web.response_hooks import on_response
 from crema.web.state import WebState, state_of
 
 
 async def _public(request: Request) -> None:
-    on_answer(request, share)
+    on_response(request, set_cache_headers)
 
 
-async def share(request: Request, response: Response) -> None:
-    """Let a public answer be kept by whoever asks, if they look whether it is still good."""
-    # Staff see more than the public does, so a shared cache may only keep what nobody in particular asked for.
+async def set_cache_headers(request: Request, response: Response) -> None:
+    """Allow an answer to be cached if it is revalidated at each use."""
+    # Staff see more than the public: shared caches may only store answers to anonymous requests.
     cookies = state_of(request.app, WebState).cookies
-    is_somebody = "authorization" in request.headers or cookies.get(request, "access") is not None
-    scope = b"private" if is_somebody else b"public"
+    has_login = "authorization" in request.headers or cookies.get(request, "access") is not None
+    scope = b"private" if has_login else b"public"
     response.raw_headers.append((b"cache-control", scope + b", max-age=0, must-revalidate"))
     response.raw_headers.append((b"vary", b"Authorization, Cookie, Accept-Encoding"))
 
 
 Public = Depends(_public)
-"""A dependency for GETs that anyone may keep: adds Cache-Control, and with it the strong ETag and 304."""
+"""A dependency of GETs whose answers may be cached: adds Cache-Control, a strong ETag and 304."""
 
 
 def conditional(request: Request, response: Response) -> Response:
-    """Name what an answer that may be kept says, and leave it out where that is known."""
+    """Return a cacheable answer with its ETag, or 304 if the client has it; any other answer as it is."""
     if request.method != "GET" or response.status_code != HTTP_200_OK:
         return response
     headers = dict(response.raw_headers)
@@ -45,8 +45,8 @@ def conditional(request: Request, response: Response) -> Response:
     return known
 
 
-async def unless_known(request: Request, etag: str, make: Callable[[], Awaitable[Response]]) -> Response:
-    """Make an answer only for those who don't have what this tag names."""
+async def not_modified_or(request: Request, etag: str, make: Callable[[], Awaitable[Response]]) -> Response:
+    """Return 304 if the client has what this ETag names, otherwise the answer of `make`."""
     if _is_known(request, etag):
         return Response(status_code=HTTP_304_NOT_MODIFIED, headers={"ETag": etag})
     return await make()

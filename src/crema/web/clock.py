@@ -1,4 +1,4 @@
-"""The clock is read here, once a request; below, `now` is a parameter."""
+"""The time of a request, read once; services get it as their parameter `now`."""
 
 from datetime import datetime
 from typing import Annotated

@@ -1,6 +1,7 @@
-"""The schemas of a description as generators of clients take them: named for programmers, required where always there.
+"""Rewrites the schemas of OpenAPI and AsyncAPI documents for generators of clients.
 
-OpenAPI and AsyncAPI documents are rewritten here after Pydantic and FastAPI have made them.
+Pydantic and FastAPI make the documents. Here schemas get names for programmers, and fields that are always there become
+required.
 """
 
 import json
@@ -19,10 +20,10 @@ _ONE_SCHEMA: Final = ("items", "additionalProperties", "not")
 
 
 def public_name(key: str) -> str:
-    """Return what clients call the schema that Pydantic has under this key: `ProductOut` is their `Product`.
+    """Return the public name of a schema of Pydantic's: `Product` for `ProductOut`.
 
-    A model that is taken and given in two shapes is `…Input` where it is taken. One that is made to be taken is
-    `…Export` where it is given, too.
+    A model with different schemas for input and output is `…Input` as input. An input model that is also an output is
+    `…Export` there.
     """
     if page := _PAGE.fullmatch(key):
         return f"{page[1]}Page"
@@ -55,10 +56,10 @@ def rewrite(schemas: Mapping[str, Schema]) -> dict[str, Schema]:
 
 
 def without_defaults(schema: Schema) -> Schema:
-    """Return a schema that says its defaults in words, and without titles.
+    """Return a schema without titles, and with defaults in descriptions only.
 
-    Generators make a property with a `default` obligatory, and name the types of parts by their titles: two parts with
-    the title `Status` were one type.
+    Generators make a property with a `default` required, and name the types of parts by titles: two parts with the
+    title `Status` became one type.
     """
 
     def plain(part: Schema) -> Schema:
@@ -116,7 +117,7 @@ def lift(schemas: dict[str, Schema], operation: Mapping[str, Any]) -> None:
 
 
 def subschemas(schema: Schema) -> Iterator[Schema]:
-    """Give the schema and every schema in it."""
+    """Yield the schema and every schema in it."""
     found: list[Schema] = []
 
     def note(part: Schema) -> Schema:
@@ -128,5 +129,5 @@ def subschemas(schema: Schema) -> Iterator[Schema]:
 
 
 def is_list(operation: Mapping[str, Any]) -> bool:
-    """Whether the operation speaks the language of lists."""
+    """Return whether the operation is a list with filters."""
     return any(parameter.get("style") == "deepObject" for parameter in operation.get("parameters", ()))

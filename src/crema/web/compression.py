@@ -1,7 +1,7 @@
-"""Compression of answers, as the client's Accept-Encoding says and where it pays: zstd and gzip (RFC 9110, 12.5.3).
+"""Compression of answers with zstd or gzip, as Accept-Encoding asks (RFC 9110, 12.5.3).
 
-What may be kept and has a strong tag is compressed once for each tag. The tag of an encoded answer ends in the
-encoding, and `If-None-Match` holds across encodings: the routes within never see the ending.
+A cacheable answer with a strong ETag is compressed once for each ETag. The ETag of an encoded answer ends with the
+encoding. The routes never see that ending: `If-None-Match` matches in every encoding.
 """
 
 import re
@@ -22,11 +22,11 @@ else:
     from backports import zstd
 
 SMALLEST: Final = 1_000
-"""Bytes from which an answer is compressed: less fits into one packet either way."""
+"""Bytes from which an answer is compressed: a smaller one fits into one packet anyway."""
 LARGEST: Final = 8 * 1024 * 1024
-"""Bytes up to which an answer is held back to be compressed."""
+"""Bytes up to which an answer is compressed."""
 KEPT_BYTES: Final = 16 * 1024 * 1024
-"""Bytes of compressed answers that are kept, by process."""
+"""Bytes of compressed answers that a process keeps."""
 SECRET: Final = frozenset(
     {
         "/access",
@@ -39,7 +39,7 @@ SECRET: Final = frozenset(
         "/verification/login",
     }
 )
-"""Paths whose answers hold secrets: their length must tell nothing about them (BREACH)."""
+"""Paths whose answers hold secrets. Their length would tell something about them (BREACH)."""
 _TYPES: Final = re.compile(r"application/(json|problem\+json|javascript)|text/(?!event-stream)|image/svg\+xml")
 _ENDING: Final = re.compile(rb'-(gzip|zstd)"')
 _WEIGHT: Final = re.compile(r"\s*q\s*=\s*(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)\s*", re.IGNORECASE)
@@ -54,7 +54,7 @@ _ENCODERS: Final[Mapping[str, tuple[Callable[[bytes, int], bytes], int, int]]] =
     "zstd": (zstd.compress, 3, 6),
     "gzip": (_gzip, 4, 6),
 }
-"""By preference. The second level is that of what is kept."""
+"""In order of preference: the function, its level, and its level for answers that are kept."""
 
 
 @lru_cache(256)
@@ -71,8 +71,8 @@ def choose(accept_encoding: str) -> str | None:
     return best if weight > 0 and weight >= weights.get("identity", 0.0) else None
 
 
-class Compression:
-    """Pure ASGI: compresses what is sent, in one piece. Streams without a length pass as they are."""
+class CompressionMiddleware:
+    """ASGI middleware: compresses whole answers. Streams without a length are sent as they are."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -99,7 +99,7 @@ class Compression:
 
 
 class _Kept:
-    """Compressed answers by path, tag and encoding; the one used longest ago goes first."""
+    """A cache of compressed answers by path, ETag and encoding; the least recently used is dropped first."""
 
     def __init__(self) -> None:
         self._contents: OrderedDict[tuple[str, str, str], bytes] = OrderedDict()
@@ -122,7 +122,7 @@ class _Kept:
 
 
 class _Sender:
-    """Sends one answer: holds back its start until there is a body to compress."""
+    """Sends one answer; its start is sent together with its compressed body."""
 
     def __init__(self, kept: _Kept, path: str, encoding: str | None, known: bytes, send: Send) -> None:
         self._kept = kept
@@ -171,14 +171,14 @@ class _Sender:
         await self._send({"type": "http.response.body", "body": content, "more_body": False})
 
     def _key_of(self, start: Message, encoding: str) -> tuple[str, str, str] | None:
-        """Name an answer that is always the same by this tag and may be kept; None for any other."""
+        """Return the cache key of an answer that may be cached and has a strong ETag; None for any other."""
         headers = Headers(scope=start)
         etag, cache_control = headers.get("etag", ""), headers.get("cache-control", "")
         may_be_kept = etag.startswith('"') and "max-age" in cache_control
         return (self._path, etag, encoding) if may_be_kept else None
 
     def _repeat_tag(self, start: Message) -> None:
-        """Name in a 304 the tag by which the client knows what it has."""
+        """Set the ETag of a 304 to the one that the client sent."""
         headers = MutableHeaders(scope=start)
         etag = headers.get("etag", "").encode()
         for ending in (b"-zstd", b"-gzip"):

@@ -23,13 +23,13 @@ BAD_REQUEST: Final = int(HTTPStatus.BAD_REQUEST)
 TOO_LARGE: Final = int(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 LONG_BODY_DIGITS: Final = 8
-"""From ten megabytes on a refused body is cut off; a shorter one is let in and dropped, so that browsers show why."""
+"""A refused body of ten megabytes or more is cut off. A shorter one is read: browsers show the answer only then."""
 REQUESTS: Final = Counter("crema_http_requests_total", "Requests answered.", ["method", "route", "status"])
 SECONDS: Final = Histogram("crema_http_request_seconds", "Time until the answer began.", ["method", "route"])
 
 
 class RequestContext:
-    """Pure ASGI: an eighth of the price of a BaseHTTPMiddleware, and it sees failures of everything inside."""
+    """ASGI middleware: costs an eighth of a BaseHTTPMiddleware, and sees the failures of everything inside."""
 
     def __init__(self, app: ASGIApp, *, headers: Mapping[str, str]) -> None:
         self.app = app
@@ -66,7 +66,7 @@ class RequestContext:
 
 
 class _Answer:
-    """What is sent for one request, with the default headers. `status` is 0 until it begins."""
+    """The answer to one request, sent with the default headers. `status` is 0 until it begins."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, *, headers: Sequence[tuple[bytes, bytes]]) -> None:
         self.status = 0
@@ -77,7 +77,7 @@ class _Answer:
         self._is_replaced = False
 
     async def send(self, message: Message) -> None:
-        """Send a message of the application's, or what stands for it."""
+        """Send a message of the application, or an answer that replaces it."""
         if self._is_replaced:
             return
         if message["type"] == "http.response.start":
@@ -95,7 +95,7 @@ class _Answer:
         own = dict(start["headers"])
         start["headers"] = [*start["headers"], *(header for header in self._headers if header[0] not in own)]
         if self.status >= BAD_REQUEST and _has_long_body(Request(self._scope)):
-            # rather than read on what nobody wants
+            # rather than read the rest of a body that isn't used
             MutableHeaders(scope=start)["Connection"] = "close"
 
 
@@ -131,7 +131,7 @@ def _is_problem(start: Message) -> bool:
 
 
 def _strip_trailing_slash(scope: Scope) -> None:
-    """Answer `/cart/` as `/cart`, without the redirect that would cost clients their body."""
+    """Handle `/cart/` as `/cart`: with a redirect clients would lose their body."""
     if len(scope["path"]) > 1 and scope["path"].endswith("/"):
         scope["path"] = scope["path"].rstrip("/") or "/"
         scope["raw_path"] = scope["raw_path"].rstrip(b"/") or b"/"

@@ -1,4 +1,4 @@
-"""Our cookies: the tokens of a browser's login, and the secret of its CSRF token."""
+"""Cookies: the tokens of a browser's login, and the secret of its CSRF token."""
 
 import hashlib
 import hmac
@@ -14,23 +14,23 @@ CookieName = Literal["access", "refresh", "csrf"]
 
 @dataclass(frozen=True, slots=True)
 class Cookies:
-    """Our cookies. Behind TLS their names begin with `__Host-`: no other host, and no plain HTTP, can set those."""
+    """The cookies of Crema. With TLS their names begin with `__Host-`: only this host sets them, only by HTTPS."""
 
     key: bytes
     is_secure: bool
 
-    def name(self, what: CookieName) -> str:
-        """Give a cookie's name."""
-        return f"__Host-{what}" if self.is_secure else f"crema_{what}"
+    def full_name(self, name: CookieName) -> str:
+        """Return the cookie's name as browsers see it."""
+        return f"__Host-{name}" if self.is_secure else f"crema_{name}"
 
-    def get(self, request: Request, what: CookieName) -> str | None:
-        """Read a cookie of a request."""
-        return request.cookies.get(self.name(what))
+    def get(self, request: Request, name: CookieName) -> str | None:
+        """Return a cookie of a request, or None."""
+        return request.cookies.get(self.full_name(name))
 
-    def put(self, response: Response, what: CookieName, value: str, *, lifetime: timedelta) -> None:
-        """Give a browser a cookie that no script reads and no other site's request carries."""
+    def put(self, response: Response, name: CookieName, value: str, *, lifetime: timedelta) -> None:
+        """Set a cookie that scripts can't read and that requests of other sites don't carry."""
         response.set_cookie(
-            self.name(what),
+            self.full_name(name),
             value,
             max_age=int(lifetime.total_seconds()),
             path="/",
@@ -39,16 +39,18 @@ class Cookies:
             samesite="strict",
         )
 
-    def drop(self, response: Response, what: Collection[CookieName] = ("access", "refresh")) -> None:
-        """Take a login's cookies away."""
-        for each in what:
-            response.delete_cookie(self.name(each), path="/", secure=self.is_secure, httponly=True, samesite="strict")
+    def drop(self, response: Response, names: Collection[CookieName] = ("access", "refresh")) -> None:
+        """Delete cookies; by default those of a login."""
+        for each in names:
+            response.delete_cookie(
+                self.full_name(each), path="/", secure=self.is_secure, httponly=True, samesite="strict"
+            )
 
     @staticmethod
-    def drop_later(request: Request, *what: CookieName) -> None:
-        """Take cookies away with whatever answer the request gets: see `CookieRemoval`."""
-        request.state.dropped_cookies = what
+    def drop_later(request: Request, *names: CookieName) -> None:
+        """Delete cookies with the answer to this request, whatever it is: see `browser.CookieRemoval`."""
+        request.state.dropped_cookies = names
 
     def token_for(self, secret: str) -> str:
-        """Give the token that goes with a `csrf` cookie: only we can make it, only a page of ours can read it."""
+        """Return the CSRF token of a `csrf` cookie: only the server can make it, only its pages can read it."""
         return hmac.new(self.key, secret.encode(), hashlib.sha256).hexdigest()

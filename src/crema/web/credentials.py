@@ -1,14 +1,14 @@
-"""How a request may say who is asking: the security schemes of OpenAPI, and which of them an operation takes."""
+"""How requests authenticate: the security schemes of OpenAPI, and which of them an operation accepts."""
 
 from collections.abc import Callable, Collection, Mapping
 from enum import Enum, auto
 from typing import Any, Final
 
-from crema.web.browser import HEADER, SAFE
+from crema.web.browser import CSRF_HEADER, SAFE_METHODS
 from crema.web.cookies import Cookies
 
 Requirements = list[dict[str, list[str]]]
-"""Alternatives; the schemes inside one belong together, and an empty one is nobody."""
+"""Alternatives. The schemes in one are needed together; an empty one is an anonymous request."""
 
 _PASSWORD: Final = "Password"  # noqa: S105 - the name of a scheme
 _BEARER: Final = "AccessToken"
@@ -18,12 +18,12 @@ _CSRF: Final = "CsrfToken"
 
 
 class Access(Enum):
-    """What a dependency wants to know of who is asking, the strictest first."""
+    """The authentication that a dependency needs, the strictest first."""
 
     REFRESHING_PAGE = auto()
-    """The proof that a page of ours asks, else 403, and the cookie with the refresh token."""
+    """The CSRF proof of a trusted page, else 403, and the cookie with the refresh token."""
     PAGE = auto()
-    """That proof."""
+    """The CSRF proof only."""
     LOGIN = auto()
     """A login, else 401."""
     VISITOR = auto()
@@ -31,16 +31,16 @@ class Access(Enum):
 
 
 def access_of(calls: Collection[Callable[..., Any]], accesses: Mapping[Callable[..., Any], Access]) -> Access | None:
-    """Return the strictest among all that an operation calls; None where nobody is asked for."""
+    """Return the strictest access that the calls of an operation need, or None."""
     found = {accesses[call] for call in calls if call in accesses}
     return next((access for access in Access if access in found), None)
 
 
 def requirements(access: Access | None, *, method: str) -> Requirements:
-    """Return the `security` of an operation. Cookies prove themselves where something changes."""
+    """Return the `security` of an operation. Cookies need the CSRF proof if it changes something."""
     if access is None:
         return []
-    proof: dict[str, list[str]] = {} if method.upper() in SAFE else {_CSRF: []}
+    proof: dict[str, list[str]] = {} if method.upper() in SAFE_METHODS else {_CSRF: []}
     if access is Access.PAGE:
         return [proof]
     if access is Access.REFRESHING_PAGE:
@@ -50,7 +50,7 @@ def requirements(access: Access | None, *, method: str) -> Requirements:
 
 
 def schemes_of_sockets(cookies: Cookies) -> dict[str, dict[str, Any]]:
-    """Return the schemes of AsyncAPI, any of which opens a socket; the third way is a frame `auth`."""
+    """Return the security schemes of AsyncAPI, either of which opens a socket; the third way is a frame `auth`."""
     return {
         _BEARER: {
             "type": "http",
@@ -62,7 +62,7 @@ def schemes_of_sockets(cookies: Cookies) -> dict[str, dict[str, Any]]:
         _COOKIE: {
             "type": "httpApiKey",
             "in": "cookie",
-            "name": cookies.name("access"),
+            "name": cookies.full_name("access"),
             "description": "Set by `POST /authentication/cookie`, for pages of known origins.",
         },
     }
@@ -85,20 +85,20 @@ def schemes(cookies: Cookies) -> dict[str, dict[str, Any]]:
         _COOKIE: {
             "type": "apiKey",
             "in": "cookie",
-            "name": cookies.name("access"),
+            "name": cookies.full_name("access"),
             "description": "Set by `POST /authentication/cookie`; browsers send it by themselves. "
-            f"Whatever changes something needs `{HEADER}` beside it.",
+            f"Whatever changes something needs `{CSRF_HEADER}` beside it.",
         },
         _REFRESH_COOKIE: {
             "type": "apiKey",
             "in": "cookie",
-            "name": cookies.name("refresh"),
+            "name": cookies.full_name("refresh"),
             "description": "Set together with the access cookie, for `POST /refresh/cookie`.",
         },
         _CSRF: {
             "type": "apiKey",
             "in": "header",
-            "name": HEADER,
+            "name": CSRF_HEADER,
             "description": "The `csrf_token` of `GET /csrf`, for pages that log in with cookies: needed by everything "
             "but GET and HEAD, from a page whose origin is known here. Without it the answer is 403 `csrf_failed`.",
         },

@@ -1,4 +1,4 @@
-"""Swagger UI and ReDoc from files of our own machine: no CDN, no inline script, works offline."""
+"""Swagger UI and ReDoc from files of the server: no CDN, no inline script, and it works offline."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -63,7 +63,7 @@ router = make_pages_router()
 
 @router.get("/")
 async def start() -> RedirectResponse:
-    """Lead a browser that knows only our address to the documentation."""
+    """Redirect to the documentation."""
     return RedirectResponse("/docs")
 
 
@@ -80,7 +80,7 @@ async def redoc() -> HTMLResponse:
 
 
 class Documents:
-    """The descriptions of the API as they are sent: written at their first request, then kept."""
+    """The OpenAPI and AsyncAPI documents as they are sent: made at their first request, then kept."""
 
     def __init__(self, *, openapi: Callable[[], Mapping[str, Any]], asyncapi: Callable[[], Mapping[str, Any]]) -> None:
         self.openapi = cache(lambda: _Document(openapi()))
@@ -94,29 +94,29 @@ class _Document:
         self._etag = tag_of(self._body)
 
     def response(self) -> Response:
-        """Send it."""
+        """Return the answer with the document."""
         return Response(self._body, media_type="application/json", headers={"ETag": self._etag})
 
 
 @router.get("/openapi.json", dependencies=[Public])
 async def openapi(request: Request) -> Response:
-    """Serve the document of the HTTP API."""
+    """Serve the OpenAPI document."""
     return state_of(request.app, Documents).openapi().response()
 
 
 @router.get("/asyncapi.json", dependencies=[Public])
 async def asyncapi(request: Request) -> Response:
-    """Serve the document of our WebSockets."""
+    """Serve the AsyncAPI document, of the WebSockets."""
     return state_of(request.app, Documents).asyncapi().response()
 
 
 @router.get("/docs/live")
 async def live() -> HTMLResponse:
-    """Tell how to connect to the sockets, and let people try."""
+    """Serve a page that shows how to connect to the WebSockets, and lets people try."""
     return HTMLResponse((ASSETS / "live.html").read_text(), headers={"Content-Security-Policy": _CSP})
 
 
 def mount_assets(app: Starlette) -> None:
-    """Serve the pages' files, theirs from the package that carries them and ours."""
+    """Serve the files of these pages: those of Swagger UI and ReDoc from their package, and our own."""
     app.mount("/docs/vendor", StaticFiles(directory=VENDOR), name="docs-vendor")
     app.mount("/docs/assets", StaticFiles(directory=ASSETS), name="docs-assets")

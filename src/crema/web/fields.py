@@ -1,4 +1,4 @@
-"""`fields=id,name,sizes.name`: an answer cut to the fields that are wanted, for GETs of the menu."""
+"""`fields=id,name,sizes.name`: limits answers of the menu to these fields."""
 
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from starlette.status import HTTP_200_OK
 
 from crema.core.errors import InvalidError
-from crema.web.answering import on_answer
+from crema.web.response_hooks import on_response
 from crema.web.routing import check_parameters
 from crema.web.tags import tag, versions_in
 
@@ -28,14 +28,14 @@ PARAMETER: Final[Mapping[str, Any]] = {
     "style": "form",
     "explode": False,
 }
-"""The parameter, as `listing_parameters` takes it."""
+"""The parameter, for `listing_parameters`."""
 
 Tree = dict[str, "Tree"]
-"""Names by name; what has none below it is wanted whole."""
+"""Fields by name, with the fields wanted of their parts; a field without any is wanted as a whole."""
 
 
 class UnknownFieldError(InvalidError):
-    """`fields` names what the answer doesn't have."""
+    """`fields` names a field that the answer doesn't have."""
 
     code = "unknown_field"
     title = "The answer has no such field."
@@ -43,17 +43,17 @@ class UnknownFieldError(InvalidError):
 
 
 def parameters() -> dict[str, Any]:
-    """Declare the parameter of a route that isn't a list, as `openapi_extra`."""
+    """Return the `openapi_extra` of a route that isn't a list."""
     return {"parameters": [{"name": NAME, "in": "query", "required": False, **PARAMETER}]}
 
 
 def of_list(schema: type[BaseModel]) -> Any:
-    """Make the dependency of a list of these. Its language has to leave the parameter to it."""
+    """Return the dependency of a list of these. The list has to accept the parameter as an extra one."""
     names = frozenset(_paths(schema))
 
     async def choose(request: Request) -> None:
         if wanted := _wanted(request, names):
-            on_answer(request, _cutter(lambda page: page | {"items": [_cut(item, wanted) for item in page["items"]]}))
+            on_response(request, _cutter(lambda page: page | {"items": [_cut(item, wanted) for item in page["items"]]}))
 
     return Depends(choose)
 
@@ -67,7 +67,7 @@ def of_one(schema: type[BaseModel], *, also: Collection[str] = ()) -> Any:
         if request.scope["query_string"]:
             check_parameters(request, known)
         if wanted := _wanted(request, names):
-            on_answer(request, _cutter(lambda item: _cut(item, wanted)))
+            on_response(request, _cutter(lambda item: _cut(item, wanted)))
 
     return Depends(choose)
 
@@ -83,7 +83,9 @@ def _wanted(request: Request, names: frozenset[str]) -> Tree | None:
             allowed=sorted(names),
         )
     tree: Tree = {}
-    for name in sorted(wanted, key=len, reverse=True):  # what is wanted whole comes after its parts, and wins
+    for name in sorted(
+        wanted, key=len, reverse=True
+    ):  # a field wanted as a whole comes after its parts, and replaces them
         *above, last = name.split(".")
         below = tree
         for part in above:
@@ -115,7 +117,7 @@ def _cutter(cut: Callable[[Any], Any]) -> Callable[[Request, Response], Any]:
 
 
 def _paths(schema: type[BaseModel]) -> Iterator[str]:
-    """Give the names of all fields, at any depth."""
+    """Yield the paths of all fields, at any depth."""
     for name, field in schema.model_fields.items():
         yield name
         for part in _models_in(field.annotation):

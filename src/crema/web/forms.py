@@ -1,7 +1,7 @@
-"""Forms. Those that bring a file are read as they come: refused at the first thing wrong, never held in memory whole.
+"""Forms. One with a file is read as it arrives: it is refused at the first error, and never in memory as a whole.
 
-FastAPI's `UploadFile` is read before anybody knows who is asking, keeps the last of several files, and refuses
-`filename*`. Here a dependency checks first and reads then.
+FastAPI's `UploadFile` is read before authentication, keeps the last of several files, and refuses `filename*`. Here a
+dependency checks first and reads then.
 """
 
 from collections import Counter
@@ -32,7 +32,7 @@ FormT = TypeVar("FormT", bound=Input)
 
 @dataclass(frozen=True, slots=True)
 class Upload(Generic[FormT]):
-    """A file of the operating system's, at its start, what the sender calls it, and the form's other fields."""
+    """An uploaded file, open at its start, with its name and size, and the form's other fields."""
 
     file: BinaryIO
     name: str
@@ -48,7 +48,7 @@ async def _each_field_once(request: Request) -> None:
 
 
 def form_or_json(model: type[FormT]) -> Callable[[Request], Coroutine[Any, Any, FormT]]:
-    """Make a dependency that reads a form, each field once, or the same as JSON: `form_or_json_schema`."""
+    """Return a dependency that reads a form, each field once, or the same as JSON."""
 
     async def read(request: Request) -> FormT:
         is_json = request.headers.get("content-type", "").partition(";")[0].strip() == "application/json"
@@ -66,22 +66,22 @@ def form_or_json(model: type[FormT]) -> Callable[[Request], Coroutine[Any, Any, 
 
 
 def form_or_json_schema(model: type[Input]) -> dict[str, Any]:
-    """Declare such a body for OpenAPI, as `openapi_extra`: the form alone.
+    """Return the `openapi_extra` of such a route. It describes the form only.
 
-    With two kinds of one body what openapi-python-client makes doesn't pass mypy.
+    With two types of one body the code that openapi-python-client generates doesn't pass mypy.
     """
     content = {"application/x-www-form-urlencoded": {"schema": model.model_json_schema()}}
     return {"requestBody": {"required": True, "content": content}}
 
 
 def declared_size(request: Request, *, at_most: int) -> int:
-    """Tell how many bytes a body may bring: what its header says, or as much as is taken."""
+    """Return how many bytes a body can have: its Content-Length, or `at_most`."""
     declared = request.headers.get("content-length", "")
     return min(int(declared), at_most) if declared.isascii() and declared.isdigit() else at_most
 
 
 def form_schema(model: type[Input], *, description: str) -> dict[str, Any]:
-    """Declare such a form for OpenAPI, as `openapi_extra`."""
+    """Return the `openapi_extra` of a route that takes a form with a file."""
     schema = model.model_json_schema()
     file = {
         "type": "string",
@@ -96,7 +96,7 @@ def form_schema(model: type[Input], *, description: str) -> dict[str, Any]:
 
 @asynccontextmanager
 async def read_upload(request: Request, model: type[FormT], *, max_bytes: int) -> AsyncIterator[Upload[FormT]]:
-    """Read the form; it has `model`'s fields and the file. The file is gone after this context."""
+    """Yield the form, which has the file and the fields of `model`. The file is deleted after this context."""
     with TemporaryFile() as file:
         reader = _Reader(file, fields=frozenset(model.model_fields), max_bytes=max_bytes)
         await reader.read(request)
@@ -214,7 +214,7 @@ class _Reader:
 
 
 def _disposition(header: bytes) -> tuple[str, str | None]:
-    """Read a part's field name and the file's name, also in the form of RFC 5987, which counts more where both are."""
+    """Return the field name and the filename of a part. A `filename*` of RFC 5987 takes precedence."""
     message = Message()
     message["Content-Disposition"] = header.decode("utf-8", "replace").replace("\r", "").replace("\n", "")
     parameters = message.get_params(failobj=[], header="content-disposition")[1:]

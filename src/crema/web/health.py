@@ -1,4 +1,4 @@
-"""What orchestrators and Prometheus ask: are you alive, can you serve, how are you doing."""
+"""Routes for orchestrators and Prometheus: liveness, readiness, metrics."""
 
 import asyncio
 import os
@@ -32,14 +32,14 @@ READY_SECONDS: Final = 2.0
 _FORWARDED: Final = frozenset(
     {"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "cf-connecting-ip", "true-client-ip"}
 )
-"""Headers by which proxies show themselves."""
+"""Headers that proxies add."""
 MEASURE_EVERY: Final = timedelta(seconds=5)
 
 router = make_router("Operations")
 
 
 class OutdatedSchemaError(RuntimeError):
-    """The database waits for `crema migrate`, or was migrated by newer code."""
+    """The database isn't migrated yet, or was migrated by a newer version."""
 
 
 class MetricsPrivateError(ForbiddenError):
@@ -51,13 +51,13 @@ class MetricsPrivateError(ForbiddenError):
 
 
 class HealthOut(Output):
-    """All is well; otherwise there is a problem document."""
+    """The answer if all is well; otherwise it is a problem document."""
 
     status: Literal["ok"] = "ok"
 
 
 class SchemaCheck:
-    """Looks whether the schema is this code's, until it is: it doesn't grow old while the code runs."""
+    """Checks the schema until it is this version's: it can't get outdated while the process runs."""
 
     def __init__(self) -> None:
         self._is_current = False
@@ -96,7 +96,7 @@ class Gauges:
             async with asyncio.timeout(READY_SECONDS):
                 for measure in self._measures:
                     await measure(sessions, now=now)
-        except (*problem.DATABASE_AWAY, asyncpg.PostgresError, SQLAlchemyError) as error:
+        except (*problem.DATABASE_UNAVAILABLE, asyncpg.PostgresError, SQLAlchemyError) as error:
             log.warning("not_measured", error=repr(error)[:300])
 
 
@@ -109,7 +109,7 @@ class HealthState:
     gauges: Gauges
 
 
-@router.get("/health/live", summary="Tell whether the process is alive", responses=problem.refusals(422))
+@router.get("/health/live", summary="Tell whether the process is alive", responses=problem.error_responses(422))
 async def check_liveness() -> HealthOut:
     """Doesn't ask the database: a restart would not cure it."""
     return HealthOut()
@@ -119,27 +119,30 @@ async def check_liveness() -> HealthOut:
     "/health/ready",
     summary="Tell whether requests can be served",
     response_model=HealthOut,
-    responses=problem.refusals(422, 503),
+    responses=problem.error_responses(422, 503),
 )
 async def check_readiness(request: Request) -> HealthOut | Response:
     """The database answers within two seconds, and its schema is the one this code knows."""
     try:
         async with asyncio.timeout(READY_SECONDS):
             await _check_database(request.app)
-    except (*problem.DATABASE_AWAY, asyncpg.PostgresError, SQLAlchemyError, OutdatedSchemaError) as error:
+    except (*problem.DATABASE_UNAVAILABLE, asyncpg.PostgresError, SQLAlchemyError, OutdatedSchemaError) as error:
         return await problem.unavailable(request, error)
     return HealthOut()
 
 
 async def _check_database(app: Starlette) -> None:
-    """Ask on a connection of its own: a server whose others all wait for one slow table still serves the rest."""
+    """Ask on a connection of its own: a server whose other connections wait for one slow table still works."""
     database = state_of(app, DatabaseState)
     await database.health_reader.fetch("SELECT 1")
     await state_of(app, HealthState).schema.check(database.sessions)
 
 
 @router.get(
-    "/metrics", summary="Read the metrics", response_class=PlainTextResponse, responses=problem.refusals(403, 422)
+    "/metrics",
+    summary="Read the metrics",
+    response_class=PlainTextResponse,
+    responses=problem.error_responses(403, 422),
 )
 async def read_metrics(request: Request, now: Now) -> Response:
     """In Prometheus' text format; those of all server processes where `PROMETHEUS_MULTIPROC_DIR` is set.
@@ -154,7 +157,7 @@ async def read_metrics(request: Request, now: Now) -> Response:
 
 def _may_read_metrics(request: Request) -> bool:
     if not _FORWARDED.isdisjoint(request.headers):
-        return False  # behind a proxy that isn't trusted everybody has the proxy's address
+        return False  # behind a proxy that isn't trusted all clients have the proxy's address
     networks = state_of(request.app, HealthState).metrics_networks
     try:
         client = ip_address(request.client.host if request.client else "")

@@ -2,8 +2,8 @@
 
 Routes take it by `accounts.deps.Idempotent`, the last of their parameters: who may not do it is refused before.
 
-Claim, work and record share the request's transaction, so that a failure leaves the key free. Only final
-answers are kept; a refusal may be tried again. Semantics: draft-ietf-httpapi-idempotency-key-header.
+The claim, the work and the record share the request's transaction: after a failure the key is free. Only successful
+answers are recorded; a refused request may be repeated. Semantics: draft-ietf-httpapi-idempotency-key-header.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from crema.db.idempotency import IdempotencyRecord as Kept
 from crema.db.statement import Statement
 from crema.schemas import Matching
 from crema.web import audit
-from crema.web.answering import AnsweredError, on_answer, sent_json
+from crema.web.response_hooks import AnsweredError, on_response, sent_json
 from crema.web.transaction import transaction_of
 
 RETRY_SECONDS: Final = 1
@@ -56,9 +56,9 @@ class KeyInProgressError(ConflictError):
 
 
 async def answer_once(request: Request, *, user_id: UUID, key: str) -> None:
-    """Claim a key in the request's transaction, and have its answer kept there.
+    """Claim a key in the request's transaction, and record the answer there.
 
-    Raises AnsweredError with the answer that is kept already: nothing else happens then, and nothing is logged.
+    Raises AnsweredError with the answer that was recorded before: the request then does nothing.
     """
     tx = transaction_of(request)
     names = {"user_id": user_id, "route": f"{request.method} {request.scope['path']}", "key": key}
@@ -72,7 +72,7 @@ async def answer_once(request: Request, *, user_id: UUID, key: str) -> None:
         audit.leave_out(request)
         raise AnsweredError(_replayed(*kept))
 
-    async def keep(_: Request, response: Response) -> None:
+    async def record_answer(_: Request, response: Response) -> None:
         record = names | {
             "request_hash": request_hash,
             "status": response.status_code,
@@ -80,10 +80,10 @@ async def answer_once(request: Request, *, user_id: UUID, key: str) -> None:
             "etag": response.headers.get("etag"),
             "body": bytes(response.body),
         }
-        if not await _RECORD.rows(tx, **record):  # the first ended between our look and our claim
+        if not await _RECORD.rows(tx, **record):  # the first request ended between the SELECT and the claim
             raise KeyInProgressError(retry_after=RETRY_SECONDS)
 
-    on_answer(request, keep)
+    on_response(request, record_answer)
 
 
 def _replayed(status: int, content: bytes, location: str | None, etag: str | None) -> Response:
@@ -95,19 +95,19 @@ def _replayed(status: int, content: bytes, location: str | None, etag: str | Non
 
 
 async def _fingerprint(request: Request) -> bytes:
-    """Digest the query and the body: the same JSON, however it is written."""
+    """Return a digest of the query and the body, the same for equal JSON."""
     body = await sent_json(request)
     text = json.dumps([request.scope["query_string"].decode("latin-1"), body], sort_keys=True)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
 def _lock_of(names: Mapping[str, object]) -> int:
-    """Number a key for PostgreSQL, which locks signed 64-bit integers."""
+    """Return the number of a key's advisory lock: a signed 64-bit integer."""
     digest = hashlib.sha256("\n".join(map(str, names.values())).encode()).digest()
     return int.from_bytes(digest[:8], "big", signed=True)
 
 
-# Two at once: the lock tells the second to come again, instead of holding its connection while it waits.
+# Of two requests at once the second is refused by the lock, instead of waiting with its connection.
 _CLAIMED: Final = select(
     func.pg_try_advisory_xact_lock(bindparam("lock", type_=BigInteger)).label("is_claimed")
 ).subquery()

@@ -1,4 +1,4 @@
-"""Which language an answer is in: Russian or English, by Accept-Language."""
+"""The language of an answer: Russian or English, by Accept-Language."""
 
 import re
 from typing import Annotated, Final
@@ -10,7 +10,7 @@ MAX_LANGUAGES: Final = 20
 
 
 async def _language(request: Request) -> str:
-    """Choose Russian or English by the weights of Accept-Language; English when neither is wanted."""
+    """Return `ru` or `en` by the weights of Accept-Language; `en` if it names neither."""
     weights = {"en": 0.0, "ru": 0.0}
     for part in request.headers.get("accept-language", "").lower().split(",", MAX_LANGUAGES)[:MAX_LANGUAGES]:
         tag, _, parameter = part.strip().partition(";")

@@ -1,7 +1,7 @@
-"""What a request may be: how much of it, before anybody reads it, and how many from one client.
+"""Limits of requests: their size, and how many a client may send.
 
-Requests are counted in memory, each process for itself, or in Redis or Valkey for all together. A store that is away
-lets requests through: it must not take the shop down with it. Throttles of logins and codes are features' own.
+Requests are counted in memory, for each process alone, or in Redis or Valkey for all processes. If the store is
+unavailable, requests pass. Logins and codes have limits of their own, in their features.
 """
 
 import math
@@ -31,9 +31,9 @@ MAX_HEADERS: Final = 100
 MAX_HEADER_BYTES: Final = 16 * 1024
 """Bytes of all header names and values together."""
 REQUESTS: Final = frozenset({"http", "websocket"})
-"""A socket's handshake is a request, too."""
+"""The ASGI scopes that are limited: the handshake of a WebSocket is a request, too."""
 DENIAL: Final = "websocket.http.response"
-"""The extension of ASGI by which a handshake is answered with a document."""
+"""The ASGI extension that lets a handshake be answered with a document."""
 
 
 class TooManyParametersError(InvalidError):
@@ -45,9 +45,9 @@ class TooManyParametersError(InvalidError):
 
 
 class RequestSize:
-    """Pure ASGI: refuses requests whose URL or headers are larger than anything we have a use for.
+    """ASGI middleware: refuses requests whose URL or headers are too large.
 
-    They are counted as bytes, before anything parses them. Handshakes of WebSockets are answered with 403.
+    Bytes are counted before anything is parsed. Handshakes of WebSockets are answered with 403.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -80,19 +80,19 @@ def _excess(scope: Scope) -> CremaError | None:
 
 
 def _without_escapes(name: bytes, value: bytes) -> tuple[bytes, bytes]:
-    r"""Take the backslashes out of a Cookie header.
+    r"""Return a Cookie header without backslashes, other headers as they are.
 
-    RFC 6265 has none. Python before 3.11.10 and 3.12.6 takes the square of their number to unescape a quoted cookie
-    (CVE-2024-7592): 16 KB of them are a quarter of a second.
+    RFC 6265 allows none. Python before 3.11.10 and 3.12.6 needs quadratic time to unescape a quoted cookie
+    (CVE-2024-7592): a quarter of a second for 16 KB.
     """
     return (name, value.replace(b"\\", b"")) if name == b"cookie" else (name, value)
 
 
-class Throttle:
-    """Pure ASGI: refuses a client who has had `rate`, such as `100/second`, with 429 and Retry-After.
+class RateLimit:
+    """ASGI middleware: refuses clients that send more than `rate`, such as `100/second`, with 429 and Retry-After.
 
-    Every answer tells the limit and what is left of it (draft-ietf-httpapi-ratelimit-headers); where a shared store
-    counts, what is left is told by refusals alone, because asking costs a round trip.
+    Answers have the headers of draft-ietf-httpapi-ratelimit-headers. With a shared store only refusals tell how many
+    requests are left: asking costs a round trip.
     """
 
     def __init__(self, app: ASGIApp, *, rate: str, store: str) -> None:
@@ -100,7 +100,7 @@ class Throttle:
         self._rate = parse(rate)
         storage = storage_from_string(f"async+{store}", wrap_exceptions=store != MEMORY, implementation="redispy")
         self._limiter = SlidingWindowCounterRateLimiter(storage)
-        self._tells_rest = store == MEMORY
+        self._counts_here = store == MEMORY
         self._policy = f'"requests";q={self._rate.amount};w={self._rate.get_expiry()}'.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -110,12 +110,12 @@ class Throttle:
         client = network_of(scope["client"][0] if scope["client"] else "", ipv4_prefix=32)
         try:
             is_allowed = await self._limiter.hit(self._rate, client)
-            rest, seconds = await self._rest(client) if self._tells_rest or not is_allowed else (None, 0)
+            rest, seconds = await self._rest(client) if self._counts_here or not is_allowed else (None, 0)
         except StorageError as error:
             log.warning("limits_uncounted", error=type(error).__name__)
             is_allowed, rest, seconds = True, None, 0
         if scope["type"] == "http":
-            send = self._telling(send, rest, seconds)
+            send = self._with_headers(send, rest, seconds)
         if is_allowed:
             await self.app(scope, receive, send)
             return
@@ -131,14 +131,14 @@ class Throttle:
         stats = await self._limiter.get_window_stats(self._rate, client)
         return stats.remaining, max(1, math.ceil(stats.reset_time - time.time()))
 
-    def _telling(self, send: Send, rest: int | None, seconds: int) -> Send:
+    def _with_headers(self, send: Send, rest: int | None, seconds: int) -> Send:
         headers = [(b"ratelimit-policy", self._policy)]
         if rest is not None:
             headers.append((b"ratelimit", b'"requests";r=%d;t=%d' % (rest, seconds)))
 
-        async def send_telling(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message["headers"], *headers]
             await send(message)
 
-        return send_telling
+        return send_with_headers

@@ -1,4 +1,4 @@
-"""The list language over HTTP: its parameters in OpenAPI, the envelope of a page, the Link header."""
+"""Lists over HTTP: their query parameters, in OpenAPI, too, the envelope of a page, the Link header; JSON answers."""
 
 import json
 import re
@@ -43,8 +43,8 @@ class PageOut(BaseModel, Generic[T]):
     )
 
 
-def answer(request: Request, response: Response, page: Page[T], render: Callable[[T], OutT]) -> PageOut[OutT]:
-    """Put a page into its envelope and its neighbours into the Link header."""
+def page_out(request: Request, response: Response, page: Page[T], render: Callable[[T], OutT]) -> PageOut[OutT]:
+    """Return the envelope of a page, and set the Link header to its neighbours."""
     response.headers.update(page_headers(request, page))
     return PageOut(
         items=[render(item) for item in page.items],
@@ -57,24 +57,24 @@ def answer(request: Request, response: Response, page: Page[T], render: Callable
     )
 
 
-def document(content: str | bytes, *, version: str | None = None) -> Response:
-    """Send JSON that is ready; tagged, if it is a version of something that can be edited."""
+def json_response(content: str | bytes, *, version: str | None = None) -> Response:
+    """Return an answer of this JSON, with an ETag if it is a version of something that can be edited."""
     response = Response(content, media_type="application/json")
     if version is not None:
         response.raw_headers.append((b"etag", tag(version, response.body).encode()))
     return response
 
 
-def created(content: str | bytes, location: str, *, version: str | None = None) -> Response:
-    """Send JSON that is ready of something new, which has its own place."""
-    response = document(content, version=version)
+def created_response(content: str | bytes, location: str, *, version: str | None = None) -> Response:
+    """Return the answer 201 with the JSON and the path of something new."""
+    response = json_response(content, version=version)
     response.status_code = HTTP_201_CREATED
     response.headers["Location"] = location
     return response
 
 
-def pieces(*content: bytes, **headers: str) -> Response:
-    """Send JSON that is ready, in pieces that other answers share: they aren't copied for each."""
+def stream_json(*content: bytes, **headers: str) -> Response:
+    """Return an answer of JSON in parts, which are sent without joining them: other answers share them."""
 
     async def each() -> AsyncIterator[bytes]:
         for piece in content:
@@ -84,13 +84,13 @@ def pieces(*content: bytes, **headers: str) -> Response:
     return StreamingResponse(each(), headers=headers, media_type="application/json")
 
 
-def documents(request: Request, page: Page[bytes], *, version: object = None) -> Response:
-    """Do what `answer` does, with items that are JSON already.
+def page_response(request: Request, page: Page[bytes], *, version: object = None) -> Response:
+    """Return the answer with a page whose items are JSON already.
 
-    With a `version`, which is another whenever an item may be, the tag is of that and not of all that is sent.
+    `version` changes whenever an item may have changed: the ETag is then made of it, not of the content.
     """
     rest = {name: getattr(page, name) for name in ("page", "size", "total", "pages", "total_at_least", "next_cursor")}
-    response = document(b'{"items":[%b],%b' % (b",".join(page.items), _json(rest)[1:].encode()))
+    response = json_response(b'{"items":[%b],%b' % (b",".join(page.items), _json(rest)[1:].encode()))
     response.headers.update(page_headers(request, page))
     if version is not None:
         named = f"{__version__} {version} {request.scope['query_string']}"
@@ -100,25 +100,29 @@ def documents(request: Request, page: Page[bytes], *, version: object = None) ->
 
 _json: Final = json.JSONEncoder(separators=(",", ":")).encode
 KEPT_LENGTH: Final = 1_000
-"""Bytes of a query string that is not read again each time it comes."""
+"""Bytes of a query string up to which its parsed form is cached."""
 
 
 def parse_list_query(
-    request: Request, listing: Listing, permissions: frozenset[str], *, also: tuple[str, ...] = ()
+    request: Request, listing: Listing, permissions: frozenset[str], *, extra_parameters: tuple[str, ...] = ()
 ) -> ListQuery:
-    """Read the request's query string in the language of a list; parameters in `also` are the route's to read."""
+    """Return the parsed query string of a list; the route itself reads the `extra_parameters`."""
     query_string: bytes = request.scope["query_string"]
     read = _parsed if len(query_string) <= KEPT_LENGTH else _parsed.__wrapped__
-    return read(listing, query_string, permissions, also)
+    return read(listing, query_string, permissions, extra_parameters)
 
 
 @lru_cache(1_000)
-def _parsed(listing: Listing, query_string: bytes, permissions: frozenset[str], also: tuple[str, ...]) -> ListQuery:
-    return listing.parse(QueryParams(query_string).multi_items(), permissions=permissions, also=also)
+def _parsed(
+    listing: Listing, query_string: bytes, permissions: frozenset[str], extra_parameters: tuple[str, ...]
+) -> ListQuery:
+    return listing.parse(
+        QueryParams(query_string).multi_items(), permissions=permissions, extra_parameters=extra_parameters
+    )
 
 
 def page_headers(request: Request, page: Page[Any]) -> dict[str, str]:
-    """Link the pages around this one (RFC 8288), by path alone: proxies know the host better than we do."""
+    """Return the Link header with the pages around this one (RFC 8288). Links have no host: proxies may change it."""
     kept = [(name, text) for name, text in request.query_params.multi_items() if name not in ("page", "cursor")]
     targets: dict[str, tuple[str, str | int]] = {}
     deepest = lists.MAX_OFFSET // page.size + 1
@@ -140,14 +144,13 @@ def page_headers(request: Request, page: Page[Any]) -> dict[str, str]:
 
 
 MAX_ENUM_LISTS: Final = 3
-"""So many lists of words are parameters of their own, typed in every client; see decision 16."""
+"""How many filters by a list of words are parameters of their own, with a type; see decision 16."""
 
 
 def listing_parameters(listing: Listing, **extra: Mapping[str, Any]) -> dict[str, Any]:
-    """Describe every parameter, for a route's `openapi_extra`; `extra` are those the route reads itself.
+    """Return the `openapi_extra` of a list's route; `extra` are parameters that the route reads itself.
 
-    Filters are one object. Examples stand in the schemas, because Swagger UI would send a parameter's own `example`
-    unasked.
+    The filters are one object. Examples are in the schemas: Swagger UI would send the `example` of a parameter.
     """
     alone = _enum_lists(listing)
     namesakes = _namesakes(listing.documented)
@@ -184,7 +187,7 @@ def _parameter(name: str, schema: Mapping[str, Any], description: str) -> dict[s
 
 
 def _enum_lists(listing: Listing) -> dict[str, str]:
-    """Name the filters by several words of a closed set, of fields that stand first in the answer."""
+    """Return the first filters by several words of a closed set, with their descriptions."""
     named = [
         name
         for name, (leaf, operator) in listing.documented.items()
@@ -194,7 +197,7 @@ def _enum_lists(listing: Listing) -> dict[str, str]:
 
 
 def _filters(listing: Listing, *, without: Collection[str]) -> dict[str, Any]:
-    properties = {name: _property(each) for name, each in listing.documented.items() if name not in without}
+    properties = {name: _filter_schema(each) for name, each in listing.documented.items() if name not in without}
     operators: dict[str, list[str]] = {}
     for name, (_, operator) in listing.documented.items():
         operators.setdefault(name.partition("__")[0], []).append("(equals)" if operator == "eq" else operator)
@@ -222,9 +225,9 @@ def _filters(listing: Listing, *, without: Collection[str]) -> dict[str, Any]:
 
 
 def _namesakes(names: Collection[str]) -> Collection[str]:
-    """Give those that are the same as an earlier name but for dots and underscores: in some clients they would be one.
+    """Return the names that differ from an earlier one in dots and underscores only.
 
-    So they can't stand in one object, or in one set of words.
+    Some generated clients would make one name of them, so they can't be in one object or enum.
     """
     first: dict[str, str] = {}
     for name in names:
@@ -232,7 +235,7 @@ def _namesakes(names: Collection[str]) -> Collection[str]:
     return set(names).difference(first.values())
 
 
-def _property(filter_: lists.Filter) -> dict[str, Any]:
+def _filter_schema(filter_: lists.Filter) -> dict[str, Any]:
     match filter_.operator:
         case "isnull":
             return {"type": "boolean"}
@@ -259,7 +262,7 @@ def _reserved(fields: Mapping[str, lists.Field]) -> str:
 
 
 def _also_taken(names: Collection[str]) -> str:
-    """Name what is taken and isn't among the words."""
+    """Return a sentence with the names that are accepted, but not in the enum."""
     return f" {', '.join(f'`{name}`' for name in sorted(names))}, too." if names else ""
 
 

@@ -1,14 +1,14 @@
-"""HEAD, wherever there is GET (RFC 9110, 9.3.2)."""
+"""HEAD for every GET (RFC 9110, 9.3.2)."""
 
 import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
-class Head:
-    """Pure ASGI: answers HEAD with the status and headers of GET, Content-Length among them, and no content.
+class HeadMiddleware:
+    """ASGI middleware: answers HEAD with the status and headers of GET, without content.
 
-    An answer without an end, such as an event stream, ends after its headers.
+    An endless answer, such as an event stream, ends after its headers.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -35,7 +35,7 @@ class Head:
             await answered.wait()
             return {"type": "http.disconnect"}
 
-        # A copy: the server decides by its own scope how it sends what it gets, and must go on seeing HEAD.
+        # A copy: the server must still see HEAD in its own scope.
         get = {**scope, "method": "GET"}
         try:
             await self.app(get, receive_until_answered, send_headers)

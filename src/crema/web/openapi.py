@@ -1,4 +1,4 @@
-"""The OpenAPI document: FastAPI's, with what every operation has in common said once."""
+"""The OpenAPI document: FastAPI's, completed with what all operations have in common."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ from fastapi.openapi.utils import get_openapi
 
 from crema.core.errors import CremaError
 from crema.web import components, credentials
-from crema.web.answers import HEADERS, add_headers
 from crema.web.credentials import Access, access_of
-from crema.web.problem import refusals
-from crema.web.refusals import Refusals
+from crema.web.error_examples import ErrorExamples
+from crema.web.problem import error_responses
+from crema.web.response_headers import HEADERS, add_headers
 from crema.web.routing import Route, operations
 from crema.web.state import WebState, state_of
 
@@ -30,20 +30,20 @@ _METHODS: Final = frozenset({"get", "post", "put", "patch", "delete"})
 
 @dataclass(frozen=True, slots=True)
 class Extras:
-    """What features add to the description: `web` doesn't know them."""
+    """What features add to the document."""
 
     access: Mapping[Callable[..., Any], Access]
-    """What dependencies want to know of who is asking."""
+    """The authentication that dependencies ask for."""
     errors: Collection[type[CremaError]]
-    """Refusals that every operation with a login may give."""
+    """ErrorExamples that every operation with a login may give."""
     bodies: Mapping[str, Any]
-    """A body to send as it stands, by the operation."""
+    """Example bodies by operation."""
     parameters: Mapping[str, str]
-    """An id to ask for, by the parameter of a path."""
+    """Example ids by path parameter."""
 
 
 def describe(app: FastAPI, *, routes: Sequence[Route], extras: Extras) -> Callable[[], dict[str, Any]]:
-    """Make the app's `openapi()`: built at first use, then kept."""
+    """Return the app's `openapi()`, which makes the document at its first call, then keeps it."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -66,14 +66,14 @@ def _document(app: FastAPI, all_routes: Sequence[Route], extras: Extras) -> dict
         contact=app.contact,
     )
     schemas = document["components"]["schemas"]
-    collected = Refusals(extras.errors)
+    collected = ErrorExamples(extras.errors)
     for path, item in document["paths"].items():
         methods = sorted(_METHODS & item.keys())
         for method in methods:
             operation = item[method]
             access = access_of(routes[method, path].plan.calls, extras.access)
             operation["security"] = credentials.requirements(access, method=method)
-            operation["responses"].update(_stringed(refusals(*_of_any_server(path, operation))))
+            operation["responses"].update(_stringed(error_responses(*_of_any_server(path, operation))))
             components.lift(schemas, operation)
             _without_titles(operation)
             _without_null(operation.get("requestBody", {}))
@@ -95,14 +95,14 @@ def _document(app: FastAPI, all_routes: Sequence[Route], extras: Extras) -> dict
 
 
 def _of_any_server(path: str, operation: dict[str, Any]) -> tuple[int, ...]:
-    """Tell with what any request may be refused: too long, not what is understood here, the database away."""
+    """Return the error statuses that any request may get: too large, invalid, too many, database unavailable."""
     too_long = (413,) if "requestBody" in operation else ()
     too_many = () if path.startswith("/health/") else (429,)
     return (*too_long, *((414,) if components.is_list(operation) else ()), 422, *too_many, 503)
 
 
 def _without_titles(operation: dict[str, Any]) -> None:
-    """Leave out what Pydantic calls each parameter and answer: generators would name types by it."""
+    """Remove Pydantic's titles of parameters and answers: generators would name types by them."""
     for parameter in operation.get("parameters", ()):
         parameter["schema"] = components.map_schema(parameter["schema"], _untitled)
     for answer in (operation.get("requestBody", {}), *operation["responses"].values()):
@@ -112,9 +112,9 @@ def _without_titles(operation: dict[str, Any]) -> None:
 
 
 def _without_null(body: dict[str, Any]) -> None:
-    """Say of a body that may be left out only what it is when it is sent.
+    """Describe an optional body without `null`.
 
-    `null` is taken, too. Described, it made a client send its own sign for "left out".
+    `null` is accepted, but when it was described, a generated client sent its own marker for "left out".
     """
     for content in body.get("content", {}).values():
         kinds = content["schema"].get("anyOf", [])
@@ -141,7 +141,7 @@ def _refuse_outdated(operation: dict[str, Any]) -> bool:
     """Add 412 to what takes `If-Match`; tell whether this does."""
     takes = _takes(operation, "If-Match")
     if takes:
-        operation["responses"].update(_stringed(refusals(412)))
+        operation["responses"].update(_stringed(error_responses(412)))
     return takes
 
 

@@ -1,4 +1,4 @@
-"""Which origins' pages are ours."""
+"""The origins whose pages may send requests with cookies."""
 
 import re
 from collections.abc import Iterable
@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 from starlette.requests import HTTPConnection
 
 LOCALHOST: Final = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?"
-"""The origins of this computer."""
+"""A pattern of the origins on this computer."""
+
 Origin = tuple[str, str, int | None]
 """Scheme, host and port, as browsers compare them; None for the scheme's own port."""
 _PORTS: Final = {"http": 80, "https": 443}
@@ -28,9 +29,9 @@ def origin_of(url: str) -> Origin | None:
 
 
 class Origins:
-    """The origins whose pages are ours: this very host, `public_url`, and those of a list.
+    """The trusted origins: this host itself, `public_url`, and those of a list.
 
-    In development also those of this computer, whatever the port.
+    In development also this computer, on any port.
     """
 
     def __init__(
@@ -41,10 +42,10 @@ class Origins:
         self._allowed = frozenset(filter(None, (*map(origin_of, allowed), self._public)))
 
     def include(self, connection: HTTPConnection) -> bool:
-        """Return whether the request's `Origin` is ours: scheme, host and port alike.
+        """Return whether the request's `Origin` is trusted: scheme, host and port are compared.
 
-        The scheme is what the server sees, or what a trusted proxy tells by X-Forwarded-Proto. Where `public_url` names
-        the same host, only the scheme of `public_url` counts.
+        The scheme is that of the connection, or a trusted proxy's X-Forwarded-Proto. If `public_url` has the same host,
+        only the scheme of `public_url` is accepted.
         """
         named = connection.headers.get("origin", "")
         origin = origin_of(named)

@@ -1,9 +1,9 @@
-"""ETag and If-Match of what can be edited: nobody overwrites what they haven't seen (RFC 9110, 13.1.1).
+"""ETag and If-Match of what can be edited: nobody overwrites a change that they haven't seen (RFC 9110, 13.1.1).
 
-A strong tag is `"version.content"`: the version of the thing's row, and a digest of what is sent. `If-Match` compares
-the first part, so that a tag holds whatever part of the thing, and in whatever encoding, was read; `If-None-Match` the
-whole. Routes declare it: `shown` where a thing is read, `edited` where it is changed or deleted, `made` where a POST
-answers with one.
+A strong ETag is `"version.content"`: the version of the row, and a digest of the content. `If-Match` compares the
+version only: it doesn't matter which part of the resource was read, or in which encoding. `If-None-Match` compares
+both. Routes declare a dependency: `shown` if they read a resource, `edited` if they change or delete it, `made` if they
+create it and answer with it.
 """
 
 import json
@@ -18,8 +18,8 @@ from starlette.status import HTTP_204_NO_CONTENT, HTTP_300_MULTIPLE_CHOICES
 from crema.db import versions
 from crema.db.driver import Reader
 from crema.db.versions import Key
-from crema.web.answering import on_answer
 from crema.web.audit import Author
+from crema.web.response_hooks import on_response
 from crema.web.tags import tag, versions_in
 from crema.web.transaction import IdentityReads, Reads, Transaction, transaction_of
 
@@ -28,17 +28,17 @@ IfMatch = Annotated[
     str | None,
     Header(
         alias="If-Match",
-        description="Change it only if it is still what this `ETag` was read with (or one of several, comma-separated; "
-        "`*`: whatever it is); otherwise the answer is 412.",
+        description="Change the resource only if it still has this `ETag`, or one of several, comma-separated (`*`: "
+        "any); otherwise the answer is 412.",
         examples=['"84213-26d298d6.5f1d2c3e"'],
     ),
 ]
 
 
 class Versioned:
-    """Things of a table, as their routes declare them.
+    """The dependencies of routes that read or change rows of one table.
 
-    `parameter` is the one of the path that has the id; without it the row is the one of whoever is asking.
+    `parameter` is the path parameter with the id; without it the row is that of the actor.
     """
 
     def __init__(self, key: Key, parameter: str | None = None) -> None:
@@ -48,30 +48,30 @@ class Versioned:
         self.edited = Depends(self._edit)
         self.made = Depends(self._make)
 
-    async def _show(self, request: Request, reads: Reads) -> None:
-        await self._add_tag_when_answered(request, reads)
+    async def _show(self, request: Request, reader: Reads) -> None:
+        await self._add_tag_when_answered(request, reader)
 
-    async def _show_self(self, request: Request, reads: IdentityReads) -> None:
-        await self._add_tag_when_answered(request, reads)
+    async def _show_self(self, request: Request, reader: IdentityReads) -> None:
+        await self._add_tag_when_answered(request, reader)
 
-    async def _add_tag_when_answered(self, request: Request, reads: Reader) -> None:
-        # Before the thing itself is read: were it after, an older content could go out by a newer version.
+    async def _add_tag_when_answered(self, request: Request, reader: Reader) -> None:
+        # Before the row itself is read: otherwise old content could be sent with a newer version.
         value = self._value(request)
-        version = None if value is None else await versions.find(reads, key=self._key, value=value)
+        version = None if value is None else await versions.find(reader, key=self._key, value=value)
 
         async def add_tag(_: Request, response: Response) -> None:
             if version is not None:
                 _set_tag(response, version)
 
-        on_answer(request, add_tag)
+        on_response(request, add_tag)
 
     async def _edit(self, request: Request, tx: Transaction, if_match: IfMatch = None) -> None:
         if if_match is not None and if_match.strip() != "*":
             versions.expect(tx, versions.model_of(self._key), versions_in(if_match))
-        on_answer(request, self._add_tag)
+        on_response(request, self._add_tag)
 
     async def _make(self, request: Request) -> None:
-        on_answer(request, self._add_tag_of_made)
+        on_response(request, self._add_tag_of_made)
 
     async def _add_tag(self, request: Request, response: Response) -> None:
         if response.status_code != HTTP_204_NO_CONTENT:
@@ -81,7 +81,7 @@ class Versioned:
         await self._add(request, response, _uuid(json.loads(bytes(response.body)).get("id")))
 
     async def _add(self, request: Request, response: Response, value: UUID | None) -> None:
-        """Tag what a change answers with, in its transaction, which holds the row."""
+        """Set the ETag of a changed row's answer, in the transaction, which has the row locked."""
         tx = transaction_of(request)
         if isinstance(tx, AsyncSession):
             await tx.flush()

@@ -1,4 +1,4 @@
-"""Every error as RFC 9457 `application/problem+json`, and the one table from families to statuses."""
+"""Error answers as RFC 9457 `application/problem+json`, and the table from families of errors to statuses."""
 
 import asyncio
 from collections.abc import Iterator, Mapping
@@ -33,7 +33,7 @@ STATUS_OF: Final[Mapping[type[errors.CremaError], HTTPStatus]] = {
     errors.HeadersTooLargeError: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
 }
 
-DATABASE_AWAY: Final = (
+DATABASE_UNAVAILABLE: Final = (
     OSError,
     asyncio.TimeoutError,
     asyncpg.InternalClientError,
@@ -79,13 +79,13 @@ DESCRIPTIONS: Final = {
     415: "Unsupported type of content",
     422: "Not valid",
     429: "Too many requests",
-    503: "Come again soon",
+    503: "Temporarily unavailable",
 }
-"""Our own words: Python's phrases for statuses change with its version."""
+"""By status. Python's own phrases change with its version."""
 
 
 class FieldError(BaseModel):
-    """One thing wrong with the input."""
+    """One error in the input."""
 
     loc: list[str | int] = Field(examples=[["body", "email"]])
     msg: str = Field(examples=["value is not a valid email address"])
@@ -116,7 +116,7 @@ def problem(
     headers: Mapping[str, str] | None = None,
     **extra: Any,
 ) -> Response:
-    """Render one problem document."""
+    """Return the answer with a problem document."""
     return JSONResponse(
         {
             "type": f"urn:crema:problem:{code}",
@@ -134,7 +134,7 @@ def problem(
 
 
 def error_classes(kind: type[errors.CremaError] = errors.CremaError) -> Iterator[type[errors.CremaError]]:
-    """Give our refusals that have a code of their own, whatever module defines them."""
+    """Yield all error classes of Crema that have a code of their own."""
     for below in kind.__subclasses__():
         if below.__module__.startswith("crema.") and "code" in below.__dict__:
             yield below
@@ -147,7 +147,7 @@ def status_of_class(kind: type[errors.CremaError]) -> int:
 
 
 def from_error(request: Request, error: errors.CremaError) -> Response:
-    """Return the answer to a refusal, by the status of its family."""
+    """Return the answer for an error, with the status of its family."""
     headers = {}
     if isinstance(error, errors.UnauthenticatedError):
         headers["WWW-Authenticate"] = "Bearer"
@@ -198,7 +198,7 @@ def _printable(text: Any) -> str:
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
-    if status == HTTPStatus.BAD_REQUEST:  # a body FastAPI can't parse is an input like any other we can't take
+    if status == HTTPStatus.BAD_REQUEST:  # a body that FastAPI can't parse is an invalid input
         return await _invalid(
             request, RequestValidationError([{"loc": ("body",), "msg": str(error.detail), "type": "unparsable"}])
         )
@@ -213,7 +213,7 @@ async def _http(request: Request, error: Exception) -> Response:
 
 
 async def unavailable(request: Request, error: Exception) -> Response:
-    """Answer for a database that is away, restarting or too slow: come again soon."""
+    """Return 503 for a database that is unreachable, restarting or too slow."""
     log.warning("database_unavailable", error=type(error).__name__)
     status, code, title, advice = UNAVAILABLE
     return problem(
@@ -230,33 +230,33 @@ async def unavailable(request: Request, error: Exception) -> Response:
 async def _database(request: Request, error: Exception) -> Response:
     assert isinstance(error, sqlalchemy.exc.DBAPIError)
     cause = error.orig.__cause__ if error.orig else None
-    if error.connection_invalidated or isinstance(cause, DATABASE_AWAY):
+    if error.connection_invalidated or isinstance(cause, DATABASE_UNAVAILABLE):
         return await unavailable(request, error)
     raise error
 
 
 def too_large(request: Request) -> Response:
-    """Answer for a body past its route's limit."""
+    """Return 413 for a body past its route's limit."""
     kind = errors.TooLargeError
     return problem(request, status=STATUS_OF[kind], code=kind.code, title=kind.title, detail=kind.advice)
 
 
 def internal(request: Request) -> Response:
-    """Answer for a defect of ours: nothing of it shows but the request id to find it by."""
+    """Return 500 for a defect. The request id is the only thing that it tells."""
     status, code, title, advice = INTERNAL
     return problem(request, status=status, code=code, title=title, detail=advice)
 
 
 def add_handlers(app: FastAPI) -> None:
-    """Make the app speak problem details for everything but a defect, which `web.context` answers."""
+    """Answer all errors with problem documents, except defects, which `web.context` answers."""
     app.add_exception_handler(errors.CremaError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(sqlalchemy.exc.DBAPIError, _database)
-    for kind in DATABASE_AWAY:
+    for kind in DATABASE_UNAVAILABLE:
         app.add_exception_handler(kind, unavailable)
 
 
-def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Declare a route's problem answers for OpenAPI. `web.refusals` adds what they hold."""
+def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the `responses` of a route for these error statuses. `web.error_examples` adds their content."""
     return {status: {"description": DESCRIPTIONS[status]} for status in statuses}

@@ -1,4 +1,4 @@
-"""uvicorn's protocols, with what they lack: a bound on what comes before a body, and frames encoded once."""
+"""uvicorn's protocols, with a limit on the size of headers, and with frames that are encoded once."""
 
 from typing import Any, Final
 
@@ -7,20 +7,20 @@ from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 FRAMES: Final = "crema.frames"
-"""The extension of ASGI by which frames are sent that are encoded already."""
+"""The ASGI extension for sending frames that are encoded already."""
 MAX_HEAD: Final = 64 * 1024
-"""Bytes of a request line and headers that are read before they are complete. `web.limits` refuses smaller ones, with a
-problem document; here the connection is closed."""
+"""Bytes of a request line and headers after which the connection is closed. `web.limits` has lower limits, and answers
+with a problem document."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Closes connections whose request line and headers don't come to an end."""
+    """Closes connections whose request line and headers don't end."""
 
     is_in_head = False
     head_bytes = 0
 
     def data_received(self, data: bytes) -> None:
-        """Parse, then count what belongs to headers that are not complete yet."""
+        """Parse the data, and count the bytes of headers that aren't complete."""
         super().data_received(data)
         if not self.is_in_head:
             return
@@ -40,10 +40,10 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 class FrameProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's WebSockets, which also send frames as they go over the wire: those of `websocket.send`'s key `frames`.
+    """uvicorn's WebSockets, which also send encoded frames: the key `frames` of a `websocket.send` message.
 
-    A frame of a server is the same bytes for all its readers: nothing is masked, and nothing is compressed as long as
-    `ws_per_message_deflate` is off. `FRAMES` among a scope's extensions says that the key is understood.
+    A server's frame has the same bytes for all clients: it isn't masked, nor compressed while `ws_per_message_deflate`
+    is off. `FRAMES` in the extensions of a scope says that the key is supported.
     """
 
     async def run_asgi(self) -> None:

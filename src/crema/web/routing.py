@@ -1,7 +1,7 @@
-"""The one kind of route, and how a request finds it.
+"""The route class of the API, and the search for the route of a request.
 
-FastAPI describes a route; `web.solver` runs it, behind FastAPI's hook for that, `get_route_handler`. Why, and what it
-costs: decision 20.
+FastAPI describes a route; `web.solver` runs it, by FastAPI's hook `get_route_handler`. Decision 20 gives the reasons
+and the costs.
 """
 
 import email.message
@@ -23,20 +23,20 @@ from starlette.status import HTTP_400_BAD_REQUEST, HTTP_405_METHOD_NOT_ALLOWED
 from starlette.types import Receive, Scope, Send
 
 from crema.core.errors import InvalidError
-from crema.web.answering import AnsweredError, complete, keep_json
 from crema.web.caching import Public, conditional
+from crema.web.response_hooks import AnsweredError, keep_json, run_hooks
 from crema.web.solver import ABSENT, Plan
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 BODY_LIMIT: Final = 64 * 1024
-"""Bytes of a body, counted as they come. Routes that take files, or a whole menu, allow more."""
+"""Bytes of a body, counted as they arrive. Routes for files, and for a whole menu, allow more."""
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-"""In the order in which `Allow` names them."""
+"""Methods in the order of the header `Allow`."""
 
 
 class UnknownParameterError(InvalidError):
-    """A query parameter this route does not have, or one given twice."""
+    """A query parameter that this route doesn't have, or that is given twice."""
 
     code = "unknown_parameter"
     title = "This route has no such query parameter."
@@ -44,7 +44,7 @@ class UnknownParameterError(InvalidError):
 
 
 class Route(APIRoute):
-    """A route that `web.solver` runs. Unknown query parameters are refused; GETs that may be kept answer 304."""
+    """A route that `web.solver` runs. Unknown query parameters are refused; cacheable GETs answer 304."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         if options.get("max_body_size") is None and {*(options.get("methods") or ["GET"])} != {"GET"}:
@@ -53,13 +53,13 @@ class Route(APIRoute):
 
     @property
     def is_public(self) -> bool:
-        """Whether the answer may be kept."""
+        """Whether the answer may be cached."""
         return Public.dependency in self.plan.calls
 
     def get_route_handler(self) -> Handler:
-        """Return what answers a request that has been routed here."""
+        """Return the function that answers a request."""
         self.plan = self._plan({})
-        checks_itself = "parameters" in (self.openapi_extra or {})  # a list's language knows its parameters
+        checks_itself = "parameters" in (self.openapi_extra or {})  # a list checks its own parameters
         self._adapter = self._adapter_of_answer()
 
         async def handle(request: Request) -> Response:
@@ -77,7 +77,7 @@ class Route(APIRoute):
         return handle
 
     def _adapter_of_answer(self) -> TypeAdapter[Any] | None:
-        """Return what writes the endpoint's answer; None where it makes the response itself, or there is no content."""
+        """Return the serializer of the endpoint's answer; None if it returns a Response, or nothing."""
         declared = self.response_model  # None, too, where its type is only described another way
         if declared is None:
             declared = inspect.signature(self.endpoint, eval_str=True).return_annotation
@@ -97,11 +97,11 @@ class Route(APIRoute):
         except AnsweredError as answered:
             return answered.response
         response = answer if isinstance(answer, Response) else self._rendered(answer, given)
-        await complete(request, response)
+        await run_hooks(request, response)
         return response
 
     def _rendered(self, answer: Any, given: Response | None) -> Response:
-        """Send what the endpoint returned as the JSON of its declared type, with the headers of `given`."""
+        """Return the answer: the endpoint's result as JSON of its declared type, with the headers of `given`."""
         status = self.status_code or 200 if given is None else given.status_code
         if self._adapter is None:
             response = Response(status_code=status)
@@ -114,7 +114,7 @@ class Route(APIRoute):
 
 
 class FormRoute(Route):
-    """Takes only multipart forms. What comes as anything else goes to the route of the same path that follows it."""
+    """A route for multipart forms only. Other bodies go to the next route of the same path."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Match by the type of the body, too."""
@@ -123,7 +123,7 @@ class FormRoute(Route):
 
 
 def make_router(tag: str, *dependencies: Callable[..., Any]) -> APIRouter:
-    """Make a feature's router, under its heading in Swagger. Each of its routes calls the dependencies first."""
+    """Return a router whose routes have this tag, and call these dependencies first."""
     return APIRouter(
         tags=[tag],
         route_class=Route,
@@ -133,23 +133,23 @@ def make_router(tag: str, *dependencies: Callable[..., Any]) -> APIRouter:
 
 
 def make_form_router() -> APIRouter:
-    """Make a router of what takes a form where another route takes JSON, whose description tells of both."""
+    """Return a router for forms whose path has a route for JSON, too, which describes both."""
     return APIRouter(route_class=FormRoute, include_in_schema=False)
 
 
 def make_pages_router() -> APIRouter:
-    """Make a router of what is no part of the API: pages for people, files for machines."""
+    """Return a router for pages and files that are no part of the API."""
     return APIRouter(route_class=Route, include_in_schema=False)
 
 
 def operation_id(route: APIRoute) -> str:
-    """Name an operation for generated clients: the function's name in camelCase, which is unique across the API."""
+    """Return the operation id for generated clients: the function's name in camelCase, unique in the API."""
     first, *others = route.name.split("_")
     return first + "".join(map(str.title, others))
 
 
 def check_parameters(request: Request, known: frozenset[str]) -> None:
-    """Refuse query parameters that the route does not have, or that are given twice."""
+    """Refuse query parameters that the route doesn't have, or that are given twice."""
     counted = Counter(name for name, _ in request.query_params.multi_items())
     wrong = sorted(name for name, times in counted.items() if name not in known or times > 1)
     if wrong:
@@ -160,7 +160,7 @@ def check_parameters(request: Request, known: frozenset[str]) -> None:
 
 
 async def _json_of(request: Request) -> Any:
-    """Read a body as FastAPI does: what isn't called JSON stays bytes, and is then refused by its model."""
+    """Return the body as FastAPI reads it: parsed if it is declared as JSON, otherwise bytes."""
     body: Any
     try:
         content = await request.body()
@@ -189,7 +189,7 @@ def _is_json(content_type: str) -> bool:
 
 
 def add_routes(app: FastAPI, routers: Iterable[APIRouter]) -> Sequence[Route]:
-    """Have an application serve all routes of these routers, and return those of HTTP."""
+    """Add all routes of these routers to an application, and return those of HTTP."""
     routes = [route for router in routers for route in router.routes]
     over_http = [route for route in routes if isinstance(route, Route)]
     app.router.routes.append(RouteTable(over_http))
@@ -198,10 +198,10 @@ def add_routes(app: FastAPI, routers: Iterable[APIRouter]) -> Sequence[Route]:
 
 
 class RouteTable(BaseRoute):
-    """All routes of HTTP as one, which looks at those only whose path may be the request's.
+    """All HTTP routes, found by their path: Starlette would try every route in turn.
 
-    Starlette asks every route in turn. A path without parameters goes before one with: `GET /chat/ticket`, where only
-    POST is, is no conversation called "ticket". A 405 names all methods of the path.
+    Paths without parameters take precedence: `GET /chat/ticket`, which only has POST, doesn't mean a conversation
+    called "ticket". A 405 names all methods of the path.
     """
 
     def __init__(self, routes: Iterable[Route]) -> None:
@@ -218,7 +218,7 @@ class RouteTable(BaseRoute):
                 self._others[_shape(route.path)].append(route)
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Find the route of a request; a path that takes other methods matches in part."""
+        """Return the route of a request; a partial match if its path has other methods only."""
         if scope["type"] != "http":
             return Match.NONE, {}
         allowed: set[str] = set()
@@ -234,7 +234,7 @@ class RouteTable(BaseRoute):
         return self._fixed.get(path) or [*self._others.get(_shape(path), ()), *self._deep]
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer by the route that `matches` found; raise 405 if it takes other methods."""
+        """Run the route that `matches` found; raise 405 if there are other methods only."""
         route = scope["route"]
         if route is self:
             raise _not_allowed(scope["allowed_methods"])
@@ -242,7 +242,7 @@ class RouteTable(BaseRoute):
 
 
 def _shape(path: str) -> tuple[str, int]:
-    """Return what a path shares with all that match the same routes: its first part, and how many there are."""
+    """Return the first part of a path and the number of its parts: routes that may match it have the same."""
     parts = path.split("/", 8)
     return parts[1] if len(parts) > 1 else "", len(parts)
 
@@ -254,7 +254,7 @@ def _not_allowed(methods: set[str]) -> HTTPException:
 
 
 def operations(routes: Iterable[Route]) -> Iterator[tuple[tuple[str, str], Route]]:
-    """Give each described operation's route by method and path."""
+    """Yield the routes of the described operations by method and path."""
     for route in routes:
         if route.include_in_schema:
             yield from (((method.lower(), route.path_format), route) for method in route.methods or ())

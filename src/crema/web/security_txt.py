@@ -1,4 +1,4 @@
-"""Where to report a vulnerability: RFC 9116."""
+"""/.well-known/security.txt, where to report a vulnerability (RFC 9116)."""
 
 from datetime import timedelta
 from typing import Final
@@ -12,14 +12,14 @@ from crema.web.routing import make_pages_router
 from crema.web.state import WebState, state_of
 
 VALID: Final = timedelta(days=180)
-"""RFC 9116 wants less than a year. The answer is made anew each time, so it is never stale while we serve."""
+"""How long an answer is valid: less than a year, as RFC 9116 asks."""
 
 router = make_pages_router()
 
 
 @router.get("/.well-known/security.txt")
 async def security_txt(request: Request, now: Now) -> PlainTextResponse:
-    """Serve security.txt, where a contact is set."""
+    """Serve security.txt; 404 without a contact in the settings."""
     state = state_of(request.app, WebState)
     if not state.security_contacts:
         raise NotFoundError

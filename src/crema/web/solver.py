@@ -1,9 +1,9 @@
-"""Calls an endpoint, and what it depends on, with what the request sent.
+"""Calls an endpoint and its dependencies with the parameters of a request.
 
-FastAPI describes the routes and documents how dependencies behave; this runs them, from plans that are made when the
-routes are declared. Of what FastAPI documents it knows: parameters of path, query and headers with one value, one JSON
+FastAPI describes the routes; this module runs them, from plans that are made when routes are declared. It supports a
+subset of FastAPI's documented behaviour: parameters of path, query and headers with one value, one JSON
 body, `Request` and `Response`, coroutine functions as dependencies, and async generators of `scope="function"`, which
-end before the reply. Everything else is a TypeError at start, so that nothing can mean something else here than there.
+end before the reply. Anything else raises TypeError at start, so that nothing can behave in another way than FastAPI.
 """
 
 import inspect
@@ -23,16 +23,16 @@ from starlette.requests import HTTPConnection
 
 Call: TypeAlias = Callable[..., Any]
 Overrides: TypeAlias = Mapping[Call, Call]
-"""What is called instead, as `FastAPI.dependency_overrides` has it."""
+"""As `FastAPI.dependency_overrides`: a dependency, and what is called in its place."""
 Source: TypeAlias = Literal["path", "query", "header", "body"]
 
 ABSENT: Final = inspect.Parameter.empty
-"""What stands for a default, or a body, that isn't there; None is the JSON `null`."""
+"""Stands for a missing default or body; None is the JSON `null`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A value that a request sends. `name` is the function's word for it, `alias` the request's."""
+    """A value that a request sends. `name` is its name in the function, `alias` its name in the request."""
 
     name: str
     alias: str
@@ -42,11 +42,11 @@ class Parameter:
 
     @property
     def place(self) -> tuple[str, ...]:
-        """Where it stands, as the `loc` of errors says it."""
+        """Its position in the request, as in the `loc` of errors."""
         return ("body",) if self.source == "body" else (self.source, self.alias)
 
     def read(self, request: Request, body: Any, given: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """Put the value among those `given` to the function, or yield what is wrong with it."""
+        """Add the value to `given`, the arguments of the function, or yield its errors."""
         match self.source:
             case "path":
                 sent = request.path_params[self.alias]
@@ -70,9 +70,10 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One call: of a dependency or, at last, of the endpoint.
+    """One call: of a dependency or, as the last step, of the endpoint.
 
-    `dependencies` pairs names of the function with numbers of earlier steps. `enter` makes the context of a generator.
+    `dependencies` are arguments with the number of the step that gives their value. `enter` is the context manager of a
+    generator.
     """
 
     call: Call
@@ -82,25 +83,25 @@ class Step:
     parameters: Sequence[Parameter]
     dependencies: Sequence[tuple[str, int]]
     needs: Sequence[int]
-    """The numbers of all steps it depends on, those included that it doesn't take the results of."""
+    """The numbers of all steps that it depends on, even if it doesn't use their results."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The calls of a route, each after those it depends on; what several depend on is called once."""
+    """The calls of a route in order; a dependency of several calls is called once."""
 
     steps: Sequence[Step]
     takes_body: bool
     takes_response: bool
     query_names: frozenset[str]
     enters: bool
-    """Whether there are generators, so that `run` needs a stack."""
+    """Whether there are generators: `run` needs a stack then."""
 
     @classmethod
     def of(cls, endpoint: Call, *, path: frozenset[str], first: Sequence[params.Depends], overrides: Overrides) -> Self:
-        """Plan a route whose path has these parameters, and which calls the dependencies `first`.
+        """Return the plan of a route with these path parameters, which calls the dependencies `first`.
 
-        Raises TypeError for a signature that needs more than is done here.
+        Raises TypeError for a signature that isn't supported.
         """
         steps = _Planner(path, overrides).plan(endpoint, first)
         parameters = [each for step in steps for each in step.parameters]
@@ -117,14 +118,14 @@ class Plan:
 
     @property
     def calls(self) -> frozenset[Call]:
-        """All that is called."""
+        """The endpoint and its dependencies."""
         return frozenset(step.call for step in self.steps)
 
     async def run(self, request: Request, response: Response | None, body: Any, stack: AsyncExitStack | None) -> Any:
-        """Return what the endpoint returns.
+        """Return the result of the endpoint.
 
-        `response` is for its headers; `body` is the JSON, or ABSENT. Generators are entered into `stack`. Raises
-        RequestValidationError with everything that is wrong with the request.
+        `response` takes headers; `body` is the JSON, or ABSENT. Generators are entered into `stack`. Raises
+        RequestValidationError with all errors of the request.
         """
         results: list[Any] = []
         errors: list[Any] = []
@@ -152,7 +153,7 @@ class Plan:
 
 
 class _Planner:
-    """Puts the tree of dependencies in the order of calls."""
+    """Makes a plan: sorts the tree of dependencies in the order of the calls."""
 
     def __init__(self, path: frozenset[str], overrides: Overrides) -> None:
         self._path = path
@@ -166,7 +167,7 @@ class _Planner:
         return tuple(self._steps)
 
     def _number_of(self, depends: params.Depends, user: Call) -> int:
-        """Return the number of a dependency's step, which is added if there is none yet."""
+        """Return the number of a dependency's step; add the step if it is missing."""
         call = depends.dependency
         if call is None or not depends.use_cache or getattr(depends, "scopes", None):
             raise TypeError(f"{user}: name the dependency, without use_cache and scopes")
@@ -231,7 +232,7 @@ class _Planner:
         )
 
     def _source(self, name: str, kind: Any, info: FieldInfo | None) -> Source | None:
-        """Tell where a parameter comes from, as FastAPI does; None for what isn't known here."""
+        """Return where a parameter comes from, as FastAPI defines it; None if it isn't supported."""
         if name in self._path:
             return "path" if info is None or type(info) is params.Path else None
         if any(isinstance(each, type) and issubclass(each, BaseModel) for each in _alternatives(kind)):
@@ -244,7 +245,7 @@ class _Planner:
 
 
 _ORDER: Final[Sequence[Source]] = ("path", "query", "header", "body")
-"""In which FastAPI reads, and tells what is wrong."""
+"""The order in which FastAPI reads parameters and reports errors."""
 
 
 def _alternatives(kind: Any) -> Sequence[Any]:

@@ -1,4 +1,4 @@
-"""Tables for spreadsheets, as CSV or XLSX. No cell is a formula."""
+"""Answers with tables, as CSV or XLSX. No cell is a formula."""
 
 import csv
 import io
@@ -8,21 +8,21 @@ from typing import Any, Final
 from fastapi import Response
 
 FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
-"""What begins a cell that a spreadsheet computes."""
+"""First characters of cells that spreadsheets compute."""
 
 XLSX: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 XLSX_CONTENT: Final[dict[str, Any]] = {XLSX: {"schema": {"type": "string", "format": "binary"}}}
-"""A workbook as OpenAPI's `content` describes it."""
+"""The `content` of a workbook in OpenAPI."""
 
 
 def plain_cell(value: object) -> str:
-    """Return a cell's text; an apostrophe keeps a spreadsheet from computing what somebody wrote."""
+    """Return the text of a cell, with an apostrophe before what a spreadsheet would take for a formula."""
     text = "" if value is None else str(value)
     return f"'{text}" if text.startswith(FORMULA) else text
 
 
 def csv_response(name: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Response:
-    """Send a table as a file in UTF-8 (RFC 4180). It begins with a byte order mark: without one Excel guesses."""
+    """Return an answer with a CSV file in UTF-8 (RFC 4180). Excel needs the byte order mark to know the encoding."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(header)
@@ -32,6 +32,6 @@ def csv_response(name: str, header: Sequence[str], rows: Iterable[Sequence[objec
 
 
 def xlsx_response(name: str, content: bytes) -> Response:
-    """Send a workbook as a file."""
+    """Return an answer with a workbook as a file."""
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return Response(content, headers=headers, media_type=XLSX)

@@ -1,4 +1,4 @@
-"""One request, one transaction, committed before the reply leaves. A GET writes nothing, and so needs none."""
+"""Dependencies that give routes the database: one transaction a request, committed before the reply; none for a GET."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated
@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.db import versions
 from crema.db.driver import Reader, Writer
-from crema.db.statement import Where
+from crema.db.statement import Executor
 from crema.web import audit
 from crema.web.state import DatabaseState, state_of
 
@@ -18,7 +18,7 @@ async def _reader(request: Request) -> Reader:
 
 
 async def transaction(request: Request, response: Response) -> AsyncIterator[AsyncSession]:
-    """Commit when the route returns, with the audit log's row of what staff did; roll back when it raises."""
+    """Yield a session; commit with an event of the audit log when the route returns, roll back when it raises."""
     database = state_of(request.app, DatabaseState)
     async with (database.autocommit_sessions if request.method == "GET" else database.sessions)() as session:
         request.state.transaction = session
@@ -29,7 +29,7 @@ async def transaction(request: Request, response: Response) -> AsyncIterator[Asy
 
 
 Reads = Annotated[Reader, Depends(_reader)]
-"""For single SELECTs, without a transaction."""
+"""Runs single SELECTs, without a transaction."""
 
 
 async def _identity_reader(request: Request) -> Reader:
@@ -37,7 +37,7 @@ async def _identity_reader(request: Request) -> Reader:
 
 
 IdentityReads = Annotated[Reader, Depends(_identity_reader)]
-"""The same on connections that only ask who somebody is: they never wait behind lists, or a locked table of others."""
+"""The same on connections for authentication only: it never waits for lists, or for a table that is locked."""
 
 
 async def _writer(request: Request) -> AsyncIterator[Writer]:
@@ -47,16 +47,16 @@ async def _writer(request: Request) -> AsyncIterator[Writer]:
         yield writer
 
 
-def transaction_of(request: Request) -> Where:
-    """Return the transaction that the request has begun."""
-    transaction: Where = request.state.transaction
+def transaction_of(request: Request) -> Executor:
+    """Return the request's transaction."""
+    transaction: Executor = request.state.transaction
     return transaction
 
 
 # The default scope runs the exit code after the reply: a failing COMMIT would then answer 201 and keep no row.
 Transaction = Annotated[AsyncSession, Depends(transaction, scope="function")]
 Writes = Annotated[Writer, Depends(_writer, scope="function")]
-"""The same for what is written all the time: a transaction of compiled statements, without a unit of work.
+"""The same as a transaction of compiled statements, without SQLAlchemy's unit of work: for carts and orders.
 
-What staff make by it is in the audit log by `audit.record`, which the route calls.
+Its routes call `audit.record` themselves.
 """

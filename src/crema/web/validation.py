@@ -1,4 +1,4 @@
-"""What a refused input is told: sentences that say what to send, in the place of Pydantic's."""
+"""Messages for invalid input that say what to send, in place of Pydantic's."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -44,16 +44,16 @@ SENTENCES: Final[Mapping[str, str]] = {
     "union_tag_not_found": "send {discriminator}",
     "union_tag_invalid": "send one of {expected_tags} as {discriminator}",
 }
-"""Our sentence for each type of Pydantic's errors; the braces are filled from what the error knows."""
+"""By type of Pydantic's errors; the braces are filled from the error's context."""
 _OBJECTS: Final = frozenset({"model_attributes_type", "model_type", "dict_type"})
 _OWN: Final = "Value error, "
-"""What Pydantic puts before the sentences of our own validators."""
+"""Pydantic's prefix of messages of our own validators."""
 
 
 def sentence_of(error: Mapping[str, Any], *, is_json: bool = True) -> str:
-    """Return what to tell of a refused input, without the input. What has none is an error of ours, told as it is.
+    """Return the message of an error, without the input. An error without an input is our own: its message is kept.
 
-    `is_json` is whether the request's header calls its body JSON.
+    `is_json`: the request declares its body as JSON.
     """
     if error["type"] in _OBJECTS and tuple(error["loc"]) == ("body",) and not is_json:
         return "send JSON with the header `Content-Type: application/json`"

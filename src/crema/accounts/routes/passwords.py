@@ -13,14 +13,14 @@ from crema.accounts.routes.people import ACCEPTED
 from crema.accounts.schemas import AcceptedOut, ChangePassword, Mention, ResetPassword
 from crema.accounts.service import recovery
 from crema.web.clock import Now
-from crema.web.problem import refusals
+from crema.web.problem import error_responses
 from crema.web.routing import make_router
 from crema.web.transaction import Transaction
 
 router = make_router("Users management", cookie_actor)
 
 
-@router.post("/password/forgot", status_code=202, summary="Ask for a new password", responses=refusals(422))
+@router.post("/password/forgot", status_code=202, summary="Ask for a new password", responses=error_responses(422))
 async def forgot_password(
     body: Mention, tx: Transaction, origin: RequestOrigin, codes: OneTimeCodes, now: Now
 ) -> AcceptedOut:
@@ -28,7 +28,9 @@ async def forgot_password(
     return ACCEPTED
 
 
-@router.post("/password/reset", status_code=204, summary="Set a new password with a code", responses=refusals(422, 429))
+@router.post(
+    "/password/reset", status_code=204, summary="Set a new password with a code", responses=error_responses(422, 429)
+)
 async def reset_password(
     body: ResetPassword,
     tx: Transaction,
@@ -45,7 +47,7 @@ async def reset_password(
     "/password/change",
     status_code=204,
     summary="Change the password",
-    responses=refusals(401, 403, 422, 429),
+    responses=error_responses(401, 403, 422, 429),
     dependencies=[HASHING_ADMISSION],
 )
 async def change_password(

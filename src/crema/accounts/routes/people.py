@@ -41,10 +41,10 @@ from crema.accounts.schemas import (
 )
 from crema.accounts.service import people, registration, verification
 from crema.accounts.service.addresses import ChangeContext
-from crema.web.answers import LOCATED
 from crema.web.clock import Now
-from crema.web.listing import PageOut, answer, listing_parameters, parse_list_query
-from crema.web.problem import refusals
+from crema.web.listing import PageOut, listing_parameters, page_out, parse_list_query
+from crema.web.problem import error_responses
+from crema.web.response_headers import LOCATED
 from crema.web.routing import make_router
 from crema.web.transaction import IdentityReads, Reads, Transaction
 
@@ -59,7 +59,7 @@ ACCEPTED = AcceptedOut(detail="If this address has an account, a mail is on its 
     "/registration",
     status_code=201,
     summary="Register",
-    responses=LOCATED | refusals(409, 422, 429),
+    responses=LOCATED | error_responses(409, 422, 429),
     dependencies=[HASHING_ADMISSION],
 )
 async def register(
@@ -84,7 +84,7 @@ async def register(
     "/verification",
     summary="Verify an address",
     response_model=None,
-    responses={200: {"model": UserOut}, **refusals(403, 409, 422, 429)},
+    responses={200: {"model": UserOut}, **error_responses(403, 409, 422, 429)},
 )
 async def verify(
     body: Verify,
@@ -112,7 +112,9 @@ async def verify(
     return answer.respond(verified)
 
 
-@router.post("/verification/resend", status_code=202, summary="Send the code again", responses=refusals(401, 422, 429))
+@router.post(
+    "/verification/resend", status_code=202, summary="Send the code again", responses=error_responses(401, 422, 429)
+)
 async def resend_code(
     body: Resend,
     tx: Transaction,
@@ -129,7 +131,7 @@ async def resend_code(
     "/authentication",
     summary="Log in",
     response_model=None,
-    responses={200: {"model": TokensOut}, **refusals(401, 403, 422, 429)},
+    responses={200: {"model": TokensOut}, **error_responses(401, 403, 422, 429)},
 )
 async def authenticate(
     body: LogIn,
@@ -147,7 +149,7 @@ async def authenticate(
     return answer.respond(tokens)
 
 
-@router.post("/authentication/cookie", summary="Log in with cookies", responses=refusals(401, 403, 422, 429))
+@router.post("/authentication/cookie", summary="Log in with cookies", responses=error_responses(401, 403, 422, 429))
 async def authenticate_with_cookies(
     body: LogIn,
     tx: Transaction,
@@ -164,20 +166,22 @@ async def authenticate_with_cookies(
     return answer.set_cookies(tokens)
 
 
-@router.post("/me", summary="Who am I", operation_id="postMe", responses=refusals(401, 403, 422))
-@router.get("/me", summary="Who am I", responses=refusals(401, 403, 422))
+@router.post("/me", summary="Who am I", operation_id="postMe", responses=error_responses(401, 403, 422))
+@router.get("/me", summary="Who am I", responses=error_responses(401, 403, 422))
 async def see_me(reader: IdentityReads, actor: VerifiedActor, _: Annotated[None, SELF.shown]) -> UserOut:
     return UserOut.model_validate(await queries.get_user_view(reader, actor=actor, user_id=actor.user_id))
 
 
-@router.get("/users", summary="List people", openapi_extra=listing_parameters(USERS), responses=refusals(401, 403, 422))
+@router.get(
+    "/users", summary="List people", openapi_extra=listing_parameters(USERS), responses=error_responses(401, 403, 422)
+)
 async def list_users(request: Request, response: Response, reader: Reads, actor: UserEditor) -> PageOut[UserOut]:
     query = parse_list_query(request, USERS, actor.permissions)
-    return answer(request, response, await queries.list_users(reader, query=query), UserOut.model_validate)
+    return page_out(request, response, await queries.list_users(reader, query=query), UserOut.model_validate)
 
 
 @router.get(
-    "/user/{user_id}", summary="See a person", dependencies=[USER.shown], responses=refusals(401, 403, 404, 422)
+    "/user/{user_id}", summary="See a person", dependencies=[USER.shown], responses=error_responses(401, 403, 404, 422)
 )
 async def see_user(user_id: UUID, reader: Reads, actor: VerifiedActor) -> UserOut:
     """Everybody may see themselves, administrators anyone."""
@@ -188,7 +192,7 @@ async def see_user(user_id: UUID, reader: Reads, actor: VerifiedActor) -> UserOu
     "/user/{user_id}",
     summary="Replace a person",
     dependencies=[USER.edited],
-    responses=refusals(401, 403, 404, 409, 422, 429),
+    responses=error_responses(401, 403, 404, 409, 422, 429),
 )
 async def replace_user(
     user_id: UUID,
@@ -211,7 +215,7 @@ async def replace_user(
     "/user/{user_id}",
     summary="Change a person",
     dependencies=[USER.edited],
-    responses=refusals(401, 403, 404, 409, 422, 429),
+    responses=error_responses(401, 403, 404, 409, 422, 429),
 )
 async def change_user(
     user_id: UUID,
@@ -231,7 +235,7 @@ async def change_user(
     "/user/{user_id}/email/resend",
     status_code=202,
     summary="Send the code for a new address again",
-    responses=refusals(401, 403, 404, 422, 429),
+    responses=error_responses(401, 403, 404, 422, 429),
 )
 async def resend_email_code(
     user_id: UUID,
@@ -251,7 +255,7 @@ async def resend_email_code(
     "/user/{user_id}/email",
     status_code=204,
     summary="Cancel a change of address",
-    responses=refusals(401, 403, 404, 422),
+    responses=error_responses(401, 403, 404, 422),
 )
 async def withdraw_email_change(user_id: UUID, tx: Transaction, actor: VerifiedActor) -> None:
     """Clears the `pending_email`; the verified address stays."""
@@ -263,7 +267,7 @@ async def withdraw_email_change(user_id: UUID, tx: Transaction, actor: VerifiedA
     status_code=204,
     summary="Delete a person",
     dependencies=[USER.edited],
-    responses=refusals(401, 403, 404, 409, 422),
+    responses=error_responses(401, 403, 404, 409, 422),
 )
 async def delete_user(
     user_id: UUID, tx: Transaction, actor: VerifiedActor, now: Now, before: DeletionSteps, *, force: Force = False

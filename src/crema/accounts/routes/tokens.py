@@ -24,8 +24,8 @@ from crema.accounts.service import logins as sessions
 from crema.accounts.service import verification
 from crema.web.clock import Now
 from crema.web.forms import form_or_json, form_or_json_schema
-from crema.web.listing import PageOut, answer, listing_parameters, parse_list_query
-from crema.web.problem import refusals
+from crema.web.listing import PageOut, listing_parameters, page_out, parse_list_query
+from crema.web.problem import error_responses
 from crema.web.routing import make_router
 from crema.web.state import WebState, state_of
 from crema.web.transaction import Reads, Transaction
@@ -38,7 +38,7 @@ router = make_router("Working with JWT", cookie_actor)
     summary="Log in with a form (OAuth2)",
     openapi_extra=form_or_json_schema(LogInForm),
     response_model=None,
-    responses={200: {"model": TokensOut}, **refusals(401, 403, 422, 429)},
+    responses={200: {"model": TokensOut}, **error_responses(401, 403, 422, 429)},
 )
 async def log_in_with_form(
     form: Annotated[LogInForm, Depends(form_or_json(LogInForm))],
@@ -60,7 +60,7 @@ async def log_in_with_form(
     "/refresh",
     summary="Get the next pair of tokens",
     response_model=None,
-    responses={200: {"model": TokensOut}, **refusals(401, 422)},
+    responses={200: {"model": TokensOut}, **error_responses(401, 422)},
 )
 async def refresh(
     tx: Transaction, logins: LoginService, now: Now, answer: TokensByMode, body: Refresh | None = None
@@ -73,13 +73,17 @@ async def refresh(
     return answer.respond(await logins.refresh(tx, refresh_token=answer.refresh_token_of(body), now=now))
 
 
-@router.post("/refresh/cookie", summary="Get the next pair of tokens in cookies", responses=refusals(401, 403, 422))
+@router.post(
+    "/refresh/cookie", summary="Get the next pair of tokens in cookies", responses=error_responses(401, 403, 422)
+)
 async def refresh_with_cookies(tx: Transaction, logins: LoginService, now: Now, answer: CookieRefresh) -> SignedInOut:
     """For web pages: the refresh token is read from its cookie. Otherwise like `/refresh`."""
     return answer.set_cookies(await logins.refresh(tx, refresh_token=answer.refresh_token_of(None), now=now))
 
 
-@router.post("/verification/login", summary="Verify an address and log in", responses=refusals(403, 409, 422, 429))
+@router.post(
+    "/verification/login", summary="Verify an address and log in", responses=error_responses(403, 409, 422, 429)
+)
 async def verify_and_log_in(
     body: Verify,
     tx: Transaction,
@@ -98,7 +102,7 @@ async def verify_and_log_in(
 @router.post(
     "/verification/login/cookie",
     summary="Verify an address and log in with cookies",
-    responses=refusals(403, 409, 422, 429),
+    responses=error_responses(403, 409, 422, 429),
 )
 async def verify_and_log_in_with_cookies(
     body: Verify,
@@ -116,7 +120,7 @@ async def verify_and_log_in_with_cookies(
     return answer.set_cookies(verification.tokens_of(verified))
 
 
-@router.post("/logout", status_code=204, summary="Log out", responses=refusals(401, 422))
+@router.post("/logout", status_code=204, summary="Log out", responses=error_responses(401, 422))
 async def log_out(request: Request, response: Response, tx: Transaction, target: LogOutTarget, now: Now) -> None:
     """The login is named by the access token, by a refresh token in the body, or by cookies, expired or not.
 
@@ -130,16 +134,18 @@ async def log_out(request: Request, response: Response, tx: Transaction, target:
     "/sessions",
     summary="List my logins",
     openapi_extra=listing_parameters(SESSIONS),
-    responses=refusals(401, 403, 422),
+    responses=error_responses(401, 403, 422),
 )
 async def list_sessions(
     request: Request, response: Response, reader: Reads, actor: VerifiedActor, now: Now
 ) -> PageOut[SessionOut]:
     query = parse_list_query(request, SESSIONS, actor.permissions)
     page = await queries.list_sessions(reader, user_id=actor.user_id, now=now, query=query)
-    return answer(request, response, page, lambda login: SessionOut.of(login, current=actor.session_id))
+    return page_out(request, response, page, lambda login: SessionOut.of(login, current=actor.session_id))
 
 
-@router.delete("/session/{session_id}", status_code=204, summary="End a login", responses=refusals(401, 403, 404, 422))
+@router.delete(
+    "/session/{session_id}", status_code=204, summary="End a login", responses=error_responses(401, 403, 404, 422)
+)
 async def end_session(session_id: UUID, tx: Transaction, actor: VerifiedActor, now: Now) -> None:
     await sessions.end_own_session(tx, actor=actor, session_id=session_id, now=now)

@@ -22,7 +22,7 @@ from crema.accounts.service.registration import Origin, list_attempts
 from crema.accounts.service.tokens import PAIR_LENGTH, AccessTokens
 from crema.core.errors import ForbiddenError, NotFoundError, UnauthenticatedError
 from crema.db.audit import add_security_event
-from crema.db.session import keep
+from crema.db.session import commit_now
 from crema.notifications import service as notifications
 from crema.notifications.service import OutgoingMail
 
@@ -113,7 +113,7 @@ class Logins:
         attempts = await list_attempts(session, email) if is_claimed else []
         checked_hash = user.password_hash if user else None
         hashes = [attempt.password_hash for attempt in attempts] or [checked_hash]  # any may be that of the person
-        await keep(session)
+        await commit_now(session)
         await admission.pause(delay)
 
         is_right = any([await passwords.verify(each, password) for each in hashes])
@@ -123,11 +123,11 @@ class Logins:
         await throttle.refund(session, key=network)
         await throttle.reset(session, key=account)
         if checked_hash is None or not user.is_verified:
-            await keep(session)
+            await commit_now(session)
             raise EmailNotVerifiedError
         renewed_hash = checked_hash
         if passwords.is_outdated(checked_hash):
-            await keep(session)
+            await commit_now(session)
             renewed_hash = await passwords.hash(password)
         current = await _lock_unchanged(session, user=user, checked_hash=checked_hash, now=now)
         current.password_hash = renewed_hash
@@ -204,7 +204,7 @@ class Logins:
             await notifications.send(
                 session, [OutgoingMail(user.email, "session_revoked", user.language, {"name": user.name})]
             )
-        await keep(session)
+        await commit_now(session)
         raise RefreshTokenReusedError
 
     def _tokens(self, user: User, session_id: UUID, refresh_token: str, now: datetime) -> Tokens:
@@ -233,7 +233,7 @@ async def _lock_unchanged(session: AsyncSession, *, user: User, checked_hash: st
 async def _refuse(session: AsyncSession, *, user: User | None, now: datetime) -> NoReturn:
     """Record that a login failed, commit and refuse it. The same is done for addresses without an account."""
     add_security_event(session, "login_failed", user_id=user.id if user else None, now=now, is_by_them=False)
-    await keep(session)
+    await commit_now(session)
     raise InvalidCredentialsError
 
 

@@ -63,7 +63,7 @@ def _common_passwords() -> frozenset[str]:
 class Passwords:
     """Hashes passwords with argon2id at OWASP's minimum cost (19 MiB, 2 passes, 1 lane).
 
-    Callers must not hold a database connection while they wait: see `db.session.keep`.
+    Callers must not hold a database connection while they wait: see `db.session.commit_now`.
     """
 
     def __init__(self, hasher: PasswordHasher | None = None) -> None:

@@ -24,7 +24,7 @@ from crema.accounts.service.logins import TRIES, TRY_WINDOW, InvalidCredentialsE
 from crema.accounts.service.passwords import Admission, Passwords, check_strength
 from crema.accounts.service.registration import Origin
 from crema.db.audit import add_security_event
-from crema.db.session import keep
+from crema.db.session import commit_now
 from crema.notifications import service as notifications
 from crema.notifications.service import OutgoingMail
 
@@ -82,7 +82,7 @@ async def reset(
         .where(_owner(wanted.email), OneTimeCode.purpose == RESET, OneTimeCode.expires_at > now)
     )
     rows = (await session.execute(sent)).all()
-    await keep(session)
+    await commit_now(session)
     await admission.pause(guess.delay)
     found = [row for row in rows if codes.matches(row.OneTimeCode, wanted.code)]
     if not found:
@@ -93,7 +93,7 @@ async def reset(
     password_hash = await passwords.hash(wanted.new_password)
 
     await guess.refund(session)
-    await keep(session)  # the code was right, also if the password is refused now
+    await commit_now(session)  # the code was right, also if the password is refused now
     check_strength(wanted.new_password, field="new_password", email=wanted.email, name=name)
     if not await consume(session, row=code, now=now):
         await _check_same(session, code=code, wanted=wanted, passwords=passwords)
@@ -106,7 +106,7 @@ async def reset(
 async def _check_same(session: AsyncSession, *, code: OneTimeCode, wanted: ResetPassword, passwords: Passwords) -> None:
     """Raise InvalidCodeError unless the used code has set this password."""
     current_hash = await session.scalar(select(User.password_hash).where(User.id == code.user_id))
-    await keep(session)
+    await commit_now(session)
     if not await passwords.verify(current_hash, wanted.new_password):
         raise InvalidCodeError
 
@@ -121,7 +121,7 @@ async def check_password(
     key = f"password:{actor.user_id}:{network}"
     await throttle.count(session, key=key, limit=TRIES, window=TRY_WINDOW, now=now)
     current_hash = (await queries.get_user(session, actor.user_id)).password_hash
-    await keep(session)
+    await commit_now(session)
     if not await passwords.verify(current_hash, password):
         raise InvalidCredentialsError
     await throttle.reset(session, key=key)
@@ -137,7 +137,7 @@ async def change(
     old_hash = await check_password(
         session, actor=actor, password=wanted.old_password, network=network, passwords=passwords, now=now
     )
-    await keep(session)
+    await commit_now(session)
     password_hash = await passwords.hash(wanted.new_password)
 
     locked = await queries.find_user_for_update(session, actor.user_id)

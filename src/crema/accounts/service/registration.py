@@ -19,7 +19,7 @@ from crema.accounts.service.codes import LIFETIME, MISSING_ID, REGISTRATION, Cod
 from crema.accounts.service.passwords import Passwords, check_strength
 from crema.core.errors import ConflictError
 from crema.db.base import new_id
-from crema.db.session import keep
+from crema.db.session import commit_now
 from crema.notifications import service as notifications
 from crema.notifications.service import OutgoingMail
 
@@ -93,7 +93,7 @@ async def register(
     key = f"register:{origin.network}"
     await throttle.count(session, key=key, limit=limit, window=mail_limits.HOUR, now=now)
     attempts = await list_attempts(session, wanted.email)
-    await keep(session)
+    await commit_now(session)
     known = [each for each in attempts if await passwords.verify(each.password_hash, wanted.password)]
     password_hash = known[0].password_hash if known else await passwords.hash(wanted.password)
 
@@ -173,7 +173,7 @@ async def resend(
         if decision == "refused":
             return
         attempts = await list_attempts(session, wanted.email)
-        await keep(session)
+        await commit_now(session)
         if wanted.registration_id is not None:
             meant = codes.read_registration_id(wanted.registration_id)
             attempts = [attempt for attempt in attempts if attempt.id == meant]

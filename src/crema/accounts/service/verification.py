@@ -27,7 +27,7 @@ from crema.accounts.service.registration import Credentials, EmailTakenError, Or
 from crema.core.errors import ConflictError
 from crema.db.audit import add_security_event
 from crema.db.edits import when_violated
-from crema.db.session import keep
+from crema.db.session import commit_now
 from crema.notifications import service as notifications
 from crema.notifications.service import OutgoingMail
 
@@ -77,7 +77,7 @@ async def verify(
         candidates = await _list_candidates(session, email=wanted.email, now=now)
         if not wanted.names_attempt and len([claim for claim in candidates if claim.code.spent_at is None]) > 1:
             raise SeveralRegistrationsError  # rolls the count back: no code was compared
-        await keep(session)
+        await commit_now(session)
         await (admission.pause if admission else pause)(guess.delay)
         found = await _find_match(candidates, wanted=wanted, credentials=credentials, now=now)
 

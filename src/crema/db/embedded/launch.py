@@ -1,4 +1,4 @@
-"""Becomes one of PostgreSQL's programs. Run by path as a script: needs nothing but the standard library.
+"""Replaces itself by one of PostgreSQL's programs. A script, run by path: it needs the standard library only.
 
 Instead of a `preexec_fn`, which runs Python between fork and exec and may deadlock beside other threads.
 """
@@ -17,7 +17,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def main() -> None:
-    """Take the parent's pid, a folder to stand in, how to change uid, uid, gid, program and its arguments."""
+    """Arguments: the parent's pid, working folder, how to change the uid, uid, gid, program, its arguments."""
     parent, folder, how, uid, gid, program = sys.argv[1:7]
     if how == "namespace":
         enter_user_namespace(int(uid), int(gid))
@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def enter_user_namespace(uid: int, gid: int) -> None:
-    """Be `uid` inside and ourselves outside: what `unshare --user --map-user --map-group` does."""
+    """Become `uid` in a new user namespace, as `unshare --user --map-user --map-group` does."""
     outer_uid, outer_gid = os.geteuid(), os.getegid()
     _check(_libc.unshare(_CLONE_NEWUSER))
     proc = Path("/proc/self")
@@ -41,7 +41,7 @@ def enter_user_namespace(uid: int, gid: int) -> None:
 
 
 def die_with(parent: int) -> None:
-    """Ask for SIGINT, PostgreSQL's fast shutdown, at the parent's end. A change of uid would clear this."""
+    """Have the kernel send SIGINT, PostgreSQL's fast shutdown, when the parent ends. A change of uid clears this."""
     _check(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGINT))
     if os.getppid() != parent:  # it ended before we asked
         sys.exit("the parent process has ended")

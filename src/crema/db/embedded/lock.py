@@ -1,4 +1,4 @@
-"""One supervisor for a data folder, and no new server while processes of an old one live."""
+"""A lock: one supervisor for a data folder, and no new server while processes of an old one live."""
 
 import os
 import sys
@@ -28,13 +28,13 @@ class FolderLock:
 
     @property
     def descriptor(self) -> int:
-        """To be passed on to every process of the server."""
+        """The file descriptor, for every process of the server to inherit."""
         if self._descriptor is None:
             raise EmbeddedPostgresError(f"{self._path} is not locked.")
         return self._descriptor
 
     def acquire(self, *, patience_seconds: float) -> None:
-        """Refuse at once while another supervisor lives; wait for the server of a dead one to end."""
+        """Take the lock: refuse at once if another supervisor lives; wait until the server of a dead one has ended."""
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         with ExitStack() as unless_held:
             unless_held.callback(os.close, descriptor)
@@ -49,7 +49,7 @@ class FolderLock:
         self._descriptor = descriptor
 
     def release(self) -> None:
-        """Drop our part of the lock. Idempotent."""
+        """Release the lock of this process. Idempotent."""
         if self._descriptor is not None:
             os.ftruncate(self._descriptor, 0)  # whoever still holds it, it is no longer this process
             os.close(self._descriptor)
@@ -70,7 +70,7 @@ class FolderLock:
 
 
 def is_running(pid: int) -> bool:
-    """Whether the process lives; a zombie, which nobody has reaped yet, does not."""
+    """Return whether a process lives; a zombie doesn't."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
@@ -79,13 +79,13 @@ def is_running(pid: int) -> bool:
 
 
 def servers_in(cluster: Path) -> list[int]:
-    """Return the pids of PostgreSQL processes at work in this cluster, as far as /proc shows them to us."""
+    """Return the pids of PostgreSQL processes in this cluster, as far as /proc shows them."""
     processes = (entry for entry in Path("/proc").iterdir() if entry.name.isdigit())
     return [int(process.name) for process in processes if _serves(process, cluster)]
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Poll; return whether it came true in time."""
+    """Poll a condition; return whether it became true in time."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

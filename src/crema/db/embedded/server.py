@@ -1,4 +1,4 @@
-"""The supervisor: one PostgreSQL server, our own child, that lives no longer than this process."""
+"""The supervisor of one PostgreSQL server, a child process that ends with this process."""
 
 import os
 import re
@@ -46,7 +46,7 @@ _SETTINGS: Final = {
 
 
 class EmbeddedPostgres:
-    """A PostgreSQL for one machine, reached through a socket in a folder that only its owner may enter.
+    """A PostgreSQL for one machine, reached by a socket in a folder that only its owner can enter.
 
     Linux only: elsewhere `start` asks for CREMA_DATABASE_URL. The server ends with this process, even after
     kill -9, and keeps every committed row. `data_dir` receives the folders `postgres` (the cluster) and
@@ -67,7 +67,7 @@ class EmbeddedPostgres:
         self._supervisor = os.getpid()
 
     def start(self) -> str:
-        """Start the server, make the cluster first if there is none, and return the database's URL.
+        """Start the server, after creating the cluster if there is none, and return the database's URL.
 
         Blocks until the server accepts connections: well under a second, minutes at worst after a crash.
         Call it from the main thread: the server ends with the thread that starts it. Starting again after the
@@ -97,7 +97,7 @@ class EmbeddedPostgres:
         return url
 
     def stop(self) -> None:
-        """Shut down within seconds: open transactions roll back. Idempotent, leaves no process."""
+        """Shut down within seconds; open transactions roll back. Idempotent; no process is left."""
         if os.getpid() != self._supervisor:
             return  # a fork of the supervisor
         if self._process is not None:
@@ -115,7 +115,7 @@ class EmbeddedPostgres:
         self._lock.release()
 
     def is_alive(self) -> bool:
-        """Whether the server started here still runs; it may have been killed from outside."""
+        """Return whether the server still runs; it may have been killed from outside."""
         return self._process is not None and self._process.poll() is None
 
     def __enter__(self) -> Self:
@@ -132,10 +132,10 @@ class EmbeddedPostgres:
         self._lock.acquire(patience_seconds=_OLD_SERVER_SECONDS)
         binaries = self._binaries or find_binaries()
         identity = choose_identity(binaries, self._data_dir, self._cluster)
-        identity.own(self._lock.descriptor)
+        identity.chown(self._lock.descriptor)
         if (self._cluster / "PG_VERSION").exists():
             self._check_version(binaries)
-            self._clear_remains()
+            self._remove_stale_pid_file()
             identity.own_tree(self._cluster)
         else:
             self._create_cluster(identity)
@@ -143,12 +143,12 @@ class EmbeddedPostgres:
         self._run_server(identity)
 
     def _create_cluster(self, identity: Identity) -> None:
-        """Under another name until it is complete: a half-made cluster never counts."""
+        """Create the cluster, under another name until it is complete: an incomplete one is never used."""
         new = self._data_dir / "postgres.new"
         if new.exists():
             shutil.rmtree(new)
         new.mkdir(mode=0o700)
-        identity.own(new)
+        identity.chown(new)
 
         # C order and C.UTF-8 letters, whatever the caller's locale: otherwise Cyrillic lower() and ILIKE, or
         # the trigrams, fail silently.
@@ -190,8 +190,8 @@ class EmbeddedPostgres:
                 f"Install version {made_by} again, or dump the data with it and restore them with the other."
             )
 
-    def _clear_remains(self) -> None:
-        """Remove the pid file, but never while anybody works in the cluster, whoever started it.
+    def _remove_stale_pid_file(self) -> None:
+        """Remove the pid file, unless a process works in the cluster, whoever started it.
 
         PostgreSQL won't start on a truncated one, nor on one whose pid is now a foreign process or a zombie.
         """
@@ -204,7 +204,7 @@ class EmbeddedPostgres:
         (self._cluster / "postmaster.pid").unlink(missing_ok=True)
 
     def _make_socket_dir(self, identity: Identity) -> Path:
-        """Make a new one each time: no socket lock of a zombie survives in it."""
+        """Return a new folder for the socket: a socket lock of a zombie can't be in it."""
         folder = self._data_dir / "socket"
         if folder.exists():
             shutil.rmtree(folder)
@@ -214,7 +214,7 @@ class EmbeddedPostgres:
             folder.mkdir(mode=0o700)
         else:  # not in TMPDIR, which may be as long; after a kill -9 it stays behind, empty
             folder = Path(tempfile.mkdtemp(prefix="crema-", dir="/tmp"))
-        identity.own(folder)
+        identity.chown(folder)
         return folder
 
     def _run_server(self, identity: Identity) -> None:
@@ -245,11 +245,11 @@ class EmbeddedPostgres:
         if self._log.exists() and self._log.stat().st_size > _LOG_BYTES:
             self._log.replace(self._log.with_name("postgres.log.1"))
         log = os.open(self._log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        identity.own(log)
+        identity.chown(log)
         return log
 
     def _is_ready(self, pid: int) -> bool:
-        """Read it in the pid file, as pg_ctl does: the eighth line is the server's state."""
+        """Return the server's state, from the eighth line of the pid file, as pg_ctl does."""
         try:
             lines = (self._cluster / "postmaster.pid").read_bytes().splitlines()
         except FileNotFoundError:
@@ -257,7 +257,7 @@ class EmbeddedPostgres:
         return lines[:1] == [b"%d" % pid] and [line.strip() for line in lines[7:8]] == [b"ready"]
 
     def _end_orphans(self) -> None:
-        """After the server's own end there are none, after its violent one perhaps some busy backends."""
+        """Kill backends that are left over; there may be some if the server itself was killed."""
         for pid in servers_in(self._cluster):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -265,8 +265,8 @@ class EmbeddedPostgres:
 
 
 def find_running(data_dir: Path) -> str | None:
-    """Find the URL of the server another process runs on this folder. A killed one may have left its own behind."""
-    with suppress(OSError):
+    """Return the URL of the server that another process runs in this folder, or None."""
+    with suppress(OSError):  # a killed process may have left its URL
         url = (data_dir / _URL_FILE).read_text()
         socket_path = Path(unquote(parse_qs(urlsplit(url).query)["host"][0])) / f".s.PGSQL.{_PORT}"
         with socket.socket(socket.AF_UNIX) as probe:

@@ -1,4 +1,4 @@
-"""Declaring a list, and reading the parameters of a request for it."""
+"""Declare a list, and parse the query parameters of a request for it."""
 
 import re
 import unicodedata
@@ -19,20 +19,20 @@ from crema.db.listing.errors import (
     UnknownFilterError,
 )
 from crema.db.listing.fields import (
-    Bound,
     Column,
     ColumnField,
+    Comparison,
     Field,
     InstantField,
-    Reading,
+    Parameter,
     TextField,
     UuidField,
     boolean,
-    containing,
     integer,
     items,
-    like,
-    storable,
+    like_folded,
+    like_pattern,
+    reject_unstorable,
 )
 from crema.db.listing.query import Condition, ListQuery, SortKey, read_cursor
 from crema.db.listing.related import Declared, Leaf, Many, One, leaves, nested
@@ -92,13 +92,14 @@ def _searched_texts(declared: Mapping[str, Leaf]) -> dict[str, Leaf]:
 
 
 class Listing:
-    """What a list may be filtered, searched and sorted by: what its answers show, each field written down by hand.
+    """What a list can be filtered, searched and sorted by, declared field by field.
 
-    `fields` names them as the answer does. Those with one value per item sort; texts that people read are searched.
-    `also` are filters that no answer shows, `sort` are orders that are no field, or replace a field's own, and
-    `search_also` are texts besides. `search_text` is one text of all of them, kept beside the item: a search of the
-    whole answer looks through it instead. `older` gives older short names of fields. `left_out` names what answers
-    show and nobody can ask for, and why. The id ends every order. `name` is what an item is called in OpenAPI.
+    `fields` are those of the answer, by name. A list is sorted by those with one value an item, and searched in those
+    that people read. `extra_filters` are filters that no answer shows, `extra_searched` further texts. `sort` holds
+    orders that are no field, or replace a field's own. `search_text` is one text of all searched ones, stored with the
+    item: a search of everything reads it instead. `older_names` maps older short names to fields. `left_out` names
+    fields of answers that can't be asked for, with the reason. Every order ends with the id. `name` is what OpenAPI
+    calls an item.
     """
 
     def __init__(  # noqa: PLR0913 - it is a table
@@ -108,24 +109,24 @@ class Listing:
         fields: Declared,
         default_sort: str,
         id_column: Column | ColumnField,
-        also: Mapping[str, Field] | None = None,
+        extra_filters: Mapping[str, Field] | None = None,
         sort: Mapping[str, ColumnField] | None = None,
-        search_also: Declared | None = None,
+        extra_searched: Declared | None = None,
         search_text: One | None = None,
-        older: Mapping[str, str] | None = None,
+        older_names: Mapping[str, str] | None = None,
         left_out: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
-        self.leaves = dict(leaves({**fields, **(also or {})}))
+        self.leaves = dict(leaves({**fields, **(extra_filters or {})}))
         self.fields = {name: leaf.field for name, leaf in self.leaves.items()}
         self.documented = _filters(self.leaves)
-        self._older = _older_names(older or {}, self.documented)
+        self._older = _older_names(older_names or {}, self.documented)
         self.filters = self.documented | {short: self.documented[name] for short, name in self._older.items()}
         self.has_instants = any(isinstance(field, InstantField) for field in self.fields.values())
         self.left_out = left_out or {}
         sortable = {name: leaf.sortable for name, leaf in self.leaves.items()}
         self.sort = {name: field for name, field in sortable.items() if field is not None} | dict(sort or {})
-        self.search = _searched_texts({**self.leaves, **dict(leaves(search_also or {}))})
+        self.search = _searched_texts({**self.leaves, **dict(leaves(extra_searched or {}))})
         self.search_text = search_text
         if search_text and any(leaf.field.permission for leaf in self.search.values()):
             raise ValueError("one text is for everybody alike")
@@ -144,10 +145,10 @@ class Listing:
         parameters: Iterable[tuple[str, str]],
         *,
         permissions: Collection[str] = (),
-        also: Collection[str] = (),
+        extra_parameters: Collection[str] = (),
     ) -> ListQuery:
-        """Understand a query string, or raise an InvalidError. Parameters in `also` are the caller's to read."""
-        given = self._given(parameters, permissions, also)
+        """Return the parsed query string, or raise an InvalidError. The caller reads the `extra_parameters`."""
+        given = self._given(parameters, permissions, extra_parameters)
         faults: dict[str, str] = {}
         zone = _zone(given, faults)
         conditions = [*self._filtered(given, zone, faults), *self._searched(given, permissions, faults)]
@@ -172,7 +173,7 @@ class Listing:
         return ListQuery(conditions, sort, keys, size, page, after, narrower, searches="search" in given)
 
     def parameters(self, permissions: Collection[str]) -> Collection[str]:
-        """Name every query parameter that those with these permissions may use."""
+        """Return the names of all query parameters that these permissions allow."""
         gates = self._gates.intersection(permissions)
         if gates not in self._allowed:
             filters = [name for name, each in self.filters.items() if _open_to(permissions, each.field)]
@@ -182,7 +183,7 @@ class Listing:
         return self._allowed[gates].keys()
 
     def asks(self, query: ListQuery, name: str) -> bool:
-        """Tell whether a request filters or sorts by this field."""
+        """Return whether a request filters or sorts by this field."""
         leaf = self.leaves[name]
         return any(each.leaf is leaf for each in query.conditions) or any(
             key.field is self.sort.get(name) for key in query.keys
@@ -192,14 +193,14 @@ class Listing:
         return [name for name, field in self.fields.items() if field.indexed and _open_to(permissions, field)]
 
     def _given(
-        self, parameters: Iterable[tuple[str, str]], permissions: Collection[str], also: Collection[str]
+        self, parameters: Iterable[tuple[str, str]], permissions: Collection[str], extra: Collection[str]
     ) -> dict[str, str]:
         known = self.parameters(permissions)
         given: dict[str, list[str]] = {}
         for written, text in parameters:
             name = self._plain(written)
-            if name not in known and name not in also:
-                raise UnknownFilterError(written, [*known, *also])
+            if name not in known and name not in extra:
+                raise UnknownFilterError(written, [*known, *extra])
             given.setdefault(name, []).append(text)
         faults: dict[str, str] = {}
         for name, texts in given.items():
@@ -207,10 +208,10 @@ class Listing:
                 faults[name] = fault
         if faults:
             raise InvalidFilterError(faults)
-        return {name: ",".join(texts) for name, texts in given.items() if name not in also}
+        return {name: ",".join(texts) for name, texts in given.items() if name not in extra}
 
     def _plain(self, written: str) -> str:
-        """Give a parameter's own name: `filter[price__gte]` is `price__gte`, `sort[]` is `sort`."""
+        """Return the plain name of a parameter: `filter[price__gte]` is `price__gte`, `sort[]` is `sort`."""
         name = written
         if name.endswith("[]") and self._takes_several(name[:-2]):
             name = name[:-2]
@@ -226,7 +227,7 @@ class Listing:
         return filter_ is not None and filter_.operator in LISTS
 
     def _fault_of_repetition(self, name: str, texts: Sequence[str]) -> str | None:
-        """Say why these can't stand for one list. A list may come with commas or repeated: `a,b` or `a` and `b`."""
+        """Return what is wrong with a repeated parameter, or None. A list is written `a,b` or repeated."""
         if name in _LISTED:
             return "names the same twice" if len(set(texts)) < len(texts) else None
         if name not in self.filters or self.filters[name].operator not in LISTS:
@@ -248,7 +249,7 @@ class Listing:
                 reading = (
                     leaf.field.read(operator, given[name], zone=zone)
                     if operator != "isnull"
-                    else Reading(operator, [boolean(given[name])])
+                    else Comparison(operator, [boolean(given[name])])
                 )
             except ValueError as fault:
                 faults[name] = str(fault)
@@ -275,29 +276,31 @@ class Listing:
             for word in words:
                 yield Condition(
                     shape=("search", "search_fields" in given, tuple(columns)),
-                    bound=[containing(word)],
+                    values=[like_pattern(word)],
                     bind=_text,
                     build=partial(self._found, texts),
                 )
 
     def _texts(self, searched: Iterable[Leaf]) -> Sequence[Leaf]:
-        """Take the text of the whole answer, or of each list, for all that are in it, where there is one."""
+        """Return one text for the whole answer, or for each list in it, where such a text is stored."""
         if self.search_text is None:
             return _gathered(searched)
         assert isinstance(self.search_text.fields, ColumnField)
         return [Leaf(self.search_text.fields, (self.search_text,))]
 
-    def _found(self, searched: Sequence[Leaf], bound: Sequence[Bound], statement: Select[Any]) -> ColumnElement[bool]:
-        """Find a word in any of these texts.
+    def _found(
+        self, searched: Sequence[Leaf], parameters: Sequence[Parameter], statement: Select[Any]
+    ) -> ColumnElement[bool]:
+        """Return the predicate that one of these texts matches.
 
-        Where some are other rows', each has a statement of its own, which an index can serve; an OR of them none could.
+        Where some are in other tables, each gets a statement of its own: an index can serve it, but not an OR of them.
         """
         if not any(leaf.within for leaf in searched):
-            return sa.or_(*(like(_column(leaf), bound[0]) for leaf in searched))
+            return sa.or_(*(like_folded(_column(leaf), parameters[0]) for leaf in searched))
         if len(searched) == 1:
-            return nested(searched[0].within, like(_column(searched[0]), bound[0]))
+            return nested(searched[0].within, like_folded(_column(searched[0]), parameters[0]))
         branches = []
-        direct = [like(_column(leaf), bound[0]) for leaf in searched if not leaf.within]
+        direct = [like_folded(_column(leaf), parameters[0]) for leaf in searched if not leaf.within]
         rows = statement.with_only_columns(self.id.column, maintain_column_froms=True).order_by(None)
         if direct:
             branches.append(rows.where(sa.or_(*direct)))
@@ -306,11 +309,11 @@ class Listing:
                 inside = rows
                 for related in leaf.within:
                     inside = related.join(inside)
-                branches.append(inside.where(like(_column(leaf), bound[0])))
+                branches.append(inside.where(like_folded(_column(leaf), parameters[0])))
         return self.id.column.in_(sa.union(*(branch.correlate(None) for branch in branches)))
 
     def search_columns(self, permissions: Collection[str]) -> Mapping[str, Leaf]:
-        """Give what those with these permissions search in."""
+        """Return the texts that these permissions may search, by name."""
         return {name: leaf for name, leaf in self.search.items() if _open_to(permissions, leaf.field)}
 
     def _sort_keys(self, sort: str, permissions: Collection[str]) -> Sequence[SortKey]:
@@ -327,7 +330,7 @@ class Listing:
         return [*keys, SortKey(self.id, keys[-1].descending)]
 
 
-def _condition(name: str, leaf: Leaf, reading: Reading) -> Condition:
+def _condition(name: str, leaf: Leaf, reading: Comparison) -> Condition:
     operator, operands = reading
     surrounding = leaf.surrounds(operator)
     if operator == "isnull":
@@ -338,13 +341,13 @@ def _condition(name: str, leaf: Leaf, reading: Reading) -> Condition:
         (name, operator),
         operands,
         leaf.field.bind,
-        lambda bound, _: leaf.condition(operator, bound),
+        lambda parameters, _: leaf.condition(operator, parameters),
         surrounding,
         leaf,
     )
 
 
-def _missing(leaf: Leaf, value: Bound, *_: object) -> ColumnElement[bool]:
+def _missing(leaf: Leaf, value: Parameter, *_: object) -> ColumnElement[bool]:
     return leaf.condition("isnull", [value])
 
 
@@ -353,7 +356,7 @@ def _text_of(related: One | Many) -> Column | None:
 
 
 def _gathered(searched: Iterable[Leaf]) -> Sequence[Leaf]:
-    """Take one text for all of a list's, where there is one."""
+    """Return the searched texts, with one for all texts of a list where it is stored."""
     found: dict[object, Leaf] = {}
     for leaf in searched:
         for number, related in enumerate(leaf.within, 1):
@@ -365,7 +368,7 @@ def _gathered(searched: Iterable[Leaf]) -> Sequence[Leaf]:
     return [*found.values()]
 
 
-def _text(name: str) -> Bound:
+def _text(name: str) -> Parameter:
     return sa.bindparam(name, type_=sa.Text())
 
 
@@ -400,13 +403,13 @@ def _number(given: Mapping[str, str], name: str, default: int, maximum: int, fau
 
 
 MAX_DECOMPOSED: Final = 4
-"""Characters that compose to one: a letter and its accents, as they are written apart."""
+"""How many characters a letter and its accents have before they are composed to one."""
 
 
 def _words(text: str) -> Sequence[str]:
     if len(text) > MAX_DECOMPOSED * SEARCH_LENGTH[1]:  # composing costs the square of the accents in a row
         raise ValueError(f"is not {SEARCH_LENGTH[0]} to {SEARCH_LENGTH[1]} characters long")
-    text = unicodedata.normalize("NFC", storable(text)).strip()
+    text = unicodedata.normalize("NFC", reject_unstorable(text)).strip()
     if not SEARCH_LENGTH[0] <= len(text) <= SEARCH_LENGTH[1]:
         raise ValueError(f"is not {SEARCH_LENGTH[0]} to {SEARCH_LENGTH[1]} characters long")
     words = text.split()

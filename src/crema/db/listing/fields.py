@@ -22,7 +22,7 @@ from sqlalchemy import ColumnElement, SQLColumnExpression
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeEngine
 
-from crema.db.base import fold
+from crema.db.base import case_folded
 from crema.schemas import Email, Phone, Slug
 
 MAX_IN: Final = 50
@@ -34,7 +34,7 @@ _EQUALITY: Final = ("eq", "ne", "in", "not_in")
 _ORDER: Final = ("eq", "ne", "lt", "lte", "gt", "gte", "in", "not_in", "between")
 _PATTERNS: Final = {"contains": "%{}%", "startswith": "{}%", "endswith": "%{}"}
 COMPLEMENTS: Final = {"ne": "eq", "not_in": "in", "not_within": "within"}
-"""Operators that say that another is not so."""
+"""Negating operators, and what they negate."""
 
 _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
@@ -56,26 +56,26 @@ _INSTANT: Final = re.compile(
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 Column = SQLColumnExpression[Any]
-Bound = ColumnElement[Any]
-"""A parameter of a statement, whose value comes when it runs."""
+Parameter = ColumnElement[Any]
+"""A bound parameter: its value is given when the statement runs."""
 
 
-def storable(text: str) -> str:
-    """Let through only what PostgreSQL can hold as text: no NUL, no lone surrogates."""
+def reject_unstorable(text: str) -> str:
+    """Return the text, or raise ValueError for what PostgreSQL can't store: NUL and lone surrogates."""
     if _UNSTORABLE.search(text):
         raise ValueError("holds a character that can't be stored")
     return text
 
 
 def integer(text: str, minimum: int, maximum: int) -> int:
-    """Read a whole number of the range."""
+    """Return the whole number that a text holds; ValueError if it is none of the range."""
     if not _INTEGER.fullmatch(text) or not minimum <= int(text) <= maximum:
         raise ValueError(f"is not a whole number from {minimum} to {maximum}")
     return int(text)
 
 
 def items(text: str) -> list[str]:
-    """Split a list of values at its commas. An item in double quotes may hold commas, and quotes written twice.
+    """Return the values of a comma-separated list. An item in double quotes may hold commas, and quotes written twice.
 
     Spaces around items that aren't quoted stay: fields drop them, but for telephones, where one may be a plus sign.
     """
@@ -105,14 +105,14 @@ def _two(text: str) -> list[str]:
     return values
 
 
-def containing(word: str) -> str:
-    """Make the LIKE pattern that finds a word anywhere."""
+def like_pattern(word: str) -> str:
+    """Return the LIKE pattern that matches a text with this word anywhere in it."""
     return f"%{_escaped(word)}%"
 
 
-def like(column: Column, pattern: Bound) -> ColumnElement[bool]:
-    """Compare with a pattern regardless of case and ё."""
-    return fold(column).like(fold(pattern))
+def like_folded(column: Column, pattern: Parameter) -> ColumnElement[bool]:
+    """Return the predicate that a column matches a pattern, whatever the case, with е for ё."""
+    return case_folded(column).like(case_folded(pattern))
 
 
 def _escaped(text: str) -> str:
@@ -120,17 +120,17 @@ def _escaped(text: str) -> str:
 
 
 def _sensitive(operator: str) -> str:
-    """Name the operator on text that is the same but for minding the case."""
+    """Return the operator that does the same and tells upper from lower case."""
     return operator.removeprefix("i") if operator.removeprefix("i") in _PATTERNS else operator
 
 
-def is_true(operand: Bound) -> bool:
-    """Tell SQL's true from its false."""
+def is_true(operand: Parameter) -> bool:
+    """Return whether an operand is SQL's true."""
     return isinstance(operand, sa.True_)
 
 
 def json_part(document: Any, *path: str) -> ColumnElement[Any]:
-    """Select a value inside JSON."""
+    """Return the value at a path in a JSON document."""
     for name in path:
         document = document.op("->", return_type=postgresql.JSONB())(_member(name))
     found: ColumnElement[Any] = document
@@ -138,31 +138,31 @@ def json_part(document: Any, *path: str) -> ColumnElement[Any]:
 
 
 def json_text(document: Any, *path: str) -> ColumnElement[str]:
-    """Select a value inside JSON as text."""
+    """Return the value at a path in a JSON document, as text."""
     *outer, name = path
     return json_part(document, *outer).op("->>", return_type=sa.Text())(_member(name))
 
 
 def json_elements(array: Column, name: str) -> sa.TableValuedAlias:
-    """Take an array in JSON apart, as rows with a `value`; what is no array has no elements."""
+    """Return the elements of a JSON array as rows with a `value`; what is no array has none."""
     only_arrays = sa.case((sa.func.jsonb_typeof(array) == "array", array))
     return sa.func.jsonb_array_elements(only_arrays).table_valued("value", name=name, joins_implicitly=True)
 
 
-def _member(name: str) -> Bound:
-    # With a name of its own, which is the same wherever the statement has it.
+def _member(name: str) -> Parameter:
+    # The same name wherever the statement has it: SQLAlchemy then binds it once.
     return sa.bindparam(f"json_{name}", name, type_=sa.Text())
 
 
 def boolean(text: str) -> bool:
-    """Read true or false."""
+    """Return the truth value that a text holds; ValueError if it is neither true nor false."""
     if text.lower() not in ("true", "false"):
         raise ValueError("is neither true nor false")
     return text.lower() == "true"
 
 
-class Reading(NamedTuple):
-    """What a parameter asks for: an operator of the field's kind, and its operands."""
+class Comparison(NamedTuple):
+    """What a query parameter asks for: an operator of its field, and the operands."""
 
     operator: str
     operands: Sequence[Any]
@@ -170,9 +170,9 @@ class Reading(NamedTuple):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Field(ABC):
-    """Something a list can be filtered by. For those without `permission` it does not exist.
+    """Something a list can be filtered by. Whoever lacks its `permission` is told that it doesn't exist.
 
-    `indexed`: an index finds rows by it however many there are; a test looks for that in the plans.
+    `indexed`: an index finds rows by it however many there are; a test checks the plans.
     """
 
     nullable: bool = False
@@ -183,27 +183,27 @@ class Field(ABC):
     @property
     @abstractmethod
     def operators(self) -> tuple[str, ...]:
-        """Name the operators, in the order to document them."""
+        """The operators, in the order in which they are documented."""
 
     @property
     @abstractmethod
     def schema(self) -> dict[str, Any]:
-        """Describe one value as JSON Schema, with an example."""
+        """The JSON Schema of one value, with an example."""
 
     @abstractmethod
-    def read(self, operator: str, text: str, *, zone: tzinfo = UTC) -> Reading:
-        """Read the operands of an operator; ValueError says what is wrong without repeating it.
+    def read(self, operator: str, text: str, *, zone: tzinfo = UTC) -> Comparison:
+        """Return the operands of an operator; ValueError says what is wrong, without repeating the text.
 
         Dates are days in `zone`.
         """
 
     @abstractmethod
-    def bind(self, name: str) -> Bound:
-        """Make the parameter that an operand is given for."""
+    def bind(self, name: str) -> Parameter:
+        """Return the bound parameter that stands for an operand."""
 
     @abstractmethod
-    def condition(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:
-        """Build the predicate. A missing value differs from every value: `ne` is all that `eq` is not.
+    def condition(self, operator: str, operands: Sequence[Parameter]) -> ColumnElement[bool]:
+        """Return the predicate. A missing value differs from every value: `ne` matches all that `eq` doesn't.
 
         The operand of `isnull` is no parameter but SQL's true or false itself.
         """
@@ -231,48 +231,48 @@ class ColumnField(Field):
 
     @staticmethod
     def positive(operator: str) -> str | None:
-        """Name the operator that this one denies, if it does."""
+        """Return the operator that this one negates, if it negates one."""
         return COMPLEMENTS.get(operator)
 
     @abstractmethod
     def parse(self, text: str) -> Any:
-        """Read a value as clients write it; ValueError as `read`."""
+        """Return a value as clients write it; ValueError as in `read`."""
 
     def parse_item(self, text: str) -> Any:
-        """Read one value of a list; ValueError as `read`."""
+        """Return one value of a list; ValueError as in `read`."""
         return self.parse(text.strip(" "))
 
     def dump(self, value: Any) -> str:
-        """Write a value of the sort key into a cursor, without loss."""
+        """Return a value of the sort key as text for a cursor, without loss."""
         return str(value)
 
     def load(self, text: str) -> Any:
-        """Read what `dump` wrote; ValueError if it can't have been written so."""
+        """Return the value that `dump` wrote; ValueError if `dump` can't have written it."""
         return self.parse(text)
 
-    def bind(self, name: str) -> Bound:
+    def bind(self, name: str) -> Parameter:
         return sa.bindparam(name, type_=self.sql_type)
 
-    def read(self, operator: str, text: str, *, zone: tzinfo = UTC) -> Reading:
+    def read(self, operator: str, text: str, *, zone: tzinfo = UTC) -> Comparison:
         del zone
         match operator:
             case "isnull":
-                return Reading(operator, [boolean(text)])
+                return Comparison(operator, [boolean(text)])
             case "in" | "not_in":
-                return Reading(operator, [self.parse_item(value) for value in items(text)])
+                return Comparison(operator, [self.parse_item(value) for value in items(text)])
             case "between":
-                return Reading(operator, [self.parse_item(value) for value in _two(text)])
-        return Reading(operator, [self.parse(text)])
+                return Comparison(operator, [self.parse_item(value) for value in _two(text)])
+        return Comparison(operator, [self.parse(text)])
 
-    def condition(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:
+    def condition(self, operator: str, operands: Sequence[Parameter]) -> ColumnElement[bool]:
         if operator in COMPLEMENTS:
             return self.match(COMPLEMENTS[operator], operands).is_not(sa.true())
         if operator == "isnull":
             return self.column.is_(None) if is_true(operands[0]) else self.column.is_not(None)
         return self.match(operator, operands)
 
-    def match(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:
-        """Build the predicate of one of the kind's positive operators."""
+    def match(self, operator: str, operands: Sequence[Parameter]) -> ColumnElement[bool]:
+        """Return the predicate of an operator that negates nothing."""
         match operator:
             case "lt":
                 return self.column < operands[0]
@@ -289,7 +289,7 @@ class ColumnField(Field):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TextField(ColumnField):
-    """Text. Found and sorted by its folded form; `fold(column)` is the one expression to index.
+    """Text. It is compared and sorted case-folded: `case_folded(column)` is the expression to index.
 
     `of` is the type that the text has on input. A whole value is read as that, and so is found however it is written,
     or is refused; parts of values, for `contains` and its like, are any text. `searched`: people read it, and so
@@ -336,24 +336,24 @@ class TextField(ColumnField):
         return unicodedata.normalize("NFC", self.load(text))
 
     def load(self, text: str) -> str:
-        return storable(text)
+        return reject_unstorable(text)
 
     @property
     def sort_key(self) -> Column:
-        return fold(self.column)
+        return case_folded(self.column)
 
-    def read(self, operator: str, text: str, *, zone: tzinfo = UTC) -> Reading:
+    def read(self, operator: str, text: str, *, zone: tzinfo = UTC) -> Comparison:
         if template := _PATTERNS.get(_sensitive(operator)):
-            return Reading(operator, [template.format(_escaped(self.parse_part(operator, text)))])
+            return Comparison(operator, [template.format(_escaped(self.parse_part(operator, text)))])
         return super().read(operator, text, zone=zone)
 
-    def match(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:
+    def match(self, operator: str, operands: Sequence[Parameter]) -> ColumnElement[bool]:
         # What matches exactly also matches folded, because folding goes character by character. Asking for both
         # lets one index, on the folded text, serve the case-sensitive operators too.
         if (sensitive := _sensitive(operator)) in _PATTERNS:
-            found = like(self.column, operands[0])
+            found = like_folded(self.column, operands[0])
             return found & self.column.like(operands[0]) if sensitive == operator else found
-        return fold(self.column).in_([fold(operand) for operand in operands]) & self.column.in_(operands)
+        return case_folded(self.column).in_([case_folded(operand) for operand in operands]) & self.column.in_(operands)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -376,10 +376,10 @@ class EmailField(TextField):
             raise ValueError("has a part of a domain in Punycode that isn't whole")
         return decoded
 
-    def match(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:
+    def match(self, operator: str, operands: Sequence[Parameter]) -> ColumnElement[bool]:
         if (sensitive := _sensitive(operator)) in _PATTERNS:
             return super().match(f"i{sensitive}", operands)
-        folded = fold(self.column).in_([fold(operand) for operand in operands])
+        folded = case_folded(self.column).in_([case_folded(operand) for operand in operands])
         return folded & sa.func.lower(self.column).in_([sa.func.lower(operand) for operand in operands])
 
 
@@ -544,20 +544,22 @@ class InstantField(ColumnField):
     def schema(self) -> dict[str, Any]:
         return {"type": "string", "format": "date-time", "examples": [self.example]}
 
-    def read(self, operator: str, text: str, *, zone: tzinfo = UTC) -> Reading:
+    def read(self, operator: str, text: str, *, zone: tzinfo = UTC) -> Comparison:
         """Read instants and days alike, as the first and the last instant of each."""
         if operator == "isnull":
             return super().read(operator, text, zone=zone)
         if operator in _EARLIEST_IN:
             first, last = self._span(text, zone)
-            return Reading(operator, [first if _EARLIEST_IN[operator] else last])
+            return Comparison(operator, [first if _EARLIEST_IN[operator] else last])
         if operator == "between":
             since, until = _two(text)
-            return Reading(operator, [self._span(since, zone)[0], self._span(until, zone)[1]])
+            return Comparison(operator, [self._span(since, zone)[0], self._span(until, zone)[1]])
         spans = [self._span(each, zone) for each in (items(text) if operator in ("in", "not_in") else [text])]
         if all(first == last for first, last in spans):
-            return Reading(operator, [first for first, _ in spans])
-        return Reading("not_within" if operator in COMPLEMENTS else "within", [end for span in spans for end in span])
+            return Comparison(operator, [first for first, _ in spans])
+        return Comparison(
+            "not_within" if operator in COMPLEMENTS else "within", [end for span in spans for end in span]
+        )
 
     def _span(self, text: str, zone: tzinfo) -> tuple[datetime, datetime]:
         text = text.strip(" ")
@@ -584,7 +586,7 @@ class InstantField(ColumnField):
         except (ValueError, OverflowError):
             raise ValueError("is not a time that exists") from None
 
-    def match(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:
+    def match(self, operator: str, operands: Sequence[Parameter]) -> ColumnElement[bool]:
         if operator != "within":
             return super().match(operator, operands)
         spans = zip(operands[::2], operands[1::2], strict=True)
@@ -661,7 +663,7 @@ class MembersField(ChoiceField):
 
     sorts: ClassVar[bool] = False
 
-    def condition(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:
+    def condition(self, operator: str, operands: Sequence[Parameter]) -> ColumnElement[bool]:
         if operator == "isnull":
             is_empty = sa.func.coalesce(self._length, 0) == 0
             return is_empty if is_true(operands[0]) else sa.not_(is_empty)
@@ -671,19 +673,19 @@ class MembersField(ChoiceField):
     def _length(self) -> ColumnElement[int]:
         return sa.func.cardinality(self.column)
 
-    def match(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:  # noqa: ARG002 - eq and in
+    def match(self, operator: str, operands: Sequence[Parameter]) -> ColumnElement[bool]:  # noqa: ARG002 - eq and in
         return self.column.op("&&")(sa.cast(postgresql.array(operands), postgresql.ARRAY(sa.Text())))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class JsonMembersField(MembersField):
-    """The same of an array in JSON."""
+    """The same for an array in JSON."""
 
     @property
     def _length(self) -> ColumnElement[int]:
         return sa.func.jsonb_array_length(self.column)
 
-    def match(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:  # noqa: ARG002 - eq and in
+    def match(self, operator: str, operands: Sequence[Parameter]) -> ColumnElement[bool]:  # noqa: ARG002 - eq and in
         return self.column.op("?|")(sa.cast(postgresql.array(operands), postgresql.ARRAY(sa.Text())))
 
 
@@ -701,46 +703,46 @@ class PresenceField(Field):
     def schema(self) -> dict[str, Any]:
         return {"type": "boolean", "examples": [True]}
 
-    def read(self, operator: str, text: str, *, zone: tzinfo = UTC) -> Reading:
+    def read(self, operator: str, text: str, *, zone: tzinfo = UTC) -> Comparison:
         del zone
-        return Reading(operator, [boolean(text)])
+        return Comparison(operator, [boolean(text)])
 
-    def bind(self, name: str) -> Bound:
+    def bind(self, name: str) -> Parameter:
         raise NotImplementedError
 
-    def condition(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:
+    def condition(self, operator: str, operands: Sequence[Parameter]) -> ColumnElement[bool]:
         raise NotImplementedError
 
 
 @dataclass(frozen=True, eq=False)
 class LinkField(Field):
-    """A short name for what no answer shows so: any of the rows that `exists` asks for may match.
+    """A filter on linked rows that no answer shows: one of them has to match.
 
-    `exists` makes, out of a predicate on those rows, an EXISTS over those of the listed row.
+    `exists_clause` returns, for a predicate on linked rows, an EXISTS over those of the listed row.
     `ne` and `not_in` mean that none matches; `isnull` (when nullable) that there is none.
     """
 
-    of: ColumnField
-    exists: Callable[[ColumnElement[bool]], ColumnElement[bool]]
+    field: ColumnField
+    exists_clause: Callable[[ColumnElement[bool]], ColumnElement[bool]]
 
     @property
     def operators(self) -> tuple[str, ...]:
-        return (*self.of.kind_operators, "isnull") if self.nullable else self.of.kind_operators
+        return (*self.field.kind_operators, "isnull") if self.nullable else self.field.kind_operators
 
     @property
     def schema(self) -> dict[str, Any]:
-        return self.of.schema
+        return self.field.schema
 
-    def read(self, operator: str, text: str, *, zone: tzinfo = UTC) -> Reading:
-        return self.of.read(operator, text, zone=zone)
+    def read(self, operator: str, text: str, *, zone: tzinfo = UTC) -> Comparison:
+        return self.field.read(operator, text, zone=zone)
 
-    def bind(self, name: str) -> Bound:
-        return self.of.bind(name)
+    def bind(self, name: str) -> Parameter:
+        return self.field.bind(name)
 
-    def condition(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:
+    def condition(self, operator: str, operands: Sequence[Parameter]) -> ColumnElement[bool]:
         if operator == "isnull":
-            there_is_one = self.exists(sa.true())
+            there_is_one = self.exists_clause(sa.true())
             return sa.not_(there_is_one) if is_true(operands[0]) else there_is_one
         if positive := COMPLEMENTS.get(operator):
-            return sa.not_(self.exists(self.of.match(positive, operands)))
-        return self.exists(self.of.match(operator, operands))
+            return sa.not_(self.exists_clause(self.field.match(positive, operands)))
+        return self.exists_clause(self.field.match(operator, operands))

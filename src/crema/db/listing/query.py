@@ -1,7 +1,6 @@
-"""A list request that has been understood, and the page it gets.
+"""A parsed list request, and the page that answers it.
 
-Requests of the same shape — the same parameters with other values — get the same statement: SQLAlchemy builds and
-compiles it for the first of them.
+Requests that differ in their values only have one shape and share a statement, compiled for the first of them.
 """
 
 import asyncio
@@ -21,42 +20,42 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crema.core.page import Page
 from crema.db.driver import Reader
 from crema.db.listing.errors import TooCostlyError
-from crema.db.listing.fields import Bound, ColumnField
+from crema.db.listing.fields import ColumnField, Parameter
 from crema.db.listing.related import Leaf, Many, One, together
 from crema.db.statement import Statement
 
 T = TypeVar("T")
 
 BUDGET_SECONDS: Final = 2
-"""So long may a list take that no index serves."""
+"""How long a list may take that no index serves."""
 KEPT_SHAPES: Final = 500
-"""Of a list's shapes this many are kept compiled, about 20 kB each."""
+"""How many compiled statements are kept for a list, about 20 kB each."""
 
 
 MAX_TOTAL: Final = 10_000
-"""Matches are counted so far; who has more of them looks for fewer."""
+"""Matches are counted up to this number."""
 
 
 class SortKey(NamedTuple):
-    """One column of the order. Rows without a value come last, whichever way it goes."""
+    """One column of the order. Rows without a value come last, ascending or descending."""
 
     field: ColumnField
     descending: bool
 
     @property
     def order(self) -> ColumnElement[Any]:
-        """The column in an ORDER BY."""
+        """The expression in ORDER BY."""
         column = self.field.sort_key
         if not self.descending:
             return column.asc()
         return column.desc().nulls_last() if self.field.nullable else column.desc()
 
-    def is_same(self, value: Bound | None) -> ColumnElement[bool]:
-        """Whether a row has this value, or none either."""
+    def is_same(self, value: Parameter | None) -> ColumnElement[bool]:
+        """Return the predicate that a row has this value, or none if this is none."""
         return self.field.sort_key.is_(None) if value is None else self.field.sort_key == value
 
-    def is_behind(self, value: Bound | None) -> ColumnElement[bool]:
-        """Whether the order puts a row behind those of this value."""
+    def is_behind(self, value: Parameter | None) -> ColumnElement[bool]:
+        """Return the predicate that a row comes after those with this value."""
         column = self.field.sort_key
         if value is None:
             return sa.false()
@@ -66,16 +65,16 @@ class SortKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What one parameter of the request demands.
+    """What one query parameter asks for.
 
-    `bound` are the values of the parameters of SQL that `build` is given, with the statement that selects all that the
-    list has; `shape` tells apart what it builds of them. The predicate stands inside of `within`.
+    `build` returns the predicate, given the bound parameters that stand for `values` and the statement that selects all
+    rows of the list. Conditions of one `shape` have the same predicate. It applies to rows inside of `within`.
     """
 
     shape: Hashable
-    bound: Sequence[Any]
-    bind: Callable[[str], Bound]
-    build: Callable[[Sequence[Bound], Select[Any]], ColumnElement[bool]]
+    values: Sequence[Any]
+    bind: Callable[[str], Parameter]
+    build: Callable[[Sequence[Parameter], Select[Any]], ColumnElement[bool]]
     within: tuple[One | Many, ...] = ()
     leaf: Leaf | None = None
 
@@ -99,37 +98,37 @@ class ListQuery:
 
     @property
     def offset(self) -> int:
-        """How many rows the page skips."""
+        """How many rows come before the page."""
         return 0 if self.page is None else (self.page - 1) * self.size
 
     @property
     def shape(self) -> Hashable:
-        """The same for all requests that the same statement answers."""
-        conditions = tuple((condition.shape, len(condition.bound)) for condition in self.conditions)
+        """Equal for all requests that one statement can answer."""
+        conditions = tuple((condition.shape, len(condition.values)) for condition in self.conditions)
         missing = None if self.after is None else tuple(value is None for value in self.after)
         return conditions, self.sort, self.page is None, missing
 
     @property
     def values(self) -> dict[str, Any]:
-        """The values of this request for that statement."""
-        values = {name: value for n, each in enumerate(self.conditions) for name, value in _named(n, each.bound)}
+        """The values of the statement's parameters."""
+        values = {name: value for n, each in enumerate(self.conditions) for name, value in _named(n, each.values)}
         values.update(_named("after", self.after or ()))
         # One row more, to know whether the list goes on.
         return values | {"skipped": self.offset, "wanted": self.size + 1}
 
     def filter(self, statement: Select[T]) -> Select[T]:
-        """Keep the rows that are asked for. The statement wants `values`."""
+        """Return the statement limited to the rows asked for. Run it with `values`."""
         parts = [
-            (each.within, each.build([each.bind(name) for name, _ in _named(n, each.bound)], statement))
+            (each.within, each.build([each.bind(name) for name, _ in _named(n, each.values)], statement))
             for n, each in enumerate(self.conditions)
         ]
         return statement.where(*together(parts))
 
-    def window(self, statement: Select[T]) -> Select[T]:
-        """Keep the rows of the page, in their order and with their keys behind."""
+    def page_statement(self, statement: Select[T]) -> Select[T]:
+        """Return the statement limited to the page, in order, with the sort keys as its last columns."""
         return (
             self.filter(statement)
-            .where(*self._later())
+            .where(*self._after_cursor())
             .add_columns(*(key.field.sort_key for key in self.keys))
             .order_by(None)
             .order_by(*(key.order for key in self.keys))
@@ -137,8 +136,8 @@ class ListQuery:
             .limit(sa.bindparam("wanted", type_=sa.Integer()))
         )
 
-    def _later(self) -> Iterable[ColumnElement[bool]]:
-        """Keep the rows that the order puts behind `after`."""
+    def _after_cursor(self) -> Iterable[ColumnElement[bool]]:
+        """Return the predicates that keep the rows after the cursor's."""
         if self.after is None:
             return []
         names = [name for name, _ in _named("after", self.after)]
@@ -158,21 +157,21 @@ class ListQuery:
         # The first condition follows from the second, but it is the one that an index can start from.
         return [*self._from_first(seen[0]), sa.or_(*map(behind, range(len(self.keys))))]
 
-    def _from_first(self, value: Bound | None) -> list[ColumnElement[bool]]:
+    def _from_first(self, value: Parameter | None) -> list[ColumnElement[bool]]:
         first, column = self.keys[0], self.keys[0].field.sort_key
         if value is None or first.field.nullable:
             return []
         return [column <= value if first.descending else column >= value]
 
     def count(self, statement: Select[Any]) -> Select[int]:
-        """Count what is asked for, up to one more than `MAX_TOTAL`."""
+        """Return the statement that counts the rows asked for, up to one more than MAX_TOTAL."""
         counted: Select[Any] = self.filter(statement).with_only_columns(
             sa.literal_column("1"), maintain_column_froms=True
         )
         return sa.select(sa.func.count()).select_from(counted.order_by(None).limit(MAX_TOTAL + 1).subquery())
 
     def page_of(self, items: Sequence[T], *, keys: Sequence[Any], total: int | None) -> Page[T]:
-        """Make the page of what `window` selected; `keys` are the last shown row's if another follows."""
+        """Return the page of the rows of `page_statement`; `keys` are those of its last row if another follows."""
         return Page(
             items=items[: self.size],
             size=self.size,
@@ -182,8 +181,8 @@ class ListQuery:
             next_cursor=write_cursor(self.sort, self.keys, keys) if keys else None,
         )
 
-    def known_total(self, rows: Sequence[Any]) -> int | None:
-        """Tell how many rows there are if this page shows their end."""
+    def total_if_last_page(self, rows: Sequence[Any]) -> int | None:
+        """Return how many rows the list has if this page is its last, else None."""
         if self.page is not None and len(rows) <= self.size and (rows or self.page == 1):
             return self.offset + len(rows)
         return None
@@ -195,7 +194,7 @@ def _named(group: object, values: Iterable[T]) -> Iterable[tuple[str, T]]:
 
 @asynccontextmanager
 async def _budget(query: ListQuery) -> AsyncIterator[None]:
-    """Refuse a question that takes longer than `BUDGET_SECONDS`. The usual one is to be answered."""
+    """Refuse a request that takes longer than BUDGET_SECONDS, unless it has no filter, search or sort."""
     if query.narrower is None:
         yield
         return
@@ -207,36 +206,37 @@ async def _budget(query: ListQuery) -> AsyncIterator[None]:
 
 
 async def paginate(session: AsyncSession, statement: Select[T], query: ListQuery, **values: Any) -> Page[T]:
-    """Read one page of what the statement selects. It already carries what the actor may see; `values` are its own.
+    """Return one page of what the statement selects, which is limited already to what the actor may see.
 
-    Costs one statement, and a second to count when `page` doesn't happen to show the end.
+    `values` are those of the statement's own parameters. Costs one statement, and a second to count unless the page is
+    the last.
     """
     values |= query.values
-    await session.connection()  # who waits for one doesn't ask too much
+    await session.connection()  # waiting for one doesn't count as the list's time
     async with _budget(query):
-        rows: Sequence[Any] = (await session.execute(query.window(statement), values)).unique().all()
-        total = query.known_total(rows)
+        rows: Sequence[Any] = (await session.execute(query.page_statement(statement), values)).unique().all()
+        total = query.total_if_last_page(rows)
         if total is None and query.page is not None:
             total = await session.scalar(query.count(statement), values)
     return query.page_of([row[0] for row in rows], keys=_keys(query, rows), total=total)
 
 
 class ListStatement:
-    """A list read all the time: its statement is compiled once for each shape of request, and run by the driver."""
+    """A list whose statement is compiled once for each shape of request, and run by asyncpg."""
 
     def __init__(self, statement: Select[*tuple[Any, ...]]) -> None:
         self._statement = statement
         self._compiled: dict[Hashable, Statement] = {}
 
     async def page(self, reader: Reader, query: ListQuery, **values: Any) -> Page[asyncpg.Record]:
-        """Read one page of rows, which begin with the selected columns, in one statement; `values` are its own.
+        """Return one page of rows, which begin with the selected columns; `values` are those of the own parameters.
 
-        Past the end, where no row can tell how many there are, a second counts.
+        Costs one statement, and a second to count if the page is past the end.
         """
         values |= query.values
         reader = reader.planning_once if query.searches else reader
         async with _budget(query):
-            rows = await self._prepared(query.shape, partial(self._window, query)).rows(reader, **values)
+            rows = await self._prepared(query.shape, partial(self._page_statement, query)).rows(reader, **values)
             total = None if query.page is None else 0
             if query.page is not None and rows:
                 total = min(rows[0]["list_total"], MAX_TOTAL + 1)
@@ -253,22 +253,22 @@ class ListStatement:
             found = self._compiled[shape] = Statement(build())
         return found
 
-    def _window(self, query: ListQuery) -> Select[Any]:
+    def _page_statement(self, query: ListQuery) -> Select[Any]:
         if query.page is None:
-            return query.window(self._statement)
-        # Counting the matches while reading them costs little, but has them all read: without a filter that would be
-        # the whole table, where an index gives the page and counts.
+            return query.page_statement(self._statement)
+        # Counting in the same statement is cheap but reads every match: without a filter that is the whole table, while
+        # an index serves the page and a count of its own.
         counted = sa.func.count().over() if query.conditions else query.count(self._statement).scalar_subquery()
-        return query.window(self._statement.add_columns(counted.label("list_total")))
+        return query.page_statement(self._statement.add_columns(counted.label("list_total")))
 
 
 def _keys(query: ListQuery, rows: Sequence[Any]) -> Sequence[Any]:
-    """Give the keys of the page's last row."""
+    """Return the sort keys of the page's last row, or nothing if no row follows."""
     return rows[query.size - 1][-len(query.keys) :] if len(rows) > query.size else ()
 
 
 def write_cursor(sort: str, keys: Iterable[SortKey], values: Iterable[Any]) -> str:
-    """Note where a page ended: the order, and the last row's values in it."""
+    """Return a cursor: the sort, and the sort keys of the page's last row."""
     texts = (None if value is None else key.field.dump(value) for key, value in zip(keys, values, strict=True))
     noted = [sort, *texts]
     text = json.dumps(noted, ensure_ascii=False, separators=(",", ":"))
@@ -276,7 +276,7 @@ def write_cursor(sort: str, keys: Iterable[SortKey], values: Iterable[Any]) -> s
 
 
 def read_cursor(cursor: str, sort: str, keys: Sequence[SortKey]) -> Sequence[Any]:
-    """Give back the values; ValueError for whatever `write_cursor` would not have written for this order."""
+    """Return the sort keys in a cursor; ValueError if `write_cursor` can't have written it for this sort."""
     try:
         noted = json.loads(b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
     except (ValueError, RecursionError):

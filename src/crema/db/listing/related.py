@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeAlias
 import sqlalchemy as sa
 from sqlalchemy import ColumnElement, FromClause, Select
 
-from crema.db.listing.fields import Bound, Column, ColumnField, Field, PresenceField, is_true
+from crema.db.listing.fields import Column, ColumnField, Field, Parameter, PresenceField, is_true
 
 Declared: TypeAlias = Mapping[str, Any]
 """Fields by name; nested ones as `One` and `Many`."""
@@ -105,7 +105,7 @@ class Leaf(NamedTuple):
             found = related.sorted_by(found, nullable=found.nullable or related.nullable)
         return found
 
-    def condition(self, operator: str, operands: Sequence[Bound]) -> ColumnElement[bool]:
+    def condition(self, operator: str, operands: Sequence[Parameter]) -> ColumnElement[bool]:
         """Build the predicate on the element of the innermost list, or on the listed row; see `surrounds`.
 
         What is denied is denied of all elements.

@@ -6,7 +6,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from crema.db.base import new_id
-from crema.db.statement import BulkInsert, Statement, Where
+from crema.db.statement import BulkInsert, Executor, Statement
 from crema.events.models import Event
 
 
@@ -25,7 +25,7 @@ EVENTS: Final = BulkInsert(Event, NewEvent)
 _APPEND: Final = Statement(EVENTS.statement)
 
 
-async def append(where: Where, events: Sequence[NewEvent]) -> None:
+async def append(db: Executor, events: Sequence[NewEvent]) -> None:
     """Log facts in the caller's transaction: consumers see them after its commit, and only then."""
     if events:
-        await _APPEND.rows(where, **EVENTS.values(events))
+        await _APPEND.rows(db, **EVENTS.values(events))

@@ -18,11 +18,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crema.accounts import queries as accounts
 from crema.db.base import new_id
 from crema.db.events import Bus, Event
-from crema.db.session import Sessions, make_snapshots
+from crema.db.session import Sessions, make_snapshot_sessions
 from crema.live import queries, service
 from crema.live.domain import TOO_MANY, TOO_SLOW
 from crema.live.hub.subscriptions import Subscription
-from crema.web.problem import DATABASE_AWAY
+from crema.web.problem import DATABASE_UNAVAILABLE
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +37,7 @@ MAX_FEEDS: Final = 4
 """Feeds, each of which may have one more transaction."""
 CONNECTIONS: Final = MAX_TRANSACTIONS + MAX_FEEDS
 """Database connections for sockets and feeds only, so that they and HTTP requests never wait for each other."""
-DATABASE_ERRORS: Final = (*DATABASE_AWAY, SQLAlchemyError)
+DATABASE_ERRORS: Final = (*DATABASE_UNAVAILABLE, SQLAlchemyError)
 """The exceptions of a database that can't be reached."""
 
 
@@ -56,7 +56,7 @@ class Hub:
 
     def __init__(self, *, sessions: Sessions, clock: Callable[[], datetime]) -> None:
         self._sessions = sessions
-        self._snapshots = make_snapshots(sessions)
+        self._snapshots = make_snapshot_sessions(sessions)
         self._process_id = new_id()
         self._transaction_slots = asyncio.Semaphore(MAX_TRANSACTIONS)
         self._subscriptions: set[Subscription] = set()
@@ -141,7 +141,7 @@ class Hub:
         """Receive events and check logins while the body of this context runs."""
         watch = asyncio.create_task(self._watch(), name="live.watch")
         try:
-            async with bus.listening(self.handle_event):
+            async with bus.subscribed(self.handle_event):
                 yield
         finally:
             watch.cancel()

@@ -9,13 +9,13 @@ from uuid import UUID
 import asyncpg
 from sqlalchemy import and_, join, select
 
-from crema.db.base import fold
+from crema.db.base import case_folded
 from crema.db.driver import Reader
 from crema.db.statement import Statement
 from crema.menu.models import Category, MenuVersion, Product, ProductCategory, ProductDocument
 
 _HEADINGS: Final = Statement(
-    select(Category).where(Category.is_on_menu).order_by(Category.position, fold(Category.name), Category.id)
+    select(Category).where(Category.is_on_menu).order_by(Category.position, case_folded(Category.name), Category.id)
 )
 _SHOWN_LINKS: Final = join(
     ProductCategory, Category, and_(Category.id == ProductCategory.category_id, Category.is_on_menu)
@@ -26,7 +26,7 @@ _PRODUCTS: Final = Statement(
     .join(ProductDocument, ProductDocument.product_id == Product.id)
     .outerjoin(_SHOWN_LINKS, ProductCategory.product_id == Product.id)
     .where(Product.archived_at.is_(None), ProductDocument.public.is_not(None))
-    .order_by(ProductCategory.position.nulls_last(), Product.position, fold(Product.name), Product.id)
+    .order_by(ProductCategory.position.nulls_last(), Product.position, case_folded(Product.name), Product.id)
 )
 
 

@@ -43,7 +43,7 @@ from crema.db.listing import (
     TextField,
     UuidField,
 )
-from crema.db.statement import Statement, Where, into
+from crema.db.statement import Executor, Statement, into
 from crema.menu.domain import CHAIN, Offer, OptionDifference, ProductDifference, ShopDifferences, StopKind, offer_of
 from crema.menu.models import Ingredient, Option, Product, ShopOffers, ShopOption, ShopProduct, Stop
 from crema.menu.queries.pricing import WANTED, WANTED_ID, by_id, explain_hidden
@@ -73,9 +73,9 @@ _OFFERS: Final = Statement(
 )
 
 
-async def get_offers_of_shop(where: Where, shop_id: UUID) -> OffersOfShop:
+async def get_offers_of_shop(db: Executor, shop_id: UUID) -> OffersOfShop:
     """Read what a shop has different, of one where one can order."""
-    return offers_of_row(await _OFFERS.one(where, shop_id=shop_id))
+    return offers_of_row(await _OFFERS.one(db, shop_id=shop_id))
 
 
 def offers_of_row(row: Any) -> OffersOfShop:
@@ -135,24 +135,24 @@ _FOR_SHOP: Final = Statement(select(_OF_SHOP.label("differences")))
 _WITH_PRODUCTS: Final = Statement(select(WANTED.label("products"), _OF_SHOP.label("differences")))
 
 
-async def get_differences(where: Where, *, shop_id: UUID, product_ids: Collection[UUID]) -> ShopDifferences:
+async def get_differences(db: Executor, *, shop_id: UUID, product_ids: Collection[UUID]) -> ShopDifferences:
     """Read what a shop has different, with the stocks of these products as they are now."""
-    row = await _FOR_SHOP.one(where, shop_id=shop_id, product_ids=list(product_ids))
+    row = await _FOR_SHOP.one(db, shop_id=shop_id, product_ids=list(product_ids))
     return differences_of(row["differences"])
 
 
-async def load_offers(where: Where, product_ids: Collection[UUID], *, shop_id: UUID | None) -> dict[UUID, Offer]:
+async def load_offers(db: Executor, product_ids: Collection[UUID], *, shop_id: UUID | None) -> dict[UUID, Offer]:
     """Load what a shop offers of products, archived ones too; unknown ids are absent. Without a shop: the chain."""
     if not product_ids:
         return {}
-    row = await _WITH_PRODUCTS.one(where, shop_id=shop_id, product_ids=list(product_ids))
-    return await offers_of(where, row)
+    row = await _WITH_PRODUCTS.one(db, shop_id=shop_id, product_ids=list(product_ids))
+    return await offers_of(db, row)
 
 
-async def offers_of(where: Where, row: Mapping[str, Any]) -> dict[UUID, Offer]:
+async def offers_of(db: Executor, row: Mapping[str, Any]) -> dict[UUID, Offer]:
     """Return what is offered, of a row whose `products` are `WANTED` and whose `differences` are `DIFFERENCES`."""
     differences = differences_of(row["differences"])
-    products = await explain_hidden(where, by_id(row["products"]))
+    products = await explain_hidden(db, by_id(row["products"]))
     return {product_id: offer_of(product, differences) for product_id, product in products.items()}
 
 
@@ -251,9 +251,9 @@ async def list_stops(reader: Reader, *, shop_id: UUID, query: ListQuery, now: da
     return page.map(into(StopView))
 
 
-async def get_stop(where: Where, *, shop_id: UUID, stop_id: UUID) -> StopView:
+async def get_stop(db: Executor, *, shop_id: UUID, stop_id: UUID) -> StopView:
     """Read a line of a shop's stop-list."""
-    return into(StopView)(await _STOP.one(where, shop_id=shop_id, stop_id=stop_id))
+    return into(StopView)(await _STOP.one(db, shop_id=shop_id, stop_id=stop_id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,9 +327,9 @@ async def list_overrides_of_shop(reader: Reader, *, shop_id: UUID, query: ListQu
 _SHOP: Final = Statement(select(Shop.id).where(Shop.id == bindparam("shop_id")))
 
 
-async def check_shop(where: Where, shop_id: UUID) -> None:
+async def check_shop(db: Executor, shop_id: UUID) -> None:
     """Raise NotFoundError if there is no such shop, active or not."""
-    await _SHOP.one(where, shop_id=shop_id)
+    await _SHOP.one(db, shop_id=shop_id)
 
 
 async def get_product_of_shop(session: AsyncSession, *, shop_id: UUID, product_id: UUID) -> ShopProduct:

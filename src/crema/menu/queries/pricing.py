@@ -12,7 +12,7 @@ from uuid import UUID
 from pydantic import TypeAdapter
 from sqlalchemy import ARRAY, Uuid, any_, bindparam, func, select, true
 
-from crema.db.statement import Statement, Where
+from crema.db.statement import Executor, Statement
 from crema.menu.domain import (
     Contained,
     Nutrition,
@@ -73,31 +73,31 @@ SHAPE: Final = json.dumps(_JSON.json_schema(), sort_keys=True)
 """What a document looks like: those of another shape are rebuilt."""
 
 
-async def lock_products(where: Where, product_ids: Collection[UUID]) -> None:
+async def lock_products(db: Executor, product_ids: Collection[UUID]) -> None:
     """Keep these products from being edited until the transaction ends; orders don't wait for each other.
 
     A statement of its own: locking in the reading one would, after a wait, pair the new product with its old document.
     """
-    await _LOCK.rows(where, product_ids=list(product_ids))
+    await _LOCK.rows(db, product_ids=list(product_ids))
 
 
-async def load_for_pricing(where: Where, product_ids: Collection[UUID]) -> dict[UUID, PricedProduct]:
+async def load_for_pricing(db: Executor, product_ids: Collection[UUID]) -> dict[UUID, PricedProduct]:
     """Load products with all that pricing needs, archived ones too, in one round trip; unknown ids are absent.
 
     It was written together with the documents that the menu shows: what is charged is what was shown.
     """
     if not product_ids:
         return {}
-    return await explain_hidden(where, by_id(await _PRODUCTS.rows(where, product_ids=list(product_ids))))
+    return await explain_hidden(db, by_id(await _PRODUCTS.rows(db, product_ids=list(product_ids))))
 
 
-async def explain_hidden(where: Where, products: Mapping[UUID, PricedProduct]) -> dict[UUID, PricedProduct]:
+async def explain_hidden(db: Executor, products: Mapping[UUID, PricedProduct]) -> dict[UUID, PricedProduct]:
     """Return the products by id, those off the menu with the names of the categories that hide them.
 
     That is a statement more only where something is off the menu.
     """
     hidden = [product.id for product in products.values() if not product.is_on_menu and not product.is_archived]
-    rows = await _HIDING.rows(where, product_ids=hidden) if hidden else []
+    rows = await _HIDING.rows(db, product_ids=hidden) if hidden else []
     return {**products, **{id_: replace(products[id_], hidden_by=tuple(names)) for id_, names in rows}}
 
 
@@ -160,11 +160,11 @@ _SCHEDULES: Final = Statement(select(_PATHS.c.product_id, _PATHS.c.category_id, 
 
 
 async def schedules_of_headings(
-    where: Where, product_ids: Collection[UUID]
+    db: Executor, product_ids: Collection[UUID]
 ) -> dict[UUID, tuple[tuple[Schedule, ...], ...]]:
     """Return, for each product, the schedules on the way up from each of its headings; some are empty."""
     paths: dict[UUID, dict[UUID, list[Schedule]]] = defaultdict(lambda: defaultdict(list))
-    for product_id, category_id, written in await _SCHEDULES.rows(where, product_ids=list(product_ids)):
+    for product_id, category_id, written in await _SCHEDULES.rows(db, product_ids=list(product_ids)):
         path = paths[product_id][category_id]
         if written:
             path.append(tuple(map(window, written)))

@@ -29,7 +29,7 @@ from sqlalchemy.orm import aliased, selectinload
 from crema.core.errors import NotFoundError
 from crema.core.page import Page
 from crema.db import versions
-from crema.db.base import fold
+from crema.db.base import case_folded
 from crema.db.driver import Reader
 from crema.db.listing import (
     BooleanField,
@@ -180,11 +180,11 @@ def _ingredients() -> Many:
 def _filters_not_shown(*, sees_hidden: bool) -> dict[str, Field]:
     return {
         "category_id": LinkField(
-            of=UuidField(Category.id), exists=partial(_stands_under, sees_hidden=sees_hidden), indexed=True
+            field=UuidField(Category.id), exists_clause=partial(_stands_under, sees_hidden=sees_hidden), indexed=True
         ),
         "can_be_without": LinkField(
-            of=MembersField(ProductDocument.can_be_without, choices=ALLERGENS, nullable=False, example="milk"),
-            exists=lambda match: (
+            field=MembersField(ProductDocument.can_be_without, choices=ALLERGENS, nullable=False, example="milk"),
+            exists_clause=lambda match: (
                 select(ProductDocument.product_id).where(ProductDocument.product_id == Product.id, match).exists()
             ),
             indexed=True,
@@ -239,7 +239,7 @@ def products_listing(*, sees_hidden: bool, is_of_category: bool = False, is_of_s
             "created_at": InstantField(Product.created_at, indexed=True),
             "updated_at": InstantField(Product.updated_at, indexed=True),
         },
-        also=_filters_not_shown(sees_hidden=sees_hidden),
+        extra_filters=_filters_not_shown(sees_hidden=sees_hidden),
         sort={"category_position": IntegerField(_place_in_category())} if is_of_category else None,
         search_text=One(
             ProductDocument,
@@ -417,7 +417,7 @@ async def list_product_ids(session: AsyncSession, *, category_id: UUID | None) -
     wanted = select(Product.id).where(Product.archived_at.is_(None))
     if category_id is not None:
         wanted = wanted.where(_stands_under(Category.id == category_id, sees_hidden=True))
-    return (await session.scalars(wanted.order_by(fold(Product.name), Product.id))).all()
+    return (await session.scalars(wanted.order_by(case_folded(Product.name), Product.id))).all()
 
 
 async def load_live_products(

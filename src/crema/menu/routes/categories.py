@@ -20,11 +20,11 @@ from crema.menu.schemas import (
 )
 from crema.menu.service import categories
 from crema.web import fields
-from crema.web.answers import LOCATED
 from crema.web.caching import Public
 from crema.web.clock import Now
-from crema.web.listing import PageOut, document, documents, listing_parameters
-from crema.web.problem import refusals
+from crema.web.listing import PageOut, json_response, listing_parameters, page_response
+from crema.web.problem import error_responses
+from crema.web.response_headers import LOCATED
 from crema.web.routing import make_router
 from crema.web.transaction import Reads, Transaction
 
@@ -39,13 +39,13 @@ Force = Annotated[bool, Query(description="Products lose the category, categorie
     response_model=PageOut[CategoryOut],
     openapi_extra=listing_parameters(queries.CATEGORIES, fields=fields.PARAMETER),
     dependencies=[Public, fields.of_list(CategoryOut)],
-    responses=refusals(401, 422),
+    responses=error_responses(401, 422),
 )
 async def list_categories(
     request: Request, reader: Reads, query: CategoriesQuery, *, sees_hidden: SeesHidden
 ) -> Response:
     page = await queries.list_categories(reader, query=query, sees_hidden=sees_hidden)
-    return documents(request, page.map(lambda row: category_document(hashable(row))))
+    return page_response(request, page.map(lambda row: category_document(hashable(row))))
 
 
 @router.post(
@@ -53,7 +53,7 @@ async def list_categories(
     status_code=201,
     summary="Add a category",
     dependencies=[CATEGORY.made],
-    responses=LOCATED | refusals(401, 403, 409, 422),
+    responses=LOCATED | error_responses(401, 403, 409, 422),
 )
 async def create_category(
     body: CategoryIn, response: Response, tx: Transaction, _: MenuEditor, now: Now, _idempotent: Idempotent
@@ -69,18 +69,18 @@ async def create_category(
     response_model=CategoryOut,
     openapi_extra=fields.parameters(),
     dependencies=[Public, CATEGORY.shown, fields.of_one(CategoryOut)],
-    responses=refusals(401, 404, 422),
+    responses=error_responses(401, 404, 422),
 )
 async def see_category(category_id: UUID, reader: Reads, *, sees_hidden: SeesHidden) -> Response:
     row = await queries.get_category_row(reader, category_id=category_id, sees_hidden=sees_hidden)
-    return document(category_document(hashable(row)))
+    return json_response(category_document(hashable(row)))
 
 
 @router.put(
     "/category/{category_id}",
     summary="Replace a category",
     dependencies=[CATEGORY.edited],
-    responses=refusals(401, 403, 404, 409, 422),
+    responses=error_responses(401, 403, 404, 409, 422),
 )
 async def replace_category(
     category_id: UUID, body: ReplaceCategory, tx: Transaction, _: MenuEditor, now: Now
@@ -93,7 +93,7 @@ async def replace_category(
     "/category/{category_id}/products",
     summary="Set a category's products and their order",
     dependencies=[CATEGORY.edited],
-    responses=refusals(401, 403, 404, 422),
+    responses=error_responses(401, 403, 404, 422),
 )
 async def set_products(
     category_id: UUID, body: CategoryProductsIn, tx: Transaction, _: MenuEditor, now: Now
@@ -107,7 +107,7 @@ async def set_products(
     "/category/{category_id}",
     summary="Change a category",
     dependencies=[CATEGORY.edited],
-    responses=refusals(401, 403, 404, 409, 422),
+    responses=error_responses(401, 403, 404, 409, 422),
 )
 async def change_category(
     category_id: UUID, body: CategoryPatch, tx: Transaction, _: MenuEditor, now: Now
@@ -121,7 +121,7 @@ async def change_category(
     status_code=204,
     summary="Delete a category",
     dependencies=[CATEGORY.edited],
-    responses=refusals(401, 403, 404, 409, 422),
+    responses=error_responses(401, 403, 404, 409, 422),
 )
 async def delete_category(category_id: UUID, tx: Transaction, _: MenuEditor, now: Now, *, force: Force = False) -> None:
     """Its products stay. One that isn't empty goes only with `force`."""

@@ -10,10 +10,10 @@ from crema.media.deps import UPLOAD_LIMIT, Media, MediaStore
 from crema.menu.deps import CATEGORY, PRODUCT, CategoryImageUpload, ImageUpload
 from crema.menu.schemas import CategoryOut, ImageForm, ImagePatch, ProductImageOut
 from crema.menu.service import images
-from crema.web.answers import LOCATED
 from crema.web.clock import Now
 from crema.web.forms import form_schema
-from crema.web.problem import refusals
+from crema.web.problem import error_responses
+from crema.web.response_headers import LOCATED
 from crema.web.routing import make_router
 from crema.web.transaction import Transaction
 
@@ -35,7 +35,7 @@ MEDIA_HEADERS: Final = {
     openapi_extra=form_schema(
         ImageForm, description="JPEG, PNG, WebP, AVIF or HEIC; up to 5 MiB, 16 megapixels, 8000 pixels a side."
     ),
-    responses=LOCATED | refusals(401, 403, 404, 409, 413, 415, 422, 429),
+    responses=LOCATED | error_responses(401, 403, 404, 409, 413, 415, 422, 429),
 )
 async def add_image(
     product_id: UUID,
@@ -71,7 +71,7 @@ async def add_image(
         ImageForm, description="JPEG, PNG, WebP, AVIF or HEIC; up to 5 MiB, 16 megapixels, 8000 pixels a side."
     ),
     dependencies=[CATEGORY.made],
-    responses=refusals(401, 403, 404, 413, 415, 422, 429),
+    responses=error_responses(401, 403, 404, 413, 415, 422, 429),
 )
 async def set_category_image(
     category_id: UUID, upload: CategoryImageUpload, tx: Transaction, media: Media, editor: MenuEditor, now: Now
@@ -94,7 +94,7 @@ async def set_category_image(
     status_code=204,
     summary="Delete a category's picture",
     dependencies=[CATEGORY.edited],
-    responses=refusals(401, 403, 404, 422),
+    responses=error_responses(401, 403, 404, 422),
 )
 async def delete_category_image(category_id: UUID, tx: Transaction, _: MenuEditor, now: Now) -> None:
     await images.delete_category_image(tx, category_id=category_id, now=now)
@@ -104,7 +104,7 @@ async def delete_category_image(category_id: UUID, tx: Transaction, _: MenuEdito
     "/product/{product_id}/image/{image_id}",
     summary="Change a picture's text or place",
     dependencies=[PRODUCT.edited],
-    responses=refusals(401, 403, 404, 422),
+    responses=error_responses(401, 403, 404, 422),
 )
 async def change_image(
     product_id: UUID, image_id: UUID, body: ImagePatch, tx: Transaction, _: MenuEditor, now: Now
@@ -118,7 +118,7 @@ async def change_image(
     status_code=204,
     summary="Delete a picture",
     dependencies=[PRODUCT.edited],
-    responses=refusals(401, 403, 404, 422),
+    responses=error_responses(401, 403, 404, 422),
 )
 async def delete_image(product_id: UUID, image_id: UUID, tx: Transaction, _: MenuEditor, now: Now) -> None:
     await images.delete_image(tx, product_id=product_id, image_id=image_id, now=now)
@@ -128,7 +128,7 @@ async def delete_image(product_id: UUID, image_id: UUID, tx: Transaction, _: Men
     "/media/{name:path}",
     summary="Fetch a picture's file",
     response_class=Response,
-    responses={200: {"description": "The picture.", "content": {"image/webp": {}}}, **refusals(404, 422)},
+    responses={200: {"description": "The picture.", "content": {"image/webp": {}}}, **error_responses(404, 422)},
 )
 async def fetch_media(name: str, store: MediaStore) -> Response:
     content = await images.read_media(store, name)

@@ -11,10 +11,10 @@ from crema.menu.deps import INGREDIENT, IngredientsQuery
 from crema.menu.schemas import IngredientIn, IngredientOut, IngredientPatch, ReplaceIngredient
 from crema.menu.service import ingredients
 from crema.web import fields
-from crema.web.answers import LOCATED
 from crema.web.caching import Public
-from crema.web.listing import PageOut, answer, listing_parameters
-from crema.web.problem import refusals
+from crema.web.listing import PageOut, listing_parameters, page_out
+from crema.web.problem import error_responses
+from crema.web.response_headers import LOCATED
 from crema.web.routing import make_router
 from crema.web.transaction import Reads, Transaction
 
@@ -28,13 +28,13 @@ Force = Annotated[bool, Query(description="Products and options lose it.")]
     summary="List ingredients",
     dependencies=[Public, fields.of_list(IngredientOut)],
     openapi_extra=listing_parameters(queries.INGREDIENTS, fields=fields.PARAMETER),
-    responses=refusals(401, 422),
+    responses=error_responses(401, 422),
 )
 async def list_ingredients(
     request: Request, response: Response, reader: Reads, query: IngredientsQuery
 ) -> PageOut[IngredientOut]:
     page = await queries.list_ingredients(reader, query=query)
-    return answer(request, response, page, IngredientOut.model_validate)
+    return page_out(request, response, page, IngredientOut.model_validate)
 
 
 @router.post(
@@ -42,7 +42,7 @@ async def list_ingredients(
     status_code=201,
     summary="Add an ingredient",
     dependencies=[INGREDIENT.made],
-    responses=LOCATED | refusals(401, 403, 409, 422),
+    responses=LOCATED | error_responses(401, 403, 409, 422),
 )
 @router.post(
     "/ingredients",
@@ -51,7 +51,7 @@ async def list_ingredients(
     description="As `POST /ingredient`, which is named as the others are.",
     operation_id="postIngredients",
     dependencies=[INGREDIENT.made],
-    responses=LOCATED | refusals(401, 403, 409, 422),
+    responses=LOCATED | error_responses(401, 403, 409, 422),
 )
 async def create_ingredient(
     body: IngredientIn, response: Response, tx: Transaction, _: MenuEditor, _idempotent: Idempotent
@@ -66,7 +66,7 @@ async def create_ingredient(
     summary="See an ingredient",
     openapi_extra=fields.parameters(),
     dependencies=[Public, INGREDIENT.shown, fields.of_one(IngredientOut)],
-    responses=refusals(401, 404, 422),
+    responses=error_responses(401, 404, 422),
 )
 async def see_ingredient(ingredient_id: UUID, reader: Reads, _: OptionalActor) -> IngredientOut:
     return IngredientOut.model_validate(await queries.get_ingredient_view(reader, ingredient_id))
@@ -76,7 +76,7 @@ async def see_ingredient(ingredient_id: UUID, reader: Reads, _: OptionalActor) -
     "/ingredient/{ingredient_id}",
     summary="Replace an ingredient",
     dependencies=[INGREDIENT.edited],
-    responses=refusals(401, 403, 404, 409, 422),
+    responses=error_responses(401, 403, 404, 409, 422),
 )
 async def replace_ingredient(
     ingredient_id: UUID, body: ReplaceIngredient, tx: Transaction, _: MenuEditor
@@ -89,7 +89,7 @@ async def replace_ingredient(
     "/ingredient/{ingredient_id}",
     summary="Change an ingredient",
     dependencies=[INGREDIENT.edited],
-    responses=refusals(401, 403, 404, 409, 422),
+    responses=error_responses(401, 403, 404, 409, 422),
 )
 async def change_ingredient(
     ingredient_id: UUID, body: IngredientPatch, tx: Transaction, _: MenuEditor
@@ -103,7 +103,7 @@ async def change_ingredient(
     status_code=204,
     summary="Delete an ingredient",
     dependencies=[INGREDIENT.edited],
-    responses=refusals(401, 403, 404, 409, 422),
+    responses=error_responses(401, 403, 404, 409, 422),
 )
 async def delete_ingredient(ingredient_id: UUID, tx: Transaction, _: MenuEditor, *, force: Force = False) -> None:
     """One that something on the menu contains goes only with `force`."""

@@ -11,11 +11,11 @@ from crema.menu.deps import IMPORT_LIMIT, ShopAsked, TheMenu, Workbooks, Workboo
 from crema.menu.schemas import MenuDocument, MenuImportOut, MenuOut, MenuWorkbookForm
 from crema.menu.service import exporting, importing, workbook
 from crema.shops.deps import TheChain
-from crema.web.caching import Public, unless_known
+from crema.web.caching import Public, not_modified_or
 from crema.web.clock import Now
 from crema.web.forms import form_schema
-from crema.web.listing import pieces
-from crema.web.problem import refusals
+from crema.web.listing import stream_json
+from crema.web.problem import error_responses
 from crema.web.routing import make_form_router, make_router
 from crema.web.spreadsheet import XLSX_CONTENT, xlsx_response
 from crema.web.tags import tag_of
@@ -32,7 +32,7 @@ DryRun = Annotated[bool, Query(description="Only tell what would change.")]
     summary="See the whole menu",
     response_model=MenuOut,
     dependencies=[Public],
-    responses=refusals(404, 422),
+    responses=error_responses(404, 422),
 )
 async def see_menu(
     request: Request, reader: Reads, menu: TheMenu, chain: TheChain, shop: ShopAsked, now: Now
@@ -46,16 +46,16 @@ async def see_menu(
 
     async def whole() -> Response:
         name, content = await menu.read(reader, found)
-        return pieces(start, content, ETag=_etag(start, name))
+        return stream_json(start, content, ETag=_etag(start, name))
 
-    return await unless_known(request, _etag(start, found.name), whole)
+    return await not_modified_or(request, _etag(start, found.name), whole)
 
 
 @router.get(
     "/menu/export",
     summary="Export the whole menu",
     response_model=MenuDocument,
-    responses=refusals(401, 403, 422) | {200: {"content": XLSX_CONTENT}},
+    responses=error_responses(401, 403, 422) | {200: {"content": XLSX_CONTENT}},
 )
 async def export_menu(
     tx: Transaction,
@@ -98,7 +98,7 @@ async def import_menu_workbook(
     openapi_extra=form_schema(
         MenuWorkbookForm, description="A workbook in XLSX as `GET /menu/export?format=xlsx` gives it."
     ),
-    responses=refusals(401, 403, 409, 413, 415, 422, 429),
+    responses=error_responses(401, 403, 409, 413, 415, 422, 429),
 )
 async def import_menu(
     body: MenuDocument, tx: Transaction, _: MenuEditor, now: Now, _idempotent: Idempotent, *, dry_run: DryRun = False

@@ -11,10 +11,10 @@ from crema.menu.deps import MODIFIER_GROUP, ModifierGroupsQuery
 from crema.menu.schemas import ModifierGroupIn, ModifierGroupOut, ModifierGroupPatch, ReplaceModifierGroup
 from crema.menu.service import modifier_groups
 from crema.web import fields
-from crema.web.answers import LOCATED
 from crema.web.clock import Now
-from crema.web.listing import PageOut, answer, listing_parameters
-from crema.web.problem import refusals
+from crema.web.listing import PageOut, listing_parameters, page_out
+from crema.web.problem import error_responses
+from crema.web.response_headers import LOCATED
 from crema.web.routing import make_router
 from crema.web.transaction import Transaction
 
@@ -28,13 +28,13 @@ Force = Annotated[bool, Query(description="Products stop offering it.")]
     summary="List modifier groups",
     openapi_extra=listing_parameters(queries.MODIFIER_GROUPS, fields=fields.PARAMETER),
     dependencies=[fields.of_list(ModifierGroupOut)],
-    responses=refusals(401, 403, 422),
+    responses=error_responses(401, 403, 422),
 )
 async def list_modifier_groups(
     request: Request, response: Response, tx: Transaction, query: ModifierGroupsQuery
 ) -> PageOut[ModifierGroupOut]:
     page = await queries.list_modifier_groups(tx, query=query)
-    return answer(request, response, page, ModifierGroupOut.model_validate)
+    return page_out(request, response, page, ModifierGroupOut.model_validate)
 
 
 @router.post(
@@ -42,7 +42,7 @@ async def list_modifier_groups(
     status_code=201,
     summary="Add a modifier group",
     dependencies=[MODIFIER_GROUP.made],
-    responses=LOCATED | refusals(401, 403, 422),
+    responses=LOCATED | error_responses(401, 403, 422),
 )
 async def create_modifier_group(
     body: ModifierGroupIn, response: Response, tx: Transaction, _: MenuEditor, now: Now, _idempotent: Idempotent
@@ -57,7 +57,7 @@ async def create_modifier_group(
     summary="See a modifier group",
     openapi_extra=fields.parameters(),
     dependencies=[MODIFIER_GROUP.shown, fields.of_one(ModifierGroupOut)],
-    responses=refusals(401, 403, 404, 422),
+    responses=error_responses(401, 403, 404, 422),
 )
 async def see_modifier_group(group_id: UUID, tx: Transaction, _: MenuEditor) -> ModifierGroupOut:
     return ModifierGroupOut.model_validate(await queries.get_modifier_group(tx, group_id))
@@ -67,7 +67,7 @@ async def see_modifier_group(group_id: UUID, tx: Transaction, _: MenuEditor) -> 
     "/modifier-group/{group_id}",
     summary="Replace a modifier group",
     dependencies=[MODIFIER_GROUP.edited],
-    responses=refusals(401, 403, 404, 422),
+    responses=error_responses(401, 403, 404, 422),
 )
 async def replace_modifier_group(
     group_id: UUID, body: ReplaceModifierGroup, tx: Transaction, _: MenuEditor, now: Now
@@ -81,7 +81,7 @@ async def replace_modifier_group(
     "/modifier-group/{group_id}",
     summary="Change a modifier group",
     dependencies=[MODIFIER_GROUP.edited],
-    responses=refusals(401, 403, 404, 422),
+    responses=error_responses(401, 403, 404, 422),
 )
 async def change_modifier_group(
     group_id: UUID, body: ModifierGroupPatch, tx: Transaction, _: MenuEditor, now: Now
@@ -95,7 +95,7 @@ async def change_modifier_group(
     status_code=204,
     summary="Delete a modifier group",
     dependencies=[MODIFIER_GROUP.edited],
-    responses=refusals(401, 403, 404, 409, 422),
+    responses=error_responses(401, 403, 404, 409, 422),
 )
 async def delete_modifier_group(group_id: UUID, tx: Transaction, _: MenuEditor, *, force: Force = False) -> None:
     """One that products offer goes only with `force`."""

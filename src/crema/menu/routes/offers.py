@@ -9,10 +9,10 @@ from crema.menu import queries
 from crema.menu.deps import OfferEditor, ShopStockKeeper
 from crema.menu.schemas import OverrideOut, ShopOptionPatch, ShopProductPatch, StopIn, StopOut
 from crema.menu.service import offers
-from crema.web.answers import LOCATED
 from crema.web.clock import Now
-from crema.web.listing import PageOut, answer, listing_parameters, parse_list_query
-from crema.web.problem import refusals
+from crema.web.listing import PageOut, listing_parameters, page_out, parse_list_query
+from crema.web.problem import error_responses
+from crema.web.response_headers import LOCATED
 from crema.web.routing import make_router
 from crema.web.transaction import Reads, Transaction
 
@@ -23,7 +23,7 @@ router = make_router("Menu")
     "/shop/{shop_id}/stop-list",
     summary="See a shop's stop-list",
     openapi_extra=listing_parameters(queries.STOPS),
-    responses=refusals(401, 403, 422),
+    responses=error_responses(401, 403, 422),
 )
 async def list_stops(
     shop_id: UUID, request: Request, response: Response, reader: Reads, actor: ShopStockKeeper, now: Now
@@ -31,14 +31,14 @@ async def list_stops(
     """What it has run out of now, for its staff. What has ended by itself is not in it."""
     query = parse_list_query(request, queries.STOPS, actor.permissions)
     page = await queries.list_stops(reader, shop_id=shop_id, query=query, now=now)
-    return answer(request, response, page, StopOut.model_validate)
+    return page_out(request, response, page, StopOut.model_validate)
 
 
 @router.post(
     "/shop/{shop_id}/stop-list",
     status_code=201,
     summary="Put something on a stop-list",
-    responses=LOCATED | refusals(401, 403, 404, 409, 422),
+    responses=LOCATED | error_responses(401, 403, 404, 409, 422),
 )
 async def add_stop(
     shop_id: UUID,
@@ -59,7 +59,7 @@ async def add_stop(
     "/shop/{shop_id}/stop-list/{stop_id}",
     status_code=204,
     summary="Take something off a stop-list",
-    responses=refusals(401, 403, 404, 422),
+    responses=error_responses(401, 403, 404, 422),
 )
 async def end_stop(shop_id: UUID, stop_id: UUID, tx: Transaction, _: ShopStockKeeper) -> None:
     """For the shop's staff."""
@@ -70,7 +70,7 @@ async def end_stop(shop_id: UUID, stop_id: UUID, tx: Transaction, _: ShopStockKe
     "/shop/{shop_id}/overrides",
     summary="See what a shop has of its own",
     openapi_extra=listing_parameters(queries.OVERRIDES),
-    responses=refusals(401, 403, 422),
+    responses=error_responses(401, 403, 422),
 )
 async def list_overrides(
     shop_id: UUID, request: Request, response: Response, reader: Reads, actor: OfferEditor
@@ -78,13 +78,13 @@ async def list_overrides(
     """Products and options whose price, sale or stock is this shop's own."""
     query = parse_list_query(request, queries.OVERRIDES, actor.permissions)
     page = await queries.list_overrides_of_shop(reader, shop_id=shop_id, query=query)
-    return answer(request, response, page, OverrideOut.model_validate)
+    return page_out(request, response, page, OverrideOut.model_validate)
 
 
 @router.patch(
     "/shop/{shop_id}/product/{product_id}",
     summary="Change a product at one shop",
-    responses=refusals(401, 403, 404, 422),
+    responses=error_responses(401, 403, 404, 422),
 )
 async def change_product_of_shop(
     shop_id: UUID, product_id: UUID, body: ShopProductPatch, tx: Transaction, _: OfferEditor, now: Now
@@ -98,7 +98,7 @@ async def change_product_of_shop(
 @router.patch(
     "/shop/{shop_id}/option/{option_id}",
     summary="Change an option at one shop",
-    responses=refusals(401, 403, 404, 422),
+    responses=error_responses(401, 403, 404, 422),
 )
 async def change_option_of_shop(
     shop_id: UUID, option_id: UUID, body: ShopOptionPatch, tx: Transaction, _: OfferEditor, now: Now

@@ -20,11 +20,11 @@ from crema.menu.schemas import (
 )
 from crema.menu.service import offers, prices, products
 from crema.web import fields
-from crema.web.answers import LOCATED
 from crema.web.caching import Public
 from crema.web.clock import Now
-from crema.web.listing import PageOut, document, documents, listing_parameters
-from crema.web.problem import refusals
+from crema.web.listing import PageOut, json_response, listing_parameters, page_response
+from crema.web.problem import error_responses
+from crema.web.response_headers import LOCATED
 from crema.web.routing import make_router
 from crema.web.transaction import Reads, Transaction
 
@@ -37,7 +37,7 @@ router = make_router("Menu")
     openapi_extra=listing_parameters(queries.PRODUCTS_OF_CATEGORY, fields=fields.PARAMETER),
     response_model=PageOut[ProductOut],
     dependencies=[Public, fields.of_list(ProductOut)],
-    responses=refusals(401, 422),
+    responses=error_responses(401, 422),
 )
 async def list_products(request: Request, reader: Reads, offered: Products, asked: AskedProducts) -> Response:
     """With `category_id`, of that category and all under it, in its own order unless `sort` names another.
@@ -45,7 +45,7 @@ async def list_products(request: Request, reader: Reads, offered: Products, aske
     With `shop_id`, prices are that shop's, also where they filter and sort.
     """
     page, version = await offered.page(reader, asked)
-    return documents(request, page, version=version)
+    return page_response(request, page, version=version)
 
 
 @router.post(
@@ -53,7 +53,7 @@ async def list_products(request: Request, reader: Reads, offered: Products, aske
     status_code=201,
     summary="Add a product",
     dependencies=[PRODUCT.made],
-    responses=LOCATED | refusals(401, 403, 409, 422),
+    responses=LOCATED | error_responses(401, 403, 409, 422),
 )
 async def create_product(
     body: ProductIn, response: Response, tx: Transaction, _: MenuEditor, now: Now, _idempotent: Idempotent
@@ -63,7 +63,7 @@ async def create_product(
     return ProductOut.model_validate(product)
 
 
-@router.post("/products/prices", summary="Change many prices", responses=refusals(401, 403, 422))
+@router.post("/products/prices", summary="Change many prices", responses=error_responses(401, 403, 422))
 async def change_prices(
     body: ChangePrices, tx: Transaction, _: MenuEditor, now: Now, _idempotent: Idempotent
 ) -> PricesOut:
@@ -86,21 +86,21 @@ async def change_prices(
     response_model=ProductOut,
     openapi_extra=fields.parameters(),
     dependencies=[Public, fields.of_one(ProductOut, also=("shop_id",))],
-    responses=refusals(401, 404, 422),
+    responses=error_responses(401, 404, 422),
 )
 async def see_product(
     product_id: UUID, reader: Reads, offered: Products, shop: ShopAsked, now: Now, *, sees_hidden: SeesHidden
 ) -> Response:
     """With `shop_id` at that shop's price, and with what is available there now."""
     content, version = await offered.one(reader, product_id=product_id, sees_hidden=sees_hidden, shop=shop, now=now)
-    return document(content, version=version)
+    return json_response(content, version=version)
 
 
 @router.get(
     "/product/{product_id}/availability",
     summary="See whether a product can be had",
     dependencies=[Public],
-    responses=refusals(401, 404, 422),
+    responses=error_responses(401, 404, 422),
 )
 async def see_availability(
     product_id: UUID, reader: Reads, asked: AvailabilityAsked, *, sees_hidden: SeesHidden
@@ -115,7 +115,7 @@ async def see_availability(
     "/product/{product_id}",
     summary="Replace a product",
     dependencies=[PRODUCT.edited],
-    responses=refusals(401, 403, 404, 409, 422),
+    responses=error_responses(401, 403, 404, 409, 422),
 )
 async def replace_product(
     product_id: UUID, body: ReplaceProduct, tx: Transaction, _: MenuEditor, now: Now
@@ -129,7 +129,7 @@ async def replace_product(
     "/product/{product_id}",
     summary="Change a product",
     dependencies=[PRODUCT.edited],
-    responses=refusals(401, 403, 404, 409, 422),
+    responses=error_responses(401, 403, 404, 409, 422),
 )
 async def change_product(product_id: UUID, body: ProductPatch, tx: Transaction, _: MenuEditor, now: Now) -> ProductOut:
     product = await products.edit_product(tx, product_id=product_id, wanted=body, now=now)
@@ -141,7 +141,7 @@ async def change_product(product_id: UUID, body: ProductPatch, tx: Transaction, 
     status_code=201,
     summary="Copy a product",
     dependencies=[PRODUCT.made],
-    responses=LOCATED | refusals(401, 403, 404, 409, 422),
+    responses=LOCATED | error_responses(401, 403, 404, 409, 422),
 )
 async def copy_product(
     product_id: UUID,
@@ -162,7 +162,7 @@ async def copy_product(
     "/product/{product_id}/restore",
     summary="Restore a deleted product",
     dependencies=[PRODUCT.made],
-    responses=refusals(401, 403, 404, 409, 422),
+    responses=error_responses(401, 403, 404, 409, 422),
 )
 async def restore_product(
     product_id: UUID, tx: Transaction, _: MenuEditor, now: Now, _idempotent: Idempotent
@@ -176,7 +176,7 @@ async def restore_product(
     status_code=204,
     summary="Delete a product",
     dependencies=[PRODUCT.edited],
-    responses=refusals(401, 403, 404, 422),
+    responses=error_responses(401, 403, 404, 422),
 )
 async def delete_product(product_id: UUID, tx: Transaction, _: MenuEditor, now: Now) -> None:
     """Past orders keep it; in carts it is marked."""

@@ -16,7 +16,7 @@ from pydantic import MISSING
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.core.errors import ConflictError, NotFoundError
-from crema.db.session import Sessions, keep
+from crema.db.session import Sessions, commit_now
 from crema.media.domain import MEDIA_NAME, media_name
 from crema.media.service import MediaService, files
 from crema.media.service.rendering import Rendition
@@ -63,7 +63,7 @@ async def add_image(
     """Make a picture of an upload and put it last. Commits first what the session holds: decoding takes a while."""
     async with media.renderer.slot(person_id):
         await check_room(session, product_id=product_id)
-        await keep(session)
+        await commit_now(session)
         rendition = await media.renderer.render(file)
     key = await _store(media, rendition)
 
@@ -135,7 +135,7 @@ async def set_category_image(
     """Make an upload the picture of a heading, instead of the one it had. Commits first, as `add_image` does."""
     async with media.renderer.slot(person_id):
         await queries.get_category(session, category_id)
-        await keep(session)
+        await commit_now(session)
         rendition = await media.renderer.render(file)
     key = await _store(media, rendition)
 

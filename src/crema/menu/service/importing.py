@@ -16,7 +16,7 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.core.errors import Loc
-from crema.db.session import keep
+from crema.db.session import commit_now
 from crema.media.service.workbooks import Sheet, WorkbookReader
 from crema.menu import domain
 from crema.menu.domain import InvalidModifierGroupError
@@ -119,7 +119,7 @@ async def import_workbook(
     Commits first what the session holds: reading takes a while.
     """
     async with reader.slot(person_id):
-        await keep(session)
+        await commit_now(session)
         sheets = await reader.read(file)
         workbook, wanted = await asyncio.to_thread(_document, sheets)
 

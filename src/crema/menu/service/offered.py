@@ -12,7 +12,7 @@ from uuid import UUID
 from pydantic_core import from_json, to_json
 
 from crema.core.errors import NotFoundError
-from crema.core.instants import written
+from crema.core.instants import format_instant
 from crema.core.money import quantize
 from crema.core.page import Page
 from crema.db.driver import Reader
@@ -153,7 +153,7 @@ def offered(document: bytes, offer: Offer, now: datetime) -> OfferedDocument:
 
 def _as_json(availability: Availability) -> dict[str, Any]:
     reasons = [
-        {"code": each.code.value, "detail": each.detail, "until": written(each.until) if each.until else None}
+        {"code": each.code.value, "detail": each.detail, "until": format_instant(each.until) if each.until else None}
         for each in availability.reasons
     ]
     return {"is_available": availability.is_available, "reasons": reasons}

@@ -13,10 +13,10 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.core.errors import ConflictError, InvalidError, NotFoundError, UnknownReferenceError
-from crema.core.instants import written
+from crema.core.instants import format_instant
 from crema.db.driver import Reader
 from crema.db.edits import apply_changes, when_violated
-from crema.db.statement import Statement, Where
+from crema.db.statement import Executor, Statement
 from crema.menu import domain, queries
 from crema.menu.domain import Availability, Reason, ReasonCode
 from crema.menu.models import Ingredient, Option, Product, ShopOffers, ShopOption, ShopProduct, Stop
@@ -41,7 +41,7 @@ class UntilPassedError(InvalidError):
     advice = "Send a time that lies ahead, or null for until it is taken off the list."
 
     def __init__(self, now: datetime) -> None:
-        message = f"must be after {written(now)}, or null for until it is taken off the list"
+        message = f"must be after {format_instant(now)}, or null for until it is taken off the list"
         super().__init__(f"until {message}.", errors=[{"loc": ["body", "until"], "msg": message, "type": self.code}])
 
 
@@ -194,12 +194,12 @@ _WRITE: Final = Statement(
 )
 
 
-async def refresh(where: Where, shop_id: UUID) -> None:
+async def refresh(db: Executor, shop_id: UUID) -> None:
     """Write what a shop has different anew, under another version. The last thing a change of it does.
 
     Locked first by a statement of its own: of two changes the second waits here, then reads what the first committed.
     """
-    if isinstance(where, AsyncSession):
-        await where.flush()
-    await _LOCK.rows(where, shop_id=shop_id, version=uuid4())
-    await _WRITE.rows(where, shop_id=shop_id)
+    if isinstance(db, AsyncSession):
+        await db.flush()
+    await _LOCK.rows(db, shop_id=shop_id, version=uuid4())
+    await _WRITE.rows(db, shop_id=shop_id)

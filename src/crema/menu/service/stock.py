@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import ARRAY, ColumnElement, Integer, Uuid, any_, bindparam, func, select, update
 
-from crema.db.statement import Statement, Where
+from crema.db.statement import Executor, Statement
 from crema.menu.models import ShopProduct
 from crema.menu.service import offers
 
@@ -50,24 +50,24 @@ _LEFT: Final = Statement(
 )
 
 
-async def take(where: Where, *, shop_id: UUID, quantities: Mapping[UUID, int]) -> dict[UUID, int]:
+async def take(db: Executor, *, shop_id: UUID, quantities: Mapping[UUID, int]) -> dict[UUID, int]:
     """Count stocks down, each by its quantity where there is enough; return those of the products that gave."""
-    rows = await TAKE.rows(where, shop_id=shop_id, **_values(quantities))
+    rows = await TAKE.rows(db, shop_id=shop_id, **_values(quantities))
     if any(stock == 0 for _, _, stock in rows):
-        await offers.refresh(where, shop_id)
+        await offers.refresh(db, shop_id)
     return {product_id: quantity for product_id, quantity, _ in rows}
 
 
-async def give_back(where: Where, *, shop_id: UUID, quantities: Mapping[UUID, int]) -> None:
+async def give_back(db: Executor, *, shop_id: UUID, quantities: Mapping[UUID, int]) -> None:
     """Count stocks up again; what the shop doesn't count any more stays so."""
-    rows = await _GIVE_BACK.rows(where, shop_id=shop_id, **_values(quantities))
+    rows = await _GIVE_BACK.rows(db, shop_id=shop_id, **_values(quantities))
     if any(stock == quantity for _, quantity, stock in rows):
-        await offers.refresh(where, shop_id)
+        await offers.refresh(db, shop_id)
 
 
-async def left(where: Where, *, shop_id: UUID, product_ids: set[UUID]) -> dict[UUID, int]:
+async def left(db: Executor, *, shop_id: UUID, product_ids: set[UUID]) -> dict[UUID, int]:
     """Return how many are left of these products; those that the shop doesn't count are absent."""
-    return dict(await _LEFT.rows(where, shop_id=shop_id, product_ids=list(product_ids)))
+    return dict(await _LEFT.rows(db, shop_id=shop_id, product_ids=list(product_ids)))
 
 
 def _values(quantities: Mapping[UUID, int]) -> dict[str, Any]:

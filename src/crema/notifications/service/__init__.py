@@ -9,7 +9,7 @@ from sqlalchemy import CTE, Select, Text, cast, func, select
 
 from crema.db import jobs
 from crema.db.base import new_id
-from crema.db.statement import BulkInsert, Statement, Where
+from crema.db.statement import BulkInsert, Executor, Statement
 from crema.notifications.models import Mail
 
 DELIVER: Final = "notifications.deliver"
@@ -71,10 +71,10 @@ mail_values: Final = _MAILS.values
 _QUEUE_MAILS: Final = Statement(QUEUE_MAILS)
 
 
-async def send(where: Where, mails: Sequence[OutgoingMail], *, even_none: bool = False) -> None:
+async def send(db: Executor, mails: Sequence[OutgoingMail], *, even_none: bool = False) -> None:
     """Queue these mails in the caller's transaction. The worker delivers them after its commit.
 
     With `even_none` the statement runs without mails too, so that its duration doesn't show whether there were any.
     """
     if mails or even_none:
-        await _QUEUE_MAILS.rows(where, **mail_values(mails))
+        await _QUEUE_MAILS.rows(db, **mail_values(mails))

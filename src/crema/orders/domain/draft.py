@@ -25,7 +25,7 @@ from crema.cart.domain import (
     unknown_places,
 )
 from crema.core.errors import ConflictError, InvalidError, Loc, TooManyError, UnknownReferenceError
-from crema.core.instants import written
+from crema.core.instants import format_instant
 from crema.menu.domain import Offer
 from crema.shops.domain import HandoverCode, HandoverRefusal, ShopSchedule
 
@@ -359,7 +359,7 @@ def _handover_error(found: HandoverRefusal) -> ConflictError:
 
 
 def _instant(at: datetime | None) -> str | None:
-    return written(at) if at else None
+    return format_instant(at) if at else None
 
 
 def check_total(lines: Sequence[DraftLine], *, expected: Decimal | None, minimum: Decimal) -> Decimal:

@@ -16,7 +16,7 @@ from crema.cart.domain import Choice, ItemUnavailableError, LineRequest, Problem
 from crema.cart.queries import PricedCart
 from crema.cart.schemas import AddToCart
 from crema.core.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
-from crema.core.instants import written
+from crema.core.instants import format_instant
 from crema.db.base import new_id
 from crema.db.statement import Statement
 from crema.menu import queries as menu
@@ -278,7 +278,7 @@ async def _record_edit(
 def _editable_fields(order: Order) -> dict[str, object]:
     """Return the fields that an edit may change, as the history shows them."""
     return {
-        "pickup_at": written(order.pickup_at) if order.pickup_at else None,
+        "pickup_at": format_instant(order.pickup_at) if order.pickup_at else None,
         "number": order.number,
         "comment": order.comment,
         "items": [describe(line) for line in order.lines],

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.db.driver import Writer
-from crema.db.statement import Statement, Where
+from crema.db.statement import Executor, Statement
 from crema.orders import domain, queries
 from crema.orders.models import IS_OPEN, Order, OrderNumberCounter
 from crema.shops.models import Shop
@@ -71,7 +71,7 @@ async def move_to(session: AsyncSession, *, order: Order, day: date) -> None:
     order.business_date, order.number = day, number
 
 
-async def is_taken(where: Where, *, shop_id: UUID, number: str, day: date, order_id: UUID = _NO_ORDER) -> bool:
+async def is_taken(db: Executor, *, shop_id: UUID, number: str, day: date, order_id: UUID = _NO_ORDER) -> bool:
     """Tell whether an order other than this one has the number, on this day or in progress at the shop."""
-    row = await _IS_TAKEN.row(where, shop_id=shop_id, number=number, business_date=day, order_id=order_id)
+    row = await _IS_TAKEN.row(db, shop_id=shop_id, number=number, business_date=day, order_id=order_id)
     return row is not None and bool(row["is_taken"])

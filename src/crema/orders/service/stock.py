@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.cart.domain import LineRequest
-from crema.db.statement import BulkInsert, Statement, Where
+from crema.db.statement import BulkInsert, Executor, Statement
 from crema.menu.domain import Offer
 from crema.menu.models import ShopProduct
 from crema.menu.service import stock
@@ -51,16 +51,16 @@ class Drafted:
     at: datetime
 
 
-async def take(where: Where, drafted: Drafted, *, order_id: UUID) -> list[TakenStock]:
+async def take(db: Executor, drafted: Drafted, *, order_id: UUID) -> list[TakenStock]:
     """Count the shop's stock down by what these lines need, and return the rows that note it, for the caller to insert.
 
     Raises ItemUnavailableError if less is left than they were drafted with, because others were faster. What the shop
     has stopped counting meanwhile isn't taken.
     """
     counted = domain.counted_pieces(drafted.lines)
-    taken = await stock.take(where, shop_id=drafted.shop_id, quantities=counted) if counted else {}
+    taken = await stock.take(db, shop_id=drafted.shop_id, quantities=counted) if counted else {}
     if missing := counted.keys() - taken.keys():
-        left = await stock.left(where, shop_id=drafted.shop_id, product_ids=missing)
+        left = await stock.left(db, shop_id=drafted.shop_id, product_ids=missing)
         known = {
             product_id: replace(offer, stock=left.get(product_id) if product_id in missing else None)
             for product_id, offer in drafted.offers.items()

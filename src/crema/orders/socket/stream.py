@@ -17,7 +17,7 @@ from crema.live.hub import Frame
 from crema.live.socket import CLOSE_SECONDS, run_until_first
 from crema.orders.deps import OrdersState
 from crema.orders.hub import OrderFeed, OrderSubscription
-from crema.web.problem import refusals
+from crema.web.problem import error_responses
 from crema.web.routing import make_router
 from crema.web.state import state_of
 
@@ -76,7 +76,7 @@ def _event(frame: Frame) -> bytes:
             "description": "Events `snapshot` and `order`; their data are the frames of the WebSocket.",
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
         },
-        **refusals(401, 403, 422, 429),
+        **error_responses(401, 403, 422, 429),
     },
 )
 async def stream_orders(

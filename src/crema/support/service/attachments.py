@@ -20,7 +20,7 @@ from crema.accounts.domain import Actor
 from crema.core.errors import ConflictError, UnsupportedTypeError
 from crema.core.lookalikes import is_visible
 from crema.db.batches import delete_in_batches
-from crema.db.session import Sessions, keep
+from crema.db.session import Sessions, commit_now
 from crema.media.service import MediaService, files
 from crema.media.service.rendering import Renderer, UnsupportedImageError
 from crema.support import queries
@@ -75,7 +75,7 @@ async def upload(
     """Store a file for a later message; return its row. Commits the session before decoding, which takes long."""
     async with media.renderer.slot(actor.user_id):
         await check_upload_allowed(session, conversation_id=conversation_id, actor=actor)
-        await keep(session)
+        await commit_now(session)
         file = await _read(new.file, media.renderer)
     key = f"{_FOLDER}/{secrets.token_hex(16)}{file.suffix}"
     await media.store.put_async(key, file.content)
@@ -142,7 +142,7 @@ async def fetch(
     attachment = await queries.get_attachment(
         session, attachment_id=attachment_id, conversation_id=conversation_id, user_id=actor.user_id
     )
-    await keep(session)
+    await commit_now(session)
     return attachment, await files.read(store, attachment.key)
 
 

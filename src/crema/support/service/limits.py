@@ -9,7 +9,7 @@ from crema.accounts.domain import Actor
 from crema.accounts.service import throttle
 from crema.accounts.service.throttle import TooManyAttemptsError
 from crema.core.errors import TooManyError
-from crema.db.session import keep
+from crema.db.session import commit_now
 from crema.live.domain import FRAMES_PER_SECOND
 
 REQUESTS_A_SECOND: Final = FRAMES_PER_SECOND
@@ -46,7 +46,7 @@ async def count_request(session: AsyncSession, *, actor: Actor, now: datetime) -
         await throttle.count(session, key=key, limit=REQUESTS_A_SECOND, window=_SECOND, now=now)
     except TooManyAttemptsError as error:
         raise RateLimitedError(retry_after=error.retry_after) from error
-    await keep(session)
+    await commit_now(session)
 
 
 async def count_bytes(session: AsyncSession, *, actor: Actor, size: int, now: datetime) -> None:

@@ -1,4 +1,4 @@
-"""The headers of answers in OpenAPI, and 304: what is sent beside what a route returns."""
+"""Describes the headers of answers in OpenAPI, and the answer 304."""
 
 import inspect
 from collections.abc import Iterator
@@ -14,11 +14,14 @@ from crema.web.routing import Route
 LOCATED: Final[dict[int | str, dict[str, Any]]] = {
     201: {"headers": {"Location": {"$ref": "#/components/headers/Location"}}}
 }
-"""For `responses` of a route that tells where something new is."""
+"""For `responses` of a route that creates something."""
 HEADERS: Final[dict[str, dict[str, Any]]] = {
-    "Location": {"description": "The path of what is new.", "schema": {"type": "string", "format": "uri-reference"}},
+    "Location": {
+        "description": "The path of the new resource.",
+        "schema": {"type": "string", "format": "uri-reference"},
+    },
     "ETag": {
-        "description": "What `If-None-Match` takes, and `If-Match` where it can be edited.",
+        "description": "The value for `If-None-Match`, and for `If-Match` where the resource can be edited.",
         "schema": {"type": "string", "examples": ['"84213-26d298d6.5f1d2c3e4b5a6978"']},
     },
     "Link": {
@@ -37,10 +40,10 @@ HEADERS: Final[dict[str, dict[str, Any]]] = {
         "description": "How many requests a client has in how many seconds.",
         "schema": {"type": "string", "examples": ['"requests";q=6000;w=60']},
     },
-    "Retry-After": {"description": "In how many seconds to come again.", "schema": {"type": "integer", "minimum": 0}},
+    "Retry-After": {"description": "After how many seconds to try again.", "schema": {"type": "integer", "minimum": 0}},
     "WWW-Authenticate": {"schema": {"type": "string", "enum": ["Bearer"]}, "description": "How to log in."},
     "X-Request-ID": {
-        "description": "The id to name when something is wrong.",
+        "description": "The id of the request, to name when you report a problem.",
         "schema": {"type": "string", "examples": ["01a2074f26f772168892f26d298d63ed"]},
     },
 }
@@ -54,19 +57,19 @@ _OF_STATUS: Final = {
 
 
 def references(*names: str) -> dict[str, dict[str, str]]:
-    """Refer to headers."""
+    """Return references to these headers."""
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
-def of_refusal(status: int) -> dict[str, dict[str, str]]:
-    """Return the headers of a refusal."""
+def of_error(status: int) -> dict[str, dict[str, str]]:
+    """Return the headers of an error answer."""
     return references(*_ANY, *_OF_STATUS.get(status, ()))
 
 
 def add_headers(operation: dict[str, Any], route: Route, *, is_edited: bool) -> None:
-    """Describe the headers of what isn't refused, and 304 where an answer may be kept.
+    """Add the headers of successful answers to an operation, and 304 if an answer may be cached.
 
-    `is_edited`: what the path names can be changed. Routes that make their response themselves tag it themselves.
+    `is_edited`: the resource of the path can be changed. Routes that return a Response set its ETag themselves.
     """
     kept = route.is_public
     tagged = kept or (is_edited and _makes_response(route)) or any(map(_tells_tag, route.plan.calls))

@@ -1,7 +1,7 @@
-"""The refusals of OpenAPI: an answer for each status, with an example for each code that an operation may give.
+"""Error answers in OpenAPI: one for each status, with an example for each code that an operation may give.
 
-An operation shows the codes that its own feature defines and those that any request may meet. Examples stand among the
-components once. Answers don't: openapi-python-client leaves out those that are referred to.
+An operation shows the codes of its own feature and those of any request. Examples are components, written once. Answers
+are not: openapi-python-client leaves out answers that are referenced.
 """
 
 from collections.abc import Collection, Iterator
@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from crema.core import errors
-from crema.web import answers
+from crema.web import response_headers
 from crema.web.components import is_list
 from crema.web.problem import (
     DESCRIPTIONS,
@@ -26,16 +26,16 @@ from crema.web.problem import (
 
 MEDIA_TYPE: Final = "application/problem+json"
 _ANY: Final = frozenset({"core", "web", "schemas"})
-"""Packages whose refusals any operation may give."""
+"""Packages whose errors any operation may give."""
 _LISTS: Final = "db"
-"""Where the language of lists is."""
+"""The package of the lists' errors."""
 _FILES: Final = "media"
 _USED: Final = MappingProxyType({"orders": "cart"})
-"""A feature that another one's bodies go through: an order's items are checked as the cart's are."""
+"""Features that use another one's checks: items of an order are checked as those of the cart."""
 _GIVEN_BY: Final = MappingProxyType({"crema.core.slug": frozenset({"menu", "shops"})})
-"""Modules below the features whose refusals only some of these give."""
+"""Modules below the features whose errors only these features give."""
 _HEALTH: Final = "crema.web.health"
-"""Operations within `web`, whose refusals are theirs alone."""
+"""A module of `web` whose errors only its own operations give."""
 _EXTRA: Final[dict[str, dict[str, Any]]] = {
     "validation_error": {
         "detail": "body.quantity: send a number of 1 or more",
@@ -58,7 +58,7 @@ class _Code:
     title: str
     advice: str
     packages: frozenset[str] | None
-    """Whose operations give it; None: any."""
+    """Whose operations give it; None for all."""
     is_family: bool = True
 
     @property
@@ -78,8 +78,8 @@ class _Code:
 
 
 @dataclass(slots=True)
-class Refusals:
-    """Collects the examples that operations refer to. `shared` are errors that any operation may give, too."""
+class ErrorExamples:
+    """Collects the examples that operations refer to. `shared` are further errors that any operation may give."""
 
     shared: Collection[type[errors.CremaError]]
     examples: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -101,13 +101,13 @@ class Refusals:
 
     @property
     def problem(self) -> dict[str, Any]:
-        """The schema of all refusals, with every code there is."""
+        """The schema of problem documents, with every code."""
         schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         schema["properties"]["code"]["enum"] = sorted({each.code for each in self._codes})
         return schema
 
     def refer(self, operation: dict[str, Any], module: str) -> None:
-        """Give the operation, which is defined in that module, its refusals."""
+        """Fill in the error answers of an operation that is defined in this module."""
         content = operation.get("requestBody", {}).get("content", {})
         packages = {module if module == _HEALTH else module.split(".")[1]}
         packages |= {_USED[each] for each in packages if each in _USED}
@@ -124,6 +124,6 @@ class Refusals:
         shown = {each.code: {"$ref": f"#/components/examples/{each.code}"} for each in codes}
         return {
             "description": DESCRIPTIONS[status],
-            "headers": answers.of_refusal(status),
+            "headers": response_headers.of_error(status),
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": shown}},
         }
