@@ -8,6 +8,7 @@ pytest_plugins = [
     "fixtures.shops",
     "fixtures.smtp",
     "fixtures.live",
+    "fixtures.media",
     "fixtures.demo",
     "fixtures.worker",
 ]

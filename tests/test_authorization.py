@@ -17,12 +17,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-import httpx2
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from starlette.routing import WebSocketRoute
+from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as connect_socket
 from websockets.exceptions import ConnectionClosed
 
@@ -41,8 +41,9 @@ from factories.workbooks import XLSX, make_workbook
 from factories.world import ACTORS, World, make_people, make_world
 from fixtures.app import http_routes
 from fixtures.live import WAIT_SECONDS, Town
+from fixtures.server import http_client
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("media_in_process")]
 
 FILE: Final = Path(__file__).parent / "authorization.txt"
 UNDOCUMENTED: Final = {
@@ -536,7 +537,7 @@ async def test_a1_a3_a4_a6_each_actor_gets_what_the_table_says_and_a_refusal_cha
 
 @pytest.mark.usefixtures("finite")
 @pytest.mark.skipif("CREMA_WRITE_AUTHORIZATION" not in os.environ, reason="writes the table")
-async def test_write_the_table(app: FastAPI, world: World, connection: AsyncConnection, town: Town) -> None:
+async def test_write_the_table(app: FastAPI, world: World, connection: AsyncConnection, unlimited_town: Town) -> None:
     bodies = Bodies(app.openapi())
     routes = [route for route in [*TABLE, *bodies.of] if route in bodies.of]
     observed = {
@@ -544,7 +545,7 @@ async def test_write_the_table(app: FastAPI, world: World, connection: AsyncConn
         for route in dict.fromkeys(routes)
     }
 
-    write_table(observed | await observe_sockets(town))
+    write_table(observed | await observe_sockets(unlimited_town))
 
 
 def frames_of(app: FastAPI) -> dict[str, dict[str, dict[str, Any]]]:
@@ -587,7 +588,7 @@ async def observe_sockets(town: Town) -> dict[str, dict[str, Outcomes]]:
     near, far = [await make_shop(town.sessions, slug=f"{name}-{os.urandom(4).hex()}") for name in ("near", "far")]
     people = await make_people(town.app, near=near, far=far)
     there = World(town.app, {}, people)
-    async with httpx2.AsyncClient(base_url=town.servers[0].url, headers=there.headers("customer")) as client:
+    async with http_client(base_url=town.servers[0].url, headers=there.headers("customer")) as client:
         conversation = (await client.post("/chat", json={"shop_id": str(near)})).json()
     there.ids = {"conversation_id": conversation["id"]}
     sockets = sorted(route for route in routes_of(town.app) if route.startswith("WS "))
@@ -595,44 +596,55 @@ async def observe_sockets(town: Town) -> dict[str, dict[str, Outcomes]]:
     observed: dict[str, dict[str, Outcomes]] = {}
     for route in sockets:
         path = route.split()[1]
-        opened = {actor: await try_socket(town, there, actor, path) for actor in ACTORS}
-        observed[route] = {NO_BODY: opened}
-        for label, frame in frames[route].items():
-            observed[route][label] = {
-                actor: await try_socket(town, there, actor, path, filled(frame, there)) if came == OPEN else came
-                for actor, came in opened.items()
-            }
+        sent = {label: filled(frame, there) for label, frame in frames[route].items()}
+        answered = {actor: await try_socket(town, there, actor, path, sent) for actor in ACTORS}
+        observed[route] = {
+            label: {actor: labels[label] for actor, labels in answered.items()} for label in (NO_BODY, *sent)
+        }
     return observed
 
 
-async def try_socket(town: Town, there: World, actor: str, path: str, frame: dict[str, Any] | None = None) -> str:
-    """Connect, by header or cookies as the actor does; tell whether that opened it, or how it was closed.
+async def try_socket(town: Town, there: World, actor: str, path: str, frames: Mapping[str, Any]) -> dict[str, str]:
+    """Connect, by header or cookies as the actor does, and send each frame; return by label how that was answered.
 
-    With a frame: whether that is taken, or the code of the error it is answered with.
+    That is, for the connection itself, whether it opened; for a frame, whether it was taken, or the code of the error.
+    What has no answer because the connection was closed has the code of that.
     """
     server = town.servers[0]
     headers = there.headers(actor)
     headers.pop("Origin", None)
     url = server.url.replace("http", "ws", 1) + there.path(path)
+    answers: dict[str, str] = {}
     async with connect_socket(url, additional_headers=headers, compression=None, proxy=None) as socket:
         if "Authorization" not in headers:
             await socket.send('{"type": "auth", "token": ""}')
         try:
             async with asyncio.timeout(WAIT_SECONDS):
                 await socket.recv()
-                if frame is None:
-                    return OPEN
-                for each in (frame, {"type": "ping"}):  # a frame without an answer is taken when the next one has its
-                    await socket.send(json.dumps(each))
-                while (answer := json.loads(await socket.recv()))["type"] not in {"ack", "pong", "error"}:
-                    pass
-                return str(answer["code"]) if answer["type"] == "error" else TAKEN
+                answers[NO_BODY] = OPEN
+                for label, frame in frames.items():
+                    answers[label] = await answer_to(socket, frame)
         except ConnectionClosed:
-            return str(socket.close_code)
+            return dict.fromkeys((NO_BODY, *frames), str(socket.close_code)) | answers
+    return answers
 
 
-async def test_a1_a5_each_actor_gets_into_the_sockets_of_the_table(town: Town) -> None:
-    observed = await observe_sockets(town)
+async def answer_to(socket: ClientConnection, frame: Mapping[str, Any]) -> str:
+    """Send a frame, then a ping: what has no answer until the ping has its own is taken."""
+    code = TAKEN
+    for each in (frame, {"type": "ping"}):
+        await socket.send(json.dumps(each))
+    pongs = 2 if frame["type"] == "ping" else 1
+    while pongs:
+        answer = json.loads(await socket.recv())
+        pongs -= answer["type"] == "pong"
+        if answer["type"] == "error":
+            code = str(answer["code"])
+    return code
+
+
+async def test_a1_a5_each_actor_gets_into_the_sockets_of_the_table(unlimited_town: Town) -> None:
+    observed = await observe_sockets(unlimited_town)
 
     assert observed == {route: labels for route, labels in TABLE.items() if route.startswith("WS ")}
 

@@ -22,8 +22,10 @@ CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,re
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running(tmp_path_factory.mktemp("fuzz") / "data", CREMA_RATE_LIMIT="", CREMA_RUN_WORKER="false") as server:
+def server(demo_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("fuzz") / "data"
+    settings = {"CREMA_DATABASE_URL": demo_database, "CREMA_RATE_LIMIT": "", "CREMA_RUN_WORKER": "false"}
+    with running(folder, **settings) as server:
         yield server
 
 

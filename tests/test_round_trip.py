@@ -17,7 +17,7 @@ from factories.orders import make_latte, make_shop, place
 from fixtures.app import Clock
 from fixtures.people import LogIn
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("media_in_process")]
 NOTHING = "00000000-0000-7000-8000-000000000000"
 
 

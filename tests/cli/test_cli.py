@@ -131,7 +131,7 @@ def test_development_on_all_interfaces_is_warned_of(
     assert capsys.readouterr().err.startswith("WARNING: development mode listens on") is warns
 
 
-def test_the_warning_is_the_first_line_of_output(tmp_path: Path) -> None:
+def test_the_warning_is_the_first_line_of_output(tmp_path: Path, database_url: str) -> None:
     with socket.socket() as taken:
         taken.bind(("0.0.0.0", 0))  # noqa: S104 - so that it stops at once
         taken.listen()
@@ -140,6 +140,8 @@ def test_the_warning_is_the_first_line_of_output(tmp_path: Path) -> None:
             data_dir=tmp_path / "data",
             CREMA_HOST="0.0.0.0",  # noqa: S104
             CREMA_PORT=str(taken.getsockname()[1]),
+            CREMA_DATABASE_URL=database_url,
+            CREMA_DEMO="false",
         )
 
     assert done.returncode == 2
@@ -201,16 +203,14 @@ def test_production_refuses_an_old_schema(tmp_path: Path, database_url: str) -> 
     assert "crema migrate" in done.stderr
 
 
-def test_production_refuses_demo_accounts(tmp_path: Path, database_url: str) -> None:
-    assert invoke("seed", database_url=database_url).exit_code == 0
-
+def test_production_refuses_demo_accounts(tmp_path: Path, demo_database: str) -> None:
     done = crema(
         "serve",
         data_dir=tmp_path / "data",
         CREMA_ENV="production",
         CREMA_SECRET_KEY=SECRET,
         CREMA_SMTP_URL=SMTP,
-        CREMA_DATABASE_URL=database_url,
+        CREMA_DATABASE_URL=demo_database,
         CREMA_PORT="0",
     )
 

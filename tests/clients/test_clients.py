@@ -16,7 +16,6 @@ import pytest
 from crema.app import create_app
 from crema.demo.chain import load
 from crema.settings import Settings
-from fixtures.database import create_database, drop_database
 from fixtures.made import CACHE, made_once
 from fixtures.npm import installed
 from fixtures.server import Server, running
@@ -72,13 +71,11 @@ def description(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def served(server_url: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def served(demo_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A Crema with the demo chain."""
-    name = f"crema_clients_{os.getpid()}"
-    url = create_database(server_url, name, template=template)
-    with running(tmp_path_factory.mktemp("clients") / "data", CREMA_DATABASE_URL=url) as server:
+    settings = {"CREMA_DATABASE_URL": demo_database, "CREMA_RUN_WORKER": "false"}  # which would paint pictures
+    with running(tmp_path_factory.mktemp("clients") / "data", **settings) as server:
         yield server
-    drop_database(server_url, name)
 
 
 def surroundings(server: Server) -> dict[str, str]:

@@ -19,7 +19,7 @@ from factories.workbooks import XLSX, make_workbook
 from fixtures.app import CHEAP, Clock, connect
 from fixtures.openapi import METHODS, wrong_headers
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("media_in_process")]
 
 STAFF = "admin@crema.example.com"
 BY_CUSTOMER = {

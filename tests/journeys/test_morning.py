@@ -15,8 +15,9 @@ from journeys.morning import PASSWORD, a_morning, log_in
 
 
 @pytest.fixture(scope="module")
-def server(smtp_server: Sink, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running(tmp_path_factory.mktemp("morning") / "data", CREMA_SMTP_URL=smtp_server.url) as server:
+def server(demo_database: str, smtp_server: Sink, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    settings = {"CREMA_DATABASE_URL": demo_database, "CREMA_SMTP_URL": smtp_server.url}
+    with running(tmp_path_factory.mktemp("morning") / "data", **settings) as server:
         yield server
 
 

@@ -29,6 +29,9 @@ pytestmark = pytest.mark.anyio
 
 ROWS = int(os.environ.get("CREMA_PLAN_ROWS", "30000"))
 FILL = (
+    # Who may, leaves out the checks of a million references: the rows are made to fit.
+    """SELECT set_config('session_replication_role', 'replica', true) FROM pg_roles
+       WHERE rolname = current_user AND rolsuper""",
     f"""CREATE TEMPORARY TABLE numbers AS
        SELECT n, lpad(to_hex(n), 32, '0')::uuid AS id, 'Имя ' || n AS name, 'О ' || n % 1000 AS about,
               n % 5000 AS few, n % 500 <> 0 AS most, timestamptz '2026-01-01' + n * interval '1 minute' AS moment

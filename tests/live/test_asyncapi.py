@@ -13,6 +13,7 @@ from crema.web.docs import Documents
 from crema.web.state import state_of
 from factories.orders import make_shop, make_simple_product, place
 from fixtures.live import Socket, Town, chatting, open_socket
+from fixtures.server import http_client
 
 pytestmark = pytest.mark.anyio
 
@@ -55,7 +56,7 @@ async def test_what_is_said_in_a_chat_is_what_the_document_says(town: Town, docu
         await socket.send(type_, **fields)
 
     url, headers = town.servers[1].url, {"Authorization": f"Bearer {support.token}"}
-    async with open_socket(town.servers[0], "/chat") as customer, httpx2.AsyncClient(base_url=url) as client:
+    async with open_socket(town.servers[0], "/chat") as customer, http_client(base_url=url) as client:
         await say(customer, "auth", token=anna.token)
         chat = (await customer.expect("ready"))["conversation"]["id"]
         files = {"file": ("a.pdf", b"%PDF-1.7", "application/pdf")}
@@ -92,7 +93,7 @@ async def test_what_is_said_in_the_queue_is_what_the_document_says(town: Town, d
         await socket.send(type_, **fields)
 
     url, headers = town.servers[1].url, {"Authorization": f"Bearer {anna.token}"}
-    async with httpx2.AsyncClient(base_url=url, headers=headers) as client:
+    async with http_client(base_url=url, headers=headers) as client:
         opened = await client.post("/chat", json={"shop_id": str(shop_id)})
         chat = opened.json()["id"]
         async with open_socket(town.servers[0], "/chats/live") as queue:
@@ -111,7 +112,7 @@ async def test_what_is_said_in_the_queue_is_what_the_document_says(town: Town, d
             await queue.expect("pong")
             await queue.send("nonsense")
             await queue.expect("error")
-            async with httpx2.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {boris.token}"}) as his:
+            async with http_client(base_url=url, headers={"Authorization": f"Bearer {boris.token}"}) as his:
                 his_chat = (await his.post("/chat", json={"shop_id": str(shop_id)})).json()["id"]
                 await queue.expect("conversation", id=his_chat, shop_id=str(shop_id), status="open")
                 await his.post("/chat", json={"shop_id": str(other_id)})
@@ -129,7 +130,7 @@ async def test_what_is_told_of_orders_is_what_the_document_says(town: Town, docu
     async with open_socket(town.servers[0], "/orders/live", anna) as socket:
         await socket.expect("snapshot")
         headers = {"Authorization": f"Bearer {anna.token}"}
-        async with httpx2.AsyncClient(base_url=town.servers[0].url, headers=headers) as client:
+        async with http_client(base_url=town.servers[0].url, headers=headers) as client:
             await place(client, product_id, shop_id=str(shop_id))
         await socket.expect("order")
         await socket.send("ping")

@@ -23,6 +23,7 @@ from fixtures.examples import load_example
 from fixtures.live import Town
 from fixtures.network import Network, bad_network
 from fixtures.people import PersonMade
+from fixtures.server import http_client
 
 pytestmark = pytest.mark.anyio
 
@@ -214,7 +215,7 @@ class Support:
 async def support_of(town: Town, person: PersonMade) -> AsyncIterator[Support]:
     staff = await town.person("support")
     headers = {"Authorization": f"Bearer {staff.token}"}
-    async with httpx2.AsyncClient(base_url=town.servers[0].url, headers=headers) as client:
+    async with http_client(base_url=town.servers[0].url, headers=headers) as client:
         opened = await client.post("/chat", headers={"Authorization": f"Bearer {person.token}"})
         yield Support(town, client, opened.json()["id"])
 

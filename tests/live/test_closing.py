@@ -112,6 +112,10 @@ async def test_twin_w5_without_the_limit_who_reads_no_more_stays(
     assert deaf.closed is None
 
 
+OFTEN = "from crema.live.hub import feeds; feeds.POLL_SECONDS = 1"
+"""Makes feeds that read nothing look for themselves soon."""
+
+
 @asynccontextmanager
 async def database_away(server_url: str, database_url: str) -> AsyncIterator[None]:
     """Let nobody into a database, and put out who is there."""
@@ -137,7 +141,7 @@ async def test_sockets_whose_database_is_away_are_closed_with_1013_server_busy_a
     server_url: str, database_url: str, tmp_path: Path
 ) -> None:
     settings = environment(database_url) | {"CREMA_LOG_FORMAT": "json"}
-    with running(tmp_path / "data", **settings) as server:
+    with running(tmp_path / "data", prelude=OFTEN, **settings) as server:
         async with open_town([server], database_url, tmp_path) as town, AsyncExitStack() as stack:
             support = await town.person("support")
             sockets: list[Socket] = []

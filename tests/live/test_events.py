@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-import httpx2
 import psycopg
 import pytest
 
@@ -15,7 +14,7 @@ from crema.db.events import Bus, Event, NatsBus, PostgresBus, publish
 from crema.db.session import make_engine, make_sessions
 from fixtures.live import chatting, environment, open_town
 from fixtures.nats import nats_server
-from fixtures.server import running
+from fixtures.server import http_client, running
 
 pytestmark = pytest.mark.anyio
 
@@ -128,7 +127,7 @@ async def test_w7_servers_talk_through_nats_and_resynchronise_after_it_was_away(
         with running(tmp_path / "a", **settings) as first, running(tmp_path / "b", **settings) as second:
             async with open_town([first, second], database_url, tmp_path) as town:
                 anna, support = await town.person(), await town.person("support")
-                async with httpx2.AsyncClient(base_url=first.url) as client:
+                async with http_client(base_url=first.url) as client:
                     answer = await client.post("/chat", headers={"Authorization": f"Bearer {anna.token}"})
                 chat = answer.json()["id"]
                 async with chatting(first, anna) as customer, chatting(second, support, chat) as staff:

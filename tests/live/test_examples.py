@@ -8,7 +8,6 @@ from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 from playwright.async_api import Page
 
@@ -18,7 +17,7 @@ from fixtures.browser import browser_page, needs_chromium
 from fixtures.examples import load_example
 from fixtures.live import Town, chatting, environment, open_town
 from fixtures.people import PersonMade
-from fixtures.server import Server, running
+from fixtures.server import Server, http_client, running
 
 pytestmark = pytest.mark.anyio
 
@@ -56,7 +55,7 @@ async def town_of(restarted: Restarted, database_url: str, folder: Path) -> Asyn
 
 
 async def chat_of(server: Server, person: PersonMade) -> str:
-    async with httpx2.AsyncClient(base_url=server.url) as client:
+    async with http_client(base_url=server.url) as client:
         answer = await client.post("/chat", headers={"Authorization": f"Bearer {person.token}"})
     chat_id: str = answer.json()["id"]
     return chat_id
@@ -85,7 +84,7 @@ async def test_the_python_example_comes_back_and_loses_nothing(
         async with chatting(restarted.server, support, chat_id) as staff:
             await staff.say("answer")
         assert (await heard.get())["text"] == "answer"
-        async with httpx2.AsyncClient(base_url=restarted.server.url) as client:
+        async with http_client(base_url=restarted.server.url) as client:
             await client.post("/logout", headers={"Authorization": f"Bearer {anna.token}"})
         assert await talking == 4401
     assert heard.empty()

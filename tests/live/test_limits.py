@@ -7,7 +7,6 @@ import socket as sockets
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx2
 import pytest
 from sqlalchemy import text
 from websockets.exceptions import InvalidStatus
@@ -16,7 +15,7 @@ from crema.live.domain import MAX_RATE_VIOLATIONS, RATE_VIOLATION_SECONDS, Token
 from crema.live.hub import SEND_SECONDS
 from fixtures.live import WAIT_SECONDS, Town, chatting, environment, open_socket, open_town
 from fixtures.people import PersonMade
-from fixtures.server import Server, resident, running
+from fixtures.server import Server, http_client, resident, running
 
 pytestmark = pytest.mark.anyio
 
@@ -51,7 +50,7 @@ def connect_and_read_nothing(server: Server, person: PersonMade) -> sockets.sock
 async def test_w5_a_reader_that_stops_reading_costs_little_and_delays_nobody(town: Town) -> None:
     anna, writers = await town.person(), [await town.person("support") for _ in range(10)]
     server, writer = town.servers
-    async with httpx2.AsyncClient(base_url=writer.url) as client:
+    async with http_client(base_url=writer.url) as client:
         opened = await client.post("/chat", headers={"Authorization": f"Bearer {anna.token}"})
         path = f"/chat/{opened.json()['id']}/messages"
 

@@ -25,7 +25,7 @@ from factories.menu import add_image, encode, make_product, upload
 from factories.pictures import png
 from fixtures.app import change_state
 from fixtures.live import environment, open_town
-from fixtures.server import resident, running
+from fixtures.server import http_client, resident, running
 
 pytestmark = pytest.mark.anyio
 
@@ -168,7 +168,7 @@ async def test_u1_no_decoder_outlives_its_server(
         async with open_town([server], database_url, tmp_path / "town") as town:
             person = await town.person()
             headers = {"Authorization": f"Bearer {person.token}"}
-            async with httpx2.AsyncClient(base_url=server.url, headers=headers, timeout=60) as client:
+            async with http_client(base_url=server.url, headers=headers, timeout=60) as client:
                 path = f"/chat/{(await client.post('/chat')).json()['id']}/attachments"
                 answer = asyncio.ensure_future(client.post(path, files={"file": ("a.png", png())}))
                 await until(lambda: decoders_of(program))
@@ -185,7 +185,7 @@ async def test_u1_fifty_bombs_at_once_leave_the_server_small_and_quick(database_
     with running(tmp_path / "data", **environment(database_url)) as server:
         async with open_town([server], database_url, tmp_path / "town") as town:
             people = [await town.person() for _ in range(10)]
-            async with httpx2.AsyncClient(base_url=server.url, timeout=60) as client:
+            async with http_client(base_url=server.url, timeout=60) as client:
 
                 async def chat(token: str) -> tuple[str, dict[str, str]]:
                     headers = {"Authorization": f"Bearer {token}"}

@@ -14,7 +14,7 @@ from crema.support.models import Attachment
 from crema.support.service import attachments
 from factories.pictures import png
 from fixtures.live import environment, open_town
-from fixtures.server import running
+from fixtures.server import http_client, running
 
 pytestmark = pytest.mark.anyio
 
@@ -35,7 +35,7 @@ async def test_u4_a_kill_between_the_file_and_its_row_leaves_nothing_after_the_s
         async with open_town([server], database_url, tmp_path / "town") as town:
             person = await town.person("manager")
             headers = {"Authorization": f"Bearer {person.token}"}
-            async with httpx2.AsyncClient(base_url=server.url, headers=headers, timeout=60) as client:
+            async with http_client(base_url=server.url, headers=headers, timeout=60) as client:
                 product = (await client.post("/product", json={"name": "Латте", "price": "250.00"})).json()["id"]
                 chat = (await client.post("/chat")).json()["id"]
                 path = {"support": f"/chat/{chat}/attachments", "menu": f"/product/{product}/images"}[module]

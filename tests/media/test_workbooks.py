@@ -31,6 +31,8 @@ from crema.media.service.workbooks import (
 from factories.workbooks import edited, make_workbook, with_member, with_sheet
 
 pytestmark = pytest.mark.anyio
+IN_PROCESS = pytest.mark.usefixtures("media_in_process")
+"""For many contents, of which is asked what is read and not what that may cost."""
 
 PLAIN = make_workbook({"menu": [("slug", "price"), ("latte", 250)]})
 PROGRAM = (
@@ -88,6 +90,7 @@ async def test_texts_come_back_unchanged_and_none_is_a_formula() -> None:
     assert {cell.number_format for cell in cells[: len(FORMULA_PREFIXES)]} == {"@"}
 
 
+@IN_PROCESS
 @pytest.mark.parametrize("text", TEXTS)
 async def test_texts_come_back_unchanged_from_a_spreadsheet_that_shares_its_strings(text: str) -> None:
     escaped = workbooks._escape(text).replace("&", "&amp;").replace("<", "&lt;")
@@ -117,6 +120,7 @@ async def test_the_header_stays_in_sight_and_money_is_a_number_with_two_decimals
     assert (sheet["A2"].value, sheet["A2"].number_format) == (250.1, "0.00")
 
 
+@IN_PROCESS
 @pytest.mark.parametrize("content", [b"", b"hello", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 600, b"%PDF-1.7"])
 async def test_u7_what_is_not_a_zip_is_refused(content: bytes) -> None:
     """XLS and encrypted workbooks are OLE files, the third of these."""
@@ -131,6 +135,7 @@ def zipped(members: dict[str, bytes], method: int = ZIP_DEFLATED) -> bytes:
     return content.getvalue()
 
 
+@IN_PROCESS
 @pytest.mark.parametrize(
     "content",
     [
@@ -157,6 +162,7 @@ async def test_u7_an_encrypted_member_is_refused() -> None:
     assert await refusal(content) is UnsupportedWorkbookError
 
 
+@IN_PROCESS
 @pytest.mark.parametrize(
     "content",
     [
@@ -213,6 +219,7 @@ async def test_u7_ten_thousand_members_are_refused() -> None:
 ENTITIES = b"".join(b'<!ENTITY e%d "%s">' % (n, b"&e%d;" % (n - 1) * 10 if n else b"ha" * 10) for n in range(9))
 
 
+@IN_PROCESS
 @pytest.mark.parametrize(
     "doctype",
     [
@@ -264,6 +271,7 @@ async def test_u7_rows_of_sixteen_thousand_empty_columns_cost_no_more_than_ten_s
     assert await refusal(content, cpu_seconds=2) is WorkbookTooCostlyError
 
 
+@IN_PROCESS
 @pytest.mark.parametrize(("limit", "value"), [("rows", 1), ("cells", 3), ("text", 16), ("sheets", 0)])
 async def test_u7_rows_cells_text_and_sheets_are_counted(limit: str, value: int) -> None:
     assert await read(PLAIN, **{limit: value + 1})

@@ -17,7 +17,7 @@ from factories.pictures import png
 from fixtures.app import Clock
 from menu.test_images import files_of
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("media_in_process")]
 
 
 async def upload(

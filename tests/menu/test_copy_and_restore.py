@@ -8,7 +8,7 @@ import pytest
 from factories.menu import NUTRITION, Json, add_image, make_category, make_group, make_ingredient, make_product
 from fixtures.app import Clock
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("media_in_process")]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from crema.menu.models import Product, ProductDocument
 from crema.menu.service import documents
 from factories.menu import NUTRITION, Json, add_image, make_category, make_group, make_ingredient, make_product
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("media_in_process")]
 STEPS = 50
 
 

@@ -17,7 +17,7 @@ from factories.menu import Json, add_image, animated, decode, encode, make_produ
 from factories.pictures import HEIC, png
 from fixtures.app import Clock
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("media_in_process")]
 
 GPS = 0x8825
 ORIENTATION = 0x0112

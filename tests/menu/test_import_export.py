@@ -12,7 +12,7 @@ from crema.menu.models import Category, MenuVersion, Option, Product, Size
 from crema.menu.routes.menu import IMPORT_LIMIT
 from factories.menu import NUTRITION, Json, make_category, make_group, make_ingredient, make_product
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("media_in_process")]
 
 
 @pytest.fixture

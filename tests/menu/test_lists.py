@@ -20,7 +20,7 @@ from factories.menu import (
 from fixtures.app import Clock, change_state, connect
 from fixtures.statements import recorded
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("media_in_process")]
 
 
 async def names(client: httpx2.AsyncClient, path: str, **parameters: Any) -> list[str]:

@@ -16,7 +16,7 @@ from crema.web.state import state_of
 from factories.menu import add_image, make_product, upload
 from fixtures.app import Clock
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("media_in_process")]
 
 
 def age(folder: Path, clock: Clock, **parts: float) -> None:

@@ -32,7 +32,7 @@ from factories.menu import NUTRITION, Json, make_category, make_group, make_ingr
 from factories.workbooks import PRODUCT_PARTS, XLSX, edited, make_workbook, products
 from fixtures.app import Clock
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("media_in_process")]
 
 
 async def export(client: httpx2.AsyncClient) -> Json:

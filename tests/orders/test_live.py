@@ -21,6 +21,7 @@ from factories.menu import make_group, make_ingredient, make_product
 from factories.orders import make_shop, make_simple_product, place
 from fixtures.live import WAIT_SECONDS, Town, open_socket
 from fixtures.people import PersonMade
+from fixtures.server import http_client
 
 pytestmark = pytest.mark.anyio
 
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.anyio
 @asynccontextmanager
 async def client_of(town: Town, person: PersonMade, *, server: int = 0) -> AsyncIterator[httpx2.AsyncClient]:
     headers = {"Authorization": f"Bearer {person.token}"}
-    async with httpx2.AsyncClient(base_url=town.servers[server].url, headers=headers, timeout=10) as client:
+    async with http_client(base_url=town.servers[server].url, headers=headers, timeout=10) as client:
         yield client
 
 
@@ -431,7 +432,7 @@ async def opens(client: httpx2.AsyncClient) -> bool:
 
 
 async def test_nobody_streams_without_a_login_or_with_a_bad_position(town: Town) -> None:
-    async with httpx2.AsyncClient(base_url=town.servers[0].url) as client:
+    async with http_client(base_url=town.servers[0].url) as client:
         nobody = await client.get("/orders/live")
     async with client_of(town, await town.person()) as client:
         bad = await client.get("/orders/live", params={"after": "nonsense"})

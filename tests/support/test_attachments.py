@@ -20,7 +20,7 @@ from factories.pictures import HEIC, png, swapped_profile
 from fixtures.app import Clock
 from fixtures.people import LogIn
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("media_in_process")]
 
 PDF = b"%PDF-1.7\n<script>alert(1)</script>\n%%EOF"
 

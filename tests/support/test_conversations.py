@@ -22,6 +22,7 @@ from factories.orders import make_shop, make_simple_product, place
 from fixtures.app import Clock
 from fixtures.live import WAIT_SECONDS, Town, chatting, open_socket
 from fixtures.people import LogIn, PersonMade
+from fixtures.server import http_client
 
 pytestmark = pytest.mark.anyio
 
@@ -163,7 +164,7 @@ async def test_the_customer_writes_to_another_process_than_the_connected_assigne
 ) -> None:
     anna, support = await town.person(), await town.person("support")
     headers = {"Authorization": f"Bearer {support.token}"}
-    async with httpx2.AsyncClient(base_url=town.servers[0].url) as client, chatting(town.servers[0], anna) as hers:
+    async with http_client(base_url=town.servers[0].url) as client, chatting(town.servers[0], anna) as hers:
         opened = (await client.post("/chat", headers={"Authorization": f"Bearer {anna.token}"})).json()
         taken = {"assigned_to": str(support.id), "status": "resolved"}
         assert (await client.patch(f"/chat/{opened['id']}", json=taken, headers=headers)).is_success
@@ -411,7 +412,7 @@ async def test_a5_sockets_of_who_answered_stay_when_the_customer_turns_to_anothe
     near, far = [await make_shop(town.sessions, slug=uuid4().hex) for _ in range(2)]
     anna = await town.person()
     answers, only_reads = [await town.person("manager", shop_ids=(near,)) for _ in range(2)]
-    async with httpx2.AsyncClient(base_url=town.servers[0].url, headers=bearer(anna)) as client:
+    async with http_client(base_url=town.servers[0].url, headers=bearer(anna)) as client:
         chat = (await ok(client.post("/chat", json={"shop_id": str(near)})))["id"]
         async with (
             chatting(town.servers[0], answers, chat) as stays,
@@ -430,7 +431,7 @@ async def test_sockets_hear_with_the_next_message_that_an_assignee_who_may_not_a
     near = await make_shop(town.sessions, slug=uuid4().hex)
     anna, support = await town.person(), await town.person("support")
     manager = await town.person("manager", shop_ids=(near,))
-    async with httpx2.AsyncClient(base_url=town.servers[0].url) as client:
+    async with http_client(base_url=town.servers[0].url) as client:
         chat = (await ok(client.post("/chat", headers=bearer(anna), json={"shop_id": str(near)})))["id"]
         async with chatting(town.servers[1], support, chat) as staff:
             body = {"assigned_to": str(manager.id)}

@@ -6,6 +6,7 @@ import pytest
 from crema.db.session import Sessions
 from fixtures.live import Town, chatting
 from fixtures.people import LogIn
+from fixtures.server import http_client
 
 pytestmark = pytest.mark.anyio
 
@@ -31,7 +32,7 @@ async def test_a5_staff_write_and_search_notes_and_the_customer_sees_nothing_of_
 
 async def test_only_the_staff_s_sockets_hear_of_a_note(town: Town) -> None:
     anna, support, other = await town.person(), await town.person("support"), await town.person("support")
-    async with httpx2.AsyncClient(base_url=town.servers[0].url) as client:
+    async with http_client(base_url=town.servers[0].url) as client:
         opened = await client.post("/chat", headers={"Authorization": f"Bearer {anna.token}"})
         chat = opened.json()["id"]
         async with chatting(town.servers[0], anna) as customer, chatting(town.servers[1], support, chat) as staff:

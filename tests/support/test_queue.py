@@ -26,6 +26,7 @@ from factories.orders import make_shop
 from fixtures.app import Clock, connect
 from fixtures.live import WAIT_SECONDS, Socket, Town, chatting, open_socket
 from fixtures.people import PersonMade, make_person
+from fixtures.server import http_client
 
 pytestmark = pytest.mark.anyio
 
@@ -61,7 +62,7 @@ class Shop:
 @asynccontextmanager
 async def client_of(town: Town, person: PersonMade, *, server: int = 1) -> AsyncIterator[httpx2.AsyncClient]:
     headers = {"Authorization": f"Bearer {person.token}"}
-    async with httpx2.AsyncClient(base_url=town.servers[server].url, headers=headers, timeout=10) as client:
+    async with http_client(base_url=town.servers[server].url, headers=headers, timeout=10) as client:
         yield client
 
 

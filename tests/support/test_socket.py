@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
-import httpx2
 import pytest
 from sqlalchemy import delete, select, update
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -21,19 +20,20 @@ from crema.web.state import WebState, state_of
 from factories.orders import make_shop
 from fixtures.live import WAIT_SECONDS, Town, chatting, open_socket
 from fixtures.people import PersonMade
+from fixtures.server import http_client
 
 pytestmark = pytest.mark.anyio
 
 
 async def own_chat(town: Town, person: PersonMade) -> str:
-    async with httpx2.AsyncClient(base_url=town.servers[0].url) as client:
+    async with http_client(base_url=town.servers[0].url) as client:
         answer = await client.post("/chat", headers={"Authorization": f"Bearer {person.token}"})
     chat_id: str = answer.json()["id"]
     return chat_id
 
 
 async def ticket_of(town: Town, person: PersonMade) -> str:
-    async with httpx2.AsyncClient(base_url=town.servers[0].url) as client:
+    async with http_client(base_url=town.servers[0].url) as client:
         answer = await client.post("/chat/ticket", headers={"Authorization": f"Bearer {person.token}"})
     assert answer.status_code == 201
     ticket: str = answer.json()["ticket"]
@@ -266,7 +266,7 @@ async def test_the_staff_see_who_took_it_and_the_customer_that_it_is_settled(tow
     chat = await own_chat(town, anna)
     url, headers = f"{town.servers[1].url}/chat/{chat}", {"Authorization": f"Bearer {support.token}"}
 
-    async with chatting(town.servers[0], anna) as customer, httpx2.AsyncClient(headers=headers) as client:
+    async with chatting(town.servers[0], anna) as customer, http_client(headers=headers) as client:
         await client.patch(url, json={"assigned_to": str(support.id), "status": "resolved"})
         settled = await customer.expect("conversation")
         await customer.say("one more thing")
@@ -280,7 +280,7 @@ Revocation = Callable[[Town, PersonMade], Awaitable[None]]
 
 
 async def log_out(town: Town, person: PersonMade) -> None:
-    async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {person.token}"}) as client:
+    async with http_client(headers={"Authorization": f"Bearer {person.token}"}) as client:
         assert (await client.post(f"{town.servers[1].url}/logout")).status_code == 204
 
 
@@ -510,7 +510,7 @@ async def test_a_character_is_the_same_over_http_and_sockets_however_it_is_escap
     chat = await own_chat(town, anna)
     headers = {"Authorization": f"Bearer {anna.token}", "Content-Type": "application/json"}
     escaped = json.dumps({"text": text, "client_id": "http"})
-    async with httpx2.AsyncClient(base_url=town.servers[0].url, headers=headers) as client:
+    async with http_client(base_url=town.servers[0].url, headers=headers) as client:
         answer = await client.post(f"/chat/{chat}/messages", content=escaped)
     async with chatting(town.servers[0], anna) as customer:
         await customer.send("message", text=text, client_id="escaped")  # json.dumps escapes

@@ -21,7 +21,7 @@ from crema.accounts.service.passwords import MAX_ADMITTED, MAX_WAITING
 from factories.people import PASSWORD
 from fixtures.live import Town, environment, open_town
 from fixtures.people import PersonMade
-from fixtures.server import Server, resident, running
+from fixtures.server import Server, http_client, resident, running
 
 pytestmark = pytest.mark.anyio
 MIB = 1024 * 1024
@@ -46,7 +46,7 @@ def server(server_url: str, town_database: str, tmp_path_factory: pytest.TempPat
 @pytest.fixture
 async def client(server: Server) -> AsyncIterator[httpx2.AsyncClient]:
     limits = httpx2.Limits(max_connections=None)
-    async with httpx2.AsyncClient(base_url=server.url, limits=limits, timeout=WAIT_SECONDS) as client:
+    async with http_client(base_url=server.url, limits=limits, timeout=WAIT_SECONDS) as client:
         yield client
 
 
@@ -139,13 +139,13 @@ def pour(server: Server, start: bytes, piece: bytes) -> int:
     return sent
 
 
-def test_s1_twin_uvicorn_itself_keeps_headers_without_end(tmp_path: Path) -> None:
+def test_s1_twin_uvicorn_itself_keeps_headers_without_end(town_database: str, tmp_path: Path) -> None:
     """Ours is put back to the protocol it is made of."""
     prelude = (
         "import crema.cli; from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol;"
         " crema.cli.BoundedProtocol = HttpToolsProtocol"
     )
-    with running(tmp_path / "data", prelude=prelude, CREMA_DEMO="false") as server:
+    with running(tmp_path / "data", prelude=prelude, **environment(town_database)) as server:
         before = resident(server)
         sent = pour(server, b"GET /products HTTP/1.1\r\nHost: crema\r\n", b"X-Many: b\r\n" * 100_000)
 

@@ -11,7 +11,7 @@ from crema.db.embedded.lock import wait_until
 from fixtures.live import Town, environment
 from fixtures.people import PersonMade
 from fixtures.ports import free_port
-from fixtures.server import running
+from fixtures.server import http_client, running
 
 pytestmark = pytest.mark.anyio
 SECONDS = 10
@@ -19,7 +19,7 @@ SECONDS = 10
 
 def client(town: Town, process: int, person: PersonMade) -> httpx2.AsyncClient:
     headers = {"Authorization": f"Bearer {person.token}"}
-    return httpx2.AsyncClient(base_url=town.servers[process].url, headers=headers)
+    return http_client(base_url=town.servers[process].url, headers=headers)
 
 
 async def log_out(somebody: httpx2.AsyncClient, _: httpx2.AsyncClient) -> None:

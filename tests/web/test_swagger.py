@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import uuid4
 
-import httpx2
 import pytest
 from playwright.async_api import ConsoleMessage, Locator, Page
 
@@ -14,7 +13,7 @@ from crema.web.state import state_of
 from factories.menu import make_product
 from fixtures.browser import browser_page, needs_chromium
 from fixtures.live import Town
-from fixtures.server import Server
+from fixtures.server import Server, http_client
 
 pytestmark = [pytest.mark.anyio, needs_chromium]
 
@@ -124,7 +123,7 @@ async def test_two_filters_find_what_they_say_and_nothing_sticks_out(town: Town,
     mark = uuid4().hex
     admin = await town.person("admin")
     headers = {"Authorization": f"Bearer {admin.token}"}
-    async with httpx2.AsyncClient(base_url=town.servers[0].url, headers=headers, timeout=20) as editor:
+    async with http_client(base_url=town.servers[0].url, headers=headers, timeout=20) as editor:
         for name, price in (("Латте", "200.00"), ("Раф", "300.00"), ("Мокко", "400.00")):
             await make_product(editor, f"{name} {mark}", price)
 

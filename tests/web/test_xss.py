@@ -17,6 +17,7 @@ from factories.xss import PAYLOADS
 from fixtures.browser import needs_chromium, watched_page
 from fixtures.live import Town
 from fixtures.people import PersonMade
+from fixtures.server import http_client
 
 pytestmark = pytest.mark.anyio
 
@@ -26,7 +27,7 @@ PASSWORD = "oat milk please"
 @asynccontextmanager
 async def client_of(town: Town, person: PersonMade) -> AsyncIterator[httpx2.AsyncClient]:
     headers = {"Authorization": f"Bearer {person.token}"}
-    async with httpx2.AsyncClient(base_url=town.servers[0].url, headers=headers, timeout=20) as client:
+    async with http_client(base_url=town.servers[0].url, headers=headers, timeout=20) as client:
         yield client
 
 
