@@ -17,6 +17,7 @@ from crema.accounts.schemas import Verify
 from crema.accounts.service.codes import (
     EMAIL_CHANGE,
     REGISTRATION,
+    CountedGuess,
     InvalidCodeError,
     consume,
     count_guess,
@@ -65,22 +66,7 @@ async def verify(
 
     The same code sent again before it expires gets the same response, and changes nothing.
     """
-    async with credentials.passwords.admission() if wanted.password is not None else nullcontext() as admission:
-        guess = await count_guess(
-            session,
-            kind="verification",
-            email=wanted.email,
-            entered=wanted.code,
-            network=origin.network,
-            now=now,
-        )
-        candidates = await _list_candidates(session, email=wanted.email, now=now)
-        if not wanted.names_attempt and len([claim for claim in candidates if claim.code.spent_at is None]) > 1:
-            raise SeveralRegistrationsError  # rolls the count back: no code was compared
-        await commit_now(session)
-        await (admission.pause if admission else pause)(guess.delay)
-        found = await _find_match(candidates, wanted=wanted, credentials=credentials, now=now)
-
+    guess, found = await _check_code(session, wanted=wanted, origin=origin, credentials=credentials, now=now)
     await guess.refund(session)
     is_first = await consume(session, row=found, now=now)
     if is_first:
@@ -101,6 +87,28 @@ async def verify(
     if not user.is_active or not may_log_in:
         raise InvalidCodeError
     return VerificationResult(user, await logins.start(session, user=user, origin=origin, now=now))
+
+
+async def _check_code(
+    session: AsyncSession, *, wanted: Verify, origin: Origin, credentials: Credentials, now: datetime
+) -> tuple[CountedGuess, OneTimeCode]:
+    """Return the counted guess and the code that it matches. The count is committed before codes are compared."""
+    async with credentials.passwords.admission() if wanted.password is not None else nullcontext() as admission:
+        guess = await count_guess(
+            session,
+            kind="verification",
+            email=wanted.email,
+            entered=wanted.code,
+            network=origin.network,
+            now=now,
+        )
+        candidates = await _list_candidates(session, email=wanted.email, now=now)
+        if not wanted.names_attempt and len([claim for claim in candidates if claim.code.spent_at is None]) > 1:
+            raise SeveralRegistrationsError  # rolls the count back: no code was compared
+        await commit_now(session)
+        await (admission.pause if admission else pause)(guess.delay)
+        found = await _find_match(candidates, wanted=wanted, credentials=credentials, now=now)
+    return guess, found
 
 
 def tokens_of(verified: VerificationResult) -> Tokens:
