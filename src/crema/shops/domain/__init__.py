@@ -1,5 +1,18 @@
 """The rules of shops: their hours, what staff say of them, and when they hand over orders. Pure."""
 
+from crema.shops.domain.capacity import (
+    DEFAULT_SLOT_MINUTES,
+    MAX_CAPACITY_EXCEPTIONS,
+    MAX_SECONDS_PER_SLOT,
+    SLOT_MINUTES,
+    Capacity,
+    CapacityException,
+    InvalidCapacityError,
+    Slot,
+    SlotBooking,
+    SlotGrid,
+    check_capacity,
+)
 from crema.shops.domain.chain import (
     EARTH_RADIUS_M,
     Chain,
@@ -15,6 +28,7 @@ from crema.shops.domain.handover import (
     ShopSchedule,
 )
 from crema.shops.domain.hours import OpeningHours, OpeningState
+from crema.shops.domain.slots import MAX_PICKUP_AHEAD, SlotState, WorkSchedule, shrink
 from crema.shops.domain.status import (
     MAX_DELAY_MINUTES,
     MIN_DELAY_MINUTES,
@@ -41,13 +55,20 @@ from crema.shops.domain.week import (
 
 __all__ = [
     "DAY",
+    "DEFAULT_SLOT_MINUTES",
     "EARTH_RADIUS_M",
     "LEAD_SECONDS",
+    "MAX_CAPACITY_EXCEPTIONS",
     "MAX_DELAY_MINUTES",
     "MAX_INTERVALS_A_DAY",
+    "MAX_PICKUP_AHEAD",
+    "MAX_SECONDS_PER_SLOT",
     "MAX_SPECIAL_DAYS",
     "MIN_DELAY_MINUTES",
+    "SLOT_MINUTES",
     "WEEK",
+    "Capacity",
+    "CapacityException",
     "Chain",
     "DayInterval",
     "Handover",
@@ -55,6 +76,7 @@ __all__ = [
     "HandoverRefusal",
     "IncompleteCoordinatesError",
     "Interval",
+    "InvalidCapacityError",
     "InvalidStatusError",
     "OpeningHours",
     "OpeningState",
@@ -63,12 +85,19 @@ __all__ = [
     "ShopSchedule",
     "ShopState",
     "ShopStatus",
+    "Slot",
+    "SlotBooking",
+    "SlotGrid",
+    "SlotState",
     "SpecialDay",
     "TooManyIntervalsError",
+    "WorkSchedule",
+    "check_capacity",
     "check_coordinates",
     "check_special_days",
     "check_status",
     "check_week",
     "day_interval",
     "interval",
+    "shrink",
 ]
