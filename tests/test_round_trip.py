@@ -142,7 +142,9 @@ def altered(value: Any) -> Any:
 
 
 FOLLOWS = {
-    "/order/{order_id}": {"history", "ready_estimate_at", "payment", "is_asap", "customer", "number"},
+    "/order/{order_id}": {
+        *("history", "ready_estimate_at", "promised_at", "start_at", "payment", "is_asap", "customer", "number")
+    },
     "/shop/{shop_id}": {"is_open", "opens_at", "closes_at", "status"},
     "/user/{user_id}": {"pending_email"},
     "/category/{category_id}": {"is_on_menu"},

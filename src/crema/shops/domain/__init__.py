@@ -2,6 +2,7 @@
 
 from crema.shops.domain.capacity import (
     DEFAULT_SLOT_MINUTES,
+    LONGEST_SLOT,
     MAX_CAPACITY_EXCEPTIONS,
     MAX_SECONDS_PER_SLOT,
     SLOT_MINUTES,
@@ -28,7 +29,14 @@ from crema.shops.domain.handover import (
     ShopSchedule,
 )
 from crema.shops.domain.hours import OpeningHours, OpeningState
-from crema.shops.domain.slots import MAX_PICKUP_AHEAD, SlotState, WorkSchedule, shrink
+from crema.shops.domain.slots import (
+    MAX_PICKUP_AHEAD,
+    InvalidDateError,
+    SlotState,
+    WorkSchedule,
+    booking_changes,
+    shrink,
+)
 from crema.shops.domain.status import (
     MAX_DELAY_MINUTES,
     MIN_DELAY_MINUTES,
@@ -58,6 +66,7 @@ __all__ = [
     "DEFAULT_SLOT_MINUTES",
     "EARTH_RADIUS_M",
     "LEAD_SECONDS",
+    "LONGEST_SLOT",
     "MAX_CAPACITY_EXCEPTIONS",
     "MAX_DELAY_MINUTES",
     "MAX_INTERVALS_A_DAY",
@@ -77,6 +86,7 @@ __all__ = [
     "IncompleteCoordinatesError",
     "Interval",
     "InvalidCapacityError",
+    "InvalidDateError",
     "InvalidStatusError",
     "OpeningHours",
     "OpeningState",
@@ -92,6 +102,7 @@ __all__ = [
     "SpecialDay",
     "TooManyIntervalsError",
     "WorkSchedule",
+    "booking_changes",
     "check_capacity",
     "check_coordinates",
     "check_special_days",

@@ -12,6 +12,7 @@ from crema.shops.domain.week import WEEK, Interval
 
 SLOT_MINUTES: Final = (5, 10, 15, 20, 30, 60)
 """Lengths that slots may have. Each divides an hour, so that slots begin at the same minutes of every hour."""
+LONGEST_SLOT: Final = timedelta(minutes=max(SLOT_MINUTES))
 DEFAULT_SLOT_MINUTES: Final = 10
 MAX_SECONDS_PER_SLOT: Final = 100_000
 MAX_CAPACITY_EXCEPTIONS: Final = 70

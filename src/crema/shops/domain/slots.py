@@ -8,17 +8,24 @@ counts, and all work booked there counts as still to be done: nobody knows how m
 
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import takewhile
 from typing import Final
 
-from crema.shops.domain.capacity import Capacity, Slot, SlotBooking, SlotGrid
+from crema.core.errors import InvalidError
+from crema.shops.domain.capacity import LONGEST_SLOT, Capacity, Slot, SlotBooking, SlotGrid
 from crema.shops.domain.handover import Handover, HandoverCode, HandoverRefusal, ShopSchedule
 
 MAX_PICKUP_AHEAD: Final = timedelta(days=7)
 """So far ahead an order can be placed, and a free slot is looked for."""
-_LONGEST_SLOT: Final = timedelta(hours=1)
 _LEAST_WORK: Final = timedelta(seconds=1)
+
+
+class InvalidDateError(InvalidError):
+    """A day that is too long ago, or too far ahead."""
+
+    code = "invalid_date"
+    title = f"Slots are shown of {MAX_PICKUP_AHEAD.days} days before and after today."
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +60,38 @@ class WorkSchedule:
         plan = self._plan_at(pickup_at, start, work) if pickup_at else self._plan_soonest(now, start, work)
         return plan or self._slot_full(pickup_at or start, now=now, work=work)
 
-    def states(self, begin: datetime, end: datetime, *, now: datetime) -> list[SlotState]:
-        """Return the slots from the one that contains `begin` on that start before `end`."""
+    def without(self, bookings: Iterable[SlotBooking]) -> "WorkSchedule":
+        """Return it as it is without what one order has booked."""
+        own = {each.starts_at: each.seconds for each in bookings}
+        return replace(self, used={start: seconds - own.get(start, 0) for start, seconds in self.used.items()})
+
+    def states_of(self, day: date, *, now: datetime) -> list[SlotState]:
+        """Return the slots of a day of the shop's calendar for which orders may be placed at all.
+
+        Raises InvalidDateError if it is more than `MAX_PICKUP_AHEAD` away.
+        """
+        hours = self.schedule.hours
+        if abs(day - hours.local_date(now)) > MAX_PICKUP_AHEAD:
+            raise InvalidDateError
+        return self._states(hours.midnight_of(day), hours.midnight_of(day + timedelta(days=1)), now=now)
+
+    def book_anyway(self, at: datetime, *, now: datetime, work: timedelta) -> tuple[SlotBooking, ...]:
+        """Return what is booked for an order that has been promised for this time, even if it doesn't fit.
+
+        What is late is made from now on.
+        """
+        start = self.schedule.soonest(now, timedelta())
+        at = max(at, start)
+        plan = self._plan_at(at, start, work)
+        if plan is not None:
+            return plan.bookings
+        return _bookings([(self._grid(at, at).slot_at(at), _seconds(work))], start)
+
+    def _states(self, begin: datetime, end: datetime, *, now: datetime) -> list[SlotState]:
         grid, start = self._grid(begin, end), self.schedule.soonest(now, timedelta())
         free = {slot.starts_at for slot, _ in self._slots_with_room(grid, start=start, until=end, work=_LEAST_WORK)}
         return [
-            SlotState(slot, self.used.get(slot.starts_at, 0), self._refusal_of(slot, now, is_free=free))
+            SlotState(slot, self.used.get(slot.starts_at, 0), self._refusal_of(slot, now, free=free))
             for slot in _until(end, grid.forwards(begin))
         ]
 
@@ -75,7 +108,7 @@ class WorkSchedule:
     def _plan_at(self, pickup_at: datetime, start: datetime, work: timedelta) -> Handover | None:
         """Book the work into the slot that contains `pickup_at` and those before it; None if it doesn't fit."""
         grid = self._grid(start, pickup_at)
-        earliest = max(start, *(begin for begin, _ in grid.openings if begin <= pickup_at))
+        earliest = max([start, *(begin for begin, _ in grid.openings if begin <= pickup_at)])
         slots = takewhile(lambda slot: slot.ends_at > earliest, grid.backwards(pickup_at))
         filled = self._fill(slots, start, work)
         return None if filled is None else Handover(pickup_at, _bookings(reversed(filled), start))
@@ -143,7 +176,7 @@ class WorkSchedule:
 
     def _grid(self, begin: datetime, end: datetime) -> SlotGrid:
         hours = self.schedule.hours
-        openings = hours.openings_between(begin - _LONGEST_SLOT, end + _LONGEST_SLOT)
+        openings = hours.openings_between(begin - LONGEST_SLOT, end + LONGEST_SLOT)
         return SlotGrid(hours.zone, self.capacity, openings)
 
 
@@ -156,6 +189,17 @@ def shrink(bookings: Iterable[SlotBooking], work: timedelta) -> tuple[SlotBookin
         if seconds:
             kept.append(replace(booking, seconds=seconds))
     return tuple(reversed(kept))
+
+
+def booking_changes(before: Iterable[SlotBooking], after: Iterable[SlotBooking]) -> tuple[SlotBooking, ...]:
+    """Return what is to be booked besides, and given back, where the seconds are negative, by start of the slot."""
+    old, new = ({each.starts_at: each for each in bookings} for bookings in (before, after))
+    found = []
+    for start in sorted(old.keys() | new.keys()):
+        seconds = (new[start].seconds if start in new else 0) - (old[start].seconds if start in old else 0)
+        if seconds:
+            found.append(replace(new.get(start) or old[start], seconds=seconds))
+    return tuple(found)
 
 
 def _until(end: datetime, slots: Iterable[Slot]) -> Iterator[Slot]:
