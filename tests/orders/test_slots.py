@@ -58,8 +58,9 @@ async def booked(sessions: Sessions) -> dict[str, int]:
     """Say what is booked by the time in UTC, having seen that slots and orders agree."""
     async with sessions() as session:
         used = {row.starts_at: row.used_seconds for row in await session.scalars(select(WorkSlot)) if row.used_seconds}
-        of_orders = select(SlotBooking.starts_at, func.sum(SlotBooking.seconds)).group_by(SlotBooking.starts_at)
-        assert {start: seconds for start, seconds in await session.execute(of_orders)} == used
+        seconds = func.sum(SlotBooking.seconds).label("seconds")
+        of_orders = await session.execute(select(SlotBooking.starts_at, seconds).group_by(SlotBooking.starts_at))
+        assert {row.starts_at: row.seconds for row in of_orders} == used
     return {f"{start:%H:%M}": seconds for start, seconds in sorted(used.items())}
 
 

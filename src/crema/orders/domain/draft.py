@@ -104,7 +104,8 @@ class SlotFullError(ConflictError):
     """The shop has too much work for this order then; `next_slot` is the next one for which it would be taken."""
 
     code = "slot_full"
-    title = "The shop can't take this order for that time."
+    title = "The shop has no room for this order at that time."
+    advice = "Choose a time in `next_slot`, or order less."
 
 
 class InvalidPickupTimeError(InvalidError):

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from crema.accounts.deps import ShopEditor, ShopStaff, Visitor
+from crema.accounts.deps import ShopEditor, ShopStaff, OptionalActor
 from crema.orders.service import slots
 from crema.shops import queries as shops
 from crema.shops.deps import SHOP, SlotDate
@@ -47,6 +47,6 @@ async def set_capacity(
     dependencies=[Public],
     responses=refusals(401, 404, 422),
 )
-async def list_slots(shop_id: UUID, reader: Reads, actor: Visitor, now: Now, date: SlotDate = None) -> DaySlotsOut:
+async def list_slots(shop_id: UUID, reader: Reads, actor: OptionalActor, now: Now, date: SlotDate = None) -> DaySlotsOut:
     """When an order can be picked up that day, and why not. Reserves nothing; a large order may need another slot."""
     return DaySlotsOut.of(await shops.get_day_slots(reader, shop_id, day=date, actor=actor, now=now))

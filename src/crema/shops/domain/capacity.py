@@ -23,7 +23,8 @@ class InvalidCapacityError(InvalidError):
     """Exceptions that overlap, or that don't begin and end with a slot. `errors` names the first that is wrong."""
 
     code = "invalid_capacity"
-    title = "This is no capacity that a shop can have."
+    title = "The exceptions overlap, or don't begin and end with a slot."
+    advice = "Change the exception that `errors` names."
 
     def __init__(self, index: int, message: str) -> None:
         errors = [{"loc": ["body", "exceptions", index], "msg": message, "type": self.code}]

@@ -25,7 +25,8 @@ class InvalidDateError(InvalidError):
     """A day that is too long ago, or too far ahead."""
 
     code = "invalid_date"
-    title = f"Slots are shown of {MAX_PICKUP_AHEAD.days} days before and after today."
+    title = "There are no slots of that day."
+    advice = f"Send a date from {MAX_PICKUP_AHEAD.days} days ago to {MAX_PICKUP_AHEAD.days} days ahead."
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,7 @@ class WorkSchedule:
 
     def _slot_full(self, after: datetime, *, now: datetime, work: timedelta) -> HandoverRefusal:
         slot, at = self._next_fit(after, now=now, work=work) or (None, None)
-        return HandoverRefusal(HandoverCode.SLOT_FULL, "There is no room for this order then.", at, at, slot)
+        return HandoverRefusal(HandoverCode.SLOT_FULL, "The shop has no room for this order at that time.", at, at, slot)
 
     def _next_fit(self, after: datetime, *, now: datetime, work: timedelta) -> tuple[Slot, datetime] | None:
         """Return the first slot and time, not before `after`, for which an order that is placed now would be taken."""
