@@ -82,6 +82,8 @@ async def things(log_in: LogIn, manager: httpx2.AsyncClient, admin: httpx2.Async
     night = {"date": "2026-12-31", "hours": [{"opens_at": "20:00", "closes_at": "03:00"}], "note": "С наступающим!"}
     closed = {"date": "2027-01-01", "is_closed": True, "takes_orders_ahead": False}
     await admin.put(f"/shop/{shop_id}/special-days", json={"special_days": [night, closed]})
+    rush = {"weekday": 6, "from": "22:00", "to": "02:00", "seconds_per_slot": 600}
+    await admin.put(f"/shop/{shop_id}/capacity", json={"seconds_per_slot": 1200, "exceptions": [rush]})
     role = (await admin.post("/role", json={"name": "trainee", "permissions": ["orders:read"]})).json()
     customer = await log_in("anna@example.com", name="Анна")
     latte = await make_latte(sessions)
@@ -93,6 +95,7 @@ async def things(log_in: LogIn, manager: httpx2.AsyncClient, admin: httpx2.Async
         "/modifier-group/{group_id}": (manager, f"/modifier-group/{group['id']}"),
         "/ingredient/{ingredient_id}": (manager, f"/ingredient/{milk['id']}"),
         "/shop/{shop_id}": (admin, f"/shop/{shop_id}"),
+        "/shop/{shop_id}/capacity": (admin, f"/shop/{shop_id}/capacity"),
         "/role/{role_id}": (admin, f"/role/{role['id']}"),
         "/user/{user_id}": (customer, f"/user/{customer.person.id}"),
         "/order/{order_id}": (customer, f"/order/{order['id']}"),
@@ -142,7 +145,9 @@ def altered(value: Any) -> Any:
 
 
 FOLLOWS = {
-    "/order/{order_id}": {"history", "ready_estimate_at", "payment", "is_asap", "customer", "number"},
+    "/order/{order_id}": {
+        *("history", "ready_estimate_at", "promised_at", "start_at", "payment", "is_asap", "customer", "number")
+    },
     "/shop/{shop_id}": {"is_open", "opens_at", "closes_at", "status"},
     "/user/{user_id}": {"pending_email"},
     "/category/{category_id}": {"is_on_menu"},

@@ -33,7 +33,7 @@ from crema.web.state import DatabaseState, WebState, install, state_of
 ROUTERS: Final = (
     *menu.routers,
     cart.router,
-    orders.router,
+    *orders.routers,
     shops.router,
     accounts.tokens,
     accounts.people,

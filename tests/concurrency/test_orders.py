@@ -408,7 +408,7 @@ async def move_to_wednesday(
     async with sessions.begin() as session:
         taken = select(Order.shop_id, Order.user_id, Order.number, Order.ready_estimate_at)
         for shop_id, user_id, number, at in (await session.execute(taken)).all():
-            values = {"shop_id": shop_id, "user_id": user_id, "number": number, "ready_estimate_at": at}
+            values = {"shop_id": shop_id, "user_id": user_id, "number": number, "ready_estimate_at": at, "start_at": at}
             day = date(2026, 11, 25)
             session.add(
                 Order(
@@ -461,10 +461,10 @@ async def test_an_order_placed_while_another_one_moves_to_its_day_has_another_nu
     async with own_sessions.begin() as session:
         values = select(
             func.gen_random_uuid(), Order.number, literal(date(2026, 11, 25)), literal("completed"), Order.shop_id,
-            Order.user_id, Order.ready_estimate_at, Order.subtotal, Order.total, Order.currency,
+            Order.user_id, Order.ready_estimate_at, Order.start_at, Order.subtotal, Order.total, Order.currency,
         )  # fmt: skip
         names = ["id", "number", "business_date", "status", "shop_id", "user_id"]
-        names += ["ready_estimate_at", "subtotal", "total", "currency"]
+        names += ["ready_estimate_at", "start_at", "subtotal", "total", "currency"]
         await session.execute(insert(Order).from_select(names, values))
     items = [{"product_id": str(product_id)}]
     body = {"pickup_at": WEDNESDAY_NOON}

@@ -13,7 +13,6 @@ from crema.orders.domain import (
     ReasonRequiredError,
     StepBackTooLateError,
     check_move,
-    estimate_ready,
     number_of,
 )
 from crema.shops.domain import OpeningHours, ShopSchedule
@@ -102,13 +101,3 @@ def test_numbers_of_one_day_and_of_days_that_share_a_board_differ(
     one: tuple[int, date], other: tuple[int, date]
 ) -> None:
     assert (number_of(one[0], day=one[1]) == number_of(other[0], day=other[1])) == (one == other)
-
-
-@given(st.integers(0, 7200), st.none() | st.timedeltas(timedelta(0), timedelta(days=7)))
-def test_ready_is_neither_before_the_work_nor_before_the_wish(work: int, ahead: timedelta | None) -> None:
-    pickup_at = NOW + ahead if ahead is not None else None
-
-    ready = estimate_ready(SCHEDULE, now=NOW, pickup_at=pickup_at, work_seconds=work)
-
-    assert ready >= NOW + timedelta(minutes=2) + timedelta(seconds=work)
-    assert pickup_at is None or ready >= pickup_at

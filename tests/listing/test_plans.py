@@ -68,11 +68,11 @@ FILL = (
        SELECT id, id, date '2026-01-01' + n % 100, about FROM numbers""",
     "INSERT INTO staff_shops (user_id, shop_id) SELECT id, id FROM numbers",
     """INSERT INTO orders (id, number, business_date, status, shop_id, source, user_id, customer_name, pickup_at,
-                           ready_estimate_at, comment, payment_status, subtotal, total, currency, created_at,
+                           ready_estimate_at, start_at, comment, payment_status, subtotal, total, currency, created_at,
                            updated_at)
        SELECT id, 'A-' || n, moment, CASE WHEN most THEN 'completed' ELSE 'placed' END, id,
               CASE WHEN most THEN 'app' ELSE 'counter' END, CASE WHEN most THEN id END,
-              CASE WHEN NOT most THEN name END, moment, moment, about,
+              CASE WHEN NOT most THEN name END, moment, moment, moment, about,
               CASE WHEN most THEN 'paid' ELSE 'pending' END, few, few, 'RUB', moment, moment FROM numbers""",
     """INSERT INTO order_lines (id, order_id, position, product_id, name, options, quantity, unit_price, total)
        SELECT id, id, 0, id, name, '[]', 1, 0, 0 FROM numbers""",
@@ -138,6 +138,8 @@ VALUES = {
     "user_id": "00000000-0000-0000-0000-000000000007",
     "pickup_at": "2026-01-01T00:07:00Z",
     "ready_estimate_at": "2026-01-01T00:07:00Z",
+    "promised_at": "2026-01-01T00:07:00Z",
+    "start_at": "2026-01-01T00:07:00Z",
     "total": "7",
     "comment": "О 7",
     "payment_status": "pending",

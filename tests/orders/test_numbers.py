@@ -48,6 +48,7 @@ async def give(
                 shop_id=shop_id,
                 user_id=user_id,
                 ready_estimate_at=at,
+                start_at=at,
                 **values,
             )
         )

@@ -108,6 +108,8 @@ async def test_the_cart_becomes_an_order_and_is_empty(
         "customer": None,
         "pickup_at": None,
         "is_asap": True,
+        "promised_at": format_instant(ready),
+        "start_at": format_instant(ready - timedelta(minutes=4)),
         "ready_estimate_at": format_instant(ready),
         "subtotal": "620.00",
         "discount": "0.00",

@@ -51,6 +51,7 @@ async def make_order(
             "shop_id": shop_id,
             "user_id": user_id,
             "ready_estimate_at": at,
+            "start_at": at,
             "subtotal": Decimal(total),
             "total": Decimal(total),
             "currency": "RUB",
@@ -365,10 +366,10 @@ async def test_the_rows_of_a_report_are_found_by_index(engine: AsyncEngine) -> N
 
 
 FILL = (
-    """INSERT INTO orders (id, number, business_date, status, shop_id, user_id, ready_estimate_at, subtotal,
+    """INSERT INTO orders (id, number, business_date, status, shop_id, user_id, ready_estimate_at, start_at, subtotal,
                            total, currency, created_at)
        SELECT lpad(to_hex(n), 32, '0')::uuid, n, moment, 'completed', lpad(to_hex(n % 100 + 1), 32, '0')::uuid,
-              '00000000-0000-0000-0000-000000000001', moment, 0, 0, 'RUB', moment
+              '00000000-0000-0000-0000-000000000001', moment, moment, 0, 0, 'RUB', moment
        FROM (SELECT n, timestamptz '2026-01-01' + n * interval '1 minute' AS moment
              FROM generate_series(1, 30000) n) x""",
     """INSERT INTO order_lines (id, order_id, position, product_id, name, options, quantity, unit_price, total)

@@ -53,6 +53,7 @@ async def test_refuses_while_orders_were_placed_there(
             shop_id=shop.id,
             user_id=customer.person.id,
             ready_estimate_at=now,
+            start_at=now,
             subtotal=0,
             total=0,
             currency="RUB",

@@ -139,13 +139,17 @@ class Writer:
 
     async def fetch(self, sql: str, *values: Any) -> list[asyncpg.Record]:
         """Run a statement and return all its rows."""
+        rows: list[asyncpg.Record] = await (await self.connection()).fetch(sql, *values)
+        return rows
+
+    async def connection(self) -> Any:
+        """Return the driver's connection, in the transaction, which begins if it hasn't."""
         if self._transaction is None:
             self._connection = self._connection or await _acquire(self._connections)
             transaction = self._connection.transaction()
             await transaction.start()
             self._transaction = transaction
-        rows: list[asyncpg.Record] = await self._connection.fetch(sql, *values)
-        return rows
+        return self._connection
 
     def publish(self, event: Event) -> None:
         """Send an event after the commit."""
@@ -178,3 +182,11 @@ async def raw_connection(session: AsyncSession) -> Any:
     if not driver.is_in_transaction():  # SQLAlchemy begins it with a first statement of its own
         await connection.exec_driver_sql("SELECT 1")
     return driver
+
+
+@asynccontextmanager
+async def savepoint(tx: Writer | AsyncSession) -> AsyncIterator[None]:
+    """Undo what compiled statements do in the body, and give their locks back, if it raises."""
+    driver = await tx.driver() if isinstance(tx, Writer) else await driver_of(tx)
+    async with driver.transaction():
+        yield

@@ -25,6 +25,7 @@ from crema.menu.service.whole_menu import WholeMenu
 from crema.schemas import Instant
 from crema.shops import queries as shops
 from crema.shops.deps import Granted
+from crema.shops.domain import LONGEST_SLOT
 from crema.web import fields
 from crema.web.clock import Now
 from crema.web.forms import Upload, read_upload
@@ -76,7 +77,8 @@ async def _availability_asked(
     size_id: Annotated[UUID | None, Query(description="A size of the product; left out: any.")] = None,
 ) -> Question:
     offers = await queries.get_offers_of_shop(reader, shop_id)
-    return Question(offers, await shops.get_schedule(reader, shop_id), at, size_id, now)
+    schedule = await shops.get_work_schedule(reader, shop_id, since=now - LONGEST_SLOT)
+    return Question(offers, schedule, at, size_id, now)
 
 
 AvailabilityAsked = Annotated[Question, Depends(_availability_asked)]

@@ -236,7 +236,7 @@ class ReasonOut(Output):
     code: str = Field(
         description="`off_menu`, `not_sold_here`, `stopped`, `stopped_ingredient`, `out_of_stock`, `out_of_schedule`; "
         "where a time is asked about also `shop_closed`, `shop_paused`, `outside_opening_hours`, `no_orders_ahead`, "
-        "`too_soon`. There may be more.",
+        "`too_soon`, `slot_full`. There may be more.",
         examples=["stopped_ingredient"],
     )
     detail: str = Field(examples=["Овсяное needs Овсяное молоко, which has run out here."])

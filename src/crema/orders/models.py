@@ -1,6 +1,6 @@
 """Tables of orders. Lines hold copies of names and prices: what was sold never changes."""
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -8,6 +8,7 @@ from sqlalchemy import (
     CheckConstraint,
     Computed,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     SmallInteger,
     String,
@@ -89,6 +90,22 @@ class OrderLine(Base):
     search_text: Mapped[str] = mapped_column(Text, Computed(_SEARCH_TEXT, persisted=True), deferred=True)
 
 
+class SlotBooking(Base):
+    """Seconds of work that an order has booked in a slot of its shop: what it gives back when it is cancelled."""
+
+    __tablename__ = "slot_bookings"
+    __table_args__ = (
+        ForeignKeyConstraint(["shop_id", "starts_at"], ["work_slots.shop_id", "work_slots.starts_at"]),
+        CheckConstraint("seconds > 0", "seconds"),
+        Index("ix_slot_bookings_shop_id_starts_at", "shop_id", "starts_at"),
+    )
+
+    order_id: Mapped[UUID] = mapped_column(ForeignKey("orders.id", ondelete="RESTRICT"), primary_key=True)
+    starts_at: Mapped[datetime] = mapped_column(primary_key=True)
+    shop_id: Mapped[UUID]
+    seconds: Mapped[int]
+
+
 class OrderEvent(Base):
     """A move or an edit of an order: who, from where to where, when. Only ever added to.
 
@@ -128,6 +145,8 @@ class Order(Base):
     One that was taken at the counter has no account but a `customer_name`, which becomes '' when it is erased.
     `pickup_name` is whom to call, wherever it was ordered: it goes with the account, or with `customer_name`.
 
+    `ready_estimate_at` is when it is promised, `start_at` when it has to be begun for that.
+
     `changed_in` is the id of the transaction that wrote it last: live feeds resume by it.
     """
 
@@ -154,6 +173,7 @@ class Order(Base):
     pickup_name: Mapped[str | None] = mapped_column(String(40))
     pickup_at: Mapped[datetime | None]
     ready_estimate_at: Mapped[datetime]
+    start_at: Mapped[datetime]
     comment: Mapped[str] = mapped_column(server_default="")
     payment_method: Mapped[str] = mapped_column(String(20), server_default="on_pickup")
     payment_status: Mapped[str] = mapped_column(String(20), server_default="pending")
@@ -185,6 +205,16 @@ class Order(Base):
         return self.pickup_at is None
 
     @property
+    def promised_at(self) -> datetime:
+        """When it is promised to be ready."""
+        return self.ready_estimate_at
+
+    @property
+    def work(self) -> timedelta:
+        """How long one barista needs to make it; its lines are loaded."""
+        return timedelta(seconds=sum(line.preparation_seconds * line.quantity for line in self.lines))
+
+    @property
     def payment(self) -> dict[str, str]:
         """How and whether it is paid."""
         return {"method": self.payment_method, "status": self.payment_status}
@@ -210,6 +240,7 @@ Index("ix_orders_created_at_id", Order.created_at, Order.id)
 Index("ix_orders_updated_at_id", Order.updated_at, Order.id)
 Index("ix_orders_changed_in", Order.changed_in)
 Index("ix_orders_ready_estimate_at_id", Order.ready_estimate_at, Order.id)
+Index("ix_orders_start_at_id", Order.start_at, Order.id)
 Index("ix_orders_pickup_at", Order.pickup_at, postgresql_where=Order.pickup_at.is_not(None))
 Index("ix_orders_total_id", Order.total, Order.id)
 Index("ix_orders_status_created_at_id", Order.status, Order.created_at, Order.id)

@@ -71,6 +71,7 @@ from crema.orders.models import IS_OPEN, Order, OrderEvent, OrderLine
 from crema.orders.schemas import Comment, OrderNumber, OrderOut, PaymentStatus, Source
 from crema.schemas import Line, Name
 from crema.shops import queries as shops
+from crema.shops.domain import LONGEST_SLOT
 from crema.shops.models import Shop
 
 _STATUSES: Final = [status.value for status in OrderStatus]
@@ -180,6 +181,8 @@ ORDERS: Final = Listing(
         "customer_name": TextField(Order.customer_name, nullable=True, indexed=True, example="Анна"),
         "pickup_at": InstantField(Order.pickup_at, nullable=True, indexed=True),
         "is_asap": BooleanField(Order.pickup_at.is_(None)),
+        "promised_at": InstantField(Order.ready_estimate_at, indexed=True),
+        "start_at": InstantField(Order.start_at, indexed=True),
         "ready_estimate_at": InstantField(Order.ready_estimate_at, indexed=True),
         "lines": _LINES,
         "subtotal": MoneyField(Order.subtotal),
@@ -208,7 +211,7 @@ HISTORY: Final = Listing(
 )
 
 BOARD_LIMIT: Final = 500
-"""So many orders of a board are shown: those that are to be ready first."""
+"""So many orders of a board are shown: those that have to be begun first."""
 RECENT: Final = timedelta(days=1)
 
 
@@ -279,8 +282,9 @@ async def list_open_for_update(session: AsyncSession, *, user_id: UUID) -> list[
 
 
 async def list_open_of_shop_for_update(session: AsyncSession, *, shop_id: UUID) -> list[Order]:
-    """Lock a shop's orders in progress, by id, and load them with it."""
-    statement = select(Order).where(Order.shop_id == shop_id, IS_OPEN).options(joinedload(Order.shop))
+    """Lock a shop's orders in progress, by id, and load them with it and their lines."""
+    statement = select(Order).where(Order.shop_id == shop_id, IS_OPEN)
+    statement = statement.options(joinedload(Order.shop), selectinload(Order.lines))
     return list(await session.scalars(statement.order_by(Order.id).with_for_update(of=Order)))
 
 
@@ -329,6 +333,7 @@ _CONTEXT: Final = shops.ACTIVE.add_columns(
     _RECENT_ORDERS.label("recent_orders"),
     menu.WANTED_FOR_PRICING.label("products"),
     menu.DIFFERENCES.label("differences"),
+    shops.USED_SECONDS.label("used"),
 )
 _CONTEXT_AT_SHOP: Final = Statement(_CONTEXT.where(Shop.id == bindparam("shop_id")))
 _CONTEXT_AT_TWO_SHOPS: Final = Statement(_CONTEXT.limit(2))
@@ -341,7 +346,12 @@ async def find_order_context(
 
     The answer is None if there is no such shop, or no `shop_id` and several shops.
     """
-    values = {"user_id": user_id, "product_ids": list(product_ids), "since": now - LIMIT_PERIOD}
+    values = {
+        "user_id": user_id,
+        "product_ids": list(product_ids),
+        "since": now - LIMIT_PERIOD,
+        "slots_since": now - LONGEST_SLOT,
+    }
     if shop_id is None:
         rows = await _CONTEXT_AT_TWO_SHOPS.rows(db, **values)
     else:
@@ -354,7 +364,7 @@ async def find_order_context(
     return OrderContext(
         shop=OrderShop(shop.id, shop.name, shop.address, shop.timezone, shop.email),
         shop_version=row["shop_version"],
-        schedule=shops.schedule_of(shop),
+        work=shops.work_schedule_of(shop, row["used"]),
         open_orders=row["open_orders"],
         recent_orders=recent_orders,
         first_recent_at=first_recent_at,
@@ -368,7 +378,7 @@ async def list_ready_for_update(session: AsyncSession, *, limit: int) -> list[Or
         await session.scalars(
             select(Order)
             .where(Order.status == OrderStatus.READY)
-            .options(selectinload(Order.history))
+            .options(joinedload(Order.shop), selectinload(Order.history))
             .order_by(Order.id)
             .limit(limit)
             .with_for_update(of=Order, skip_locked=True)
@@ -383,7 +393,7 @@ _VERSION: Final = (
     Order.shop_id,
     Order.user_id,
     Order.changed_in,
-    Order.ready_estimate_at,
+    Order.start_at,
     Order.hidden_at.is_not(None).label("is_hidden"),
     Order.hidden_from_customer_at.is_not(None).label("is_hidden_from_customer"),
 )
@@ -425,7 +435,7 @@ async def list_changed(db: Executor, *, scope: FeedScope, since: int, limit: int
 
 def _in_progress(*conditions: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
     statement = select(*_VERSION).where(IS_OPEN, *conditions)
-    return statement.order_by(Order.ready_estimate_at, Order.id).limit(BOARD_LIMIT)
+    return statement.order_by(Order.start_at, Order.id).limit(BOARD_LIMIT)
 
 
 def _boards(ids: BindParameter[Any], column_: InstrumentedAttribute[Any]) -> Statement:
@@ -457,9 +467,9 @@ _IDS: Final = bindparam("order_ids", type_=ARRAY(Uuid))
 _ORDER_ROWS: Final = Statement(
     select(
         *(Order.id, Order.number, Order.status, Order.source, Order.user_id, Order.customer_name, Order.pickup_name),
-        *(Order.pickup_at, Order.ready_estimate_at, Order.subtotal, Order.discount, Order.total, Order.currency),
-        *(Order.comment, Order.created_at, Order.updated_at, Order.payment_method, Order.payment_status),
-        *(Order.hidden_at, Order.shop_id, Shop.name, Shop.address, Shop.timezone),
+        *(Order.pickup_at, Order.ready_estimate_at, Order.start_at, Order.subtotal, Order.discount, Order.total),
+        *(Order.currency, Order.comment, Order.created_at, Order.updated_at, Order.payment_method),
+        *(Order.payment_status, Order.hidden_at, Order.shop_id, Shop.name, Shop.address, Shop.timezone),
         *(User.name.label("person_name"), User.phone),
     )
     .join(Shop, Shop.id == Order.shop_id)
@@ -508,6 +518,7 @@ def _order_out(row: asyncpg.Record, *, lines: list[Any], history: list[Any]) -> 
             "shop": {"id": row["shop_id"], "name": row["name"], "address": row["address"], "timezone": row["timezone"]},
             "customer": customer,
             "is_asap": row["pickup_at"] is None,
+            "promised_at": row["ready_estimate_at"],
             "is_hidden": row["hidden_at"] is not None,
             "payment": {"method": row["payment_method"], "status": row["payment_status"]},
             "lines": lines,

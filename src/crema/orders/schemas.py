@@ -289,7 +289,9 @@ class OrderOut(Output):
     )
     pickup_at: Instant | None
     is_asap: bool
-    ready_estimate_at: Instant
+    promised_at: Instant = Field(description="When it is promised to be ready.")
+    start_at: Instant = Field(description="When it has to be begun to be ready then: boards are in this order.")
+    ready_estimate_at: Instant = Field(description="The same as `promised_at`.")
     lines: list[OrderLineOut]
     subtotal: Amount
     discount: Amount
@@ -330,7 +332,19 @@ class ReplaceOrder(Replacement):
     )
 
     shows = OrderOut
-    follows = frozenset({"updated_at", "history", "ready_estimate_at", "payment", "is_asap", "customer", "number"})
+    follows = frozenset(
+        {
+            "updated_at",
+            "history",
+            "ready_estimate_at",
+            "promised_at",
+            "start_at",
+            "payment",
+            "is_asap",
+            "customer",
+            "number",
+        }
+    )
 
     pickup_at: Instant | None = None
     comment: Comment | None = None
@@ -363,7 +377,7 @@ class FollowOrders(Input):
 
 
 class SnapshotFrame(Output):
-    """The orders in progress, at most 500, by `ready_estimate_at` and then `id`. Forget what you knew."""
+    """The orders in progress, at most 500, by `start_at` and then `id`. Forget what you knew."""
 
     type: Literal["snapshot"] = "snapshot"
     position: str = Field(description="Where to resume: `?after=`.", examples=["84213-1795428000"])
@@ -373,7 +387,7 @@ class SnapshotFrame(Output):
 class ChangedOrderFrame(Output):
     """An order that is new or has changed, whole.
 
-    Its place on the board is by `ready_estimate_at`, compared as a time, then `id`: an order that was moved or edited
+    Its place on the board is by `start_at`, compared as a time, then `id`: an order that was moved or edited
     may have another place than before. One that is over leaves the board; one that staff take back to `ready` returns.
     """
 

@@ -12,6 +12,7 @@ from pydantic import AfterValidator
 from crema.accounts.deps import OptionalActor
 from crema.shops.domain import Chain, Point
 from crema.shops.models import Shop
+from crema.shops.schemas import CalendarDay
 from crema.shops.service import BeforeClosing, Closing
 from crema.web.preconditions import Versioned
 from crema.web.state import state_of
@@ -74,6 +75,10 @@ async def _closing(
     return Closing(state_of(request.app, ShopsState).before_closing, force)
 
 
+SlotDate = Annotated[
+    CalendarDay | None,
+    Query(description="A day of the shop's calendar; left out: today.", examples=["2026-11-27"]),
+]
 ClosingSteps = Annotated[Closing, Depends(_closing)]
 TheChain = Annotated[Chain, Depends(_chain)]
 Granted = Annotated[frozenset[str], Depends(_granted)]

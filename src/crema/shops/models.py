@@ -2,6 +2,7 @@
 
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
@@ -15,11 +16,11 @@ from sqlalchemy import (
     String,
     UniqueConstraint,
 )
-from sqlalchemy.dialects.postgresql import INT4RANGE, ExcludeConstraint, Range
+from sqlalchemy.dialects.postgresql import INT4RANGE, JSONB, ExcludeConstraint, Range
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from crema.db.base import Base, Created, Id, Updated, case_folded, trigram_index
-from crema.shops.domain import LEAD_SECONDS, ShopState
+from crema.shops.domain import DEFAULT_SLOT_MINUTES, LEAD_SECONDS, MAX_SECONDS_PER_SLOT, SLOT_MINUTES, ShopState
 
 
 class OpeningInterval(Base):
@@ -88,6 +89,9 @@ class Shop(Base):
     """A place to pick orders up. `timezone` is an IANA name; hours are its wall time.
 
     `state`, `delay_minutes` and `state_until` are what staff have set last, which may be over by now.
+
+    `seconds_per_slot` is how much work fits into a slot of `slot_minutes`; NULL is no limit. `capacity_exceptions` are
+    [weekday, begin, end, seconds_per_slot], in minutes from midnight, as opening hours are.
     """
 
     __tablename__ = "shops"
@@ -98,6 +102,8 @@ class Shop(Base):
         CheckConstraint("state <> 'open' OR state_until IS NULL", "state_until"),
         CheckConstraint("lead_seconds BETWEEN 0 AND 86400", "lead_seconds"),
         CheckConstraint("last_order_minutes BETWEEN 0 AND 1440", "last_order_minutes"),
+        CheckConstraint(f"slot_minutes IN {SLOT_MINUTES}", "slot_minutes"),
+        CheckConstraint(f"seconds_per_slot BETWEEN 0 AND {MAX_SECONDS_PER_SLOT}", "seconds_per_slot"),
         CheckConstraint("latitude BETWEEN -90 AND 90", "latitude"),
         CheckConstraint("longitude BETWEEN -180 AND 180", "longitude"),
         CheckConstraint("(latitude IS NULL) = (longitude IS NULL)", "coordinates"),
@@ -118,6 +124,10 @@ class Shop(Base):
     state_until: Mapped[datetime | None]
     lead_seconds: Mapped[int] = mapped_column(Integer, server_default=str(LEAD_SECONDS))
     last_order_minutes: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    slot_minutes: Mapped[int] = mapped_column(SmallInteger, server_default=str(DEFAULT_SLOT_MINUTES))
+    seconds_per_slot: Mapped[int | None]
+    capacity_exceptions: Mapped[list[Any]] = mapped_column(JSONB, server_default="[]")
+    auto_accept: Mapped[bool] = mapped_column(server_default="false")
     created_at: Mapped[Created]
     updated_at: Mapped[Updated]
 
@@ -130,6 +140,20 @@ class Shop(Base):
     special_days: Mapped[list[SpecialDay]] = relationship(
         lazy="raise", order_by="SpecialDay.date", cascade="all, delete-orphan", passive_deletes=True
     )
+
+
+class WorkSlot(Base):
+    """How many seconds of work orders have booked at a shop, in the slot that starts then. None are booked without one.
+
+    What it may hold is in the shop's capacity: whoever books compares.
+    """
+
+    __tablename__ = "work_slots"
+    __table_args__ = (CheckConstraint("used_seconds >= 0", "used_seconds"),)
+
+    shop_id: Mapped[UUID] = mapped_column(ForeignKey("shops.id", ondelete="CASCADE"), primary_key=True)
+    starts_at: Mapped[datetime] = mapped_column(primary_key=True)
+    used_seconds: Mapped[int]
 
 
 # Every field that lists are filtered or sorted by has its index here; the id that ends every order is in them.

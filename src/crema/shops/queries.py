@@ -1,9 +1,10 @@
 """Every SELECT about shops, and who sees which."""
 
 import json
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, fields
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import cache, lru_cache
 from typing import Any, Final
@@ -13,6 +14,7 @@ from zoneinfo import ZoneInfo
 import asyncpg
 from sqlalchemy import (
     ARRAY,
+    BigInteger,
     ColumnElement,
     DateTime,
     Double,
@@ -27,6 +29,7 @@ from sqlalchemy import (
     case,
     cast,
     exists,
+    extract,
     func,
     not_,
     null,
@@ -38,7 +41,8 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
-from crema.core.errors import NotFoundError
+from crema.accounts.domain import Actor
+from crema.core.errors import ForbiddenError, NotFoundError
 from crema.core.page import Page
 from crema.db import versions
 from crema.db.base import case_folded
@@ -67,6 +71,8 @@ from crema.shops import domain
 from crema.shops.domain import (
     DAY,
     EARTH_RADIUS_M,
+    Capacity,
+    CapacityException,
     DayInterval,
     Interval,
     OpeningHours,
@@ -74,8 +80,10 @@ from crema.shops.domain import (
     ShopSchedule,
     ShopState,
     ShopStatus,
+    SlotState,
+    WorkSchedule,
 )
-from crema.shops.models import OpeningInterval, Shop, SpecialDay, SpecialInterval
+from crema.shops.models import OpeningInterval, Shop, SpecialDay, SpecialInterval, WorkSlot
 from crema.shops.schemas import Timezone
 
 EDIT: Final = "shops:write"
@@ -206,10 +214,14 @@ class ShopView:
     state_until: datetime | None
     lead_seconds: int
     last_order_minutes: int
+    slot_minutes: int
+    seconds_per_slot: int | None
+    auto_accept: bool
     created_at: datetime
     updated_at: datetime
     opening_intervals: tuple[Interval, ...]
     special_days: tuple[domain.SpecialDay, ...]
+    capacity_exceptions: tuple[Sequence[int], ...]
 
     def shown_as_of(self, now: datetime) -> datetime:
         """Return a moment at which the shop is shown as it is now; it stays the same as long as possible.
@@ -232,6 +244,12 @@ def schedule_of(shop: Shop | ShopView) -> ShopSchedule:
         lead=timedelta(seconds=shop.lead_seconds),
         last_order=timedelta(minutes=shop.last_order_minutes),
     )
+
+
+def capacity_of(shop: Shop | ShopView) -> Capacity:
+    """Return how much work a shop can do."""
+    exceptions = (CapacityException(Interval(*span), seconds) for *span, seconds in shop.capacity_exceptions)
+    return Capacity(shop.slot_minutes, shop.seconds_per_slot, tuple(exceptions))
 
 
 def _special_day(row: SpecialDay | domain.SpecialDay) -> domain.SpecialDay:
@@ -264,7 +282,7 @@ _HOURS_OF_DAY: Final = (
 _SPECIAL_DAY: Final = func.jsonb_build_array(
     SpecialDay.date, _HOURS_OF_DAY, SpecialDay.takes_orders_ahead, SpecialDay.note
 )
-_LISTS: Final = {"opening_intervals", "special_days"}
+_LISTS: Final = {"opening_intervals", "special_days", "capacity_exceptions"}
 _COLUMNS: Final = (
     *(getattr(Shop, field.name) for field in fields(ShopView) if field.name not in _LISTS),
     select(cast(func.jsonb_agg(aggregate_order_by(func.jsonb_build_array(*_WEEK), *_WEEK)), Text))
@@ -275,6 +293,7 @@ _COLUMNS: Final = (
     .where(SpecialDay.shop_id == Shop.id)
     .scalar_subquery()
     .label("special_days"),
+    cast(Shop.capacity_exceptions, Text).label("exceptions"),
 )
 ACTIVE: Final = select(*_COLUMNS).where(TAKES_ORDERS)
 """Active shops with their weeks and special days: `view_of` reads such rows."""
@@ -289,9 +308,10 @@ def view_of(row: asyncpg.Record) -> ShopView:
 
 @lru_cache(1_000)
 def _view_of(values: tuple[Any, ...]) -> ShopView:
-    *columns, week, days = values
+    *columns, week, days, exceptions = values
     intervals = tuple(Interval(*interval) for interval in json.loads(week or "[]"))
-    return ShopView(*(*columns, intervals, tuple(_read_special_day(*day) for day in json.loads(days or "[]"))))
+    special_days = tuple(_read_special_day(*day) for day in json.loads(days or "[]"))
+    return ShopView(*(*columns, intervals, special_days, tuple(json.loads(exceptions))))
 
 
 def _read_special_day(day: str, hours: Any, takes_orders_ahead: bool, note: str) -> domain.SpecialDay:  # noqa: FBT001
@@ -309,6 +329,28 @@ async def get_schedule(db: Executor, shop_id: UUID) -> ShopSchedule:
     return schedule_of(view_of(await _visible_shop(sees_all=True).one(db, shop_id=shop_id)))
 
 
+_USED: Final = func.jsonb_build_array(cast(extract("epoch", WorkSlot.starts_at), BigInteger), WorkSlot.used_seconds)
+USED_SECONDS: Final = (
+    select(func.jsonb_agg(_USED))
+    .where(WorkSlot.shop_id == Shop.id, WorkSlot.starts_at > bindparam("slots_since", type_=DateTime(timezone=True)))
+    .scalar_subquery()
+)
+"""What is booked at a shop in the slots that started after a moment: `work_schedule_of` reads it."""
+_SHOP_AND_USED: Final = Statement(select(*_COLUMNS, USED_SECONDS.label("used")).where(Shop.id == bindparam("shop_id")))
+
+
+def work_schedule_of(shop: Shop | ShopView, used: Any) -> WorkSchedule:
+    """Return when a shop hands over orders, and what is booked there, as `USED_SECONDS` gives it."""
+    seconds_by_start = {datetime.fromtimestamp(start, UTC): seconds for start, seconds in used or ()}
+    return WorkSchedule(schedule_of(shop), capacity_of(shop), seconds_by_start)
+
+
+async def get_work_schedule(where: Where, shop_id: UUID, *, since: datetime) -> WorkSchedule:
+    """Read the same of a shop, active or not, with what is booked in the slots that started after a moment."""
+    row = await _SHOP_AND_USED.one(where, shop_id=shop_id, slots_since=since)
+    return work_schedule_of(view_of(row), row["used"])
+
+
 async def get_visible_shop(reader: Reader, shop_id: UUID, *, permissions: AbstractSet[str]) -> ShopView:
     """Read a shop; an inactive one is not there for the public."""
     return view_of(await _visible_shop(sees_all=EDIT in permissions).one(reader, shop_id=shop_id))
@@ -317,6 +359,50 @@ async def get_visible_shop(reader: Reader, shop_id: UUID, *, permissions: Abstra
 @cache
 def _visible_shop(*, sees_all: bool) -> Statement:
     return Statement((select(*_COLUMNS) if sees_all else ACTIVE).where(Shop.id == bindparam("shop_id")))
+
+
+async def get_shop_served_by(reader: Reader, shop_id: UUID, *, actor: Actor) -> ShopView:
+    """Read a shop for its staff; ForbiddenError for those who don't serve it."""
+    shop = view_of(await _visible_shop(sees_all=True).one(reader, shop_id=shop_id))
+    if not actor.serves(shop_id):
+        raise ForbiddenError("You can see this only of the shops you work for.")
+    return shop
+
+
+@dataclass(frozen=True, slots=True)
+class DaySlots:
+    """The slots of a day, for the shop's staff or for everybody else."""
+
+    date: date
+    timezone: str
+    slots: list[SlotState]
+    is_for_staff: bool
+
+
+@cache
+def _visible_with_used(*, sees_all: bool) -> Statement:
+    shops = select(*_COLUMNS) if sees_all else ACTIVE
+    return Statement(shops.add_columns(USED_SECONDS.label("used")).where(Shop.id == bindparam("shop_id")))
+
+
+async def get_day_slots(
+    reader: Reader, shop_id: UUID, *, day: date | None, actor: Actor | None, now: datetime
+) -> DaySlots:
+    """Return the slots of a day of the shop's calendar, today by default, as the actor may see them.
+
+    Raises InvalidDateError for a day that is too far off.
+    """
+    staff = actor if actor and actor.is_verified else None
+    statement = _visible_with_used(sees_all=staff is not None and staff.may(EDIT))
+    row = await statement.one(reader, shop_id=shop_id, slots_since=now - 2 * domain.MAX_PICKUP_AHEAD)
+    shop = view_of(row)
+    work = work_schedule_of(shop, row["used"])
+    return DaySlots(
+        date=day or work.schedule.hours.local_date(now),
+        timezone=shop.timezone,
+        slots=work.states_of(day or work.schedule.hours.local_date(now), now=now),
+        is_for_staff=staff is not None and staff.serves(shop_id) and (staff.may(EDIT) or staff.may("orders:write")),
+    )
 
 
 _TAKES_ORDERS: Final = Statement(select(Shop.id).where(Shop.id == bindparam("shop_id"), TAKES_ORDERS))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from importlib.resources import files
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
 from pydantic import MISSING, AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
@@ -28,11 +28,16 @@ from crema.schemas import (
 )
 from crema.shops import domain
 from crema.shops.domain import (
+    DEFAULT_SLOT_MINUTES,
+    LEAD_SECONDS,
+    MAX_CAPACITY_EXCEPTIONS,
     MAX_DELAY_MINUTES,
     MAX_INTERVALS_A_DAY,
+    MAX_SECONDS_PER_SLOT,
     MAX_SPECIAL_DAYS,
     MIN_DELAY_MINUTES,
     Chain,
+    HandoverCode,
     ShopSchedule,
     ShopState,
 )
@@ -143,6 +148,9 @@ ClosesAt = Annotated[
 ]
 
 
+SecondsPerSlot = Annotated[int, Field(strict=True, ge=0, le=MAX_SECONDS_PER_SLOT, examples=[1200])]
+
+
 class IntervalIn(Input):
     """One stretch of opening; several a day are allowed."""
 
@@ -221,6 +229,7 @@ def _not_a_slip(day: date) -> date:
     return day
 
 
+CalendarDay = Annotated[date, BeforeValidator(_written_date)]
 SpecialDate = Annotated[
     date,
     BeforeValidator(_written_date),
@@ -414,6 +423,151 @@ class ListedShopOut(ShopOut):
         description="Metres from `near`, as the crow flies; null without it, and for a shop without coordinates.",
         examples=[420],
     )
+
+
+class CapacityExceptionIn(Input):
+    """A stretch of every week in which a slot holds another amount of work."""
+
+    weekday: int = Field(strict=True, ge=0, le=6, description="Monday is 0.", examples=[0])
+    begins: OpensAt = Field(alias="from")
+    ends: ClosesAt = Field(alias="to", description="Up to 24:00; before `from` it is the next day's.")
+    seconds_per_slot: SecondsPerSlot
+
+    @model_validator(mode="after")
+    def _takes_time(self) -> Self:
+        self.exception()
+        return self
+
+    def exception(self) -> domain.CapacityException:
+        """Return it as the domain's."""
+        return domain.CapacityException(domain.interval(self.weekday, self.begins, self.ends), self.seconds_per_slot)
+
+
+class CapacityExceptionOut(Output):
+    """A stretch of every week in which a slot holds another amount of work."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    weekday: int = Field(description="Monday is 0.", examples=[0])
+    begins: str = Field(serialization_alias="from", examples=["08:00"])
+    ends: str = Field(serialization_alias="to", description="Before `from` it is the next day's.", examples=["10:00"])
+    seconds_per_slot: int
+
+
+class CapacityOut(Output):
+    """How much work a shop takes."""
+
+    slot_minutes: int = Field(examples=[10])
+    seconds_per_slot: int | None = Field(description="Of work in a slot; null: no limit.", examples=[1200])
+    exceptions: list[CapacityExceptionOut]
+    lead_seconds: int = Field(examples=[120])
+    last_order_minutes: int = Field(examples=[0])
+    auto_accept: bool
+
+    @classmethod
+    def of(cls, shop: Any) -> Self:
+        """Show a shop's row."""
+        exceptions = [(domain.Interval(*span), seconds) for *span, seconds in shop.capacity_exceptions]
+        return cls(
+            slot_minutes=shop.slot_minutes,
+            seconds_per_slot=shop.seconds_per_slot,
+            exceptions=[
+                CapacityExceptionOut(
+                    weekday=span.weekday, begins=span.opens_at, ends=span.closes_at, seconds_per_slot=seconds
+                )
+                for span, seconds in exceptions
+            ],
+            lead_seconds=shop.lead_seconds,
+            last_order_minutes=shop.last_order_minutes,
+            auto_accept=shop.auto_accept,
+        )
+
+
+class ReplaceCapacity(Replacement):
+    """How much work a shop takes. It is counted in seconds: a product's `preparation_seconds`, times its quantity."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "slot_minutes": 10,
+                    "seconds_per_slot": 1200,
+                    "exceptions": [{"weekday": 0, "from": "08:00", "to": "10:00", "seconds_per_slot": 2400}],
+                    "lead_seconds": 120,
+                    "last_order_minutes": 0,
+                    "auto_accept": False,
+                }
+            ]
+        }
+    )
+
+    shows = CapacityOut
+    follows = frozenset()
+
+    slot_minutes: Literal[5, 10, 15, 20, 30, 60] = Field(
+        DEFAULT_SLOT_MINUTES, description="How long a slot is. Slots begin at full hours of the shop's clock."
+    )
+    seconds_per_slot: SecondsPerSlot | None = Field(
+        None, description="Seconds of work that a slot holds: two baristas do 1200 in ten minutes. null: no limit."
+    )
+    exceptions: list[CapacityExceptionIn] = Field(
+        default=[],
+        max_length=MAX_CAPACITY_EXCEPTIONS,
+        description="Times of the week with another capacity. They begin and end with a slot, and don't overlap.",
+    )
+    lead_seconds: Annotated[int, Field(strict=True, ge=0, le=86_400)] = Field(
+        LEAD_SECONDS, description="From placing an order to the start of its first drink."
+    )
+    last_order_minutes: Annotated[int, Field(strict=True, ge=0, le=1440)] = Field(
+        0, description="Orders as soon as possible end so many minutes before closing."
+    )
+    auto_accept: Flag = Field(default=False, description="Whether orders are accepted as they are placed.")
+
+    def capacity(self) -> domain.Capacity:
+        """Return it as the domain's."""
+        exceptions = tuple(sorted((each.exception() for each in self.exceptions), key=lambda each: each.interval))
+        return domain.Capacity(self.slot_minutes, self.seconds_per_slot, exceptions)
+
+
+class SlotOut(Output):
+    """A slot of a shop's day."""
+
+    starts_at: Instant
+    ends_at: Instant
+    is_available: bool = Field(description="Whether an order for it would be taken, if it is small.")
+    reason: HandoverCode | None = Field(description="Why it is not available.")
+    capacity_seconds: int | None = Field(
+        description="For the shop's staff: seconds of work it holds; null: no limit. null for everybody else."
+    )
+    used_seconds: int | None = Field(description="For the shop's staff: seconds that are booked. Else null.")
+
+
+class DaySlotsOut(Output):
+    """The slots of a day of the shop's calendar."""
+
+    date: Annotated[date, Field(examples=["2026-11-27"])]
+    timezone: str = Field(examples=["Europe/Moscow"])
+    slots: list[SlotOut]
+
+    @classmethod
+    def of(cls, day: Any) -> Self:
+        """Show the slots to those who asked for them."""
+        sees_work = day.is_for_staff
+        return cls(
+            date=day.date,
+            timezone=day.timezone,
+            slots=[
+                SlotOut(
+                    starts_at=each.slot.starts_at,
+                    ends_at=each.slot.ends_at,
+                    is_available=each.refusal is None,
+                    reason=each.refusal,
+                    capacity_seconds=each.slot.capacity_seconds if sees_work else None,
+                    used_seconds=each.used_seconds if sees_work else None,
+                )
+                for each in day.slots
+            ],
+        )
 
 
 class ContactsOut(Output):

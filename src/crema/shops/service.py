@@ -1,7 +1,7 @@
 """Every change to shops: administrators open and close them, managers run theirs, staff say that it is busy."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -19,7 +19,7 @@ from crema.schemas import value_or
 from crema.shops import domain, queries
 from crema.shops.domain import Interval, OpeningHours, ShopStatus
 from crema.shops.models import OpeningInterval, Shop, SpecialDay, SpecialInterval
-from crema.shops.schemas import ReplaceShop, ShopIn, ShopOut, ShopPatch, StatusPatch
+from crema.shops.schemas import ReplaceCapacity, ReplaceShop, ShopIn, ShopOut, ShopPatch, StatusPatch
 
 
 class BeforeClosing(Protocol):
@@ -166,6 +166,20 @@ async def change_status(
     shop.state, shop.delay_minutes, shop.state_until = status.state, status.delay_minutes, status.until
     shop.updated_at = now
     await session.flush()
+    return shop
+
+
+async def set_capacity(
+    session: AsyncSession, *, actor: Actor, shop_id: UUID, wanted: ReplaceCapacity, now: datetime
+) -> Shop:
+    """Replace how much work a shop takes, how soon and how late. No order is placed there until the commit."""
+    shop = await queries.get_shop_for_update(session, shop_id)
+    _check_runs(actor, shop)
+    capacity = wanted.capacity()
+    domain.check_capacity(capacity)
+
+    shop.capacity_exceptions = [[*astuple(each.interval), each.seconds_per_slot] for each in capacity.exceptions]
+    await apply_changes(session, shop, wanted, now=now, but=("exceptions",))
     return shop
 
 

@@ -189,7 +189,7 @@ def off_menu(product: PricedProduct) -> str:
 def availability(offer: Offer, *, at: datetime, quantity: int = 1) -> Availability:
     """Return whether so many pieces of a product can be handed over at a moment, with all that is in the way.
 
-    It is about what is sold. Whether the shop takes an order for that moment is asked of its `ShopSchedule`.
+    It is about what is sold. Whether the shop takes an order for that moment is asked of its `WorkSchedule`.
     """
     product = offer.product
     reasons = [reason for reason in offer.reasons if reason.holds(at)]

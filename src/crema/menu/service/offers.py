@@ -22,7 +22,7 @@ from crema.menu.domain import Availability, Reason, ReasonCode
 from crema.menu.models import Ingredient, Option, Product, ShopOffers, ShopOption, ShopProduct, Stop
 from crema.menu.queries import OffersOfShop, OverrideView, StopView
 from crema.menu.schemas import ShopOptionPatch, ShopProductPatch, StopIn
-from crema.shops.domain import HandoverRefusal, ShopSchedule
+from crema.shops.domain import HandoverRefusal, WorkSchedule
 
 
 class AlreadyStoppedError(ConflictError):
@@ -142,7 +142,7 @@ class Question:
     """
 
     shop: OffersOfShop
-    schedule: ShopSchedule
+    schedule: WorkSchedule
     at: datetime | None
     size_id: UUID | None
     now: datetime
@@ -177,7 +177,7 @@ async def availability_at(reader: Reader, *, product_id: UUID, asked: Question, 
 def _reasons_of_shop(asked: Question, *, work: timedelta) -> list[Reason]:
     """Return why the shop takes no order for that time, whatever the product: what placing an order is told, too."""
     pickup_at = None if asked.at is None else max(asked.at, asked.now)
-    found = asked.schedule.check_handover(pickup_at, now=asked.now, work=work)
+    found = asked.schedule.plan(pickup_at, now=asked.now, work=work)
     return [Reason(found.code, found.detail, found.until)] if isinstance(found, HandoverRefusal) else []
 
 

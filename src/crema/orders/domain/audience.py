@@ -51,14 +51,14 @@ class OrderVersion:
     shop_id: UUID
     user_id: UUID | None
     changed_in: int
-    ready_estimate_at: datetime
+    start_at: datetime
     is_hidden: bool
     is_hidden_from_customer: bool
 
 
 def board_order(order: OrderVersion) -> tuple[datetime, UUID]:
-    """Return what a board is sorted by: what is to be ready first comes first."""
-    return order.ready_estimate_at, order.id
+    """Return what a board is sorted by: what has to be begun first comes first."""
+    return order.start_at, order.id
 
 
 def is_staff_of(actor: Actor, shop_id: UUID) -> bool:

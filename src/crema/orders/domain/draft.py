@@ -27,9 +27,17 @@ from crema.cart.domain import (
 from crema.core.errors import ConflictError, InvalidError, Loc, TooManyError, UnknownReferenceError
 from crema.core.instants import format_instant
 from crema.menu.domain import Offer
-from crema.shops.domain import HandoverCode, HandoverRefusal, ShopSchedule
+from crema.shops.domain import (
+    MAX_PICKUP_AHEAD,
+    Handover,
+    HandoverCode,
+    HandoverRefusal,
+    Slot,
+    SlotBooking,
+    WorkSchedule,
+    shrink,
+)
 
-MAX_PICKUP_AHEAD: Final = timedelta(days=7)
 LIMIT_PERIOD: Final = timedelta(hours=1)
 """Orders that a person placed within this time are limited by `OrderSettings.max_orders_an_hour`."""
 ALPHABET_LENGTH: Final = 26
@@ -90,6 +98,14 @@ class TooSoonError(ConflictError):
     code = "too_soon"
     title = "The order can't be ready by the pick-up time."
     advice = "Choose `earliest_pickup_at` or a later time."
+
+
+class SlotFullError(ConflictError):
+    """The shop has too much work for this order then; `next_slot` is the next one for which it would be taken."""
+
+    code = "slot_full"
+    title = "The shop has no room for this order at that time."
+    advice = "Choose a time in `next_slot`, or order less."
 
 
 class InvalidPickupTimeError(InvalidError):
@@ -177,7 +193,7 @@ class OrderContext:
 
     shop: OrderShop
     shop_version: int
-    schedule: ShopSchedule
+    work: WorkSchedule
     open_orders: int
     recent_orders: int
     first_recent_at: datetime | None
@@ -206,14 +222,18 @@ class DraftLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderDraft:
-    """An order that may be placed, before it has a number. `business_date` is the shop's day of pick-up."""
+    """An order that may be placed, before it has a number. `business_date` is the shop's day of pick-up.
+
+    `work` is how long one barista needs to make it, `handover` when it is ready and what is booked for that.
+    """
 
     request: OrderRequest
     shop: OrderShop
     lines: Sequence[DraftLine]
     total: Decimal
     currency: str
-    ready_at: datetime
+    work: timedelta
+    handover: Handover
     business_date: date
 
 
@@ -225,16 +245,17 @@ def draft_order(request: OrderRequest, context: OrderContext, *, settings: Order
     if request.source == "app":
         _check_limits(context, settings=settings, now=now)
     lines = draft_lines(request.lines, context.offers, at=request.pickup_at or now)
-    work_seconds = sum(line.work_seconds for line in lines)
-    ready_at = check_time(context.schedule, pickup_at=request.pickup_at, work_seconds=work_seconds, now=now)
+    work = timedelta(seconds=sum(line.work_seconds for line in lines))
+    handover = plan_handover(context.work, pickup_at=request.pickup_at, work=work, now=now)
     return OrderDraft(
         request=request,
         shop=context.shop,
         lines=lines,
         total=check_total(lines, expected=request.expected_total, minimum=settings.minimum),
         currency=settings.currency,
-        ready_at=ready_at,
-        business_date=context.schedule.hours.business_date(request.pickup_at or now),
+        work=work,
+        handover=handover,
+        business_date=context.work.schedule.hours.business_date(request.pickup_at or now),
     )
 
 
@@ -330,17 +351,40 @@ def _unknown_places(problem: Problem, request: LineRequest) -> list[Loc]:
     return unknown_places([problem], request.choices or ())
 
 
-def check_time(schedule: ShopSchedule, *, pickup_at: datetime | None, work_seconds: int, now: datetime) -> datetime:
-    """Return when the order is estimated to be ready; None as `pickup_at` is as soon as possible.
+def plan_handover(schedule: WorkSchedule, *, pickup_at: datetime | None, work: timedelta, now: datetime) -> Handover:
+    """Return when the order is ready, and what is booked for it; None as `pickup_at` is as soon as possible.
 
     Raises an error if the shop can't hand it over at the pick-up time.
     """
     if pickup_at is not None and not now <= pickup_at <= now + MAX_PICKUP_AHEAD:
         raise InvalidPickupTimeError(now)
-    found = schedule.check_handover(pickup_at, now=now, work=timedelta(seconds=work_seconds))
+    found = schedule.plan(pickup_at, now=now, work=work)
     if isinstance(found, HandoverRefusal):
         raise _handover_error(found)
-    return found.ready_at
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedOrder:
+    """What was planned of an order that changes: its pick-up time and promise, its work, and what it has booked."""
+
+    pickup_at: datetime | None
+    promised_at: datetime
+    work: timedelta
+    bookings: Sequence[SlotBooking]
+
+
+def replan_handover(
+    schedule: WorkSchedule, before: PlannedOrder, *, pickup_at: datetime | None, work: timedelta, now: datetime
+) -> Handover:
+    """Return when an order is ready, and what is booked for it, that is wanted at another time or is other work.
+
+    One that has become no more work gives back what it doesn't need, and is never refused.
+    """
+    if pickup_at != before.pickup_at or work > before.work:
+        return plan_handover(schedule.without(before.bookings), pickup_at=pickup_at, work=work, now=now)
+    not_before = pickup_at or (before.promised_at if before.bookings else now)
+    return Handover(max(schedule.schedule.soonest(now, work), not_before), shrink(before.bookings, work))
 
 
 def _handover_error(found: HandoverRefusal) -> ConflictError:
@@ -356,6 +400,12 @@ def _handover_error(found: HandoverRefusal) -> ConflictError:
             return NoOrdersAheadError(found.detail, orders_from=until)
         case HandoverCode.TOO_SOON:
             return TooSoonError(found.detail, earliest_pickup_at=_instant(found.next_at))
+        case HandoverCode.SLOT_FULL:
+            return SlotFullError(found.detail, next_slot=_slot_json(found.next_slot))
+
+
+def _slot_json(slot: Slot | None) -> dict[str, str] | None:
+    return {"starts_at": written(slot.starts_at), "ends_at": written(slot.ends_at)} if slot else None
 
 
 def _instant(at: datetime | None) -> str | None:
@@ -370,15 +420,6 @@ def check_total(lines: Sequence[DraftLine], *, expected: Decimal | None, minimum
     if total < minimum:
         raise MinimumNotReachedError(f"An order starts at {minimum:.2f}.", minimum=f"{minimum:.2f}")
     return total
-
-
-def estimate_ready(schedule: ShopSchedule, *, now: datetime, pickup_at: datetime | None, work_seconds: int) -> datetime:
-    """Return when it will be ready: one barista starts it now, and it is not ready before it is wanted.
-
-    A change of the lines or of the pick-up time needs a new estimate.
-    """
-    soonest = schedule.soonest(now, timedelta(seconds=work_seconds))
-    return max(soonest, pickup_at) if pickup_at else soonest
 
 
 def number_of(sequence: int, *, day: date) -> str:

@@ -14,6 +14,7 @@ from crema.accounts.domain import Actor
 from crema.menu.domain import Contents
 from crema.orders.domain.draft import DraftLine, OrderDraft, OrderShop
 from crema.orders.domain.lifecycle import OrderStatus
+from crema.shops.domain import SlotBooking
 
 PICKUP_NAME_LENGTH: Final = 40
 
@@ -70,6 +71,25 @@ class NewHistoryEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NewBooking:
+    """Seconds of work that an order has booked in the slot that starts then."""
+
+    order_id: UUID
+    shop_id: UUID
+    starts_at: datetime
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewSlot:
+    """A slot of a shop in which work is booked."""
+
+    shop_id: UUID
+    starts_at: datetime
+    used_seconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NewOrder:
     """An order that is being placed, complete. `customer` is None for an order taken at the counter."""
 
@@ -83,6 +103,7 @@ class NewOrder:
     pickup_name: str | None
     pickup_at: datetime | None
     ready_estimate_at: datetime
+    start_at: datetime
     comment: str
     payment_method: str
     subtotal: Decimal
@@ -93,6 +114,7 @@ class NewOrder:
     updated_at: datetime
     lines: Sequence[NewLine]
     history: Sequence[NewHistoryEntry]
+    bookings: Sequence[NewBooking]
     status: OrderStatus = OrderStatus.PLACED
     payment_status: str = "pending"
     is_hidden: bool = False
@@ -111,6 +133,11 @@ class NewOrder:
     def is_asap(self) -> bool:
         """Whether it is wanted as soon as possible, not at a time."""
         return self.pickup_at is None
+
+    @property
+    def promised_at(self) -> datetime:
+        """When it is promised to be ready."""
+        return self.ready_estimate_at
 
     @property
     def payment(self) -> Mapping[str, str]:
@@ -133,7 +160,8 @@ def new_order(
         customer_name=request.customer_name,
         pickup_name=request.customer_name or request.pickup_name or _short_name(person.name),
         pickup_at=request.pickup_at,
-        ready_estimate_at=draft.ready_at,
+        ready_estimate_at=draft.handover.ready_at,
+        start_at=draft.handover.ready_at - draft.work,
         comment=request.comment,
         payment_method=request.payment_method,
         subtotal=draft.total,
@@ -148,7 +176,16 @@ def new_order(
                 id=make_id(), order_id=order_id, actor_id=actor.user_id, actor_role=actor.role, created_at=now
             )
         ],
+        bookings=new_bookings(draft.handover.bookings, order_id=order_id, shop_id=draft.shop.id),
     )
+
+
+def new_bookings(bookings: Sequence[SlotBooking], *, order_id: UUID, shop_id: UUID) -> list[NewBooking]:
+    """Return what an order has booked in the slots of its shop."""
+    return [
+        NewBooking(order_id=order_id, shop_id=shop_id, starts_at=each.starts_at, seconds=each.seconds)
+        for each in bookings
+    ]
 
 
 def _short_name(name: str | None) -> str | None:

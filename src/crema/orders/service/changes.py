@@ -24,10 +24,9 @@ from crema.orders import domain, queries
 from crema.orders.domain import EDITABLE, IN_WORK, EventKind, OrderRole, OrderSettings, OrderStatus, describe
 from crema.orders.models import Order, OrderEvent, OrderLine
 from crema.orders.schemas import ChangeOrder, OrderOut, ReplaceOrder
-from crema.orders.service import history, numbering, placing, stock, transitions
+from crema.orders.service import history, placing, slots, stock, transitions
 from crema.orders.service.stock import Drafted
 from crema.schemas import value_or
-from crema.shops import queries as shops
 
 MAX_EDITS: Final = 20
 """Edits of one order: each of them tells the shop by mail."""
@@ -161,7 +160,7 @@ async def _update(
     roles = transitions.roles_in(actor, order)
     _check_role(roles)
     _check_writable(order, changes=changes, roles=roles)
-    before = _editable_fields(order)
+    before, work_before = _editable_fields(order), order.work
 
     order.comment = value_or(changes.comment, order.comment)
     pickup_at = value_or(changes.pickup_at, order.pickup_at)
@@ -169,17 +168,13 @@ async def _update(
     if changes.items is not MISSING:
         requests = [item.as_request() for item in changes.items]
         drafted = await _replace_lines(session, order=order, requests=requests, settings=settings, at=pickup_at or now)
-    if pickup_at != order.pickup_at:
-        if drafted is None and OrderRole.STAFF not in roles:
-            await _check_lines_at(session, order=order, pickup_at=pickup_at, now=now)
-        await _move_pickup(session, order=order, pickup_at=pickup_at, now=now)
+    elif pickup_at != order.pickup_at and OrderRole.STAFF not in roles:
+        await _check_lines_at(session, order=order, pickup_at=pickup_at, now=now)
+    if pickup_at != order.pickup_at or before["items"] != _editable_fields(order)["items"]:
+        await slots.replan(session, order=order, pickup_at=pickup_at, before=work_before, now=now)
     if drafted is not None:
         await stock.take_anew(session, order, drafted)
     edits = _field_changes(before, _editable_fields(order))
-    if {edit.field for edit in edits} & {"pickup_at", "items"}:
-        schedule = await shops.get_schedule(session, order.shop_id)
-        work = _work_seconds(order)
-        order.ready_estimate_at = domain.estimate_ready(schedule, now=now, pickup_at=order.pickup_at, work_seconds=work)
     if edits:
         await _record_edit(session, order=order, actor=actor, edits=edits, now=now)
     if changes.status is not MISSING:
@@ -192,18 +187,6 @@ async def _update(
             now=now,
         )
     return await queries.get_order(session, order_id=order.id, actor=actor)
-
-
-async def _move_pickup(session: AsyncSession, *, order: Order, pickup_at: datetime | None, now: datetime) -> None:
-    """Change when an order is picked up, which may make it one of another day."""
-    schedule = await shops.get_schedule(session, order.shop_id)
-    domain.check_time(schedule, pickup_at=pickup_at, work_seconds=_work_seconds(order), now=now)
-    order.pickup_at = pickup_at
-    await numbering.move_to(session, order=order, day=schedule.hours.business_date(pickup_at or now))
-
-
-def _work_seconds(order: Order) -> int:
-    return sum(line.preparation_seconds * line.quantity for line in order.lines)
 
 
 async def mark_line(

@@ -15,7 +15,7 @@ from crema.core.errors import ConflictError
 from crema.orders import queries
 from crema.orders.domain import OrderStatus
 from crema.orders.models import Order, OrderEvent, OrderLine
-from crema.orders.service import mails, stock, transitions
+from crema.orders.service import mails, slots, stock, transitions
 from crema.orders.service.mails import ClosingCause
 
 _DELETED: Final = {"ru": "Аккаунт удалён.", "en": "The account was deleted."}
@@ -43,8 +43,9 @@ async def close_orders(
     orders = await queries.list_open_for_update(session, user_id=person.id)
     if orders and not force:
         raise _refusal_of(orders)
-    moved = []
+    await slots.lock(session, orders)
     await stock.lock_stocks_of(session, orders)
+    moved = []
     for order in orders:
         to = OrderStatus.EXPIRED if order.status == OrderStatus.READY else OrderStatus.CANCELLED
         reason = _DELETED[person.language]
@@ -81,6 +82,7 @@ async def close_orders_of_shop(
     orders = [order for order in orders if is_closed_at(order.pickup_at)]
     if orders and not force:
         raise _refusal_of(orders)
+    await slots.lock(session, orders)
     await stock.lock_stocks_of(session, orders)
     languages = await accounts.languages_of(session, {order.user_id for order in orders if order.user_id})
     for order in orders:

@@ -32,7 +32,7 @@ from crema.orders.domain import (
 )
 from crema.orders.models import Order, OrderEvent, OrderLine
 from crema.orders.schemas import PlaceOrder
-from crema.orders.service import history, numbering, stock
+from crema.orders.service import history, numbering, slots, stock
 from crema.orders.service.stock import Drafted, TakenStock
 
 
@@ -56,8 +56,9 @@ async def place(tx: Writer, *, actor: Actor, wanted: PlaceOrder, settings: Order
     """Turn the cart, or the items sent, into an order at today's prices. The mails about it follow from the log.
 
     Locks are taken in this order: the person, so that their orders are placed one after another; the cart; the
-    products; then the shop (FOR SHARE) with its number counter and its stocks, last because all customers of the shop
-    share them. The shop may be changed between reading and locking it: then it is read again.
+    products; then the shop (FOR SHARE) with its number counter, its slots and its stocks, last because all customers
+    of the shop share them. The shop may be changed, or a slot be filled, between reading and locking: then it is read
+    again.
     """
     shop_ids = _shops_of_request(actor, wanted)
     person = await _lock_person(tx, actor.user_id)
@@ -66,12 +67,15 @@ async def place(tx: Writer, *, actor: Actor, wanted: PlaceOrder, settings: Order
     request = wanted.as_request(lines)
     await menu.lock_products(tx, request.product_ids)
 
-    number = None
-    while number is None:
+    number, is_booked = None, False
+    while number is None or not is_booked:
         context = await _get_context(tx, request, user_id=actor.user_id, shop_ids=shop_ids, now=now)
         draft = domain.draft_order(request, context, settings=settings, now=now)
-        number = await numbering.take(
+        number = number or await numbering.take(
             tx, shop_id=context.shop.id, shop_version=context.shop_version, day=draft.business_date
+        )
+        is_booked = number is not None and await slots.book(
+            tx, shop_id=context.shop.id, bookings=draft.handover.bookings
         )
     order = domain.new_order(draft, number=number, actor=actor, person=person, now=now, make_id=new_id)
     drafted = Drafted(draft.lines, request.lines, context.offers, context.shop.id, request.pickup_at or now)
@@ -144,11 +148,8 @@ _ORDERS: Final = BulkInsert(Order, NewOrder)
 LINES: Final = BulkInsert(OrderLine, NewLine)
 """Inserts lines of orders, for placing and for editing."""
 _HISTORY: Final = BulkInsert(OrderEvent, NewHistoryEntry)
-_RECORD: Final = Statement(
-    event_log.EVENTS.statement.add_cte(
-        *(insertion.statement.cte() for insertion in (_ORDERS, LINES, _HISTORY, stock.TAKEN))
-    )
-)
+_INSERTS: Final = (_ORDERS, LINES, _HISTORY, slots.BOOKINGS, stock.TAKEN)
+_RECORD: Final = Statement(event_log.EVENTS.statement.add_cte(*(insert.statement.cte() for insert in _INSERTS)))
 
 
 async def _record(tx: Writer, order: NewOrder, taken: Sequence[TakenStock]) -> None:
@@ -161,6 +162,7 @@ async def _record(tx: Writer, order: NewOrder, taken: Sequence[TakenStock]) -> N
         **_ORDERS.values([order]),
         **LINES.values(order.lines),
         **_HISTORY.values(order.history),
+        **slots.BOOKINGS.values(order.bookings),
         **stock.TAKEN.values(taken),
         **event_log.EVENTS.values([NewEvent(EventKind.PLACED, order.id, id=entry.id) for entry in order.history]),
     )

@@ -22,7 +22,7 @@ from crema.orders.domain import (
     StepBackTooLateError,
 )
 from crema.orders.models import Order, OrderEvent
-from crema.orders.service import history, numbering, stock
+from crema.orders.service import history, numbering, slots, stock
 from crema.shops import queries as shops
 
 _TRANSITION_ERRORS: Final = (IllegalTransitionError, ReasonRequiredError, StepBackTooLateError)
@@ -66,6 +66,7 @@ async def move(
         order.payment_status = "paid"
     elif to in {OrderStatus.CANCELLED, OrderStatus.EXPIRED}:
         order.payment_status = "cancelled"
+        await slots.release(session, order)
         await stock.give_back(session, order)
     elif current == OrderStatus.COMPLETED:
         order.payment_status = "pending"
@@ -124,8 +125,10 @@ async def advance(
 ) -> list[AdvancedOrder]:
     """Move several orders as staff. Each moves or tells why not, as if it had been asked for alone."""
     orders = {order.id: order for order in await queries.list_for_update(session, order_ids=order_ids, actor=actor)}
-    problems: dict[UUID, CremaError] = {}
+    if to in FINAL:
+        await slots.lock(session, [*orders.values()])
     await stock.lock_stocks_of(session, orders.values())
+    problems: dict[UUID, CremaError] = {}
     for order in orders.values():
         if OrderRole.STAFF not in roles_in(actor, order):
             problems[order.id] = ForbiddenError("Only the shop's staff set the status.")
@@ -185,14 +188,17 @@ async def hide(session: AsyncSession, *, actor: Actor, order_id: UUID, now: date
 
 async def expire_unclaimed(session: AsyncSession, *, now: datetime, limit: int = 200) -> int:
     """Expire ready orders nobody fetched before their shop closed; return how many. Run by the worker."""
-    expired = 0
-    orders = await queries.list_ready_for_update(session, limit=limit)
-    await stock.lock_stocks_of(session, orders)
-    for order in orders:
-        ready_at = max(event.created_at for event in order.history if event.status == OrderStatus.READY)
-        schedule = await shops.get_schedule(session, order.shop_id)
-        closes_at = schedule.hours.closing_after(ready_at)
-        if now >= (closes_at or ready_at + EXPIRY_WITHOUT_CLOSING_TIME):
-            await move(session, order=order, to=OrderStatus.EXPIRED, actor=None, now=now)
-            expired += 1
-    return expired
+    ready = await queries.list_ready_for_update(session, limit=limit)
+    unclaimed = [order for order in ready if await _is_over(session, order, now)]
+    await slots.lock(session, unclaimed)
+    await stock.lock_stocks_of(session, unclaimed)
+    for order in unclaimed:
+        await move(session, order=order, to=OrderStatus.EXPIRED, actor=None, now=now)
+    return len(unclaimed)
+
+
+async def _is_over(session: AsyncSession, order: Order, now: datetime) -> bool:
+    """Return whether the shop has closed since an order became ready."""
+    ready_at = max(event.created_at for event in order.history if event.status == OrderStatus.READY)
+    schedule = await shops.get_schedule(session, order.shop_id)
+    return now >= (schedule.hours.closing_after(ready_at) or ready_at + EXPIRY_WITHOUT_CLOSING_TIME)

@@ -1,5 +1,19 @@
 """The rules of shops: their hours, what staff say of them, and when they hand over orders. Pure."""
 
+from crema.shops.domain.capacity import (
+    DEFAULT_SLOT_MINUTES,
+    LONGEST_SLOT,
+    MAX_CAPACITY_EXCEPTIONS,
+    MAX_SECONDS_PER_SLOT,
+    SLOT_MINUTES,
+    Capacity,
+    CapacityException,
+    InvalidCapacityError,
+    Slot,
+    SlotBooking,
+    SlotGrid,
+    check_capacity,
+)
 from crema.shops.domain.chain import (
     EARTH_RADIUS_M,
     Chain,
@@ -15,6 +29,14 @@ from crema.shops.domain.handover import (
     ShopSchedule,
 )
 from crema.shops.domain.hours import OpeningHours, OpeningState
+from crema.shops.domain.slots import (
+    MAX_PICKUP_AHEAD,
+    InvalidDateError,
+    SlotState,
+    WorkSchedule,
+    booking_changes,
+    shrink,
+)
 from crema.shops.domain.status import (
     MAX_DELAY_MINUTES,
     MIN_DELAY_MINUTES,
@@ -41,13 +63,21 @@ from crema.shops.domain.week import (
 
 __all__ = [
     "DAY",
+    "DEFAULT_SLOT_MINUTES",
     "EARTH_RADIUS_M",
     "LEAD_SECONDS",
+    "LONGEST_SLOT",
+    "MAX_CAPACITY_EXCEPTIONS",
     "MAX_DELAY_MINUTES",
     "MAX_INTERVALS_A_DAY",
+    "MAX_PICKUP_AHEAD",
+    "MAX_SECONDS_PER_SLOT",
     "MAX_SPECIAL_DAYS",
     "MIN_DELAY_MINUTES",
+    "SLOT_MINUTES",
     "WEEK",
+    "Capacity",
+    "CapacityException",
     "Chain",
     "DayInterval",
     "Handover",
@@ -55,6 +85,8 @@ __all__ = [
     "HandoverRefusal",
     "IncompleteCoordinatesError",
     "Interval",
+    "InvalidCapacityError",
+    "InvalidDateError",
     "InvalidStatusError",
     "OpeningHours",
     "OpeningState",
@@ -63,12 +95,20 @@ __all__ = [
     "ShopSchedule",
     "ShopState",
     "ShopStatus",
+    "Slot",
+    "SlotBooking",
+    "SlotGrid",
+    "SlotState",
     "SpecialDay",
     "TooManyIntervalsError",
+    "WorkSchedule",
+    "booking_changes",
+    "check_capacity",
     "check_coordinates",
     "check_special_days",
     "check_status",
     "check_week",
     "day_interval",
     "interval",
+    "shrink",
 ]

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+from crema.shops.domain.capacity import Slot, SlotBooking
 from crema.shops.domain.hours import OpeningHours
 from crema.shops.domain.status import NORMAL, ShopState, ShopStatus
 
@@ -20,13 +21,18 @@ class HandoverCode(StrEnum):
     OUTSIDE_OPENING_HOURS = "outside_opening_hours"
     NO_ORDERS_AHEAD = "no_orders_ahead"
     TOO_SOON = "too_soon"
+    SLOT_FULL = "slot_full"
 
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """An order can be handed over: it is estimated to be ready at `ready_at`."""
+    """An order can be handed over: it is estimated to be ready at `ready_at`.
+
+    `bookings` are the work that has to be booked for it, at a shop whose capacity is limited.
+    """
 
     ready_at: datetime
+    bookings: tuple[SlotBooking, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +40,15 @@ class HandoverRefusal:
     """Why an order can't be handed over at a time.
 
     `until`: when the reason ends; None if nobody knows. `next_at`: the next time for which the same order would be
-    taken, from the time that was asked for on; None if there is none.
+    taken, from the time that was asked for on; None if there is none. `next_slot` is the slot of that time, if slots
+    are full.
     """
 
     code: HandoverCode
     detail: str
     until: datetime | None
     next_at: datetime | None
+    next_slot: Slot | None = None
 
 
 @dataclass(frozen=True, slots=True)

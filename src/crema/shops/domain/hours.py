@@ -112,6 +112,12 @@ class OpeningHours:
         at = max(pickup_at or now, now)
         return self.is_open(at) and not new.is_open(at)
 
+    def openings_between(self, begin: datetime, end: datetime) -> Sequence[tuple[datetime, datetime]]:
+        """Return when it is open in a stretch of time, in order. The first may begin and the last end outside it."""
+        today = self.local_date(begin)
+        days_ahead = (self.local_date(end) - today).days + _HORIZONS[0]
+        return [each for each in self._stretches(today, days_ahead=days_ahead) if each[1] > begin and each[0] <= end]
+
     def state(self, at: datetime) -> OpeningState:
         """Return what the public wants to know."""
         if self.is_open(at):

@@ -1,0 +1,52 @@
+"""How much work a shop takes, and the slots that are free, over HTTP."""
+
+from uuid import UUID
+
+from crema.accounts.deps import ShopEditor, ShopStaff, OptionalActor
+from crema.orders.service import slots
+from crema.shops import queries as shops
+from crema.shops.deps import SHOP, SlotDate
+from crema.shops.schemas import CapacityOut, DaySlotsOut, ReplaceCapacity
+from crema.web.caching import Public
+from crema.web.clock import Now
+from crema.web.problem import refusals
+from crema.web.routing import make_router
+from crema.web.transaction import Reads, Transaction
+
+router = make_router("Shops and static information")
+
+
+@router.get(
+    "/shop/{shop_id}/capacity",
+    summary="See how much work a shop takes",
+    dependencies=[SHOP.shown],
+    responses=refusals(401, 403, 404, 422),
+)
+async def see_capacity(shop_id: UUID, reader: Reads, actor: ShopStaff) -> CapacityOut:
+    """For the shop's staff."""
+    return CapacityOut.of(await shops.get_shop_served_by(reader, shop_id, actor=actor))
+
+
+@router.put(
+    "/shop/{shop_id}/capacity",
+    summary="Set how much work a shop takes",
+    dependencies=[SHOP.edited],
+    responses=refusals(401, 403, 404, 422),
+)
+async def set_capacity(
+    shop_id: UUID, body: ReplaceCapacity, tx: Transaction, actor: ShopEditor, now: Now
+) -> CapacityOut:
+    """Replaces all of it, for those who serve the shop. Orders in progress stay, even where they are more than it."""
+    shop = await slots.set_capacity(tx, actor=actor, shop_id=shop_id, wanted=body, now=now)
+    return CapacityOut.of(shop)
+
+
+@router.get(
+    "/shop/{shop_id}/slots",
+    summary="List a day's slots at a shop",
+    dependencies=[Public],
+    responses=refusals(401, 404, 422),
+)
+async def list_slots(shop_id: UUID, reader: Reads, actor: OptionalActor, now: Now, date: SlotDate = None) -> DaySlotsOut:
+    """When an order can be picked up that day, and why not. Reserves nothing; a large order may need another slot."""
+    return DaySlotsOut.of(await shops.get_day_slots(reader, shop_id, day=date, actor=actor, now=now))
