@@ -187,6 +187,6 @@ async def raw_connection(session: AsyncSession) -> Any:
 @asynccontextmanager
 async def savepoint(tx: Writer | AsyncSession) -> AsyncIterator[None]:
     """Undo what compiled statements do in the body, and give their locks back, if it raises."""
-    driver = await tx.driver() if isinstance(tx, Writer) else await driver_of(tx)
+    driver = await tx.connection() if isinstance(tx, Writer) else await raw_connection(tx)
     async with driver.transaction():
         yield

@@ -345,9 +345,9 @@ def work_schedule_of(shop: Shop | ShopView, used: Any) -> WorkSchedule:
     return WorkSchedule(schedule_of(shop), capacity_of(shop), seconds_by_start)
 
 
-async def get_work_schedule(where: Where, shop_id: UUID, *, since: datetime) -> WorkSchedule:
+async def get_work_schedule(db: Executor, shop_id: UUID, *, since: datetime) -> WorkSchedule:
     """Read the same of a shop, active or not, with what is booked in the slots that started after a moment."""
-    row = await _SHOP_AND_USED.one(where, shop_id=shop_id, slots_since=since)
+    row = await _SHOP_AND_USED.one(db, shop_id=shop_id, slots_since=since)
     return work_schedule_of(view_of(row), row["used"])
 
 

@@ -405,7 +405,7 @@ def _handover_error(found: HandoverRefusal) -> ConflictError:
 
 
 def _slot_json(slot: Slot | None) -> dict[str, str] | None:
-    return {"starts_at": written(slot.starts_at), "ends_at": written(slot.ends_at)} if slot else None
+    return {"starts_at": format_instant(slot.starts_at), "ends_at": format_instant(slot.ends_at)} if slot else None
 
 
 def _instant(at: datetime | None) -> str | None:

@@ -2,14 +2,14 @@
 
 from uuid import UUID
 
-from crema.accounts.deps import ShopEditor, ShopStaff, OptionalActor
+from crema.accounts.deps import OptionalActor, ShopEditor, ShopStaff
 from crema.orders.service import slots
 from crema.shops import queries as shops
 from crema.shops.deps import SHOP, SlotDate
 from crema.shops.schemas import CapacityOut, DaySlotsOut, ReplaceCapacity
 from crema.web.caching import Public
 from crema.web.clock import Now
-from crema.web.problem import refusals
+from crema.web.problem import error_responses
 from crema.web.routing import make_router
 from crema.web.transaction import Reads, Transaction
 
@@ -20,7 +20,7 @@ router = make_router("Shops and static information")
     "/shop/{shop_id}/capacity",
     summary="See how much work a shop takes",
     dependencies=[SHOP.shown],
-    responses=refusals(401, 403, 404, 422),
+    responses=error_responses(401, 403, 404, 422),
 )
 async def see_capacity(shop_id: UUID, reader: Reads, actor: ShopStaff) -> CapacityOut:
     """For the shop's staff."""
@@ -31,7 +31,7 @@ async def see_capacity(shop_id: UUID, reader: Reads, actor: ShopStaff) -> Capaci
     "/shop/{shop_id}/capacity",
     summary="Set how much work a shop takes",
     dependencies=[SHOP.edited],
-    responses=refusals(401, 403, 404, 422),
+    responses=error_responses(401, 403, 404, 422),
 )
 async def set_capacity(
     shop_id: UUID, body: ReplaceCapacity, tx: Transaction, actor: ShopEditor, now: Now
@@ -45,8 +45,10 @@ async def set_capacity(
     "/shop/{shop_id}/slots",
     summary="List a day's slots at a shop",
     dependencies=[Public],
-    responses=refusals(401, 404, 422),
+    responses=error_responses(401, 404, 422),
 )
-async def list_slots(shop_id: UUID, reader: Reads, actor: OptionalActor, now: Now, date: SlotDate = None) -> DaySlotsOut:
+async def list_slots(
+    shop_id: UUID, reader: Reads, actor: OptionalActor, now: Now, date: SlotDate = None
+) -> DaySlotsOut:
     """When an order can be picked up that day, and why not. Reserves nothing; a large order may need another slot."""
     return DaySlotsOut.of(await shops.get_day_slots(reader, shop_id, day=date, actor=actor, now=now))

@@ -141,7 +141,9 @@ class WorkSchedule:
 
     def _slot_full(self, after: datetime, *, now: datetime, work: timedelta) -> HandoverRefusal:
         slot, at = self._next_fit(after, now=now, work=work) or (None, None)
-        return HandoverRefusal(HandoverCode.SLOT_FULL, "The shop has no room for this order at that time.", at, at, slot)
+        return HandoverRefusal(
+            HandoverCode.SLOT_FULL, "The shop has no room for this order at that time.", at, at, slot
+        )
 
     def _next_fit(self, after: datetime, *, now: datetime, work: timedelta) -> tuple[Slot, datetime] | None:
         """Return the first slot and time, not before `after`, for which an order that is placed now would be taken."""
