@@ -67,15 +67,10 @@ async def verify(
     """
     async with credentials.passwords.admission() if wanted.password is not None else nullcontext() as admission:
         guess = await count_guess(
-            session,
-            kind="verification",
-            email=wanted.email,
-            entered=wanted.code,
-            network=origin.network,
-            now=now,
+            session, kind="verification", email=wanted.email, entered=wanted.code, network=origin.network, now=now
         )
         candidates = await _list_candidates(session, email=wanted.email, now=now)
-        if not wanted.names_attempt and len([claim for claim in candidates if claim.code.spent_at is None]) > 1:
+        if not wanted.names_attempt and len([each for each in candidates if each.code.spent_at is None]) > 1:
             raise SeveralRegistrationsError  # rolls the count back: no code was compared
         await commit_now(session)
         await (admission.pause if admission else pause)(guess.delay)
