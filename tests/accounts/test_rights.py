@@ -204,7 +204,7 @@ async def test_a6_nobody_serves_the_chain_by_their_own_word(log_in: LogIn, sessi
 async def test_a6_nobody_gives_or_takes_shops_they_don_t_serve(
     log_in: LogIn, session: AsyncSession, near: UUID, far: UUID
 ) -> None:
-    await make_role(session, "personnel", "users:write", "orders:read", "orders:write")
+    await make_role(session, "personnel", "users:write", "orders:read", "orders:write", "stock:write")
     editor = await log_in("editor@example.com", role="personnel", shop_ids=(near,))
     ours = await log_in("ours@example.com", role="barista", shop_ids=(near,))
     theirs = await log_in("theirs@example.com", role="barista", shop_ids=(far,))
@@ -228,7 +228,7 @@ async def test_a6_who_serves_another_shop_is_out_of_reach(
     log_in: LogIn, session: AsyncSession, near: UUID, far: UUID, fields: dict[str, Any]
 ) -> None:
     """With the e-mail address of another shop's barista one would have their password reset."""
-    await make_role(session, "personnel", "users:write", "orders:read", "orders:write")
+    await make_role(session, "personnel", "users:write", "orders:read", "orders:write", "stock:write")
     editor = await log_in("editor@example.com", role="personnel", shop_ids=(near,))
     theirs = await log_in("theirs@example.com", role="barista", shop_ids=(far,))
     support = await log_in("support@example.com", role="support")

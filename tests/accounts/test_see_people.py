@@ -43,7 +43,8 @@ async def test_tells_role_permissions_and_shops(log_in: LogIn, session: AsyncSes
 
     user = (await barista.get("/me")).json()
 
-    assert (user["role"], user["permissions"], user["shop_ids"]) == ("barista", ["orders:read", "orders:write"], [])
+    permissions = ["orders:read", "orders:write", "stock:write"]
+    assert (user["role"], user["permissions"], user["shop_ids"]) == ("barista", permissions, [])
 
 
 async def test_t13_the_unverified_have_to_verify_first(log_in: LogIn) -> None:
