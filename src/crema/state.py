@@ -60,7 +60,7 @@ from crema.worker import WorkerContext
 
 
 def install_settings(app: Starlette, settings: Settings) -> None:
-    """Give the application all that needs no database."""
+    """Install the parts that need no database."""
     install(
         app,
         _web_state(settings),
@@ -74,7 +74,7 @@ def install_settings(app: Starlette, settings: Settings) -> None:
 
 
 def install_database(app: Starlette, settings: Settings, database: DatabaseState) -> None:
-    """Give the application the database, and what uses it outside requests."""
+    """Install the database, and the parts that use it outside requests."""
 
     def now() -> datetime:
         return state_of(app, WebState).clock()

@@ -59,7 +59,7 @@ def of_list(schema: type[BaseModel]) -> Any:
 
 
 def of_one(schema: type[BaseModel], *, also: Collection[str] = ()) -> Any:
-    """Make the dependency of a route that answers with one of these; parameters in `also` are the route's own."""
+    """Return the dependency of a route that answers with one of these; parameters in `also` are the route's own."""
     names = frozenset(_paths(schema))
     known = frozenset({NAME, *also})
 

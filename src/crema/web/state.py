@@ -22,7 +22,7 @@ Part = TypeVar("Part")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WebState:
-    """What `web` itself needs of the settings."""
+    """The values of settings that `web` itself uses."""
 
     clock: Callable[[], datetime]
     cookies: Cookies
@@ -50,7 +50,7 @@ class DatabaseState:
 
 
 def install(app: Starlette, *parts: object) -> None:
-    """Give the application these parts, each in place of an earlier one of its type."""
+    """Add these parts to the application; each replaces an earlier one of its type."""
     earlier: Mapping[type, object] = getattr(app.state, "parts", {})
     app.state.parts = {**earlier, **{type(part): part for part in parts}}
 

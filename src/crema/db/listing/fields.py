@@ -226,7 +226,7 @@ class ColumnField(Field):
 
     @property
     def sort_key(self) -> Column:
-        """What rows are ordered by."""
+        """The expression that rows are sorted by."""
         return self.column
 
     @staticmethod
@@ -691,7 +691,7 @@ class JsonMembersField(MembersField):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PresenceField(Field):
-    """Whether there is anything in a list of the answer."""
+    """A filter on whether a list of the answer is empty."""
 
     nullable: bool = True
 

@@ -81,10 +81,10 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class ListQuery:
-    """What to list: `page` is None when walking by cursor, `after` then holds the last row's keys, if any.
+    """A parsed request. With a cursor `page` is None, and `after` holds the sort keys of the last row, if any.
 
-    `sort` is the order as asked for, `keys` the same with the id as the last. `narrower` names filters that make a
-    question that takes too long cheaper; None for the usual question, which is to be answered however long it takes.
+    `sort` is the order as asked for, `keys` the same with the id as the last. `narrower` names filters that would make
+    the request cheaper; it is None without filters, search and sort: such a request has no time limit.
     """
 
     conditions: Sequence[Condition]

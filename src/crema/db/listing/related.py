@@ -1,4 +1,4 @@
-"""What a list's answer shows of other rows: its nested objects and lists, as fields to filter by."""
+"""The nested objects and lists of a list's answer, which come from other rows, as fields to filter by."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,20 +15,20 @@ Declared: TypeAlias = Mapping[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class _Related:
-    """Rows of `tables`, tied to the listed row, or to the row around them, by `on`.
+    """Rows of `tables` that belong to the listed row, or to the row that encloses them, by the predicate `on`.
 
-    `on` holds all that limits what is shown, so that nobody can ask about what they don't see.
+    `on` also limits the rows to those that the answer shows: nobody can filter by a row that they can't see.
     """
 
     tables: FromClause | type | Sequence[FromClause | type]
     on: ColumnElement[bool]
 
     def exists(self, *predicates: ColumnElement[bool]) -> ColumnElement[bool]:
-        """Whether there is such a row."""
+        """Return the predicate that there is such a row."""
         return self._select(sa.literal_column("1")).where(*predicates).exists()
 
     def join(self, statement: Select[Any]) -> Select[Any]:
-        """Put the rows beside those of a statement."""
+        """Return the statement joined with the rows."""
         return statement.select_from(*self._tables).where(self.on)
 
     def _select(self, column: Any) -> Select[Any]:
@@ -41,23 +41,23 @@ class _Related:
 
 @dataclass(frozen=True, eq=False)
 class One(_Related):
-    """An object of the answer, or a plain value, from at most one row; `nullable` if there may be none."""
+    """An object or a value of the answer, from at most one row; `nullable` if there may be none."""
 
     fields: Declared | ColumnField
     nullable: bool = False
     permission: str | None = field(default=None, kw_only=True)
 
     def sorted_by(self, sorted_: ColumnField, *, nullable: bool) -> ColumnField:
-        """Return the field as an expression over the rows around this one."""
+        """Return the field as an expression over the enclosing rows."""
         return replace(sorted_, column=self._select(sorted_.column).scalar_subquery(), nullable=nullable)
 
 
 @dataclass(frozen=True, eq=False)
 class Many(_Related):
-    """A list of the answer: of objects, by their fields, or of plain values, by one field.
+    """A list in the answer: of objects with fields, or of values of one field.
 
-    A filter matches where one element does; several below one list speak of the same element. `search_text` is one
-    column with all texts of an element, which a search of the whole answer looks through instead of each.
+    A filter matches if one element matches; several filters below one list must match the same element. `search_text`
+    is a column with all texts of an element, which a search of the whole answer reads instead of each.
     """
 
     fields: Declared | ColumnField
@@ -66,9 +66,9 @@ class Many(_Related):
 
 
 class Leaf(NamedTuple):
-    """A field by its path in the answer, and what is around it, from the outside.
+    """A field of the answer, and the objects and lists that enclose it, the outermost first.
 
-    `is_list`: it stands for all of the innermost list.
+    `is_list`: it stands for the innermost list as a whole.
     """
 
     field: Field
@@ -77,7 +77,7 @@ class Leaf(NamedTuple):
 
     @property
     def operators(self) -> tuple[str, ...]:
-        """Name the operators, in the order to document them."""
+        """The operators, in the order in which they are documented."""
         is_nullable = self.is_list or any(one.nullable for one in self.innermost_objects)
         own = self.field.operators
         return (*own, "isnull") if is_nullable and "isnull" not in own else own
@@ -94,7 +94,7 @@ class Leaf(NamedTuple):
 
     @property
     def sortable(self) -> ColumnField | None:
-        """The field as what rows are sorted by; None where there may be several values."""
+        """The expression to sort by; None if there may be several values."""
         if self.is_list or any(isinstance(related, Many) for related in self.within):
             return None
         if not isinstance(self.field, ColumnField) or not self.field.sorts:
@@ -106,9 +106,9 @@ class Leaf(NamedTuple):
         return found
 
     def condition(self, operator: str, operands: Sequence[Parameter]) -> ColumnElement[bool]:
-        """Build the predicate on the element of the innermost list, or on the listed row; see `surrounds`.
+        """Return the predicate on the element of the innermost list, or on the listed row; see `surrounds`.
 
-        What is denied is denied of all elements.
+        A negating operator has to hold for all elements.
         """
         if not self.within:
             return self.field.condition(operator, operands)
@@ -120,7 +120,7 @@ class Leaf(NamedTuple):
         return self.field.match(operator, operands)
 
     def surrounds(self, operator: str) -> tuple[One | Many, ...]:
-        """What the predicate of this operator has to stand inside of."""
+        """Return the objects and lists that the predicate of this operator has to be nested in."""
         assert not self.within or isinstance(self.field, ColumnField | PresenceField)
         if isinstance(self.field, ColumnField) and self.field.positive(operator):
             return ()
@@ -139,14 +139,14 @@ class Leaf(NamedTuple):
 
 
 def nested(within: Sequence[One | Many], predicate: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Build the predicate that there are such rows, one inside the other, and `predicate` holds of the innermost."""
+    """Return the predicate that such rows exist, each inside the last, and `predicate` holds for the innermost."""
     for related in reversed(within):
         predicate = related.exists(predicate)
     return predicate
 
 
 def together(parts: Sequence[tuple[Sequence[One | Many], ColumnElement[bool]]]) -> list[ColumnElement[bool]]:
-    """Build predicates on the listed row; those inside the same list are asked of one element of it."""
+    """Return predicates on the listed row; those inside the same list have to hold for one element of it."""
     found = [predicate for within, predicate in parts if not within]
     inside: dict[One | Many, list[tuple[Sequence[One | Many], ColumnElement[bool]]]] = {}
     for within, predicate in parts:
@@ -156,7 +156,7 @@ def together(parts: Sequence[tuple[Sequence[One | Many], ColumnElement[bool]]]) 
 
 
 def leaves(declared: Declared, within: tuple[One | Many, ...] = (), path: str = "") -> Iterator[tuple[str, Leaf]]:
-    """Name every field by its path."""
+    """Yield every field with its path."""
     for name, each in declared.items():
         here = f"{path}{name}"
         if isinstance(each, Field):
