@@ -151,7 +151,7 @@ FOLLOWS = {
     "/shop/{shop_id}": {"is_open", "opens_at", "closes_at", "status"},
     "/user/{user_id}": {"pending_email"},
     "/category/{category_id}": {"is_on_menu"},
-    "/product/{product_id}": {"is_on_menu"},
+    "/product/{product_id}": {"is_on_menu", "availability"},
 }
 """Read-only fields that change by themselves, and so are taken as they come."""
 

@@ -20,8 +20,14 @@ PATHS = (
     "/ingredient/{ingredient_id}",
     "/modifier-groups",
     "/modifier-group/{group_id}",
+    "/shop/{shop_id}/stop-list",
+    "/shop/{shop_id}/overrides",
 )
-WHOLE = {"/menu": "it is kept ready as one document", "/menu/export": "it is what an import takes"}
+WHOLE = {
+    "/menu": "it is kept ready as one document",
+    "/menu/export": "it is what an import takes",
+    "/product/{product_id}/availability": "it is one short answer",
+}
 
 
 @pytest.fixture
@@ -40,6 +46,8 @@ async def world(app: FastAPI, sessions: Sessions) -> World:
             category_ids=[str(world.ids["category_id"])],
         )
         world.ids |= {"product_id": product["id"], "group_id": group["id"]}
+        own = {"price": "300.00", "stock": 3}
+        (await client.patch(world.path("/shop/{shop_id}/product/{product_id}"), json=own)).raise_for_status()
     return world
 
 

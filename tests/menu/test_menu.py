@@ -41,7 +41,10 @@ async def test_headings_in_their_order_each_with_its_products(
     names = [(heading["name"], [each["name"] for each in heading["products"]]) for heading in menu["categories"]]
     assert names == [("Кофе", ["Латте", "Юаньян"]), ("Чай", ["Юаньян"])]
     assert menu["categories"][0] == {
-        **{name: coffee[name] for name in ("id", "slug", "name", "description", "parent_id", "position", "image")},
+        **{
+            name: coffee[name]
+            for name in ("id", "slug", "name", "description", "parent_id", "position", "image", "schedule")
+        },
         "products": [(await client.get(f"/product/{each['id']}")).json() for each in (latte, mix)],
     }
     assert [each["id"] for each in menu["products"]] == [loose["id"]]

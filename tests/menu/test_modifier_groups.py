@@ -62,6 +62,7 @@ async def test_a_new_group_has_all_it_was_given(manager: httpx2.AsyncClient) -> 
                 "nutrition": NUTRITION,
                 "size_nutrition": [{"size_name": "L", "nutrition": NUTRITION | {"energy_kcal": 186.0}}],
                 "ingredients": [],
+                "availability": None,
             },
             {
                 "id": made["options"][1]["id"],
@@ -75,6 +76,7 @@ async def test_a_new_group_has_all_it_was_given(manager: httpx2.AsyncClient) -> 
                 "nutrition": None,
                 "size_nutrition": [],
                 "ingredients": [oats],
+                "availability": None,
             },
         ],
         "created_at": "2026-11-23T09:00:00.000000Z",

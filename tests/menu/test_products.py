@@ -106,7 +106,7 @@ async def test_a_new_product_has_all_it_was_given(manager: httpx2.AsyncClient) -
                 "min_choices": 0,
                 "max_choices": 1,
                 "free_quantity": 0,
-                "options": [option | {"availability": None} for option in group["options"]],
+                "options": group["options"],
             }
         ],
         "images": [],

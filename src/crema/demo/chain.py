@@ -83,6 +83,8 @@ class Shop(Content):
 class Window(Content):
     """When what stands under a category is sold."""
 
+    model_config = ConfigDict(serialize_by_alias=True)
+
     weekdays: tuple[int, ...]
     begins: Annotated[str, Field(alias="from")]
     ends: Annotated[str, Field(alias="to")]

@@ -115,6 +115,9 @@ BODIES: Final[Mapping[str, Any]] = {
             {"date": "2027-01-01", "is_closed": True},
         ]
     },
+    "addStop": {"kind": "ingredient", "target_id": str(id_of("ingredient", "oat-milk")), "note": "Привезут к обеду"},
+    "changeProductOfShop": {"price": "270.00", "stock": 12},
+    "changeOptionOfShop": {"price_delta": "0.00"},
     "changeStatus": {"state": "busy", "delay_minutes": 10},
     "addToCart": {
         "product_id": _LATTE,
@@ -147,6 +150,7 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "category_id": _COFFEE,
     "product_id": _LATTE,
     "group_id": _MILK,
+    "option_id": _OAT_MILK,
     "ingredient_id": str(id_of("ingredient", "oat-milk")),
     "shop_id": _SHOP,
 }

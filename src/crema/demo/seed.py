@@ -186,7 +186,7 @@ async def _seed_categories(session: AsyncSession, chain: Chain, now: datetime) -
             description=category.description,
             parent_id=known[category.parent] if category.parent else None,
             position=category.position,
-            schedule=[WindowIn.model_validate(each.model_dump(by_alias=True)) for each in category.schedule],
+            schedule=[WindowIn.model_validate(each.model_dump()) for each in category.schedule],
         )
         with await _own_ids(session, Category, "category", category.slug):
             known[category.slug] = (await create_category(session, wanted=wanted, now=now)).id

@@ -270,11 +270,6 @@ class ModifierOptionOut(Output):
     nutrition: NutritionOut | None = Field(description="What one piece adds; null: unknown.")
     size_nutrition: list[SizeNutritionOut] = Field(description="What it adds instead in sizes of these names.")
     ingredients: list[LinkedIngredientOut]
-
-
-class ProductOptionOut(ModifierOptionOut):
-    """One choice of a group as a product offers it."""
-
     availability: OfferedNow = None
 
 
@@ -286,7 +281,7 @@ class ProductGroupOut(Output):
     min_choices: int = Field(validation_alias="effective_min_choices")
     max_choices: int = Field(validation_alias="effective_max_choices")
     free_quantity: int = Field(validation_alias="effective_free_quantity")
-    options: list[ProductOptionOut] = Field(validation_alias=AliasPath("group", "options"))
+    options: list[ModifierOptionOut] = Field(validation_alias=AliasPath("group", "options"))
 
 
 class NutritionIn(Input):
@@ -329,6 +324,7 @@ class OptionIn(Replacement):
     """One choice of a group. Options whose id is sent are changed, those without are new, the others go."""
 
     shows = ModifierOptionOut
+    follows = frozenset({"updated_at", "availability"})
     views: ClassVar = {"ingredient_ids": "ingredients"}
 
     id: UUID | None = None

@@ -3,7 +3,6 @@
 from crema.menu.queries.menu import Menu, get_menu_version, load_menu
 from crema.menu.queries.offers import (
     DIFFERENCES,
-    OFFER_COLUMNS,
     OVERRIDES,
     STOPS,
     OffersOfShop,
@@ -19,7 +18,6 @@ from crema.menu.queries.offers import (
     list_stops,
     load_offers,
     offers_of,
-    offers_of_row,
 )
 from crema.menu.queries.offers import DOCUMENT as OFFERS_DOCUMENT
 from crema.menu.queries.parts import (
@@ -61,11 +59,11 @@ from crema.menu.queries.pricing import (
 from crema.menu.queries.products import (
     PRODUCTS,
     PRODUCTS_OF_CATEGORY,
+    StoredProduct,
     get_any_product_for_update,
     get_document,
     get_product,
     get_product_for_update,
-    get_versions,
     is_slug_taken,
     list_all_images,
     list_images,
@@ -86,7 +84,6 @@ __all__ = [
     "INGREDIENTS",
     "MODIFIER_GROUPS",
     "OFFERS_DOCUMENT",
-    "OFFER_COLUMNS",
     "OVERRIDES",
     "PRICING_COLUMNS",
     "PRICING_SHAPE",
@@ -98,6 +95,7 @@ __all__ = [
     "OffersOfShop",
     "OverrideView",
     "StopView",
+    "StoredProduct",
     "by_id",
     "check_shop",
     "explain_hidden",
@@ -118,7 +116,6 @@ __all__ = [
     "get_product_for_update",
     "get_product_of_shop",
     "get_stop",
-    "get_versions",
     "is_category_in_use",
     "is_group_in_use",
     "is_slug_taken",
@@ -148,7 +145,6 @@ __all__ = [
     "lock_products",
     "nutrition_of",
     "offers_of",
-    "offers_of_row",
     "priced_product",
     "pricing_document",
     "products_listing",

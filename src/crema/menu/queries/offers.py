@@ -45,7 +45,7 @@ from crema.db.listing import (
 )
 from crema.db.statement import Executor, Statement, into
 from crema.menu.domain import CHAIN, Offer, OptionDifference, ProductDifference, ShopDifferences, StopKind, offer_of
-from crema.menu.models import Ingredient, Option, Product, ShopOffers, ShopOption, ShopProduct, Stop
+from crema.menu.models import Ingredient, MenuVersion, Option, Product, ShopOffers, ShopOption, ShopProduct, Stop
 from crema.menu.queries.pricing import WANTED, WANTED_ID, by_id, explain_hidden
 from crema.schemas import Name
 from crema.shops.models import Shop
@@ -56,18 +56,17 @@ KINDS: Final = ("ingredient", "product", "option")
 
 @dataclass(frozen=True, slots=True)
 class OffersOfShop:
-    """What a shop has different from the chain; another version whenever that is another."""
+    """What a shop has different from the chain; another version whenever that is another. And the menu's version."""
 
     shop_id: UUID
     version: str
+    menu_version: str
     differences: ShopDifferences
 
 
 _DOCUMENT: Final = cast(ShopOffers.document, Text)
-OFFER_COLUMNS: Final = (Shop.id, Shop.timezone, ShopOffers.version, _DOCUMENT)
-"""Of a shop, with its row of `ShopOffers` if it has one: `offers_of_row` reads a row of these."""
 _OFFERS: Final = Statement(
-    select(*OFFER_COLUMNS)
+    select(Shop.id, Shop.timezone, ShopOffers.version, _DOCUMENT, select(MenuVersion.version).scalar_subquery())
     .outerjoin(ShopOffers, ShopOffers.shop_id == Shop.id)
     .where(Shop.id == bindparam("shop_id"), TAKES_ORDERS)
 )
@@ -75,13 +74,9 @@ _OFFERS: Final = Statement(
 
 async def get_offers_of_shop(db: Executor, shop_id: UUID) -> OffersOfShop:
     """Read what a shop has different, of one where one can order."""
-    return offers_of_row(await _OFFERS.one(db, shop_id=shop_id))
-
-
-def offers_of_row(row: Any) -> OffersOfShop:
-    """Return what a shop has different, of a row of `OFFER_COLUMNS`."""
-    shop_id, timezone, version, document = row
-    return OffersOfShop(shop_id, f"{version}/{timezone}", _differences(timezone, document))
+    row = await _OFFERS.one(db, shop_id=shop_id)
+    id_, timezone, version, document, menu_version = row
+    return OffersOfShop(id_, f"{version}/{timezone}", str(menu_version), _differences(timezone, document))
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,18 @@ SCHEDULE_LEFT_OUT: Final = dict.fromkeys(
     (f"schedule.{name}" for name in ("weekdays", "from", "to", "starts_on", "ends_on")),
     "what is sold at a moment is asked of a product's availability there",
 )
+
+
+def availability_left_out(*parts: str) -> dict[str, str]:
+    """Leave availability out of a list, in these parts of the answer."""
+    names = ("is_available", "reasons.code", "reasons.detail", "reasons.until")
+    return {
+        f"{part}availability.{name}": "it holds for the moment of the question, at one shop"
+        for part in parts
+        for name in names
+    }
+
+
 CATEGORIES: Final = Listing(
     name="Category",
     fields={
@@ -169,6 +181,7 @@ MODIFIER_GROUPS: Final = Listing(
         "created_at": InstantField(ModifierGroup.created_at, indexed=True),
         "updated_at": InstantField(ModifierGroup.updated_at, indexed=True),
     },
+    left_out=availability_left_out("options."),
     default_sort="name",
     id_column=ModifierGroup.id,
 )

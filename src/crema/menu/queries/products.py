@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from functools import cache, partial
 from operator import itemgetter
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
@@ -12,12 +12,15 @@ from sqlalchemy import (
     ColumnElement,
     Row,
     Select,
+    Text,
     Uuid,
     and_,
     any_,
     bindparam,
+    cast,
     exists,
     func,
+    literal_column,
     not_,
     or_,
     select,
@@ -66,7 +69,14 @@ from crema.menu.models import (
     ShopProduct,
     Size,
 )
-from crema.menu.queries.parts import ADDRESSES, SCHEDULE_LEFT_OUT, SHOP_ID, nutrition_of, options_of
+from crema.menu.queries.parts import (
+    ADDRESSES,
+    SCHEDULE_LEFT_OUT,
+    SHOP_ID,
+    availability_left_out,
+    nutrition_of,
+    options_of,
+)
 from crema.schemas import Name
 
 _LAST: Final = 2**31 - 1
@@ -192,14 +202,6 @@ def _filters_not_shown(*, sees_hidden: bool) -> dict[str, Field]:
     }
 
 
-_AVAILABILITY_LEFT_OUT: Final = dict.fromkeys(
-    (
-        f"{part}availability.{name}"
-        for part in ("", "modifier_groups.options.")
-        for name in ("is_available", "reasons.code", "reasons.detail", "reasons.until")
-    ),
-    "it holds for the moment of the question, at one shop",
-)
 _OWN_PRICE: Final = (
     select(ShopProduct.price)
     .where(ShopProduct.shop_id == SHOP_ID, ShopProduct.product_id == Product.id)
@@ -246,7 +248,7 @@ def products_listing(*, sees_hidden: bool, is_of_category: bool = False, is_of_s
             ProductDocument.product_id == Product.id,
             TextField(ProductDocument.search_text if sees_hidden else ProductDocument.public_search_text),
         ),
-        left_out={"images.urls": ADDRESSES} | SCHEDULE_LEFT_OUT | _AVAILABILITY_LEFT_OUT,
+        left_out={"images.urls": ADDRESSES} | SCHEDULE_LEFT_OUT | availability_left_out("", "modifier_groups.options."),
         default_sort="category_position,position,name" if is_of_category else "position,name",
         id_column=Product.id,
     )
@@ -325,28 +327,32 @@ async def list_product_ids_of_shop(
 
 
 _WANTED: Final = ProductDocument.product_id == any_(bindparam("product_ids", type_=ARRAY(Uuid)))
+_ROW_VERSION: Final = cast(literal_column("products.xmin"), Text)
 _WITH_PRICING: Final = tuple(
-    Statement(select(ProductDocument.product_id, shown, ProductDocument.pricing).where(_WANTED, shown.is_not(None)))
+    Statement(
+        select(Product.id, shown, ProductDocument.pricing, _ROW_VERSION)
+        .join(Product, Product.id == ProductDocument.product_id)
+        .where(_WANTED, shown.is_not(None))
+    )
     for shown in (ProductDocument.public, ProductDocument.everything())
 )
 
 
-async def load_documents(
-    reader: Reader, product_ids: Collection[UUID], *, sees_hidden: bool
-) -> dict[UUID, tuple[bytes, bytes]]:
-    """Load products as JSON documents, each with what pricing needs of it, as JSON too."""
+class StoredProduct(NamedTuple):
+    """A product as it is stored: the JSON document, what pricing needs of it as JSON, and its version."""
+
+    id: UUID
+    document: bytes
+    pricing: bytes
+    version: str
+
+
+async def load_documents(reader: Reader, product_ids: Collection[UUID], *, sees_hidden: bool) -> list[StoredProduct]:
+    """Load products as they are stored; what the asker doesn't see is absent."""
     rows = await _WITH_PRICING[sees_hidden].rows(reader, product_ids=list(product_ids))
-    return {product_id: (document, pricing) for product_id, document, pricing in rows}
-
-
-_VERSION_OF_ALL: Final = Statement(_ALL.with_only_columns(_VERSION, versions.COLUMN).where(_THIS))
-_VERSION_SHOWN: Final = Statement(_SHOWN.with_only_columns(_VERSION, versions.COLUMN).where(_THIS))
-
-
-async def get_versions(reader: Reader, *, product_id: UUID, sees_hidden: bool) -> tuple[UUID, str]:
-    """Return the menu's version and a product's; what the asker doesn't see is not found."""
-    row = await (_VERSION_OF_ALL if sees_hidden else _VERSION_SHOWN).one(reader, product_id=product_id)
-    return row[0], versions.name(row[1], product_id)
+    return [
+        StoredProduct(id_, document, pricing, versions.name(version, id_)) for id_, document, pricing, version in rows
+    ]
 
 
 async def get_document(reader: Reader, *, product_id: UUID, sees_hidden: bool) -> tuple[bytes, str]:

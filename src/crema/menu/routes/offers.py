@@ -9,6 +9,7 @@ from crema.menu import queries
 from crema.menu.deps import OfferEditor, ShopStockKeeper
 from crema.menu.schemas import OverrideOut, ShopOptionPatch, ShopProductPatch, StopIn, StopOut
 from crema.menu.service import offers
+from crema.web import fields
 from crema.web.clock import Now
 from crema.web.listing import PageOut, listing_parameters, page_out, parse_list_query
 from crema.web.problem import error_responses
@@ -22,14 +23,15 @@ router = make_router("Menu")
 @router.get(
     "/shop/{shop_id}/stop-list",
     summary="See a shop's stop-list",
-    openapi_extra=listing_parameters(queries.STOPS),
+    openapi_extra=listing_parameters(queries.STOPS, fields=fields.PARAMETER),
+    dependencies=[fields.of_list(StopOut)],
     responses=error_responses(401, 403, 422),
 )
 async def list_stops(
     shop_id: UUID, request: Request, response: Response, reader: Reads, actor: ShopStockKeeper, now: Now
 ) -> PageOut[StopOut]:
     """What it has run out of now, for its staff. What has ended by itself is not in it."""
-    query = parse_list_query(request, queries.STOPS, actor.permissions)
+    query = parse_list_query(request, queries.STOPS, actor.permissions, extra_parameters=(fields.NAME,))
     page = await queries.list_stops(reader, shop_id=shop_id, query=query, now=now)
     return page_out(request, response, page, StopOut.model_validate)
 
@@ -69,14 +71,15 @@ async def end_stop(shop_id: UUID, stop_id: UUID, tx: Transaction, _: ShopStockKe
 @router.get(
     "/shop/{shop_id}/overrides",
     summary="See what a shop has of its own",
-    openapi_extra=listing_parameters(queries.OVERRIDES),
+    openapi_extra=listing_parameters(queries.OVERRIDES, fields=fields.PARAMETER),
+    dependencies=[fields.of_list(OverrideOut)],
     responses=error_responses(401, 403, 422),
 )
 async def list_overrides(
     shop_id: UUID, request: Request, response: Response, reader: Reads, actor: OfferEditor
 ) -> PageOut[OverrideOut]:
     """Products and options whose price, sale or stock is this shop's own."""
-    query = parse_list_query(request, queries.OVERRIDES, actor.permissions)
+    query = parse_list_query(request, queries.OVERRIDES, actor.permissions, extra_parameters=(fields.NAME,))
     page = await queries.list_overrides_of_shop(reader, shop_id=shop_id, query=query)
     return page_out(request, response, page, OverrideOut.model_validate)
 

@@ -19,7 +19,7 @@ from crema.db.driver import Reader
 from crema.db.listing import ListQuery
 from crema.menu import domain, queries
 from crema.menu.domain import Availability, Offer
-from crema.menu.queries import OffersOfShop
+from crema.menu.queries import OffersOfShop, StoredProduct
 
 KEPT: Final = 2_000
 """Documents kept, about ten kilobytes each: fifty products at forty shops."""
@@ -37,9 +37,13 @@ class _Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class OfferedDocument:
-    """A product as JSON, as a shop offers it from one moment to another; None: nothing changes by the clock."""
+    """A product as JSON, as a shop offers it from one moment to another; None: nothing changes by the clock.
+
+    `version` is the product's own.
+    """
 
     content: bytes
+    version: str
     since: datetime
     until: datetime | None
 
@@ -90,13 +94,12 @@ class OfferedProducts:
         """Return a product as a JSON document, and its version, as the shop or the chain has it."""
         if shop is None:
             return await queries.get_document(reader, product_id=product_id, sees_hidden=sees_hidden)
-        menu_version, version = await queries.get_versions(reader, product_id=product_id, sees_hidden=sees_hidden)
         found = await self.read(
-            reader, [product_id], menu_version=str(menu_version), shop=shop, sees_hidden=sees_hidden, now=now
+            reader, [product_id], menu_version=shop.menu_version, shop=shop, sees_hidden=sees_hidden, now=now
         )
         if product_id not in found:
             raise NotFoundError
-        return found[product_id].content, version
+        return found[product_id].content, found[product_id].version
 
     async def read(
         self,
@@ -112,11 +115,10 @@ class OfferedProducts:
         keys = {id_: _Key(id_, menu_version, shop.shop_id, shop.version, sees_hidden) for id_ in product_ids}
         found = {id_: kept for id_, key in keys.items() if (kept := self._find(key)) and kept.holds(now)}
         missing = keys.keys() - found.keys()
-        loaded = await queries.load_documents(reader, missing, sees_hidden=sees_hidden) if missing else {}
-        for id_, (document, pricing) in loaded.items():
-            offer = domain.offer_of(queries.read_pricing(pricing), shop.differences)
-            found[id_] = offered(document, offer, now)
-            self._keep(keys[id_], found[id_])
+        for stored in await queries.load_documents(reader, missing, sees_hidden=sees_hidden) if missing else ():
+            offer = domain.offer_of(queries.read_pricing(stored.pricing), shop.differences)
+            found[stored.id] = offered(stored, offer, now)
+            self._keep(keys[stored.id], found[stored.id])
         return found
 
     def _find(self, key: _Key) -> OfferedDocument | None:
@@ -136,9 +138,9 @@ def first_change(documents: Collection[OfferedDocument]) -> datetime | None:
     return min((each.until for each in documents if each.until is not None), default=None)
 
 
-def offered(document: bytes, offer: Offer, now: datetime) -> OfferedDocument:
+def offered(product: StoredProduct, offer: Offer, now: datetime) -> OfferedDocument:
     """Write the shop's prices and what is available now into a product's document."""
-    shown = from_json(document)
+    shown = from_json(product.document)
     options = {str(option.id): option for group in offer.product.modifier_groups for option in group.options}
     shown["price"] = str(quantize(offer.product.price))
     shown["availability"] = _as_json(domain.availability(offer, at=now))
@@ -148,7 +150,7 @@ def offered(document: bytes, offer: Offer, now: datetime) -> OfferedDocument:
             option["price_delta"] = str(quantize(own.price_delta))
             option["size_prices"] = option["size_prices"] if own.size_prices else []
             option["availability"] = _as_json(domain.option_availability(offer, own.id, at=now))
-    return OfferedDocument(to_json(shown), now, domain.next_change(offer, after=now))
+    return OfferedDocument(to_json(shown), product.version, now, domain.next_change(offer, after=now))
 
 
 def _as_json(availability: Availability) -> dict[str, Any]:

@@ -62,10 +62,9 @@ class WholeMenu:
 
     async def find(self, reader: Reader, *, shop: OffersOfShop | None, now: datetime) -> FoundMenu:
         """Name the menu of this moment, of a shop or the chain."""
-        version = await self.version(reader)
         if shop is None:
-            return FoundMenu(version)
-        menu = await self._of_shop(reader, version, shop=shop, now=now)
+            return FoundMenu(await self.version(reader))
+        menu = await self._of_shop(reader, shop=shop, now=now)
         return FoundMenu(menu.name, shop.shop_id, menu.content)
 
     async def read(self, reader: Reader, found: FoundMenu) -> tuple[str, bytes]:
@@ -88,9 +87,9 @@ class WholeMenu:
             self._kept = (version, content) if len(content) <= KEPT_BYTES else ("", b"")
             return version, content
 
-    async def _of_shop(self, reader: Reader, version: str, *, shop: OffersOfShop, now: datetime) -> _MenuOfShop:
+    async def _of_shop(self, reader: Reader, *, shop: OffersOfShop, now: datetime) -> _MenuOfShop:
         """The same of a shop, whose menu is made of the documents of `OfferedProducts`."""
-        made_of = (version, shop.version)
+        made_of = (shop.menu_version, shop.version)
         kept = self._of_shops.get(shop.shop_id)
         if kept and kept.is_of(made_of, now):
             return kept
@@ -100,7 +99,7 @@ class WholeMenu:
                 return kept
             menu = await queries.load_menu(reader)
             made = await self._write(reader, menu, made_of, shop=shop, now=now)
-            if await self.version(reader) == version and len(made.content) <= KEPT_BYTES // KEPT_SHOPS:
+            if await self.version(reader) == shop.menu_version and len(made.content) <= KEPT_BYTES // KEPT_SHOPS:
                 self._of_shops.pop(shop.shop_id, None)
                 self._of_shops[shop.shop_id] = made
                 if len(self._of_shops) > KEPT_SHOPS:
