@@ -9,14 +9,12 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from crema.accounts.service.passwords import Passwords
 from crema.db.session import Sessions
 from crema.demo.chain import load
 from crema.demo.examples import CUSTOMER
-from crema.demo.seed import seed
 from factories.pictures import png
 from factories.workbooks import XLSX, make_workbook
-from fixtures.app import CHEAP, Clock, connect
+from fixtures.app import connect
 from fixtures.openapi import METHODS, wrong_headers
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("media_in_process")]
@@ -52,15 +50,12 @@ def bodies(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any],
 
 
 @pytest.fixture
-async def tokens(app: FastAPI, sessions: Sessions, clock: Clock) -> dict[str, str]:
-    """A demo chain, and who is logged in there."""
-    async with sessions.begin() as session:
-        await seed(session, chain=load(), passwords=Passwords(CHEAP), now=clock())
+async def tokens(demo: httpx2.AsyncClient) -> dict[str, str]:
+    """Who is logged in at the demo chain, which is as it was seeded."""
     tokens = {}
-    async with connect(app) as client:
-        for email in (CUSTOMER, STAFF):
-            login = await client.post("/authentication", json={"email": email, "password": load().demo_password})
-            tokens[email] = login.json()["access_token"]
+    for email in (CUSTOMER, STAFF):
+        login = await demo.post("/authentication", json={"email": email, "password": load().demo_password})
+        tokens[email] = login.json()["access_token"]
     return tokens
 
 
