@@ -21,8 +21,8 @@ from crema.menu import domain, queries
 from crema.menu.domain import Availability, Offer
 from crema.menu.queries import OffersOfShop, StoredProduct
 
-KEPT: Final = 2_000
-"""Documents kept, about ten kilobytes each: fifty products at forty shops."""
+KEPT: Final = 1_000
+"""Documents kept, about ten kilobytes each: fifty products at twenty shops."""
 
 
 class _Key(NamedTuple):
