@@ -40,9 +40,9 @@ def postgres(data_dir: Path) -> Iterator[EmbeddedPostgres]:
 @pytest.fixture
 def no_namespaces(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a default Docker container."""
-    real = Identity.obstacle
+    real = Identity.why_not
     monkeypatch.setattr(
-        Identity, "obstacle", lambda self: "refused by the test" if self.how == "namespace" else real(self)
+        Identity, "why_not", lambda self: "refused by the test" if self.how == "namespace" else real(self)
     )
 
 

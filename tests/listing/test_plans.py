@@ -184,6 +184,7 @@ COLUMNS = {
     "shop.id": "shop_id",
     "customer.id": "customer_id",
     "payment.status": "payment_status",
+    "promised_at": "ready_estimate_at",
     "customer_name": "ix_orders_customer_name",
     "orders.customer.id": "user_id",
 }
