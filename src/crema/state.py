@@ -142,6 +142,7 @@ def _order_settings(settings: Settings) -> OrderSettings:
         max_open_orders=settings.max_open_orders,
         max_orders_an_hour=settings.max_orders_an_hour,
         minimum=settings.minimum_order,
+        quote_key=_derive_key(settings, "quotes"),
     )
 
 

@@ -340,7 +340,7 @@ _CONTEXT_AT_TWO_SHOPS: Final = Statement(_CONTEXT.limit(2))
 
 
 async def find_order_context(
-    db: Executor, *, shop_id: UUID | None, user_id: UUID, product_ids: Collection[UUID], now: datetime
+    db: Executor, *, shop_id: UUID | None, user_id: UUID | None, product_ids: Collection[UUID], now: datetime
 ) -> OrderContext | None:
     """Return what has to be known to place an order at a shop; None as `shop_id` is the chain's only shop.
 

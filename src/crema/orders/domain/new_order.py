@@ -115,6 +115,7 @@ class NewOrder:
     lines: Sequence[NewLine]
     history: Sequence[NewHistoryEntry]
     bookings: Sequence[NewBooking]
+    quote_id: UUID | None
     status: OrderStatus = OrderStatus.PLACED
     payment_status: str = "pending"
     is_hidden: bool = False
@@ -177,6 +178,7 @@ def new_order(
             )
         ],
         bookings=new_bookings(draft.handover.bookings, order_id=order_id, shop_id=draft.shop.id),
+        quote_id=draft.quote_id,
     )
 
 
