@@ -178,6 +178,7 @@ def make_worker_context(settings: Settings, sessions: Sessions, *, statements: R
         erasures=worker.erasures(media),
         unverified_ttl=settings.unverified_ttl,
         erase_after=settings.erase_after,
+        accept_within=settings.accept_within,
         chat_url=settings.chat_link,
     )
 

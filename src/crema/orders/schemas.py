@@ -1,6 +1,7 @@
 """JSON of orders."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated, Literal, Self
 from uuid import UUID
@@ -143,6 +144,28 @@ class CancelOrder(Input):
     model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "Не успеваю"}]})
 
     reason: Reason | None = None
+
+
+class Arrival(Input):
+    """Where the customer is."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"state": "here"}, {"state": "late", "minutes": 10}]})
+
+    state: Literal["here", "late"]
+    minutes: Annotated[int, Field(strict=True, ge=1, le=60)] | None = Field(
+        None, description="With `late`: how long after `promised_at` they come."
+    )
+
+    @model_validator(mode="after")
+    def _says_how_late(self) -> Self:
+        if (self.state == "late") != (self.minutes is not None):
+            raise ValueError("`minutes` and `state: late` go together")
+        return self
+
+    @property
+    def delay(self) -> timedelta | None:
+        """How late they come; None: they are here."""
+        return None if self.minutes is None else timedelta(minutes=self.minutes)
 
 
 class AdvanceOrders(Input):
@@ -336,7 +359,8 @@ class OrderChangeOut(Output):
     """One thing that an edit changed."""
 
     field: str = Field(
-        examples=["pickup_at"], description="`pickup_at`, `number`, `comment`, `items`, `total` or `is_hidden`."
+        examples=["pickup_at"],
+        description="`pickup_at`, `number`, `comment`, `items`, `total`, `start_at` or `is_hidden`.",
     )
     before: bool | str | list[str] | None
     after: bool | str | list[str] | None

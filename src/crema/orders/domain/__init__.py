@@ -59,6 +59,7 @@ from crema.orders.domain.lifecycle import (
     ReasonRequiredError,
     StepBackTooLateError,
     check_move,
+    plan_start,
 )
 from crema.orders.domain.new_order import (
     PICKUP_NAME_LENGTH,
@@ -149,6 +150,7 @@ __all__ = [
     "new_order",
     "number_of",
     "plan_handover",
+    "plan_start",
     "quote_order",
     "replan_handover",
     "topic_of_person",

@@ -183,13 +183,14 @@ class OrderRequest:
 
 @dataclass(frozen=True, slots=True)
 class OrderShop:
-    """The shop of a new order. `email` is None for a shop without a mailbox."""
+    """The shop of a new order. `email` is None for a shop without a mailbox; `auto_accept`: it takes every order."""
 
     id: UUID
     name: str
     address: str
     timezone: str
     email: str | None
+    auto_accept: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -197,6 +197,11 @@ async def _record(tx: Writer, order: NewOrder, taken: Sequence[TakenStock]) -> N
         **_HISTORY.values(order.history),
         **slots.BOOKINGS.values(order.bookings),
         **stock.TAKEN.values(taken),
-        **event_log.EVENTS.values([NewEvent(EventKind.PLACED, order.id, id=entry.id) for entry in order.history]),
+        **event_log.EVENTS.values(
+            [
+                NewEvent(EventKind.MOVED if entry.from_status else EventKind.PLACED, order.id, id=entry.id)
+                for entry in order.history
+            ]
+        ),
     )
     history.announce(tx, order)
