@@ -36,7 +36,9 @@ _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def _parse_duration(value: Any) -> Any:
-    """Return the duration of `48h`, `15m`, `30s` or `2d`; any other value as it is, for Pydantic."""
+    """Return the duration of `48h`, `15m`, `30s`, `2d` or `0`; any other value as it is, for Pydantic."""
+    if value == "0":
+        return timedelta()
     if isinstance(value, str) and (match := re.fullmatch(r"(\d+)([smhd])", value.strip())):
         return timedelta(**{_UNITS[match[2]]: int(match[1])})
     return value
@@ -170,6 +172,11 @@ class Settings(BaseSettings):
             "How long after a deletion the person's texts and files in the chat and in orders are erased, and how "
             "long the names of orders at the counter are kept."
         ),
+    )
+    accept_within: Duration = Field(
+        timedelta(minutes=10),
+        ge=timedelta(0),
+        description="An order by app that no shop accepts within so much open time expires; `0` is never.",
     )
     access_ttl: Duration = Field(timedelta(minutes=10), gt=timedelta(0), description="Life of an access token.")
     refresh_ttl: Duration = Field(timedelta(days=30), gt=timedelta(0), description="Life of a login.")

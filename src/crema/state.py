@@ -142,6 +142,7 @@ def _order_settings(settings: Settings) -> OrderSettings:
         max_open_orders=settings.max_open_orders,
         max_orders_an_hour=settings.max_orders_an_hour,
         minimum=settings.minimum_order,
+        quote_key=_derive_key(settings, "quotes"),
     )
 
 
@@ -177,6 +178,7 @@ def make_worker_context(settings: Settings, sessions: Sessions, *, statements: R
         erasures=worker.erasures(media),
         unverified_ttl=settings.unverified_ttl,
         erase_after=settings.erase_after,
+        accept_within=settings.accept_within,
         chat_url=settings.chat_link,
     )
 

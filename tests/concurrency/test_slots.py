@@ -14,7 +14,7 @@ from uuid import UUID
 import httpx2
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from crema.db.session import Sessions
@@ -172,3 +172,31 @@ async def test_a_storm_over_neighbouring_slots_has_no_deadlock_and_loses_nothing
     assert codes["slot_full"], "the slots were wanted by all"
     assert {answer.status_code for answer in answers} <= {200, 201, 409}
     assert max((await used_seconds(own_sessions)).values()) <= CUPS * 120
+
+
+async def order_by_one_quote(app: FastAPI, sessions: Sessions, tea: UUID) -> list[int]:
+    """Let several people order at once by a quote that is nobody's in particular."""
+    body = {"items": [{"product_id": str(tea)}], "pickup_at": OPENING}
+    async with AsyncExitStack() as stack:
+        buyers = await people(stack, app, CUPS)
+        anybody = await stack.enter_async_context(connect(app))
+        quote = (await anybody.post("/quote", json=body)).json()
+        answers = await asyncio.gather(
+            *(each.post("/order", json=body | {"quote_id": quote["quote_id"]}) for each in buyers)
+        )
+    await used_seconds(sessions)
+    return sorted(answer.status_code for answer in answers)
+
+
+async def test_one_quote_is_one_order_whoever_orders_by_it(own_app: FastAPI, own_sessions: Sessions, tea: UUID) -> None:
+    assert await order_by_one_quote(own_app, own_sessions, tea) == [201] + [409] * (CUPS - 1)
+
+
+async def test_without_the_unique_column_one_quote_is_several_orders(
+    own_app: FastAPI, own_sessions: Sessions, tea: UUID
+) -> None:
+    """The twin."""
+    async with own_sessions.begin() as session:
+        await session.execute(text("ALTER TABLE orders DROP CONSTRAINT uq_orders_quote_id"))
+
+    assert await order_by_one_quote(own_app, own_sessions, tea) == [201] * CUPS

@@ -35,6 +35,7 @@ WITHOUT_KEY = {
     "/password/reset": NOBODY,
     "/password/change": "the old password is right once",
     "/me": "it only reads",
+    "/quote": "it only reads",
     "/chat/ticket": "a ticket is a secret for half a minute: it is not kept",
     "/product/{product_id}/images": A_FILE,
     "/category/{category_id}/image": A_FILE,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx2
 import pytest
@@ -27,7 +27,8 @@ from crema.menu.service import images
 from crema.notifications import service as notifications
 from crema.notifications.models import Mail
 from crema.notifications.service import OutgoingMail
-from crema.orders.models import Order
+from crema.orders.models import Order, SlotBooking
+from crema.shops.models import Shop, WorkSlot
 from crema.web.state import WebState, state_of
 from crema.worker import WorkerContext
 from factories.menu import add_image, make_product
@@ -95,6 +96,36 @@ async def an_order_nobody_fetched(world: World) -> Check:
         return await world.scalar(select(Order.status)) == "expired"
 
     return is_expired
+
+
+async def an_order_nobody_accepted(world: World) -> Check:
+    shop = await make_shop(world.sessions)
+    async with world.client() as customer:
+        await place(customer, await make_simple_product(world.sessions), shop_id=str(shop))
+
+    async def is_expired() -> bool:
+        return await world.scalar(select(Order.status)) == "expired"
+
+    return is_expired
+
+
+async def a_slot_long_past(world: World) -> Check:
+    shop = await make_shop(world.sessions)
+    async with world.sessions.begin() as session:
+        await session.execute(update(Shop).values(seconds_per_slot=600))
+    async with world.client() as customer:
+        order = await place(customer, await make_simple_product(world.sessions, preparation_seconds=60))
+    old = datetime.now(UTC) - timedelta(days=16)
+    async with world.sessions.begin() as session:
+        session.add(WorkSlot(shop_id=shop, starts_at=old, used_seconds=1))
+        await session.flush()
+        session.add(SlotBooking(order_id=UUID(order["id"]), shop_id=shop, starts_at=old, seconds=1))
+
+    async def is_forgotten() -> bool:
+        slots = await world.scalar(select(func.count()).select_from(WorkSlot))
+        return (slots, await world.scalar(select(func.count()).select_from(SlotBooking))) == (1, 1)
+
+    return is_forgotten
 
 
 async def an_answer_nobody_read(world: World) -> Check:
@@ -305,6 +336,8 @@ CASES: dict[str, Callable[[World], Awaitable[Check]]] = {
     "accounts.cleanup": an_unverified_person,
     "accounts.erase": a_deleted_person,
     "orders.expire": an_order_nobody_fetched,
+    "orders.expire_unaccepted": an_order_nobody_accepted,
+    "orders.forget_slots": a_slot_long_past,
     "support.mail_unread": an_answer_nobody_read,
     "orders.erase_names": a_name_at_the_counter,
     "records.prune": an_old_answer,

@@ -70,6 +70,7 @@ ITEM_COLUMNS: Final = (
 )
 _THIS_CART: Final = CartItem.cart_id == bindparam("cart_id")
 _ITEM: Final = Statement(select(*ITEM_COLUMNS).where(_THIS_CART, CartItem.id == bindparam("item_id")))
+_ITEMS: Final = Statement(select(*ITEM_COLUMNS).where(_THIS_CART).order_by(CartItem.id))
 _PRICED_ITEMS: Final = Statement(
     select(*ITEM_COLUMNS, *menu.PRICING_COLUMNS)
     .join(Product, Product.id == CartItem.product_id)
@@ -134,6 +135,11 @@ async def get_item(db: Executor, *, cart_id: UUID, item_id: UUID) -> StoredItem:
     if row is None:
         raise NotFoundError
     return stored_item(row)
+
+
+async def list_items(db: Executor, *, cart_id: UUID) -> list[StoredItem]:
+    """Return the lines of a cart."""
+    return [stored_item(row) for row in await _ITEMS.rows(db, cart_id=cart_id)]
 
 
 def stored_item(row: asyncpg.Record) -> StoredItem:

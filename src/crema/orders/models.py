@@ -145,6 +145,8 @@ class Order(Base):
     One that was taken at the counter has no account but a `customer_name`, which becomes '' when it is erased.
     `pickup_name` is whom to call, wherever it was ordered: it goes with the account, or with `customer_name`.
 
+    `quote_id` is the quote that it was ordered by: each is good for one order.
+
     `ready_estimate_at` is when it is promised, `start_at` when it has to be begun for that.
 
     `changed_in` is the id of the transaction that wrote it last: live feeds resume by it.
@@ -172,6 +174,7 @@ class Order(Base):
     customer_name: Mapped[str | None] = mapped_column(String(40))
     pickup_name: Mapped[str | None] = mapped_column(String(40))
     pickup_at: Mapped[datetime | None]
+    quote_id: Mapped[UUID | None] = mapped_column(unique=True)
     ready_estimate_at: Mapped[datetime]
     start_at: Mapped[datetime]
     comment: Mapped[str] = mapped_column(server_default="")

@@ -340,7 +340,7 @@ _CONTEXT_AT_TWO_SHOPS: Final = Statement(_CONTEXT.limit(2))
 
 
 async def find_order_context(
-    db: Executor, *, shop_id: UUID | None, user_id: UUID, product_ids: Collection[UUID], now: datetime
+    db: Executor, *, shop_id: UUID | None, user_id: UUID | None, product_ids: Collection[UUID], now: datetime
 ) -> OrderContext | None:
     """Return what has to be known to place an order at a shop; None as `shop_id` is the chain's only shop.
 
@@ -362,7 +362,7 @@ async def find_order_context(
     shop = shops.view_of(row)
     recent_orders, first_recent_at = row["recent_orders"]
     return OrderContext(
-        shop=OrderShop(shop.id, shop.name, shop.address, shop.timezone, shop.email),
+        shop=OrderShop(shop.id, shop.name, shop.address, shop.timezone, shop.email, shop.auto_accept),
         shop_version=row["shop_version"],
         work=shops.work_schedule_of(shop, row["used"]),
         open_orders=row["open_orders"],
@@ -370,6 +370,26 @@ async def find_order_context(
         first_recent_at=first_recent_at,
         offers=await menu.offers_of(db, row),
     )
+
+
+_UNACCEPTED: Final = (Order.status == OrderStatus.PLACED, Order.source == "app")
+
+
+async def list_shops_with_unaccepted(session: AsyncSession, *, placed_before: datetime) -> list[UUID]:
+    """Return the shops at which orders by app wait to be accepted since before this moment."""
+    statement = select(Order.shop_id).where(*_UNACCEPTED, Order.created_at <= placed_before).distinct()
+    return [*await session.scalars(statement.order_by(Order.shop_id))]
+
+
+async def list_unaccepted_for_update(
+    session: AsyncSession, *, shop_id: UUID, placed_before: datetime, limit: int
+) -> list[Order]:
+    """Lock a shop's orders by app that wait to be accepted since before this moment, but those that somebody moves."""
+    statement = select(Order).where(*_UNACCEPTED, Order.shop_id == shop_id, Order.created_at <= placed_before)
+    statement = statement.options(joinedload(Order.shop), joinedload(Order.customer), selectinload(Order.history))
+    return [
+        *await session.scalars(statement.order_by(Order.id).limit(limit).with_for_update(of=Order, skip_locked=True))
+    ]
 
 
 async def list_ready_for_update(session: AsyncSession, *, limit: int) -> list[Order]:

@@ -1,6 +1,8 @@
 """JSON of orders."""
 
 from collections.abc import Sequence
+from datetime import timedelta
+from decimal import Decimal
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
@@ -9,7 +11,7 @@ from pydantic import MISSING, AfterValidator, BeforeValidator, ConfigDict, Field
 from crema.accounts.domain import Actor
 from crema.cart.domain import LineRequest
 from crema.cart.schemas import AddToCart, CartOut, ContentsOut, ItemProblemOut
-from crema.orders.domain import PICKUP_NAME_LENGTH, OrderRequest, OrderStatus, is_staff_of
+from crema.orders.domain import PICKUP_NAME_LENGTH, OrderRequest, OrderStatus, QuotedOrder, is_staff_of
 from crema.schemas import (
     EXAMPLE_ID,
     Amount,
@@ -34,28 +36,21 @@ OrderNumber = Annotated[
 ]
 """As it is called out; people write it in small letters too."""
 CustomerName = Annotated[Line, Field(max_length=PICKUP_NAME_LENGTH, examples=["Пётр"])]
+QuoteId = Annotated[str, Field(min_length=1, max_length=1_000)]
 Items = Annotated[list[AddToCart], Field(min_length=1, max_length=50)]
 Reason = Annotated[Line, Field(max_length=300, examples=["Закончилось овсяное молоко"])]
 
 
-class PlaceOrder(Input):
-    """What to order. Without `items`, the cart is ordered and emptied."""
+class QuoteOrder(Input):
+    """What to quote: what would be sent to order it. Without `items`, it is what the cart holds."""
 
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
-                {"comment": "Заберу через пять минут", "pickup_name": "Аня"},
                 {
                     "shop_id": EXAMPLE_ID,
                     "pickup_at": "2026-11-23T09:30:00Z",
                     "items": [{"product_id": EXAMPLE_ID, "quantity": 1}],
-                    "expected_total": "250.00",
-                },
-                {
-                    "source": "counter",
-                    "customer_name": "Пётр",
-                    "shop_id": EXAMPLE_ID,
-                    "items": [{"product_id": EXAMPLE_ID}],
                 },
             ]
         }
@@ -101,6 +96,34 @@ class PlaceOrder(Input):
         )
 
 
+class PlaceOrder(QuoteOrder):
+    """What to order. Without `items`, the cart is ordered and emptied."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"comment": "Заберу через пять минут", "pickup_name": "Аня"},
+                {
+                    "shop_id": EXAMPLE_ID,
+                    "pickup_at": "2026-11-23T09:30:00Z",
+                    "items": [{"product_id": EXAMPLE_ID, "quantity": 1}],
+                    "expected_total": "250.00",
+                },
+                {
+                    "source": "counter",
+                    "customer_name": "Пётр",
+                    "shop_id": EXAMPLE_ID,
+                    "items": [{"product_id": EXAMPLE_ID}],
+                },
+            ]
+        }
+    )
+
+    quote_id: QuoteId | None = Field(
+        None, description="A quote of the same order: its total and time hold, or it is refused with `quote_outdated`."
+    )
+
+
 class ChangeOrder(Input):
     """PATCH. Only what is sent changes. `items` are chosen anew, completed with today's defaults, as in the cart."""
 
@@ -121,6 +144,28 @@ class CancelOrder(Input):
     model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "Не успеваю"}]})
 
     reason: Reason | None = None
+
+
+class Arrival(Input):
+    """Where the customer is."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"state": "here"}, {"state": "late", "minutes": 10}]})
+
+    state: Literal["here", "late"]
+    minutes: Annotated[int, Field(strict=True, ge=1, le=60)] | None = Field(
+        None, description="With `late`: how long after `promised_at` they come."
+    )
+
+    @model_validator(mode="after")
+    def _says_how_late(self) -> Self:
+        if (self.state == "late") != (self.minutes is not None):
+            raise ValueError("`minutes` and `state: late` go together")
+        return self
+
+    @property
+    def delay(self) -> timedelta | None:
+        """How late they come; None: they are here."""
+        return None if self.minutes is None else timedelta(minutes=self.minutes)
 
 
 class AdvanceOrders(Input):
@@ -168,6 +213,21 @@ class MarkLine(Input):
     model_config = ConfigDict(json_schema_extra={"examples": [{"is_made": True}]})
 
     is_made: Flag
+
+
+class SlotSpanOut(Output):
+    """A slot of the shop."""
+
+    starts_at: Instant
+    ends_at: Instant
+
+
+class QuoteProblemOut(ItemProblemOut):
+    """Why a line can't be ordered as it was chosen."""
+
+    line: int = Field(description="Its place in the order, from 0.")
+    item_id: UUID | None = Field(description="The cart's line, if it is one.")
+    product_id: UUID
 
 
 class OrderCustomerOut(Output):
@@ -225,6 +285,58 @@ class OrderLineOut(Output):
     total: Amount
 
 
+class QuoteLineOut(Output):
+    """A line as it would be sold."""
+
+    product_id: UUID
+    name: str
+    size: LineSizeOut | None
+    options: list[LineOptionOut]
+    note: str
+    quantity: int
+    contents: ContentsOut = Field(description="What one contains, made as it was chosen.")
+    unit_price: Amount
+    total: Amount
+
+
+class QuoteOut(Output):
+    """What an order would cost and when it would be ready. Nothing is reserved."""
+
+    quote_id: str | None = Field(description="Order with it, once; null if the order can't be placed: see `problems`.")
+    expires_at: Instant | None = Field(description="So long the total and the time hold.")
+    shop_id: UUID
+    pickup_at: Instant | None
+    promised_at: Instant | None = Field(description="When it is ready at the latest; null if nothing can be had.")
+    slot: SlotSpanOut | None = Field(description="The slot of that time.")
+    lines: list[QuoteLineOut] = Field(description="What can be had.")
+    subtotal: Amount
+    discount: Amount
+    total: Amount
+    currency: str
+    problems: list[QuoteProblemOut]
+
+    @classmethod
+    def of(cls, quoted: QuotedOrder, *, key: bytes) -> Self:
+        """Show a quote, signed with the key."""
+        quote = quoted.quote
+        return cls.model_validate(
+            {
+                "quote_id": quote and quote.sign(key),
+                "expires_at": quote and quote.expires_at,
+                "shop_id": quoted.shop_id,
+                "pickup_at": quoted.pickup_at,
+                "promised_at": quoted.promised_at,
+                "slot": quoted.slot,
+                "lines": quoted.lines,
+                "subtotal": quoted.total,
+                "discount": Decimal(0),
+                "total": quoted.total,
+                "currency": quoted.currency,
+                "problems": quoted.problems,
+            }
+        )
+
+
 PaymentStatus = Literal["pending", "paid", "refunded", "cancelled"]
 Source = Literal["app", "counter"]
 
@@ -247,7 +359,8 @@ class OrderChangeOut(Output):
     """One thing that an edit changed."""
 
     field: str = Field(
-        examples=["pickup_at"], description="`pickup_at`, `number`, `comment`, `items`, `total` or `is_hidden`."
+        examples=["pickup_at"],
+        description="`pickup_at`, `number`, `comment`, `items`, `total`, `start_at` or `is_hidden`.",
     )
     before: bool | str | list[str] | None
     after: bool | str | list[str] | None

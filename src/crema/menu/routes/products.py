@@ -37,7 +37,7 @@ router = make_router("Menu")
     openapi_extra=listing_parameters(queries.PRODUCTS_OF_CATEGORY, fields=fields.PARAMETER),
     response_model=PageOut[ProductOut],
     dependencies=[Public, fields.of_list(ProductOut)],
-    responses=error_responses(401, 422),
+    responses=error_responses(401, 404, 422),
 )
 async def list_products(request: Request, reader: Reads, offered: Products, asked: AskedProducts) -> Response:
     """With `category_id`, of that category and all under it, in its own order unless `sort` names another.

@@ -59,6 +59,7 @@ from crema.orders.domain.lifecycle import (
     ReasonRequiredError,
     StepBackTooLateError,
     check_move,
+    plan_start,
 )
 from crema.orders.domain.new_order import (
     PICKUP_NAME_LENGTH,
@@ -72,6 +73,15 @@ from crema.orders.domain.new_order import (
     new_lines,
     new_order,
 )
+from crema.orders.domain.quotes import (
+    QUOTE_LIFE,
+    InvalidQuoteError,
+    Quote,
+    QuotedOrder,
+    QuoteOutdatedError,
+    draft_as_quoted,
+    quote_order,
+)
 
 __all__ = [
     "ALL_ORDERS_TOPIC",
@@ -83,6 +93,7 @@ __all__ = [
     "MOVES",
     "OPEN",
     "PICKUP_NAME_LENGTH",
+    "QUOTE_LIFE",
     "READ_ORDERS",
     "STEPS_BACK",
     "TAKE_BACK_WITHIN",
@@ -91,6 +102,7 @@ __all__ = [
     "EventKind",
     "IllegalTransitionError",
     "InvalidPickupTimeError",
+    "InvalidQuoteError",
     "MinimumNotReachedError",
     "NewBooking",
     "NewHistoryEntry",
@@ -109,6 +121,9 @@ __all__ = [
     "OutsideOpeningHoursError",
     "PlannedOrder",
     "PriceChangedError",
+    "Quote",
+    "QuoteOutdatedError",
+    "QuotedOrder",
     "ReasonRequiredError",
     "ShopClosedError",
     "ShopPausedError",
@@ -124,6 +139,7 @@ __all__ = [
     "counted_pieces",
     "describe",
     "details_of",
+    "draft_as_quoted",
     "draft_lines",
     "draft_order",
     "is_listed",
@@ -134,6 +150,8 @@ __all__ = [
     "new_order",
     "number_of",
     "plan_handover",
+    "plan_start",
+    "quote_order",
     "replan_handover",
     "topic_of_person",
     "topic_of_shop",

@@ -5,7 +5,7 @@ Placing and changing an order use the same functions, so that both decide alike.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from math import ceil
@@ -99,6 +99,10 @@ class TooSoonError(ConflictError):
     title = "The order can't be ready by the pick-up time."
     advice = "Choose `earliest_pickup_at` or a later time."
 
+    def __init__(self, detail: str, *, next_at: datetime | None) -> None:
+        super().__init__(detail, earliest_pickup_at=_instant(next_at))
+        self.next_at = next_at
+
 
 class SlotFullError(ConflictError):
     """The shop has too much work for this order then; `next_slot` is the next one for which it would be taken."""
@@ -106,6 +110,10 @@ class SlotFullError(ConflictError):
     code = "slot_full"
     title = "The shop has no room for this order at that time."
     advice = "Choose a time in `next_slot`, or order less."
+
+    def __init__(self, detail: str, *, next_at: datetime | None, next_slot: Slot | None) -> None:
+        super().__init__(detail, next_slot=_slot_json(next_slot))
+        self.next_at = next_at
 
 
 class InvalidPickupTimeError(InvalidError):
@@ -141,12 +149,13 @@ class MinimumNotReachedError(ConflictError):
 
 @dataclass(frozen=True, slots=True)
 class OrderSettings:
-    """The chain's rules for orders."""
+    """The chain's rules for orders. `quote_key` signs quotes."""
 
     currency: str
     max_open_orders: int
     minimum: Decimal
     max_orders_an_hour: int
+    quote_key: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,13 +183,14 @@ class OrderRequest:
 
 @dataclass(frozen=True, slots=True)
 class OrderShop:
-    """The shop of a new order. `email` is None for a shop without a mailbox."""
+    """The shop of a new order. `email` is None for a shop without a mailbox; `auto_accept`: it takes every order."""
 
     id: UUID
     name: str
     address: str
     timezone: str
     email: str | None
+    auto_accept: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,6 +245,7 @@ class OrderDraft:
     work: timedelta
     handover: Handover
     business_date: date
+    quote_id: UUID | None = None
 
 
 def draft_order(request: OrderRequest, context: OrderContext, *, settings: OrderSettings, now: datetime) -> OrderDraft:
@@ -399,9 +410,9 @@ def _handover_error(found: HandoverRefusal) -> ConflictError:
         case HandoverCode.NO_ORDERS_AHEAD:
             return NoOrdersAheadError(found.detail, orders_from=until)
         case HandoverCode.TOO_SOON:
-            return TooSoonError(found.detail, earliest_pickup_at=_instant(found.next_at))
+            return TooSoonError(found.detail, next_at=found.next_at)
         case HandoverCode.SLOT_FULL:
-            return SlotFullError(found.detail, next_slot=_slot_json(found.next_slot))
+            return SlotFullError(found.detail, next_at=found.next_at, next_slot=found.next_slot)
 
 
 def _slot_json(slot: Slot | None) -> dict[str, str] | None:

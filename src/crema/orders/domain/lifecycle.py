@@ -1,7 +1,7 @@
 """The life of an order: which move is whose. Pure."""
 
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum, StrEnum
 from typing import Final
 
@@ -26,6 +26,7 @@ class EventKind(StrEnum):
     PLACED = "order.placed"
     MOVED = "order.moved"
     EDITED = "order.edited"
+    ARRIVAL = "order.arrival"
 
 
 class OrderRole(Enum):
@@ -39,6 +40,7 @@ class OrderRole(Enum):
 MOVES: Final[dict[tuple[OrderStatus, OrderStatus], frozenset[OrderRole]]] = {
     (OrderStatus.PLACED, OrderStatus.ACCEPTED): frozenset({OrderRole.STAFF, OrderRole.SYSTEM}),
     (OrderStatus.PLACED, OrderStatus.CANCELLED): frozenset({OrderRole.OWNER, OrderRole.STAFF, OrderRole.SYSTEM}),
+    (OrderStatus.PLACED, OrderStatus.EXPIRED): frozenset({OrderRole.SYSTEM}),
     (OrderStatus.ACCEPTED, OrderStatus.PREPARING): frozenset({OrderRole.STAFF}),
     (OrderStatus.ACCEPTED, OrderStatus.CANCELLED): frozenset({OrderRole.OWNER, OrderRole.STAFF, OrderRole.SYSTEM}),
     (OrderStatus.PREPARING, OrderStatus.READY): frozenset({OrderRole.STAFF}),
@@ -89,6 +91,15 @@ class ReasonRequiredError(InvalidError):
     code = "reason_required"
     title = "Cancelling an order that is ready needs a reason."
     advice = "Send `reason`; the customer is told."
+
+
+def plan_start(*, promised_at: datetime, work: timedelta, delay: timedelta | None, now: datetime) -> datetime:
+    """Return when to begin an order whose customer comes so late, or is here already if `delay` is None.
+
+    What is promised stays: who is here gets it sooner if the shop can, who is late gets it fresh.
+    """
+    planned = promised_at - work
+    return min(planned, now) if delay is None else planned + delay
 
 
 def check_move(

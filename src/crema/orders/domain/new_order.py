@@ -4,7 +4,7 @@ These classes have the attributes of the tables' rows, and those that `OrderOut`
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -52,11 +52,11 @@ class NewLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewHistoryEntry:
-    """The first entry of an order's history: who placed it, and when."""
+    """An entry of a new order's history: who placed or accepted it, and when. `actor_id` is None for the system."""
 
     id: UUID
     order_id: UUID
-    actor_id: UUID
+    actor_id: UUID | None
     actor_role: str
     created_at: datetime
     status: OrderStatus = OrderStatus.PLACED
@@ -65,9 +65,9 @@ class NewHistoryEntry:
     changes: Sequence[Mapping[str, Any]] | None = None
 
     @property
-    def actor(self) -> Mapping[str, Any]:
-        """Who it was, as it is shown."""
-        return {"id": self.actor_id, "role": self.actor_role}
+    def actor(self) -> Mapping[str, Any] | None:
+        """Who it was, as it is shown; None for the system."""
+        return {"id": self.actor_id, "role": self.actor_role} if self.actor_id else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +115,7 @@ class NewOrder:
     lines: Sequence[NewLine]
     history: Sequence[NewHistoryEntry]
     bookings: Sequence[NewBooking]
+    quote_id: UUID | None
     status: OrderStatus = OrderStatus.PLACED
     payment_status: str = "pending"
     is_hidden: bool = False
@@ -150,6 +151,7 @@ def new_order(
 ) -> NewOrder:
     """Return the order that a draft becomes with its number. `person` is the actor's account; `make_id` makes ids."""
     request, order_id = draft.request, make_id()
+    history = _new_history(order_id, actor=actor, is_accepted=draft.shop.auto_accept, now=now, make_id=make_id)
     return NewOrder(
         id=order_id,
         number=number,
@@ -171,13 +173,29 @@ def new_order(
         created_at=now,
         updated_at=now,
         lines=new_lines(draft.lines, order_id=order_id, make_id=make_id),
-        history=[
-            NewHistoryEntry(
-                id=make_id(), order_id=order_id, actor_id=actor.user_id, actor_role=actor.role, created_at=now
-            )
-        ],
+        history=history,
+        status=history[-1].status,
         bookings=new_bookings(draft.handover.bookings, order_id=order_id, shop_id=draft.shop.id),
+        quote_id=draft.quote_id,
     )
+
+
+def _new_history(
+    order_id: UUID, *, actor: Actor, is_accepted: bool, now: datetime, make_id: Callable[[], UUID]
+) -> list[NewHistoryEntry]:
+    """Return who placed an order, and that the system accepted it at a shop that takes every order."""
+    placed = NewHistoryEntry(
+        id=make_id(), order_id=order_id, actor_id=actor.user_id, actor_role=actor.role, created_at=now
+    )
+    accepted = replace(
+        placed,
+        id=make_id(),
+        actor_id=None,
+        actor_role="system",
+        status=OrderStatus.ACCEPTED,
+        from_status=OrderStatus.PLACED,
+    )
+    return [placed, accepted] if is_accepted else [placed]
 
 
 def new_bookings(bookings: Sequence[SlotBooking], *, order_id: UUID, shop_id: UUID) -> list[NewBooking]:

@@ -1,5 +1,5 @@
-"""Orders over HTTP, and the capacity of shops for them."""
+"""Orders and quotes over HTTP, and the capacity of shops for them."""
 
-from crema.orders.routes import capacity, orders
+from crema.orders.routes import capacity, orders, quotes
 
-routers = (orders.router, capacity.router)
+routers = (quotes.router, orders.router, capacity.router)

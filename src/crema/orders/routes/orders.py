@@ -12,6 +12,7 @@ from crema.orders.queries import HISTORY, ORDERS
 from crema.orders.schemas import (
     AdvancedOrdersOut,
     AdvanceOrders,
+    Arrival,
     CancelOrder,
     ChangeOrder,
     MarkLine,
@@ -168,6 +169,23 @@ async def cancel_order(
         reason=body.reason if body else None,
         now=now,
     )
+    return OrderOut.seen_by(actor, order)
+
+
+@router.post(
+    "/order/{order_id}/arrival",
+    summary="Say that the customer is here, or late",
+    dependencies=[ORDER.made],
+    responses=error_responses(401, 403, 404, 409, 422),
+)
+async def tell_arrival(
+    order_id: UUID, body: Arrival, tx: Transaction, actor: VerifiedActor, now: Now, _idempotent: Idempotent
+) -> OrderOut:
+    """By the customer or staff. `start_at` is planned anew, and with it the board; `promised_at` stays.
+
+    Who is here comes first from now on; who is late gets it begun so much later. The last word counts.
+    """
+    order = await changes.arrive(tx, actor=actor, order_id=order_id, delay=body.delay, now=now)
     return OrderOut.seen_by(actor, order)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -21,7 +21,7 @@ from crema.db.base import new_id
 from crema.db.statement import Statement
 from crema.menu import queries as menu
 from crema.orders import domain, queries
-from crema.orders.domain import EDITABLE, IN_WORK, EventKind, OrderRole, OrderSettings, OrderStatus, describe
+from crema.orders.domain import EDITABLE, FINAL, IN_WORK, EventKind, OrderRole, OrderSettings, OrderStatus, describe
 from crema.orders.models import Order, OrderEvent, OrderLine
 from crema.orders.schemas import ChangeOrder, OrderOut, ReplaceOrder
 from crema.orders.service import history, placing, slots, stock, transitions
@@ -189,6 +189,26 @@ async def _update(
     return await queries.get_order(session, order_id=order.id, actor=actor)
 
 
+async def arrive(
+    session: AsyncSession, *, actor: Actor, order_id: UUID, delay: timedelta | None, now: datetime
+) -> Order:
+    """Plan the start of an order anew whose customer comes so late, or is here if `delay` is None.
+
+    The history says so, and the live feeds are told. An order that is ready stays as it is.
+    """
+    order = await queries.get_order_for_update(session, order_id=order_id, actor=actor)
+    _check_role(transitions.roles_in(actor, order))
+    if order.status in FINAL:
+        raise OrderNotEditableError
+    start_at = domain.plan_start(promised_at=order.promised_at, work=order.work, delay=delay, now=now)
+    if order.status == OrderStatus.READY or start_at == order.start_at:
+        return order
+    edit = FieldChange("start_at", format_instant(order.start_at), format_instant(start_at))
+    order.start_at = start_at
+    await _record_edit(session, order=order, actor=actor, edits=[edit], now=now, kind=EventKind.ARRIVAL)
+    return await queries.get_order(session, order_id=order.id, actor=actor)
+
+
 async def mark_line(
     session: AsyncSession, *, actor: Actor, order_id: UUID, line_id: UUID, is_made: bool, now: datetime
 ) -> Order:
@@ -240,7 +260,13 @@ async def _replace_lines(
 
 
 async def _record_edit(
-    session: AsyncSession, *, order: Order, actor: Actor, edits: Sequence[FieldChange], now: datetime
+    session: AsyncSession,
+    *,
+    order: Order,
+    actor: Actor,
+    edits: Sequence[FieldChange],
+    now: datetime,
+    kind: EventKind = EventKind.EDITED,
 ) -> None:
     """Note in the history what was edited."""
     if sum(event.changes is not None for event in order.history) >= MAX_EDITS:
@@ -255,7 +281,7 @@ async def _record_edit(
         created_at=now,
     )
     order.updated_at = now
-    await history.record(session, order, entry, kind=EventKind.EDITED)
+    await history.record(session, order, entry, kind=kind)
 
 
 def _editable_fields(order: Order) -> dict[str, object]:

@@ -127,6 +127,7 @@ _MAILS_OF: Final[Mapping[EventKind, Callable[[Occasion], list[OutgoingMail]]]] =
     EventKind.PLACED: _of_new_order,
     EventKind.MOVED: _of_transition,
     EventKind.EDITED: _of_edit,
+    EventKind.ARRIVAL: lambda _: [],
 }
 
 

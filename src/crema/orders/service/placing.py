@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import bindparam, select
 
 from crema.accounts.domain import Actor
@@ -15,7 +16,7 @@ from crema.cart.queries import find_cart
 from crema.core.errors import ConflictError, ForbiddenError, InvalidError, UnauthenticatedError, UnknownReferenceError
 from crema.db.base import new_id
 from crema.db.driver import Writer
-from crema.db.statement import BulkInsert, Statement, into
+from crema.db.statement import BulkInsert, Executor, Statement, into
 from crema.events import service as event_log
 from crema.events.service import NewEvent
 from crema.menu import queries as menu
@@ -27,11 +28,15 @@ from crema.orders.domain import (
     NewLine,
     NewOrder,
     OrderContext,
+    OrderDraft,
     OrderRequest,
     OrderSettings,
+    Quote,
+    QuotedOrder,
+    QuoteOutdatedError,
 )
 from crema.orders.models import Order, OrderEvent, OrderLine
-from crema.orders.schemas import PlaceOrder
+from crema.orders.schemas import PlaceOrder, QuoteOrder, QuoteOut
 from crema.orders.service import history, numbering, slots, stock
 from crema.orders.service.stock import Drafted, TakenStock
 
@@ -60,7 +65,8 @@ async def place(tx: Writer, *, actor: Actor, wanted: PlaceOrder, settings: Order
     of the shop share them. The shop may be changed, or a slot be filled, between reading and locking: then it is read
     again.
     """
-    shop_ids = _shops_of_request(actor, wanted)
+    quote = Quote.read(wanted.quote_id, settings.quote_key) if wanted.quote_id else None
+    shop_ids = shops_of_request(actor, wanted)
     person = await _lock_person(tx, actor.user_id)
     lines, shop_of_cart = await _take_lines(tx, actor=actor, wanted=wanted)
     shop_ids = shop_ids or ([shop_of_cart, None] if shop_of_cart else [None])
@@ -69,8 +75,8 @@ async def place(tx: Writer, *, actor: Actor, wanted: PlaceOrder, settings: Order
 
     number, is_booked = None, False
     while number is None or not is_booked:
-        context = await _get_context(tx, request, user_id=actor.user_id, shop_ids=shop_ids, now=now)
-        draft = domain.draft_order(request, context, settings=settings, now=now)
+        context = await get_context(tx, request, user_id=actor.user_id, shop_ids=shop_ids, now=now)
+        draft = _draft(request, context, quote, actor=actor, settings=settings, now=now)
         number = number or await numbering.take(
             tx, shop_id=context.shop.id, shop_version=context.shop_version, day=draft.business_date
         )
@@ -81,19 +87,46 @@ async def place(tx: Writer, *, actor: Actor, wanted: PlaceOrder, settings: Order
     drafted = Drafted(draft.lines, request.lines, context.offers, context.shop.id, request.pickup_at or now)
     taken = await stock.take(tx, drafted, order_id=order.id)
 
-    await _record(tx, order, taken)
+    try:
+        await _record(tx, order, taken)
+    except asyncpg.UniqueViolationError as error:
+        if error.constraint_name != "uq_orders_quote_id":
+            raise
+        raise QuoteOutdatedError("It was ordered already.", quote=None) from None
     return order
 
 
-def _shops_of_request(actor: Actor, wanted: PlaceOrder) -> list[UUID | None]:
+def _draft(
+    request: OrderRequest,
+    context: OrderContext,
+    quote: Quote | None,
+    *,
+    actor: Actor,
+    settings: OrderSettings,
+    now: datetime,
+) -> OrderDraft:
+    """Draft the order, as it was quoted if it was. QuoteOutdatedError, with the next quote, where that doesn't hold."""
+    if quote is None:
+        return domain.draft_order(request, context, settings=settings, now=now)
+    draft = domain.draft_as_quoted(
+        request, context, quote, settings=settings, user_id=actor.user_id, now=now, make_id=new_id
+    )
+    if isinstance(draft, QuotedOrder):
+        raise QuoteOutdatedError(quote=QuoteOut.of(draft, key=settings.quote_key).model_dump(mode="json"))
+    return draft
+
+
+def shops_of_request(actor: Actor | None, wanted: QuoteOrder) -> list[UUID | None]:
     """Return the shop that the request names, in a list; an empty one if the cart decides."""
     if wanted.source == "counter":
         return [_shop_at_counter(actor, wanted.shop_id)]
     return [wanted.shop_id] if wanted.shop_id else []
 
 
-def _shop_at_counter(actor: Actor, shop_id: UUID | None) -> UUID | None:
+def _shop_at_counter(actor: Actor | None, shop_id: UUID | None) -> UUID | None:
     """Return the shop at whose counter staff take the order: theirs, if they have one; None is the chain's only one."""
+    if actor is None:
+        raise UnauthenticatedError
     if not actor.may("orders:write"):
         raise ForbiddenError("Only staff take orders at the counter.")
     if shop_id is None and not actor.serves_all_shops and actor.shop_ids:
@@ -131,13 +164,13 @@ async def _take_lines(tx: Writer, *, actor: Actor, wanted: PlaceOrder) -> tuple[
     return [item.as_request() for item in items], shop_id
 
 
-async def _get_context(
-    tx: Writer, request: OrderRequest, *, user_id: UUID, shop_ids: Sequence[UUID | None], now: datetime
+async def get_context(
+    db: Executor, request: OrderRequest, *, user_id: UUID | None, shop_ids: Sequence[UUID | None], now: datetime
 ) -> OrderContext:
     """Return the context at the first of these shops that takes orders; None among them is the chain's only shop."""
     for shop_id in shop_ids:
         context = await queries.find_order_context(
-            tx, shop_id=shop_id, user_id=user_id, product_ids=request.product_ids, now=now
+            db, shop_id=shop_id, user_id=user_id, product_ids=request.product_ids, now=now
         )
         if context is not None:
             return context
@@ -164,6 +197,11 @@ async def _record(tx: Writer, order: NewOrder, taken: Sequence[TakenStock]) -> N
         **_HISTORY.values(order.history),
         **slots.BOOKINGS.values(order.bookings),
         **stock.TAKEN.values(taken),
-        **event_log.EVENTS.values([NewEvent(EventKind.PLACED, order.id, id=entry.id) for entry in order.history]),
+        **event_log.EVENTS.values(
+            [
+                NewEvent(EventKind.MOVED if entry.from_status else EventKind.PLACED, order.id, id=entry.id)
+                for entry in order.history
+            ]
+        ),
     )
     history.announce(tx, order)

@@ -30,7 +30,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts.domain import Actor
+from crema.db.batches import delete_in_batches
 from crema.db.driver import Writer, savepoint
+from crema.db.session import Sessions
 from crema.db.statement import BulkInsert, Statement
 from crema.orders import domain, queries
 from crema.orders.domain import NewBooking, NewSlot, OrderStatus, PlannedOrder
@@ -47,6 +49,8 @@ BOOKINGS: Final = BulkInsert(SlotBookingRow, NewBooking)
 """Inserts what orders have booked."""
 _INSERT_BOOKINGS: Final = Statement(BOOKINGS.statement)
 
+KEPT_FOR: Final = timedelta(days=15)
+"""So long staff can look how full slots were."""
 _INSTANT: Final = DateTime(timezone=True)
 _SHOP_ID: Final = bindparam("shop_id", type_=Uuid)
 _WANTED: Final = select(
@@ -225,3 +229,10 @@ async def release(session: AsyncSession, order: Order) -> None:
     """Give back what an order has booked, once. It is locked, and loaded with its shop."""
     if shops.capacity_of(order.shop).is_limited:
         await _RELEASE.rows(session, order_ids=[order.id])
+
+
+async def forget(sessions: Sessions, *, before: datetime) -> None:
+    """Delete what was booked in slots that began before a moment. Orders keep all that they show."""
+    await delete_in_batches(sessions, SlotBookingRow, SlotBookingRow.starts_at < before)
+    is_booked = select(SlotBookingRow.order_id).where(_OF_SLOT).exists()
+    await delete_in_batches(sessions, WorkSlot, WorkSlot.starts_at < before, ~is_booked)

@@ -26,6 +26,10 @@ from crema.orders.service import history, numbering, slots, stock
 from crema.shops import queries as shops
 
 _TRANSITION_ERRORS: Final = (IllegalTransitionError, ReasonRequiredError, StepBackTooLateError)
+_UNACCEPTED: Final = {
+    "ru": "Кофейня не приняла заказ вовремя.",
+    "en": "The shop did not accept the order in time.",
+}
 EXPIRY_WITHOUT_CLOSING_TIME: Final = timedelta(hours=12)
 """After how long a ready order expires at a shop that never closes."""
 
@@ -195,6 +199,25 @@ async def expire_unclaimed(session: AsyncSession, *, now: datetime, limit: int =
     for order in unclaimed:
         await move(session, order=order, to=OrderStatus.EXPIRED, actor=None, now=now)
     return len(unclaimed)
+
+
+async def expire_unaccepted(
+    session: AsyncSession, *, shop_id: UUID, within: timedelta, now: datetime, limit: int = 200
+) -> int:
+    """Expire a shop's orders that nobody accepted while it was open for so long; return how many. Run by the worker."""
+    hours = (await shops.get_schedule(session, shop_id)).hours
+    placed_before = hours.open_since(now, within)
+    if placed_before is None:
+        return 0
+    orders = await queries.list_unaccepted_for_update(
+        session, shop_id=shop_id, placed_before=placed_before, limit=limit
+    )
+    await slots.lock(session, orders)
+    await stock.lock_stocks_of(session, orders)
+    for order in orders:
+        reason = _UNACCEPTED[order.customer.language if order.customer else "en"]
+        await move(session, order=order, to=OrderStatus.EXPIRED, actor=None, reason=reason, now=now)
+    return len(orders)
 
 
 async def _is_over(session: AsyncSession, order: Order, now: datetime) -> bool:

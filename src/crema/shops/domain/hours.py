@@ -18,6 +18,10 @@ _HORIZONS: Final = (2, 23)
 _FARTHEST: Final = 750
 
 
+_LONGEST_CLOSURE: Final = timedelta(days=21)
+"""So far back it is looked for when a shop was open."""
+
+
 @dataclass(frozen=True, slots=True)
 class OpeningState:
     """How a shop stands at a moment: closed until `opens_at`, or open until `closes_at`.
@@ -111,6 +115,15 @@ class OpeningHours:
             return self._opens_from(now)
         at = max(pickup_at or now, now)
         return self.is_open(at) and not new.is_open(at)
+
+    def open_since(self, end: datetime, duration: timedelta) -> datetime | None:
+        """Return from when on the shop has been open for `duration` in all, up to `end`; None if that is weeks ago."""
+        for begins_at, ends_at in reversed(self.openings_between(end - _LONGEST_CLOSURE, end)):
+            closes_at = min(ends_at, end)
+            if closes_at - begins_at >= duration:
+                return closes_at - duration
+            duration -= closes_at - begins_at
+        return None
 
     def openings_between(self, begin: datetime, end: datetime) -> Sequence[tuple[datetime, datetime]]:
         """Return when it is open in a stretch of time, in order. The first may begin and the last end outside it."""

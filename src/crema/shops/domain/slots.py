@@ -61,6 +61,10 @@ class WorkSchedule:
         plan = self._plan_at(pickup_at, start, work) if pickup_at else self._plan_soonest(now, start, work)
         return plan or self._slot_full(pickup_at or start, now=now, work=work)
 
+    def slot_at(self, at: datetime) -> Slot:
+        """Return the slot that contains a moment."""
+        return self._grid(at, at).slot_at(at)
+
     def without(self, bookings: Iterable[SlotBooking]) -> "WorkSchedule":
         """Return it as it is without what one order has booked."""
         own = {each.starts_at: each.seconds for each in bookings}
