@@ -40,6 +40,7 @@ BODIES: Final[dict[str, tuple[str, tuple[Any, ...]]]] = {
     "POST /cart": ("customer", (LINE,)),
     "PUT /cart/shop": ("customer", ({"shop_id": "{shop_id}"},)),
     "PATCH /cart/{item_id}": ("customer", ({"size_id": "{size}", "options": [{"option_id": "{oat}"}]},)),
+    "POST /quote": ("customer", ({"shop_id": "{shop_id}", "items": [LINE]},)),
     "POST /order": ("customer", ({"shop_id": "{shop_id}", "items": [LINE]},)),
     "PATCH /order/{order_id}": ("customer", ({"items": [LINE]},)),
     "PUT /order/{order_id}": ("customer", ({"items": [LINE]},)),

@@ -8,6 +8,7 @@ import os
 import random
 from collections import Counter
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -21,10 +22,10 @@ from crema.db.session import Sessions
 from crema.db.statement import Statement
 from crema.orders.domain import FINAL
 from crema.orders.models import Order, SlotBooking
-from crema.orders.service import slots
+from crema.orders.service import slots, transitions
 from crema.shops.models import Shop, WorkSlot
 from factories.orders import make_shop, make_simple_product
-from fixtures.app import connect
+from fixtures.app import Clock, connect
 from fixtures.people import make_person
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("patient_database")]
@@ -200,3 +201,28 @@ async def test_without_the_unique_column_one_quote_is_several_orders(
         await session.execute(text("ALTER TABLE orders DROP CONSTRAINT uq_orders_quote_id"))
 
     assert await order_by_one_quote(own_app, own_sessions, tea) == [201] * CUPS
+
+
+async def test_an_order_accepted_at_the_last_moment_is_accepted_or_expires_and_never_both(
+    own_app: FastAPI, own_sessions: Sessions, clock: Clock, shop_id: UUID, tea: UUID
+) -> None:
+    async def expire() -> int:
+        async with own_sessions.begin() as session:
+            return await transitions.expire_unaccepted(
+                session, shop_id=shop_id, within=timedelta(minutes=10), now=clock.now, limit=1
+            )
+
+    clock.advance(hours=1)  # the shop opens
+    async with AsyncExitStack() as stack:
+        customers = await people(stack, own_app, CUPS)
+        (barista,) = await people(stack, own_app, 1, role="barista", shop_ids=(shop_id,))
+        body = {"items": [{"product_id": str(tea)}]}
+        orders = [(await each.post("/order", json=body)).json()["id"] for each in customers]
+        clock.advance(minutes=10)
+        accepting = [barista.patch(f"/order/{each}", json={"status": "accepted"}) for each in orders]
+        answers, expired = await asyncio.gather(asyncio.gather(*accepting), asyncio.gather(*(expire() for _ in orders)))
+
+    accepted = sum(answer.status_code == 200 for answer in answers)
+    assert {answer.status_code for answer in answers} <= {200, 409}
+    assert accepted + sum(expired) == CUPS
+    assert (await used_seconds(own_sessions)).total() == accepted * 120

@@ -57,6 +57,7 @@ BODIES: dict[str, tuple[str, Any]] = {
     "/cart": ("customer", {"product_id": "{product_id}"}),
     "/order": ("customer", {"items": [{"product_id": "{simple}"}], "shop_id": "{shop_id}"}),
     "/order/{order_id}/cancel": ("customer", None),
+    "/order/{order_id}/arrival": ("customer", {"state": "here"}),
     "/orders/advance": ("barista", {"order_ids": ["{order_id}"], "status": "accepted"}),
     "/order/{order_id}/reorder": ("customer", None),
     "/shop": ("admin", {"name": "Новая", "address": "Арбат, 2", "timezone": "Europe/Moscow"}),

@@ -78,6 +78,7 @@ class Shop(Content):
     special_days: tuple[SpecialDay, ...] = ()
     prices: tuple[OwnPrice, ...] = ()
     stops: tuple[Stop, ...] = ()
+    seconds_per_slot: Annotated[int, Field(ge=1)] | None = None
 
 
 class Window(Content):

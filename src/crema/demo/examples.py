@@ -115,6 +115,11 @@ BODIES: Final[Mapping[str, Any]] = {
             {"date": "2027-01-01", "is_closed": True},
         ]
     },
+    "setCapacity": {
+        "slot_minutes": 10,
+        "seconds_per_slot": 1200,
+        "exceptions": [{"weekday": 0, "from": "08:00", "to": "10:00", "seconds_per_slot": 2400}],
+    },
     "addStop": {"kind": "ingredient", "target_id": str(id_of("ingredient", "oat-milk")), "note": "Привезут к обеду"},
     "changeProductOfShop": {"price": "270.00", "stock": 12},
     "changeOptionOfShop": {"price_delta": "0.00"},
@@ -128,6 +133,10 @@ BODIES: Final[Mapping[str, Any]] = {
     },
     "changeItem": {"quantity": 3},
     "chooseShop": {"shop_id": _SHOP},
+    "quoteOrder": {
+        "shop_id": _SHOP,
+        "items": [{"product_id": _LATTE, "size_id": _LARGE, "options": [{"option_id": _OAT_MILK}]}],
+    },
     "placeOrder": {
         "shop_id": _SHOP,
         "items": [{"product_id": _LATTE, "size_id": _LARGE, "options": [{"option_id": _OAT_MILK}]}],

@@ -46,8 +46,8 @@ from crema.menu.service.offers import change_product, stop
 from crema.menu.service.products import create_product
 from crema.shops.domain import SpecialDay, day_interval, interval
 from crema.shops.models import Shop
-from crema.shops.schemas import ShopIn
-from crema.shops.service import Closing, open_shop, set_hours, set_special_days
+from crema.shops.schemas import ReplaceCapacity, ShopIn
+from crema.shops.service import Closing, open_shop, set_capacity, set_hours, set_special_days
 
 PAINT: Final = "demo.paint"
 SEEDER: Final = Actor(uuid4(), uuid4(), ADMIN, frozenset(PERMISSIONS), frozenset())
@@ -147,6 +147,8 @@ async def _seed_shops(session: AsyncSession, chain: Chain, now: datetime) -> dic
             await set_special_days(
                 session, actor=SEEDER, shop_id=opened.id, special_days=days, closing=closing, now=now
             )
+            capacity = ReplaceCapacity(seconds_per_slot=shop.seconds_per_slot)
+            await set_capacity(session, actor=SEEDER, shop_id=opened.id, wanted=capacity, now=now)
         known[shop.slug] = opened.id
     return known
 
