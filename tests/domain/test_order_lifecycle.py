@@ -25,6 +25,7 @@ SCHEDULE = ShopSchedule(OpeningHours(ZoneInfo("Europe/Moscow"), ()))
 LEGAL = {
     "placed accepted": "staff system",
     "placed cancelled": "owner staff system",
+    "placed expired": "system",
     "accepted preparing": "staff",
     "accepted cancelled": "owner staff system",
     "preparing ready": "staff",

@@ -13,6 +13,7 @@ from crema.accounts.deps import AccountsState
 from crema.notifications.service.rendering import MailRenderer
 from crema.web.state import state_of
 from factories.orders import make_shop
+from factories.people import consume_events
 from factories.xss import PAYLOADS
 from fixtures.browser import needs_chromium, watched_page
 from fixtures.live import Town
@@ -77,6 +78,8 @@ async def attacked(unlimited_town: Town) -> Attacked:
 
 @needs_chromium
 async def test_c4_c5_every_page_shows_every_payload_as_text(unlimited_town: Town, attacked: Attacked) -> None:
+    async with unlimited_town.sessions.begin() as session:
+        await consume_events(session)
     assert [pair for pair in attacked.echoed if pair[0] != pair[1]] == [], "stored as written"
     url = unlimited_town.servers[0].url
     async with asyncio.timeout(240), watched_page() as watched:

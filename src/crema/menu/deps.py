@@ -58,9 +58,7 @@ def _query(listing: Listing) -> Callable[..., Coroutine[Any, Any, ListQuery]]:
 
 async def _offers_of_shop(
     reader: Reads,
-    shop_id: Annotated[
-        UUID | None, Query(description="A shop where one can order: its prices, and what is available there now.")
-    ] = None,
+    shop_id: Annotated[UUID | None, Query(description="For a shop's prices and availability.")] = None,
 ) -> OffersOfShop | None:
     return None if shop_id is None else await queries.get_offers_of_shop(reader, shop_id)
 

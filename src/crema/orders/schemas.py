@@ -36,7 +36,11 @@ OrderNumber = Annotated[
 ]
 """As it is called out; people write it in small letters too."""
 CustomerName = Annotated[Line, Field(max_length=PICKUP_NAME_LENGTH, examples=["Пётр"])]
-QuoteId = Annotated[str, Field(min_length=1, max_length=1_000)]
+QuoteId = Annotated[
+    str,
+    Field(min_length=1, max_length=1_000),
+    Matching(r"^[A-Za-z0-9_.=-]+$", "send the quote_id of an answer of POST /quote"),
+]
 Items = Annotated[list[AddToCart], Field(min_length=1, max_length=50)]
 Reason = Annotated[Line, Field(max_length=300, examples=["Закончилось овсяное молоко"])]
 

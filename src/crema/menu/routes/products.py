@@ -40,10 +40,7 @@ router = make_router("Menu")
     responses=error_responses(401, 404, 422),
 )
 async def list_products(request: Request, reader: Reads, offered: Products, asked: AskedProducts) -> Response:
-    """With `category_id`, of that category and all under it, in its own order unless `sort` names another.
-
-    With `shop_id`, prices are that shop's, also where they filter and sort.
-    """
+    """With `category_id`, in that category's own order. With `shop_id`, prices are that shop's, in filters too."""
     page, version = await offered.page(reader, asked)
     return page_response(request, page, version=version)
 
