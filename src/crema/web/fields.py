@@ -16,8 +16,7 @@ from crema.web.tags import tag, versions_in
 NAME: Final = "fields"
 MAX_NAMES: Final = 50
 PARAMETER: Final[Mapping[str, Any]] = {
-    "description": "Only these fields, comma-separated; a dot leads into a part, `sizes.name`. The answer then has no "
-    "others, those included that its schema requires.",
+    "description": "Only these fields, such as `id,sizes.name`: the answer has no others, not even required ones.",
     "schema": {
         "type": "array",
         "items": {"type": "string", "pattern": r"^[a-z_]+(\.[a-z_]+)*$"},

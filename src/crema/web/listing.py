@@ -289,7 +289,7 @@ def _paging(listing: Listing) -> list[dict[str, Any]]:
     page = {"type": "integer", "minimum": 1, "maximum": lists.MAX_OFFSET + 1, "examples": [1]}
     default = lists.DEFAULT_SIZE
     size = {"type": "integer", "minimum": 1, "maximum": lists.MAX_SIZE, "default": default, "examples": [default]}
-    walk = "Instead of `page`: empty to start, then each answer's `next_cursor`. No total, no limit of depth."
+    walk = "Instead of `page`: empty to start, then each `next_cursor`. There is no total."
     return [
         _parameter("sort", sort, about),
         _parameter("page", page, f"From 1; at most {lists.MAX_OFFSET} items are skipped, deeper with `cursor`."),
