@@ -109,7 +109,7 @@ def answers_alike(peers: Peers) -> None:
         {name: page_of(target, path) for name, target in peers.usual.items()} for path in (LIST, *questions()[:3])
     ]
     compared.append({name: _comparable(get(target, products()[21])) for name, target in peers.usual.items()})
-    whole = [each for heading in get(peers.small[OURS], "/menu")["categories"] for each in heading["products"]]
+    whole = [each for category in get(peers.small[OURS], "/menu")["categories"] for each in category["products"]]
     compared.append(
         {OURS: {each["id"] for each in whole}, ORM: {each["id"] for each in get(peers.small[ORM], "/menu")}}
     )

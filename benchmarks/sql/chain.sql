@@ -1,4 +1,4 @@
--- A chain without products: headings, groups, a shop, :people people of whom :logins are logged in, and staff.
+-- A chain without products: categories, groups, a shop, :people people of whom :logins are logged in, and staff.
 
 INSERT INTO categories (id, slug, name, position)
 SELECT md5('category' || n)::uuid, 'category-' || n, 'Раздел ' || n, n

@@ -48,8 +48,8 @@ def meeting_a_rival(function: Callable[..., Awaitable[Any]]) -> Callable[..., Aw
     return slow
 
 
-async def list_below(session: AsyncSession, category_id: UUID) -> list[UUID]:
-    """Find what `queries.lock_below` finds, without its locks. One level is enough here."""
+async def list_subtree(session: AsyncSession, category_id: UUID) -> list[UUID]:
+    """Return what `queries.lock_subtree` returns, without its locks. One level is enough here."""
     is_there = or_(Category.id == category_id, Category.parent_id == category_id)
     return [*await session.scalars(select(Category.id).where(is_there))]
 
@@ -100,7 +100,7 @@ async def move_under_each_other(editor: httpx2.AsyncClient) -> tuple[list[int], 
 
 
 def _has_circle(parents: dict[str, str | None]) -> bool:
-    """Climb from everywhere as far as there are headings: whoever has not reached the top goes round."""
+    """Return whether the categories form a cycle: whether some path upwards is longer than there are categories."""
     heights: set[str | None] = set(parents)
     for _ in parents:
         heights = {parents[at] for at in heights if at is not None}
@@ -108,7 +108,7 @@ def _has_circle(parents: dict[str, str | None]) -> bool:
 
 
 async def test_two_moves_never_close_a_circle(editor: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queries, "is_under", meeting_a_rival(queries.is_under))
+    monkeypatch.setattr(queries, "is_in_subtree", meeting_a_rival(queries.is_in_subtree))
 
     assert await move_under_each_other(editor) == ([200, 409], False)
 
@@ -116,9 +116,9 @@ async def test_two_moves_never_close_a_circle(editor: httpx2.AsyncClient, monkey
 async def test_without_turns_two_moves_close_a_circle(
     editor: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queries, "is_under", meeting_a_rival(queries.is_under))
+    monkeypatch.setattr(queries, "is_in_subtree", meeting_a_rival(queries.is_in_subtree))
     monkeypatch.setattr(categories, "lock_tree", nothing)
-    monkeypatch.setattr(queries, "lock_below", list_below)
+    monkeypatch.setattr(queries, "lock_subtree", list_subtree)
 
     assert await move_under_each_other(editor) == ([200, 200], True)
 
@@ -210,12 +210,12 @@ async def test_without_turns_namesakes_collide(editor: httpx2.AsyncClient, monke
 
 
 async def hide_while_something_is_put_there(editor: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Hide a heading while a product is put under its child; tell whether the public then finds the product."""
+    """Hide a category while a product is put under its child; tell whether the public then finds the product."""
     top = await make_category(editor)
     child = await make_category(editor, "Холодный", parent_id=top["id"])
     product = await make_product(editor)
     monkeypatch.setattr(queries, "load_products", meeting_a_rival(queries.load_products))
-    monkeypatch.setattr(documents, "find", meeting_a_rival(documents.find))
+    monkeypatch.setattr(documents, "fetch_ids", meeting_a_rival(documents.fetch_ids))
 
     answers = await asyncio.gather(
         editor.patch(f"/category/{top['id']}", json={"is_active": False}),
@@ -226,16 +226,16 @@ async def hide_while_something_is_put_there(editor: httpx2.AsyncClient, monkeypa
     return (await editor.get(f"/product/{product['id']}", headers={"Authorization": ""})).status_code
 
 
-async def test_what_is_put_under_a_heading_while_it_is_hidden_is_hidden(
+async def test_what_is_put_under_a_category_while_it_is_hidden_is_hidden(
     editor: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert await hide_while_something_is_put_there(editor, monkeypatch) == 404
 
 
-async def test_without_locks_below_a_heading_something_put_there_stays_seen(
+async def test_without_locks_below_a_category_something_put_there_stays_seen(
     editor: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queries, "lock_below", list_below)
+    monkeypatch.setattr(queries, "lock_subtree", list_subtree)
 
     assert await hide_while_something_is_put_there(editor, monkeypatch) == 200
 

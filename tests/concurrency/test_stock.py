@@ -97,7 +97,7 @@ async def test_counting_down_without_looking_would_sell_more_than_there_are(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The twin: what was read before counts, and nobody looks again."""
-    unguarded = stock.counting(func.greatest(ShopProduct.stock - stock.QUANTITY, 0), true())
+    unguarded = stock.stock_update(func.greatest(ShopProduct.stock - stock.QUANTITY, 0), true())
     monkeypatch.setattr(stock, "TAKE", unguarded)
     sold = 0
     for _ in range(ROUNDS):

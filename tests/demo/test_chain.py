@@ -98,7 +98,7 @@ def test_there_is_a_whole_menu() -> None:
     assert any(len(product.categories) > 1 for product in products)
 
 
-def test_every_heading_has_something_under_it() -> None:
+def test_every_category_has_something_under_it() -> None:
     chain = load()
     used = {slug for product in chain.products for slug in product.categories}
     used |= {category.parent for category in chain.categories if category.parent}

@@ -25,7 +25,7 @@ from crema.menu.domain import (
     next_change,
     offer_of,
     option_availability,
-    suggested,
+    suggest_replacement,
 )
 
 NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)
@@ -180,9 +180,9 @@ def test_what_is_suggested_brings_no_new_allergen_if_that_can_be() -> None:
     oat_gone = offer_of(LATTE, shop(stops={OATS: None}))
     all_gone = offer_of(LATTE, shop(stops={COW: None, OAT: None, ALMOND: None}))
 
-    assert suggested(stopped, MILKS, COW, at=NOON) == OAT
-    assert suggested(oat_gone, MILKS, OAT, at=NOON) == ALMOND
-    assert suggested(all_gone, MILKS, OAT, at=NOON) is None
+    assert suggest_replacement(stopped, MILKS, COW, at=NOON) == OAT
+    assert suggest_replacement(oat_gone, MILKS, OAT, at=NOON) == ALMOND
+    assert suggest_replacement(all_gone, MILKS, OAT, at=NOON) is None
 
 
 def test_the_next_change_is_the_first_end_of_anything() -> None:

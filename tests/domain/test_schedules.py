@@ -50,9 +50,9 @@ def test_dates_are_those_of_the_shop_and_both_count() -> None:
     assert december.next_change(at("2026-06-01T12:00"), MOSCOW) == at("2026-12-01T00:00")
 
 
-def test_a_product_of_two_headings_is_sold_while_one_of_them_is() -> None:
+def test_a_product_of_two_categories_is_sold_while_one_of_them_is() -> None:
     evening: Schedule = (Window(EVERY_DAY, 18 * 60, 22 * 60),)
-    both = Timetable(headings=((BREAKFAST,), (evening,)))
+    both = Timetable(category_schedules=((BREAKFAST,), (evening,)))
 
     seen = [both.allows(at(f"2026-11-27T{wall}"), MOSCOW) for wall in ("08:00", "15:00", "20:00")]
 
@@ -60,9 +60,9 @@ def test_a_product_of_two_headings_is_sold_while_one_of_them_is() -> None:
     assert both.next_change(at("2026-11-27T12:00"), MOSCOW) == at("2026-11-27T18:00")
 
 
-def test_a_heading_is_sold_while_all_above_it_are() -> None:
+def test_a_category_is_sold_while_all_above_it_are() -> None:
     weekend: Schedule = (Window((5, 6), 0, 1440),)
-    nested = Timetable(headings=((BREAKFAST, weekend),))
+    nested = Timetable(category_schedules=((BREAKFAST, weekend),))
 
     assert not nested.allows(at("2026-11-27T08:00"), MOSCOW)
     assert nested.next_change(at("2026-11-27T08:00"), MOSCOW) == at("2026-11-28T07:00")

@@ -91,7 +91,7 @@ def filters_of(app: FastAPI, operation: Json) -> set[str]:
 @pytest.fixture
 def listings() -> dict[str, Listing]:
     """Find every declaration there is."""
-    packages = (accounts, menu.products, menu.parts, menu.offers, notifications, orders, shops, support)
+    packages = (accounts, menu, notifications, orders, shops, support)
     return {each.name: each for package in packages for each in vars(package).values() if isinstance(each, Listing)}
 
 

@@ -190,7 +190,7 @@ COLUMNS = {
 }
 """What a field is called in the plan, where that is another name: a partial index is its own condition.
 
-PostgreSQL can't know how many headings stand under one, so only these are sure to be looked up.
+PostgreSQL can't know how many categories stand under one, so only these are sure to be looked up.
 """
 SLUGGED = ("products", "categories")
 SMALL = {"role_permissions", "one_time_codes"}

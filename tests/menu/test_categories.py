@@ -1,4 +1,4 @@
-"""Headings of the menu."""
+"""Categories of the menu."""
 
 from uuid import uuid4
 

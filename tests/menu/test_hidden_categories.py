@@ -60,8 +60,8 @@ async def listed(client: httpx2.AsyncClient) -> list[str]:
 
 async def shown(client: httpx2.AsyncClient) -> dict[str, list[str]]:
     menu = (await client.get("/menu")).json()
-    headings = {heading["name"]: [each["name"] for each in heading["products"]] for heading in menu["categories"]}
-    return headings | {"": [each["name"] for each in menu["products"]]}
+    categories = {category["name"]: [each["name"] for each in category["products"]] for category in menu["categories"]}
+    return categories | {"": [each["name"] for each in menu["products"]]}
 
 
 async def test_it_hides_what_stands_only_under_it(
@@ -132,7 +132,7 @@ HIDDEN = "is off the menu: the category Напитки is hidden."
 async def test_what_is_off_the_menu_says_which_category_hides_it(
     tree: Tree, manager: httpx2.AsyncClient, customer: httpx2.AsyncClient, sessions: Sessions
 ) -> None:
-    """Tried: cart, order, edit and reorder of what stands under a hidden heading, with the heading not named."""
+    """Tried: cart, order, edit and reorder of what stands under a hidden category, with the category not named."""
     await make_shop(sessions)
     raf, iced = tree.raf["id"], tree.iced["id"]
     order = (await customer.post("/order", json={"items": [{"product_id": iced}, {"product_id": raf}]})).json()
@@ -218,7 +218,7 @@ async def test_switched_on_again_all_is_as_before(
     assert (await customer.get("/cart")).json()["items"][0]["is_available"] is True
 
 
-async def test_moving_a_heading_under_a_hidden_one_hides_it(
+async def test_moving_a_category_under_a_hidden_one_hides_it(
     tree: Tree, manager: httpx2.AsyncClient, client: httpx2.AsyncClient
 ) -> None:
     await switch(manager, tree.news, on=False)
@@ -231,7 +231,7 @@ async def test_moving_a_heading_under_a_hidden_one_hides_it(
     assert await listed(client) == ["Айс-латте", "Латте", "Лимонад", "Раф"]
 
 
-async def test_a_heading_made_under_a_hidden_one_is_hidden(
+async def test_a_category_made_under_a_hidden_one_is_hidden(
     tree: Tree, manager: httpx2.AsyncClient, client: httpx2.AsyncClient
 ) -> None:
     await switch(manager, tree.drinks, on=False)
@@ -243,7 +243,7 @@ async def test_a_heading_made_under_a_hidden_one_is_hidden(
     assert await listed(client) == ["Раф"]
 
 
-async def test_with_a_deleted_heading_goes_what_it_hid(
+async def test_with_a_deleted_category_goes_what_it_hid(
     tree: Tree, manager: httpx2.AsyncClient, client: httpx2.AsyncClient
 ) -> None:
     await switch(manager, tree.coffee, on=False)

@@ -31,7 +31,7 @@ async def names(client: httpx2.AsyncClient, path: str, **parameters: Any) -> lis
 
 @pytest.fixture
 async def menu(manager: httpx2.AsyncClient, clock: Clock) -> Json:
-    """Make two headings and, a minute apart, four products."""
+    """Make two categories and, a minute apart, four products."""
     coffee = await make_category(manager, "Кофе")
     tea = await make_category(manager, "Чай", parent_id=coffee["id"], description="Чёрный и зелёный")
     for fields in (

@@ -23,7 +23,7 @@ async def menu_of(client: httpx2.AsyncClient, **parameters: str) -> Json:
     return menu
 
 
-async def test_headings_in_their_order_each_with_its_products(
+async def test_categories_in_their_order_each_with_its_products(
     manager: httpx2.AsyncClient, client: httpx2.AsyncClient
 ) -> None:
     tea = await make_category(manager, "Чай", position=2)
@@ -38,7 +38,7 @@ async def test_headings_in_their_order_each_with_its_products(
 
     menu = await menu_of(client)
 
-    names = [(heading["name"], [each["name"] for each in heading["products"]]) for heading in menu["categories"]]
+    names = [(category["name"], [each["name"] for each in category["products"]]) for category in menu["categories"]]
     assert names == [("Кофе", ["Латте", "Юаньян"]), ("Чай", ["Юаньян"])]
     assert menu["categories"][0] == {
         **{
@@ -93,11 +93,11 @@ async def test_while_nothing_changes_it_costs_a_look_at_its_version(
     assert costs == [4, 1]
 
 
-async def test_a_new_heading_shows_at_once(manager: httpx2.AsyncClient, client: httpx2.AsyncClient) -> None:
+async def test_a_new_category_shows_at_once(manager: httpx2.AsyncClient, client: httpx2.AsyncClient) -> None:
     await menu_of(client)
     await make_category(manager, "Десерты")
 
-    assert [heading["name"] for heading in (await menu_of(client))["categories"]] == ["Десерты"]
+    assert [category["name"] for category in (await menu_of(client))["categories"]] == ["Десерты"]
 
 
 async def test_what_changes_while_it_is_read_is_not_kept(

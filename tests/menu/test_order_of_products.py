@@ -1,4 +1,4 @@
-"""One order of products under a heading, in the menu and in lists."""
+"""One order of products under a category, in the menu and in lists."""
 
 from uuid import uuid4
 
@@ -11,8 +11,8 @@ pytestmark = pytest.mark.anyio
 
 
 async def in_menu(client: httpx2.AsyncClient, category: Json) -> list[str]:
-    headings = (await client.get("/menu")).json()["categories"]
-    return [each["name"] for heading in headings if heading["id"] == category["id"] for each in heading["products"]]
+    categories = (await client.get("/menu")).json()["categories"]
+    return [each["name"] for shown in categories if shown["id"] == category["id"] for each in shown["products"]]
 
 
 async def in_list(client: httpx2.AsyncClient, category: Json, **parameters: str) -> list[str]:
@@ -27,7 +27,7 @@ async def set_order(manager: httpx2.AsyncClient, category: Json, *products: Json
     )
 
 
-async def test_without_an_order_of_its_own_a_heading_goes_by_the_products_positions(
+async def test_without_an_order_of_its_own_a_category_goes_by_the_products_positions(
     manager: httpx2.AsyncClient, client: httpx2.AsyncClient
 ) -> None:
     coffee = await make_category(manager)

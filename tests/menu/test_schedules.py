@@ -59,7 +59,7 @@ async def test_what_is_no_window_is_refused(manager: httpx2.AsyncClient, wrong: 
     assert answer.json()["errors"][0]["loc"][:2] == ["body", "schedule"]
 
 
-async def test_pricing_knows_the_schedules_of_all_headings_above(
+async def test_pricing_knows_the_schedules_of_all_categories_above(
     manager: httpx2.AsyncClient, session: AsyncSession
 ) -> None:
     drinks = await make_category(manager, "Напитки", schedule=[NIGHT])
@@ -69,21 +69,21 @@ async def test_pricing_knows_the_schedules_of_all_headings_above(
     seen = await timetable(session, latte)
 
     assert [window.from_minute for window in seen.own] == [7 * 60]
-    assert [[window.to_minute for window in schedule] for (schedule,) in seen.headings] == [[26 * 60]]
+    assert [[window.to_minute for window in schedule] for (schedule,) in seen.category_schedules] == [[26 * 60]]
 
-    # A heading above that changes reaches what stands far below.
+    # A category above that changes reaches what stands far below.
     await manager.patch(f"/category/{drinks['id']}", json={"schedule": []})
-    assert (await timetable(session, latte)).headings == ()
+    assert (await timetable(session, latte)).category_schedules == ()
 
     await manager.patch(f"/category/{coffee['id']}", json={"schedule": [BREAKFAST]})
     await manager.patch(f"/category/{drinks['id']}", json={"schedule": [NIGHT]})
-    assert [len(path) for path in (await timetable(session, latte)).headings] == [2]
+    assert [len(path) for path in (await timetable(session, latte)).category_schedules] == [2]
 
     await manager.patch(f"/category/{coffee['id']}", json={"parent_id": None})
-    assert [len(path) for path in (await timetable(session, latte)).headings] == [1]
+    assert [len(path) for path in (await timetable(session, latte)).category_schedules] == [1]
 
 
-async def test_a_heading_without_a_schedule_keeps_a_product_always_there(
+async def test_a_category_without_a_schedule_keeps_a_product_always_there(
     manager: httpx2.AsyncClient, session: AsyncSession
 ) -> None:
     breakfast = await make_category(manager, "Завтраки", schedule=[BREAKFAST])

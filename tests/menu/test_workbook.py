@@ -588,7 +588,7 @@ TEA = products(("tea", "Чай", 100))
         (put("=CONCATENATE(A2)"), "is a formula: send its value"),
         (put("#REF!", "e"), "is an error of the spreadsheet's"),
         (put(46_000, None, "yyyy-mm-dd"), "is a date: format the cell as text"),
-        (put(True), "is TRUE or FALSE, where a text or a number is wanted"),
+        (put(True), "is TRUE or FALSE: send a text or a number"),
     ],
 )
 async def test_cells_that_are_no_text_are_refused_where_text_is_wanted(

@@ -110,7 +110,7 @@ def expected(shown: Json) -> tuple[Reasons, Decimal]:
 
 async def compare(client: httpx2.AsyncClient, customer: httpx2.AsyncClient, shop_id: UUID, product_id: str) -> None:
     menu = (await client.get(f"/menu?shop_id={shop_id}")).json()
-    everything = menu["products"] + [each for heading in menu["categories"] for each in heading["products"]]
+    everything = menu["products"] + [each for category in menu["categories"] for each in category["products"]]
     shown = next(each for each in everything if each["id"] == product_id)
     lacking, price = expected(shown)
 

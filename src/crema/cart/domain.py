@@ -23,7 +23,7 @@ from crema.menu.domain import (
     availability,
     contents_of,
     option_availability,
-    suggested,
+    suggest_replacement,
 )
 
 MAX_QUANTITY: Final = 50
@@ -333,7 +333,7 @@ def _assess_option(
     offer: Offer, group: PricedGroup, option: PricedOption, quantity: int, at: datetime
 ) -> Iterator[Problem]:
     reasons = option_availability(offer, option.id, at=at).reasons
-    other = suggested(offer, group, option, at=at) if reasons else None
+    other = suggest_replacement(offer, group, option, at=at) if reasons else None
     for reason in reasons:
         code, detail = ProblemCode(reason.code.value), reason.detail
         if not option.is_active:

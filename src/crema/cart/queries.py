@@ -99,7 +99,7 @@ async def price_cart(db: Executor, *, cart: CartView, currency: str, now: dateti
     One statement, one more for the shop, one more if something is hidden.
     """
     rows = await _PRICED_ITEMS.rows(db, cart_id=cart.id)
-    products = await menu.explain_hidden(db, menu.by_id(rows))
+    products = await menu.add_hiding_categories(db, menu.pricing_products(rows))
     differences = CHAIN
     if cart.shop_id is not None and products:
         differences = await menu.get_differences(db, shop_id=cart.shop_id, product_ids=products.keys())
@@ -117,7 +117,7 @@ async def price_cart(db: Executor, *, cart: CartView, currency: str, now: dateti
 _SHOP_OF_CART: Final = select(Cart.shop_id).where(Cart.user_id == bindparam("user_id")).scalar_subquery()
 _OFFERS_FOR_CART: Final = Statement(
     select(
-        menu.WANTED_FOR_PRICING.label("products"),
+        menu.PRICING_ROWS.label("products"),
         select(menu.DIFFERENCES).where(Shop.id == _SHOP_OF_CART).scalar_subquery().label("differences"),
     )
 )

@@ -46,7 +46,7 @@ def _stored(value: Any) -> Any:
 
 
 @contextmanager
-def when_violated(refusal: CremaError, *constraints: str) -> Iterator[None]:
+def raise_on_constraint(refusal: CremaError, *constraints: str) -> Iterator[None]:
     """Turn the violation of one of these constraints into a refusal. The transaction is lost either way."""
     try:
         yield

@@ -42,7 +42,7 @@ from crema.menu.service.categories import create_category
 from crema.menu.service.images import add_image
 from crema.menu.service.ingredients import create_ingredient
 from crema.menu.service.modifier_groups import create_modifier_group
-from crema.menu.service.offers import change_product, stop
+from crema.menu.service.offers import add_stop, change_product
 from crema.menu.service.products import create_product
 from crema.shops.domain import SpecialDay, day_interval, interval
 from crema.shops.models import Shop
@@ -66,7 +66,7 @@ async def seed(session: AsyncSession, *, chain: Chain, passwords: Passwords, now
         if product.slug not in known:
             wanted = _product(product, categories, ingredients, groups)
             with await _own_ids(session, Product, "product", product.slug):
-                await create_product(session, wanted=wanted, now=now)
+                await create_product(session, product_in=wanted, now=now)
     await _seed_offers(session, {shops[shop.slug]: shop for shop in chain.shops if shop.slug not in before}, now)
     await session.execute(select(jobs.defer(PAINT, queue="housekeeping", arguments=func.jsonb_build_object())))
     password_hash = await passwords.hash(chain.demo_password)
@@ -170,11 +170,11 @@ async def _seed_offers(session: AsyncSession, opened: Mapping[UUID, DemoShop], n
     for shop_id, shop in opened.items():
         for each in shop.prices:
             own = ShopProductPatch(price=each.price)
-            await change_product(session, shop_id=shop_id, product_id=products[each.product], wanted=own, now=now)
+            await change_product(session, shop_id=shop_id, product_id=products[each.product], changes=own, now=now)
         for stopped in shop.stops:
             until = now + timedelta(hours=stopped.hours)
-            line = StopIn(kind="product", target_id=products[stopped.product], until=until, note=stopped.note)
-            await stop(session, shop_id=shop_id, wanted=line, person_id=None, now=now)
+            stop_in = StopIn(kind="product", target_id=products[stopped.product], until=until, note=stopped.note)
+            await add_stop(session, shop_id=shop_id, stop_in=stop_in, person_id=None, now=now)
 
 
 async def _seed_categories(session: AsyncSession, chain: Chain, now: datetime) -> dict[str, UUID]:
@@ -191,7 +191,7 @@ async def _seed_categories(session: AsyncSession, chain: Chain, now: datetime) -
             schedule=[WindowIn.model_validate(each.model_dump()) for each in category.schedule],
         )
         with await _own_ids(session, Category, "category", category.slug):
-            known[category.slug] = (await create_category(session, wanted=wanted, now=now)).id
+            known[category.slug] = (await create_category(session, category_in=wanted, now=now)).id
     return known
 
 
@@ -200,7 +200,7 @@ async def _seed_ingredients(session: AsyncSession, chain: Chain) -> dict[str, UU
     for ingredient in chain.ingredients:
         if ingredient.name not in by_name:
             with await _own_ids(session, Ingredient, "ingredient", ingredient.slug):
-                created = await create_ingredient(session, wanted=IngredientIn(name=ingredient.name))
+                created = await create_ingredient(session, ingredient_in=IngredientIn(name=ingredient.name))
             by_name[ingredient.name] = created.id
     return {ingredient.slug: by_name[ingredient.name] for ingredient in chain.ingredients}
 
@@ -235,7 +235,7 @@ async def _seed_groups(
             ],
         )
         with await _own_ids(session, ModifierGroup, "modifier_group", group.slug):
-            by_name[group.name] = (await create_modifier_group(session, wanted=wanted, now=now)).id
+            by_name[group.name] = (await create_modifier_group(session, group_in=wanted, now=now)).id
     return {group.slug: by_name[group.name] for group in chain.modifier_groups}
 
 

@@ -1,4 +1,4 @@
-"""What the menu's routes take from the application and from who is asking."""
+"""The dependencies of the menu's routes."""
 
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ from crema.menu.models import Category, Ingredient, ModifierGroup, Product
 from crema.menu.queries import OffersOfShop
 from crema.menu.schemas import ImageForm, MenuWorkbookForm
 from crema.menu.service import images
-from crema.menu.service.offered import OfferedProducts, ProductsAsked
-from crema.menu.service.offers import Question
+from crema.menu.service.offered_products import OfferedProducts, ProductsRequest
+from crema.menu.service.offers import AvailabilityRequest
 from crema.menu.service.whole_menu import WholeMenu
 from crema.schemas import Instant
 from crema.shops import queries as shops
@@ -46,7 +46,7 @@ async def _sees_hidden(permissions: Granted) -> bool:
 
 
 SeesHidden = Annotated[bool, Depends(_sees_hidden)]
-"""Whether inactive categories, products and options show."""
+"""Whether the answer contains inactive categories, products and options."""
 
 
 def _query(listing: Listing) -> Callable[..., Coroutine[Any, Any, ListQuery]]:
@@ -63,46 +63,46 @@ async def _offers_of_shop(
     return None if shop_id is None else await queries.get_offers_of_shop(reader, shop_id)
 
 
-ShopAsked = Annotated[OffersOfShop | None, Depends(_offers_of_shop)]
-"""What the shop that is asked about has different from the chain; None: nobody asked about one."""
+RequestedShop = Annotated[OffersOfShop | None, Depends(_offers_of_shop)]
+"""What the shop `shop_id` has different from the chain; None without `shop_id`."""
 
 
-async def _availability_asked(
+async def _availability_request(
     reader: Reads,
     now: Now,
     shop_id: Annotated[UUID, Query(description="A shop where one can order.")],
     at: Annotated[Instant | None, Query(description="The time of pick-up; left out: now.")] = None,
     size_id: Annotated[UUID | None, Query(description="A size of the product; left out: any.")] = None,
-) -> Question:
+) -> AvailabilityRequest:
     offers = await queries.get_offers_of_shop(reader, shop_id)
     schedule = await shops.get_work_schedule(reader, shop_id, since=now - LONGEST_SLOT)
-    return Question(offers, schedule, at, size_id, now)
+    return AvailabilityRequest(offers, schedule, at, size_id, now)
 
 
-AvailabilityAsked = Annotated[Question, Depends(_availability_asked)]
+AvailabilityQuery = Annotated[AvailabilityRequest, Depends(_availability_request)]
 
 
-def _one_category(request: Request) -> UUID | None:
-    """Return the category whose products are listed, if it is one."""
+def _single_category_id(request: Request) -> UUID | None:
+    """Return the category whose products are listed; None if there is none, or more than one."""
     ids = request.query_params.getlist("category_id")
     try:
         return UUID(ids[0]) if len(ids) == 1 else None
-    except ValueError:  # the list's language refuses it
+    except ValueError:  # `parse_list_query` refuses it
         return None
 
 
-async def _products_asked(
-    request: Request, permissions: Granted, shop: ShopAsked, now: Now, *, sees_hidden: SeesHidden
-) -> ProductsAsked:
-    category_id = _one_category(request)
+async def _products_request(
+    request: Request, permissions: Granted, shop: RequestedShop, now: Now, *, sees_hidden: SeesHidden
+) -> ProductsRequest:
+    category_id = _single_category_id(request)
     listing = queries.products_listing(
         sees_hidden=sees_hidden, is_of_category=category_id is not None, is_of_shop=shop is not None
     )
     query = parse_list_query(request, listing, permissions, extra_parameters=(fields.NAME, "shop_id"))
-    return ProductsAsked(query, category_id, shop, sees_hidden, now)
+    return ProductsRequest(query, category_id, shop, sees_hidden, now)
 
 
-AskedProducts = Annotated[ProductsAsked, Depends(_products_asked)]
+ProductsQuery = Annotated[ProductsRequest, Depends(_products_request)]
 CategoriesQuery = Annotated[ListQuery, Depends(_query(queries.CATEGORIES))]
 IngredientsQuery = Annotated[ListQuery, Depends(_query(queries.INGREDIENTS))]
 
@@ -129,7 +129,7 @@ async def _stock_keeper(shop_id: UUID, actor: StockKeeper) -> Actor:
 
 
 ShopStockKeeper = Annotated[Actor, Depends(_stock_keeper)]
-"""Staff of the shop that the path names, who say what it has run out of."""
+"""Staff of the shop in the path, with the right to change its stop-list."""
 
 
 async def _offer_editor(shop_id: UUID, actor: VerifiedActor) -> Actor:
@@ -141,7 +141,7 @@ async def _offer_editor(shop_id: UUID, actor: VerifiedActor) -> Actor:
 
 
 OfferEditor = Annotated[Actor, Depends(_offer_editor)]
-"""Whoever edits the chain's menu, or staff of the shop that the path names."""
+"""Somebody who edits the chain's menu, or staff of the shop in the path."""
 
 
 async def _menu(request: Request) -> WholeMenu:
@@ -177,12 +177,12 @@ async def _category_image_upload(
 
 
 CategoryImageUpload = Annotated[Upload[ImageForm], Depends(_category_image_upload, scope="function")]
-"""A picture for a category, read once it is known that it may come."""
+"""A picture for a category. It is read after permission and quota are checked."""
 ImageUpload = Annotated[Upload[ImageForm], Depends(_image_upload, scope="function")]
-"""A picture for a product, read once it is known that it may come."""
+"""A picture for a product. It is read after permission and quota are checked."""
 
 IMPORT_LIMIT: Final = 2 * 1024 * 1024
-"""Bytes of a menu that is imported, as JSON or as a form with a workbook: a thousand products."""
+"""The size in bytes up to which a menu is imported, as JSON or as a form with a workbook: a thousand products."""
 
 
 async def _workbooks(request: Request) -> WorkbookReader:
@@ -201,4 +201,4 @@ async def _workbook_upload(
 
 
 WorkbookUpload = Annotated[Upload[MenuWorkbookForm], Depends(_workbook_upload, scope="function")]
-"""A menu as a workbook, read once it is known that it may come."""
+"""A menu as a workbook. It is read after permission and quota are checked."""

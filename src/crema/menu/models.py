@@ -1,4 +1,4 @@
-"""Tables of the menu. Every many-to-many is a link table of its own, with its position."""
+"""Tables of the menu. Every many-to-many relationship has a table of its own, with positions."""
 
 from datetime import datetime
 from typing import Any
@@ -25,9 +25,10 @@ from crema.menu.domain import CategoryImage, category_image
 
 
 class ProductCategory(Base):
-    """Link: a product stands in a category.
+    """Link: a product is in a category.
 
-    `position` is its place where the category's order was set; those without one follow, by the products' own.
+    `position` is the product's place in the order that was set for the category. Products without one come after these,
+    in the order of their own positions.
     """
 
     __tablename__ = "product_categories"
@@ -43,13 +44,13 @@ Index("ix_product_categories_category_id_position", ProductCategory.category_id,
 
 
 class Category(Base):
-    """A heading of the menu; categories form a tree.
+    """A category of the menu; categories form a tree.
 
-    `schedule` says when what stands under it is sold: `[{"weekdays", "from", "to", "starts_on", "ends_on"}]`, in the
-    zone of whichever shop; empty is always.
+    `schedule` says when its products are sold, in the zone of each shop:
+    `[{"weekdays", "from", "to", "starts_on", "ends_on"}]`. An empty list means always.
 
-    `is_on_menu`: it and all above it are active. Kept by `menu.service.categories`. What begins with `image_` is of its
-    picture, if it has one; `image_key` names the files as `ProductImage.key` does.
+    `is_on_menu`: this category and all above it are active. `menu.service.categories` sets it. The columns `image_…`
+    are those of its picture, if it has one; `image_key` is as `ProductImage.key`.
     """
 
     __tablename__ = "categories"
@@ -132,8 +133,8 @@ class OptionIngredient(Base):
 class Option(Base):
     """One choice of a modifier group. `price_delta` is for each piece beyond the group's free quantity.
 
-    `size_prices` is `[{"size_name": …, "price_delta": …}]`: what it is instead in sizes of these names. `nutrition` is
-    what one piece adds; `size_nutrition`, `[{"size_name": …, "nutrition": {…}}]`, what it adds instead in such sizes.
+    `size_prices`, `[{"size_name": …, "price_delta": …}]`, replaces it in sizes with these names. `nutrition` is what
+    one piece adds; `size_nutrition`, `[{"size_name": …, "nutrition": {…}}]`, replaces it in sizes with these names.
     """
 
     __tablename__ = "options"
@@ -168,7 +169,7 @@ class Option(Base):
 class ModifierGroup(Base):
     """A reusable set of options ("Milk"). Limits count pieces: two pumps of one syrup are two.
 
-    The first `free_quantity` pieces chosen cost nothing; which ones is the cart's pricing rule.
+    `free_quantity` pieces cost nothing; the cart's rules of pricing say which.
     """
 
     __tablename__ = "modifier_groups"
@@ -194,7 +195,7 @@ class ModifierGroup(Base):
 class ProductModifierGroup(Base):
     """Link: a product offers a group, at a position.
 
-    Limits and the free quantity are this product's own; None: the group's.
+    Limits and free quantity are set for this product; None: those of the group count.
     """
 
     __tablename__ = "product_modifier_groups"
@@ -218,12 +219,12 @@ class ProductModifierGroup(Base):
 
     @property
     def effective_min_choices(self) -> int:
-        """The least to choose with this product."""
+        """How many pieces must be chosen with this product."""
         return self.group.min_choices if self.min_choices is None else self.min_choices
 
     @property
     def effective_max_choices(self) -> int:
-        """The most to choose with this product."""
+        """How many pieces may be chosen with this product."""
         return self.group.max_choices if self.max_choices is None else self.max_choices
 
     @property
@@ -233,9 +234,10 @@ class ProductModifierGroup(Base):
 
 
 class Size(Base):
-    """A size a product is sold in; its price is the product's plus `price_delta`.
+    """A size in which a product is sold. Its price is the product's plus `price_delta`.
 
-    `nutrition` is of this size with the default options; None: the default size has the product's, others are unknown.
+    `nutrition` is that of this size with the default options. If it is None, the default size has the product's
+    nutrition, and that of other sizes is unknown.
     """
 
     __tablename__ = "sizes"
@@ -276,14 +278,14 @@ class ProductImage(Base):
 
     @property
     def urls(self) -> dict[str, str]:
-        """Where its files are served, by width."""
+        """The URLs of its files, by width."""
         return {str(width): f"/media/{media_name(self.key, width)}" for width in self.widths}
 
 
 class Product(Base):
-    """Something sold. Deleting it archives the row, because carts and past orders point to it.
+    """A product that is sold. Deleting a product archives its row, because carts and past orders refer to it.
 
-    `schedule` is as a category's: it is sold while both allow it.
+    `schedule` is like that of a category. A product is sold while both allow it.
     """
 
     __tablename__ = "products"
@@ -336,18 +338,18 @@ class Product(Base):
 
     @property
     def is_on_menu(self) -> bool:
-        """Whether the public sees it: it is active, and under no heading or under one that is on the menu."""
+        """Whether the public sees it: it is active, and it is in no category or in one that is on the menu."""
         return self.is_active and (not self.categories or any(link.category.is_on_menu for link in self.categories))
 
 
 class ProductDocument(Base):
-    """A product as it is read: JSON that is ready to be sent by `GET /product/{id}`, and what is needed to sell it.
+    """The stored documents of a product: the JSON that `GET /product/{id}` sends, and what pricing needs.
 
-    `public` is None while the public doesn't see it; `full`, what editors see, is None where that is the same.
-    `pricing` is the JSON of a `PricedProduct`: what pricing reads doesn't depend on what a menu shows.
-    `can_be_without` names the allergens that some choice of options avoids. `search_text` has a line for each text of
-    what editors see, `public_search_text` for each of what the public sees.
-    Written by `menu.service.documents`, and by nothing else.
+    `public` is None while the public doesn't see the product. `full`, what editors see, is None if it is the same.
+    `pricing` is the JSON of a `PricedProduct`, which doesn't depend on what the menu shows. `shape` is the digest of
+    the schemas. `can_be_without` has the allergens that some choice of options avoids. `search_text` has a line for
+    each text that editors see, `public_search_text` for each that the public sees. Only `menu.service.documents` writes
+    this table.
     """
 
     __tablename__ = "product_documents"
@@ -364,7 +366,7 @@ class ProductDocument(Base):
 
     @classmethod
     def everything(cls) -> ColumnElement[bytes]:
-        """Select what editors see."""
+        """Return the column of what editors see."""
         return func.coalesce(cls.full, cls.public)
 
 
@@ -379,7 +381,10 @@ Index(
 
 
 class MenuVersion(Base):
-    """One row: another version with every change of the menu. Random, so that a restored backup repeats none."""
+    """The menu's version, in one row.
+
+    Every change of the menu sets a random one, so that a restored backup repeats none.
+    """
 
     __tablename__ = "menu_versions"
     __table_args__ = (CheckConstraint("id = 1", "one_row"),)
@@ -389,7 +394,10 @@ class MenuVersion(Base):
 
 
 class ShopProduct(Base):
-    """What a shop has of its own about a product. A price of None is the chain's; a stock of None isn't counted."""
+    """What a shop sets for itself about a product.
+
+    A price of None: the chain's counts. A stock of None isn't counted.
+    """
 
     __tablename__ = "shop_products"
     __table_args__ = (CheckConstraint("price >= 0", "price"), CheckConstraint("stock >= 0", "stock"))
@@ -405,7 +413,10 @@ class ShopProduct(Base):
 
 
 class ShopOption(Base):
-    """What a shop has of its own about an option. A delta of None is the chain's; its own counts in every size."""
+    """What a shop sets for itself about an option.
+
+    If the delta is None, the chain's counts; else it counts in all sizes.
+    """
 
     __tablename__ = "shop_options"
 
@@ -417,9 +428,9 @@ class ShopOption(Base):
 
 
 class Stop(Base):
-    """A line of a shop's stop-list: what has run out, until when; None is until somebody takes it off.
+    """An entry of a shop's stop-list: what has run out, and until when; None: until somebody takes it off the list.
 
-    One that is over counts no more, and goes when the next is written.
+    Entries whose end has passed don't count. They are deleted when the next one is added.
     """
 
     __tablename__ = "stops"
@@ -442,10 +453,10 @@ class Stop(Base):
 
 
 class ShopOffers(Base):
-    """What a shop has different from the chain, as one document, and another version with every change of it.
+    """What a shop has different from the chain, as one document, and its version, which changes with it.
 
-    Written by `menu.service.offers`, and by nothing else, in the transaction of the change. Of stocks it has those
-    that are used up: the others change with every order.
+    Only `menu.service.offers` writes this table, in the transaction of the change. Of stocks the document has only
+    those that are used up, because the others change with every order.
     """
 
     __tablename__ = "shop_offers"
@@ -455,8 +466,8 @@ class ShopOffers(Base):
     document: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
 
 
-# Every field that lists are filtered or sorted by has its index here; the id that ends every order is in them.
-# The first is the default order.
+# Every field by which lists are filtered or sorted has an index here. Orders end with the id, so the indexes do, too.
+# The first index is for the default order.
 Index("ix_categories_position_name_folded", Category.position, case_folded(Category.name), Category.id)
 Index("ix_categories_name_folded", case_folded(Category.name), Category.id)
 Index("ix_categories_is_active", Category.is_active, Category.id)

@@ -1,4 +1,4 @@
-"""JSON of the menu. What a reply shows is what the query loaded: hidden things are left out there."""
+"""JSON of the menu. Queries leave out what is hidden; schemas show everything that was loaded."""
 
 import json
 import re
@@ -21,7 +21,7 @@ from pydantic import (
 )
 from pydantic.config import JsonDict
 
-from crema.menu.domain import MAX_IMAGES, Allergen, OptionRule, StopKind, category_image, window
+from crema.menu.domain import MAX_IMAGES, Allergen, OptionRule, StopKind, category_image, parse_window
 from crema.schemas import (
     EXAMPLE_ID,
     Flag,
@@ -70,7 +70,7 @@ Amount = Annotated[float, Field(strict=True, ge=0, le=100_000, examples=[12.5])]
 
 
 def _parse_percent(value: object) -> object:
-    """Take 5, 2.5 or "-10.0"; refuse more digits and exponents."""
+    """Return the decimal of 5, 2.5 or "-10.0"; ValueError for more digits and for exponents."""
     if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
         raise ValueError('a percentage is a decimal string such as "5.0"')  # noqa: TRY004 - pydantic wants ValueError
     if not _PERCENT.fullmatch(text := str(value)):
@@ -86,12 +86,12 @@ Percent = Annotated[
     WithJsonSchema({"type": "string", "pattern": r"^-?\d{1,4}(\.\d{1,2})?$", "examples": ["5.0"]}),
 ]
 MAX_PRICES: Final = 500
-"""Products that one request lists."""
+"""How many products one request may list."""
 
-ParentId = Annotated[UUID | None, Field(description="The heading this one stands under.")]
+ParentId = Annotated[UUID | None, Field(description="The category above this one; null: none.")]
 IsActiveCategory = Annotated[
     Flag,
-    Field(description="An inactive one hides all headings under it, and what stands under no other."),
+    Field(description="An inactive category hides all categories under it, and products that are in no other."),
 ]
 
 
@@ -100,7 +100,7 @@ Weekday = Annotated[int, Field(strict=True, ge=0, le=6, examples=[0])]
 
 
 class WindowIn(Input):
-    """A stretch of some weekdays, in the shop's own zone, perhaps only between two dates."""
+    """A period of some weekdays, in the zone of each shop. It may be limited to some dates."""
 
     model_config = ConfigDict(serialize_by_alias=True)
 
@@ -115,17 +115,17 @@ class WindowIn(Input):
         description="Up to 24:00; before `from` it is the next day's. A whole day is 00:00 to 24:00.",
         examples=["11:00"],
     )
-    starts_on: date | None = Field(None, description="The first day that has it; null: any.", examples=["2026-12-01"])
-    ends_on: date | None = Field(None, description="The last day that has it; null: any.", examples=["2026-12-31"])
+    starts_on: date | None = Field(None, description="The first day with it; null: no limit.", examples=["2026-12-01"])
+    ends_on: date | None = Field(None, description="The last day with it; null: no limit.", examples=["2026-12-31"])
 
     @model_validator(mode="after")
     def _takes_time(self) -> Self:
-        window(self.model_dump(mode="json"))
+        parse_window(self.model_dump(mode="json"))
         return self
 
 
 class WindowOut(Output):
-    """A stretch of some weekdays, in the shop's own zone, perhaps only between two dates."""
+    """A period of some weekdays, in the zone of each shop. It may be limited to some dates."""
 
     model_config = ConfigDict(serialize_by_alias=True)
 
@@ -140,16 +140,16 @@ Schedule = Annotated[
     list[WindowIn],
     Field(
         max_length=20,
-        description="When it is sold, by the shop's wall clock at the time of pick-up; empty is always.",
+        description="When it is sold, by the shop's local time at pick-up; an empty list means always.",
     ),
 ]
 ScheduleOut = Annotated[
-    list[WindowOut], Field(description="When it is sold, by the shop's wall clock; empty is always.")
+    list[WindowOut], Field(description="When it is sold, by the shop's local time; an empty list means always.")
 ]
 
 
 class CategoryIn(Input):
-    """A heading of the menu."""
+    """A category of the menu."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -170,7 +170,7 @@ class CategoryIn(Input):
 
 
 class CategoryPatch(Input):
-    """What changes of a category; the rest stays."""
+    """The fields of a category to change; the others stay."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"position": 20}]})
 
@@ -184,7 +184,7 @@ class CategoryPatch(Input):
 
 
 class IngredientIn(Input):
-    """What products and options are made of."""
+    """An ingredient of products and options."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Овсяное молоко"}]})
 
@@ -192,7 +192,7 @@ class IngredientIn(Input):
 
 
 class IngredientPatch(Input):
-    """What changes of an ingredient."""
+    """The fields of an ingredient to change."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Молоко 3,2 %"}]})
 
@@ -200,7 +200,7 @@ class IngredientPatch(Input):
 
 
 class LinkedIngredientOut(Output):
-    """An ingredient of something."""
+    """An ingredient of a product or an option."""
 
     id: UUID = Field(validation_alias=AliasPath("ingredient", "id"))
     name: str = Field(validation_alias=AliasPath("ingredient", "name"))
@@ -231,20 +231,20 @@ class SizeNutritionOut(Output):
 
 
 class ReasonOut(Output):
-    """One reason why something can't be had."""
+    """One reason why something isn't available."""
 
     code: str = Field(
         description="`off_menu`, `not_sold_here`, `stopped`, `stopped_ingredient`, `out_of_stock`, `out_of_schedule`; "
-        "where a time is asked about also `shop_closed`, `shop_paused`, `outside_opening_hours`, `no_orders_ahead`, "
-        "`too_soon`, `slot_full`. There may be more.",
+        "for a pick-up time also `shop_closed`, `shop_paused`, `outside_opening_hours`, `no_orders_ahead`, "
+        "`too_soon`, `slot_full`. There may be more in later versions.",
         examples=["stopped_ingredient"],
     )
     detail: str = Field(examples=["Овсяное needs Овсяное молоко, which has run out here."])
-    until: Instant | None = Field(description="When it passes by itself, where that is known.")
+    until: Instant | None = Field(description="When the reason ends by itself; null if that isn't known.")
 
 
 class AvailabilityOut(Output):
-    """Whether something can be had, and all that is in the way."""
+    """Whether something is available, with every reason why not."""
 
     is_available: bool
     reasons: list[ReasonOut]
@@ -252,12 +252,12 @@ class AvailabilityOut(Output):
 
 OfferedNow = Annotated[
     AvailabilityOut | None,
-    Field(description="At the shop `shop_id`, at this moment; null where no shop is asked about."),
+    Field(description="At the shop `shop_id`, at this moment; null without `shop_id`."),
 ]
 
 
 class ModifierOptionOut(Output):
-    """One choice of a group. A piece costs `price_delta`, or what `size_prices` has for the name of the chosen size."""
+    """One choice of a group. A piece costs `price_delta`, or the price of `size_prices` for the chosen size's name."""
 
     id: UUID
     name: str
@@ -268,13 +268,13 @@ class ModifierOptionOut(Output):
     is_active: bool
     allergens: list[Allergen]
     nutrition: NutritionOut | None = Field(description="What one piece adds; null: unknown.")
-    size_nutrition: list[SizeNutritionOut] = Field(description="What it adds instead in sizes of these names.")
+    size_nutrition: list[SizeNutritionOut] = Field(description="Instead of `nutrition` in sizes with these names.")
     ingredients: list[LinkedIngredientOut]
     availability: OfferedNow = None
 
 
 class ProductGroupOut(Output):
-    """A group as this product offers it: the limits and the free quantity are those that count here."""
+    """A group as this product offers it, with the limits and the free quantity that count for this product."""
 
     id: UUID = Field(validation_alias=AliasPath("group", "id"))
     name: str = Field(validation_alias=AliasPath("group", "name"))
@@ -321,7 +321,7 @@ SizeNutritions = Annotated[list[SizeNutritionIn], Field(max_length=20), AfterVal
 
 
 class OptionIn(Replacement):
-    """One choice of a group. Options whose id is sent are changed, those without are new, the others go."""
+    """One choice of a group. Options with an id are changed, those without are added, all others are deleted."""
 
     shows = ModifierOptionOut
     follows = frozenset({"updated_at", "availability"})
@@ -334,7 +334,7 @@ class OptionIn(Replacement):
     )
     size_prices: SizePrices = Field(
         [],
-        description="Instead of `price_delta` in sizes of exactly these names; names of no size have no effect.",
+        description="Instead of `price_delta` in sizes with exactly these names. Other names have no effect.",
     )
     max_quantity: Annotated[int, Field(strict=True, ge=1, le=20)] = 1
     is_default: Flag = False
@@ -342,19 +342,19 @@ class OptionIn(Replacement):
     allergens: Allergens = Field([])
     nutrition: NutritionIn | None = Field(
         None,
-        description="What one piece adds; null: unknown. Where the option is chosen, or is a default that is not "
-        "chosen, the nutrition as configured is known only with this.",
+        description="What one piece adds; null: unknown. If it is unknown, and the option is chosen, or is a default "
+        "that isn't chosen, the nutrition as configured is unknown, too.",
     )
     size_nutrition: SizeNutritions = Field(
         [],
-        description="Instead of `nutrition` in sizes of exactly these names, as a large cup takes more milk; names of "
-        "no size have no effect.",
+        description="Instead of `nutrition` in sizes with exactly these names: a large cup takes more milk. Other "
+        "names have no effect.",
     )
     ingredient_ids: Ids = Field([])
 
     @property
     def rule(self) -> OptionRule:
-        """What the group's rules have to know of it."""
+        """What the rules of the group need of it."""
         return OptionRule(self.max_quantity, self.is_default, self.is_active)
 
 
@@ -368,7 +368,7 @@ Options = Annotated[list[OptionIn], Field(max_length=50), AfterValidator(_unique
 
 
 class ModifierGroupIn(Input):
-    """A reusable set of options. Choices count pieces; the first `free_quantity` of them cost nothing."""
+    """A reusable set of options. Limits count pieces; the first `free_quantity` pieces cost nothing."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -419,7 +419,7 @@ class ModifierGroupIn(Input):
 
 
 class ModifierGroupPatch(Input):
-    """What changes of a group; the rest stays. `options` are replaced as a whole."""
+    """The fields of a group to change; the others stay. `options` are replaced as a whole."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"max_choices": 2}]})
 
@@ -431,7 +431,7 @@ class ModifierGroupPatch(Input):
 
 
 class SizeIn(Input):
-    """A size. Those whose id is sent are changed, those without are new, the others go."""
+    """A size. Sizes with an id are changed, those without are added, all others are deleted."""
 
     id: UUID | None = None
     name: SizeName
@@ -440,8 +440,9 @@ class SizeIn(Input):
     is_default: Flag = Field(default=False, description="If none is marked, the first is the default.")
     nutrition: NutritionIn | None = Field(
         None,
-        description="Of this size with the default options. null: the default size has the product's, of another it is "
-        "unknown. The default size's own, if sent, is the same as the product's.",
+        description="Of this size with the default options. null: the default size has the product's nutrition, that "
+        "of another size is unknown. For the default size it must be the same as the product's, if both "
+        "are sent.",
     )
 
 
@@ -452,7 +453,7 @@ def _at_most_one_default(sizes: list[SizeIn]) -> list[SizeIn]:
 
 
 class ProductGroupIn(Replacement):
-    """A group as one product offers it; what is left out or null is the group's own."""
+    """A group as one product offers it. For what is left out or null, the group's own value counts."""
 
     shows = ProductGroupOut
     key = "group_id"
@@ -469,17 +470,18 @@ def _unique_groups(links: list[ProductGroupIn]) -> list[ProductGroupIn]:
 
 
 PositionInLists = Annotated[
-    Position, Field(description="Its place in lists; under a heading, where that sets no order of its own.")
+    Position, Field(description="Its place in lists, and in a category without an order of its own.")
 ]
 Sizes = Annotated[
     list[SizeIn], Field(max_length=20), AfterValidator(_unique_names), AfterValidator(_at_most_one_default)
 ]
-GroupIds = Annotated[Ids, Field(description="Groups with their own limits, in this order.")]
+GroupIds = Annotated[Ids, Field(description="Groups that keep their own limits, in this order.")]
 Groups = Annotated[
     list[ProductGroupIn],
     Field(
         max_length=50,
-        description="Instead of `modifier_group_ids`, for limits and free quantities of its own; or as GET gives them.",
+        description="Instead of `modifier_group_ids`, to set limits and free quantities for this product. GET gives "
+        "it.",
     ),
     AfterValidator(_unique_groups),
 ]
@@ -490,7 +492,7 @@ AllergensAlways = Annotated[
 ]
 NutritionOfDefault = Annotated[
     NutritionIn | None,
-    Field(description="As it stands on the menu: of the default size with the default options, once each."),
+    Field(description="As on the menu: of the default size with one piece of each default option."),
 ]
 PreparationSeconds = Annotated[int, Field(strict=True, ge=0, le=7200)]
 
@@ -502,11 +504,11 @@ def _check_groups(ids: list[UUID], groups: list[ProductGroupIn]) -> None:
 
 def _check_allergens(allergens: list[Allergen], always: list[Allergen] | None) -> None:
     if surplus := set(always or ()) - set(allergens):
-        raise ValueError(f"allergens_always names what allergens doesn't: {', '.join(sorted(surplus))}")
+        raise ValueError(f"allergens_always has allergens that aren't in allergens: {', '.join(sorted(surplus))}")
 
 
 class ProductIn(Input):
-    """Something to sell."""
+    """A product to sell."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -556,7 +558,7 @@ class ProductIn(Input):
 
 
 class ProductPatch(Input):
-    """What changes of a product; the rest stays. Lists are replaced as a whole."""
+    """The fields of a product to change; the others stay. Lists are replaced as a whole."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"price": "270.00"}, {"is_active": False}]})
 
@@ -586,7 +588,7 @@ class ProductPatch(Input):
 
 
 class ProductPriceIn(Input):
-    """What a product costs from now on."""
+    """The new price of a product."""
 
     product_id: UUID
     price: Money
@@ -598,7 +600,7 @@ def _unique_prices(prices: list[ProductPriceIn]) -> list[ProductPriceIn]:
 
 
 class ChangePrices(Input):
-    """New prices: all products of a kind by a percentage, or a list."""
+    """New prices: a percentage for all products or some, or a list of prices."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -610,29 +612,30 @@ class ChangePrices(Input):
     )
 
     percent: Percent | None = Field(
-        None, description="`5.0` makes 250.00 into 262.50, `-10` into 225.00. At least -100, at most 1000."
+        None, description="`5.0` changes 250.00 to 262.50, `-10` to 225.00. At least -100, at most 1000."
     )
     category_id: UUID | None = Field(
         None,
-        description="Of products in this category and all under it. Without this and `product_ids`: of all.",
+        description="For the products of this category and of all under it. Without `category_id` and `product_ids`: "
+        "for all products.",
     )
     product_ids: Annotated[list[UUID], Field(min_length=1, max_length=MAX_PRICES), AfterValidator(unique)] | None = (
-        Field(None, description="Of these products.")
+        Field(None, description="For these products.")
     )
     round_to: Annotated[Money, Field(gt=0)] | None = Field(
         None,
-        description="Round to a multiple of this, a half up; otherwise to two decimals, a half up.",
+        description="Round to a multiple of this, else to two decimals; halves are rounded up.",
         examples=["10.00"],
     )
     prices: (
         Annotated[list[ProductPriceIn], Field(min_length=1, max_length=MAX_PRICES), AfterValidator(_unique_prices)]
         | None
-    ) = Field(None, description="Instead of `percent`: what each product costs.")
-    dry_run: Flag = Field(description="true answers what would change and changes nothing.")
+    ) = Field(None, description="Instead of `percent`: the new price of each product.")
+    dry_run: Flag = Field(description="true: answer what would change, and change nothing.")
 
     @property
     def names_products(self) -> bool:
-        """Whether products were listed, one by one."""
+        """Whether the request lists the products one by one."""
         return self.prices is not None or self.product_ids is not None
 
     @model_validator(mode="after")
@@ -649,7 +652,7 @@ class ChangePrices(Input):
 
 
 class PriceChangeOut(Output):
-    """The price of a product and what it becomes."""
+    """The price of a product before and after the change."""
 
     product_id: UUID
     name: str
@@ -658,7 +661,7 @@ class PriceChangeOut(Output):
 
 
 class PricesOut(Output):
-    """What became of the prices, or would become."""
+    """The prices that were changed, or would be."""
 
     dry_run: bool
     changed: int = Field(description="How many products get another price.")
@@ -666,7 +669,7 @@ class PricesOut(Output):
 
 
 class CopyProduct(Input):
-    """What the copy is called."""
+    """The name of the copy."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Латте на кокосовом"}]})
 
@@ -674,13 +677,13 @@ class CopyProduct(Input):
 
 
 class ImageForm(Input):
-    """A picture as a form, beside its file."""
+    """The fields of the form that has a picture's file."""
 
     alt: Alt = ""
 
 
 class ImagePatch(Input):
-    """What changes of a picture; the others move over."""
+    """The fields of a picture to change. If it moves, the other pictures make room for it."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"alt": "Латте в стакане", "position": 0}]})
 
@@ -695,7 +698,7 @@ class ImagePatch(Input):
 
 
 class CategoryImageOut(Output):
-    """A heading's picture in WebP; `width` and `height` are those of the largest file."""
+    """A category's picture in WebP; `width` and `height` are those of the largest file."""
 
     alt: str
     width: int
@@ -707,7 +710,7 @@ class CategoryImageOut(Output):
 
 
 class CategoryOut(Output):
-    """A heading of the menu; headings form a tree by `parent_id`."""
+    """A category of the menu. Categories form a tree by `parent_id`."""
 
     id: UUID
     slug: str
@@ -724,34 +727,34 @@ class CategoryOut(Output):
 
 
 class ReplaceCategory(CategoryIn, Replacement):
-    """A heading as a PUT sends it."""
+    """A category as a PUT sends it."""
 
     shows = CategoryOut
     follows = frozenset({"updated_at", "is_on_menu"})
 
 
 def _with_image(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row of the headings' table with its picture as one value."""
+    """Return a row of the categories' table with the columns of its picture as one value."""
     parts = {name: row[f"image_{name}"] for name in ("key", "alt", "width", "height", "widths")}
     return dict(row) | {"image": category_image(**parts)}
 
 
-def hashable(row: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
-    """Return the fields of a row in the way `category_document` takes them."""
+def hashable_row(row: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """Return the columns of a row as a hashable value, which `category_document` takes."""
     fields = dict(row) | {"schedule": json.dumps(row["schedule"])}
     return tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in fields.items())
 
 
 @lru_cache(1_000)
 def category_document(fields: tuple[tuple[str, Any], ...]) -> bytes:
-    """Write a heading as JSON. The same columns are the same text, so it is kept."""
+    """Return a category as JSON. It is cached by the values of its columns."""
     row = dict(fields)
     row["schedule"] = json.loads(row["schedule"])
     return CategoryOut.model_validate(_with_image(row)).model_dump_json().encode()
 
 
 class CategoryProductsIn(Input):
-    """The products of a heading, in their order."""
+    """The products of a category, in their order."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"product_ids": [EXAMPLE_ID]}]})
 
@@ -759,13 +762,13 @@ class CategoryProductsIn(Input):
 
 
 class CategoryProductsOut(Output):
-    """The products of a heading, in their order."""
+    """The products of a category, in their order."""
 
     product_ids: list[UUID]
 
 
 class IngredientOut(Output):
-    """What products and options are made of."""
+    """An ingredient of products and options."""
 
     id: UUID
     name: str
@@ -797,7 +800,7 @@ class ReplaceModifierGroup(ModifierGroupIn, Replacement):
 
 
 class ProductCategoryOut(Output):
-    """A heading this product stands under."""
+    """A category of this product."""
 
     id: UUID = Field(validation_alias=AliasPath("category", "id"))
     slug: str = Field(validation_alias=AliasPath("category", "slug"))
@@ -813,8 +816,8 @@ class ProductSizeOut(Output):
     price_delta: SignedMoney
     is_default: bool
     nutrition: NutritionOut | None = Field(
-        description="Of this size with the default options. null: the default size has the product's, of another it is "
-        "unknown."
+        description="Of this size with the default options. null: the default size has the product's nutrition, that "
+        "of another size is unknown."
     )
 
 
@@ -833,7 +836,7 @@ class ProductImageOut(Output):
 
 
 class ProductOut(Output):
-    """Something to sell, with all that a menu shows of it."""
+    """A product, with everything that a menu shows of it."""
 
     id: UUID
     slug: str
@@ -842,8 +845,8 @@ class ProductOut(Output):
     price: Money
     is_active: bool
     is_on_menu: bool = Field(
-        description="Whether the public sees it and it can be ordered: it is active, and under no heading or under one "
-        "that is on the menu."
+        description="Whether the public sees it and it can be ordered: it is active, and in no category or in one that "
+        "is on the menu."
     )
     position: int
     categories: list[ProductCategoryOut]
@@ -855,8 +858,8 @@ class ProductOut(Output):
         description="Those that stay whatever options are chosen; null: all of them."
     )
     nutrition: NutritionOut | None = Field(
-        description="As it stands on the menu: of the default size with the default options, once each; null: unknown. "
-        "Carts and orders have the nutrition as configured, in `contents`."
+        description="As on the menu: of the default size with one piece of each default option; null: unknown. Carts "
+        "and orders have the nutrition as configured, in `contents`."
     )
     ingredients: list[LinkedIngredientOut]
     preparation_seconds: int
@@ -874,8 +877,8 @@ class ReplaceProduct(ProductIn, Replacement):
     views: ClassVar = {"category_ids": "categories", "ingredient_ids": "ingredients"}
 
 
-class MenuHeadingOut(Output):
-    """A heading, without its products."""
+class MenuCategoryOut(Output):
+    """A category without its products."""
 
     id: UUID
     slug: str
@@ -887,32 +890,32 @@ class MenuHeadingOut(Output):
     schedule: ScheduleOut
 
 
-class MenuSectionOut(MenuHeadingOut):
-    """A heading with its products; one that stands under several headings is under each."""
+class MenuSectionOut(MenuCategoryOut):
+    """A category with its products. A product of several categories is in each of them."""
 
     products: list[ProductOut]
 
 
 class MenuOut(Output):
-    """All there is, for one shop or for the chain."""
+    """The whole menu, of one shop or of the chain."""
 
     shop_id: UUID | None
     currency: str = Field(examples=["RUB"])
     categories: list[MenuSectionOut]
-    products: list[ProductOut] = Field(description="Those under no heading.")
+    products: list[ProductOut] = Field(description="Products without a category.")
 
     @staticmethod
     def start(*, shop_id: UUID | None, currency: str) -> bytes:
-        """Write the beginning; `rest` goes on."""
+        """Return the beginning of the JSON; `rest` returns the end."""
         shop = "null" if shop_id is None else f'"{shop_id}"'
         return f'{{"shop_id":{shop},"currency":"{currency}",'.encode()
 
     @staticmethod
-    def rest(*, headings: Iterable[Mapping[str, Any]], products: Mapping[UUID | None, Sequence[bytes]]) -> bytes:
-        """Write what follows, around the products' documents, which come by heading."""
+    def rest(*, categories: Iterable[Mapping[str, Any]], products: Mapping[UUID | None, Sequence[bytes]]) -> bytes:
+        """Return the JSON after `start`, with the products' documents, which are given by category id."""
         pieces = [b'"categories":[']
-        for number, heading in enumerate(headings):
-            shown = MenuHeadingOut.model_validate(_with_image(heading))
+        for number, category in enumerate(categories):
+            shown = MenuCategoryOut.model_validate(_with_image(category))
             start = shown.model_dump_json()[:-1].encode()
             pieces += [b"," if number else b"", start, b',"products":', *_array(products.get(shown.id, ())), b"}"]
         pieces += [b'],"products":', *_array(products.get(None, ())), b"}"]
@@ -920,7 +923,7 @@ class MenuOut(Output):
 
 
 def _array(documents: Sequence[bytes]) -> Iterator[bytes]:
-    """Put commas between documents without copying them."""
+    """Yield the parts of a JSON array of documents, without copying these."""
     yield b"["
     for number, document in enumerate(documents):
         if number:
@@ -930,7 +933,7 @@ def _array(documents: Sequence[bytes]) -> Iterator[bytes]:
 
 
 class StopIn(Input):
-    """What a shop has run out of. An ingredient stops every product and option that needs it."""
+    """Something that a shop has run out of. An ingredient stops every product and option that needs it."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -949,13 +952,15 @@ class StopIn(Input):
     kind: StopKind
     target_id: UUID
     until: Instant | None = Field(
-        None, description="When it is back: orders for later are still taken. null: until it is taken off the list."
+        None,
+        description="When it is available again: orders for later are still taken. null: until it is taken off the "
+        "list.",
     )
     note: Annotated[OptionalLine, Field(max_length=300)] = ""
 
 
 class StopOut(Output):
-    """A line of a stop-list."""
+    """An entry of a stop-list."""
 
     id: UUID
     kind: StopKind
@@ -963,7 +968,9 @@ class StopOut(Output):
     name: str
     until: Instant | None
     note: str
-    created_by_id: UUID | None = Field(description="Who wrote it; null once that account is gone.")
+    created_by_id: UUID | None = Field(
+        description="Who added it; null if the system did, or if the account is deleted."
+    )
     created_at: Instant
 
 
@@ -974,12 +981,14 @@ OwnPriceDelta = Annotated[
 ]
 Stock = Annotated[
     Annotated[int, Field(strict=True, ge=0, le=1_000_000, examples=[12])] | None,
-    Field(description="How many are left: every order takes its own, and gives it back when cancelled. null: any."),
+    Field(
+        description="How many are left. Orders take from it, and give back when they are cancelled. null: not counted."
+    ),
 ]
 
 
 class ShopProductPatch(Input):
-    """What changes of a product at one shop; the rest stays."""
+    """The fields of a product at one shop to change; the others stay."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"stock": 12}, {"price": "270.00"}, {"is_sold": False}, {"price": None}]}
@@ -991,7 +1000,7 @@ class ShopProductPatch(Input):
 
 
 class ShopOptionPatch(Input):
-    """What changes of an option at one shop; the rest stays."""
+    """The fields of an option at one shop to change; the others stay."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"price_delta": "0.00"}, {"is_sold": False}]})
 
@@ -1000,7 +1009,7 @@ class ShopOptionPatch(Input):
 
 
 class OverrideOut(Output):
-    """What a shop has of its own about a product or an option, whose id this is; null is the chain's."""
+    """What a shop sets for itself about the product or option with this id. For null, the chain's value counts."""
 
     kind: Literal["product", "option"]
     id: UUID
@@ -1041,32 +1050,32 @@ _EXAMPLE_MENU: Final[JsonDict] = {
 
 
 class MenuCategory(Input):
-    """A heading, known by its slug."""
+    """A category, identified by its slug."""
 
     slug: Slug
     name: Name
     description: Description = ""
-    parent: Slug | None = Field(None, description="The slug of the heading this one stands under.")
+    parent: Slug | None = Field(None, description="The slug of the category above this one; null: none.")
     position: Position = 0
     is_active: Flag = True
     schedule: Schedule = Field([])
 
 
 class MenuIngredient(Input):
-    """An ingredient, known by its name."""
+    """An ingredient, identified by its name."""
 
     name: Name
 
 
 class MenuOption(Input):
-    """A choice of a group, known by its id, else by its name in the group."""
+    """A choice of a group, identified by its id, or else by its name in the group."""
 
     id: UUID | None = None
     name: Name
     price_delta: SignedMoney = Decimal(0)
     size_prices: SizePrices = Field([])
     nutrition: NutritionIn | None = Field(None, description="What one piece adds; null: unknown.")
-    size_nutrition: SizeNutritions = Field([], description="Instead of `nutrition` in sizes of these names.")
+    size_nutrition: SizeNutritions = Field([], description="Instead of `nutrition` in sizes with these names.")
     max_quantity: Annotated[int, Field(strict=True, ge=1, le=20)] = 1
     is_default: Flag = False
     is_active: Flag = True
@@ -1075,10 +1084,12 @@ class MenuOption(Input):
 
 
 class MenuGroup(Input):
-    """A set of options, known by its id, else by its name."""
+    """A set of options, identified by its id, or else by its name."""
 
     id: UUID | None = None
-    key: Name | None = Field(None, description="What products of this document call it; left out or null: its name.")
+    key: Name | None = Field(
+        None, description="By this, products of this document refer to it; left out or null: by its name."
+    )
     name: Name
     min_choices: Choices = 0
     max_choices: MostChoices = 1
@@ -1087,23 +1098,23 @@ class MenuGroup(Input):
 
 
 class MenuPlace(Input):
-    """A heading of a product."""
+    """A category of a product."""
 
     slug: Slug
-    position: Position | None = Field(None, description="Its place there; null: after those that have one.")
+    position: Position | None = Field(None, description="Its place there; null: after those with a position.")
 
 
 class MenuGroupLink(Input):
-    """A group of a product; limits that are null are the group's own."""
+    """A group of a product. For limits that are null, the group's own count."""
 
-    group: Name = Field(description="The key of a group of this document, else the name of one that is there.")
+    group: Name = Field(description="The key of a group of this document, or else the name of an existing one.")
     min_choices: Choices | None = None
     max_choices: MostChoices | None = None
     free_quantity: Choices | None = None
 
 
 class MenuProduct(Input):
-    """A product, known by its slug. Pictures are not in the document."""
+    """A product, identified by its slug. Pictures are not in the document."""
 
     slug: Slug
     name: Name
@@ -1113,7 +1124,7 @@ class MenuProduct(Input):
     position: Position = 0
     categories: Annotated[list[MenuPlace], Field(max_length=500)] = Field([])
     sizes: Annotated[list[SizeIn], Field(max_length=20), AfterValidator(_at_most_one_default)] = Field(
-        [], description="Known by their ids, else by their names in the product."
+        [], description="Identified by their ids, or else by their names in the product."
     )
     modifier_groups: Annotated[list[MenuGroupLink], Field(max_length=50)] = Field([])
     allergens: Allergens = Field([])
@@ -1136,19 +1147,19 @@ class MenuDocument(Input):
 
 
 class MenuWorkbookForm(Input):
-    """A menu as a workbook: the form has nothing but the file."""
+    """The form of a menu as a workbook: only the file."""
 
 
 class MenuChangeOut(Output):
     """What an import did with one row."""
 
     loc: list[str | int] = Field(
-        description="Its place in the document; of a workbook, the sheet and the row as a spreadsheet counts.",
+        description="Its location in the document; in a workbook, the sheet and the row, counted from 1.",
         examples=[["products", 0]],
     )
     key: str = Field(description="Slug or name.", examples=["latte"])
     action: str = Field(description="`created` or `updated`.", examples=["updated"])
-    fields: list[str] = Field(description="Those that changed; empty for what is new.", examples=[["price"]])
+    fields: list[str] = Field(description="The fields that changed; empty if it was created.", examples=[["price"]])
 
 
 class MenuImportOut(Output):
@@ -1156,4 +1167,4 @@ class MenuImportOut(Output):
 
     dry_run: bool
     changes: list[MenuChangeOut]
-    unchanged: int = Field(description="Rows that are as the document says already.", examples=[57])
+    unchanged: int = Field(description="How many rows were as in the document already.", examples=[57])

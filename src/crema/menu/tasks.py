@@ -1,4 +1,4 @@
-"""The task about pictures of the menu."""
+"""The worker's task for the menu's pictures."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -16,7 +16,7 @@ blueprint: Final = Blueprint()
 
 @dataclass(frozen=True, kw_only=True)
 class MediaTaskContext(TaskContext):
-    """What tasks about files need."""
+    """What tasks that handle files need."""
 
     media: MediaService
 
@@ -24,7 +24,7 @@ class MediaTaskContext(TaskContext):
 @blueprint.periodic(cron="45 * * * *")
 @blueprint.task(name="media.sweep", queue=HOUSEKEEPING, pass_context=True)
 async def sweep(job: JobContext, timestamp: int) -> None:
-    """Remove files that no picture names, and log pictures whose files are missing."""
+    """Remove files without a picture, and log pictures whose files are missing."""
     del timestamp
     context = context_of(job, MediaTaskContext)
     swept = await images.sweep(context.sessions, context.media.store, now=context.clock())

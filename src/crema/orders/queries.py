@@ -141,7 +141,7 @@ _LINES: Final = Many(
                 "name": TextField(json_text(_INGREDIENTS.c.value, "name"), example="молоко"),
             },
         ),
-        **{f"contents.{name}": field for name, field in menu.nutrition_of(_CONTENTS, "nutrition").items()},
+        **{f"contents.{name}": field for name, field in menu.nutrition_fields(_CONTENTS, "nutrition").items()},
         "is_made": BooleanField(OrderLine.is_made),
         "unit_price": MoneyField(OrderLine.unit_price),
         "total": MoneyField(OrderLine.total),
@@ -331,7 +331,7 @@ _CONTEXT: Final = shops.ACTIVE.add_columns(
     SHOP_VERSION.label("shop_version"),
     _OPEN_ORDERS.label("open_orders"),
     _RECENT_ORDERS.label("recent_orders"),
-    menu.WANTED_FOR_PRICING.label("products"),
+    menu.PRICING_ROWS.label("products"),
     menu.DIFFERENCES.label("differences"),
     shops.USED_SECONDS.label("used"),
 )

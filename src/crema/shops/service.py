@@ -14,7 +14,7 @@ from crema.accounts.domain import Actor
 from crema.core.errors import ConflictError, ForbiddenError
 from crema.core.slug import SlugTakenError, slugify
 from crema.db.base import new_id
-from crema.db.edits import apply_changes, when_violated
+from crema.db.edits import apply_changes, raise_on_constraint
 from crema.schemas import value_or
 from crema.shops import domain, queries
 from crema.shops.domain import Interval, OpeningHours, ShopStatus
@@ -65,7 +65,7 @@ async def open_shop(session: AsyncSession, *, actor: Actor, wanted: ShopIn, now:
     slug = wanted.slug or slugify(wanted.name) or str(shop_id)
     shop = Shop(id=shop_id, slug=slug, created_at=now, opening_intervals=[], special_days=[])
     session.add(shop)
-    with when_violated(SlugTakenError(), "uq_shops_slug"):
+    with raise_on_constraint(SlugTakenError(), "uq_shops_slug"):
         await apply_changes(session, shop, wanted, now=now, kept_if_none=("slug",))
     return shop
 
@@ -86,7 +86,7 @@ async def update_shop(
     domain.check_coordinates(value_or(wanted.latitude, shop.latitude), value_or(wanted.longitude, shop.longitude))
     before = _hours_if_active(shop)
 
-    with when_violated(SlugTakenError(), "uq_shops_slug"):
+    with raise_on_constraint(SlugTakenError(), "uq_shops_slug"):
         await apply_changes(session, shop, wanted, now=now, kept_if_none=("slug",))
     await _settle(session, shop=shop, before=before, closing=closing, now=now)
     return shop
@@ -209,7 +209,7 @@ async def delete_shop(session: AsyncSession, *, actor: Actor, shop_id: UUID) -> 
     _check_opens_and_closes(actor)
     await queries.get_shop_for_update(session, shop_id)
 
-    with when_violated(ShopInUseError(), "fk_orders_shop_id"):
+    with raise_on_constraint(ShopInUseError(), "fk_orders_shop_id"):
         await session.execute(delete(Shop).where(Shop.id == shop_id))
 
 

@@ -13,7 +13,7 @@ from crema.accounts.domain import ADMIN, Actor
 from crema.accounts.models import Role, RolePermission
 from crema.accounts.schemas import ChangeRole, ReplaceRole, RoleIn, RoleOut
 from crema.core.errors import ConflictError, ForbiddenError
-from crema.db.edits import apply_changes, when_violated
+from crema.db.edits import apply_changes, raise_on_constraint
 from crema.schemas import value_or
 
 _NAMES: Final = ("uq_roles_name", "uq_roles_name_skeleton")
@@ -48,7 +48,7 @@ async def create(session: AsyncSession, *, actor: Actor, wanted: RoleIn, now: da
     _check_reach(actor, wanted.permissions)
     role = Role(name=wanted.name, description=wanted.description, created_at=now, updated_at=now)
     session.add(role)
-    with when_violated(RoleExistsError(), *_NAMES):
+    with raise_on_constraint(RoleExistsError(), *_NAMES):
         await session.flush()
     await _grant(session, role_id=role.id, permissions=wanted.permissions)
     return await queries.get_role(session, role.id)
@@ -77,7 +77,7 @@ async def _update(
         raise BuiltinRoleError
     _check_reach(actor, permissions | set(role.permission_codes))
 
-    with when_violated(RoleExistsError(), *_NAMES):
+    with raise_on_constraint(RoleExistsError(), *_NAMES):
         await apply_changes(session, role, wanted, now=now)
     await session.execute(delete(RolePermission).where(RolePermission.role_id == role.id))
     await _grant(session, role_id=role.id, permissions=permissions)
@@ -90,7 +90,7 @@ async def remove(session: AsyncSession, *, actor: Actor, role_id: UUID) -> None:
     if role.is_builtin:
         raise BuiltinRoleError
     _check_reach(actor, role.permission_codes)
-    with when_violated(RoleInUseError(), "fk_users_role_id"):
+    with raise_on_constraint(RoleInUseError(), "fk_users_role_id"):
         await session.execute(delete(Role).where(Role.id == role.id))
 
 

@@ -27,7 +27,7 @@ from crema.accounts.service.logins import Logins, Tokens, end_sessions
 from crema.accounts.service.registration import Credentials, EmailTakenError, Origin
 from crema.core.errors import ConflictError
 from crema.db.audit import add_security_event
-from crema.db.edits import when_violated
+from crema.db.edits import raise_on_constraint
 from crema.db.session import commit_now
 from crema.notifications import service as notifications
 from crema.notifications.service import OutgoingMail
@@ -210,7 +210,7 @@ async def _confirm_address(session: AsyncSession, *, found: OneTimeCode, now: da
     # An unverified registration of the address gives way to the person who has proved that it is theirs.
     same_email = func.lower(found.new_email) == queries.EMAIL_KEY
     await session.execute(delete(User).where(same_email, User.verified_at.is_(None), User.id != user.id))
-    with when_violated(EmailTakenError(), "uq_users_email_lower"):
+    with raise_on_constraint(EmailTakenError(), "uq_users_email_lower"):
         await session.execute(update(User).where(User.id == user.id).values(email=found.new_email, updated_at=now))
     add_security_event(session, "email_changed", user_id=user.id, now=now)
     await end_sessions(session, user_id=user.id, except_id=found.session_id, reason="email", now=now)

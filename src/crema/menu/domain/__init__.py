@@ -1,4 +1,4 @@
-"""Rules of the menu: what products are made of and cost, what modifier groups must allow. Pure."""
+"""Rules of the menu, as pure functions: contents of products, modifier groups, schedules, and what shops offer."""
 
 from crema.menu.domain.contents import (
     ALLERGENS,
@@ -25,7 +25,7 @@ from crema.menu.domain.offers import (
     next_change,
     offer_of,
     option_availability,
-    suggested,
+    suggest_replacement,
 )
 from crema.menu.domain.products import (
     Contained,
@@ -45,7 +45,7 @@ from crema.menu.domain.rules import (
     check_group,
     default_size,
 )
-from crema.menu.domain.schedules import ALWAYS, Schedule, Timetable, Window, window
+from crema.menu.domain.schedules import ALWAYS, Schedule, Timetable, Window, parse_window
 
 __all__ = [
     "ALLERGENS",
@@ -89,6 +89,6 @@ __all__ = [
     "next_change",
     "offer_of",
     "option_availability",
-    "suggested",
-    "window",
+    "parse_window",
+    "suggest_replacement",
 ]

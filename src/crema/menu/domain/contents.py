@@ -24,16 +24,16 @@ Allergen = Literal[
     "soy",
     "sulphites",
 ]
-"""The fourteen that EU law (regulation 1169/2011, annex II) has named on every menu."""
+"""The fourteen allergens that every menu must name by EU regulation 1169/2011, annex II."""
 
 ALLERGENS: Final[tuple[str, ...]] = get_args(Allergen)
 _ALWAYS_KNOWN: Final = ("energy_kcal", "proteins_g", "fats_g", "carbohydrates_g")
 _ROUNDED_BY: Final = 1
-"""Figures on labels are rounded: a sum that far below zero is 0. One that is lower contradicts itself: unknown."""
+"""Figures on labels are rounded. A sum that is negative by less than this counts as 0; a lower one is unknown."""
 
 
 class ContradictoryNutritionError(InvalidError):
-    """Two figures for one thing: the product's nutrition is that of its default size. `size` names that."""
+    """A product has other nutrition than its default size, although both mean the same. `size` is the size's name."""
 
     code = "contradictory_nutrition"
     title = "The product's nutrition differs from that of its default size."
@@ -53,10 +53,11 @@ class Contents:
 
 
 def contents_of(product: PricedProduct, *, size: PricedSize | None, quantities: Mapping[UUID, int]) -> Contents:
-    """Tell what a product contains in a size, with so many pieces of its options.
+    """Return what a product contains in a size, with these quantities of its options by option id.
 
-    Allergens are never left out on a guess: while a default option is replaced, those of the product stay but for those
-    that `allergens_always` gives free. An ingredient of the product goes with the default options that have it.
+    Allergens are never left out on a guess. If a default option is replaced, the product's allergens that stay are
+    those of `allergens_always`, or all if that is None. An ingredient of the product goes with the default options that
+    contain it.
     """
     options = [option for group in product.modifier_groups for option in group.options]
     chosen = [option for option in options if option.id in quantities]
@@ -79,9 +80,9 @@ def contents_of(product: PricedProduct, *, size: PricedSize | None, quantities: 
 def _nutrition_of(
     product: PricedProduct, *, size: PricedSize | None, quantities: Mapping[UUID, int]
 ) -> Nutrition | None:
-    """Return the size's nutrition, less the default options not chosen, plus the options chosen beyond the defaults.
+    """Return the size's nutrition, minus default options that aren't chosen, plus chosen options that aren't defaults.
 
-    None where any part that is needed is unknown.
+    None if any part that is needed is unknown.
     """
     is_default = size is None or size.is_default
     portion = (size.nutrition if size else None) or (product.nutrition if is_default else None)
@@ -113,14 +114,14 @@ def _total_nutrition(parts: Sequence[tuple[Nutrition | None, int]]) -> Nutrition
 
 
 def check_nutrition(*, of_product: Mapping[str, Any] | None, size: str, of_size: Mapping[str, Any] | None) -> None:
-    """Refuse other figures for the default size, called `size`, than for the product. Either may say nothing."""
+    """Raise ContradictoryNutritionError if both nutritions are given and differ. `size` is the default size's name."""
     unknown = {"caffeine_mg": None}
     if of_product is not None and of_size is not None and unknown | dict(of_product) != unknown | dict(of_size):
         raise ContradictoryNutritionError(size)
 
 
 def avoidable_allergens(product: PricedProduct) -> list[str]:
-    """List the allergens that some allowed choice of this product is without, by the rule of `contents_of`."""
+    """Return the allergens that this product is without for some allowed choice, by the rule of `contents_of`."""
     return [allergen for allergen in ALLERGENS if _can_be_without(product, allergen)]
 
 
@@ -132,7 +133,7 @@ def _can_be_without(product: PricedProduct, allergen: str) -> bool:
     always = product.allergens if product.allergens_always is None else product.allergens_always
     if allergen in always:
         return False
-    # What the product has by default goes only when a default option is replaced.
+    # An allergen of the default configuration goes only if a default option is replaced.
     return allergen not in product.allergens or any(
         option.is_default and allergen in option.allergens
         for group in product.modifier_groups

@@ -1,4 +1,4 @@
-"""Pictures of headings."""
+"""Pictures of categories."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from crema.media.domain import media_name
 
 @dataclass(frozen=True, slots=True)
 class CategoryImage:
-    """A heading's picture: its text, the size of the largest file, and the addresses of all by width."""
+    """A category's picture: its text, the size of the largest file, and the URLs of all files by width."""
 
     alt: str
     width: int
@@ -19,7 +19,7 @@ class CategoryImage:
 def category_image(
     *, key: str | None, alt: str | None, width: int | None, height: int | None, widths: Sequence[int] | None
 ) -> CategoryImage | None:
-    """Return a heading's picture from the columns of its row. They are set together or not at all."""
+    """Return a category's picture from the columns of its row; None if it has none. All columns are set, or none."""
     if key is None or alt is None or width is None or height is None or widths is None:
         return None
     return CategoryImage(alt, width, height, {str(each): f"/media/{media_name(key, each)}" for each in widths})

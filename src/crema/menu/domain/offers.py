@@ -1,6 +1,6 @@
-"""What a shop offers of a product, and why it can't be had at a moment.
+"""What a shop offers of a product, and why it isn't available at a moment.
 
-Menu, cart, availability and order all ask here, so that they never disagree.
+The menu, carts, the route of availability and orders all use these functions, so that their answers agree.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,7 +19,7 @@ StopKind = Literal["ingredient", "product", "option"]
 
 
 class ReasonCode(StrEnum):
-    """Why something can't be had."""
+    """Why something isn't available."""
 
     OFF_MENU = "off_menu"
     NOT_SOLD_HERE = "not_sold_here"
@@ -31,9 +31,9 @@ class ReasonCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One reason why something can't be had; `until` is when it passes by itself, where that is known.
+    """One reason why something isn't available. `until` is when it ends by itself, if that is known.
 
-    A code is of `ReasonCode`, or of `HandoverCode` where the shop takes no order for that time.
+    The code is a `HandoverCode` if the shop takes no order for that time.
     """
 
     code: ReasonCode | HandoverCode
@@ -41,19 +41,19 @@ class Reason:
     until: datetime | None = None
 
     def holds(self, at: datetime) -> bool:
-        """Whether it still counts at a moment."""
+        """Return whether the reason still counts at a moment."""
         return self.until is None or at < self.until
 
 
 @dataclass(frozen=True, slots=True)
 class Availability:
-    """Whether something can be had, with all that is in the way."""
+    """Whether something is available, with every reason why not."""
 
     reasons: tuple[Reason, ...] = ()
 
     @property
     def is_available(self) -> bool:
-        """Whether nothing is in the way."""
+        """Whether there is no reason against it."""
         return not self.reasons
 
 
@@ -62,7 +62,7 @@ AVAILABLE: Final = Availability()
 
 @dataclass(frozen=True, slots=True)
 class ProductDifference:
-    """What a shop has of its own about a product. A price of None is the chain's."""
+    """What a shop sets for itself about a product. If the price is None, the chain's counts."""
 
     price: Decimal | None = None
     is_sold: bool = True
@@ -70,21 +70,24 @@ class ProductDifference:
 
 @dataclass(frozen=True, slots=True)
 class OptionDifference:
-    """What a shop has of its own about an option. A delta of None is the chain's; its own counts in every size."""
+    """What a shop sets for itself about an option.
+
+    If the delta is None, the chain's counts; else it counts in all sizes.
+    """
 
     price_delta: Decimal | None = None
     is_sold: bool = True
 
 
 Stops: TypeAlias = Mapping[tuple[StopKind, UUID], datetime | None]
-"""What a shop has run out of, and until when; None is until somebody says otherwise."""
+"""What a shop has run out of, and until when; None: until somebody takes it off the stop-list."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShopDifferences:
-    """What a shop has different from the chain; `stocks` are of the products that it counts.
+    """What a shop has different from the chain. `stocks` has the products whose stock it counts.
 
-    Without a zone no shop is meant, and no schedule is looked at.
+    If the zone is None, this is the chain, without a shop; then schedules don't count.
     """
 
     zone: ZoneInfo | None = None
@@ -99,9 +102,10 @@ CHAIN: Final = ShopDifferences()
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A product as a shop offers it: `product` has the shop's prices.
+    """A product as a shop offers it. `product` has the shop's prices.
 
-    `reasons` are those against the product itself, `option_reasons` those against its options; some of them pass.
+    `reasons` are why the product isn't available, `option_reasons` why its options aren't, by option id. Reasons may
+    end.
     """
 
     product: PricedProduct
@@ -115,13 +119,13 @@ def offer_of(product: PricedProduct, differences: ShopDifferences = CHAIN) -> Of
     """Return what a shop offers of the chain's product."""
     own = differences.products.get(product.id, ProductDifference())
     options = [option for group in product.modifier_groups for option in group.options]
-    against = {option.id: tuple(_against_option(option, differences)) for option in options}
+    by_option = {option.id: tuple(_option_reasons(option, differences)) for option in options}
     return Offer(
         product=_with_prices(product, own, differences.options),
         zone=differences.zone,
         stock=differences.stocks.get(product.id),
-        reasons=tuple(_against_product(product, own, differences.stops)),
-        option_reasons={option_id: reasons for option_id, reasons in against.items() if reasons},
+        reasons=tuple(_product_reasons(product, own, differences.stops)),
+        option_reasons={option_id: reasons for option_id, reasons in by_option.items() if reasons},
     )
 
 
@@ -138,15 +142,15 @@ def _with_prices(
     return product if own.price is None else replace(product, price=own.price)
 
 
-def _against_product(product: PricedProduct, own: ProductDifference, stops: Stops) -> Iterator[Reason]:
+def _product_reasons(product: PricedProduct, own: ProductDifference, stops: Stops) -> Iterator[Reason]:
     if not product.is_on_menu:
-        yield Reason(ReasonCode.OFF_MENU, off_menu(product))
+        yield Reason(ReasonCode.OFF_MENU, off_menu_detail(product))
         return
     if not own.is_sold:
         yield Reason(ReasonCode.NOT_SOLD_HERE, f"{product.name} is not sold at this shop.")
     if ("product", product.id) in stops:
         yield Reason(ReasonCode.STOPPED, f"{product.name} has run out here.", stops["product", product.id])
-    # What comes with a default option goes when another is chosen: it stops that option alone.
+    # An ingredient of a default option goes when another option is chosen. So it stops only that option.
     replaceable = {
         ingredient.id
         for group in product.modifier_groups
@@ -160,7 +164,7 @@ def _against_product(product: PricedProduct, own: ProductDifference, stops: Stop
             yield Reason(ReasonCode.STOPPED_INGREDIENT, detail, stops["ingredient", ingredient.id])
 
 
-def _against_option(option: PricedOption, differences: ShopDifferences) -> Iterator[Reason]:
+def _option_reasons(option: PricedOption, differences: ShopDifferences) -> Iterator[Reason]:
     stops = differences.stops
     if not option.is_active:
         yield Reason(ReasonCode.OFF_MENU, f"{option.name} is off the menu.")
@@ -175,8 +179,8 @@ def _against_option(option: PricedOption, differences: ShopDifferences) -> Itera
             yield Reason(ReasonCode.STOPPED_INGREDIENT, detail, stops["ingredient", ingredient.id])
 
 
-def off_menu(product: PricedProduct) -> str:
-    """Say that a product is off the menu, and which headings hide it."""
+def off_menu_detail(product: PricedProduct) -> str:
+    """Return a sentence that says that a product is off the menu, and which categories hide it."""
     match product.hidden_by:
         case ():
             return f"{product.name} is off the menu."
@@ -187,15 +191,15 @@ def off_menu(product: PricedProduct) -> str:
 
 
 def availability(offer: Offer, *, at: datetime, quantity: int = 1) -> Availability:
-    """Return whether so many pieces of a product can be handed over at a moment, with all that is in the way.
+    """Return whether this quantity of a product is available at a moment, with every reason why not.
 
-    It is about what is sold. Whether the shop takes an order for that moment is asked of its `WorkSchedule`.
+    This is about the product only. Whether the shop takes an order for that moment, its `WorkSchedule` says.
     """
     product = offer.product
     reasons = [reason for reason in offer.reasons if reason.holds(at)]
     if reasons and reasons[0].code == ReasonCode.OFF_MENU:
         return Availability((reasons[0],))
-    reasons += filter(None, (_exhausted(offer, group, at) for group in product.modifier_groups))
+    reasons += filter(None, (_group_reason(offer, group, at) for group in product.modifier_groups))
     if offer.stock is not None and offer.stock < quantity:
         left = f"Only {offer.stock} of {product.name} left." if offer.stock else f"{product.name} is out of stock."
         reasons.append(Reason(ReasonCode.OUT_OF_STOCK, left))
@@ -206,13 +210,13 @@ def availability(offer: Offer, *, at: datetime, quantity: int = 1) -> Availabili
 
 
 def option_availability(offer: Offer, option_id: UUID, *, at: datetime) -> Availability:
-    """Return whether an option can be chosen for a moment."""
+    """Return whether an option is available at a moment, with every reason why not."""
     reasons = tuple(reason for reason in offer.option_reasons.get(option_id, ()) if reason.holds(at))
     return Availability(reasons) if reasons else AVAILABLE
 
 
-def _exhausted(offer: Offer, group: PricedGroup, at: datetime) -> Reason | None:
-    """Return why a group that requires a choice has too little left to choose from, if it has."""
+def _group_reason(offer: Offer, group: PricedGroup, at: datetime) -> Reason | None:
+    """Return why the options of a group that are available don't satisfy its minimum; None if they do."""
     missing = [option for option in group.options if not option_availability(offer, option.id, at=at).is_available]
     if not missing or _most_pieces(group, without=missing) >= group.min_choices:
         return None
@@ -221,7 +225,7 @@ def _exhausted(offer: Offer, group: PricedGroup, at: datetime) -> Reason | None:
     enough = (
         end
         for end in ends
-        if _most_pieces(group, without=[each for each in missing if not _is_back(offer, each, end)])
+        if _most_pieces(group, without=[each for each in missing if not _is_available(offer, each, end)])
         >= group.min_choices
     )
     is_stopped = any(reason.code in _STOPS for reason in against)
@@ -232,7 +236,7 @@ def _exhausted(offer: Offer, group: PricedGroup, at: datetime) -> Reason | None:
 _STOPS: Final = frozenset({ReasonCode.STOPPED, ReasonCode.STOPPED_INGREDIENT})
 
 
-def _is_back(offer: Offer, option: PricedOption, at: datetime) -> bool:
+def _is_available(offer: Offer, option: PricedOption, at: datetime) -> bool:
     return option_availability(offer, option.id, at=at).is_available
 
 
@@ -241,18 +245,21 @@ def _most_pieces(group: PricedGroup, *, without: Iterable[PricedOption]) -> int:
     return sum(option.max_quantity for option in group.options if option.id not in gone)
 
 
-def suggested(offer: Offer, group: PricedGroup, option: PricedOption, *, at: datetime) -> PricedOption | None:
-    """Return what to choose instead of an option that can't be had: best without further allergens, of a like price."""
+def suggest_replacement(offer: Offer, group: PricedGroup, option: PricedOption, *, at: datetime) -> PricedOption | None:
+    """Return the option to suggest instead of one that isn't available; None if the group has no other.
 
-    def unlikeness(other: PricedOption) -> tuple[bool, Decimal]:
+    It is one without further allergens if there is any, and of these the one with the most similar price.
+    """
+
+    def difference(other: PricedOption) -> tuple[bool, Decimal]:
         return not set(other.allergens) <= set(option.allergens), abs(other.price_delta - option.price_delta)
 
-    others = [each for each in group.options if each.id != option.id and _is_back(offer, each, at)]
-    return min(others, key=unlikeness, default=None)
+    others = [each for each in group.options if each.id != option.id and _is_available(offer, each, at)]
+    return min(others, key=difference, default=None)
 
 
 def next_change(offer: Offer, *, after: datetime) -> datetime | None:
-    """Return when anything about an offer changes by the clock, strictly after a moment; None: it stays as it is."""
+    """Return when time next changes anything about an offer, strictly after a moment; None: never."""
     reasons = (*offer.reasons, *(each for reasons in offer.option_reasons.values() for each in reasons))
     moments = [each.until for each in reasons if each.until is not None and each.until > after]
     if offer.zone is not None and (change := offer.product.timetable.next_change(after, offer.zone)):

@@ -1,4 +1,4 @@
-"""What pricing, configuring and selling have to know of a product."""
+"""What pricing, configuring and selling need of a product."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -17,7 +17,7 @@ class Contained:
 
 @dataclass(frozen=True, slots=True)
 class Nutrition:
-    """What one portion contains, or what one piece of an option adds to it. Without `caffeine_mg` that is unknown."""
+    """What one portion contains, or what one piece of an option adds to it. If `caffeine_mg` is None, it is unknown."""
 
     energy_kcal: float
     proteins_g: float
@@ -28,7 +28,7 @@ class Nutrition:
 
 @dataclass(frozen=True, slots=True)
 class PricedSize:
-    """A size; its price is the product's plus `price_delta`. `nutrition` is of it with the default options."""
+    """A size. Its price is the product's plus `price_delta`; its nutrition is that with the default options."""
 
     id: UUID
     name: str
@@ -56,9 +56,11 @@ class SizeNutrition:
 
 @dataclass(frozen=True, slots=True)
 class PricedOption:
-    """An option; `price_delta` is for each piece beyond the group's free quantity, in sizes without their own price.
+    """An option.
 
-    `nutrition` is what one piece adds, in sizes without their own; None: unknown.
+    `price_delta` is for each piece beyond the group's free quantity, in sizes without a price of their own.
+
+    `nutrition` is what one piece adds, in sizes without figures of their own; None if it is unknown.
     """
 
     id: UUID
@@ -74,7 +76,7 @@ class PricedOption:
     size_nutrition: tuple[SizeNutrition, ...] = ()
 
     def price_delta_in(self, size: PricedSize | None) -> Decimal:
-        """Return what a piece costs in a size; None: of a product without sizes."""
+        """Return what a piece costs in a size; `size` is None for a product without sizes."""
         if size is not None:
             for each in self.size_prices:
                 if each.size_name == size.name:
@@ -82,7 +84,7 @@ class PricedOption:
         return self.price_delta
 
     def nutrition_in(self, size: PricedSize | None) -> Nutrition | None:
-        """Return what a piece adds in a size; None as size: to a product without sizes."""
+        """Return what a piece adds in a size; `size` is None for a product without sizes."""
         if size is not None:
             for each in self.size_nutrition:
                 if each.size_name == size.name:
@@ -92,7 +94,7 @@ class PricedOption:
 
 @dataclass(frozen=True, slots=True)
 class PricedGroup:
-    """A modifier group with the limits and free quantity it has for one product: the product's, else the group's."""
+    """A modifier group as one product offers it, with the product's limits and free quantity, or else the group's."""
 
     id: UUID
     name: str
@@ -104,16 +106,14 @@ class PricedGroup:
 
 @dataclass(frozen=True, slots=True)
 class PricedProduct:
-    """What pricing and configuring have to know of a product, by the names of its document.
+    """What pricing and configuring need of a product. Fields have the names that they have in its document.
 
-    `allergens`, `ingredients` and `nutrition` are of the default size with the default options, once each.
-    `allergens_always` are the allergens that no choice takes away; None: all of them.
+    `allergens`, `ingredients` and `nutrition` are those of the default size with one piece of each default option.
+    `allergens_always` are the allergens that stay whatever is chosen; None: all of them.
+    `hidden_by` are the names of the categories that hide an active product.
+    `timetable` says when the product is sold, in the zone of each shop.
 
-    `hidden_by` names the categories that keep an active product off the menu.
-
-    `timetable` says when it is sold, in any shop's own zone.
-
-    Archived ones are here too, without parts: a cart still shows their names.
+    An archived product has no parts: a cart still shows its name.
     """
 
     id: UUID

@@ -1,4 +1,4 @@
-"""What a modifier group must allow, and how prices are changed."""
+"""Rules of modifier groups, default sizes and changed prices."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ _WHOLE: Final = Decimal(100)
 
 
 class InvalidModifierGroupError(InvalidError):
-    """A group nobody could choose from. `group` names it."""
+    """No choice of options satisfies the limits of a group. `group` is its name."""
 
     code = "invalid_modifier_group"
-    title = "No choice of this modifier group's options keeps to its limits."
-    advice = "Change its limits, its defaults or its options."
+    title = "No choice of options satisfies the limits of this modifier group."
+    advice = "Change its limits, its default options or its options."
 
     def __init__(self, group: str, reason: str) -> None:
         super().__init__(f"{group}: {reason}.", group=group)
 
 
 def changed_price(price: Decimal, *, percent: Decimal, round_to: Decimal | None) -> Decimal:
-    """Return a price changed by so many percent, rounded half up to `round_to`, or to two decimals; never below 0."""
+    """Return a price changed by a percentage, rounded half up to a multiple of `round_to`, or to two decimals."""
     step = round_to or CENT
     changed = price * (_WHOLE + percent) / _WHOLE
     steps = (changed / step).quantize(Decimal(1), rounding=ROUND_HALF_UP)
@@ -33,7 +33,7 @@ def changed_price(price: Decimal, *, percent: Decimal, round_to: Decimal | None)
 
 @dataclass(frozen=True, slots=True)
 class OptionRule:
-    """What the rules of a group have to know of one of its options."""
+    """What the rules of a group need of one of its options."""
 
     max_quantity: int
     is_default: bool
@@ -41,7 +41,7 @@ class OptionRule:
 
 
 def check_group(name: str, *, min_choices: int, max_choices: int, options: Iterable[OptionRule]) -> None:
-    """Refuse limits that no choice among the active options can keep, or that the defaults already break."""
+    """Raise InvalidModifierGroupError if no choice of active options satisfies the limits, or if the defaults don't."""
     active = [option for option in options if option.is_active]
     if min_choices > max_choices:
         raise InvalidModifierGroupError(name, f"min_choices {min_choices} is more than max_choices {max_choices}")
@@ -52,7 +52,7 @@ def check_group(name: str, *, min_choices: int, max_choices: int, options: Itera
 
 
 def default_size(marked: Sequence[bool]) -> int | None:
-    """Tell which size is the default: the marked one, else the first. None where there are no sizes."""
+    """Return the index of the default size: the one that is marked, else the first. None if there are no sizes."""
     if not marked:
         return None
     return marked.index(True) if True in marked else 0

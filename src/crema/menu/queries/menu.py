@@ -14,7 +14,7 @@ from crema.db.driver import Reader
 from crema.db.statement import Statement
 from crema.menu.models import Category, MenuVersion, Product, ProductCategory, ProductDocument
 
-_HEADINGS: Final = Statement(
+_CATEGORIES: Final = Statement(
     select(Category).where(Category.is_on_menu).order_by(Category.position, case_folded(Category.name), Category.id)
 )
 _SHOWN_LINKS: Final = join(
@@ -32,9 +32,12 @@ _PRODUCTS: Final = Statement(
 
 @dataclass(frozen=True, slots=True)
 class Menu:
-    """Headings in their order, and the products under each, with their JSON documents; None: under no heading."""
+    """Categories in their order, and the ids and JSON documents of the products in each.
 
-    headings: Sequence[asyncpg.Record]
+    Products under the key None are in no category.
+    """
+
+    categories: Sequence[asyncpg.Record]
     products: dict[UUID | None, list[tuple[UUID, bytes]]]
 
 
@@ -42,15 +45,15 @@ _VERSION: Final = Statement(select(MenuVersion.version))
 
 
 async def get_menu_version(reader: Reader) -> UUID | None:
-    """Tell the menu's version; None before its first change."""
+    """Return the menu's version; None before its first change."""
     row = await _VERSION.row(reader)
     return None if row is None else row[0]
 
 
 async def load_menu(reader: Reader) -> Menu:
-    """Load all that the public sees, in two statements."""
-    headings = await _HEADINGS.rows(reader)
+    """Return everything that the public sees, read by two statements."""
+    categories = await _CATEGORIES.rows(reader)
     products: dict[UUID | None, list[tuple[UUID, bytes]]] = defaultdict(list)
     for category_id, product_id, document in await _PRODUCTS.rows(reader):
         products[category_id].append((product_id, document))
-    return Menu(headings, products)
+    return Menu(categories, products)

@@ -1,4 +1,4 @@
-"""What shops have different from the chain, and their stop-lists."""
+"""Statements about what shops have different from the chain, and about their stop-lists."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -46,17 +46,20 @@ from crema.db.listing import (
 from crema.db.statement import Executor, Statement, into
 from crema.menu.domain import CHAIN, Offer, OptionDifference, ProductDifference, ShopDifferences, StopKind, offer_of
 from crema.menu.models import Ingredient, MenuVersion, Option, Product, ShopOffers, ShopOption, ShopProduct, Stop
-from crema.menu.queries.pricing import WANTED, WANTED_ID, by_id, explain_hidden
+from crema.menu.queries.pricing import ANY_PRODUCT_ID, PRICING_ROWS, add_hiding_categories, pricing_products
 from crema.schemas import Name
 from crema.shops.models import Shop
 from crema.shops.queries import TAKES_ORDERS
 
-KINDS: Final = ("ingredient", "product", "option")
+STOP_KINDS: Final = ("ingredient", "product", "option")
 
 
 @dataclass(frozen=True, slots=True)
 class OffersOfShop:
-    """What a shop has different from the chain; another version whenever that is another. And the menu's version."""
+    """What a shop has different from the chain, with its version, and the version of the menu.
+
+    `version` changes whenever the differences change.
+    """
 
     shop_id: UUID
     version: str
@@ -73,10 +76,10 @@ _OFFERS: Final = Statement(
 
 
 async def get_offers_of_shop(db: Executor, shop_id: UUID) -> OffersOfShop:
-    """Read what a shop has different, of one where one can order."""
+    """Return what a shop has different from the chain. A shop that takes no orders is not found."""
     row = await _OFFERS.one(db, shop_id=shop_id)
     id_, timezone, version, document, menu_version = row
-    return OffersOfShop(id_, f"{version}/{timezone}", str(menu_version), _differences(timezone, document))
+    return OffersOfShop(id_, f"{version}/{timezone}", str(menu_version), _parse_differences(timezone, document))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,57 +90,60 @@ class _Document:
     stocks: Mapping[UUID, int]
 
 
-_JSON: Final = TypeAdapter(_Document)
+_DOCUMENT_JSON: Final = TypeAdapter(_Document)
 
 
 @lru_cache(1_000)
-def _differences(timezone: str, document: str | None) -> ShopDifferences:
-    """Return what a shop has different, of its document. The same text says the same, so it isn't parsed again."""
+def _parse_differences(timezone: str, document: str | None) -> ShopDifferences:
+    """Return the differences that a shop's document says. They are cached by its text."""
     zone = ZoneInfo(timezone)
     if document is None:
         return ShopDifferences(zone)
-    read = _JSON.validate_json(document)
+    read = _DOCUMENT_JSON.validate_json(document)
     stops = {(kind, target_id): until for target_id, (kind, until) in read.stops.items()}
     return ShopDifferences(zone, read.products, read.options, stops, read.stocks)
 
 
 _STOCKS: Final = (
     select(cast(func.jsonb_object_agg(ShopProduct.product_id, ShopProduct.stock), Text))
-    .where(ShopProduct.shop_id == Shop.id, ShopProduct.product_id == WANTED_ID, ShopProduct.stock.is_not(None))
+    .where(ShopProduct.shop_id == Shop.id, ShopProduct.product_id == ANY_PRODUCT_ID, ShopProduct.stock.is_not(None))
     .correlate(Shop)
     .scalar_subquery()
 )
 _OWN_DOCUMENT: Final = select(_DOCUMENT).where(ShopOffers.shop_id == Shop.id).correlate(Shop).scalar_subquery()
 DIFFERENCES: Final = func.row(Shop.timezone, _OWN_DOCUMENT, _STOCKS)
-"""What a shop has different, with the stocks of `product_ids` as they are now: a column of a SELECT from shops.
+"""A column of a SELECT from shops: what a shop has different, with the present stocks of `product_ids`.
 
-`differences_of` reads it.
+`differences_of` reads its value.
 """
 
 
 def differences_of(row: Sequence[Any] | None) -> ShopDifferences:
-    """Read a value of `DIFFERENCES`; None is of no shop, which is the chain."""
+    """Return the differences that a value of `DIFFERENCES` says. None, without a shop, is the chain without any."""
     if row is None:
         return CHAIN
     timezone, document, stocks = row
-    differences = _differences(timezone, document)
+    differences = _parse_differences(timezone, document)
     return replace(differences, stocks=_STOCKS_JSON.validate_json(stocks)) if stocks else differences
 
 
 _STOCKS_JSON: Final = TypeAdapter(dict[UUID, int])
-_OF_SHOP: Final = select(DIFFERENCES).where(Shop.id == bindparam("shop_id", type_=Uuid)).scalar_subquery()
-_FOR_SHOP: Final = Statement(select(_OF_SHOP.label("differences")))
-_WITH_PRODUCTS: Final = Statement(select(WANTED.label("products"), _OF_SHOP.label("differences")))
+_DIFFERENCES_OF_SHOP: Final = select(DIFFERENCES).where(Shop.id == bindparam("shop_id", type_=Uuid)).scalar_subquery()
+_GET_DIFFERENCES: Final = Statement(select(_DIFFERENCES_OF_SHOP.label("differences")))
+_WITH_PRODUCTS: Final = Statement(select(PRICING_ROWS.label("products"), _DIFFERENCES_OF_SHOP.label("differences")))
 
 
 async def get_differences(db: Executor, *, shop_id: UUID, product_ids: Collection[UUID]) -> ShopDifferences:
-    """Read what a shop has different, with the stocks of these products as they are now."""
-    row = await _FOR_SHOP.one(db, shop_id=shop_id, product_ids=list(product_ids))
+    """Return what a shop has different from the chain, with the present stocks of these products."""
+    row = await _GET_DIFFERENCES.one(db, shop_id=shop_id, product_ids=list(product_ids))
     return differences_of(row["differences"])
 
 
 async def load_offers(db: Executor, product_ids: Collection[UUID], *, shop_id: UUID | None) -> dict[UUID, Offer]:
-    """Load what a shop offers of products, archived ones too; unknown ids are absent. Without a shop: the chain."""
+    """Return what a shop offers of these products, by id; without a shop, what the chain offers.
+
+    Archived products are included. Unknown ids are left out.
+    """
     if not product_ids:
         return {}
     row = await _WITH_PRODUCTS.one(db, shop_id=shop_id, product_ids=list(product_ids))
@@ -145,9 +151,12 @@ async def load_offers(db: Executor, product_ids: Collection[UUID], *, shop_id: U
 
 
 async def offers_of(db: Executor, row: Mapping[str, Any]) -> dict[UUID, Offer]:
-    """Return what is offered, of a row whose `products` are `WANTED` and whose `differences` are `DIFFERENCES`."""
+    """Return what is offered, by product id, from a row with `PRICING_ROWS` and `DIFFERENCES`.
+
+    The columns are labelled `products` and `differences`.
+    """
     differences = differences_of(row["differences"])
-    products = await explain_hidden(db, by_id(row["products"]))
+    products = await add_hiding_categories(db, pricing_products(row["products"]))
     return {product_id: offer_of(product, differences) for product_id, product in products.items()}
 
 
@@ -161,27 +170,27 @@ _KIND: Final = case(
 )
 
 
-def _object(key: Any, value: Any) -> Any:
+def _json_object(key: Any, value: Any) -> Any:
     return func.coalesce(func.jsonb_object_agg(key, value), func.jsonb_build_object())
 
 
 _SHOP_ID: Final = bindparam("shop_id", type_=Shop.id.type)
 _IS_USED_UP: Final = ShopProduct.stock == 0
-DOCUMENT: Final = func.jsonb_build_object(
+OFFERS_DOCUMENT: Final = func.jsonb_build_object(
     "products",
-    select(_object(ShopProduct.product_id, _PRODUCT)).where(ShopProduct.shop_id == _SHOP_ID).scalar_subquery(),
+    select(_json_object(ShopProduct.product_id, _PRODUCT)).where(ShopProduct.shop_id == _SHOP_ID).scalar_subquery(),
     "options",
-    select(_object(ShopOption.option_id, _OPTION)).where(ShopOption.shop_id == _SHOP_ID).scalar_subquery(),
+    select(_json_object(ShopOption.option_id, _OPTION)).where(ShopOption.shop_id == _SHOP_ID).scalar_subquery(),
     "stops",
-    select(_object(_TARGET, func.jsonb_build_array(_KIND, Stop.until)))
+    select(_json_object(_TARGET, func.jsonb_build_array(_KIND, Stop.until)))
     .where(Stop.shop_id == _SHOP_ID)
     .scalar_subquery(),
     "stocks",
-    select(_object(ShopProduct.product_id, ShopProduct.stock))
+    select(_json_object(ShopProduct.product_id, ShopProduct.stock))
     .where(ShopProduct.shop_id == _SHOP_ID, _IS_USED_UP)
     .scalar_subquery(),
 )
-"""What the shop `shop_id` has different from the chain, as its tables say now: the JSON of a `ShopOffers`."""
+"""The JSON of a `ShopOffers` row: what the shop `shop_id` has different from the chain, read from the tables."""
 
 
 _NAME: Final = func.coalesce(Ingredient.name, Product.name, Option.name)
@@ -189,7 +198,7 @@ STOPS: Final = Listing(
     name="Stop",
     fields={
         "id": UuidField(Stop.id),
-        "kind": ChoiceField(_KIND, choices=KINDS),
+        "kind": ChoiceField(_KIND, choices=STOP_KINDS),
         "target_id": UuidField(_TARGET),
         "name": TextField(_NAME, of=Name, example="Овсяное молоко"),
         "until": InstantField(Stop.until, nullable=True),
@@ -204,7 +213,7 @@ STOPS: Final = Listing(
 
 @dataclass(frozen=True, slots=True)
 class StopView:
-    """A line of a stop-list as it is shown."""
+    """An entry of a stop-list as it is shown."""
 
     id: UUID
     kind: StopKind
@@ -239,7 +248,7 @@ _STOP: Final = Statement(_SHOWN_STOPS.where(Stop.id == bindparam("stop_id")))
 
 
 async def list_stops(reader: Reader, *, shop_id: UUID, query: ListQuery, now: datetime) -> Page[StopView]:
-    """Page through what a shop has run out of now."""
+    """Return a page of what a shop has run out of now."""
     page = await _STOPS.page(reader, query, shop_id=shop_id, now=now)
     if not page.items:
         await check_shop(reader, shop_id)
@@ -247,13 +256,13 @@ async def list_stops(reader: Reader, *, shop_id: UUID, query: ListQuery, now: da
 
 
 async def get_stop(db: Executor, *, shop_id: UUID, stop_id: UUID) -> StopView:
-    """Read a line of a shop's stop-list."""
+    """Return an entry of a shop's stop-list."""
     return into(StopView)(await _STOP.one(db, shop_id=shop_id, stop_id=stop_id))
 
 
 @dataclass(frozen=True, slots=True)
 class OverrideView:
-    """What a shop has of its own about a product or an option. A price or delta of None is the chain's."""
+    """What a shop sets for itself about a product or an option. If a price or delta is None, the chain's counts."""
 
     kind: str
     id: UUID
@@ -289,31 +298,38 @@ _OVERRIDES: Final = union_all(
         ShopOption.updated_at,
     ).join(Option, Option.id == ShopOption.option_id),
 ).subquery("overrides")
-_ROW: Final = _OVERRIDES.c
+_OVERRIDE: Final = _OVERRIDES.c
 OVERRIDES: Final = Listing(
     name="Override",
     fields={
-        "kind": ChoiceField(_ROW.kind, choices=("product", "option")),
-        "id": UuidField(_ROW.id),
-        "name": TextField(_ROW.name, of=Name, example="Латте"),
-        "price": MoneyField(_ROW.price, nullable=True),
-        "price_delta": MoneyField(_ROW.price_delta, nullable=True, signed=True, example="60.00"),
-        "is_sold": BooleanField(_ROW.is_sold),
-        "stock": IntegerField(_ROW.stock, nullable=True, example=12),
-        "updated_at": InstantField(_ROW.updated_at),
+        "kind": ChoiceField(_OVERRIDE.kind, choices=("product", "option")),
+        "id": UuidField(_OVERRIDE.id),
+        "name": TextField(_OVERRIDE.name, of=Name, example="Латте"),
+        "price": MoneyField(_OVERRIDE.price, nullable=True),
+        "price_delta": MoneyField(_OVERRIDE.price_delta, nullable=True, signed=True, example="60.00"),
+        "is_sold": BooleanField(_OVERRIDE.is_sold),
+        "stock": IntegerField(_OVERRIDE.stock, nullable=True, example=12),
+        "updated_at": InstantField(_OVERRIDE.updated_at),
     },
     default_sort="name",
-    id_column=_ROW.id,
+    id_column=_OVERRIDE.id,
 )
-_LISTED: Final = select(
-    _ROW.kind, _ROW.id, _ROW.name, _ROW.price, _ROW.price_delta, _ROW.is_sold, _ROW.stock, _ROW.updated_at
-).where(_ROW.shop_id == _SHOP_ID)
-_LIST: Final = ListStatement(_LISTED)
+_OVERRIDES_OF_SHOP: Final = select(
+    _OVERRIDE.kind,
+    _OVERRIDE.id,
+    _OVERRIDE.name,
+    _OVERRIDE.price,
+    _OVERRIDE.price_delta,
+    _OVERRIDE.is_sold,
+    _OVERRIDE.stock,
+    _OVERRIDE.updated_at,
+).where(_OVERRIDE.shop_id == _SHOP_ID)
+_LIST_OVERRIDES: Final = ListStatement(_OVERRIDES_OF_SHOP)
 
 
 async def list_overrides_of_shop(reader: Reader, *, shop_id: UUID, query: ListQuery) -> Page[OverrideView]:
-    """Page through what a shop has of its own."""
-    page = await _LIST.page(reader, query, shop_id=shop_id)
+    """Return a page of what a shop sets for itself."""
+    page = await _LIST_OVERRIDES.page(reader, query, shop_id=shop_id)
     if not page.items:
         await check_shop(reader, shop_id)
     return page.map(into(OverrideView))
@@ -327,20 +343,20 @@ async def check_shop(db: Executor, shop_id: UUID) -> None:
     await _SHOP.one(db, shop_id=shop_id)
 
 
-async def get_product_of_shop(session: AsyncSession, *, shop_id: UUID, product_id: UUID) -> ShopProduct:
-    """Lock what a shop has of its own about a product."""
-    return await _locked(session, ShopProduct, {"shop_id": shop_id, "product_id": product_id})
+async def get_shop_product_for_update(session: AsyncSession, *, shop_id: UUID, product_id: UUID) -> ShopProduct:
+    """Lock and return what a shop sets for itself about a product."""
+    return await _get_for_update(session, ShopProduct, {"shop_id": shop_id, "product_id": product_id})
 
 
-async def get_option_of_shop(session: AsyncSession, *, shop_id: UUID, option_id: UUID) -> ShopOption:
-    """Lock what a shop has of its own about an option."""
-    return await _locked(session, ShopOption, {"shop_id": shop_id, "option_id": option_id})
+async def get_shop_option_for_update(session: AsyncSession, *, shop_id: UUID, option_id: UUID) -> ShopOption:
+    """Lock and return what a shop sets for itself about an option."""
+    return await _get_for_update(session, ShopOption, {"shop_id": shop_id, "option_id": option_id})
 
 
 _RowT = TypeVar("_RowT", ShopProduct, ShopOption)
 
 
-async def _locked(session: AsyncSession, model: type[_RowT], key: Mapping[str, UUID]) -> _RowT:
+async def _get_for_update(session: AsyncSession, model: type[_RowT], key: Mapping[str, UUID]) -> _RowT:
     row = await session.scalar(
         select(model).filter_by(**key).with_for_update(), execution_options={"populate_existing": True}
     )

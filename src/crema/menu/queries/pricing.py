@@ -1,4 +1,4 @@
-"""Products as plain values, for the cart and orders to price."""
+"""Statements that read products as plain values, with which carts and orders are priced."""
 
 import json
 from collections import defaultdict
@@ -24,7 +24,7 @@ from crema.menu.domain import (
     SizeNutrition,
     SizePrice,
     Timetable,
-    window,
+    parse_window,
 )
 from crema.menu.models import (
     Category,
@@ -39,94 +39,103 @@ from crema.menu.models import (
 )
 
 _DOCUMENT: Final = select(ProductDocument.pricing).where(ProductDocument.product_id == Product.id)
-COLUMNS: Final = (Product.id, Product.name, Product.price, _DOCUMENT.scalar_subquery())
-"""Of a product, with what pricing needs of it, which archived ones lack: `priced` reads a row that ends with them."""
+PRICING_COLUMNS: Final = (Product.id, Product.name, Product.price, _DOCUMENT.scalar_subquery())
+"""What pricing needs of a product. `pricing_product` reads rows that end with them.
 
-WANTED_ID: Final = any_(bindparam("product_ids", type_=ARRAY(Uuid)))
+Archived products have no document.
+"""
+
+ANY_PRODUCT_ID: Final = any_(bindparam("product_ids", type_=ARRAY(Uuid)))
+"""Compare with `==`: matches each id of the parameter `product_ids`."""
 _LOCK: Final = Statement(
-    select(Product.id).where(Product.id == WANTED_ID).order_by(Product.id).with_for_update(read=True)
+    select(Product.id).where(Product.id == ANY_PRODUCT_ID).order_by(Product.id).with_for_update(read=True)
 )
-_PRODUCTS: Final = Statement(select(*COLUMNS).where(Product.id == WANTED_ID).order_by(Product.id))
-_LINE: Final = (
+_PRODUCTS: Final = Statement(select(*PRICING_COLUMNS).where(Product.id == ANY_PRODUCT_ID).order_by(Product.id))
+_OWN_CATEGORIES: Final = (
     select(ProductCategory.product_id, Category.parent_id, Category.is_active, Category.name)
     .select_from(ProductCategory)
     .join(Category, Category.id == ProductCategory.category_id)
     .join(Product, Product.id == ProductCategory.product_id)
-    .where(Product.id == WANTED_ID, Product.is_active)
+    .where(Product.id == ANY_PRODUCT_ID, Product.is_active)
     .cte(recursive=True)
 )
-_UPWARDS: Final = _LINE.union(
-    select(_LINE.c.product_id, Category.parent_id, Category.is_active, Category.name)
-    .join(Category, Category.id == _LINE.c.parent_id)
-    .where(_LINE.c.is_active)
+_WITH_PARENTS: Final = _OWN_CATEGORIES.union(
+    select(_OWN_CATEGORIES.c.product_id, Category.parent_id, Category.is_active, Category.name)
+    .join(Category, Category.id == _OWN_CATEGORIES.c.parent_id)
+    .where(_OWN_CATEGORIES.c.is_active)
 )
-_HIDING: Final = Statement(
-    select(_UPWARDS.c.product_id, func.array_agg(_UPWARDS.c.name.distinct()))
-    .where(_UPWARDS.c.is_active.is_not(true()))
-    .group_by(_UPWARDS.c.product_id)
+_HIDING_CATEGORIES: Final = Statement(
+    select(_WITH_PARENTS.c.product_id, func.array_agg(_WITH_PARENTS.c.name.distinct()))
+    .where(_WITH_PARENTS.c.is_active.is_not(true()))
+    .group_by(_WITH_PARENTS.c.product_id)
 )
-"""Of each category that a product stands under: the first inactive one on the way up, which hides it."""
-_JSON: Final = TypeAdapter(PricedProduct)
-_KEPT: Final = 1_000
-"""Documents that aren't parsed again, about five kilobytes each."""
-SHAPE: Final = json.dumps(_JSON.json_schema(), sort_keys=True)
-"""What a document looks like: those of another shape are rebuilt."""
+"""For each category of a product: the first inactive category on the path to the root. It hides the product."""
+_PRICING_JSON: Final = TypeAdapter(PricedProduct)
+_CACHED_DOCUMENTS: Final = 1_000
+"""How many parsed documents are kept, about five kilobytes each."""
+PRICING_SCHEMA: Final = json.dumps(_PRICING_JSON.json_schema(), sort_keys=True)
+"""The JSON Schema of a pricing document. Documents of another schema are rebuilt."""
 
 
 async def lock_products(db: Executor, product_ids: Collection[UUID]) -> None:
-    """Keep these products from being edited until the transaction ends; orders don't wait for each other.
+    """Lock products against edits until the transaction ends. The lock is shared: orders don't wait for each other.
 
-    A statement of its own: locking in the reading one would, after a wait, pair the new product with its old document.
+    It is a statement of its own. If the statement that reads also locked, it would return, after a wait, the new
+    product with its old document.
     """
     await _LOCK.rows(db, product_ids=list(product_ids))
 
 
 async def load_for_pricing(db: Executor, product_ids: Collection[UUID]) -> dict[UUID, PricedProduct]:
-    """Load products with all that pricing needs, archived ones too, in one round trip; unknown ids are absent.
+    """Return what pricing needs of products, by id, in one round trip. Archived products are included.
 
-    It was written together with the documents that the menu shows: what is charged is what was shown.
+    Unknown ids are left out. The pricing documents are written together with those that the menu shows, so that what is
+    charged is what was shown.
     """
     if not product_ids:
         return {}
-    return await explain_hidden(db, by_id(await _PRODUCTS.rows(db, product_ids=list(product_ids))))
+    return await add_hiding_categories(db, pricing_products(await _PRODUCTS.rows(db, product_ids=list(product_ids))))
 
 
-async def explain_hidden(db: Executor, products: Mapping[UUID, PricedProduct]) -> dict[UUID, PricedProduct]:
-    """Return the products by id, those off the menu with the names of the categories that hide them.
+async def add_hiding_categories(db: Executor, products: Mapping[UUID, PricedProduct]) -> dict[UUID, PricedProduct]:
+    """Return the products by id; those that are off the menu have the names of the categories that hide them.
 
-    That is a statement more only where something is off the menu.
+    This takes one more statement, but only if some product is off the menu.
     """
     hidden = [product.id for product in products.values() if not product.is_on_menu and not product.is_archived]
-    rows = await _HIDING.rows(db, product_ids=hidden) if hidden else []
+    rows = await _HIDING_CATEGORIES.rows(db, product_ids=hidden) if hidden else []
     return {**products, **{id_: replace(products[id_], hidden_by=tuple(names)) for id_, names in rows}}
 
 
-WANTED: Final = func.array(
-    select(func.row(*COLUMNS)).where(Product.id == WANTED_ID).order_by(Product.id).scalar_subquery()
+PRICING_ROWS: Final = func.array(
+    select(func.row(*PRICING_COLUMNS)).where(Product.id == ANY_PRODUCT_ID).order_by(Product.id).scalar_subquery()
 )
-"""What `load_for_pricing` loads, as a column of another SELECT, which then wants `product_ids`; `by_id` reads it."""
+"""What `load_for_pricing` reads, as a column of another SELECT, which then has the parameter `product_ids`.
+
+`pricing_products` reads its value.
+"""
 
 
 def pricing_document(product: PricedProduct) -> bytes:
-    """Write what pricing needs of a product as JSON."""
-    return _JSON.dump_json(product)
+    """Return what pricing needs of a product as JSON."""
+    return _PRICING_JSON.dump_json(product)
 
 
-def by_id(rows: Iterable[Sequence[Any]]) -> dict[UUID, PricedProduct]:
-    """Read rows that end with `COLUMNS`."""
-    return {product.id: product for product in map(priced, rows)}
+def pricing_products(rows: Iterable[Sequence[Any]]) -> dict[UUID, PricedProduct]:
+    """Return the products of rows that end with `PRICING_COLUMNS`, by id."""
+    return {product.id: product for product in map(pricing_product, rows)}
 
 
 def read_pricing(document: bytes) -> PricedProduct:
-    """Read what pricing needs of a product of its document."""
-    return _kept(document)
+    """Return what pricing needs of a product, from its pricing document."""
+    return _parse_document(document)
 
 
-def priced(row: Sequence[Any]) -> PricedProduct:
-    """Read a product of a row that ends with `COLUMNS`. One without a document has left the menu."""
+def pricing_product(row: Sequence[Any]) -> PricedProduct:
+    """Return the product of a row that ends with `PRICING_COLUMNS`. A product without a document is archived."""
     *_, product_id, name, price, document = row
     if document is not None:
-        return _kept(document)
+        return _parse_document(document)
     return PricedProduct(
         id=product_id,
         name=name,
@@ -139,45 +148,50 @@ def priced(row: Sequence[Any]) -> PricedProduct:
     )
 
 
-@lru_cache(_KEPT)
-def _kept(document: bytes) -> PricedProduct:
-    return _JSON.validate_json(document)
+@lru_cache(_CACHED_DOCUMENTS)
+def _parse_document(document: bytes) -> PricedProduct:
+    return _PRICING_JSON.validate_json(document)
 
 
-_LEVEL: Final = (
+_SHOWN_CATEGORIES: Final = (
     select(ProductCategory.product_id, ProductCategory.category_id, Category.parent_id, Category.schedule)
     .join(Category, Category.id == ProductCategory.category_id)
-    .where(ProductCategory.product_id == WANTED_ID, Category.is_on_menu)
+    .where(ProductCategory.product_id == ANY_PRODUCT_ID, Category.is_on_menu)
     .cte(recursive=True)
 )
-_PATHS: Final = _LEVEL.union_all(
-    select(_LEVEL.c.product_id, _LEVEL.c.category_id, Category.parent_id, Category.schedule).join(
-        Category, Category.id == _LEVEL.c.parent_id
+_PATHS: Final = _SHOWN_CATEGORIES.union_all(
+    select(_SHOWN_CATEGORIES.c.product_id, _SHOWN_CATEGORIES.c.category_id, Category.parent_id, Category.schedule).join(
+        Category, Category.id == _SHOWN_CATEGORIES.c.parent_id
     )
 )
 _SCHEDULES: Final = Statement(select(_PATHS.c.product_id, _PATHS.c.category_id, _PATHS.c.schedule))
-"""Of each heading on the menu that a product stands under: its schedule, and those of all above it."""
+"""For each category on the menu that a product is in: its schedule, and the schedules of all categories above it."""
 
 
-async def schedules_of_headings(
+async def load_category_schedules(
     db: Executor, product_ids: Collection[UUID]
 ) -> dict[UUID, tuple[tuple[Schedule, ...], ...]]:
-    """Return, for each product, the schedules on the way up from each of its headings; some are empty."""
+    """Return, for each product, the schedules on the path to the root from each of its categories.
+
+    A product that has a category without any schedule on its path gets none: it can always be sold there.
+    """
     paths: dict[UUID, dict[UUID, list[Schedule]]] = defaultdict(lambda: defaultdict(list))
     for product_id, category_id, written in await _SCHEDULES.rows(db, product_ids=list(product_ids)):
         path = paths[product_id][category_id]
         if written:
-            path.append(tuple(map(window, written)))
+            path.append(tuple(map(parse_window, written)))
     return {
-        product_id: tuple(map(tuple, by_heading.values())) if all(by_heading.values()) else ()
-        for product_id, by_heading in paths.items()
+        product_id: tuple(map(tuple, by_category.values())) if all(by_category.values()) else ()
+        for product_id, by_category in paths.items()
     }
 
 
-def priced_product(product: Product, *, headings: tuple[tuple[Schedule, ...], ...] = ()) -> PricedProduct:
+def build_pricing_product(
+    product: Product, *, category_schedules: tuple[tuple[Schedule, ...], ...] = ()
+) -> PricedProduct:
     """Return what pricing needs of a product that is loaded with all its parts.
 
-    `headings` are the schedules on the way up from each of its headings.
+    `category_schedules` are what `load_category_schedules` returns for it.
     """
     return PricedProduct(
         id=product.id,
@@ -189,9 +203,9 @@ def priced_product(product: Product, *, headings: tuple[tuple[Schedule, ...], ..
         modifier_groups=tuple(map(_group, product.modifier_groups)),
         allergens=tuple(product.allergens),
         allergens_always=None if product.allergens_always is None else tuple(product.allergens_always),
-        ingredients=_contained(product.ingredients),
+        ingredients=_ingredients(product.ingredients),
         nutrition=_nutrition(product.nutrition),
-        timetable=Timetable(tuple(map(window, product.schedule)), headings),
+        timetable=Timetable(tuple(map(parse_window, product.schedule)), category_schedules),
     )
 
 
@@ -226,7 +240,7 @@ def _option(option: Option) -> PricedOption:
         is_default=option.is_default,
         is_active=option.is_active,
         allergens=tuple(option.allergens),
-        ingredients=_contained(option.ingredients),
+        ingredients=_ingredients(option.ingredients),
         size_prices=tuple(SizePrice(each["size_name"], Decimal(each["price_delta"])) for each in option.size_prices),
         nutrition=_nutrition(option.nutrition),
         size_nutrition=tuple(
@@ -235,7 +249,7 @@ def _option(option: Option) -> PricedOption:
     )
 
 
-def _contained(links: Sequence[ProductIngredient] | Sequence[OptionIngredient]) -> tuple[Contained, ...]:
+def _ingredients(links: Sequence[ProductIngredient] | Sequence[OptionIngredient]) -> tuple[Contained, ...]:
     return tuple(Contained(link.ingredient.id, link.ingredient.name) for link in links)
 
 

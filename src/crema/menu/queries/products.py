@@ -1,4 +1,4 @@
-"""Products with everything a menu shows of them, and their pictures."""
+"""Statements about products, their stored documents and their pictures."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -69,46 +69,47 @@ from crema.menu.models import (
     ShopProduct,
     Size,
 )
-from crema.menu.queries.parts import (
-    ADDRESSES,
+from crema.menu.queries.modifier_groups import options_field
+from crema.menu.queries.shared_fields import (
     SCHEDULE_LEFT_OUT,
     SHOP_ID,
+    URLS_LEFT_OUT,
     availability_left_out,
-    nutrition_of,
-    options_of,
+    nutrition_fields,
 )
 from crema.schemas import Name
 
 _LAST: Final = 2**31 - 1
 
 
-def _stands_under(match: ColumnElement[bool], *, sees_hidden: bool) -> ColumnElement[bool]:
-    """Match products of headings, and of all headings under those."""
-    shown = true() if sees_hidden else Category.is_on_menu  # else the public could ask what a hidden one holds
-    below = select(Category.id).where(match, shown).cte(recursive=True)
-    below = below.union(select(Category.id).join(below, Category.parent_id == below.c.id).where(shown))
+def _is_in_category(match: ColumnElement[bool], *, sees_hidden: bool) -> ColumnElement[bool]:
+    """Return the condition that a product is in a category that matches, or in a category under one."""
+    # Without `shown` the public could ask what a hidden category contains.
+    shown = true() if sees_hidden else Category.is_on_menu
+    subtree = select(Category.id).where(match, shown).cte(recursive=True)
+    subtree = subtree.union(select(Category.id).join(subtree, Category.parent_id == subtree.c.id).where(shown))
     return (
         select(ProductCategory.product_id)
-        .where(ProductCategory.product_id == Product.id, ProductCategory.category_id.in_(select(below.c.id)))
+        .where(ProductCategory.product_id == Product.id, ProductCategory.category_id.in_(select(subtree.c.id)))
         .exists()
     )
 
 
-def _place_in_category() -> ColumnElement[int]:
-    """Give a product's place in the order of the category that `category_id` names."""
-    place = select(ProductCategory.position).where(
+def _position_in_category() -> ColumnElement[int]:
+    """Return the position of a product in the category of the parameter `category_id`."""
+    position = select(ProductCategory.position).where(
         ProductCategory.product_id == Product.id, ProductCategory.category_id == bindparam("category_id", type_=Uuid)
     )
-    return func.coalesce(place.scalar_subquery(), _LAST)
+    return func.coalesce(position.scalar_subquery(), _LAST)
 
 
 _LINK: Final = aliased(ProductCategory)
-_HEADING: Final = aliased(Category)
+_CATEGORY: Final = aliased(Category)
 _IS_ON_MENU: Final = and_(
     Product.is_active,
     or_(
         not_(exists().where(_LINK.product_id == Product.id)),
-        exists().where(_LINK.product_id == Product.id, _HEADING.id == _LINK.category_id, _HEADING.is_on_menu),
+        exists().where(_LINK.product_id == Product.id, _CATEGORY.id == _LINK.category_id, _CATEGORY.is_on_menu),
     ),
 )
 
@@ -117,7 +118,7 @@ def _categories(*, sees_hidden: bool) -> Many:
     in_category = and_(ProductCategory.product_id == Product.id, Category.id == ProductCategory.category_id)
     return Many(
         (ProductCategory, Category),
-        # else the public could ask what a hidden one holds
+        # Without the condition the public could ask what a hidden category contains.
         in_category if sees_hidden else and_(in_category, Category.is_on_menu),
         {
             "id": UuidField(Category.id, indexed=True),
@@ -137,7 +138,7 @@ def _sizes() -> Many:
             "volume_ml": IntegerField(Size.volume_ml, nullable=True, indexed=True, example=400),
             "price_delta": MoneyField(Size.price_delta, signed=True, example="60.00"),
             "is_default": BooleanField(Size.is_default),
-            **nutrition_of(Size.nutrition),
+            **nutrition_fields(Size.nutrition),
         },
     )
 
@@ -157,7 +158,7 @@ def _modifier_groups(*, sees_hidden: bool, is_of_shop: bool) -> Many:
                     ("free_quantity", ProductModifierGroup.free_quantity, ModifierGroup.free_quantity),
                 )
             },
-            "options": options_of(ModifierGroup.id, sees_hidden=sees_hidden, is_of_shop=is_of_shop),
+            "options": options_field(ModifierGroup.id, sees_hidden=sees_hidden, is_of_shop=is_of_shop),
         },
     )
 
@@ -190,7 +191,7 @@ def _ingredients() -> Many:
 def _filters_not_shown(*, sees_hidden: bool) -> dict[str, Field]:
     return {
         "category_id": LinkField(
-            field=UuidField(Category.id), exists_clause=partial(_stands_under, sees_hidden=sees_hidden), indexed=True
+            field=UuidField(Category.id), exists_clause=partial(_is_in_category, sees_hidden=sees_hidden), indexed=True
         ),
         "can_be_without": LinkField(
             field=MembersField(ProductDocument.can_be_without, choices=ALLERGENS, nullable=False, example="milk"),
@@ -211,10 +212,10 @@ _OWN_PRICE: Final = (
 
 @cache
 def products_listing(*, sees_hidden: bool, is_of_category: bool = False, is_of_shop: bool = False) -> Listing:
-    """Declare the list of products, as the public or editors see it.
+    """Return the declaration of the list of products, as the public or editors see it.
 
-    `is_of_category`: of one category, by its order. No index serves that, of the few products that one category has.
-    `is_of_shop`: at the prices of the shop `SHOP_ID`, which no index knows.
+    `is_of_category`: the list of one category, in its order. No index serves this order: a category has few products.
+    `is_of_shop`: products have the prices of the shop `SHOP_ID`. No index serves these either.
     """
     return Listing(
         name="Product",
@@ -235,20 +236,22 @@ def products_listing(*, sees_hidden: bool, is_of_category: bool = False, is_of_s
             "images": _images(),
             "allergens": MembersField(Product.allergens, choices=ALLERGENS, indexed=True, example="milk"),
             "allergens_always": MembersField(Product.allergens_always, choices=ALLERGENS, example="milk"),
-            **nutrition_of(Product.nutrition),
+            **nutrition_fields(Product.nutrition),
             "ingredients": _ingredients(),
             "preparation_seconds": IntegerField(Product.preparation_seconds),
             "created_at": InstantField(Product.created_at, indexed=True),
             "updated_at": InstantField(Product.updated_at, indexed=True),
         },
         extra_filters=_filters_not_shown(sees_hidden=sees_hidden),
-        sort={"category_position": IntegerField(_place_in_category())} if is_of_category else None,
+        sort={"category_position": IntegerField(_position_in_category())} if is_of_category else None,
         search_text=One(
             ProductDocument,
             ProductDocument.product_id == Product.id,
             TextField(ProductDocument.search_text if sees_hidden else ProductDocument.public_search_text),
         ),
-        left_out={"images.urls": ADDRESSES} | SCHEDULE_LEFT_OUT | availability_left_out("", "modifier_groups.options."),
+        left_out={"images.urls": URLS_LEFT_OUT}
+        | SCHEDULE_LEFT_OUT
+        | availability_left_out("", "modifier_groups.options."),
         default_sort="category_position,position,name" if is_of_category else "position,name",
         id_column=Product.id,
     )
@@ -256,10 +259,10 @@ def products_listing(*, sees_hidden: bool, is_of_category: bool = False, is_of_s
 
 PRODUCTS: Final = products_listing(sees_hidden=True)
 PRODUCTS_OF_CATEGORY: Final = products_listing(sees_hidden=True, is_of_category=True)
-"""For the documentation, which names the orders of both."""
+"""For the documentation, which names the sort orders of both."""
 
 
-_WHOLE: Final = (
+_WITH_PARTS: Final = (
     select(Product)
     .where(Product.archived_at.is_(None))
     .options(
@@ -274,12 +277,12 @@ _WHOLE: Final = (
         .joinedload(OptionIngredient.ingredient),
     )
 )
-"""Products that are not archived, with all their parts: the same number of statements for any number."""
+"""Products that are not archived, with all their parts. The number of statements doesn't depend on that of products."""
 
 
 def _documents(*, sees_hidden: bool) -> Select[bytes | None]:
-    # Subqueries are looked up after counting, sorting and cutting; joined, the documents of all that match would be
-    # carried along.
+    # PostgreSQL runs the subquery after counting, sorting and LIMIT. A join would carry the documents of all matches
+    # through these steps.
     document = select(ProductDocument.everything() if sees_hidden else ProductDocument.public)
     statement = select(document.where(ProductDocument.product_id == Product.id).scalar_subquery()).where(
         Product.archived_at.is_(None)
@@ -290,28 +293,27 @@ def _documents(*, sees_hidden: bool) -> Select[bytes | None]:
     return statement if sees_hidden else statement.where(shown.exists())
 
 
-_ALL: Final = _documents(sees_hidden=True)
-_SHOWN: Final = _documents(sees_hidden=False)
+_ALL_DOCUMENTS: Final = _documents(sees_hidden=True)
+_PUBLIC_DOCUMENTS: Final = _documents(sees_hidden=False)
 _VERSION: Final = select(MenuVersion.version).scalar_subquery()
-_LIST_OF_ALL: Final = ListStatement(_ALL.add_columns(_VERSION))
-_LIST_SHOWN: Final = ListStatement(_SHOWN.add_columns(_VERSION))
-_IDS_OF_ALL: Final = ListStatement(_ALL.with_only_columns(Product.id, _VERSION))
-_IDS_SHOWN: Final = ListStatement(_SHOWN.with_only_columns(Product.id, _VERSION))
-_THIS: Final = Product.id == bindparam("product_id")
-_ONE_OF_ALL: Final = Statement(_ALL.where(_THIS).add_columns(versions.COLUMN))
-_ONE_SHOWN: Final = Statement(_SHOWN.where(_THIS).add_columns(versions.COLUMN))
+_LIST_ALL: Final = ListStatement(_ALL_DOCUMENTS.add_columns(_VERSION))
+_LIST_PUBLIC: Final = ListStatement(_PUBLIC_DOCUMENTS.add_columns(_VERSION))
+_LIST_ALL_IDS: Final = ListStatement(_ALL_DOCUMENTS.with_only_columns(Product.id, _VERSION))
+_LIST_PUBLIC_IDS: Final = ListStatement(_PUBLIC_DOCUMENTS.with_only_columns(Product.id, _VERSION))
+_IS_PRODUCT: Final = Product.id == bindparam("product_id")
+_GET_ANY: Final = Statement(_ALL_DOCUMENTS.where(_IS_PRODUCT).add_columns(versions.COLUMN))
+_GET_PUBLIC: Final = Statement(_PUBLIC_DOCUMENTS.where(_IS_PRODUCT).add_columns(versions.COLUMN))
 
 
 async def list_products(
     reader: Reader, *, query: ListQuery, sees_hidden: bool, category_id: UUID | None = None
 ) -> tuple[Page[bytes], tuple[UUID, bool] | None]:
-    """List products as JSON documents. The public sees nothing inactive, neither here nor inside.
+    """Return a page of products as JSON documents, and its version; None as version if the page is empty.
 
-    `category_id` is the category whose order a query of `PRODUCTS_OF_CATEGORY` asks for.
-
-    Beside them stands what is another whenever they may be; None if there are none.
+    The public sees neither inactive products nor their inactive parts. `category_id` is the category by whose order
+    the query sorts, if it is a query of `PRODUCTS_OF_CATEGORY`. The version changes whenever the documents may change.
     """
-    page = await (_LIST_OF_ALL if sees_hidden else _LIST_SHOWN).page(reader, query, category_id=category_id)
+    page = await (_LIST_ALL if sees_hidden else _LIST_PUBLIC).page(reader, query, category_id=category_id)
     version = (page.items[0][1], sees_hidden) if page.items else None
     return page.map(itemgetter(0)), version
 
@@ -319,27 +321,30 @@ async def list_products(
 async def list_product_ids_of_shop(
     reader: Reader, *, query: ListQuery, sees_hidden: bool, category_id: UUID | None, shop_id: UUID
 ) -> tuple[Page[UUID], UUID | None]:
-    """List products by their ids, and the menu's version, at the prices of a shop; None if there are none."""
-    statement = _IDS_OF_ALL if sees_hidden else _IDS_SHOWN
+    """Return a page of product ids, filtered and sorted by the prices of a shop, and the menu's version.
+
+    The version is None if the page is empty.
+    """
+    statement = _LIST_ALL_IDS if sees_hidden else _LIST_PUBLIC_IDS
     page = await statement.page(reader, query, category_id=category_id, shop_id=shop_id)
     version = page.items[0][1] if page.items else None
     return page.map(itemgetter(0)), version
 
 
-_WANTED: Final = ProductDocument.product_id == any_(bindparam("product_ids", type_=ARRAY(Uuid)))
+_IS_REQUESTED: Final = ProductDocument.product_id == any_(bindparam("product_ids", type_=ARRAY(Uuid)))
 _ROW_VERSION: Final = cast(literal_column("products.xmin"), Text)
 _WITH_PRICING: Final = tuple(
     Statement(
         select(Product.id, shown, ProductDocument.pricing, _ROW_VERSION)
         .join(Product, Product.id == ProductDocument.product_id)
-        .where(_WANTED, shown.is_not(None))
+        .where(_IS_REQUESTED, shown.is_not(None))
     )
     for shown in (ProductDocument.public, ProductDocument.everything())
 )
 
 
 class StoredProduct(NamedTuple):
-    """A product as it is stored: the JSON document, what pricing needs of it as JSON, and its version."""
+    """A product as it is stored: its JSON document, its pricing document, and its version."""
 
     id: UUID
     document: bytes
@@ -348,7 +353,7 @@ class StoredProduct(NamedTuple):
 
 
 async def load_documents(reader: Reader, product_ids: Collection[UUID], *, sees_hidden: bool) -> list[StoredProduct]:
-    """Load products as they are stored; what the asker doesn't see is absent."""
+    """Return products as they are stored. What is hidden from the public is left out unless `sees_hidden`."""
     rows = await _WITH_PRICING[sees_hidden].rows(reader, product_ids=list(product_ids))
     return [
         StoredProduct(id_, document, pricing, versions.name(version, id_)) for id_, document, pricing, version in rows
@@ -356,17 +361,17 @@ async def load_documents(reader: Reader, product_ids: Collection[UUID], *, sees_
 
 
 async def get_document(reader: Reader, *, product_id: UUID, sees_hidden: bool) -> tuple[bytes, str]:
-    """Return a product as a JSON document, and its version. The public sees nothing inactive, itself or inside."""
-    row = await (_ONE_OF_ALL if sees_hidden else _ONE_SHOWN).row(reader, product_id=product_id)
+    """Return a product as a JSON document, and its version. The public sees no inactive products or parts."""
+    row = await (_GET_ANY if sees_hidden else _GET_PUBLIC).row(reader, product_id=product_id)
     if row is None or row[0] is None:
         raise NotFoundError
     return row[0], versions.name(row[1], product_id)
 
 
 async def get_product(session: AsyncSession, product_id: UUID) -> Product:
-    """Load a product afresh with its parts."""
+    """Return a product with its parts, read again even if the session has it. Archived products are not found."""
     product = await session.scalar(
-        _WHOLE.where(Product.id == product_id), execution_options={"populate_existing": True}
+        _WITH_PARTS.where(Product.id == product_id), execution_options={"populate_existing": True}
     )
     if product is None:
         raise NotFoundError
@@ -374,17 +379,20 @@ async def get_product(session: AsyncSession, product_id: UUID) -> Product:
 
 
 async def load_products(session: AsyncSession, product_ids: Collection[UUID]) -> Sequence[Product]:
-    """Load products with their parts; archived and unknown ones are absent."""
-    return (await session.scalars(_WHOLE.where(Product.id.in_(product_ids)).order_by(Product.id))).all()
+    """Return products with their parts, in order of their ids. Archived and unknown products are left out."""
+    return (await session.scalars(_WITH_PARTS.where(Product.id.in_(product_ids)).order_by(Product.id))).all()
 
 
 async def load_all_products(session: AsyncSession) -> Sequence[Product]:
-    """Load every product that is not archived with its parts, by its place in lists."""
-    return (await session.scalars(_WHOLE.order_by(Product.position, Product.slug))).all()
+    """Return every product that is not archived, with its parts, in the order of lists."""
+    return (await session.scalars(_WITH_PARTS.order_by(Product.position, Product.slug))).all()
 
 
 async def get_product_for_update(session: AsyncSession, product_id: UUID) -> Product:
-    """Lock a product, without loading its parts, whose edits take turns on this row too. Carts may still take it."""
+    """Lock a product against edits of it and of its parts, and return it without them.
+
+    Carts may still refer to it.
+    """
     product = await session.scalar(
         select(Product).where(Product.id == product_id, Product.archived_at.is_(None)).with_for_update(key_share=True),
         execution_options={"populate_existing": True},
@@ -396,7 +404,7 @@ async def get_product_for_update(session: AsyncSession, product_id: UUID) -> Pro
 
 
 async def get_any_product_for_update(session: AsyncSession, product_id: UUID) -> Product:
-    """Lock a product, be it archived or not, without loading its parts."""
+    """Lock a product, archived or not, and return it without its parts."""
     product = await session.scalar(
         select(Product).where(Product.id == product_id).with_for_update(key_share=True),
         execution_options={"populate_existing": True},
@@ -407,29 +415,35 @@ async def get_any_product_for_update(session: AsyncSession, product_id: UUID) ->
 
 
 async def is_slug_taken(session: AsyncSession, slug: str) -> bool:
-    """Tell whether a product that is not archived has this slug."""
+    """Return whether a product that is not archived has this slug."""
     taken = select(Product.id).where(Product.slug == slug, Product.archived_at.is_(None))
     return bool(await session.scalar(select(taken.exists())))
 
 
 async def lock_live_products(session: AsyncSession, product_ids: Collection[UUID]) -> Sequence[UUID]:
-    """Lock products against edits, in primary-key order, and give their ids; archived and unknown ones are absent."""
-    wanted = select(Product.id).where(Product.id.in_(product_ids), Product.archived_at.is_(None))
-    return (await session.scalars(wanted.order_by(Product.id).with_for_update(key_share=True))).all()
+    """Lock products against edits, in order of their ids, and return these. Archived and unknown ones are left out."""
+    live = select(Product.id).where(Product.id.in_(product_ids), Product.archived_at.is_(None))
+    return (await session.scalars(live.order_by(Product.id).with_for_update(key_share=True))).all()
 
 
 async def list_product_ids(session: AsyncSession, *, category_id: UUID | None) -> Sequence[UUID]:
-    """Give the ids of all products by name, hidden ones too; with `category_id` those of it and all under it."""
-    wanted = select(Product.id).where(Product.archived_at.is_(None))
+    """Return the ids of all products, hidden ones too, in order of their names.
+
+    With `category_id`, only those of this category and of the categories under it.
+    """
+    statement = select(Product.id).where(Product.archived_at.is_(None))
     if category_id is not None:
-        wanted = wanted.where(_stands_under(Category.id == category_id, sees_hidden=True))
-    return (await session.scalars(wanted.order_by(case_folded(Product.name), Product.id))).all()
+        statement = statement.where(_is_in_category(Category.id == category_id, sees_hidden=True))
+    return (await session.scalars(statement.order_by(case_folded(Product.name), Product.id))).all()
 
 
 async def load_live_products(
     session: AsyncSession, product_ids: Collection[UUID], *, lock: bool
 ) -> dict[UUID, Product]:
-    """Load products without their parts; with `lock` against edits. Archived and unknown ones are absent."""
+    """Return products by id, without their parts; `lock` locks them against edits first.
+
+    Archived and unknown products are left out.
+    """
     if lock:
         await lock_live_products(session, product_ids)
     # Read after the lock: while it waited, another change may have committed.
@@ -441,7 +455,7 @@ async def load_live_products(
 
 
 async def list_images(session: AsyncSession, product_id: UUID) -> Sequence[ProductImage]:
-    """Give a product's pictures in their order."""
+    """Return a product's pictures in their order."""
     images = await session.scalars(
         select(ProductImage)
         .where(ProductImage.product_id == product_id)
@@ -451,7 +465,10 @@ async def list_images(session: AsyncSession, product_id: UUID) -> Sequence[Produ
 
 
 async def list_all_images(session: AsyncSession) -> Sequence[Row[UUID, str, list[int], datetime]]:
-    """Give every picture there is: the id of the picture or of its heading, `key`, `widths` and `created_at`."""
+    """Return every picture of products and categories: `id`, `key`, `widths` and `created_at`.
+
+    The id of a category's picture is the category's.
+    """
     of_products = select(ProductImage.id, ProductImage.key, ProductImage.widths, ProductImage.created_at)
-    of_headings = select(Category.id, Category.image_key, Category.image_widths, Category.image_created_at)
-    return (await session.execute(of_products.union_all(of_headings.where(Category.image_key.is_not(None))))).all()
+    of_categories = select(Category.id, Category.image_key, Category.image_widths, Category.image_created_at)
+    return (await session.execute(of_products.union_all(of_categories.where(Category.image_key.is_not(None))))).all()

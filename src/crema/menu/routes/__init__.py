@@ -1,4 +1,4 @@
-"""The menu over HTTP."""
+"""Routes of the menu."""
 
 from crema.menu.routes import categories, images, ingredients, menu, modifier_groups, offers, products
 

@@ -1,4 +1,4 @@
-"""Headings of the menu over HTTP."""
+"""Routes of categories."""
 
 from typing import Annotated
 from uuid import UUID
@@ -16,7 +16,7 @@ from crema.menu.schemas import (
     CategoryProductsOut,
     ReplaceCategory,
     category_document,
-    hashable,
+    hashable_row,
 )
 from crema.menu.service import categories
 from crema.web import fields
@@ -45,7 +45,7 @@ async def list_categories(
     request: Request, reader: Reads, query: CategoriesQuery, *, sees_hidden: SeesHidden
 ) -> Response:
     page = await queries.list_categories(reader, query=query, sees_hidden=sees_hidden)
-    return page_response(request, page.map(lambda row: category_document(hashable(row))))
+    return page_response(request, page.map(lambda row: category_document(hashable_row(row))))
 
 
 @router.post(
@@ -58,7 +58,7 @@ async def list_categories(
 async def create_category(
     body: CategoryIn, response: Response, tx: Transaction, _: MenuEditor, now: Now, _idempotent: Idempotent
 ) -> CategoryOut:
-    category = await categories.create_category(tx, wanted=body, now=now)
+    category = await categories.create_category(tx, category_in=body, now=now)
     response.headers["Location"] = f"/category/{category.id}"
     return CategoryOut.model_validate(category)
 
@@ -73,7 +73,7 @@ async def create_category(
 )
 async def see_category(category_id: UUID, reader: Reads, *, sees_hidden: SeesHidden) -> Response:
     row = await queries.get_category_row(reader, category_id=category_id, sees_hidden=sees_hidden)
-    return json_response(category_document(hashable(row)))
+    return json_response(category_document(hashable_row(row)))
 
 
 @router.put(
@@ -85,7 +85,7 @@ async def see_category(category_id: UUID, reader: Reads, *, sees_hidden: SeesHid
 async def replace_category(
     category_id: UUID, body: ReplaceCategory, tx: Transaction, _: MenuEditor, now: Now
 ) -> CategoryOut:
-    category = await categories.edit_category(tx, category_id=category_id, wanted=body, now=now)
+    category = await categories.edit_category(tx, category_id=category_id, changes=body, now=now)
     return CategoryOut.model_validate(category)
 
 
@@ -98,7 +98,7 @@ async def replace_category(
 async def set_products(
     category_id: UUID, body: CategoryProductsIn, tx: Transaction, _: MenuEditor, now: Now
 ) -> CategoryProductsOut:
-    """The category's products are those listed, in this order, in the menu and in `/products?category_id=`."""
+    """Replaces the category's products and sets their order, in the menu and in `/products?category_id=`."""
     product_ids = await categories.set_products(tx, category_id=category_id, product_ids=body.product_ids, now=now)
     return CategoryProductsOut(product_ids=list(product_ids))
 
@@ -112,7 +112,7 @@ async def set_products(
 async def change_category(
     category_id: UUID, body: CategoryPatch, tx: Transaction, _: MenuEditor, now: Now
 ) -> CategoryOut:
-    category = await categories.edit_category(tx, category_id=category_id, wanted=body, now=now)
+    category = await categories.edit_category(tx, category_id=category_id, changes=body, now=now)
     return CategoryOut.model_validate(category)
 
 
@@ -124,5 +124,5 @@ async def change_category(
     responses=error_responses(401, 403, 404, 409, 422),
 )
 async def delete_category(category_id: UUID, tx: Transaction, _: MenuEditor, now: Now, *, force: Force = False) -> None:
-    """Its products stay. One that isn't empty goes only with `force`."""
+    """Its products stay. A category that isn't empty is deleted only with `force`."""
     await categories.delete_category(tx, category_id=category_id, force=force, now=now)

@@ -1,4 +1,4 @@
-"""Pictures of products and categories over HTTP, and the files themselves."""
+"""Routes of the pictures of products and categories, and of their files."""
 
 from typing import Final
 from uuid import UUID
@@ -20,10 +20,10 @@ from crema.web.transaction import Transaction
 router = make_router("Menu")
 
 MEDIA_HEADERS: Final = {
-    "Cache-Control": "public, max-age=31536000, immutable",  # a name never gets other content
+    "Cache-Control": "public, max-age=31536000, immutable",  # the content of a name never changes
     "Content-Disposition": "inline",
     "Content-Security-Policy": "sandbox; default-src 'none'",
-    "Cross-Origin-Resource-Policy": "cross-origin",  # front ends elsewhere show them
+    "Cross-Origin-Resource-Policy": "cross-origin",  # front ends of other origins show them
 }
 
 
@@ -46,7 +46,9 @@ async def add_image(
     editor: MenuEditor,
     now: Now,
 ) -> ProductImageOut:
-    """It comes last. Kept as WebP in sRGB, in up to three widths, without metadata; its file name doesn't matter.
+    """The picture becomes the last one. It is stored as WebP in sRGB, in up to three widths, without metadata.
+
+    The name of the file doesn't matter.
 
     A person may upload 60 pictures a minute and 1 GiB a day.
     """
@@ -76,7 +78,10 @@ async def add_image(
 async def set_category_image(
     category_id: UUID, upload: CategoryImageUpload, tx: Transaction, media: Media, editor: MenuEditor, now: Now
 ) -> CategoryOut:
-    """A category has one picture: another replaces it. Taken, kept and counted as those of products are."""
+    """A category has one picture; a new one replaces it.
+
+    Formats, storage and quotas are as for a product's pictures.
+    """
     category = await images.set_category_image(
         tx,
         media,
@@ -109,7 +114,7 @@ async def delete_category_image(category_id: UUID, tx: Transaction, _: MenuEdito
 async def change_image(
     product_id: UUID, image_id: UUID, body: ImagePatch, tx: Transaction, _: MenuEditor, now: Now
 ) -> ProductImageOut:
-    image = await images.edit_image(tx, product_id=product_id, image_id=image_id, wanted=body, now=now)
+    image = await images.edit_image(tx, product_id=product_id, image_id=image_id, changes=body, now=now)
     return ProductImageOut.model_validate(image)
 
 

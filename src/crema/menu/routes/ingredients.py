@@ -1,4 +1,4 @@
-"""Ingredients over HTTP."""
+"""Routes of ingredients."""
 
 from typing import Annotated
 from uuid import UUID
@@ -48,7 +48,7 @@ async def list_ingredients(
     "/ingredients",
     status_code=201,
     summary="Add an ingredient",
-    description="As `POST /ingredient`, which is named as the others are.",
+    description="The same as `POST /ingredient`, which is named like the other routes.",
     operation_id="postIngredients",
     dependencies=[INGREDIENT.made],
     responses=LOCATED | error_responses(401, 403, 409, 422),
@@ -56,7 +56,7 @@ async def list_ingredients(
 async def create_ingredient(
     body: IngredientIn, response: Response, tx: Transaction, _: MenuEditor, _idempotent: Idempotent
 ) -> IngredientOut:
-    ingredient = await ingredients.create_ingredient(tx, wanted=body)
+    ingredient = await ingredients.create_ingredient(tx, ingredient_in=body)
     response.headers["Location"] = f"/ingredient/{ingredient.id}"
     return IngredientOut.model_validate(ingredient)
 
@@ -81,7 +81,7 @@ async def see_ingredient(ingredient_id: UUID, reader: Reads, _: OptionalActor) -
 async def replace_ingredient(
     ingredient_id: UUID, body: ReplaceIngredient, tx: Transaction, _: MenuEditor
 ) -> IngredientOut:
-    ingredient = await ingredients.edit_ingredient(tx, ingredient_id=ingredient_id, wanted=body)
+    ingredient = await ingredients.edit_ingredient(tx, ingredient_id=ingredient_id, changes=body)
     return IngredientOut.model_validate(ingredient)
 
 
@@ -94,7 +94,7 @@ async def replace_ingredient(
 async def change_ingredient(
     ingredient_id: UUID, body: IngredientPatch, tx: Transaction, _: MenuEditor
 ) -> IngredientOut:
-    ingredient = await ingredients.edit_ingredient(tx, ingredient_id=ingredient_id, wanted=body)
+    ingredient = await ingredients.edit_ingredient(tx, ingredient_id=ingredient_id, changes=body)
     return IngredientOut.model_validate(ingredient)
 
 
@@ -106,5 +106,5 @@ async def change_ingredient(
     responses=error_responses(401, 403, 404, 409, 422),
 )
 async def delete_ingredient(ingredient_id: UUID, tx: Transaction, _: MenuEditor, *, force: Force = False) -> None:
-    """One that something on the menu contains goes only with `force`."""
+    """An ingredient that something on the menu contains is deleted only with `force`."""
     await ingredients.delete_ingredient(tx, ingredient_id=ingredient_id, force=force)

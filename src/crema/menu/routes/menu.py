@@ -1,4 +1,4 @@
-"""The whole menu over HTTP."""
+"""Routes of the whole menu: reading, exporting and importing it."""
 
 import asyncio
 from typing import Annotated, Literal
@@ -7,7 +7,7 @@ from fastapi import Query, Request, Response
 
 from crema import __version__
 from crema.accounts.deps import Idempotent, MenuEditor
-from crema.menu.deps import IMPORT_LIMIT, ShopAsked, TheMenu, Workbooks, WorkbookUpload
+from crema.menu.deps import IMPORT_LIMIT, RequestedShop, TheMenu, Workbooks, WorkbookUpload
 from crema.menu.schemas import MenuDocument, MenuImportOut, MenuOut, MenuWorkbookForm
 from crema.menu.service import exporting, importing, workbook
 from crema.shops.deps import TheChain
@@ -24,7 +24,7 @@ from crema.web.transaction import Reads, Transaction
 router = make_router("Menu")
 forms = make_form_router()
 
-DryRun = Annotated[bool, Query(description="Only tell what would change.")]
+DryRun = Annotated[bool, Query(description="Only show what would change.")]
 
 
 @router.get(
@@ -35,20 +35,20 @@ DryRun = Annotated[bool, Query(description="Only tell what would change.")]
     responses=error_responses(404, 422),
 )
 async def see_menu(
-    request: Request, reader: Reads, menu: TheMenu, chain: TheChain, shop: ShopAsked, now: Now
+    request: Request, reader: Reads, menu: TheMenu, chain: TheChain, shop: RequestedShop, now: Now
 ) -> Response:
-    """Headings in their order, each with its products, as one document to keep: ask again with `If-None-Match`.
+    """Categories in their order, each with its products, as one document to cache. Ask again with `If-None-Match`.
 
-    With `shop_id` at that shop's prices, and with what is available there now.
+    With `shop_id` it has that shop's prices, and says what is available there now.
     """
     found = await menu.find(reader, shop=shop, now=now)
     start = MenuOut.start(shop_id=found.shop_id, currency=chain.currency)
 
     async def whole() -> Response:
-        name, content = await menu.read(reader, found)
-        return stream_json(start, content, ETag=_etag(start, name))
+        version, content = await menu.read(reader, found)
+        return stream_json(start, content, ETag=_etag(start, version))
 
-    return await not_modified_or(request, _etag(start, found.name), whole)
+    return await not_modified_or(request, _etag(start, found.version), whole)
 
 
 @router.get(
@@ -62,9 +62,10 @@ async def export_menu(
     _: MenuEditor,
     format: Annotated[Literal["json", "xlsx"], Query(description="`xlsx`: a workbook for spreadsheets.")] = "json",  # noqa: A002 - a query parameter
 ) -> Response | MenuDocument:
-    """All that can be edited, hidden things included, without pictures: what `POST /menu/import` takes.
+    """Everything that can be edited, also what is hidden, but no pictures. `POST /menu/import` takes it.
 
-    The workbook has a sheet for each list. The first row names the columns; a list in a cell has an item a line.
+    The workbook has a sheet for each list. Its first row has the names of the columns. A list in a cell has one item on
+    each line.
     """
     document = await exporting.export_menu(tx)
     return (
@@ -84,7 +85,7 @@ async def import_menu_workbook(
     *,
     dry_run: DryRun = False,
 ) -> MenuImportOut:
-    """Take a workbook where `import_menu`, which describes both, takes JSON."""
+    """Import a workbook. The route `import_menu` takes JSON, and describes both."""
     imported = await importing.import_workbook(
         tx, workbooks, file=upload.file, person_id=editor.user_id, dry_run=dry_run, now=now
     )
@@ -103,23 +104,25 @@ async def import_menu_workbook(
 async def import_menu(
     body: MenuDocument, tx: Transaction, _: MenuEditor, now: Now, _idempotent: Idempotent, *, dry_run: DryRun = False
 ) -> MenuImportOut:
-    """All of it or nothing; `errors` name the rows that are wrong. JSON, or a form with a workbook; up to 2 MiB.
+    """Imports everything or nothing; `errors` names the rows that are wrong.
 
-    A row is matched by slug, name or `id` and replaced as a PUT does: what it leaves out becomes the default. What the
-    document doesn't name stays, options of its groups and sizes of its products included. Other changes of the menu
-    wait meanwhile.
+    JSON, or a form with a workbook; up to 2 MiB.
 
-    In a workbook an empty cell is left out; `none` in `allergens_always` is an empty list. An empty `caffeine_mg` is
-    unknown, 0 is none. Places are sheet, row and column, rows as the spreadsheet counts them, as in
+    A row is matched by slug, name or `id`, and replaced as a PUT does: a field that it leaves out gets its default.
+    What the document doesn't name stays, also options of its groups and sizes of its products. Other changes of the
+    menu wait until the import is done.
+
+    In a workbook, an empty cell is a field that is left out; `none` in `allergens_always` is an empty list. An empty
+    `caffeine_mg` is unknown, 0 means none. Locations are sheet, row and column, with rows counted from 1, as in
     `["products", 7, "price"]`. Numbers and prices may be numbers or text. Formulas, dates, merged cells, and sheets or
-    columns that the export doesn't have are refused. With `products` come `sizes`, `product_categories` and
-    `product_modifier_groups`, with `modifier_groups` come `options`, with `options` come `size_prices` and
-    `size_nutrition`, if need be without rows. A person may upload 20 workbooks a minute and 200 MiB a day.
+    columns that the export doesn't have are refused. These sheets go together, if need be without rows: `products` with
+    `sizes`, `product_categories` and `product_modifier_groups`; `modifier_groups` with `options`; `options` with
+    `size_prices` and `size_nutrition`. A person may upload 20 workbooks a minute and 200 MiB a day.
     """
-    imported = await importing.import_menu(tx, wanted=body, dry_run=dry_run, now=now)
+    imported = await importing.import_menu(tx, document=body, dry_run=dry_run, now=now)
     return MenuImportOut.model_validate(imported)
 
 
-def _etag(start: bytes, name: str) -> str:
-    """Name what is sent: another version of Crema may write the same menu otherwise."""
-    return tag_of(f"{__version__} {name} ".encode() + start)
+def _etag(start: bytes, version: str) -> str:
+    """Return the ETag of a menu. It depends on Crema's version, too, which may write the same menu differently."""
+    return tag_of(f"{__version__} {version} ".encode() + start)

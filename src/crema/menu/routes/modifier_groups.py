@@ -1,4 +1,4 @@
-"""Modifier groups over HTTP. Customers see them inside products."""
+"""Routes of modifier groups, for those who edit the menu. Customers see the groups inside products."""
 
 from typing import Annotated
 from uuid import UUID
@@ -47,7 +47,7 @@ async def list_modifier_groups(
 async def create_modifier_group(
     body: ModifierGroupIn, response: Response, tx: Transaction, _: MenuEditor, now: Now, _idempotent: Idempotent
 ) -> ModifierGroupOut:
-    group = await modifier_groups.create_modifier_group(tx, wanted=body, now=now)
+    group = await modifier_groups.create_modifier_group(tx, group_in=body, now=now)
     response.headers["Location"] = f"/modifier-group/{group.id}"
     return ModifierGroupOut.model_validate(group)
 
@@ -72,8 +72,8 @@ async def see_modifier_group(group_id: UUID, tx: Transaction, _: MenuEditor) -> 
 async def replace_modifier_group(
     group_id: UUID, body: ReplaceModifierGroup, tx: Transaction, _: MenuEditor, now: Now
 ) -> ModifierGroupOut:
-    """Options whose id is sent are changed, those without one are new, the others go."""
-    group = await modifier_groups.edit_modifier_group(tx, group_id=group_id, wanted=body, now=now)
+    """Options whose id is sent are changed, those without an id are added, and the others are deleted."""
+    group = await modifier_groups.edit_modifier_group(tx, group_id=group_id, changes=body, now=now)
     return ModifierGroupOut.model_validate(group)
 
 
@@ -86,7 +86,7 @@ async def replace_modifier_group(
 async def change_modifier_group(
     group_id: UUID, body: ModifierGroupPatch, tx: Transaction, _: MenuEditor, now: Now
 ) -> ModifierGroupOut:
-    group = await modifier_groups.edit_modifier_group(tx, group_id=group_id, wanted=body, now=now)
+    group = await modifier_groups.edit_modifier_group(tx, group_id=group_id, changes=body, now=now)
     return ModifierGroupOut.model_validate(group)
 
 
@@ -98,5 +98,5 @@ async def change_modifier_group(
     responses=error_responses(401, 403, 404, 409, 422),
 )
 async def delete_modifier_group(group_id: UUID, tx: Transaction, _: MenuEditor, *, force: Force = False) -> None:
-    """One that products offer goes only with `force`."""
+    """A group that products offer is deleted only with `force`."""
     await modifier_groups.delete_modifier_group(tx, group_id=group_id, force=force)

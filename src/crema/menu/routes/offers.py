@@ -1,4 +1,4 @@
-"""What shops have different from the chain over HTTP: stop-lists, prices, stocks."""
+"""Routes of what shops have different from the chain: stop-lists, prices, stocks."""
 
 from uuid import UUID
 
@@ -30,7 +30,7 @@ router = make_router("Menu")
 async def list_stops(
     shop_id: UUID, request: Request, response: Response, reader: Reads, actor: ShopStockKeeper, now: Now
 ) -> PageOut[StopOut]:
-    """What it has run out of now, for its staff. What has ended by itself is not in it."""
+    """What the shop has run out of now. For its staff. Entries whose end has passed are left out."""
     query = parse_list_query(request, queries.STOPS, actor.permissions, extra_parameters=(fields.NAME,))
     page = await queries.list_stops(reader, shop_id=shop_id, query=query, now=now)
     return page_out(request, response, page, StopOut.model_validate)
@@ -51,8 +51,8 @@ async def add_stop(
     now: Now,
     _idempotent: Idempotent,
 ) -> StopOut:
-    """For the shop's staff. It ends by itself at `until`; for pick-up after that, orders are still taken."""
-    stop = await offers.stop(tx, shop_id=shop_id, wanted=body, person_id=actor.user_id, now=now)
+    """For the shop's staff. The entry ends by itself at `until`; orders for pick-up after that are still taken."""
+    stop = await offers.add_stop(tx, shop_id=shop_id, stop_in=body, person_id=actor.user_id, now=now)
     response.headers["Location"] = f"/shop/{shop_id}/stop-list/{stop.id}"
     return StopOut.model_validate(stop)
 
@@ -70,7 +70,7 @@ async def end_stop(shop_id: UUID, stop_id: UUID, tx: Transaction, _: ShopStockKe
 
 @router.get(
     "/shop/{shop_id}/overrides",
-    summary="See what a shop has of its own",
+    summary="See what a shop sets for itself",
     openapi_extra=listing_parameters(queries.OVERRIDES, fields=fields.PARAMETER),
     dependencies=[fields.of_list(OverrideOut)],
     responses=error_responses(401, 403, 422),
@@ -78,7 +78,7 @@ async def end_stop(shop_id: UUID, stop_id: UUID, tx: Transaction, _: ShopStockKe
 async def list_overrides(
     shop_id: UUID, request: Request, response: Response, reader: Reads, actor: OfferEditor
 ) -> PageOut[OverrideOut]:
-    """Products and options whose price, sale or stock is this shop's own."""
+    """Products and options for which this shop sets the price or the stock itself, or that it doesn't sell."""
     query = parse_list_query(request, queries.OVERRIDES, actor.permissions, extra_parameters=(fields.NAME,))
     page = await queries.list_overrides_of_shop(reader, shop_id=shop_id, query=query)
     return page_out(request, response, page, OverrideOut.model_validate)
@@ -92,9 +92,9 @@ async def list_overrides(
 async def change_product_of_shop(
     shop_id: UUID, product_id: UUID, body: ShopProductPatch, tx: Transaction, _: OfferEditor, now: Now
 ) -> OverrideOut:
-    """Its price there, whether it is sold there, and how many are left; null is as the chain has it."""
+    """Its price there, whether it is sold there, and how many are left. null: as the chain has it."""
     return OverrideOut.model_validate(
-        await offers.change_product(tx, shop_id=shop_id, product_id=product_id, wanted=body, now=now)
+        await offers.change_product(tx, shop_id=shop_id, product_id=product_id, changes=body, now=now)
     )
 
 
@@ -106,7 +106,7 @@ async def change_product_of_shop(
 async def change_option_of_shop(
     shop_id: UUID, option_id: UUID, body: ShopOptionPatch, tx: Transaction, _: OfferEditor, now: Now
 ) -> OverrideOut:
-    """What it costs there, and whether it is sold there; null is as the chain has it."""
+    """Its price there, and whether it is sold there. null: as the chain has it."""
     return OverrideOut.model_validate(
-        await offers.change_option(tx, shop_id=shop_id, option_id=option_id, wanted=body, now=now)
+        await offers.change_option(tx, shop_id=shop_id, option_id=option_id, changes=body, now=now)
     )

@@ -1,4 +1,4 @@
-"""Products over HTTP."""
+"""Routes of products."""
 
 from uuid import UUID
 
@@ -6,7 +6,7 @@ from fastapi import Request, Response
 
 from crema.accounts.deps import Idempotent, MenuEditor
 from crema.menu import queries
-from crema.menu.deps import PRODUCT, AskedProducts, AvailabilityAsked, Products, SeesHidden, ShopAsked
+from crema.menu.deps import PRODUCT, AvailabilityQuery, Products, ProductsQuery, RequestedShop, SeesHidden
 from crema.menu.schemas import (
     AvailabilityOut,
     ChangePrices,
@@ -39,9 +39,9 @@ router = make_router("Menu")
     dependencies=[Public, fields.of_list(ProductOut)],
     responses=error_responses(401, 404, 422),
 )
-async def list_products(request: Request, reader: Reads, offered: Products, asked: AskedProducts) -> Response:
+async def list_products(request: Request, reader: Reads, offered: Products, requested: ProductsQuery) -> Response:
     """With `category_id`, in that category's own order. With `shop_id`, prices are that shop's, in filters too."""
-    page, version = await offered.page(reader, asked)
+    page, version = await offered.page(reader, requested)
     return page_response(request, page, version=version)
 
 
@@ -55,7 +55,7 @@ async def list_products(request: Request, reader: Reads, offered: Products, aske
 async def create_product(
     body: ProductIn, response: Response, tx: Transaction, _: MenuEditor, now: Now, _idempotent: Idempotent
 ) -> ProductOut:
-    product = await products.create_product(tx, wanted=body, now=now)
+    product = await products.create_product(tx, product_in=body, now=now)
     response.headers["Location"] = f"/product/{product.id}"
     return ProductOut.model_validate(product)
 
@@ -64,12 +64,12 @@ async def create_product(
 async def change_prices(
     body: ChangePrices, tx: Transaction, _: MenuEditor, now: Now, _idempotent: Idempotent
 ) -> PricesOut:
-    """By a percentage or from a list; all or nothing. `dry_run: true` answers the same and changes nothing.
+    """By a percentage or from a list; all prices or none. `dry_run: true` gives the same answer and changes nothing.
 
-    A percentage sent twice counts twice. To repeat safely, send what the dry run answered as `prices`. Price deltas of
-    sizes and options stay.
+    A percentage that is sent twice counts twice. To repeat safely, send what the dry run answered as `prices`. Price
+    deltas of sizes and options stay.
     """
-    changes = await prices.change_prices(tx, wanted=body, now=now)
+    changes = await prices.change_prices(tx, request=body, now=now)
     return PricesOut(
         dry_run=body.dry_run,
         changed=sum(each.price_after != each.price_before for each in changes),
@@ -86,25 +86,25 @@ async def change_prices(
     responses=error_responses(401, 404, 422),
 )
 async def see_product(
-    product_id: UUID, reader: Reads, offered: Products, shop: ShopAsked, now: Now, *, sees_hidden: SeesHidden
+    product_id: UUID, reader: Reads, offered: Products, shop: RequestedShop, now: Now, *, sees_hidden: SeesHidden
 ) -> Response:
-    """With `shop_id` at that shop's price, and with what is available there now."""
+    """With `shop_id` it has that shop's price, and says what is available there now."""
     content, version = await offered.one(reader, product_id=product_id, sees_hidden=sees_hidden, shop=shop, now=now)
     return json_response(content, version=version)
 
 
 @router.get(
     "/product/{product_id}/availability",
-    summary="See whether a product can be had",
+    summary="See whether a product is available",
     dependencies=[Public],
     responses=error_responses(401, 404, 422),
 )
 async def see_availability(
-    product_id: UUID, reader: Reads, asked: AvailabilityAsked, *, sees_hidden: SeesHidden
+    product_id: UUID, reader: Reads, requested: AvailabilityQuery, *, sees_hidden: SeesHidden
 ) -> AvailabilityOut:
-    """At a shop, for pick-up at a time: whether it is available, and if not, all that is in the way and until when."""
+    """At a shop, for a pick-up time: whether the product is available, and if not, every reason and when it ends."""
     return AvailabilityOut.model_validate(
-        await offers.availability_at(reader, product_id=product_id, asked=asked, sees_hidden=sees_hidden)
+        await offers.availability_at(reader, product_id=product_id, requested=requested, sees_hidden=sees_hidden)
     )
 
 
@@ -117,8 +117,8 @@ async def see_availability(
 async def replace_product(
     product_id: UUID, body: ReplaceProduct, tx: Transaction, _: MenuEditor, now: Now
 ) -> ProductOut:
-    """Sizes whose id is sent are changed, those without one are new, the others go. Pictures stay."""
-    product = await products.edit_product(tx, product_id=product_id, wanted=body, now=now)
+    """Sizes whose id is sent are changed, those without an id are added, and the others are deleted. Pictures stay."""
+    product = await products.edit_product(tx, product_id=product_id, changes=body, now=now)
     return ProductOut.model_validate(product)
 
 
@@ -129,7 +129,7 @@ async def replace_product(
     responses=error_responses(401, 403, 404, 409, 422),
 )
 async def change_product(product_id: UUID, body: ProductPatch, tx: Transaction, _: MenuEditor, now: Now) -> ProductOut:
-    product = await products.edit_product(tx, product_id=product_id, wanted=body, now=now)
+    product = await products.edit_product(tx, product_id=product_id, changes=body, now=now)
     return ProductOut.model_validate(product)
 
 
@@ -149,7 +149,7 @@ async def copy_product(
     _idempotent: Idempotent,
     body: CopyProduct | None = None,
 ) -> ProductOut:
-    """Everything but its pictures. The copy is inactive, so that nobody orders it before it is ready."""
+    """Copies everything except pictures. The copy is inactive, so that nobody orders it before it is ready."""
     product = await products.copy_product(tx, product_id=product_id, name=body.name if body else None, now=now)
     response.headers["Location"] = f"/product/{product.id}"
     return ProductOut.model_validate(product)
@@ -164,7 +164,7 @@ async def copy_product(
 async def restore_product(
     product_id: UUID, tx: Transaction, _: MenuEditor, now: Now, _idempotent: Idempotent
 ) -> ProductOut:
-    """With all it had, but a slug that was taken meanwhile, and what was deleted from the menu meanwhile."""
+    """It comes back with all it had, except what was deleted from the menu meanwhile, and a slug that was taken."""
     return ProductOut.model_validate(await products.restore_product(tx, product_id=product_id, now=now))
 
 
@@ -176,5 +176,5 @@ async def restore_product(
     responses=error_responses(401, 403, 404, 422),
 )
 async def delete_product(product_id: UUID, tx: Transaction, _: MenuEditor, now: Now) -> None:
-    """Past orders keep it; in carts it is marked."""
+    """Past orders keep the product; carts mark it as not available."""
     await products.archive_product(tx, product_id=product_id, now=now)

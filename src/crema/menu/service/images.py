@@ -1,7 +1,7 @@
-"""Pictures of products and headings: rows here, files in the media store.
+"""Pictures of products and categories: their rows are in the database, their files in the media store.
 
-Files are written before their row, and never removed with it: a row that is visible always has its files, whatever
-fails or is rolled back. Files nobody names are left to `sweep`.
+Files are written before their row, and are not removed together with it. So every committed row has its files, even
+after a failure or a rollback. `sweep` removes files without a row.
 """
 
 import secrets
@@ -29,7 +29,7 @@ from crema.schemas import value_or
 
 
 class TooManyImagesError(ConflictError):
-    """A product has as many pictures as it can."""
+    """A picture was sent for a product that has as many as are allowed."""
 
     code = "too_many_images"
     title = f"A product has at most {MAX_IMAGES} pictures."
@@ -38,14 +38,14 @@ class TooManyImagesError(ConflictError):
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """What a sweep removed, and the pictures whose files are missing: those need a person."""
+    """The files that a sweep removed, and the ids of pictures whose files are missing. Those need a person."""
 
     removed: Sequence[str]
     missing: Sequence[UUID]
 
 
 async def check_room(session: AsyncSession, *, product_id: UUID) -> None:
-    """Refuse a picture more than a product can have, before anything is read or decoded."""
+    """Raise TooManyImagesError if a product can't have one more picture, before the upload is read or decoded."""
     product = await queries.get_product(session, product_id)
     _check_room(product.images)
 
@@ -60,7 +60,10 @@ async def add_image(
     alt: str,
     now: datetime,
 ) -> ProductImage:
-    """Make a picture of an upload and put it last. Commits first what the session holds: decoding takes a while."""
+    """Add an uploaded picture as the last one of a product and return it.
+
+    It commits what the session holds before it decodes, because decoding takes long.
+    """
     async with media.renderer.slot(person_id):
         await check_room(session, product_id=product_id)
         await commit_now(session)
@@ -92,31 +95,31 @@ def _check_room(images: Sequence[ProductImage]) -> None:
 
 
 async def edit_image(
-    session: AsyncSession, *, product_id: UUID, image_id: UUID, wanted: ImagePatch, now: datetime
+    session: AsyncSession, *, product_id: UUID, image_id: UUID, changes: ImagePatch, now: datetime
 ) -> ProductImage:
-    """Set the alternative text, or the place among the product's pictures; the others move over."""
+    """Change the alternative text of a picture, or its position among the product's pictures, and return it."""
     product = await queries.get_product_for_update(session, product_id)
     images = list(await queries.list_images(session, product_id))
     image = _find(images, image_id)
 
-    image.alt = value_or(wanted.alt, image.alt)
-    if wanted.position is not MISSING:
+    image.alt = value_or(changes.alt, image.alt)
+    if changes.position is not MISSING:
         images.remove(image)
-        images.insert(wanted.position, image)
-    _number(images)
+        images.insert(changes.position, image)
+    _renumber(images)
     product.updated_at = now
     await documents.refresh(session, [product_id])
     return image
 
 
 async def delete_image(session: AsyncSession, *, product_id: UUID, image_id: UUID, now: datetime) -> None:
-    """Take a picture off its product. Its files stay until a sweep: this transaction may still fail."""
+    """Delete a picture. Its files stay until a sweep, because this transaction may still fail."""
     product = await queries.get_product_for_update(session, product_id)
     images = list(await queries.list_images(session, product_id))
     image = _find(images, image_id)
 
     images.remove(image)
-    _number(images)
+    _renumber(images)
     await session.delete(image)
     product.updated_at = now
     await documents.refresh(session, [product_id])
@@ -132,7 +135,10 @@ async def set_category_image(
     alt: str,
     now: datetime,
 ) -> Category:
-    """Make an upload the picture of a heading, instead of the one it had. Commits first, as `add_image` does."""
+    """Set the picture of a category to an upload and return the category.
+
+    It commits what the session holds before it decodes, as `add_image` does.
+    """
     async with media.renderer.slot(person_id):
         await queries.get_category(session, category_id)
         await commit_now(session)
@@ -152,7 +158,7 @@ async def set_category_image(
 
 
 async def delete_category_image(session: AsyncSession, *, category_id: UUID, now: datetime) -> None:
-    """Take the picture off a heading. Its files stay until a sweep."""
+    """Delete the picture of a category. Its files stay until a sweep."""
     category = await queries.get_category_for_update(session, category_id)
     if category.image_key is None:
         raise NotFoundError
@@ -178,20 +184,20 @@ def _find(images: Sequence[ProductImage], image_id: UUID) -> ProductImage:
     raise NotFoundError
 
 
-def _number(images: Sequence[ProductImage]) -> None:
-    for place, image in enumerate(images):
-        image.position = place
+def _renumber(images: Sequence[ProductImage]) -> None:
+    for position, image in enumerate(images):
+        image.position = position
 
 
 async def read_media(store: ObjectStore, name: str) -> bytes:
-    """Read a file of ours; any name we would not give is not looked up."""
+    """Return the content of a picture's file. Names that the application never gives are not looked up."""
     if not MEDIA_NAME.fullmatch(name):
         raise NotFoundError
     return await files.read(store, name)
 
 
 async def sweep(sessions: Sessions, store: ObjectStore, *, now: datetime) -> Sweep:
-    """Remove files that no picture names. No connection is held while the store thinks."""
+    """Remove files without a picture. No database connection is held while the store answers."""
     found = {name: at for name, at in (await files.list_files(store)).items() if MEDIA_NAME.fullmatch(name)}
     async with sessions() as session:
         images = await queries.list_all_images(session)

@@ -1,4 +1,4 @@
-"""What is wrong with a menu that is to be imported, and which of its rows mean what is there."""
+"""Checks of a menu that is to be imported, and how its rows are matched with the menu in the database."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +14,7 @@ from crema.menu.models import (
     Size,
 )
 from crema.menu.schemas import MenuDocument, MenuProduct
-from crema.menu.service.exporting import PresentMenu, folded
+from crema.menu.service.exporting import CurrentMenu, fold_name
 from crema.menu.service.integrity import nutrition_values
 
 _MAX_ERRORS: Final = 50
@@ -23,9 +23,9 @@ PartT = TypeVar("PartT", Option, Size)
 
 
 class InvalidMenuError(InvalidError):
-    """Rows of the document contradict each other or the menu. `errors` names each by its place.
+    """Rows of the document contradict each other or the menu. `errors` names each by its location.
 
-    Of a workbook, whatever is wrong with its sheets and cells, by sheet, row and column.
+    For a workbook: everything that is wrong with its sheets and cells, by sheet, row and column.
     """
 
     code = "invalid_menu"
@@ -42,31 +42,31 @@ class InvalidMenuError(InvalidError):
         )
 
 
-def problems_of(wanted: MenuDocument, menu: PresentMenu) -> Iterator[tuple[Loc, str]]:
-    """Find all that contradicts itself or names what isn't there."""
-    yield from _repeated("categories", "slug", [row.slug for row in wanted.categories])
-    yield from _repeated("products", "slug", [row.slug for row in wanted.products])
-    yield from _repeated("ingredients", "name", [folded(row.name) for row in wanted.ingredients])
-    yield from _repeated("modifier_groups", "key", [row.key or row.name for row in wanted.modifier_groups])
-    yield from _wrong_groups(wanted, menu)
-    yield from _wrong_parents(wanted, menu)
-    yield from _wrong_products(wanted, menu)
-    known = menu.ingredients.keys() | {folded(row.name) for row in wanted.ingredients}
-    for loc, name in _ingredients_of(wanted):
-        if folded(name) not in known:
+def find_problems(document: MenuDocument, menu: CurrentMenu) -> Iterator[tuple[Loc, str]]:
+    """Yield the location and the description of everything that contradicts itself or refers to nothing."""
+    yield from _repeated("categories", "slug", [row.slug for row in document.categories])
+    yield from _repeated("products", "slug", [row.slug for row in document.products])
+    yield from _repeated("ingredients", "name", [fold_name(row.name) for row in document.ingredients])
+    yield from _repeated("modifier_groups", "key", [row.key or row.name for row in document.modifier_groups])
+    yield from _wrong_groups(document, menu)
+    yield from _wrong_parents(document, menu)
+    yield from _wrong_products(document, menu)
+    known = menu.ingredients.keys() | {fold_name(row.name) for row in document.ingredients}
+    for loc, name in _ingredients_of(document):
+        if fold_name(name) not in known:
             yield loc, "no ingredient has this name"
 
 
-def _wrong_products(wanted: MenuDocument, menu: PresentMenu) -> Iterator[tuple[Loc, str]]:
-    slugs = menu.categories.keys() | {row.slug for row in wanted.categories}
-    keys = {row.key or row.name for row in wanted.modifier_groups}
+def _wrong_products(document: MenuDocument, menu: CurrentMenu) -> Iterator[tuple[Loc, str]]:
+    slugs = menu.categories.keys() | {row.slug for row in document.categories}
+    keys = {row.key or row.name for row in document.modifier_groups}
     names = Counter(group.name for group in menu.groups.values())
-    for place, row in enumerate(wanted.products):
+    for place, row in enumerate(document.products):
         loc = ("products", place)
         yield from _repeated_in((*loc, "categories"), [each.slug for each in row.categories])
         yield from _repeated_in((*loc, "sizes"), [each.name for each in row.sizes])
         yield from _repeated_in((*loc, "modifier_groups"), [each.group for each in row.modifier_groups])
-        yield from _repeated_in((*loc, "ingredients"), [folded(each) for each in row.ingredients])
+        yield from _repeated_in((*loc, "ingredients"), [fold_name(each) for each in row.ingredients])
         for nth, each in enumerate(row.categories):
             if each.slug not in slugs:
                 yield (*loc, "categories", nth, "slug"), "no category has this slug"
@@ -77,7 +77,7 @@ def _wrong_products(wanted: MenuDocument, menu: PresentMenu) -> Iterator[tuple[L
 
 
 def _contradictory_nutrition(loc: Loc, row: MenuProduct, present: Product | None) -> Iterator[tuple[Loc, str]]:
-    """Compare the product's figures with its default size's, which is told by its row if the document has it."""
+    """Yield a problem if the nutrition of a product and of its default size differ, as the import would make them."""
     sizes = [size for size, _ in merged_parts(row.sizes, present.sizes if present else [])]
     place = domain.default_size([size.is_default for size in sizes])
     if place is None:
@@ -91,12 +91,12 @@ def _contradictory_nutrition(loc: Loc, row: MenuProduct, present: Product | None
         yield (*loc, "sizes", place) if place < len(row.sizes) else loc, error.detail
 
 
-def _ingredients_of(wanted: MenuDocument) -> Iterator[tuple[Loc, str]]:
-    """Give every ingredient that a product or an option names, with its place."""
-    for place, row in enumerate(wanted.products):
+def _ingredients_of(document: MenuDocument) -> Iterator[tuple[Loc, str]]:
+    """Yield the location and name of every ingredient that a product or an option refers to."""
+    for place, row in enumerate(document.products):
         for nth, name in enumerate(row.ingredients):
             yield ("products", place, "ingredients", nth), name
-    for place, group in enumerate(wanted.modifier_groups):
+    for place, group in enumerate(document.modifier_groups):
         for number, option in enumerate(group.options):
             for nth, name in enumerate(option.ingredients):
                 yield ("modifier_groups", place, "options", number, "ingredients", nth), name
@@ -111,22 +111,22 @@ def _repeated_in(loc: Loc, keys: Sequence[str]) -> Iterator[tuple[Loc, str]]:
     seen: set[str] = set()
     for place, key in enumerate(keys):
         if key in seen:
-            yield (*loc, place), "stands here twice"
+            yield (*loc, place), "is here twice"
         seen.add(key)
 
 
-def _wrong_groups(wanted: MenuDocument, menu: PresentMenu) -> Iterator[tuple[Loc, str]]:
+def _wrong_groups(document: MenuDocument, menu: CurrentMenu) -> Iterator[tuple[Loc, str]]:
     matched: set[UUID] = set()
-    for place, row in enumerate(wanted.modifier_groups):
+    for place, row in enumerate(document.modifier_groups):
         loc = ("modifier_groups", place)
         yield from _repeated_in((*loc, "options"), [each.name for each in row.options])
         for number, option in enumerate(row.options):
-            yield from _repeated_in((*loc, "options", number, "ingredients"), list(map(folded, option.ingredients)))
-        if row.id not in menu.groups and len(menu.named(row.name)) > 1:
+            yield from _repeated_in((*loc, "options", number, "ingredients"), list(map(fold_name, option.ingredients)))
+        if row.id not in menu.groups and len(menu.groups_named(row.name)) > 1:
             yield (*loc, "name"), "several groups have this name: send the id of one"
         present = menu.match(row)
         if present is not None and present.id in matched:
-            yield loc, "another row of this document means the same group"
+            yield loc, "another row of this document refers to the same group"
         matched |= {present.id} if present else set()
         parts = merged_parts(row.options, present.options if present else [])
         rules = [OptionRule(each.max_quantity, each.is_default, each.is_active) for each, _ in parts]
@@ -136,25 +136,25 @@ def _wrong_groups(wanted: MenuDocument, menu: PresentMenu) -> Iterator[tuple[Loc
             yield loc, error.detail
 
 
-def _wrong_parents(wanted: MenuDocument, menu: PresentMenu) -> Iterator[tuple[Loc, str]]:
-    parents = parents_of(wanted, menu)
-    for place, row in enumerate(wanted.categories):
+def _wrong_parents(document: MenuDocument, menu: CurrentMenu) -> Iterator[tuple[Loc, str]]:
+    parents = parents_of(document, menu)
+    for place, row in enumerate(document.categories):
         loc = ("categories", place, "parent")
         if row.parent is not None and row.parent not in parents:
             yield loc, "no category has this slug"
         elif depth_of(row.slug, parents) is None:
-            yield loc, "it would stand under itself"
+            yield loc, "the category would be under itself"
 
 
-def parents_of(wanted: MenuDocument, menu: PresentMenu) -> dict[str, str | None]:
-    """Tell of every category, by slug, what it stands under once the document is imported."""
+def parents_of(document: MenuDocument, menu: CurrentMenu) -> dict[str, str | None]:
+    """Return the parent of every category after the import, by slugs."""
     slugs = {category.id: category.slug for category in menu.categories.values()}
     present = {each.slug: slugs[each.parent_id] if each.parent_id else None for each in menu.categories.values()}
-    return present | {row.slug: row.parent for row in wanted.categories}
+    return present | {row.slug: row.parent for row in document.categories}
 
 
 def depth_of(slug: str, parents: Mapping[str, str | None]) -> int | None:
-    """Count the categories above one; None where they form a circle."""
+    """Return the number of categories above one; None if they form a cycle."""
     above, depth = parents.get(slug), 0
     while above is not None:
         depth += 1
@@ -165,7 +165,10 @@ def depth_of(slug: str, parents: Mapping[str, str | None]) -> int | None:
 
 
 def merged_parts(rows: Sequence[Any], present: Sequence[PartT]) -> list[tuple[Any, UUID | None]]:
-    """Match rows with the parts that are there, by id, else by name; those that no row means come last."""
+    """Return rows with the ids of the stored parts that they match, by id or else by name; None for a new part.
+
+    Stored parts that no row matches come last, as they are.
+    """
     by_id, by_name = {part.id: part for part in present}, {part.name: part for part in present}
     named = {row.id for row in rows}
     merged: list[tuple[Any, UUID | None]] = []

@@ -1,6 +1,6 @@
-"""The whole menu, read of one document into the tables. A workbook becomes that document first.
+"""Importing the whole menu from one document. A workbook is converted to that document first.
 
-Rows are matched, changed and added, never removed, so that carts and orders keep what they name.
+Rows are matched, changed and added, but never removed, so that carts and orders keep what they refer to.
 """
 
 import asyncio
@@ -45,13 +45,23 @@ from crema.menu.schemas import (
     SizeIn,
 )
 from crema.menu.service.categories import create_category, edit_category, lock_tree
-from crema.menu.service.exporting import CATEGORY, GROUP, LINK, OPTION, PRODUCT, SIZE, PresentMenu, columns, folded
+from crema.menu.service.exporting import (
+    CATEGORY_COLUMNS,
+    GROUP_COLUMNS,
+    LINK_COLUMNS,
+    OPTION_COLUMNS,
+    PRODUCT_COLUMNS,
+    SIZE_COLUMNS,
+    CurrentMenu,
+    column_values,
+    fold_name,
+)
 from crema.menu.service.import_checks import (
     InvalidMenuError,
     depth_of,
+    find_problems,
     merged_parts,
     parents_of,
-    problems_of,
 )
 from crema.menu.service.ingredients import create_ingredient, edit_ingredient
 from crema.menu.service.integrity import nutrition_values
@@ -61,8 +71,8 @@ from crema.menu.service.workbook import MenuWorkbook, read_menu
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """What was done with one row of the document."""
+class RowChange:
+    """What an import did with one row of the document."""
 
     loc: Loc
     key: str
@@ -71,64 +81,64 @@ class Change:
 
 
 @dataclass(slots=True)
-class Imported:
+class ImportResult:
     """What an import did, or would do."""
 
     dry_run: bool
-    changes: list[Change] = field(default_factory=list)
+    changes: list[RowChange] = field(default_factory=list)
     unchanged: int = 0
 
-    def note(self, loc: Loc, key: str, fields: Sequence[str] | None) -> None:
-        """Count a row: new (None), or with the fields that changed."""
+    def count_row(self, loc: Loc, key: str, fields: Sequence[str] | None) -> None:
+        """Count a row, with the names of its changed fields; None for a new row."""
         if fields is None:
-            self.changes.append(Change(loc, key, "created"))
+            self.changes.append(RowChange(loc, key, "created"))
         elif fields:
-            self.changes.append(Change(loc, key, "updated", fields))
+            self.changes.append(RowChange(loc, key, "updated", fields))
         else:
             self.unchanged += 1
 
 
-async def import_menu(session: AsyncSession, *, wanted: MenuDocument, dry_run: bool, now: datetime) -> Imported:
-    """Make the menu as the document says, all of it or nothing; with `dry_run` only tell what would change."""
+async def import_menu(session: AsyncSession, *, document: MenuDocument, dry_run: bool, now: datetime) -> ImportResult:
+    """Import the whole document or nothing, and return what changed. `dry_run`: only return what would change."""
     await _lock_menu(session)
-    menu = await PresentMenu.load(session)
-    if problems := [*problems_of(wanted, menu)]:
+    menu = await CurrentMenu.load(session)
+    if problems := [*find_problems(document, menu)]:
         raise InvalidMenuError(problems)
 
-    imported = Imported(dry_run)
+    result = ImportResult(dry_run)
     async with session.begin_nested() as savepoint:
-        ingredients = await _import_ingredients(session, wanted, menu, imported)
-        groups = await _import_groups(session, wanted, menu, imported, ingredients=ingredients, now=now)
-        categories = await _import_categories(session, wanted, menu, imported, now=now)
+        ingredients = await _import_ingredients(session, document, menu, result)
+        groups = await _import_groups(session, document, menu, result, ingredients=ingredients, now=now)
+        categories = await _import_categories(session, document, menu, result, now=now)
         ids = _Ids(ingredients, groups, categories)
-        for place, row in enumerate(wanted.products):
+        for place, row in enumerate(document.products):
             loc = ("products", place)
-            with _at(loc):
+            with _located(loc):
                 fields = await _import_product(session, row, menu.products.get(row.slug), ids=ids, now=now)
-            imported.note(loc, row.slug, fields)
+            result.count_row(loc, row.slug, fields)
         if dry_run:
             await savepoint.rollback()
-    return imported
+    return result
 
 
 async def import_workbook(
     session: AsyncSession, reader: WorkbookReader, *, file: BinaryIO, person_id: UUID, dry_run: bool, now: datetime
-) -> Imported:
-    """Do the same with a workbook; places are those of its sheets, rows and columns.
+) -> ImportResult:
+    """Import a workbook as `import_menu` does. Locations are those of its sheets, rows and columns.
 
-    Commits first what the session holds: reading takes a while.
+    It commits what the session holds before it reads the file, because reading takes long.
     """
     async with reader.slot(person_id):
         await commit_now(session)
         sheets = await reader.read(file)
-        workbook, wanted = await asyncio.to_thread(_document, sheets)
+        workbook, document = await asyncio.to_thread(_document, sheets)
 
     try:
-        imported = await import_menu(session, wanted=wanted, dry_run=dry_run, now=now)
+        result = await import_menu(session, document=document, dry_run=dry_run, now=now)
     except InvalidMenuError as error:
         raise InvalidMenuError([(workbook.place(loc), message) for loc, message in error.problems]) from None
-    imported.changes = [replace(change, loc=workbook.place(change.loc)) for change in imported.changes]
-    return imported
+    result.changes = [replace(change, loc=workbook.place(change.loc)) for change in result.changes]
+    return result
 
 
 def _document(sheets: Sequence[Sheet]) -> tuple[MenuWorkbook, MenuDocument]:
@@ -137,7 +147,7 @@ def _document(sheets: Sequence[Sheet]) -> tuple[MenuWorkbook, MenuDocument]:
 
 
 async def _lock_menu(session: AsyncSession) -> None:
-    """Let no other change of the menu begin, in the order in which these lock; the shops go on selling."""
+    """Lock the menu against other changes, in the order in which these lock. Orders are still taken."""
     await lock_tree(session)
     for statement in (
         select(Product.id).where(Product.archived_at.is_(None)).order_by(Product.id).with_for_update(key_share=True),
@@ -151,7 +161,7 @@ async def _lock_menu(session: AsyncSession) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Ids:
-    """Ids by what the document calls things."""
+    """Ids by the keys that the document uses."""
 
     ingredients: Mapping[str, UUID]
     groups: Mapping[str, UUID]
@@ -159,49 +169,49 @@ class _Ids:
 
 
 async def _import_ingredients(
-    session: AsyncSession, wanted: MenuDocument, menu: PresentMenu, imported: Imported
+    session: AsyncSession, document: MenuDocument, menu: CurrentMenu, result: ImportResult
 ) -> dict[str, UUID]:
     ids = {key: ingredient.id for key, ingredient in menu.ingredients.items()}
-    for place, row in enumerate(wanted.ingredients):
-        present = menu.ingredients.get(folded(row.name))
+    for place, row in enumerate(document.ingredients):
+        present = menu.ingredients.get(fold_name(row.name))
         fields = None if present is None else ["name"] if present.name != row.name else []
         if present is None:
-            ids[folded(row.name)] = (await create_ingredient(session, wanted=IngredientIn(name=row.name))).id
+            ids[fold_name(row.name)] = (await create_ingredient(session, ingredient_in=IngredientIn(name=row.name))).id
         elif fields:
-            await edit_ingredient(session, ingredient_id=present.id, wanted=IngredientPatch(name=row.name))
-        imported.note(("ingredients", place), row.name, fields)
+            await edit_ingredient(session, ingredient_id=present.id, changes=IngredientPatch(name=row.name))
+        result.count_row(("ingredients", place), row.name, fields)
     return ids
 
 
 async def _import_groups(
     session: AsyncSession,
-    wanted: MenuDocument,
-    menu: PresentMenu,
-    imported: Imported,
+    document: MenuDocument,
+    menu: CurrentMenu,
+    result: ImportResult,
     *,
     ingredients: Mapping[str, UUID],
     now: datetime,
 ) -> dict[str, UUID]:
     ids = {group.name: group.id for group in menu.groups.values()}
-    for place, row in enumerate(wanted.modifier_groups):
+    for place, row in enumerate(document.modifier_groups):
         loc, present = ("modifier_groups", place), menu.match(row)
         parts = merged_parts(row.options, present.options if present else [])
         options = [_option(part, id_, ingredients) for part, id_ in parts]
-        values = columns(row, GROUP) | {"options": options}
+        values = column_values(row, GROUP_COLUMNS) | {"options": options}
         group_id, fields = present.id if present else None, None
-        with _at(loc):
+        with _located(loc):
             if present is None:
                 new = ModifierGroupIn.model_validate(values)
-                group_id = (await create_modifier_group(session, wanted=new, now=now)).id
+                group_id = (await create_modifier_group(session, group_in=new, now=now)).id
             else:
                 there = [_option(option, option.id, ingredients) for option in present.options]
-                fields = _differing(values, columns(present, GROUP) | {"options": there})
+                fields = _differing(values, column_values(present, GROUP_COLUMNS) | {"options": there})
                 if fields:
                     patch = ModifierGroupPatch.model_validate(values)
-                    await edit_modifier_group(session, group_id=present.id, wanted=patch, now=now)
+                    await edit_modifier_group(session, group_id=present.id, changes=patch, now=now)
         assert group_id is not None
         ids[row.key or row.name] = group_id
-        imported.note(loc, row.key or row.name, fields)
+        result.count_row(loc, row.key or row.name, fields)
     return ids
 
 
@@ -211,10 +221,10 @@ def _option(part: MenuOption | Option, id_: UUID | None, ingredients: Mapping[st
         prices: list[Any] = part.size_prices
         by_size: list[Any] = part.size_nutrition
     else:
-        contained = [ingredients[folded(name)] for name in part.ingredients]
+        contained = [ingredients[fold_name(name)] for name in part.ingredients]
         prices = [each.model_dump(mode="json") for each in part.size_prices]
         by_size = [each.model_dump() for each in part.size_nutrition]
-    return columns(part, OPTION) | {
+    return column_values(part, OPTION_COLUMNS) | {
         "id": id_,
         "ingredient_ids": contained,
         "size_prices": prices,
@@ -224,54 +234,56 @@ def _option(part: MenuOption | Option, id_: UUID | None, ingredients: Mapping[st
 
 
 def _size(part: SizeIn | Size, id_: UUID | None) -> dict[str, Any]:
-    return {"id": id_} | columns(part, SIZE) | {"nutrition": nutrition_values(part.nutrition)}
+    return {"id": id_} | column_values(part, SIZE_COLUMNS) | {"nutrition": nutrition_values(part.nutrition)}
 
 
 async def _import_categories(
-    session: AsyncSession, wanted: MenuDocument, menu: PresentMenu, imported: Imported, *, now: datetime
+    session: AsyncSession, document: MenuDocument, menu: CurrentMenu, result: ImportResult, *, now: datetime
 ) -> dict[str, UUID]:
-    """Those on top first: what one is put under stands in its place already."""
+    """Import categories, parents before children, and return all ids by slug."""
     ids = {slug: category.id for slug, category in menu.categories.items()}
-    parents = parents_of(wanted, menu)
-    rows = sorted(enumerate(wanted.categories), key=lambda row: depth_of(row[1].slug, parents) or 0)
+    parents = parents_of(document, menu)
+    rows = sorted(enumerate(document.categories), key=lambda row: depth_of(row[1].slug, parents) or 0)
     for place, row in rows:
         present = menu.categories.get(row.slug)
-        values = columns(row, CATEGORY) | {
+        values = column_values(row, CATEGORY_COLUMNS) | {
             "parent_id": ids[row.parent] if row.parent else None,
             "schedule": [each.model_dump(mode="json") for each in row.schedule],
         }
-        there = None if present is None else columns(present, [*CATEGORY, "parent_id", "schedule"])
+        there = None if present is None else column_values(present, [*CATEGORY_COLUMNS, "parent_id", "schedule"])
         fields = None if there is None else _differing(values, there)
         if present is None:
             new = CategoryIn.model_validate(values | {"slug": row.slug})
-            ids[row.slug] = (await create_category(session, wanted=new, now=now)).id
+            ids[row.slug] = (await create_category(session, category_in=new, now=now)).id
         elif fields:
             patch = CategoryPatch.model_validate({name: values[name] for name in fields})
-            await edit_category(session, category_id=present.id, wanted=patch, now=now)
-        imported.note(("categories", place), row.slug, fields)
+            await edit_category(session, category_id=present.id, changes=patch, now=now)
+        result.count_row(("categories", place), row.slug, fields)
     return ids
 
 
 async def _import_product(
     session: AsyncSession, row: MenuProduct, present: Product | None, *, ids: _Ids, now: datetime
 ) -> Sequence[str] | None:
-    """Add or change one product; give the fields that changed, None for a new one."""
+    """Add or change one product, and return the names of its changed fields; None for a new one."""
     places = {ids.categories[each.slug]: each.position for each in row.categories}
-    values = columns(row, PRODUCT) | {
+    values = column_values(row, PRODUCT_COLUMNS) | {
         "nutrition": nutrition_values(row.nutrition),
         "schedule": [each.model_dump(mode="json") for each in row.schedule],
         "sizes": _sizes(row, present),
-        "modifier_groups": [{"group_id": ids.groups[each.group]} | columns(each, LINK) for each in row.modifier_groups],
-        "ingredient_ids": [ids.ingredients[folded(name)] for name in row.ingredients],
+        "modifier_groups": [
+            {"group_id": ids.groups[each.group]} | column_values(each, LINK_COLUMNS) for each in row.modifier_groups
+        ],
+        "ingredient_ids": [ids.ingredients[fold_name(name)] for name in row.ingredients],
     }
     fields = None if present is None else _differing(values | {"categories": places}, _present(present))
     product_id = present.id if present else None
     if present is None:
         new = ProductIn.model_validate(values | {"category_ids": [*places]})
-        product_id = (await create_product(session, wanted=new, now=now)).id
+        product_id = (await create_product(session, product_in=new, now=now)).id
     elif fields:
         patch = ProductPatch.model_validate(values | {"category_ids": [*places]})
-        await edit_product(session, product_id=present.id, wanted=patch, now=now)
+        await edit_product(session, product_id=present.id, changes=patch, now=now)
     if fields is None or "categories" in fields:
         for category_id, position in places.items():
             await session.execute(
@@ -283,7 +295,7 @@ async def _import_product(
 
 
 def _sizes(row: MenuProduct, present: Product | None) -> list[dict[str, Any]]:
-    """Give the product's sizes: those of the document, then those that it doesn't name."""
+    """Return the product's sizes: those of the document, then those that only the database has."""
     parts = merged_parts(row.sizes, present.sizes if present else [])
     sizes = [_size(part, id_) for part, id_ in parts]
     default = domain.default_size([size["is_default"] for size in sizes])
@@ -291,24 +303,24 @@ def _sizes(row: MenuProduct, present: Product | None) -> list[dict[str, Any]]:
 
 
 def _present(product: Product) -> dict[str, Any]:
-    """Give what is there of a product, in the form of what is wanted."""
-    return columns(product, PRODUCT) | {
+    """Return a stored product in the form that `_import_product` compares."""
+    return column_values(product, PRODUCT_COLUMNS) | {
         "nutrition": nutrition_values(product.nutrition),
         "schedule": product.schedule,
         "categories": {link.category_id: link.position for link in product.categories},
         "sizes": [_size(size, size.id) for size in product.sizes],
-        "modifier_groups": [columns(link, ["group_id", *LINK]) for link in product.modifier_groups],
+        "modifier_groups": [column_values(link, ["group_id", *LINK_COLUMNS]) for link in product.modifier_groups],
         "ingredient_ids": [link.ingredient_id for link in product.ingredients],
     }
 
 
-def _differing(wanted: Mapping[str, Any], present: Mapping[str, Any]) -> list[str]:
-    return [name for name in wanted if wanted[name] != present[name]]
+def _differing(new: Mapping[str, Any], present: Mapping[str, Any]) -> list[str]:
+    return [name for name in new if new[name] != present[name]]
 
 
 @contextmanager
-def _at(loc: Loc) -> Iterator[None]:
-    """Say at which row it was refused."""
+def _located(loc: Loc) -> Iterator[None]:
+    """Add the location of the row to what is raised for it."""
     try:
         yield
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""Every change to the ingredients."""
+"""Changes to ingredients."""
 
 from uuid import UUID
 
@@ -6,7 +6,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.core.errors import ConflictError
-from crema.db.edits import when_violated
+from crema.db.edits import raise_on_constraint
 from crema.menu import queries
 from crema.menu.models import Ingredient, OptionIngredient, Product, ProductIngredient
 from crema.menu.schemas import IngredientIn, IngredientOut, IngredientPatch, ReplaceIngredient
@@ -15,7 +15,7 @@ from crema.schemas import value_or
 
 
 class IngredientTakenError(ConflictError):
-    """An ingredient of this name exists; case and ё don't make another."""
+    """There is an ingredient with this name. Case, and ё instead of е, make no difference."""
 
     code = "ingredient_taken"
     title = "There is an ingredient with this name."
@@ -23,54 +23,54 @@ class IngredientTakenError(ConflictError):
 
 
 class IngredientInUseError(ConflictError):
-    """A product or an option contains it."""
+    """An ingredient that is to be deleted is contained in a product or an option."""
 
     code = "ingredient_in_use"
     title = "Products or options contain this ingredient."
     advice = "Send `force=true` to remove it from them."
 
 
-async def create_ingredient(session: AsyncSession, *, wanted: IngredientIn) -> Ingredient:
-    """Add an ingredient."""
-    ingredient = Ingredient(name=wanted.name)
+async def create_ingredient(session: AsyncSession, *, ingredient_in: IngredientIn) -> Ingredient:
+    """Add an ingredient and return it."""
+    ingredient = Ingredient(name=ingredient_in.name)
     session.add(ingredient)
-    with when_violated(IngredientTakenError(), "uq_ingredients_name_folded"):
+    with raise_on_constraint(IngredientTakenError(), "uq_ingredients_name_folded"):
         await session.flush()
     return ingredient
 
 
 async def edit_ingredient(
-    session: AsyncSession, *, ingredient_id: UUID, wanted: IngredientPatch | ReplaceIngredient
+    session: AsyncSession, *, ingredient_id: UUID, changes: IngredientPatch | ReplaceIngredient
 ) -> Ingredient:
-    """Set fields of an ingredient: those that were sent, or all of a replacement."""
+    """Change the fields of an ingredient that were sent, or all fields of a replacement, and return the ingredient."""
     ingredient = await queries.get_ingredient_for_update(session, ingredient_id)
-    wanted.check_read_only(IngredientOut.model_validate(ingredient))
+    changes.check_read_only(IngredientOut.model_validate(ingredient))
 
-    ingredient.name = value_or(wanted.name, ingredient.name)
-    with when_violated(IngredientTakenError(), "uq_ingredients_name_folded"):
+    ingredient.name = value_or(changes.name, ingredient.name)
+    with raise_on_constraint(IngredientTakenError(), "uq_ingredients_name_folded"):
         await session.flush()
-    await documents.refresh(session, documents.of_ingredient(ingredient_id))
+    await documents.refresh(session, documents.products_with_ingredient(ingredient_id))
     return ingredient
 
 
 async def delete_ingredient(session: AsyncSession, *, ingredient_id: UUID, force: bool) -> None:
-    """Drop an ingredient nothing on the menu contains; with `force` what contains it loses it.
+    """Delete an ingredient that nothing on the menu contains. With `force`, products and options lose it.
 
-    Archived products forget it.
+    Archived products always lose it.
     """
     await queries.get_ingredient_for_update(session, ingredient_id)
-    showing = await documents.find(session, documents.of_ingredient(ingredient_id)) if force else []
+    affected = await documents.fetch_ids(session, documents.products_with_ingredient(ingredient_id)) if force else []
 
-    forgetful = select(Product.id) if force else select(Product.id).where(Product.archived_at.is_not(None))
+    losing = select(Product.id) if force else select(Product.id).where(Product.archived_at.is_not(None))
     await session.execute(
         delete(ProductIngredient).where(
-            ProductIngredient.ingredient_id == ingredient_id, ProductIngredient.product_id.in_(forgetful)
+            ProductIngredient.ingredient_id == ingredient_id, ProductIngredient.product_id.in_(losing)
         )
     )
     if force:
         await session.execute(delete(OptionIngredient).where(OptionIngredient.ingredient_id == ingredient_id))
     constraints = ("fk_product_ingredients_ingredient_id", "fk_option_ingredients_ingredient_id")
-    with when_violated(IngredientInUseError(), *constraints):
+    with raise_on_constraint(IngredientInUseError(), *constraints):
         await session.execute(delete(Ingredient).where(Ingredient.id == ingredient_id))
-    if showing:
-        await documents.refresh(session, showing)
+    if affected:
+        await documents.refresh(session, affected)

@@ -1,4 +1,4 @@
-"""What every change of the menu keeps: unique addresses, and references that lead somewhere."""
+"""Unique slugs, and checks that references lead to something that exists."""
 
 from collections.abc import Mapping, Sequence
 from itertools import count
@@ -13,13 +13,13 @@ from crema.core.slug import slugify
 from crema.menu.models import Category, Ingredient, Product
 from crema.menu.schemas import NutritionIn
 
-_ROOM: Final = 75  # leaves five characters for "-1234"
+_MAX_BASE_LENGTH: Final = 75  # leaves five characters for "-1234"
 
 
 async def free_slug(session: AsyncSession, model: type[Category | Product], name: str) -> str:
-    """Make a slug of a name, with a number if another has it already."""
+    """Return an unused slug made from a name, with a number at the end if the plain slug is taken."""
     await _lock_slugs(session)
-    base = slugify(name, max_length=_ROOM) or "item"
+    base = slugify(name, max_length=_MAX_BASE_LENGTH) or "item"
     alike = select(model.slug).where(or_(model.slug == base, model.slug.startswith(f"{base}-", autoescape=True)))
     if issubclass(model, Product):
         alike = alike.where(Product.archived_at.is_(None))
@@ -29,36 +29,41 @@ async def free_slug(session: AsyncSession, model: type[Category | Product], name
 
 
 async def _lock_slugs(session: AsyncSession) -> None:
-    """Let those who make slugs take turns until their transactions end: two of one name would collide."""
+    """Lock the making of slugs until the transaction ends: two changes at once could choose the same slug."""
     await session.execute(select(func.pg_advisory_xact_lock(func.hashtext("crema.menu.slugs"))))
 
 
-async def check_known(session: AsyncSession, model: type[Category | Ingredient], wanted: Mapping[Loc, UUID]) -> None:
-    """Refuse ids of things that don't exist, each at its place; those that do can't go before the transaction ends."""
-    if not wanted:
+async def check_known(
+    session: AsyncSession, model: type[Category | Ingredient], references: Mapping[Loc, UUID]
+) -> None:
+    """Raise UnknownReferenceError for the locations whose ids don't exist.
+
+    Rows that exist are locked against deletion until the transaction ends.
+    """
+    if not references:
         return
-    ids = set(wanted.values())
+    ids = set(references.values())
     known = set(
         await session.scalars(
             select(model.id).where(model.id.in_(ids)).order_by(model.id).with_for_update(read=True, key_share=True)
         )
     )
-    refuse_unknown({loc: id_ for loc, id_ in wanted.items() if id_ not in known})
+    refuse_unknown({loc: id_ for loc, id_ in references.items() if id_ not in known})
 
 
 def refuse_unknown(unknown: Mapping[Loc, UUID]) -> None:
-    """Refuse if anything is in it."""
+    """Raise UnknownReferenceError for these locations, if there are any."""
     if unknown:
         raise UnknownReferenceError(list(unknown))
 
 
-def placed(field: str, ids: Sequence[UUID]) -> dict[Loc, UUID]:
-    """Note where in the body each id of a list stands."""
-    return {(field, place): id_ for place, id_ in enumerate(ids)}
+def locations(field: str, ids: Sequence[UUID]) -> dict[Loc, UUID]:
+    """Return the ids of a list field by their locations in the body."""
+    return {(field, index): id_ for index, id_ in enumerate(ids)}
 
 
 def nutrition_values(nutrition: NutritionIn | Mapping[str, Any] | None) -> dict[str, float | None] | None:
-    """Return all five figures, whether a body or a row of a table says them."""
+    """Return all five figures of a nutrition, from a body or from a row of a table."""
     if nutrition is None:
         return None
     return {"caffeine_mg": None} | dict(nutrition)

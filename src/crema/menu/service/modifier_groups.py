@@ -1,4 +1,4 @@
-"""Every change to modifier groups and their options."""
+"""Changes to modifier groups and their options."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -28,83 +28,83 @@ from crema.schemas import value_or
 
 
 class ModifierGroupInUseError(ConflictError):
-    """Products offer it."""
+    """A group that is to be deleted is offered by products."""
 
     code = "modifier_group_in_use"
     title = "Products offer this modifier group."
     advice = "Send `force=true` to remove it from them."
 
 
-async def create_modifier_group(session: AsyncSession, *, wanted: ModifierGroupIn, now: datetime) -> ModifierGroup:
-    """Add a group with its options."""
-    wanted.check_read_only(None)
-    await _check_references(session, wanted.options, known=())
+async def create_modifier_group(session: AsyncSession, *, group_in: ModifierGroupIn, now: datetime) -> ModifierGroup:
+    """Add a group with its options and return it."""
+    group_in.check_read_only(None)
+    await _check_references(session, group_in.options, known=())
 
     domain.check_group(
-        wanted.name,
-        min_choices=wanted.min_choices,
-        max_choices=wanted.max_choices,
-        options=[option.rule for option in wanted.options],
+        group_in.name,
+        min_choices=group_in.min_choices,
+        max_choices=group_in.max_choices,
+        options=[option.rule for option in group_in.options],
     )
 
     group = ModifierGroup(
-        name=wanted.name,
-        min_choices=wanted.min_choices,
-        max_choices=wanted.max_choices,
-        free_quantity=wanted.free_quantity,
+        name=group_in.name,
+        min_choices=group_in.min_choices,
+        max_choices=group_in.max_choices,
+        free_quantity=group_in.free_quantity,
         created_at=now,
         updated_at=now,
     )
     session.add(group)
     await session.flush()
-    await _write_options(session, group_id=group.id, options=wanted.options)
+    await _write_options(session, group_id=group.id, options=group_in.options)
     return await queries.get_modifier_group(session, group.id)
 
 
 async def edit_modifier_group(
-    session: AsyncSession, *, group_id: UUID, wanted: ModifierGroupPatch | ReplaceModifierGroup, now: datetime
+    session: AsyncSession, *, group_id: UUID, changes: ModifierGroupPatch | ReplaceModifierGroup, now: datetime
 ) -> ModifierGroup:
-    """Set fields of a group: those that were sent, or all of a replacement.
+    """Change the fields of a group that were sent, or all fields of a replacement, and return the group.
 
-    It must stay satisfiable wherever products use it.
+    Raises InvalidModifierGroupError if the limits of the group, or of a product that offers it, can't be satisfied.
     """
     group = await queries.get_modifier_group_for_update(session, group_id)
-    wanted.check_read_only(ModifierGroupOut.model_validate(group))
-    overrides = await queries.list_overrides(session, group_id)
-    if wanted.options is not MISSING:
-        await _check_references(session, wanted.options, known=[option.id for option in group.options])
+    changes.check_read_only(ModifierGroupOut.model_validate(group))
+    overrides = await queries.list_limit_overrides(session, group_id)
+    if changes.options is not MISSING:
+        await _check_references(session, changes.options, known=[option.id for option in group.options])
 
-    rules = rules_of(group) if wanted.options is MISSING else [option.rule for option in wanted.options]
-    min_choices = value_or(wanted.min_choices, group.min_choices)
-    max_choices = value_or(wanted.max_choices, group.max_choices)
+    rules = rules_of(group) if changes.options is MISSING else [option.rule for option in changes.options]
+    min_choices = value_or(changes.min_choices, group.min_choices)
+    max_choices = value_or(changes.max_choices, group.max_choices)
     for least, most in [(None, None), *overrides]:
         domain.check_group(
-            value_or(wanted.name, group.name),
+            value_or(changes.name, group.name),
             min_choices=min_choices if least is None else least,
             max_choices=max_choices if most is None else most,
             options=rules,
         )
 
-    await apply_changes(session, group, wanted, now=now)
-    if wanted.options is not MISSING:
-        await _write_options(session, group_id=group_id, options=wanted.options)
-    await documents.refresh(session, documents.of_group(group_id))
+    await apply_changes(session, group, changes, now=now)
+    if changes.options is not MISSING:
+        await _write_options(session, group_id=group_id, options=changes.options)
+    await documents.refresh(session, documents.products_with_group(group_id))
     return await queries.get_modifier_group(session, group_id)
 
 
 async def delete_modifier_group(session: AsyncSession, *, group_id: UUID, force: bool) -> None:
-    """Drop a group. With `force` products stop offering it."""
+    """Delete a group. With `force`, products stop offering it."""
     await queries.get_modifier_group_for_update(session, group_id)
     if not force and await queries.is_group_in_use(session, group_id):
         raise ModifierGroupInUseError
-    showing = await documents.find(session, documents.of_group(group_id))
+    affected = await documents.fetch_ids(session, documents.products_with_group(group_id))
 
     await session.execute(delete(ModifierGroup).where(ModifierGroup.id == group_id))
-    await documents.refresh(session, showing)
+    await documents.refresh(session, affected)
 
 
 def rules_of(group: ModifierGroup) -> list[OptionRule]:
-    """Give what the rules have to know of a loaded group's options."""
+    """Return what the rules of a group need of its options, which are loaded."""
     return [OptionRule(option.max_quantity, option.is_default, option.is_active) for option in group.options]
 
 
@@ -125,7 +125,7 @@ async def _check_references(session: AsyncSession, options: Sequence[OptionIn], 
 
 
 async def _write_options(session: AsyncSession, *, group_id: UUID, options: Sequence[OptionIn]) -> None:
-    """Keep the options whose id is given, add those without one, drop the others."""
+    """Update the options with an id, insert those without, and delete the others."""
     ids = [option.id or new_id() for option in options]
     await session.execute(delete(Option).where(Option.group_id == group_id, Option.id.not_in(ids)))
     if not options:
@@ -147,9 +147,9 @@ async def _write_options(session: AsyncSession, *, group_id: UUID, options: Sequ
         }
         for place, (id_, option) in enumerate(zip(ids, options, strict=True))
     ]
-    written = insert(Option).values(rows)
-    changed = {name: written.excluded[name] for name in rows[0] if name not in ("id", "group_id")}
-    await session.execute(written.on_conflict_do_update(index_elements=["id"], set_=changed))
+    upsert = insert(Option).values(rows)
+    changed = {name: upsert.excluded[name] for name in rows[0] if name not in ("id", "group_id")}
+    await session.execute(upsert.on_conflict_do_update(index_elements=["id"], set_=changed))
 
     links = [
         {"option_id": id_, "ingredient_id": ingredient_id, "position": place}

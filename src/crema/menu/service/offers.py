@@ -1,6 +1,6 @@
-"""What a shop has different from the chain: its stop-list, its prices, what it sells and how much of it is left.
+"""Changes of what a shop has different from the chain: its stop-list, prices, stocks, and what it doesn't sell.
 
-Every change writes the shop's row of `ShopOffers` last, and holds it until the transaction ends.
+Every change writes the shop's row of `ShopOffers` last, which stays locked until the transaction ends.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crema.core.errors import ConflictError, InvalidError, NotFoundError, UnknownReferenceError
 from crema.core.instants import format_instant
 from crema.db.driver import Reader
-from crema.db.edits import apply_changes, when_violated
+from crema.db.edits import apply_changes, raise_on_constraint
 from crema.db.statement import Executor, Statement
 from crema.menu import domain, queries
 from crema.menu.domain import Availability, Reason, ReasonCode
@@ -26,15 +26,15 @@ from crema.shops.domain import HandoverRefusal, WorkSchedule
 
 
 class AlreadyStoppedError(ConflictError):
-    """The shop has run out of it already; take that line off the stop-list to write another."""
+    """Something was put on a stop-list that has it already."""
 
     code = "already_stopped"
     title = "This is on the stop-list already."
-    advice = "Take it off the list first, to write another end or note."
+    advice = "To change its end or its note, take it off the list first."
 
 
 class UntilPassedError(InvalidError):
-    """A stop that would have ended before it began."""
+    """A stop whose end is not in the future."""
 
     code = "until_passed"
     title = "The end of a stop is in the past."
@@ -53,35 +53,35 @@ _TARGETS: Final[dict[str, Select[UUID]]] = {
 }
 
 
-async def stop(
-    session: AsyncSession, *, shop_id: UUID, wanted: StopIn, person_id: UUID | None, now: datetime
+async def add_stop(
+    session: AsyncSession, *, shop_id: UUID, stop_in: StopIn, person_id: UUID | None, now: datetime
 ) -> StopView:
-    """Put something on a shop's stop-list; `person_id` is who does, None for the system."""
+    """Put something on a shop's stop-list and return the entry. `person_id` is the author; None for the system."""
     await queries.check_shop(session, shop_id)
-    if wanted.until is not None and wanted.until <= now:
+    if stop_in.until is not None and stop_in.until <= now:
         raise UntilPassedError(now)
-    target = _TARGETS[wanted.kind].with_for_update(read=True, key_share=True)
-    if await session.scalar(target, {"target_id": wanted.target_id}) is None:
+    target = _TARGETS[stop_in.kind].with_for_update(read=True, key_share=True)
+    if await session.scalar(target, {"target_id": stop_in.target_id}) is None:
         raise UnknownReferenceError([("target_id",)])
 
     await session.execute(delete(Stop).where(Stop.shop_id == shop_id, Stop.until <= now))
-    line = Stop(
+    entry = Stop(
         shop_id=shop_id,
-        until=wanted.until,
-        note=wanted.note,
+        until=stop_in.until,
+        note=stop_in.note,
         created_by_id=person_id,
         created_at=now,
-        **{f"{wanted.kind}_id": wanted.target_id},
+        **{f"{stop_in.kind}_id": stop_in.target_id},
     )
-    session.add(line)
-    with when_violated(AlreadyStoppedError(), *(f"uq_stops_shop_id_{kind}_id" for kind in _TARGETS)):
+    session.add(entry)
+    with raise_on_constraint(AlreadyStoppedError(), *(f"uq_stops_shop_id_{kind}_id" for kind in _TARGETS)):
         await session.flush()
     await refresh(session, shop_id)
-    return await queries.get_stop(session, shop_id=shop_id, stop_id=line.id)
+    return await queries.get_stop(session, shop_id=shop_id, stop_id=entry.id)
 
 
 async def end_stop(session: AsyncSession, *, shop_id: UUID, stop_id: UUID) -> None:
-    """Take something off a shop's stop-list."""
+    """Delete an entry of a shop's stop-list."""
     ended = delete(Stop).where(Stop.shop_id == shop_id, Stop.id == stop_id).returning(Stop.id)
     if await session.scalar(ended) is None:
         raise NotFoundError
@@ -89,9 +89,12 @@ async def end_stop(session: AsyncSession, *, shop_id: UUID, stop_id: UUID) -> No
 
 
 async def change_product(
-    session: AsyncSession, *, shop_id: UUID, product_id: UUID, wanted: ShopProductPatch, now: datetime
+    session: AsyncSession, *, shop_id: UUID, product_id: UUID, changes: ShopProductPatch, now: datetime
 ) -> OverrideView:
-    """Set what a shop has of its own about a product; where nothing differs from the chain it has no row."""
+    """Change what a shop sets for itself about a product, and return it.
+
+    If nothing differs from the chain any more, the row is deleted.
+    """
     await queries.check_shop(session, shop_id)
     product = await session.scalar(
         select(Product)
@@ -102,9 +105,9 @@ async def change_product(
         raise NotFoundError
     key = {"shop_id": shop_id, "product_id": product_id}
     await session.execute(insert(ShopProduct).values(key).on_conflict_do_nothing())
-    row = await queries.get_product_of_shop(session, **key)
+    row = await queries.get_shop_product_for_update(session, **key)
 
-    await apply_changes(session, row, wanted, now=now)
+    await apply_changes(session, row, changes, now=now)
     shown = OverrideView("product", product_id, product.name, row.price, None, row.is_sold, row.stock, row.updated_at)
     if (row.price, row.is_sold, row.stock) == (None, True, None):
         await session.delete(row)
@@ -113,9 +116,12 @@ async def change_product(
 
 
 async def change_option(
-    session: AsyncSession, *, shop_id: UUID, option_id: UUID, wanted: ShopOptionPatch, now: datetime
+    session: AsyncSession, *, shop_id: UUID, option_id: UUID, changes: ShopOptionPatch, now: datetime
 ) -> OverrideView:
-    """Set what a shop has of its own about an option; where nothing differs from the chain it has no row."""
+    """Change what a shop sets for itself about an option, and return it.
+
+    If nothing differs from the chain any more, the row is deleted.
+    """
     await queries.check_shop(session, shop_id)
     option = await session.scalar(
         select(Option).where(Option.id == option_id).with_for_update(key_share=True, read=True)
@@ -124,9 +130,9 @@ async def change_option(
         raise NotFoundError
     key = {"shop_id": shop_id, "option_id": option_id}
     await session.execute(insert(ShopOption).values(key).on_conflict_do_nothing())
-    row = await queries.get_option_of_shop(session, **key)
+    row = await queries.get_shop_option_for_update(session, **key)
 
-    await apply_changes(session, row, wanted, now=now)
+    await apply_changes(session, row, changes, now=now)
     shown = OverrideView("option", option_id, option.name, None, row.price_delta, row.is_sold, None, row.updated_at)
     if (row.price_delta, row.is_sold) == (None, True):
         await session.delete(row)
@@ -135,10 +141,10 @@ async def change_option(
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """What is asked about a product's availability: at which shop, for pick-up when, and in which size.
+class AvailabilityRequest:
+    """A question about a product's availability: at which shop, for which pick-up time, in which size.
 
-    `at` is None for as soon as possible.
+    `at` is None for as soon as possible, `size_id` for any size.
     """
 
     shop: OffersOfShop
@@ -149,7 +155,7 @@ class Question:
 
 
 class UnknownSizeError(InvalidError):
-    """The product has no size of this id."""
+    """The product has no size with this id."""
 
     code = "unknown_size"
     title = "The product has no such size."
@@ -159,30 +165,32 @@ class UnknownSizeError(InvalidError):
         super().__init__(errors=[{"loc": ["query", "size_id"], "msg": "is no size of the product", "type": self.code}])
 
 
-async def availability_at(reader: Reader, *, product_id: UUID, asked: Question, sees_hidden: bool) -> Availability:
-    """Return whether a product can be had, and all that is in the way. An archived product is not found."""
+async def availability_at(
+    reader: Reader, *, product_id: UUID, requested: AvailabilityRequest, sees_hidden: bool
+) -> Availability:
+    """Return whether a product is available, with every reason why not. An archived product is not found."""
     product = (await queries.load_for_pricing(reader, {product_id})).get(product_id)
     if product is None or product.is_archived:
         raise NotFoundError
     if not product.is_on_menu and not sees_hidden:
         return _OFF_MENU
-    if asked.size_id is not None and asked.size_id not in {size.id for size in product.sizes}:
+    if requested.size_id is not None and requested.size_id not in {size.id for size in product.sizes}:
         raise UnknownSizeError
-    at = max(asked.at or asked.now, asked.now)
-    offer = domain.offer_of(product, asked.shop.differences)
-    of_shop = _reasons_of_shop(asked, work=timedelta(seconds=product.preparation_seconds))
+    at = max(requested.at or requested.now, requested.now)
+    offer = domain.offer_of(product, requested.shop.differences)
+    of_shop = _reasons_of_shop(requested, work=timedelta(seconds=product.preparation_seconds))
     return Availability((*of_shop, *domain.availability(offer, at=at).reasons))
 
 
-def _reasons_of_shop(asked: Question, *, work: timedelta) -> list[Reason]:
-    """Return why the shop takes no order for that time, whatever the product: what placing an order is told, too."""
-    pickup_at = None if asked.at is None else max(asked.at, asked.now)
-    found = asked.schedule.plan(pickup_at, now=asked.now, work=work)
+def _reasons_of_shop(requested: AvailabilityRequest, *, work: timedelta) -> list[Reason]:
+    """Return why the shop takes no order for that time, whatever the product; the same reason refuses an order."""
+    pickup_at = None if requested.at is None else max(requested.at, requested.now)
+    found = requested.schedule.plan(pickup_at, now=requested.now, work=work)
     return [Reason(found.code, found.detail, found.until)] if isinstance(found, HandoverRefusal) else []
 
 
 _OFF_MENU: Final = Availability((Reason(ReasonCode.OFF_MENU, "This product is off the menu."),))
-"""What the public is told: what is hidden has no name."""
+"""What the public gets for a hidden product: its name isn't shown."""
 
 _LOCK: Final = Statement(
     insert(ShopOffers)
@@ -195,9 +203,10 @@ _WRITE: Final = Statement(
 
 
 async def refresh(db: Executor, shop_id: UUID) -> None:
-    """Write what a shop has different anew, under another version. The last thing a change of it does.
+    """Write the shop's row of `ShopOffers` again, with a new version. Call it at the end of a change.
 
-    Locked first by a statement of its own: of two changes the second waits here, then reads what the first committed.
+    A statement of its own locks the row first. Of two changes, the second waits there, and then reads what the first
+    has committed.
     """
     if isinstance(db, AsyncSession):
         await db.flush()

@@ -14,11 +14,11 @@ from crema.menu import domain, queries
 from crema.menu.models import Category
 from crema.menu.schemas import ChangePrices
 from crema.menu.service import documents
-from crema.menu.service.integrity import check_known, placed, refuse_unknown
+from crema.menu.service.integrity import check_known, locations, refuse_unknown
 
 
 class PriceTooHighError(InvalidError):
-    """A percentage makes a price larger than any we take. `errors` names the products."""
+    """A percentage would raise a price above the largest that is allowed. `errors` names the products."""
 
     code = "price_too_high"
     title = "A price would become too high."
@@ -32,7 +32,7 @@ class PriceTooHighError(InvalidError):
 
 @dataclass(frozen=True, slots=True)
 class PriceChange:
-    """The price of a product, and what it becomes."""
+    """The price of a product before and after the change."""
 
     product_id: UUID
     name: str
@@ -40,26 +40,26 @@ class PriceChange:
     price_after: Decimal
 
 
-async def change_prices(session: AsyncSession, *, wanted: ChangePrices, now: datetime) -> Sequence[PriceChange]:
-    """Set the prices of products and return them with what they were; a dry run only returns them.
+async def change_prices(session: AsyncSession, *, request: ChangePrices, now: datetime) -> Sequence[PriceChange]:
+    """Change the prices of products, all or none, and return them with the old ones. A dry run changes nothing.
 
-    All or nothing. The products are locked, so that a percentage is of the price that they have now. Products are in
-    the order of the request, or by name where it lists none. Those whose price stays are not touched.
+    The products are locked, so that a percentage is of their present price. They are in the order of the request, or
+    by name if it lists none. Products whose price stays the same are not written.
     """
-    places = await _find_products(session, wanted)
-    found = await queries.load_live_products(session, places, lock=not wanted.dry_run)
-    if wanted.names_products:
+    places = await _find_products(session, request)
+    found = await queries.load_live_products(session, places, lock=not request.dry_run)
+    if request.names_products:
         refuse_unknown({loc: id_ for id_, loc in places.items() if id_ not in found})
 
-    listed = {each.product_id: each.price for each in wanted.prices or ()}
+    listed = {each.product_id: each.price for each in request.prices or ()}
     changes = [
         PriceChange(
             product_id=id_,
             name=found[id_].name,
             price_before=found[id_].price,
             price_after=listed[id_]
-            if wanted.percent is None
-            else domain.changed_price(found[id_].price, percent=wanted.percent, round_to=wanted.round_to),
+            if request.percent is None
+            else domain.changed_price(found[id_].price, percent=request.percent, round_to=request.round_to),
         )
         for id_ in places
         if id_ in found
@@ -68,7 +68,7 @@ async def change_prices(session: AsyncSession, *, wanted: ChangePrices, now: dat
         raise PriceTooHighError(too_high)
 
     changed = [each for each in changes if each.price_after != each.price_before]
-    if changed and not wanted.dry_run:
+    if changed and not request.dry_run:
         for each in changed:
             found[each.product_id].price = each.price_after
             found[each.product_id].updated_at = now
@@ -76,13 +76,13 @@ async def change_prices(session: AsyncSession, *, wanted: ChangePrices, now: dat
     return changes
 
 
-async def _find_products(session: AsyncSession, wanted: ChangePrices) -> dict[UUID, Loc]:
-    """Return the ids of the products to change, each with the place in the body that names it."""
-    if wanted.prices is not None:
-        return {each.product_id: ("prices", place, "product_id") for place, each in enumerate(wanted.prices)}
-    if wanted.product_ids is not None:
-        return {id_: loc for loc, id_ in placed("product_ids", wanted.product_ids).items()}
-    if wanted.category_id is not None:
-        await check_known(session, Category, {("category_id",): wanted.category_id})
-    ids = await queries.list_product_ids(session, category_id=wanted.category_id)
+async def _find_products(session: AsyncSession, request: ChangePrices) -> dict[UUID, Loc]:
+    """Return the ids of the products to change, each with its location in the body."""
+    if request.prices is not None:
+        return {each.product_id: ("prices", place, "product_id") for place, each in enumerate(request.prices)}
+    if request.product_ids is not None:
+        return {id_: loc for loc, id_ in locations("product_ids", request.product_ids).items()}
+    if request.category_id is not None:
+        await check_known(session, Category, {("category_id",): request.category_id})
+    ids = await queries.list_product_ids(session, category_id=request.category_id)
     return dict.fromkeys(ids, ("percent",))

@@ -1,4 +1,4 @@
-"""Every change to products."""
+"""Changes to products."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crema.core.errors import Loc
 from crema.core.slug import SlugTakenError
 from crema.db.base import new_id
-from crema.db.edits import apply_changes, when_violated
+from crema.db.edits import apply_changes, raise_on_constraint
 from crema.menu import domain, queries
 from crema.menu.models import (
     Category,
@@ -33,18 +33,18 @@ from crema.menu.schemas import (
     SizeIn,
 )
 from crema.menu.service import documents
-from crema.menu.service.exporting import LINK, SIZE, columns
+from crema.menu.service.exporting import LINK_COLUMNS, SIZE_COLUMNS, column_values
 from crema.menu.service.integrity import (
     check_known,
     free_slug,
+    locations,
     nutrition_values,
-    placed,
     refuse_unknown,
 )
 from crema.menu.service.modifier_groups import rules_of
 from crema.schemas import value_or
 
-_COPIED: Final = (
+_COPIED_COLUMNS: Final = (
     "name",
     "description",
     "price",
@@ -60,74 +60,73 @@ _SizeRow: TypeAlias = Row[UUID, str, bool, Mapping[str, Any] | None]
 _SIZES: Final = select(Size.id, Size.name, Size.is_default, Size.nutrition)
 
 
-async def create_product(session: AsyncSession, *, wanted: ProductIn, now: datetime) -> Product:
-    """Add a product with its parts."""
-    wanted.check_read_only(None)
-    await _check_references(session, wanted, known_sizes=())
-    _check_nutrition(wanted, product=None, sizes=())
+async def create_product(session: AsyncSession, *, product_in: ProductIn, now: datetime) -> Product:
+    """Add a product with its parts and return it."""
+    product_in.check_read_only(None)
+    await _check_references(session, product_in, known_sizes=())
+    _check_nutrition(product_in, product=None, sizes=())
 
-    product = Product(slug=wanted.slug or await free_slug(session, Product, wanted.name), created_at=now)
+    product = Product(slug=product_in.slug or await free_slug(session, Product, product_in.name), created_at=now)
     session.add(product)
-    with when_violated(SlugTakenError(), "uq_products_slug"):
-        await apply_changes(session, product, wanted, now=now, kept_if_none=("slug",))
-    await _write_parts(session, product.id, wanted)
+    with raise_on_constraint(SlugTakenError(), "uq_products_slug"):
+        await apply_changes(session, product, product_in, now=now, kept_if_none=("slug",))
+    await _write_parts(session, product.id, product_in)
     await documents.refresh(session, [product.id])
     return await queries.get_product(session, product.id)
 
 
 async def edit_product(
-    session: AsyncSession, *, product_id: UUID, wanted: ProductPatch | ReplaceProduct, now: datetime
+    session: AsyncSession, *, product_id: UUID, changes: ProductPatch | ReplaceProduct, now: datetime
 ) -> Product:
-    """Set fields of a product: those that were sent, or all of a replacement.
+    """Change the fields of a product that were sent, or all fields of a replacement, and return the product.
 
-    Lists are replaced; a slug of None is kept.
+    Lists are replaced as a whole. A slug of None keeps the present slug.
     """
     product = await queries.get_product_for_update(session, product_id)
-    if wanted.modifier_groups is not MISSING:
+    if changes.modifier_groups is not MISSING:
         product = await queries.get_product(session, product_id)
-        wanted.check_read_only(ProductOut.model_validate(product))
-        _keep_limits(product, wanted.modifier_groups)
+        changes.check_read_only(ProductOut.model_validate(product))
+        _keep_inherited_limits(product, changes.modifier_groups)
     sizes = (await session.execute(_SIZES.where(Size.product_id == product_id))).all()
-    await _check_references(session, wanted, known_sizes=[size.id for size in sizes])
-    _check_nutrition(wanted, product=product, sizes=sizes)
+    await _check_references(session, changes, known_sizes=[size.id for size in sizes])
+    _check_nutrition(changes, product=product, sizes=sizes)
 
-    with when_violated(SlugTakenError(), "uq_products_slug"):
-        await apply_changes(session, product, wanted, now=now, kept_if_none=("slug",))
-    await _write_parts(session, product_id, wanted)
+    with raise_on_constraint(SlugTakenError(), "uq_products_slug"):
+        await apply_changes(session, product, changes, now=now, kept_if_none=("slug",))
+    await _write_parts(session, product_id, changes)
     await documents.refresh(session, [product_id])
     return await queries.get_product(session, product_id)
 
 
 async def archive_product(session: AsyncSession, *, product_id: UUID, now: datetime) -> None:
-    """Take a product off the menu for good. Its row stays for the carts and orders that name it."""
+    """Archive a product. Its row stays, because carts and orders refer to it."""
     product = await queries.get_product_for_update(session, product_id)
     product.archived_at = now
     await documents.refresh(session, [product_id])
 
 
 async def copy_product(session: AsyncSession, *, product_id: UUID, name: str | None, now: datetime) -> Product:
-    """Add a product that is made like another. It is inactive until somebody looks at it, and has no pictures."""
+    """Add a copy of a product and return it. The copy is inactive and has no pictures."""
     product = await queries.get_product(session, product_id)
-    like = columns(product, _COPIED)
-    wanted = ProductIn.model_validate(
+    product_in = ProductIn.model_validate(
         {
-            **like,
+            **column_values(product, _COPIED_COLUMNS),
             "name": name or product.name,
             "is_active": False,
             "category_ids": [link.category_id for link in product.categories],
-            "sizes": [columns(size, SIZE) for size in product.sizes],
-            "modifier_groups": [columns(link, ["group_id", *LINK]) for link in product.modifier_groups],
+            "sizes": [column_values(size, SIZE_COLUMNS) for size in product.sizes],
+            "modifier_groups": [column_values(link, ["group_id", *LINK_COLUMNS]) for link in product.modifier_groups],
             "ingredient_ids": [link.ingredient_id for link in product.ingredients],
         }
     )
-    return await create_product(session, wanted=wanted, now=now)
+    return await create_product(session, product_in=product_in, now=now)
 
 
 async def restore_product(session: AsyncSession, *, product_id: UUID, now: datetime) -> Product:
-    """Take a deleted product back; one that is there already stays as it is.
+    """Restore an archived product and return it. A product that isn't archived stays as it is.
 
-    It gets another slug if its own was taken meanwhile, and a group's own limits where nobody could keep the
-    product's any more.
+    It gets a new slug if another product has taken its slug. Where its own limits for a modifier group can't be
+    satisfied any more, it gets those of the group.
     """
     product = await queries.get_any_product_for_update(session, product_id)
     if product.archived_at is None:
@@ -140,7 +139,7 @@ async def restore_product(session: AsyncSession, *, product_id: UUID, now: datet
     product.slug = slug or product.slug
     product.archived_at = None
     product.updated_at = now
-    with when_violated(SlugTakenError(), "uq_products_slug"):
+    with raise_on_constraint(SlugTakenError(), "uq_products_slug"):
         await session.flush()
     restored = await queries.get_product(session, product_id)
     for link in restored.modifier_groups:
@@ -158,22 +157,22 @@ async def restore_product(session: AsyncSession, *, product_id: UUID, now: datet
 
 
 async def _lock_parts(session: AsyncSession, product_id: UUID) -> None:
-    """Keep all that a product's document shows from being changed until the transaction ends."""
+    """Lock everything that a product's document shows against changes until the transaction ends."""
     parts = (
         (Category, ProductCategory.category_id, ProductCategory.product_id),
         (Ingredient, ProductIngredient.ingredient_id, ProductIngredient.product_id),
     )
     for model, part_id, owner_id in parts:
         found = await session.scalars(select(part_id).where(owner_id == product_id))
-        await check_known(session, model, placed("id", found.all()))
+        await check_known(session, model, locations("id", found.all()))
     offered = await session.scalars(
         select(ProductModifierGroup.group_id).where(ProductModifierGroup.product_id == product_id)
     )
-    await queries.load_modifier_groups_locked(session, offered.all())
+    await queries.lock_modifier_groups(session, offered.all())
 
 
-def _keep_limits(product: Product, links: Sequence[ProductGroupIn]) -> None:
-    """Keep the group's own limits and free quantity the group's where they came back as the product shows them."""
+def _keep_inherited_limits(product: Product, links: Sequence[ProductGroupIn]) -> None:
+    """Set limits that were sent as GET shows them back to what the product stores: None where they are the group's."""
     offered = {link.group_id: link for link in product.modifier_groups}
     for link in links:
         present = offered.get(link.group_id)
@@ -186,35 +185,39 @@ def _keep_limits(product: Product, links: Sequence[ProductGroupIn]) -> None:
                 link.free_quantity = present.free_quantity
 
 
-def _links(wanted: ProductIn | ProductPatch) -> dict[Loc, ProductGroupIn] | None:
-    """Return the groups by their places in the body, in whichever of the two ways they came; None: not at all."""
-    if wanted.modifier_groups is MISSING and wanted.modifier_group_ids is MISSING:
+def _links(product_in: ProductIn | ProductPatch) -> dict[Loc, ProductGroupIn] | None:
+    """Return the groups of a body by their locations, from either of its two fields; None if it has neither."""
+    if product_in.modifier_groups is MISSING and product_in.modifier_group_ids is MISSING:
         return None
     own: dict[Loc, ProductGroupIn] = {
-        ("modifier_groups", place, "group_id"): link for place, link in enumerate(value_or(wanted.modifier_groups, []))
+        ("modifier_groups", place, "group_id"): link
+        for place, link in enumerate(value_or(product_in.modifier_groups, []))
     }
     plain: dict[Loc, ProductGroupIn] = {
         ("modifier_group_ids", place): ProductGroupIn(group_id=group_id)
-        for place, group_id in enumerate(value_or(wanted.modifier_group_ids, []))
+        for place, group_id in enumerate(value_or(product_in.modifier_group_ids, []))
     }
     return {**own, **plain}
 
 
 async def _check_references(
-    session: AsyncSession, wanted: ProductIn | ProductPatch, *, known_sizes: Sequence[UUID]
+    session: AsyncSession, product_in: ProductIn | ProductPatch, *, known_sizes: Sequence[UUID]
 ) -> None:
-    """Refuse what does not exist, and groups nobody could choose from; what does exist stays until the end."""
+    """Raise if something that the body refers to doesn't exist, or if a group's limits can't be satisfied.
+
+    What exists is locked, so that it can't be deleted before the transaction ends.
+    """
     refuse_unknown(
         {
             ("sizes", place, "id"): size.id
-            for place, size in enumerate(value_or(wanted.sizes, []))
+            for place, size in enumerate(value_or(product_in.sizes, []))
             if size.id is not None and size.id not in known_sizes
         }
     )
-    await check_known(session, Category, placed("category_ids", value_or(wanted.category_ids, [])))
-    await check_known(session, Ingredient, placed("ingredient_ids", value_or(wanted.ingredient_ids, [])))
-    if links := _links(wanted):
-        groups = await queries.load_modifier_groups_locked(session, {link.group_id for link in links.values()})
+    await check_known(session, Category, locations("category_ids", value_or(product_in.category_ids, [])))
+    await check_known(session, Ingredient, locations("ingredient_ids", value_or(product_in.ingredient_ids, [])))
+    if links := _links(product_in):
+        groups = await queries.lock_modifier_groups(session, {link.group_id for link in links.values()})
         refuse_unknown({loc: link.group_id for loc, link in links.items() if link.group_id not in groups})
         for link in links.values():
             group = groups[link.group_id]
@@ -226,13 +229,15 @@ async def _check_references(
             )
 
 
-def _check_nutrition(wanted: ProductIn | ProductPatch, *, product: Product | None, sizes: Sequence[_SizeRow]) -> None:
-    """Refuse other figures for the default size than for the product: as sent, else as they are now.
+def _check_nutrition(
+    product_in: ProductIn | ProductPatch, *, product: Product | None, sizes: Sequence[_SizeRow]
+) -> None:
+    """Raise if the nutrition of the product and of its default size differ, as they will be after the change.
 
-    `sizes` are rows of `_SIZES`.
+    `sizes` are the present sizes, rows of `_SIZES`.
     """
-    of_product = (product.nutrition if product else None) if wanted.nutrition is MISSING else wanted.nutrition
-    offered: Sequence[SizeIn | _SizeRow] = sizes if wanted.sizes is MISSING else wanted.sizes
+    of_product = (product.nutrition if product else None) if product_in.nutrition is MISSING else product_in.nutrition
+    offered: Sequence[SizeIn | _SizeRow] = sizes if product_in.sizes is MISSING else product_in.sizes
     default = domain.default_size([size.is_default for size in offered])
     if default is not None:
         size = offered[default]
@@ -241,21 +246,21 @@ def _check_nutrition(wanted: ProductIn | ProductPatch, *, product: Product | Non
         )
 
 
-async def _write_parts(session: AsyncSession, product_id: UUID, wanted: ProductIn | ProductPatch) -> None:
-    if wanted.category_ids is not MISSING:
-        await _file_under(session, product_id=product_id, category_ids=wanted.category_ids)
-    if wanted.sizes is not MISSING:
-        await _write_sizes(session, product_id=product_id, sizes=wanted.sizes)
-    if (links := _links(wanted)) is not None:
+async def _write_parts(session: AsyncSession, product_id: UUID, product_in: ProductIn | ProductPatch) -> None:
+    if product_in.category_ids is not MISSING:
+        await _set_categories(session, product_id=product_id, category_ids=product_in.category_ids)
+    if product_in.sizes is not MISSING:
+        await _write_sizes(session, product_id=product_id, sizes=product_in.sizes)
+    if (links := _links(product_in)) is not None:
         offered = [link.model_dump() for link in links.values()]
         await _replace_links(session, ProductModifierGroup, product_id=product_id, rows=offered)
-    if wanted.ingredient_ids is not MISSING:
-        contained = [{"ingredient_id": ingredient_id} for ingredient_id in wanted.ingredient_ids]
+    if product_in.ingredient_ids is not MISSING:
+        contained = [{"ingredient_id": ingredient_id} for ingredient_id in product_in.ingredient_ids]
         await _replace_links(session, ProductIngredient, product_id=product_id, rows=contained)
 
 
-async def _file_under(session: AsyncSession, *, product_id: UUID, category_ids: Sequence[UUID]) -> None:
-    """Put a product under these headings only: where it stood already it keeps its place."""
+async def _set_categories(session: AsyncSession, *, product_id: UUID, category_ids: Sequence[UUID]) -> None:
+    """Set the categories of a product. In those that it is in already it keeps its position."""
     await session.execute(
         delete(ProductCategory).where(
             ProductCategory.product_id == product_id, ProductCategory.category_id.not_in(category_ids)
@@ -267,16 +272,17 @@ async def _file_under(session: AsyncSession, *, product_id: UUID, category_ids: 
 
 
 async def _write_sizes(session: AsyncSession, *, product_id: UUID, sizes: Sequence[SizeIn]) -> None:
-    """Keep the sizes whose id is given, add those without one, drop the others. The product's row is locked."""
+    """Update the sizes with an id, insert those without, and delete the others. The product's row is locked."""
     ids = [size.id or new_id() for size in sizes]
-    mine = Size.product_id == product_id
-    await session.execute(delete(Size).where(mine, Size.id.not_in(ids)))
+    is_of_product = Size.product_id == product_id
+    await session.execute(delete(Size).where(is_of_product, Size.id.not_in(ids)))
     if not sizes:
         return
-    # Out of each other's way first: two that swap names would collide half-way.
-    parked = cast(Size.id, String)
+    # Unique names first: two sizes that swap their names would violate the constraint in between.
+    unique_name = cast(Size.id, String)
     await session.execute(
-        update(Size).where(mine).values(name=parked, is_default=False), execution_options={"synchronize_session": False}
+        update(Size).where(is_of_product).values(name=unique_name, is_default=False),
+        execution_options={"synchronize_session": False},
     )
     default = domain.default_size([size.is_default for size in sizes])
     rows = [
@@ -306,5 +312,5 @@ async def _replace_links(
 ) -> None:
     await session.execute(delete(model).where(model.product_id == product_id))
     if rows:
-        placed_rows = [{**row, "product_id": product_id, "position": place} for place, row in enumerate(rows)]
-        await session.execute(insert(model).values(placed_rows))
+        links = [{**row, "product_id": product_id, "position": position} for position, row in enumerate(rows)]
+        await session.execute(insert(model).values(links))

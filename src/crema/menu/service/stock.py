@@ -1,6 +1,6 @@
-"""Stocks of a shop: orders count them down, and give back when they are cancelled.
+"""Stocks of a shop. Orders take from them, and give back when they are cancelled.
 
-A stock that is used up, or is no more, is another version of the shop. Rows are locked by primary key.
+If a stock becomes zero, or is zero no more, the shop's version changes. Rows are locked in order of the primary key.
 """
 
 from collections.abc import Mapping
@@ -13,14 +13,14 @@ from crema.db.statement import Executor, Statement
 from crema.menu.models import ShopProduct
 from crema.menu.service import offers
 
-_WANTED: Final = (
+_REQUESTED: Final = (
     func.unnest(bindparam("product_ids", type_=ARRAY(Uuid)), bindparam("quantities", type_=ARRAY(Integer)))
     .table_valued("product_id", "quantity")
-    .render_derived(name="wanted")
+    .render_derived(name="requested")
 )
 _LOCKED: Final = (
-    select(ShopProduct.product_id, _WANTED.c.quantity)
-    .join(_WANTED, _WANTED.c.product_id == ShopProduct.product_id)
+    select(ShopProduct.product_id, _REQUESTED.c.quantity)
+    .join(_REQUESTED, _REQUESTED.c.product_id == ShopProduct.product_id)
     .where(ShopProduct.shop_id == bindparam("shop_id"))
     .order_by(ShopProduct.product_id)
     .with_for_update(of=ShopProduct)
@@ -29,8 +29,8 @@ _LOCKED: Final = (
 QUANTITY: Final = _LOCKED.c.quantity
 
 
-def counting(stock: ColumnElement[int | None], guard: ColumnElement[bool]) -> Statement:
-    """Make the statement that sets stocks, of the `quantities` of products, where the guard allows it."""
+def stock_update(stock: ColumnElement[int | None], guard: ColumnElement[bool]) -> Statement:
+    """Return the statement that sets the stocks of `product_ids`, with their `quantities`, where the guard holds."""
     return Statement(
         update(ShopProduct)
         .where(ShopProduct.shop_id == bindparam("shop_id"), ShopProduct.product_id == _LOCKED.c.product_id, guard)
@@ -39,8 +39,8 @@ def counting(stock: ColumnElement[int | None], guard: ColumnElement[bool]) -> St
     )
 
 
-TAKE: Final = counting(ShopProduct.stock - QUANTITY, ShopProduct.stock >= QUANTITY)
-_GIVE_BACK: Final = counting(ShopProduct.stock + QUANTITY, ShopProduct.stock.is_not(None))
+TAKE: Final = stock_update(ShopProduct.stock - QUANTITY, ShopProduct.stock >= QUANTITY)
+_GIVE_BACK: Final = stock_update(ShopProduct.stock + QUANTITY, ShopProduct.stock.is_not(None))
 _LEFT: Final = Statement(
     select(ShopProduct.product_id, ShopProduct.stock).where(
         ShopProduct.shop_id == bindparam("shop_id"),
@@ -51,7 +51,7 @@ _LEFT: Final = Statement(
 
 
 async def take(db: Executor, *, shop_id: UUID, quantities: Mapping[UUID, int]) -> dict[UUID, int]:
-    """Count stocks down, each by its quantity where there is enough; return those of the products that gave."""
+    """Take quantities from stocks where there is enough, and return what was taken, by product id."""
     rows = await TAKE.rows(db, shop_id=shop_id, **_values(quantities))
     if any(stock == 0 for _, _, stock in rows):
         await offers.refresh(db, shop_id)
@@ -59,14 +59,14 @@ async def take(db: Executor, *, shop_id: UUID, quantities: Mapping[UUID, int]) -
 
 
 async def give_back(db: Executor, *, shop_id: UUID, quantities: Mapping[UUID, int]) -> None:
-    """Count stocks up again; what the shop doesn't count any more stays so."""
+    """Give quantities back to stocks. Products whose stock isn't counted any more are left out."""
     rows = await _GIVE_BACK.rows(db, shop_id=shop_id, **_values(quantities))
     if any(stock == quantity for _, quantity, stock in rows):
         await offers.refresh(db, shop_id)
 
 
 async def left(db: Executor, *, shop_id: UUID, product_ids: set[UUID]) -> dict[UUID, int]:
-    """Return how many are left of these products; those that the shop doesn't count are absent."""
+    """Return how many are left of these products, by id. Products whose stock isn't counted are left out."""
     return dict(await _LEFT.rows(db, shop_id=shop_id, product_ids=list(product_ids)))
 
 

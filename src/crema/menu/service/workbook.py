@@ -1,9 +1,9 @@
-"""The menu's document as a workbook, one sheet a list, and back.
+"""Conversion of the menu's document to a workbook with a sheet for each list, and back.
 
-An empty cell is a field left out. A list in one cell has an item a line; a window of a schedule is one such as
-`0,1,2,3,4 07:00-11:00 2026-12-01..2026-12-31`, with or without dates. The figures of a nutrition are columns beside
-what it is of; it is left out where all are empty. Lists of objects are sheets of their own, whose rows name what they
-belong to: `sizes` the product's slug, `size_prices` and `size_nutrition` the group's key and the option's name.
+An empty cell is a field that is left out. A list in a cell has one item on each line; a window of a schedule is an item
+such as `0,1,2,3,4 07:00-11:00 2026-12-01..2026-12-31`, with or without dates. Nutrition has a column for each figure;
+if all are empty, it is left out. Lists of objects have sheets of their own, whose rows say what they belong to: those
+of `sizes` by the product's slug, those of `size_prices` and `size_nutrition` by the group's key and the option's name.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ Key: TypeAlias = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column, and the field it fills; `path` where that is not its name."""
+    """A column of a sheet. `path` leads to its field inside the row's object, if that isn't just its name."""
 
     name: str
     kind: Kind = "text"
@@ -39,10 +39,10 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class SheetType:
-    """A sheet, and the list it fills: one of the document, or one of each row of the sheet `above`.
+    """A sheet, and the name of the list that its rows make: a list of the document, or of a row of the sheet `above`.
 
-    The columns `owner` name that row; `known_by` are the fields that rows below name one of this sheet by, the first
-    that is filled.
+    The columns `owner` are the key of that row. `known_by` are the fields of this sheet's key: the first that is
+    filled.
     """
 
     name: str
@@ -53,7 +53,7 @@ class SheetType:
     owner: Sequence[str] = ()
 
     def key(self, owner: Key, row: Mapping[str, Any]) -> Key:
-        """Return what rows of sheets below call this row."""
+        """Return the key by which rows of sheets below refer to this row."""
         known = next((str(row[name]).strip() for name in self.known_by if row.get(name)), "")
         return (*owner, known)
 
@@ -146,12 +146,12 @@ SHEETS: Final = (
         owner=("product",),
     ),
 )
-"""Each after the one that it belongs to."""
+"""Each sheet comes after the one that its rows belong to."""
 _BY_NAME: Final[Mapping[str, SheetType]] = {sheet.name: sheet for sheet in SHEETS}
 
 
 def write_menu(document: MenuDocument) -> bytes:
-    """Write the document as a workbook that `read_menu` takes."""
+    """Return the document as a workbook that `read_menu` takes."""
     content = document.model_dump(mode="json")
     return write({sheet.name: (_header(sheet), _rows(sheet, content)) for sheet in SHEETS})
 
@@ -166,7 +166,7 @@ def _rows(sheet: SheetType, content: Row) -> Iterator[list[CellValue]]:
 
 
 def _objects(sheet: SheetType, content: Row) -> Iterator[tuple[Key, Row]]:
-    """Give the objects that are a sheet's rows, each with what its owner is called."""
+    """Yield the objects that are a sheet's rows, each with the key of its owner."""
     if sheet.above is None:
         yield from (((), row) for row in content[sheet.fills])
         return
@@ -199,7 +199,7 @@ def _written(value: Any, kind: Kind) -> CellValue:
 
 @dataclass(slots=True)
 class MenuWorkbook:
-    """A workbook as a document, and where in the workbook the parts of the document stand."""
+    """A workbook read as a document, with the sheet and row of each part of the document."""
 
     content: Row = field(default_factory=lambda: {sheet.fills: [] for sheet in SHEETS if sheet.above is None})
     places: dict[Loc, tuple[str, int]] = field(default_factory=dict)
@@ -207,11 +207,11 @@ class MenuWorkbook:
     objects: dict[str, dict[Key, tuple[Row, Loc]]] = field(default_factory=dict)
 
     def refuse(self, loc: Loc, message: str) -> None:
-        """Note what is wrong at a place of the workbook; what was noted there first stays."""
+        """Add a problem at a location of the workbook, unless it has one already."""
         self.problems.setdefault(loc, message)
 
     def place(self, loc: Loc) -> Loc:
-        """Tell where in the workbook something of the document stands: sheet, row as the spreadsheet counts, column."""
+        """Return the sheet, row and column of a location of the document. Rows are counted from 1."""
         for length in range(len(loc), 0, -1):
             if loc[:length] in self.places:
                 sheet, row = self.places[loc[:length]]
@@ -219,7 +219,7 @@ class MenuWorkbook:
         return loc
 
     def document(self) -> MenuDocument:
-        """Check the document; InvalidMenuError tells all that is wrong by its place in the workbook."""
+        """Return the document. Raises InvalidMenuError, which names all problems by their locations in the workbook."""
         try:
             document = MenuDocument.model_validate(self.content)
         except ValidationError as error:
@@ -231,7 +231,7 @@ class MenuWorkbook:
 
 
 def _column_of(sheet: SheetType, path: Loc) -> Loc:
-    """Return the column of a field; the first of an object that has several."""
+    """Return the column of a field; for an object with several columns the first of them."""
     for column in sheet.columns if path else ():
         if column.field[: len(path)] == path[: len(column.field)]:
             return (column.name,)
@@ -239,7 +239,7 @@ def _column_of(sheet: SheetType, path: Loc) -> Loc:
 
 
 def read_menu(sheets: Sequence[Sheet]) -> MenuWorkbook:
-    """Make the document of a workbook; what can't be read is in its `problems`."""
+    """Return a workbook read as a document. What can't be read is in its `problems`."""
     workbook = MenuWorkbook()
     by_name = {sheet.name: sheet for sheet in sheets}
     for loc, message in _wrong_sheets(by_name):
@@ -262,15 +262,15 @@ def _wrong_sheets(sheets: Mapping[str, Sheet]) -> Iterator[tuple[Loc, str]]:
     for sheet_type in SHEETS:
         above = sheet_type.above
         if above in sheets and sheet_type.name not in sheets:
-            yield (sheet_type.name,), f"is missing: {above} would lose what stands there; send it empty to mean so"
+            yield (sheet_type.name,), f"is missing: {above} would lose its rows; send it empty if there are none"
         if above is not None and sheet_type.name in sheets and above not in sheets:
-            yield (above,), f"is missing: {sheet_type.name} belongs to it"
+            yield (above,), f"is missing, but {sheet_type.name} belongs to it: send both"
 
 
 def _read_sheet(workbook: MenuWorkbook, sheet_type: SheetType, sheet: Sheet) -> None:
     first, cells = sheet.rows[0] if sheet.rows else (1, ())
     if first != 1 or not cells:
-        workbook.refuse((sheet.name, 1), "the first row has the names of the columns")
+        workbook.refuse((sheet.name, 1), "is empty: the first row must have the names of the columns")
         return
     header = [cell.strip().lower() if isinstance(cell, str) else cell for cell in cells]
     wrong = [*_wrong_columns(sheet_type, sheet, header)]
@@ -289,7 +289,7 @@ def _wrong_columns(sheet_type: SheetType, sheet: Sheet, header: Sequence[Cell]) 
         elif not isinstance(name, str) or name not in known:
             yield (sheet.name, 1, _shown(name)), f"there is no such column; there are {', '.join(known)}"
         elif name in header[:place]:
-            yield (sheet.name, 1, name), "this column stands here twice"
+            yield (sheet.name, 1, name), "this column is here twice"
     if any(len(row) > len(header) for _, row in sheet.rows[1:]):
         yield (sheet.name, 1), "there are cells in columns without a name"
 
@@ -299,7 +299,7 @@ def _shown(name: Cell) -> str:
 
 
 def _read_row(workbook: MenuWorkbook, sheet_type: SheetType, number: int, cells: Mapping[str, Cell]) -> None:
-    """Read one row into an object, and put that into the list it belongs to."""
+    """Read one row as an object, and add it to the list that it belongs to."""
     found: Row = {}
     for column in (*map(Column, sheet_type.owner), *sheet_type.columns):
         try:
@@ -309,7 +309,7 @@ def _read_row(workbook: MenuWorkbook, sheet_type: SheetType, number: int, cells:
         else:
             found |= {} if value is None else {column.name: value}
     if not found and not any(isinstance(cell, Unreadable) for cell in cells.values()):
-        return  # nothing but spaces
+        return  # only spaces
     row: Row = {}
     for column in sheet_type.columns:
         if column.name in found:
@@ -323,7 +323,7 @@ def _read_row(workbook: MenuWorkbook, sheet_type: SheetType, number: int, cells:
 
 
 def _put(workbook: MenuWorkbook, sheet_type: SheetType, number: int, *, owner: Key, row: Row) -> Loc:
-    """Put a row into the list it belongs to; return its place in the document, () if it belongs to nothing there."""
+    """Add a row to the list that it belongs to, and return its location in the document; () if its owner is missing."""
     loc: Loc
     if sheet_type.above is None:
         rows, loc = workbook.content[sheet_type.fills], (sheet_type.fills,)

@@ -1,4 +1,4 @@
-"""What a cell of the menu's workbook means, by the kind of its column."""
+"""Reading and writing cells of the menu's workbook, by the kind of their column."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -9,7 +9,7 @@ from crema.media.service.workbooks import Cell, Number, Unreadable
 Kind: TypeAlias = Literal["text", "list", "optional_list", "flag", "integer", "number", "money", "schedule"]
 
 NONE: Final = "none"
-"""What stands in an `optional_list` that is empty: an empty cell is no list at all."""
+"""The content of a cell of an `optional_list` that is empty. An empty cell means null."""
 
 _INTEGER: Final = re.compile(r"-?\d{1,9}", re.ASCII)
 _DECIMAL: Final = re.compile(r"-?\d{1,15}(\.\d{1,20})?([eE][+-]?\d{1,3})?", re.ASCII)
@@ -23,21 +23,21 @@ _UNREADABLE: Final[Mapping[str, str]] = {
 
 
 class CellError(Exception):
-    """Why a cell is not what its column wants."""
+    """A cell doesn't have what its column requires; the message says why."""
 
 
 def read_cell(cell: Cell, kind: Kind) -> Any:
-    """Return the value as JSON has it, None for an empty cell."""
+    """Return the value of a cell as JSON has it; None for an empty cell. Raises CellError."""
     if isinstance(cell, Unreadable):
         raise CellError(_UNREADABLE[cell.kind])
     if kind == "flag":
         return _flag(cell)
     if isinstance(cell, bool):
-        raise CellError("is TRUE or FALSE, where a text or a number is wanted")
+        raise CellError("is TRUE or FALSE: send a text or a number")
     text = cell.text if isinstance(cell, Number) else cell
     if text is None or not text.strip():
         return None
-    return _READ[kind](text)
+    return _READERS[kind](text)
 
 
 def _integer(text: str) -> int:
@@ -75,13 +75,13 @@ def _window(line: str) -> dict[str, Any]:
 
 
 def write_window(window: Mapping[str, Any]) -> str:
-    """Write a window of a schedule as a line of a cell."""
+    """Return a window of a schedule as a line of a cell."""
     days, first, last = ",".join(map(str, window["weekdays"])), window["starts_on"], window["ends_on"]
     dates = f" {first or ''}..{last or ''}" if first or last else ""
     return f"{days} {window['from']}-{window['to']}{dates}"
 
 
-_READ: Final[Mapping[Kind, Callable[[str], Any]]] = {
+_READERS: Final[Mapping[Kind, Callable[[str], Any]]] = {
     "text": str,
     "money": str.strip,
     "list": _lines,

@@ -1,6 +1,6 @@
 """Products as a shop offers them: the chain's documents with the shop's prices, and what is available there.
 
-They are kept while nothing changes: neither the menu nor the shop by another version, nor anything by the clock.
+They are cached until the version of the menu or of the shop changes, or until time changes what is available.
 """
 
 from collections.abc import Collection
@@ -21,12 +21,12 @@ from crema.menu import domain, queries
 from crema.menu.domain import Availability, Offer
 from crema.menu.queries import OffersOfShop, StoredProduct
 
-KEPT: Final = 1_000
-"""Documents kept, about ten kilobytes each: fifty products at twenty shops."""
+CACHED_DOCUMENTS: Final = 1_000
+"""How many documents are cached, about ten kilobytes each: enough for fifty products at twenty shops."""
 
 
 class _Key(NamedTuple):
-    """What a document depends on, but for the clock."""
+    """What a document depends on, except time."""
 
     product_id: UUID
     menu_version: str
@@ -37,9 +37,9 @@ class _Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class OfferedDocument:
-    """A product as JSON, as a shop offers it from one moment to another; None: nothing changes by the clock.
+    """A product as JSON, as a shop offers it from `since` to `until`; None as `until`: time changes nothing.
 
-    `version` is the product's own.
+    `version` is that of the product.
     """
 
     content: bytes
@@ -48,13 +48,13 @@ class OfferedDocument:
     until: datetime | None
 
     def holds(self, now: datetime) -> bool:
-        """Whether it is still so."""
+        """Return whether the document is right at this moment."""
         return self.since <= now and (self.until is None or now < self.until)
 
 
 @dataclass(frozen=True, slots=True)
-class ProductsAsked:
-    """Which products are listed, and for whom: `category_id` is the category whose order the query asks for."""
+class ProductsRequest:
+    """Which products are listed, and for whom. `category_id` is the category by whose order the query sorts."""
 
     query: ListQuery
     category_id: UUID | None
@@ -64,34 +64,39 @@ class ProductsAsked:
 
 
 class OfferedProducts:
-    """Writes products as shops offer them, and keeps the latest."""
+    """Writes documents of products as shops offer them, and caches those that were used last."""
 
     def __init__(self) -> None:
-        self._kept: dict[_Key, OfferedDocument] = {}
+        self._cache: dict[_Key, OfferedDocument] = {}
 
-    async def page(self, reader: Reader, asked: ProductsAsked) -> tuple[Page[bytes], object]:
-        """List products as JSON documents, as the shop offers them or, without one, as the chain has them.
+    async def page(self, reader: Reader, requested: ProductsRequest) -> tuple[Page[bytes], object]:
+        """Return a page of products as JSON documents, as the shop offers them or, without a shop, as the chain does.
 
-        Beside them stands what is another whenever they may be; None if there are none.
+        The second value is the page's version, which changes whenever the documents may change; None for an empty page.
         """
-        query, category_id, sees_hidden = asked.query, asked.category_id, asked.sees_hidden
-        if asked.shop is None:
+        query, category_id, sees_hidden = requested.query, requested.category_id, requested.sees_hidden
+        if requested.shop is None:
             return await queries.list_products(reader, query=query, sees_hidden=sees_hidden, category_id=category_id)
         page, version = await queries.list_product_ids_of_shop(
-            reader, query=query, sees_hidden=sees_hidden, category_id=category_id, shop_id=asked.shop.shop_id
+            reader, query=query, sees_hidden=sees_hidden, category_id=category_id, shop_id=requested.shop.shop_id
         )
         found = await self.read(
-            reader, page.items, menu_version=str(version), shop=asked.shop, sees_hidden=sees_hidden, now=asked.now
+            reader,
+            page.items,
+            menu_version=str(version),
+            shop=requested.shop,
+            sees_hidden=sees_hidden,
+            now=requested.now,
         )
-        # What has gone meanwhile is left out.
+        # Products that were deleted after the first statement are left out.
         shown = [found[product_id].content for product_id in page.items if product_id in found]
-        made_of = (version, sees_hidden, asked.shop.version, first_change(found.values()))
-        return page.with_items(shown), made_of if page.items else None
+        versions = (version, sees_hidden, requested.shop.version, first_change(found.values()))
+        return page.with_items(shown), versions if page.items else None
 
     async def one(
         self, reader: Reader, *, product_id: UUID, sees_hidden: bool, shop: OffersOfShop | None, now: datetime
     ) -> tuple[bytes, str]:
-        """Return a product as a JSON document, and its version, as the shop or the chain has it."""
+        """Return a product as a JSON document, as the shop or the chain offers it, and its version."""
         if shop is None:
             return await queries.get_document(reader, product_id=product_id, sees_hidden=sees_hidden)
         found = await self.read(
@@ -111,35 +116,35 @@ class OfferedProducts:
         sees_hidden: bool,
         now: datetime,
     ) -> dict[UUID, OfferedDocument]:
-        """Return products as a shop offers them now; one statement if some of them aren't kept."""
+        """Return products as a shop offers them now. It takes one statement if some of them aren't cached."""
         keys = {id_: _Key(id_, menu_version, shop.shop_id, shop.version, sees_hidden) for id_ in product_ids}
-        found = {id_: kept for id_, key in keys.items() if (kept := self._find(key)) and kept.holds(now)}
+        found = {id_: kept for id_, key in keys.items() if (kept := self._cached(key)) and kept.holds(now)}
         missing = keys.keys() - found.keys()
         for stored in await queries.load_documents(reader, missing, sees_hidden=sees_hidden) if missing else ():
             offer = domain.offer_of(queries.read_pricing(stored.pricing), shop.differences)
-            found[stored.id] = offered(stored, offer, now)
-            self._keep(keys[stored.id], found[stored.id])
+            found[stored.id] = offered_document(stored, offer, now)
+            self._store(keys[stored.id], found[stored.id])
         return found
 
-    def _find(self, key: _Key) -> OfferedDocument | None:
-        kept = self._kept.pop(key, None)
+    def _cached(self, key: _Key) -> OfferedDocument | None:
+        kept = self._cache.pop(key, None)
         if kept is not None:
-            self._kept[key] = kept  # the latest asked for stand last
+            self._cache[key] = kept  # in order of their last use
         return kept
 
-    def _keep(self, key: _Key, document: OfferedDocument) -> None:
-        self._kept[key] = document
-        if len(self._kept) > KEPT:
-            del self._kept[next(iter(self._kept))]
+    def _store(self, key: _Key, document: OfferedDocument) -> None:
+        self._cache[key] = document
+        if len(self._cache) > CACHED_DOCUMENTS:
+            del self._cache[next(iter(self._cache))]
 
 
 def first_change(documents: Collection[OfferedDocument]) -> datetime | None:
-    """Return when the first of these may be another; None: never by itself."""
+    """Return when time changes the first of these documents; None: never."""
     return min((each.until for each in documents if each.until is not None), default=None)
 
 
-def offered(product: StoredProduct, offer: Offer, now: datetime) -> OfferedDocument:
-    """Write the shop's prices and what is available now into a product's document."""
+def offered_document(product: StoredProduct, offer: Offer, now: datetime) -> OfferedDocument:
+    """Return a product's document with the shop's prices and what is available now."""
     shown = from_json(product.document)
     options = {str(option.id): option for group in offer.product.modifier_groups for option in group.options}
     shown["price"] = str(quantize(offer.product.price))
