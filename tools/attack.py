@@ -32,7 +32,7 @@ FOUND = re.compile(r"is vulnerable|identified the following injection point")
 SUSPECTED = re.compile(r"parameter .* appears to be .* injectable")
 ACQUITTED = "false positive or unexploitable injection point detected"
 VALUES = {"string": "latte", "integer": 1, "number": 1, "boolean": True, "array": [], "object": {}}
-SMOKE = {("get", "/products"): {"search", "sort"}, ("get", "/planted"): {"name"}}
+SMOKE = {("get", "/products"): {"search", "sort"}}
 """Operations, and which of their parameters."""
 PLANTED = "/planted"
 PLANT = """
@@ -74,7 +74,7 @@ class Target:
 
 
 def targets(document: dict[str, Any], *, smoke: bool) -> Iterator[Target]:
-    """Make a request of every operation that takes anything."""
+    """Make a request of every operation that takes anything, the planted hole's last: no description has that."""
     for path, item in document["paths"].items():
         for method, operation in item.items():
             if path in ENDLESS or (method != "get" and path in ENDS_THE_LOGIN) or method == "delete":
@@ -91,6 +91,7 @@ def targets(document: dict[str, Any], *, smoke: bool) -> Iterator[Target]:
             body = example(document, schema) if schema else None
             if query or body:
                 yield Target(method, path, query, body)
+    yield Target("get", PLANTED, {"name": "latte"}, None)
 
 
 def example(document: dict[str, Any], schema: dict[str, Any]) -> Any:
