@@ -55,6 +55,9 @@ _DIRECTION: Final = re.compile(r"[\u202a-\u202e\u2066-\u2069]")
 
 _INVISIBLE: Final = dict.fromkeys(map(ord, "\u200b\u2060\ufeff"))
 """They come along when text is copied, and mean nothing within a line: a search would miss what has them."""
+FIRST_YEAR: Final = 1900
+LAST_YEAR: Final = 2100
+"""Times and dates lie between these years."""
 
 
 def compose(text: str) -> str:
@@ -132,10 +135,10 @@ def _read_instant(value: object, handler: ValidatorFunctionWrapHandler) -> datet
 
 
 def _utc(instant: datetime) -> datetime:
-    try:
-        return instant.astimezone(UTC)
-    except OverflowError as error:
-        raise ValueError("the year must be between 1 and 9999 in UTC") from error
+    """Return it in UTC. Refuse years at the ends of the calendar, where days and hours can't be added any more."""
+    if not FIRST_YEAR < instant.year < LAST_YEAR:
+        raise ValueError(f"the year must be between {FIRST_YEAR + 1} and {LAST_YEAR - 1}")
+    return instant.astimezone(UTC)
 
 
 @dataclass(frozen=True, slots=True)

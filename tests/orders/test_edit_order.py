@@ -206,7 +206,7 @@ async def test_an_edit_of_the_items_is_estimated_anew(
     assert edited["ready_estimate_at"] == "2026-11-23T09:11:00.000000Z"
     assert later["ready_estimate_at"] == "2026-11-23T09:20:00.000000Z"
     assert too_much.json()["code"] == "too_soon"
-    assert too_much.json()["earliest_pickup_at"] == "2026-11-23T09:43:00.000000Z"
+    assert too_much.json()["earliest_pickup_at"] == "2026-11-23T09:44:00.000000Z"
 
 
 async def test_items_written_out_are_a_new_choice_completed_with_the_defaults_of_groups_that_are_required_now(

@@ -249,7 +249,7 @@ async def test_a_quote_that_lost_a_line_is_answered_with_what_is_left(
     assert (following["quote_id"], following["problems"][0]["code"]) == (None, "stopped")
 
 
-@pytest.mark.parametrize("forged", ["x", "x.y", "e30.e30", "…", ".", "a.b.c", "0" * 1000])
+@pytest.mark.parametrize("forged", ["x", "x.y", "e30.e30", ".", "a.b.c", "0" * 1000])
 async def test_a_text_that_is_no_quote_is_refused(
     customer: httpx2.AsyncClient, shop_id: UUID, tea: UUID, forged: str
 ) -> None:

@@ -172,13 +172,13 @@ async def test_a_time_at_which_it_cannot_be_ready_is_refused_with_the_earliest(
     customer: httpx2.AsyncClient, manager: httpx2.AsyncClient, shop_id: UUID, product_id: UUID
 ) -> None:
     problem = await refusal(customer, product_id, pickup_at="2026-11-23T09:04:59Z")
-    assert (problem["code"], problem["earliest_pickup_at"]) == ("too_soon", "2026-11-23T09:05:00.000000Z")
+    assert (problem["code"], problem["earliest_pickup_at"]) == ("too_soon", "2026-11-23T09:06:00.000000Z")
     assert (await order(customer, product_id, pickup_at=problem["earliest_pickup_at"]))[0] == 201
 
     await say(manager, shop_id, state="busy", delay_minutes=15)
     problem = await refusal(customer, product_id, pickup_at="2026-11-23T09:05:00Z")
 
-    assert (problem["code"], problem["earliest_pickup_at"]) == ("too_soon", "2026-11-23T09:20:00.000000Z")
+    assert (problem["code"], problem["earliest_pickup_at"]) == ("too_soon", "2026-11-23T09:21:00.000000Z")
 
 
 async def test_each_shop_has_its_own_lead_time(

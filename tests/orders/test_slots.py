@@ -140,7 +140,7 @@ async def test_a_time_sooner_than_the_work_is_refused_and_a_possible_one_named(
     refusal = await customer.post("/order", json=cups(tea, 1) | {"pickup_at": "2026-11-23T09:05:59Z"})
 
     earliest = refused(refusal, "too_soon")["earliest_pickup_at"]
-    assert earliest == "2026-11-23T09:06:00.000000Z"
+    assert earliest == "2026-11-23T09:07:00.000000Z"
     await order(customer, tea, 1, earliest)
 
 

@@ -12,8 +12,9 @@ from crema.db.session import Sessions
 from crema.menu.models import Category
 from crema.support.service import limits
 from factories.bodies import NOBODY, Body, Loc, bodies_of
-from factories.orders import make_simple_product
-from fixtures.people import LogIn
+from factories.orders import make_shop, make_simple_product, place
+from fixtures.app import connect
+from fixtures.people import LogIn, make_person
 
 pytestmark = pytest.mark.anyio
 
@@ -184,3 +185,28 @@ async def test_u6_what_nobody_sees_is_left_out_of_a_name(anybody: httpx2.AsyncCl
     assert made.status_code == 201
     assert made.json()["name"] == "Латте"
     assert (await anybody.get("/categories", params={"search": "латте"})).json()["total"] == 1
+
+
+END_OF_TIME = "9999-12-31T23:59:59Z"
+
+
+async def test_a_time_or_date_at_the_end_of_the_calendar_is_refused_and_breaks_nothing(
+    app: FastAPI, sessions: Sessions
+) -> None:
+    """Each was taken, and made every later answer of the shop a 500."""
+    product_id, shop_id = await make_simple_product(sessions), await make_shop(sessions)
+    manager = await make_person(app, email="manager@example.com", role="admin")
+    never = [{"weekdays": [0], "from": "07:00", "to": "11:00", "starts_on": "9999-12-31"}]
+    async with connect(app, manager.token) as client:
+        order = await place(client, product_id, shop_id=str(shop_id))
+        answers = [
+            await client.patch(f"/product/{product_id}", json={"schedule": never}),
+            await client.patch(f"/shop/{shop_id}/status", json={"state": "paused", "until": END_OF_TIME}),
+            await client.patch(f"/order/{order['id']}", json={"pickup_at": END_OF_TIME}),
+            await client.patch(f"/order/{order['id']}", json={"pickup_at": "0001-01-01T00:00:00Z"}),
+            await client.get(f"/product/{product_id}/availability?shop_id={shop_id}&at={END_OF_TIME}"),
+        ]
+        menu = await client.get(f"/menu?shop_id={shop_id}")
+
+    assert [answer.status_code for answer in answers] == [422] * len(answers)
+    assert menu.status_code == 200

@@ -24,6 +24,8 @@ from pydantic.config import JsonDict
 from crema.menu.domain import MAX_IMAGES, Allergen, OptionRule, StopKind, category_image, parse_window
 from crema.schemas import (
     EXAMPLE_ID,
+    FIRST_YEAR,
+    LAST_YEAR,
     Flag,
     Input,
     Instant,
@@ -99,6 +101,9 @@ _WALL_TIME: Final = "([01][0-9]|2[0-3]):[0-5][0-9]"
 Weekday = Annotated[int, Field(strict=True, ge=0, le=6, examples=[0])]
 
 
+ScheduleDate = Annotated[date, Field(ge=date(FIRST_YEAR + 1, 1, 1), lt=date(LAST_YEAR, 1, 1))]
+
+
 class WindowIn(Input):
     """A period of some weekdays, in the zone of each shop. It may be limited to some dates."""
 
@@ -115,8 +120,12 @@ class WindowIn(Input):
         description="Up to 24:00; before `from` it is the next day's. A whole day is 00:00 to 24:00.",
         examples=["11:00"],
     )
-    starts_on: date | None = Field(None, description="The first day with it; null: no limit.", examples=["2026-12-01"])
-    ends_on: date | None = Field(None, description="The last day with it; null: no limit.", examples=["2026-12-31"])
+    starts_on: ScheduleDate | None = Field(
+        None, description="The first day with it; null: no limit.", examples=["2026-12-01"]
+    )
+    ends_on: ScheduleDate | None = Field(
+        None, description="The last day with it; null: no limit.", examples=["2026-12-31"]
+    )
 
     @model_validator(mode="after")
     def _takes_time(self) -> Self:

@@ -92,6 +92,10 @@ class NoOrdersAheadError(ConflictError):
     advice = "Order from `orders_from` on, or choose another day."
 
 
+TIME_TO_ANSWER: Final = timedelta(seconds=30)
+"""What a customer has for ordering at the earliest time that a refusal names."""
+
+
 class TooSoonError(ConflictError):
     """The order can't be ready by the pick-up time; `earliest_pickup_at` is a time for which it can, or null."""
 
@@ -100,8 +104,16 @@ class TooSoonError(ConflictError):
     advice = "Choose `earliest_pickup_at` or a later time."
 
     def __init__(self, detail: str, *, next_at: datetime | None) -> None:
-        super().__init__(detail, earliest_pickup_at=_instant(next_at))
+        super().__init__(detail, earliest_pickup_at=_instant(_with_time_to_answer(next_at)))
         self.next_at = next_at
+
+
+def _with_time_to_answer(at: datetime | None) -> datetime | None:
+    """Return the next full minute that is at least TIME_TO_ANSWER later: `at` itself is over before anybody orders."""
+    if at is None:
+        return None
+    later = at + TIME_TO_ANSWER + timedelta(minutes=1) - timedelta.resolution
+    return later.replace(second=0, microsecond=0)
 
 
 class SlotFullError(ConflictError):
@@ -394,6 +406,8 @@ def replan_handover(
     """
     if pickup_at != before.pickup_at or work > before.work:
         return plan_handover(schedule.without(before.bookings), pickup_at=pickup_at, work=work, now=now)
+    if work == before.work:
+        return Handover(before.promised_at, tuple(before.bookings))
     not_before = pickup_at or (before.promised_at if before.bookings else now)
     return Handover(max(schedule.schedule.soonest(now, work), not_before), shrink(before.bookings, work))
 
