@@ -272,7 +272,7 @@ async def a_closed_day(session: AsyncSession, *, closing: Closing, **shop: Any) 
 
 async def a_pause(session: AsyncSession, *, closing: Closing, **shop: Any) -> None:
     del closing
-    await shops.change_status(session, wanted=StatusPatch(state=ShopState.PAUSED), **shop)
+    await shops.change_status(session, changes=StatusPatch(state=ShopState.PAUSED), **shop)
 
 
 CLOSED_BY = pytest.mark.parametrize("close", [no_hours, a_closed_day, a_pause])

@@ -173,7 +173,7 @@ def test_a_special_day_drops_only_what_was_for_it() -> None:
     now = utc("2026-12-30T12:00")
 
     def is_dropped(pickup_at: datetime | None) -> bool:
-        return before.drops(pickup_at, new=after, now=now)
+        return before.closes_out(pickup_at, new=after, now=now)
 
     assert is_dropped(utc("2027-01-01T12:00"))
     assert is_dropped(utc("2026-12-31T16:00"))
@@ -187,10 +187,12 @@ def test_a_shop_that_opens_on_special_days_only_drops_no_other_order_of_theirs()
     only_special = hours("Europe/Moscow", special={"2026-12-31": (("10:00", "18:00"),)})
     now = utc("2026-12-30T12:00")
 
-    assert not before.drops(utc("2026-12-31T12:00"), new=only_special, now=now)
-    assert before.drops(utc("2026-12-30T15:00"), new=only_special, now=now)
-    assert before.drops(None, new=only_special, now=now)
-    assert before.drops(utc("2026-12-31T12:00"), new=only_special, now=utc("2027-01-05T12:00")), "it never opens again"
+    assert not before.closes_out(utc("2026-12-31T12:00"), new=only_special, now=now)
+    assert before.closes_out(utc("2026-12-30T15:00"), new=only_special, now=now)
+    assert before.closes_out(None, new=only_special, now=now)
+    assert before.closes_out(utc("2026-12-31T12:00"), new=only_special, now=utc("2027-01-05T12:00")), (
+        "it never opens again"
+    )
 
 
 # What is refused.

@@ -47,7 +47,7 @@ from crema.menu.service.products import create_product
 from crema.shops.domain import SpecialDay, day_interval, interval
 from crema.shops.models import Shop
 from crema.shops.schemas import ReplaceCapacity, ShopIn
-from crema.shops.service import Closing, open_shop, set_capacity, set_hours, set_special_days
+from crema.shops.service import Closing, create_shop, set_capacity, set_hours, set_special_days
 
 PAINT: Final = "demo.paint"
 SEEDER: Final = Actor(uuid4(), uuid4(), ADMIN, frozenset(PERMISSIONS), frozenset())
@@ -128,7 +128,7 @@ async def _seed_shops(session: AsyncSession, chain: Chain, now: datetime) -> dic
     for shop in chain.shops:
         if shop.slug in known:
             continue
-        wanted = ShopIn(
+        shop_in = ShopIn(
             name=shop.name,
             slug=shop.slug,
             address=shop.address,
@@ -141,15 +141,15 @@ async def _seed_shops(session: AsyncSession, chain: Chain, now: datetime) -> dic
         week = [interval(each.weekday, each.opens_at, each.closes_at) for each in shop.hours]
         closing = Closing(before=(), force=False)
         with await _own_ids(session, Shop, "shop", shop.slug):
-            opened = await open_shop(session, actor=SEEDER, wanted=wanted, now=now)
-            await set_hours(session, actor=SEEDER, shop_id=opened.id, intervals=week, closing=closing, now=now)
+            created = await create_shop(session, actor=SEEDER, shop_in=shop_in, now=now)
+            await set_hours(session, actor=SEEDER, shop_id=created.id, intervals=week, closing=closing, now=now)
             days = _next_special_days(shop, now.date())
             await set_special_days(
-                session, actor=SEEDER, shop_id=opened.id, special_days=days, closing=closing, now=now
+                session, actor=SEEDER, shop_id=created.id, special_days=days, closing=closing, now=now
             )
-            capacity = ReplaceCapacity(seconds_per_slot=shop.seconds_per_slot)
-            await set_capacity(session, actor=SEEDER, shop_id=opened.id, wanted=capacity, now=now)
-        known[shop.slug] = opened.id
+            capacity_in = ReplaceCapacity(seconds_per_slot=shop.seconds_per_slot)
+            await set_capacity(session, actor=SEEDER, shop_id=created.id, capacity_in=capacity_in, now=now)
+        known[shop.slug] = created.id
     return known
 
 

@@ -24,7 +24,7 @@ from crema.menu.service.offers import AvailabilityRequest
 from crema.menu.service.whole_menu import WholeMenu
 from crema.schemas import Instant
 from crema.shops import queries as shops
-from crema.shops.deps import Granted
+from crema.shops.deps import ActorPermissions
 from crema.shops.domain import LONGEST_SLOT
 from crema.web import fields
 from crema.web.clock import Now
@@ -41,7 +41,7 @@ INGREDIENT: Final = Versioned(Ingredient.id, "ingredient_id")
 MODIFIER_GROUP: Final = Versioned(ModifierGroup.id, "group_id")
 
 
-async def _sees_hidden(permissions: Granted) -> bool:
+async def _sees_hidden(permissions: ActorPermissions) -> bool:
     return EDIT_MENU in permissions
 
 
@@ -50,7 +50,7 @@ SeesHidden = Annotated[bool, Depends(_sees_hidden)]
 
 
 def _query(listing: Listing) -> Callable[..., Coroutine[Any, Any, ListQuery]]:
-    async def parse(request: Request, permissions: Granted) -> ListQuery:
+    async def parse(request: Request, permissions: ActorPermissions) -> ListQuery:
         return parse_list_query(request, listing, permissions, extra_parameters=(fields.NAME,))
 
     return parse
@@ -92,7 +92,7 @@ def _single_category_id(request: Request) -> UUID | None:
 
 
 async def _products_request(
-    request: Request, permissions: Granted, shop: RequestedShop, now: Now, *, sees_hidden: SeesHidden
+    request: Request, permissions: ActorPermissions, shop: RequestedShop, now: Now, *, sees_hidden: SeesHidden
 ) -> ProductsRequest:
     category_id = _single_category_id(request)
     listing = queries.products_listing(

@@ -1,1 +1,1 @@
-"""Shops, their opening hours, and the chain's public information."""
+"""Shops, their opening hours and capacity, and the chain's public information."""

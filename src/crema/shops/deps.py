@@ -1,4 +1,4 @@
-"""What the shops' routes take from the request and the application."""
+"""The dependencies of the shops' routes."""
 
 import re
 from collections.abc import Sequence
@@ -26,14 +26,14 @@ class ShopsState:
 
     chain: Chain
     before_closing: Sequence[BeforeClosing]
-    """What features above have to do before a shop closes."""
+    """What other features do before a shop closes."""
 
 
 async def _chain(request: Request) -> Chain:
     return state_of(request.app, ShopsState).chain
 
 
-async def _granted(actor: OptionalActor) -> frozenset[str]:
+async def _actor_permissions(actor: OptionalActor) -> frozenset[str]:
     """Return the permissions of the actor: none for anonymous requests and unverified accounts."""
     return actor.permissions if actor and actor.is_verified else frozenset()
 
@@ -44,7 +44,7 @@ _NUMBER: Final = r"-?[0-9]{1,3}(?:\.[0-9]{1,15})?"
 
 
 def _check_near(near: str) -> str:
-    """Refuse what isn't a latitude and a longitude in degrees."""
+    """Return a latitude and a longitude in degrees without spaces; ValueError for anything else."""
     text = near.replace(" ", "")
     if re.fullmatch(f"{_NUMBER},{_NUMBER}", text, re.ASCII):
         latitude, longitude = map(Decimal, text.split(","))
@@ -81,6 +81,6 @@ SlotDate = Annotated[
 ]
 ClosingSteps = Annotated[Closing, Depends(_closing)]
 TheChain = Annotated[Chain, Depends(_chain)]
-Granted = Annotated[frozenset[str], Depends(_granted)]
+ActorPermissions = Annotated[frozenset[str], Depends(_actor_permissions)]
 Near = Annotated[Point | None, Depends(_near)]
 OpenNow = Annotated[bool | None, Query(description="Only shops that are open (or closed) at this moment.")]

@@ -1,4 +1,4 @@
-"""Tables of shops, their week and their special days."""
+"""Tables of shops, their opening hours, their special days and their booked work."""
 
 from datetime import date, datetime
 from decimal import Decimal
@@ -24,10 +24,10 @@ from crema.shops.domain import DEFAULT_SLOT_MINUTES, LEAD_SECONDS, MAX_SECONDS_P
 
 
 class OpeningInterval(Base):
-    """One stretch of opening in the shop's local week, in minutes from midnight of `weekday` (Monday is 0).
+    """An opening period of the shop's local week, in minutes from midnight of `weekday` (Monday is 0).
 
-    `closes_minute` passes 1440 where the shop closes after midnight. Two of a shop never overlap; the wrap
-    from Sunday into Monday is the domain's to check.
+    `closes_minute` is more than 1440 if the shop closes after midnight. Those of a shop never overlap. The constraint
+    doesn't see Sunday's last period reach into Monday; the domain checks that.
     """
 
     __tablename__ = "opening_intervals"
@@ -50,7 +50,7 @@ class OpeningInterval(Base):
 
 
 class SpecialInterval(Base):
-    """One stretch of opening of a special day, in minutes from its midnight, as `OpeningInterval` is of a weekday."""
+    """An opening period of a special day, in minutes from its midnight, as in `OpeningInterval`."""
 
     __tablename__ = "special_intervals"
     __table_args__ = (
@@ -69,7 +69,7 @@ class SpecialInterval(Base):
 
 
 class SpecialDay(Base):
-    """A date of a shop that has hours of its own; without any the shop is closed."""
+    """A date on which a shop has other hours than in its week; without any hours it is closed."""
 
     __tablename__ = "special_days"
     __table_args__ = (UniqueConstraint("shop_id", "date"),)
@@ -86,12 +86,12 @@ class SpecialDay(Base):
 
 
 class Shop(Base):
-    """A place to pick orders up. `timezone` is an IANA name; hours are its wall time.
+    """A place where orders are picked up. `timezone` is an IANA name; opening hours are local times of this zone.
 
-    `state`, `delay_minutes` and `state_until` are what staff have set last, which may be over by now.
+    `state`, `delay_minutes` and `state_until` are the status that staff have set last. It may have ended.
 
     `seconds_per_slot` is how much work fits into a slot of `slot_minutes`; NULL is no limit. `capacity_exceptions` are
-    [weekday, begin, end, seconds_per_slot], in minutes from midnight, as opening hours are.
+    lists of [weekday, begin, end, seconds_per_slot], in minutes from midnight, as in `OpeningInterval`.
     """
 
     __tablename__ = "shops"
@@ -143,9 +143,9 @@ class Shop(Base):
 
 
 class WorkSlot(Base):
-    """How many seconds of work orders have booked at a shop, in the slot that starts then. None are booked without one.
+    """How many seconds of work orders have booked at a shop in a slot. A slot without a row has none.
 
-    What it may hold is in the shop's capacity: whoever books compares.
+    The limit is in the shop's capacity. The statement that books compares with it.
     """
 
     __tablename__ = "work_slots"
@@ -156,7 +156,7 @@ class WorkSlot(Base):
     used_seconds: Mapped[int]
 
 
-# Every field that lists are filtered or sorted by has its index here; the id that ends every order is in them.
+# Every field by which lists are filtered or sorted has an index here. Orders end with the id, so the indexes do, too.
 Index("ix_shops_name_folded", case_folded(Shop.name), Shop.id)
 Index("ix_shops_is_active", Shop.is_active, Shop.id)
 Index("ix_shops_created_at", Shop.created_at, Shop.id)

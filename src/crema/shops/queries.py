@@ -1,4 +1,4 @@
-"""Every SELECT about shops, and who sees which."""
+"""The SELECT statements about shops, and the conditions of who sees which."""
 
 import json
 from collections.abc import Sequence
@@ -87,17 +87,17 @@ from crema.shops.models import OpeningInterval, Shop, SpecialDay, SpecialInterva
 from crema.shops.schemas import Timezone
 
 EDIT: Final = "shops:write"
-_FARTHEST_M: Final = 40_000_000  # farther than any two places: where shops without coordinates stand in the order
+_DISTANCE_IF_UNKNOWN_M: Final = 40_000_000  # farther than any two places, so that shops without coordinates come last
 
 
 def _wall_time(minute: SQLColumnExpression[int]) -> ColumnElement[str]:
-    """Write a minute as the clock on the wall shows it; past midnight it is the next day's."""
+    """Return the wall time HH:MM of a minute of the day; minutes after 1440 are times of the next day."""
     shown = case((minute <= DAY, minute), else_=minute - DAY)
     return func.to_char(shown // 60, "FM00") + ":" + func.to_char(shown % 60, "FM00")
 
 
 _IN_FORCE: Final = or_(Shop.state_until.is_(None), Shop.state_until > bindparam("now", type_=DateTime(timezone=True)))
-"""The condition of a status that isn't over."""
+"""The condition that a shop's status has not ended."""
 
 
 def _if_in_force(column: SQLColumnExpression[Any], otherwise: object = null()) -> ColumnElement[Any]:
@@ -150,18 +150,18 @@ _FIELDS: Final = {
     "created_at": InstantField(Shop.created_at, indexed=True),
     "updated_at": InstantField(Shop.updated_at, indexed=True),
 }
-_ONLY_NOW: Final = "it holds for the moment of the question"
+_MOMENTARY: Final = "it is computed for the moment of the request"
 _LEFT_OUT: Final = {
-    "opens_at": _ONLY_NOW,
-    "closes_at": _ONLY_NOW,
-    "distance_m": "it depends on the place that is asked about: `near=` and `sort=distance`",
+    "opens_at": _MOMENTARY,
+    "closes_at": _MOMENTARY,
+    "distance_m": "it depends on the place of the request: use `near=` and `sort=distance`",
 }
 
 SHOPS: Final = Listing(name="Shop", fields=_FIELDS, default_sort="name", left_out=_LEFT_OUT, id_column=Shop.id)
 
 
 def _distance_m() -> ColumnElement[int]:
-    """Great-circle metres by the haversine formula; NULL for a shop that isn't on the map."""
+    """Return the great-circle distance in metres, by the haversine formula; NULL for a shop without coordinates."""
 
     def radians(degrees: object) -> ColumnElement[float]:
         return func.radians(cast(degrees, Double))
@@ -172,13 +172,13 @@ def _distance_m() -> ColumnElement[int]:
     haversine = func.pow(func.sin((to_latitude - latitude) / 2), 2) + func.cos(latitude) * func.cos(
         to_latitude
     ) * func.pow(func.sin((to_longitude - longitude) / 2), 2)
-    # Rounding may carry it past 1 for antipodes, where asin fails. LEAST would make 1 of NULL, too.
+    # For antipodes rounding may give more than 1, for which asin fails. LEAST ignores NULL, hence the CASE.
     metres = 2 * EARTH_RADIUS_M * func.asin(func.sqrt(func.least(haversine, 1.0)))
     return case((Shop.latitude.is_not(None), cast(func.round(metres), Integer)))
 
 
-def _near(default_sort: str) -> Listing:
-    distance = IntegerField(func.coalesce(_distance_m(), _FARTHEST_M))
+def _listing_with_distance(default_sort: str) -> Listing:
+    distance = IntegerField(func.coalesce(_distance_m(), _DISTANCE_IF_UNKNOWN_M))
     return Listing(
         name="Shop",
         fields=_FIELDS,
@@ -189,15 +189,15 @@ def _near(default_sort: str) -> Listing:
     )
 
 
-SHOPS_NEAR: Final = _near("distance")
-"""The same with the order "distance". No index helps it: it computes every distance, of the few shops a chain has."""
-ALL_SORTS: Final = _near("name")
-"""For the documentation, which names that order without a place."""
+SHOPS_NEAR: Final = _listing_with_distance("distance")
+"""`SHOPS` with the sort order "distance". No index serves it: all distances are computed, but a chain has few shops."""
+ALL_SORTS: Final = _listing_with_distance("name")
+"""For the documentation, which names that sort order although no place is given."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShopView:
-    """A shop as it was read, with its week and its special days."""
+    """A shop with its week and its special days."""
 
     id: UUID
     slug: str
@@ -224,16 +224,16 @@ class ShopView:
     capacity_exceptions: tuple[Sequence[int], ...]
 
     def shown_as_of(self, now: datetime) -> datetime:
-        """Return a moment at which the shop is shown as it is now; it stays the same as long as possible.
+        """Return the earliest known moment since which the JSON of the shop is the same as now; a key for caches.
 
-        Opening hours begin and end with a minute; a status may end within one.
+        It is the begin of this minute, because opening hours begin and end with a minute, or the end of a status.
         """
         minute = now.replace(second=0, microsecond=0)
         return self.state_until if self.state_until and minute < self.state_until <= now else minute
 
 
 def schedule_of(shop: Shop | ShopView) -> ShopSchedule:
-    """Return when a shop hands over orders, of a shop that is loaded with its week and its special days."""
+    """Return the schedule of a shop, which is loaded with its week and its special days."""
     return ShopSchedule(
         hours=OpeningHours(
             ZoneInfo(shop.timezone),
@@ -247,7 +247,7 @@ def schedule_of(shop: Shop | ShopView) -> ShopSchedule:
 
 
 def capacity_of(shop: Shop | ShopView) -> Capacity:
-    """Return how much work a shop can do."""
+    """Return the capacity of a shop."""
     exceptions = (CapacityException(Interval(*span), seconds) for *span, seconds in shop.capacity_exceptions)
     return Capacity(shop.slot_minutes, shop.seconds_per_slot, tuple(exceptions))
 
@@ -258,15 +258,15 @@ def _special_day(row: SpecialDay | domain.SpecialDay) -> domain.SpecialDay:
 
 
 TAKES_ORDERS: Final[ColumnElement[bool]] = Shop.is_active.is_(True)
-"""The condition of a shop that the public sees, and orders at."""
+"""The condition that the public sees a shop and can order there."""
 
 
 def visible_to(permissions: AbstractSet[str]) -> ColumnElement[bool]:
-    """Limit to active shops, but for those who edit shops."""
+    """Return the condition of the shops that somebody with these permissions sees: active ones, or all for editors."""
     return true() if EDIT in permissions else TAKES_ORDERS
 
 
-def _whole(statement: Select[Shop]) -> Select[Shop]:
+def _with_hours(statement: Select[Shop]) -> Select[Shop]:
     return statement.options(
         selectinload(Shop.opening_intervals), selectinload(Shop.special_days).selectinload(SpecialDay.hours)
     )
@@ -282,9 +282,9 @@ _HOURS_OF_DAY: Final = (
 _SPECIAL_DAY: Final = func.jsonb_build_array(
     SpecialDay.date, _HOURS_OF_DAY, SpecialDay.takes_orders_ahead, SpecialDay.note
 )
-_LISTS: Final = {"opening_intervals", "special_days", "capacity_exceptions"}
+_JSON_FIELDS: Final = {"opening_intervals", "special_days", "capacity_exceptions"}
 _COLUMNS: Final = (
-    *(getattr(Shop, field.name) for field in fields(ShopView) if field.name not in _LISTS),
+    *(getattr(Shop, field.name) for field in fields(ShopView) if field.name not in _JSON_FIELDS),
     select(cast(func.jsonb_agg(aggregate_order_by(func.jsonb_build_array(*_WEEK), *_WEEK)), Text))
     .where(OpeningInterval.shop_id == Shop.id)
     .scalar_subquery()
@@ -296,13 +296,13 @@ _COLUMNS: Final = (
     cast(Shop.capacity_exceptions, Text).label("exceptions"),
 )
 ACTIVE: Final = select(*_COLUMNS).where(TAKES_ORDERS)
-"""Active shops with their weeks and special days: `view_of` reads such rows."""
+"""Active shops with their weeks and special days. `view_of` reads the rows."""
 _ACTIVE_SHOP: Final = Statement(ACTIVE.where(Shop.id == bindparam("shop_id")))
 _ALL_ACTIVE: Final = Statement(ACTIVE.order_by(case_folded(Shop.name), Shop.id))
 
 
 def view_of(row: asyncpg.Record) -> ShopView:
-    """Return the shop of a row that begins with its columns, its week and its special days."""
+    """Return the shop of a row that begins with `_COLUMNS`."""
     return _view_of(row[: len(_COLUMNS)])
 
 
@@ -320,12 +320,12 @@ def _read_special_day(day: str, hours: Any, takes_orders_ahead: bool, note: str)
 
 
 async def get_active_shop(db: Executor, shop_id: UUID) -> ShopView:
-    """Read a shop one can order at."""
+    """Return an active shop."""
     return view_of(await _ACTIVE_SHOP.one(db, shop_id=shop_id))
 
 
 async def get_schedule(db: Executor, shop_id: UUID) -> ShopSchedule:
-    """Read when a shop hands over orders, active or not."""
+    """Return the schedule of a shop, active or not."""
     return schedule_of(view_of(await _visible_shop(sees_all=True).one(db, shop_id=shop_id)))
 
 
@@ -335,24 +335,24 @@ USED_SECONDS: Final = (
     .where(WorkSlot.shop_id == Shop.id, WorkSlot.starts_at > bindparam("slots_since", type_=DateTime(timezone=True)))
     .scalar_subquery()
 )
-"""What is booked at a shop in the slots that started after a moment: `work_schedule_of` reads it."""
+"""A column: what is booked at a shop in the slots that start after `slots_since`. `work_schedule_of` reads it."""
 _SHOP_AND_USED: Final = Statement(select(*_COLUMNS, USED_SECONDS.label("used")).where(Shop.id == bindparam("shop_id")))
 
 
 def work_schedule_of(shop: Shop | ShopView, used: Any) -> WorkSchedule:
-    """Return when a shop hands over orders, and what is booked there, as `USED_SECONDS` gives it."""
+    """Return the schedule of a shop with its capacity and what is booked. `used` is a value of `USED_SECONDS`."""
     seconds_by_start = {datetime.fromtimestamp(start, UTC): seconds for start, seconds in used or ()}
     return WorkSchedule(schedule_of(shop), capacity_of(shop), seconds_by_start)
 
 
 async def get_work_schedule(db: Executor, shop_id: UUID, *, since: datetime) -> WorkSchedule:
-    """Read the same of a shop, active or not, with what is booked in the slots that started after a moment."""
+    """Return the work schedule of a shop, active or not, with what is booked in slots that start after `since`."""
     row = await _SHOP_AND_USED.one(db, shop_id=shop_id, slots_since=since)
     return work_schedule_of(view_of(row), row["used"])
 
 
 async def get_visible_shop(reader: Reader, shop_id: UUID, *, permissions: AbstractSet[str]) -> ShopView:
-    """Read a shop; an inactive one is not there for the public."""
+    """Return a shop. For the public, an inactive one is not found."""
     return view_of(await _visible_shop(sees_all=EDIT in permissions).one(reader, shop_id=shop_id))
 
 
@@ -362,7 +362,7 @@ def _visible_shop(*, sees_all: bool) -> Statement:
 
 
 async def get_shop_served_by(reader: Reader, shop_id: UUID, *, actor: Actor) -> ShopView:
-    """Read a shop for its staff; ForbiddenError for those who don't serve it."""
+    """Return a shop for its staff. Raises ForbiddenError for an actor who doesn't serve it."""
     shop = view_of(await _visible_shop(sees_all=True).one(reader, shop_id=shop_id))
     if not actor.serves(shop_id):
         raise ForbiddenError("You can see this only of the shops you work for.")
@@ -371,7 +371,7 @@ async def get_shop_served_by(reader: Reader, shop_id: UUID, *, actor: Actor) -> 
 
 @dataclass(frozen=True, slots=True)
 class DaySlots:
-    """The slots of a day, for the shop's staff or for everybody else."""
+    """The slots of a day, and whether they are for the shop's staff, who see more of them."""
 
     date: date
     timezone: str
@@ -380,7 +380,7 @@ class DaySlots:
 
 
 @cache
-def _visible_with_used(*, sees_all: bool) -> Statement:
+def _visible_shop_with_used(*, sees_all: bool) -> Statement:
     shops = select(*_COLUMNS) if sees_all else ACTIVE
     return Statement(shops.add_columns(USED_SECONDS.label("used")).where(Shop.id == bindparam("shop_id")))
 
@@ -393,7 +393,7 @@ async def get_day_slots(
     Raises InvalidDateError for a day that is too far off.
     """
     staff = actor if actor and actor.is_verified else None
-    statement = _visible_with_used(sees_all=staff is not None and staff.may(EDIT))
+    statement = _visible_shop_with_used(sees_all=staff is not None and staff.may(EDIT))
     row = await statement.one(reader, shop_id=shop_id, slots_since=now - 2 * domain.MAX_PICKUP_AHEAD)
     shop = view_of(row)
     work = work_schedule_of(shop, row["used"])
@@ -409,14 +409,14 @@ _TAKES_ORDERS: Final = Statement(select(Shop.id).where(Shop.id == bindparam("sho
 
 
 async def takes_orders(reader: Reader, shop_id: UUID) -> bool:
-    """Tell whether one can order there."""
+    """Return whether the public can order at a shop."""
     return await _TAKES_ORDERS.row(reader, shop_id=shop_id) is not None
 
 
 async def get_shop_for_update(session: AsyncSession, shop_id: UUID) -> Shop:
-    """Lock a shop against other changes until the transaction ends; orders at it are still taken."""
+    """Lock a shop against other changes and return it with its hours. Orders are still taken there."""
     shop = await session.scalar(
-        _whole(select(Shop).where(Shop.id == shop_id)).with_for_update(of=Shop, key_share=True),
+        _with_hours(select(Shop).where(Shop.id == shop_id)).with_for_update(of=Shop, key_share=True),
         execution_options={"populate_existing": True},
     )
     if shop is None:
@@ -426,13 +426,13 @@ async def get_shop_for_update(session: AsyncSession, shop_id: UUID) -> Shop:
 
 
 async def list_all_active(db: Executor) -> list[ShopView]:
-    """Read every active shop of the chain, by name."""
+    """Return every active shop, in order of their names."""
     return [view_of(row) for row in await _ALL_ACTIVE.rows(db)]
 
 
 @dataclass(frozen=True, slots=True)
 class ListedShop:
-    """A shop of a list; metres are from the place that was asked about."""
+    """A shop of a list, and its distance from the place of the request, if there is one."""
 
     shop: ShopView
     distance_m: int | None
@@ -447,26 +447,26 @@ async def list_shops(
     open_now: bool | None,
     now: datetime,
 ) -> Page[ListedShop]:
-    """Page through the shops."""
+    """Return a page of the shops that somebody with these permissions sees."""
     values: dict[str, Any] = {"now": now}
     if near is not None:
         values |= {"latitude": near.latitude, "longitude": near.longitude}
     if open_now is not None or SHOPS.asks(query, "is_open"):
-        # SQL can't tell, across zones and clock changes, and they are few.
-        shops = map(view_of, await _visible(sees_all=EDIT in permissions).rows(reader))
+        # Opening hours with zones and clock changes are computed in Python; shops are few.
+        shops = map(view_of, await _visible_shops(sees_all=EDIT in permissions).rows(reader))
         values["open_ids"] = [shop.id for shop in shops if schedule_of(shop).hours.is_open(now)]
-    statement = _list(sees_all=EDIT in permissions, is_near=near is not None, open_now=open_now)
+    statement = _list_statement(sees_all=EDIT in permissions, is_near=near is not None, open_now=open_now)
     page = await statement.page(reader, query, **values)
     return page.map(lambda row: ListedShop(view_of(row), row["distance_m"]))
 
 
 @cache
-def _visible(*, sees_all: bool) -> Statement:
+def _visible_shops(*, sees_all: bool) -> Statement:
     return Statement(select(*_COLUMNS) if sees_all else ACTIVE)
 
 
 @cache
-def _list(*, sees_all: bool, is_near: bool, open_now: bool | None) -> ListStatement:
+def _list_statement(*, sees_all: bool, is_near: bool, open_now: bool | None) -> ListStatement:
     distance = _distance_m() if is_near else null()
     statement = (select(*_COLUMNS) if sees_all else ACTIVE).add_columns(distance.label("distance_m"))
     if open_now is not None:

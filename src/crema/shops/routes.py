@@ -1,4 +1,4 @@
-"""Shops and the chain's public information over HTTP."""
+"""Routes of shops, and of the chain's public information."""
 
 from datetime import datetime
 from functools import lru_cache
@@ -9,7 +9,7 @@ from fastapi import Request, Response
 
 from crema.accounts.deps import Idempotent, ShopEditor, ShopStaff
 from crema.shops import queries, service
-from crema.shops.deps import SHOP, ClosingSteps, Granted, Near, OpenNow, TheChain
+from crema.shops.deps import SHOP, ActorPermissions, ClosingSteps, Near, OpenNow, TheChain
 from crema.shops.models import Shop
 from crema.shops.queries import ShopView
 from crema.shops.schemas import (
@@ -34,23 +34,23 @@ from crema.web.transaction import Reads, Transaction
 router = make_router("Shops and static information")
 
 
-NO_MAILBOX: Final = {"email": None}
-"""What the public sees of where orders are mailed to."""
+HIDDEN_EMAIL: Final = {"email": None}
+"""What the public sees instead of the address to which orders are mailed."""
 
 
-def _shown(shop: Shop | ShopView, now: datetime, *, sees_mailbox: bool = True) -> ShopOut:
-    return ShopOut.at(now, shop=shop, schedule=queries.schedule_of(shop), **({} if sees_mailbox else NO_MAILBOX))
-
-
-@lru_cache(1_000)
-def _document(shop: ShopView, as_of: datetime) -> bytes:
-    """Write a shop for the public as it stands, once for as long as that is the same: see `ShopView.shown_as_of`."""
-    return _shown(shop, as_of, sees_mailbox=False).model_dump_json().encode()
+def _shop_out(shop: Shop | ShopView, now: datetime, *, sees_email: bool = True) -> ShopOut:
+    return ShopOut.at(now, shop=shop, schedule=queries.schedule_of(shop), **({} if sees_email else HIDDEN_EMAIL))
 
 
 @lru_cache(1_000)
-def _listed(shop: ShopView, as_of: datetime, distance_m: int | None, *, sees_mailbox: bool) -> bytes:
-    more = {"distance_m": distance_m} | ({} if sees_mailbox else NO_MAILBOX)
+def _public_json(shop: ShopView, as_of: datetime) -> bytes:
+    """Return a shop as JSON for the public. `as_of` is `ShopView.shown_as_of`, so that the result can be cached."""
+    return _shop_out(shop, as_of, sees_email=False).model_dump_json().encode()
+
+
+@lru_cache(1_000)
+def _listed_json(shop: ShopView, as_of: datetime, distance_m: int | None, *, sees_email: bool) -> bytes:
+    more = {"distance_m": distance_m} | ({} if sees_email else HIDDEN_EMAIL)
     shown = ListedShopOut.at(as_of, shop=shop, schedule=queries.schedule_of(shop), **more)
     return shown.model_dump_json().encode()
 
@@ -63,8 +63,8 @@ def _listed(shop: ShopView, as_of: datetime, distance_m: int | None, *, sees_mai
     responses=error_responses(422),
 )
 async def read_info(reader: Reads, chain: TheChain, now: Now) -> Response:
-    """Who the chain is, how to reach it, and every shop with its hours, its special days and whether it is open."""
-    shops = [_document(shop, shop.shown_as_of(now)) for shop in await queries.list_all_active(reader)]
+    """Who the chain is, how to reach it, and its active shops: their hours, special days and whether they are open."""
+    shops = [_public_json(shop, shop.shown_as_of(now)) for shop in await queries.list_all_active(reader)]
     return json_response(InfoOut.of(chain, shops))
 
 
@@ -77,17 +77,17 @@ async def read_info(reader: Reads, chain: TheChain, now: Now) -> Response:
     responses=error_responses(401, 422),
 )
 async def list_shops(
-    request: Request, reader: Reads, granted: Granted, now: Now, near: Near, open_now: OpenNow = None
+    request: Request, reader: Reads, permissions: ActorPermissions, now: Now, near: Near, open_now: OpenNow = None
 ) -> Response:
-    """Active ones; those who edit shops see all."""
+    """The active shops. Those who edit shops see all."""
     listing = queries.SHOPS if near is None else queries.SHOPS_NEAR
-    query = parse_list_query(request, listing, granted, extra_parameters=("near", "open_now"))
-    page = await queries.list_shops(reader, query=query, permissions=granted, near=near, open_now=open_now, now=now)
-    edits = queries.EDIT in granted
+    query = parse_list_query(request, listing, permissions, extra_parameters=("near", "open_now"))
+    page = await queries.list_shops(reader, query=query, permissions=permissions, near=near, open_now=open_now, now=now)
+    edits = queries.EDIT in permissions
     return page_response(
         request,
         page.map(
-            lambda listed: _listed(listed.shop, listed.shop.shown_as_of(now), listed.distance_m, sees_mailbox=edits)
+            lambda listed: _listed_json(listed.shop, listed.shop.shown_as_of(now), listed.distance_m, sees_email=edits)
         ),
     )
 
@@ -95,10 +95,10 @@ async def list_shops(
 @router.get(
     "/shop/{shop_id}", summary="See a shop", dependencies=[Public, SHOP.shown], responses=error_responses(401, 404, 422)
 )
-async def see_shop(shop_id: UUID, reader: Reads, granted: Granted, now: Now) -> ShopOut:
-    """With its week, its special days, and how it stands: whether it is open, and what its staff say."""
-    shop = await queries.get_visible_shop(reader, shop_id, permissions=granted)
-    return _shown(shop, now, sees_mailbox=queries.EDIT in granted)
+async def see_shop(shop_id: UUID, reader: Reads, permissions: ActorPermissions, now: Now) -> ShopOut:
+    """With its week, its special days, its status, and whether it is open now."""
+    shop = await queries.get_visible_shop(reader, shop_id, permissions=permissions)
+    return _shop_out(shop, now, sees_email=queries.EDIT in permissions)
 
 
 @router.post(
@@ -111,10 +111,10 @@ async def see_shop(shop_id: UUID, reader: Reads, granted: Granted, now: Now) -> 
 async def open_shop(
     body: ShopIn, response: Response, tx: Transaction, actor: ShopEditor, now: Now, _idempotent: Idempotent
 ) -> ShopOut:
-    """For administrators. It opens once it has hours."""
-    shop = await service.open_shop(tx, actor=actor, wanted=body, now=now)
+    """For administrators. The shop is closed until its hours are set."""
+    shop = await service.create_shop(tx, actor=actor, shop_in=body, now=now)
     response.headers["Location"] = f"/shop/{shop.id}"
-    return _shown(shop, now)
+    return _shop_out(shop, now)
 
 
 @router.put(
@@ -126,9 +126,9 @@ async def open_shop(
 async def replace_shop(
     shop_id: UUID, body: ReplaceShop, tx: Transaction, actor: ShopEditor, now: Now, closing: ClosingSteps
 ) -> ShopOut:
-    """For those who serve the shop. Its hours stay. Deactivating it with orders in progress takes `force=true`."""
-    shop = await service.update_shop(tx, actor=actor, shop_id=shop_id, wanted=body, closing=closing, now=now)
-    return _shown(shop, now)
+    """For those who serve the shop. Its hours stay. To deactivate it with orders in progress, send `force=true`."""
+    shop = await service.update_shop(tx, actor=actor, shop_id=shop_id, changes=body, closing=closing, now=now)
+    return _shop_out(shop, now)
 
 
 @router.patch(
@@ -140,9 +140,9 @@ async def replace_shop(
 async def change_shop(
     shop_id: UUID, body: ShopPatch, tx: Transaction, actor: ShopEditor, now: Now, closing: ClosingSteps
 ) -> ShopOut:
-    """For those who serve the shop. Deactivating it with orders in progress takes `force=true`."""
-    shop = await service.update_shop(tx, actor=actor, shop_id=shop_id, wanted=body, closing=closing, now=now)
-    return _shown(shop, now)
+    """For those who serve the shop. To deactivate it with orders in progress, send `force=true`."""
+    shop = await service.update_shop(tx, actor=actor, shop_id=shop_id, changes=body, closing=closing, now=now)
+    return _shop_out(shop, now)
 
 
 @router.delete(
@@ -153,7 +153,7 @@ async def change_shop(
     responses=error_responses(401, 403, 404, 409, 422),
 )
 async def delete_shop(shop_id: UUID, tx: Transaction, actor: ShopEditor) -> None:
-    """For administrators. One that has taken orders can only be deactivated."""
+    """For administrators. A shop that has orders can only be deactivated."""
     await service.delete_shop(tx, actor=actor, shop_id=shop_id)
 
 
@@ -166,10 +166,13 @@ async def delete_shop(shop_id: UUID, tx: Transaction, actor: ShopEditor) -> None
 async def set_hours(
     shop_id: UUID, body: HoursIn, tx: Transaction, actor: ShopEditor, now: Now, closing: ClosingSteps
 ) -> ShopOut:
-    """Replaces the whole week. For those who serve the shop. Closing out orders in progress takes `force=true`."""
+    """Replaces the whole week.
+
+    For those who serve the shop. If orders in progress would be closed out: `force=true`.
+    """
     intervals = [each.interval() for each in body.hours]
     shop = await service.set_hours(tx, actor=actor, shop_id=shop_id, intervals=intervals, closing=closing, now=now)
-    return _shown(shop, now)
+    return _shop_out(shop, now)
 
 
 @router.put(
@@ -181,10 +184,10 @@ async def set_hours(
 async def set_special_days(
     shop_id: UUID, body: SpecialDaysIn, tx: Transaction, actor: ShopEditor, now: Now, closing: ClosingSteps
 ) -> ShopOut:
-    """Replaces all of them. For those who serve the shop. Closing out orders in progress takes `force=true`."""
+    """Replaces all of them. For those who serve the shop. If orders in progress would be closed out: `force=true`."""
     days = [each.special_day() for each in body.special_days]
     shop = await service.set_special_days(tx, actor=actor, shop_id=shop_id, special_days=days, closing=closing, now=now)
-    return _shown(shop, now)
+    return _shop_out(shop, now)
 
 
 @router.patch(
@@ -194,6 +197,6 @@ async def set_special_days(
     responses=error_responses(401, 403, 404, 422),
 )
 async def change_status(shop_id: UUID, body: StatusPatch, tx: Transaction, actor: ShopStaff, now: Now) -> ShopOut:
-    """For the shop's staff. Orders in progress go on. It ends by itself at `until`, or when somebody says `open`."""
-    shop = await service.change_status(tx, actor=actor, shop_id=shop_id, wanted=body, now=now)
-    return _shown(shop, now, sees_mailbox=actor.may(queries.EDIT))
+    """For the shop's staff. Orders in progress go on. The status ends at `until`, or when somebody sends `open`."""
+    shop = await service.change_status(tx, actor=actor, shop_id=shop_id, changes=body, now=now)
+    return _shop_out(shop, now, sees_email=actor.may(queries.EDIT))

@@ -42,13 +42,13 @@ from crema.shops.domain import (
     ShopState,
 )
 
-# Of the package, not of the machine: wherever a server runs it knows the same zones.
+# Zones of the package tzdata, not of the machine, so that every server knows the same ones.
 ZONES: Final = frozenset((files("tzdata") / "zones").read_text().split())
 
 FIRST_SPECIAL_DAY: Final = date(2020, 1, 1)
 LAST_SPECIAL_DAY: Final = date(2099, 12, 31)
 _WALL_TIME: Final = "([01][0-9]|2[0-3]):[0-5][0-9]"
-_TOLD: Final = {"hours", "special_days", "is_open", "opens_at", "closes_at", "status"}
+_COMPUTED_FIELDS: Final = {"hours", "special_days", "is_open", "opens_at", "closes_at", "status"}
 _ARBAT: Final[JsonDict] = {
     "name": "Арбат",
     "slug": "arbat",
@@ -68,7 +68,7 @@ def _known_zone(name: str) -> str:
     return name
 
 
-def _number(value: object) -> Decimal:
+def _parse_degrees(value: object) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("degrees are a number")  # noqa: TRY004 - pydantic wants ValueError
     return Decimal(str(value))
@@ -80,26 +80,26 @@ def _to_six_decimals(degrees: Decimal) -> Decimal:
 
 Latitude = Annotated[
     Decimal,
-    BeforeValidator(_number),
+    BeforeValidator(_parse_degrees),
     Field(ge=-90, le=90),
     AfterValidator(_to_six_decimals),
     WithJsonSchema({"type": "number", "minimum": -90, "maximum": 90, "examples": [55.751244]}),
 ]
 Longitude = Annotated[
     Decimal,
-    BeforeValidator(_number),
+    BeforeValidator(_parse_degrees),
     Field(ge=-180, le=180),
     AfterValidator(_to_six_decimals),
     WithJsonSchema({"type": "number", "minimum": -180, "maximum": 180, "examples": [37.598306]}),
 ]
 Address = Annotated[Line, Field(max_length=300, examples=["Москва, Арбат, 10"])]
 Timezone = Annotated[str, AfterValidator(_known_zone), Field(max_length=60, examples=["Europe/Moscow"])]
-LatitudeOrNone = Annotated[Latitude | None, Field(description="With `longitude`, or not at all.")]
-OrderEmail = Annotated[Email | None, Field(description="Gets a mail for every order placed here.")]
+LatitudeOrNone = Annotated[Latitude | None, Field(description="Send both `latitude` and `longitude`, or neither.")]
+OrderEmail = Annotated[Email | None, Field(description="Gets a mail for every order that is placed at this shop.")]
 
 
 class ShopIn(Input):
-    """A shop as it is written. Its hours have a route of their own."""
+    """A new shop. Its hours are set by a route of their own."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -122,7 +122,7 @@ class ShopIn(Input):
 
 
 class ShopPatch(Input):
-    """What changes of a shop; the rest stays."""
+    """The fields of a shop to change; the others stay."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"phone": "+74957654321"}, {"is_active": False}]})
 
@@ -142,7 +142,7 @@ ClosesAt = Annotated[
     str,
     Matching(f"^({_WALL_TIME}|24:00)$", "send a time from 00:00 to 24:00"),
     Field(
-        description="Up to 24:00; before `opens_at` it is the next day's. A whole day is 00:00 to 24:00.",
+        description="Up to 24:00. A time before `opens_at` is on the next day. A whole day is 00:00 to 24:00.",
         examples=["22:00"],
     ),
 ]
@@ -152,19 +152,19 @@ SecondsPerSlot = Annotated[int, Field(strict=True, ge=0, le=MAX_SECONDS_PER_SLOT
 
 
 class IntervalIn(Input):
-    """One stretch of opening; several a day are allowed."""
+    """An opening period of the week. A day may have several."""
 
     weekday: int = Field(strict=True, ge=0, le=6, description="Monday is 0.", examples=[0])
     opens_at: OpensAt
     closes_at: ClosesAt
 
     @model_validator(mode="after")
-    def _takes_time(self) -> Self:
+    def _is_not_empty(self) -> Self:
         self.interval()
         return self
 
     def interval(self) -> domain.Interval:
-        """Read it as the domain's."""
+        """Return the interval as a value of the domain."""
         return domain.interval(self.weekday, self.opens_at, self.closes_at)
 
 
@@ -187,53 +187,56 @@ class HoursIn(Input):
 
     hours: list[IntervalIn] = Field(
         max_length=7 * MAX_INTERVALS_A_DAY,
-        description=f"At most {MAX_INTERVALS_A_DAY} a day, none overlapping. Empty: never open.",
+        description=f"At most {MAX_INTERVALS_A_DAY} a day, without overlaps. An empty list: never open.",
     )
 
 
 class IntervalOut(Output):
-    """One stretch of opening, in the shop's local time."""
+    """An opening period of the week, in the shop's local time."""
 
     weekday: int = Field(description="Monday is 0.", examples=[0])
     opens_at: str = Field(examples=["08:00"])
-    closes_at: str = Field(description="Before `opens_at` it is the next day's.", examples=["22:00"])
+    closes_at: str = Field(description="A time before `opens_at` is on the next day.", examples=["22:00"])
 
 
 class DayIntervalIn(Input):
-    """One stretch of opening of a special day."""
+    """An opening period of a special day."""
 
     opens_at: OpensAt
     closes_at: ClosesAt
 
     @model_validator(mode="after")
-    def _takes_time(self) -> Self:
+    def _is_not_empty(self) -> Self:
         self.interval()
         return self
 
     def interval(self) -> domain.DayInterval:
-        """Read it as the domain's."""
+        """Return the interval as a value of the domain."""
         return domain.day_interval(self.opens_at, self.closes_at)
 
 
-def _written_date(value: object) -> object:
-    """Refuse what Pydantic would make a date of, too: seconds since 1970, and times at midnight."""
+def _require_date_format(value: object) -> object:
+    """Return the value if it is a date as text.
+
+    Pydantic would also accept seconds since 1970, and times at midnight.
+    """
     if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value, re.ASCII):
         return value
     raise ValueError("send a date such as 2026-12-31")
 
 
-def _not_a_slip(day: date) -> date:
-    """Refuse years that can only be a slip of the pen; those of the past come back from a GET."""
+def _plausible_date(day: date) -> date:
+    """Return the date; ValueError for years that must be a typing error. Past dates are allowed: GET returns them."""
     if not FIRST_SPECIAL_DAY <= day <= LAST_SPECIAL_DAY:
         raise ValueError(f"send a date from {FIRST_SPECIAL_DAY} to {LAST_SPECIAL_DAY}")
     return day
 
 
-CalendarDay = Annotated[date, BeforeValidator(_written_date)]
+CalendarDay = Annotated[date, BeforeValidator(_require_date_format)]
 SpecialDate = Annotated[
     date,
-    BeforeValidator(_written_date),
-    AfterValidator(_not_a_slip),
+    BeforeValidator(_require_date_format),
+    AfterValidator(_plausible_date),
     Field(description="By the shop's calendar.", examples=["2026-12-31"]),
 ]
 
@@ -246,8 +249,8 @@ class SpecialDayIn(Input):
     hours: list[DayIntervalIn] = Field(
         default=[],
         max_length=MAX_INTERVALS_A_DAY,
-        description="Instead of the hours of its weekday. What begins on this date belongs to it, wherever it ends; "
-        "what began on the evening before and goes on past midnight stays as it is.",
+        description="Instead of the hours of its weekday. Hours belong to the date on which they begin, so hours that "
+        "began on the evening before and end after midnight stay as they are.",
     )
     takes_orders_ahead: Flag = Field(
         default=True, description="False: orders for this date are taken only from its midnight on."
@@ -265,14 +268,14 @@ class SpecialDayIn(Input):
         return self
 
     def special_day(self) -> domain.SpecialDay:
-        """Read it as the domain's."""
+        """Return the special day as a value of the domain."""
         hours = tuple(sorted(each.interval() for each in self.hours))
         return domain.SpecialDay(self.date, hours, takes_orders_ahead=self.takes_orders_ahead, note=self.note)
 
 
-def _of_different_dates(special_days: list[SpecialDayIn]) -> list[SpecialDayIn]:
+def _unique_dates(special_days: list[SpecialDayIn]) -> list[SpecialDayIn]:
     if len({each.date for each in special_days}) < len(special_days):
-        raise ValueError("the same date stands here twice")
+        raise ValueError("send each date once")
     return special_days
 
 
@@ -297,21 +300,21 @@ class SpecialDaysIn(Input):
         }
     )
 
-    special_days: Annotated[list[SpecialDayIn], AfterValidator(_of_different_dates)] = Field(
+    special_days: Annotated[list[SpecialDayIn], AfterValidator(_unique_dates)] = Field(
         max_length=MAX_SPECIAL_DAYS,
-        description="Each date once. They replace the special days that there were; past ones may stay.",
+        description="Each date once. They replace all special days of the shop. Past dates are allowed.",
     )
 
 
 class DayIntervalOut(Output):
-    """One stretch of opening of a special day, in the shop's local time."""
+    """An opening period of a special day, in the shop's local time."""
 
     opens_at: str = Field(examples=["10:00"])
-    closes_at: str = Field(description="Before `opens_at` it is the next day's.", examples=["18:00"])
+    closes_at: str = Field(description="A time before `opens_at` is on the next day.", examples=["18:00"])
 
 
 class SpecialDayOut(Output):
-    """A date with hours of its own, which replace those of its weekday."""
+    """A date whose hours replace those of its weekday."""
 
     date: Annotated[date, Field(examples=["2026-12-31"])]
     is_closed: bool
@@ -326,14 +329,14 @@ DelayMinutes = Annotated[
         strict=True,
         ge=MIN_DELAY_MINUTES,
         le=MAX_DELAY_MINUTES,
-        description="By how much orders take longer at a busy shop; only there, and needed there.",
+        description="How much longer orders take at a busy shop. It is required for `busy`, and only allowed there.",
         examples=[10],
     ),
 ]
 
 
 class StatusPatch(Input):
-    """What staff say of their shop. With `state` a new status begins, in which what is left out is null."""
+    """The status that staff set for their shop. With `state` a new status begins; fields that are left out are null."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -347,26 +350,28 @@ class StatusPatch(Input):
 
     state: ShopState | MISSING = Field(
         default=MISSING,
-        description="`busy`: orders take `delay_minutes` longer. `paused`: no orders for as soon as possible, nor for "
-        "before `until`. `open`: neither. Opening hours go on meanwhile.",
+        description="`busy`: orders take `delay_minutes` longer. `paused`: no orders for as soon as possible, and none "
+        "for a time before `until`. `open`: neither. Opening hours count in any state.",
     )
     delay_minutes: DelayMinutes | MISSING | None = MISSING
     until: Instant | MISSING | None = Field(
         default=MISSING,
-        description="When a busy or paused shop is open again by itself; null: when somebody says so.",
+        description="When a busy or paused shop is open again by itself; null: when somebody sets `open`.",
     )
 
 
 class ShopStatusOut(Output):
-    """What staff say of the shop now."""
+    """The present status of the shop, as its staff set it."""
 
-    state: ShopState = Field(description="`paused`: no orders for as soon as possible, nor for before `until`.")
-    delay_minutes: int | None = Field(description="By how much orders take longer now.", examples=[10])
+    state: ShopState = Field(
+        description="`paused`: no orders for as soon as possible, and none for a time before `until`."
+    )
+    delay_minutes: int | None = Field(description="How much longer orders take now.", examples=[10])
     until: Instant | None = Field(description="When the shop is open again by itself; null if that isn't known.")
 
 
 class ShopOut(Output):
-    """A shop, and how it stands at this moment."""
+    """A shop, with its status and whether it is open at this moment."""
 
     id: UUID
     slug: str = Field(examples=["arbat"])
@@ -376,15 +381,15 @@ class ShopOut(Output):
     longitude: float | None = Field(examples=[37.598306])
     phone: str | None = Field(examples=["+74951234567"])
     email: str | None = Field(
-        description="The mailbox of the till; null for those who don't edit shops.",
+        description="Gets a mail for every order. null for those who don't edit shops.",
         examples=["arbat@crema.example.com"],
     )
     timezone: str = Field(examples=["Europe/Moscow"])
     hours: list[IntervalOut]
-    special_days: list[SpecialDayOut] = Field(description="Dates with hours of their own, in order; past ones, too.")
-    is_open: bool = Field(description="Whether it is within its opening hours, whatever its `status`.")
-    opens_at: Instant | None = Field(description="Next opening of a closed shop; null if there is none.")
-    closes_at: Instant | None = Field(description="Closing of an open shop; null if open for the whole next week.")
+    special_days: list[SpecialDayOut] = Field(description="In order of their dates, also past ones.")
+    is_open: bool = Field(description="Whether it is within its opening hours, whatever its `status` is.")
+    opens_at: Instant | None = Field(description="When a closed shop opens next; null if it never does.")
+    closes_at: Instant | None = Field(description="When an open shop closes; null if not within a week.")
     status: ShopStatusOut
     is_active: bool
     created_at: Instant
@@ -392,9 +397,9 @@ class ShopOut(Output):
 
     @classmethod
     def at(cls, now: datetime, *, shop: Any, schedule: ShopSchedule, **more: Any) -> Self:
-        """Show a shop's row as it stands at this moment, with what `more` a subclass shows."""
+        """Return a shop as it is at this moment. `more` are values for fields, also for those of a subclass."""
         hours, state = schedule.hours, schedule.hours.state(now)
-        stored = {name: getattr(shop, name) for name in cls.model_fields.keys() - _TOLD - more.keys()}
+        stored = {name: getattr(shop, name) for name in cls.model_fields.keys() - _COMPUTED_FIELDS - more.keys()}
         return cls.model_validate(
             stored
             | more
@@ -410,7 +415,7 @@ class ShopOut(Output):
 
 
 class ReplaceShop(ShopIn, Replacement):
-    """A shop as a PUT sends it. Its hours have a route of their own."""
+    """A shop as a PUT sends it. Its hours are set by a route of their own."""
 
     shows = ShopOut
     follows = frozenset({"updated_at", "is_open", "opens_at", "closes_at", "status"})
@@ -420,37 +425,39 @@ class ListedShopOut(ShopOut):
     """A shop of a list."""
 
     distance_m: int | None = Field(
-        description="Metres from `near`, as the crow flies; null without it, and for a shop without coordinates.",
+        description="Metres from `near` in a straight line; null without `near`, and for a shop without coordinates.",
         examples=[420],
     )
 
 
 class CapacityExceptionIn(Input):
-    """A stretch of every week in which a slot holds another amount of work."""
+    """A period of every week in which slots hold another amount of work."""
 
     weekday: int = Field(strict=True, ge=0, le=6, description="Monday is 0.", examples=[0])
     begins: OpensAt = Field(alias="from")
-    ends: ClosesAt = Field(alias="to", description="Up to 24:00; before `from` it is the next day's.")
+    ends: ClosesAt = Field(alias="to", description="Up to 24:00. A time before `from` is on the next day.")
     seconds_per_slot: SecondsPerSlot
 
     @model_validator(mode="after")
-    def _takes_time(self) -> Self:
+    def _is_not_empty(self) -> Self:
         self.exception()
         return self
 
     def exception(self) -> domain.CapacityException:
-        """Return it as the domain's."""
+        """Return the exception as a value of the domain."""
         return domain.CapacityException(domain.interval(self.weekday, self.begins, self.ends), self.seconds_per_slot)
 
 
 class CapacityExceptionOut(Output):
-    """A stretch of every week in which a slot holds another amount of work."""
+    """A period of every week in which slots hold another amount of work."""
 
     model_config = ConfigDict(serialize_by_alias=True)
 
     weekday: int = Field(description="Monday is 0.", examples=[0])
     begins: str = Field(serialization_alias="from", examples=["08:00"])
-    ends: str = Field(serialization_alias="to", description="Before `from` it is the next day's.", examples=["10:00"])
+    ends: str = Field(
+        serialization_alias="to", description="A time before `from` is on the next day.", examples=["10:00"]
+    )
     seconds_per_slot: int
 
 
@@ -466,7 +473,7 @@ class CapacityOut(Output):
 
     @classmethod
     def of(cls, shop: Any) -> Self:
-        """Show a shop's row."""
+        """Return the capacity of a shop's row."""
         exceptions = [(domain.Interval(*span), seconds) for *span, seconds in shop.capacity_exceptions]
         return cls(
             slot_minutes=shop.slot_minutes,
@@ -484,7 +491,7 @@ class CapacityOut(Output):
 
 
 class ReplaceCapacity(Replacement):
-    """How much work a shop takes. It is counted in seconds: a product's `preparation_seconds`, times its quantity."""
+    """How much work a shop takes. Work is counted in seconds: a product's `preparation_seconds` times its quantity."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -508,23 +515,23 @@ class ReplaceCapacity(Replacement):
         DEFAULT_SLOT_MINUTES, description="How long a slot is. Slots begin at full hours of the shop's clock."
     )
     seconds_per_slot: SecondsPerSlot | None = Field(
-        None, description="Seconds of work that a slot holds: two baristas do 1200 in ten minutes. null: no limit."
+        None, description="Seconds of work that fit into a slot: two baristas do 1200 in ten minutes. null: no limit."
     )
     exceptions: list[CapacityExceptionIn] = Field(
         default=[],
         max_length=MAX_CAPACITY_EXCEPTIONS,
-        description="Times of the week with another capacity. They begin and end with a slot, and don't overlap.",
+        description="Periods of the week with another capacity. They begin and end with a slot, and don't overlap.",
     )
     lead_seconds: Annotated[int, Field(strict=True, ge=0, le=86_400)] = Field(
-        LEAD_SECONDS, description="From placing an order to the start of its first drink."
+        LEAD_SECONDS, description="The time from placing an order to the start of its first drink."
     )
     last_order_minutes: Annotated[int, Field(strict=True, ge=0, le=1440)] = Field(
-        0, description="Orders as soon as possible end so many minutes before closing."
+        0, description="How many minutes before closing orders for as soon as possible end."
     )
     auto_accept: Flag = Field(default=False, description="Whether orders are accepted as they are placed.")
 
     def capacity(self) -> domain.Capacity:
-        """Return it as the domain's."""
+        """Return the capacity as a value of the domain."""
         exceptions = tuple(sorted((each.exception() for each in self.exceptions), key=lambda each: each.interval))
         return domain.Capacity(self.slot_minutes, self.seconds_per_slot, exceptions)
 
@@ -534,12 +541,12 @@ class SlotOut(Output):
 
     starts_at: Instant
     ends_at: Instant
-    is_available: bool = Field(description="Whether an order for it would be taken, if it is small.")
+    is_available: bool = Field(description="Whether a small order for this slot would be taken.")
     reason: HandoverCode | None = Field(description="Why it is not available.")
     capacity_seconds: int | None = Field(
-        description="For the shop's staff: seconds of work it holds; null: no limit. null for everybody else."
+        description="For the shop's staff: how many seconds of work fit; null: no limit. Always null for others."
     )
-    used_seconds: int | None = Field(description="For the shop's staff: seconds that are booked. Else null.")
+    used_seconds: int | None = Field(description="For the shop's staff: how many seconds are booked. null for others.")
 
 
 class DaySlotsOut(Output):
@@ -551,7 +558,7 @@ class DaySlotsOut(Output):
 
     @classmethod
     def of(cls, day: Any) -> Self:
-        """Show the slots to those who asked for them."""
+        """Return the slots of a day. Only the shop's staff see how much is booked."""
         sees_work = day.is_for_staff
         return cls(
             date=day.date,
@@ -578,7 +585,7 @@ class ContactsOut(Output):
 
 
 class InfoOut(Output):
-    """What a front end shows before anybody logs in."""
+    """Who the chain is, and its shops: what a front end shows before anybody logs in."""
 
     name: str = Field(examples=["Crema"])
     description: str = Field(examples=["Coffee to take away, ordered ahead."])
@@ -589,7 +596,7 @@ class InfoOut(Output):
 
     @classmethod
     def of(cls, chain: Chain, shops: Sequence[bytes]) -> bytes:
-        """Write it around the shops, which are JSON already."""
+        """Return the JSON. `shops` are JSON already."""
         start = cls(
             name=chain.name,
             description=chain.description,

@@ -1,4 +1,4 @@
-"""Every change to shops: administrators open and close them, managers run theirs, staff say that it is busy."""
+"""Changes to shops: administrators add and delete them, managers edit theirs, staff set the status."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, replace
@@ -23,10 +23,10 @@ from crema.shops.schemas import ReplaceCapacity, ReplaceShop, ShopIn, ShopOut, S
 
 
 class BeforeClosing(Protocol):
-    """What a feature above us does before a shop closes at times at which it was open, in the same transaction.
+    """What another feature does in the same transaction before a shop closes at times at which it was open.
 
-    The shop is locked. `is_closed_at` tells of a pick-up time, None for as soon as possible, whether the shop will
-    then be closed and wasn't before. It may refuse; with `force` it has to settle what it would refuse for.
+    The shop is locked. `is_closed_at` returns whether the change closes the shop at a pick-up time; None is as soon as
+    possible. The function may raise a refusal. With `force` it must not: it has to resolve the reason itself.
     """
 
     async def __call__(
@@ -42,31 +42,31 @@ class BeforeClosing(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """How a change that closes a shop goes about the orders in progress."""
+    """What a change that closes a shop does with the orders in progress."""
 
     before: Sequence[BeforeClosing]
     force: bool
 
 
 class ShopInUseError(ConflictError):
-    """Accounting needs the shop its orders were placed at."""
+    """A shop that is to be deleted has orders, and these must keep their shop for accounting."""
 
     code = "shop_in_use"
     title = "Orders were placed at this shop."
-    advice = "Deactivate it instead, with `is_active: false`."
+    advice = "Deactivate the shop instead: send `is_active: false`."
 
 
-async def open_shop(session: AsyncSession, *, actor: Actor, wanted: ShopIn, now: datetime) -> Shop:
-    """Add a shop to the chain; it keeps no hours yet."""
-    _check_opens_and_closes(actor)
-    domain.check_coordinates(wanted.latitude, wanted.longitude)
+async def create_shop(session: AsyncSession, *, actor: Actor, shop_in: ShopIn, now: datetime) -> Shop:
+    """Add a shop without opening hours and return it."""
+    _check_is_admin(actor)
+    domain.check_coordinates(shop_in.latitude, shop_in.longitude)
 
     shop_id = new_id()
-    slug = wanted.slug or slugify(wanted.name) or str(shop_id)
+    slug = shop_in.slug or slugify(shop_in.name) or str(shop_id)
     shop = Shop(id=shop_id, slug=slug, created_at=now, opening_intervals=[], special_days=[])
     session.add(shop)
     with raise_on_constraint(SlugTakenError(), "uq_shops_slug"):
-        await apply_changes(session, shop, wanted, now=now, kept_if_none=("slug",))
+        await apply_changes(session, shop, shop_in, now=now, kept_if_none=("slug",))
     return shop
 
 
@@ -75,19 +75,22 @@ async def update_shop(
     *,
     actor: Actor,
     shop_id: UUID,
-    wanted: ShopPatch | ReplaceShop,
+    changes: ShopPatch | ReplaceShop,
     closing: Closing,
     now: datetime,
 ) -> Shop:
-    """PUT: everything that can be written, but its slug, which stays unless another is sent. PATCH: what was sent."""
+    """Change the fields of a shop that were sent, or all fields of a replacement, and return the shop.
+
+    A slug of None keeps the present slug.
+    """
     shop = await queries.get_shop_for_update(session, shop_id)
-    _check_runs(actor, shop)
-    wanted.check_read_only(ShopOut.at(now, shop=shop, schedule=queries.schedule_of(shop)))
-    domain.check_coordinates(value_or(wanted.latitude, shop.latitude), value_or(wanted.longitude, shop.longitude))
+    _check_serves_shop(actor, shop)
+    changes.check_read_only(ShopOut.at(now, shop=shop, schedule=queries.schedule_of(shop)))
+    domain.check_coordinates(value_or(changes.latitude, shop.latitude), value_or(changes.longitude, shop.longitude))
     before = _hours_if_active(shop)
 
     with raise_on_constraint(SlugTakenError(), "uq_shops_slug"):
-        await apply_changes(session, shop, wanted, now=now, kept_if_none=("slug",))
+        await apply_changes(session, shop, changes, now=now, kept_if_none=("slug",))
     await _settle(session, shop=shop, before=before, closing=closing, now=now)
     return shop
 
@@ -101,14 +104,14 @@ async def set_hours(
     closing: Closing,
     now: datetime,
 ) -> Shop:
-    """Replace a shop's week. Two at once take turns on the shop, and the later one's week stands."""
+    """Replace the opening hours of a shop's week, and return the shop."""
     shop = await queries.get_shop_for_update(session, shop_id)
-    _check_runs(actor, shop)
+    _check_serves_shop(actor, shop)
     domain.check_week(intervals)
     before = _hours_if_active(shop)
 
     shop.opening_intervals.clear()
-    await session.flush()  # the old ones go first: new ones may cover their time
+    await session.flush()  # deleted first: new intervals may overlap the old ones
     shop.opening_intervals.extend(
         OpeningInterval(weekday=each.weekday, opens_minute=each.opens_minute, closes_minute=each.closes_minute)
         for each in sorted(intervals)
@@ -128,14 +131,14 @@ async def set_special_days(
     closing: Closing,
     now: datetime,
 ) -> Shop:
-    """Replace a shop's special days. Two at once take turns on the shop, and the later one's stand."""
+    """Replace a shop's special days, and return the shop."""
     shop = await queries.get_shop_for_update(session, shop_id)
-    _check_runs(actor, shop)
+    _check_serves_shop(actor, shop)
     domain.check_special_days(special_days)
     before = _hours_if_active(shop)
 
     shop.special_days.clear()
-    await session.flush()  # the old ones go first: new ones may be of the same dates
+    await session.flush()  # deleted first: new ones may have the same dates
     shop.special_days.extend(_special_day(each) for each in sorted(special_days, key=lambda day: day.date))
     shop.updated_at = now
     await session.flush()
@@ -149,17 +152,17 @@ def _special_day(day: domain.SpecialDay) -> SpecialDay:
 
 
 async def change_status(
-    session: AsyncSession, *, actor: Actor, shop_id: UUID, wanted: StatusPatch, now: datetime
+    session: AsyncSession, *, actor: Actor, shop_id: UUID, changes: StatusPatch, now: datetime
 ) -> Shop:
-    """Say that a shop is busy, paused, or open again; without a state only the delay or the end changes."""
+    """Set whether a shop is open, busy or paused, and return the shop. Without a state, the present one stays."""
     shop = await queries.get_shop_for_update(session, shop_id)
-    _check_runs(actor, shop)
+    _check_serves_shop(actor, shop)
     present = queries.schedule_of(shop).status.at(now)
-    kept = present if wanted.state is MISSING else ShopStatus()
+    kept = present if changes.state is MISSING else ShopStatus()
     status = ShopStatus(
-        value_or(wanted.state, present.state),
-        value_or(wanted.delay_minutes, kept.delay_minutes),
-        value_or(wanted.until, kept.until),
+        value_or(changes.state, present.state),
+        value_or(changes.delay_minutes, kept.delay_minutes),
+        value_or(changes.until, kept.until),
     )
     domain.check_status(status, now=now)
 
@@ -170,27 +173,27 @@ async def change_status(
 
 
 async def set_capacity(
-    session: AsyncSession, *, actor: Actor, shop_id: UUID, wanted: ReplaceCapacity, now: datetime
+    session: AsyncSession, *, actor: Actor, shop_id: UUID, capacity_in: ReplaceCapacity, now: datetime
 ) -> Shop:
-    """Replace how much work a shop takes, how soon and how late. No order is placed there until the commit."""
+    """Replace the capacity of a shop, and return the shop. Its lock keeps orders from being placed until the commit."""
     shop = await queries.get_shop_for_update(session, shop_id)
-    _check_runs(actor, shop)
-    capacity = wanted.capacity()
+    _check_serves_shop(actor, shop)
+    capacity = capacity_in.capacity()
     domain.check_capacity(capacity)
 
     shop.capacity_exceptions = [[*astuple(each.interval), each.seconds_per_slot] for each in capacity.exceptions]
-    await apply_changes(session, shop, wanted, now=now, but=("exceptions",))
+    await apply_changes(session, shop, capacity_in, now=now, but=("exceptions",))
     return shop
 
 
 def _hours_if_active(shop: Shop) -> OpeningHours:
-    """Give the hours at which it can be ordered from: none while it is inactive."""
+    """Return the hours in which a shop hands over orders: none if it is inactive."""
     hours = queries.schedule_of(shop).hours
     return hours if shop.is_active else replace(hours, intervals=(), special_days={})
 
 
 async def _settle(session: AsyncSession, *, shop: Shop, before: OpeningHours, closing: Closing, now: datetime) -> None:
-    """Let the features above us refuse or settle what a shop's new hours close out."""
+    """Let other features refuse, or resolve, a change of hours that closes the shop at times at which it was open."""
     after = _hours_if_active(shop)
     if before == after:
         return
@@ -198,27 +201,30 @@ async def _settle(session: AsyncSession, *, shop: Shop, before: OpeningHours, cl
         await settle(
             session,
             shop_id=shop.id,
-            is_closed_at=lambda pickup_at: before.drops(pickup_at, new=after, now=now),
+            is_closed_at=lambda pickup_at: before.closes_out(pickup_at, new=after, now=now),
             force=closing.force,
             now=now,
         )
 
 
 async def delete_shop(session: AsyncSession, *, actor: Actor, shop_id: UUID) -> None:
-    """Remove a shop nothing was ever ordered at."""
-    _check_opens_and_closes(actor)
+    """Delete a shop. Raises ShopInUseError if orders were placed there."""
+    _check_is_admin(actor)
     await queries.get_shop_for_update(session, shop_id)
 
     with raise_on_constraint(ShopInUseError(), "fk_orders_shop_id"):
         await session.execute(delete(Shop).where(Shop.id == shop_id))
 
 
-def _check_opens_and_closes(actor: Actor) -> None:
+def _check_is_admin(actor: Actor) -> None:
     if not actor.is_admin:
         raise ForbiddenError("Only administrators add and delete shops.")
 
 
-def _check_runs(actor: Actor, shop: Shop) -> None:
-    """Refuse those who are tied to other shops, or to none. They see it, so there is nothing to hide."""
+def _check_serves_shop(actor: Actor, shop: Shop) -> None:
+    """Raise ForbiddenError if the actor doesn't serve the shop.
+
+    The shop isn't hidden from them, so not NotFoundError.
+    """
     if not actor.serves(shop.id):
         raise ForbiddenError("You can change only the shops you work for.")

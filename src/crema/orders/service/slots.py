@@ -125,7 +125,7 @@ async def set_capacity(
     Where they are more than slots hold now, they stay, and nothing more is taken there. The shop is locked, and then
     its orders: nobody else books or gives back meanwhile.
     """
-    shop = await shop_service.set_capacity(session, actor=actor, shop_id=shop_id, wanted=wanted, now=now)
+    shop = await shop_service.set_capacity(session, actor=actor, shop_id=shop_id, capacity_in=wanted, now=now)
     orders = await queries.list_open_of_shop_for_update(session, shop_id=shop_id)
     to_come = [SlotBookingRow.shop_id == shop_id, SlotBookingRow.starts_at > now - LONGEST_SLOT]
     await session.execute(delete(SlotBookingRow).where(*to_come))

@@ -1,4 +1,4 @@
-"""The rules of shops: their hours, what staff say of them, and when they hand over orders. Pure."""
+"""Rules of shops, as pure functions: opening hours, status, capacity, and when orders can be handed over."""
 
 from crema.shops.domain.capacity import (
     DEFAULT_SLOT_MINUTES,

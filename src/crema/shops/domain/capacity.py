@@ -1,4 +1,4 @@
-"""How much work a shop can do in a stretch of time: slots of local wall time, and the seconds of work each holds."""
+"""How much work a shop can do: slots of its local time, and how many seconds of work fit into each."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class InvalidCapacityError(InvalidError):
 
 @dataclass(frozen=True, slots=True)
 class CapacityException:
-    """A stretch of every week in which a slot holds another amount of work than usual."""
+    """A period of every week in which slots hold another amount of work than usual."""
 
     interval: Interval
     seconds_per_slot: int
@@ -69,21 +69,21 @@ class Capacity:
 
 
 def check_capacity(capacity: Capacity) -> None:
-    """Refuse exceptions that don't begin and end with a slot, and two that overlap."""
-    placed = sorted((each.interval.week_minutes, index) for index, each in enumerate(capacity.exceptions))
-    for (begin, end), index in placed:
+    """Raise InvalidCapacityError for exceptions that don't begin and end with a slot, or that overlap."""
+    periods = sorted((each.interval.week_minutes, index) for index, each in enumerate(capacity.exceptions))
+    for (begin, end), index in periods:
         if begin % capacity.slot_minutes or end % capacity.slot_minutes:
             raise InvalidCapacityError(index, f"must begin and end with a slot of {capacity.slot_minutes} minutes")
-    for ((_, end), _), ((begin, _), index) in pairwise(placed):
+    for ((_, end), _), ((begin, _), index) in pairwise(periods):
         if begin < end:
             raise InvalidCapacityError(index, "overlaps another one")
-    if placed and placed[-1][0][1] - WEEK > placed[0][0][0]:
-        raise InvalidCapacityError(placed[0][1], "overlaps another one")
+    if periods and periods[-1][0][1] - WEEK > periods[0][0][0]:
+        raise InvalidCapacityError(periods[0][1], "overlaps another one")
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A stretch of time that work is booked into.
+    """A period of time into which work is booked.
 
     `openings` are the parts of it in which the shop is open. A whole slot, which lasts `length`, holds
     `seconds_per_slot` of work; None is no limit.

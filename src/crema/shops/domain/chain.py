@@ -11,7 +11,7 @@ EARTH_RADIUS_M: Final = 6_371_008.8
 
 
 class IncompleteCoordinatesError(InvalidError):
-    """Only one of the two was given."""
+    """Only one of latitude and longitude is set."""
 
     code = "incomplete_coordinates"
     title = "Only one of latitude and longitude is given."
@@ -20,7 +20,7 @@ class IncompleteCoordinatesError(InvalidError):
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """Who the chain is, for everyone to see."""
+    """Public information about the chain."""
 
     name: str
     description: str
@@ -39,6 +39,6 @@ class Point:
 
 
 def check_coordinates(latitude: object | None, longitude: object | None) -> None:
-    """Refuse half a place."""
+    """Raise IncompleteCoordinatesError if only one of them is None."""
     if (latitude is None) != (longitude is None):
         raise IncompleteCoordinatesError

@@ -1,4 +1,4 @@
-"""Whether a shop can hand over an order at a time, and if not, why and when it can. Pure: all that counts is given."""
+"""Whether a shop can hand over an order at a time, and if not, why, and when it can. Pure functions."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,7 +10,7 @@ from crema.shops.domain.hours import OpeningHours
 from crema.shops.domain.status import NORMAL, ShopState, ShopStatus
 
 LEAD_SECONDS: Final = 120
-"""From the order reaching the counter to the first drink being started, unless a shop says otherwise."""
+"""The time from placing an order to the start of its first drink, unless a shop sets another."""
 
 
 class HandoverCode(StrEnum):
@@ -53,10 +53,10 @@ class HandoverRefusal:
 
 @dataclass(frozen=True, slots=True)
 class ShopSchedule:
-    """All that decides when a shop hands over orders.
+    """Everything that decides when a shop hands over orders.
 
-    `lead`: from the order reaching the counter to the first drink being started. Orders for right now end `last_order`
-    before closing.
+    `lead` is the time from placing an order to the start of its first drink. Orders for as soon as possible end
+    `last_order` before closing.
     """
 
     hours: OpeningHours
@@ -71,7 +71,10 @@ class ShopSchedule:
     def check_handover(
         self, pickup_at: datetime | None, *, now: datetime, work: timedelta
     ) -> Handover | HandoverRefusal:
-        """Decide about an order that is placed now and takes this much work. No `pickup_at`: as soon as possible."""
+        """Return whether an order that is placed now and takes this much work can be handed over, or why not.
+
+        A `pickup_at` of None is as soon as possible.
+        """
         if pickup_at is None:
             return self._refusal_for_now(now, work) or Handover(self.soonest(now, work))
         return self._refusal_at(pickup_at, now=now, work=work) or Handover(pickup_at)
@@ -102,7 +105,7 @@ class ShopSchedule:
         return HandoverRefusal(code, detail, until, self._next_handover(pickup_at, now=now, work=work))
 
     def _obstacle_at(self, at: datetime, *, now: datetime) -> tuple[HandoverCode, str, datetime | None] | None:
-        """Return why nothing is handed over at this time, however little work it is, and until when."""
+        """Return why no order at all is handed over at this time, and until when; None if orders are."""
         if not self.hours.is_open(at):
             return (
                 HandoverCode.OUTSIDE_OPENING_HOURS,
@@ -123,6 +126,6 @@ class ShopSchedule:
         at: datetime | None = max(after, self.soonest(now, work))
         while at is not None and (found := self._obstacle_at(at, now=now)) is not None:
             code, _, until = found
-            # A day that takes no orders ahead is passed over: they are placed then, not now.
+            # A day that takes no orders ahead is skipped, because its orders can't be placed now.
             at = self.hours.end_of_business_day(at) if code == HandoverCode.NO_ORDERS_AHEAD else until
         return at

@@ -1,4 +1,4 @@
-"""Where the work of an order goes: into the slots of a shop, never more than one holds. Pure.
+"""Into which slots of a shop the work of an order is booked, never more than fits into each. Pure functions.
 
 The work of an order with a pick-up time goes into the slot that contains that time. What the slot can't hold goes into
 the slots before it, back to when the shop opened, or to the earliest moment at which the order could be begun. An
@@ -17,12 +17,12 @@ from crema.shops.domain.capacity import LONGEST_SLOT, Capacity, Slot, SlotBookin
 from crema.shops.domain.handover import Handover, HandoverCode, HandoverRefusal, ShopSchedule
 
 MAX_PICKUP_AHEAD: Final = timedelta(days=7)
-"""So far ahead an order can be placed, and a free slot is looked for."""
+"""How far ahead an order can be placed, and a free slot is looked for."""
 _LEAST_WORK: Final = timedelta(seconds=1)
 
 
 class InvalidDateError(InvalidError):
-    """A day that is too long ago, or too far ahead."""
+    """A day is too long ago, or too far ahead."""
 
     code = "invalid_date"
     title = "There are no slots of that day."
@@ -31,7 +31,10 @@ class InvalidDateError(InvalidError):
 
 @dataclass(frozen=True, slots=True)
 class SlotState:
-    """A slot as it is offered. `refusal` is why even the smallest order for it is refused; None if it is taken."""
+    """A slot and how much is booked.
+
+    `refusal` is why even the smallest order for it is refused; None if it is taken.
+    """
 
     slot: Slot
     used_seconds: int
@@ -40,16 +43,17 @@ class SlotState:
 
 @dataclass(frozen=True, slots=True)
 class WorkSchedule:
-    """When a shop hands over orders, how much work it can do, and how much is booked: seconds by start of the slot."""
+    """When a shop hands over orders, how much work it can do, and what is booked: seconds by the start of the slot."""
 
     schedule: ShopSchedule
     capacity: Capacity = field(default_factory=Capacity)
     used: Mapping[datetime, int] = field(default_factory=dict)
 
     def plan(self, pickup_at: datetime | None, *, now: datetime, work: timedelta) -> Handover | HandoverRefusal:
-        """Decide about an order that is placed now and takes this much work. No `pickup_at`: as soon as possible.
+        """Return whether an order that is placed now and takes this much work can be handed over, or why not.
 
-        The answer says when the order is ready, and what has to be booked in which slots.
+        A `pickup_at` of None is as soon as possible. A `Handover` says when the order is ready, and what has to be
+        booked in which slots.
         """
         found = self.schedule.check_handover(pickup_at, now=now, work=work)
         if not self.capacity.is_limited:
@@ -66,7 +70,7 @@ class WorkSchedule:
         return self._grid(at, at).slot_at(at)
 
     def without(self, bookings: Iterable[SlotBooking]) -> "WorkSchedule":
-        """Return it as it is without what one order has booked."""
+        """Return the schedule without what one order has booked."""
         own = {each.starts_at: each.seconds for each in bookings}
         return replace(self, used={start: seconds - own.get(start, 0) for start, seconds in self.used.items()})
 
@@ -188,7 +192,7 @@ class WorkSchedule:
 
 
 def shrink(bookings: Iterable[SlotBooking], work: timedelta) -> tuple[SlotBooking, ...]:
-    """Return what stays booked of an order that has become less work: the latest part."""
+    """Return what stays booked for an order that takes less work now: the latest part of its bookings."""
     rest, kept = _seconds(work), list[SlotBooking]()
     for booking in sorted(bookings, key=lambda each: each.starts_at, reverse=True):
         seconds = min(rest, booking.seconds)
@@ -199,7 +203,7 @@ def shrink(bookings: Iterable[SlotBooking], work: timedelta) -> tuple[SlotBookin
 
 
 def booking_changes(before: Iterable[SlotBooking], after: Iterable[SlotBooking]) -> tuple[SlotBooking, ...]:
-    """Return what is to be booked besides, and given back, where the seconds are negative, by start of the slot."""
+    """Return what has to be booked, and given back, in order of the slots. Seconds to give back are negative."""
     old, new = ({each.starts_at: each for each in bookings} for bookings in (before, after))
     found = []
     for start in sorted(old.keys() | new.keys()):
@@ -214,7 +218,7 @@ def _until(end: datetime, slots: Iterable[Slot]) -> Iterator[Slot]:
 
 
 def _bookings(filled: Iterable[tuple[Slot, int]], start: datetime) -> tuple[SlotBooking, ...]:
-    """Return what is to be booked: where there is no limit, nothing."""
+    """Return what has to be booked. Slots without a limit need no booking."""
     found = ((slot, seconds, slot.capacity_from(start)) for slot, seconds in filled)
     return tuple(SlotBooking(slot.starts_at, seconds, limit) for slot, seconds, limit in found if limit is not None)
 

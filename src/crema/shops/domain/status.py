@@ -1,4 +1,4 @@
-"""How a shop's staff say that it is busy or paused, and until when."""
+"""The status of a shop, set by its staff: busy or paused, and until when."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,11 +9,11 @@ from crema.core.errors import InvalidError
 
 MIN_DELAY_MINUTES: Final = 1
 MAX_DELAY_MINUTES: Final = 240
-"""A shop that is busier than that is paused."""
+"""A shop with a longer delay should be paused."""
 
 
 class ShopState(StrEnum):
-    """What staff say of a shop; it says nothing about its opening hours."""
+    """The state that staff set for a shop. It doesn't depend on opening hours."""
 
     OPEN = "open"
     BUSY = "busy"
@@ -21,10 +21,10 @@ class ShopState(StrEnum):
 
 
 class InvalidStatusError(InvalidError):
-    """A status whose parts don't fit each other, or whose end is past. `errors` names the field."""
+    """The parts of a status contradict each other, or its end has passed. `errors` names the field."""
 
     code = "invalid_status"
-    title = "The parts of this status don't fit each other."
+    title = "The parts of this status contradict each other."
     advice = "Correct the field that `errors` names."
 
     def __init__(self, field: str, message: str) -> None:
@@ -34,9 +34,9 @@ class InvalidStatusError(InvalidError):
 
 @dataclass(frozen=True, slots=True)
 class ShopStatus:
-    """The state that staff have set. `delay_minutes` are added while it is busy.
+    """The state that staff have set. While it is busy, orders take `delay_minutes` longer.
 
-    It ends by itself at `until`; None: when somebody ends it.
+    The status ends by itself at `until`; None: when somebody changes it.
     """
 
     state: ShopState = ShopState.OPEN
@@ -45,7 +45,7 @@ class ShopStatus:
 
     @property
     def delay(self) -> timedelta:
-        """What a busy shop adds to the time until an order is ready."""
+        """How much longer orders take at a busy shop; zero otherwise."""
         return timedelta(minutes=self.delay_minutes or 0)
 
     def at(self, now: datetime) -> "ShopStatus":
@@ -57,7 +57,7 @@ NORMAL: Final = ShopStatus()
 
 
 def check_status(status: ShopStatus, *, now: datetime) -> None:
-    """Refuse a busy shop without a delay, a delay or an end where there is none, and an end that is past."""
+    """Raise InvalidStatusError if the delay or the end don't go with the state, or if the end has passed."""
     is_busy = status.state == ShopState.BUSY
     if is_busy and status.delay_minutes is None:
         raise InvalidStatusError("delay_minutes", "is needed for a busy shop")

@@ -1,4 +1,4 @@
-"""A shop's opening hours as they are written: a week of wall times, and dates that have hours of their own."""
+"""A shop's opening hours in its local time: those of a week, and those of special days."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -13,12 +13,12 @@ DAY: Final = 1440
 WEEK: Final = 7 * DAY
 MAX_INTERVALS_A_DAY: Final = 10
 MAX_SPECIAL_DAYS: Final = 100
-"""Of one shop; past ones count until they are left out."""
+"""How many special days a shop may have, including past ones."""
 WEEKDAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
 class OverlappingHoursError(InvalidError):
-    """Two intervals of a week, or of the special days, share time; Sunday's last may reach into Monday's first."""
+    """Two intervals of a week, or of special days, overlap. Sunday's last interval may overlap Monday's first."""
 
     code = "overlapping_hours"
     title = "These opening hours overlap."
@@ -26,18 +26,18 @@ class OverlappingHoursError(InvalidError):
 
 
 class TooManyIntervalsError(InvalidError):
-    """More intervals on one day than anybody needs."""
+    """A day has more intervals than are allowed."""
 
     code = "too_many_intervals"
     title = f"A day has at most {MAX_INTERVALS_A_DAY} intervals."
-    advice = "Send fewer for that day."
+    advice = "Send fewer intervals for that day."
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Interval:
-    """One stretch of a week, in minutes from midnight of `weekday` (Monday is 0).
+    """An opening period of a week, in minutes from midnight of `weekday` (Monday is 0).
 
-    `closes_minute` passes 1440 where the shop closes after midnight.
+    `closes_minute` is more than 1440 if the shop closes after midnight.
     """
 
     weekday: int
@@ -56,7 +56,7 @@ class Interval:
 
     @property
     def week_minutes(self) -> tuple[int, int]:
-        """Begin and end in minutes from Monday's midnight; the end may pass the week's."""
+        """Begin and end in minutes from Monday's midnight. The end may be in the next week."""
         midnight = self.weekday * DAY
         return midnight + self.opens_minute, midnight + self.closes_minute
 
@@ -66,7 +66,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True, order=True)
 class DayInterval:
-    """One stretch of a single day, in minutes from its midnight, as `Interval` is of a weekday."""
+    """An opening period of a single date, in minutes from its midnight, as in `Interval`."""
 
     opens_minute: int
     closes_minute: int
@@ -84,10 +84,10 @@ class DayInterval:
 
 @dataclass(frozen=True, slots=True)
 class SpecialDay:
-    """A date with hours of its own, which replace those of its weekday; without any the shop is closed.
+    """A date whose hours replace those of its weekday; without any hours the shop is closed.
 
-    Hours belong to the date on which they begin, wherever they end. `takes_orders_ahead`: False if orders for this
-    date are taken only from its midnight on.
+    Hours belong to the date on which they begin. `takes_orders_ahead` is False if orders for this date are taken only
+    from its midnight on.
     """
 
     date: date
@@ -110,15 +110,15 @@ def _closing_time(minute: int) -> str:
 
 
 def interval(weekday: int, opens_at: str, closes_at: str) -> Interval:
-    """Read wall times as people write them: closing at or before opening means the next day.
+    """Return the interval between two wall times HH:MM. A closing time before the opening time is on the next day.
 
-    ValueError where they are equal: a whole day is 00:00-24:00.
+    Raises ValueError if they are equal; a whole day is 00:00-24:00.
     """
     return Interval(weekday, *_minutes(opens_at, closes_at))
 
 
 def day_interval(opens_at: str, closes_at: str) -> DayInterval:
-    """Read wall times of a single day, as `interval` does."""
+    """Return the interval between two wall times of a single date, as `interval` does."""
     return DayInterval(*_minutes(opens_at, closes_at))
 
 
@@ -130,7 +130,7 @@ def _minutes(opens_at: str, closes_at: str) -> tuple[int, int]:
 
 
 def check_week(intervals: Sequence[Interval]) -> None:
-    """Refuse too many intervals on a day, and two that overlap."""
+    """Raise an error for too many intervals on a day, and for two that overlap."""
     _check_number(each.weekday for each in intervals)
     ordered = sorted(intervals)
     for earlier, later in pairwise(ordered):
@@ -141,9 +141,9 @@ def check_week(intervals: Sequence[Interval]) -> None:
 
 
 def check_special_days(special_days: Sequence[SpecialDay]) -> None:
-    """Refuse too many intervals on a date, and two that overlap, of one date or of two.
+    """Raise an error for too many intervals on a date, and for two that overlap, of one date or of two.
 
-    What reaches into a day of the week isn't compared: there the shop is simply open, and the week may change later.
+    Overlaps with intervals of the week are allowed: the shop is open then, and the week may change later.
     """
     intervals = sorted((day.date, each) for day in special_days for each in day.hours)
     _check_number(day for day, _ in intervals)
