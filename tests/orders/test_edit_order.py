@@ -150,8 +150,8 @@ async def test_the_customer_hears_when_the_shop_moves_the_order(
     assert ("anna@example.com", "order_edited_customer") in await mails(sessions)
 
 
-async def test_an_order_is_not_edited_without_end(
-    customer: httpx2.AsyncClient, shop_id: UUID, tea: UUID, monkeypatch: pytest.MonkeyPatch
+async def test_an_order_is_not_edited_without_end_by_its_customer_and_still_by_staff(
+    customer: httpx2.AsyncClient, barista: httpx2.AsyncClient, shop_id: UUID, tea: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(changes, "MAX_EDITS", 2)
     path = f"/order/{(await place(customer, tea))['id']}"
@@ -160,6 +160,7 @@ async def test_an_order_is_not_edited_without_end(
 
     assert statuses == [200, 200, 409]
     assert (await customer.get(path)).json()["comment"] == "1"
+    assert (await barista.patch(path, json={"pickup_at": WEDNESDAY})).status_code == 200
 
 
 async def test_items_are_ordered_at_the_shop_that_the_cart_names(

@@ -55,7 +55,7 @@ class Consumer:
 async def consume(sessions: Sessions, consumer: Consumer, *, now: datetime, limit: int = BATCH) -> int:
     """Handle the next events; return how many. 0 also while another process handles them.
 
-    One that fails holds up no other: it is left to a job, which tries it again for as long as mails are tried.
+    One that fails holds up no other: it is left to a job, which tries it again for about two weeks.
     """
     try:
         return await _consume(sessions, consumer, consumer.handle, now=now, limit=limit)

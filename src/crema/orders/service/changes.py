@@ -29,7 +29,7 @@ from crema.orders.service.stock import Drafted
 from crema.schemas import value_or
 
 MAX_EDITS: Final = 20
-"""Edits of one order: each of them tells the shop by mail."""
+"""Changes and arrivals of one order by its customer: each tells the shop. Staff may always change it."""
 
 
 class OrderNotEditableError(ConflictError):
@@ -269,8 +269,10 @@ async def _record_edit(
     kind: EventKind = EventKind.EDITED,
 ) -> None:
     """Note in the history what was edited."""
-    if sum(event.changes is not None for event in order.history) >= MAX_EDITS:
-        raise TooManyEditsError
+    if actor.user_id == order.user_id:
+        own = [entry for entry in order.history if entry.changes is not None and entry.actor_id == actor.user_id]
+        if len(own) >= MAX_EDITS:
+            raise TooManyEditsError
     entry = OrderEvent(
         order_id=order.id,
         from_status=order.status,
