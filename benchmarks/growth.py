@@ -22,16 +22,14 @@ from measuring import CORES, MACHINE, Measured, Request, Target, crema, load, se
 from pictures import lines as draw
 from results import QUICK, keep, record
 
+from crema.db.driver import WRITE_SETTINGS, PoolReader, open_pool
 from crema.db.session import make_engine, make_sessions
-from crema.media.service import MediaService
-from crema.media.service.rendering import Renderer
-from crema.notifications.service.rendering import MailRenderer
-from crema.notifications.service.senders import SmtpSender
 from crema.settings import Settings
-from crema.state import open_media
-from crema.worker import Duties, make_jobs
+from crema.state import make_worker_context
+from crema.worker import make_jobs
 from fixtures.app import SECRET
 from fixtures.server import running
+from fixtures.worker import run_task_of
 
 ROUNDS: Final = 1 if QUICK else 2
 SECONDS: Final = 0.4 if QUICK else 1
@@ -130,26 +128,28 @@ def spread_out(chain: Chain) -> Table:
 
 
 async def time_jobs(database_url: str, chain: Chain) -> dict[str, float]:
-    """Run every periodic job that finds nothing due; give the milliseconds each takes."""
+    """Return how many milliseconds each periodic job takes if nothing is due."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    engine = make_engine(database_url)
-    settings = Settings(_env_file=None, secret_key=SECRET, data_dir=chain.folder, run_worker=False)
-    duties = Duties(
+    settings = Settings(
+        _env_file=None,
+        secret_key=SECRET,
+        data_dir=chain.folder,
         database_url=database_url,
-        sessions=make_sessions(engine),
-        sender=SmtpSender("smtp+plain://127.0.0.1:9"),
-        mail_renderer=MailRenderer("Crema <noreply@crema.example.com>", "Crema", "http://127.0.0.1:8000"),
-        media=MediaService(open_media(settings), Renderer()),
-        unverified_ttl=timedelta(hours=48),
-        erase_after=timedelta(days=1),
-        chat_url="http://127.0.0.1:8000",
+        smtp_url="smtp+plain://127.0.0.1:9",
+        run_worker=False,
     )
+    engine = make_engine(database_url)
     took: dict[str, list[float]] = {}
-    async with make_jobs(duties).open_async() as jobs:
+    async with (
+        open_pool(database_url, size=1, settings=WRITE_SETTINGS) as connections,
+        make_jobs(
+            context := make_worker_context(settings, make_sessions(engine), statements=PoolReader(connections))
+        ).open_async() as jobs,
+    ):
         for name, _ in jobs.periodic_registry.periodic_tasks:
             for _ in range(1 + JOB_RUNS):  # the first does what was due, or meets a cold cache
                 began = time.perf_counter()
-                await jobs.tasks[name](timestamp=0)
+                await run_task_of(jobs, context, name, timestamp=0)
                 took.setdefault(name, []).append((time.perf_counter() - began) * 1000)
     await engine.dispose()
     return {name: median(runs[1:]) for name, runs in took.items()}
