@@ -135,7 +135,7 @@ async def _fill_shop(admin: httpx2.AsyncClient, shop: str) -> None:
     night = {"date": "2026-12-31", "hours": [{"opens_at": "20:00", "closes_at": "02:30"}], "note": "С наступающим!"}
     closed = {"date": "2027-01-01", "is_closed": True, "takes_orders_ahead": False, "note": "Отдыхаем"}
     (await admin.put(f"{shop}/special-days", json={"special_days": [night, closed]})).raise_for_status()
-    busy = {"state": "busy", "delay_minutes": 15, "until": "2100-01-01T00:00:00Z"}
+    busy = {"state": "busy", "delay_minutes": 15, "until": "2099-01-01T00:00:00Z"}
     (await admin.patch(f"{shop}/status", json=busy)).raise_for_status()
 
 
