@@ -5,14 +5,13 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from importlib.util import find_spec
 from typing import Final
 
-import email_validator
 from fastapi import FastAPI
 
 from crema import __version__, worker
 from crema.accounts import routes as accounts
 from crema.cart import routes as cart
 from crema.db.driver import PoolReader
-from crema.db.events import open_bus
+from crema.db.hints import open_bus
 from crema.descriptions import EXTRAS, TAGS, describe_api, describe_sockets
 from crema.live.deps import LiveState
 from crema.menu import routes as menu
@@ -54,8 +53,6 @@ _HAS_TELEMETRY: Final = find_spec("opentelemetry.sdk") is not None
 
 def create_app(settings: Settings, *, database: DatabaseState | None = None) -> FastAPI:
     """Build the application. It opens its own connections when it starts, unless `database` gives them, as in tests."""
-    # Addresses under .test, which RFC 2606 keeps for trying things out.
-    email_validator.TEST_ENVIRONMENT = not settings.is_production
     app = FastAPI(
         title="Crema",
         version=__version__,

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
 
+import email_validator
 from obstore.store import LocalStore, ObjectStore, from_url
 from starlette.applications import Starlette
 
@@ -60,7 +61,9 @@ from crema.worker import WorkerContext
 
 
 def install_settings(app: Starlette, settings: Settings) -> None:
-    """Install the parts that need no database."""
+    """Install the parts that need no database, and what a library keeps for the whole process."""
+    # Addresses under .test, which RFC 2606 keeps for trying things out.
+    email_validator.TEST_ENVIRONMENT = not settings.is_production
     install(
         app,
         _web_state(settings),

@@ -8,7 +8,7 @@ import httpx2
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from crema.app import ROUTERS
+from crema.app import ROUTERS, create_app
 from crema.settings import Settings
 from crema.web.routing import Route
 from crema.web.validation import sentence_of
@@ -96,7 +96,16 @@ async def test_access_takes_a_form_and_the_same_as_json(client: httpx2.AsyncClie
     assert wrong.json()["errors"][0]["loc"] == ["body", "scopes"]
 
 
-async def test_addresses_under_test_are_taken_in_development(client: httpx2.AsyncClient, settings: Settings) -> None:
+@pytest.fixture
+def another_of_production(settings: Settings) -> None:
+    """Have built an application of production in this process before the test's own gets its settings."""
+    create_app(settings.model_copy(update={"env": "production"}))
+
+
+@pytest.mark.usefixtures("another_of_production")
+async def test_addresses_under_test_are_taken_in_development_whatever_was_built_before(
+    client: httpx2.AsyncClient, settings: Settings
+) -> None:
     answer = await client.post("/registration", json={"email": "x@example.test", "password": "oat milk please"})
 
     assert not settings.is_production
