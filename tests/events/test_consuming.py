@@ -81,6 +81,17 @@ async def test_more_than_a_batch_takes_several(own_sessions: Sessions, listener:
     assert await listener.handled() == [*"abcde"]
 
 
+async def test_a_consumer_that_has_nothing_to_do_writes_nothing(own_sessions: Sessions, listener: Listener) -> None:
+    await append(own_sessions, "a")
+    await listener.consume()
+    async with own_sessions() as session:
+        locked_by = [await session.scalar(text("SELECT xmax::text FROM event_consumers WHERE name = 'tests'"))]
+        await session.rollback()
+        await listener.consume()
+        locked_by.append(await session.scalar(text("SELECT xmax::text FROM event_consumers WHERE name = 'tests'")))
+    assert locked_by[0] == locked_by[1]
+
+
 async def test_other_kinds_are_left_to_others(own_sessions: Sessions, listener: Listener) -> None:
     async with own_sessions.begin() as session:
         await service.append(session, [happened("other", "thing.else"), happened("mine")])

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import ARRAY, BigInteger, Text, all_, any_, bindparam, cast, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.events.models import Event, EventConsumer
@@ -25,6 +25,28 @@ class LoggedEvent:
 
 
 _COLUMNS: Final = (Event.id, Event.transaction, Event.kind, Event.subject_id, Event.data, Event.created_at)
+
+
+_OLDEST_OPEN: Final = cast(cast(func.pg_snapshot_xmin(func.pg_current_snapshot()), Text), BigInteger)
+_IS_UNHANDLED: Final = (
+    select(Event.id)
+    .where(
+        Event.transaction >= EventConsumer.transaction,
+        Event.kind == any_(bindparam("kinds", type_=ARRAY(Text))),
+        Event.id != all_(EventConsumer.handled_ids),
+    )
+    .exists()
+)
+_HAS_WORK: Final = (
+    select(EventConsumer.name)
+    .where(EventConsumer.name == bindparam("name"), or_(_IS_UNHANDLED, EventConsumer.transaction > _OLDEST_OPEN))
+    .exists()
+)
+
+
+async def has_work(session: AsyncSession, name: str, *, kinds: Collection[str]) -> bool:
+    """Return whether a consumer has something to do: events, or a position that belongs to another database."""
+    return bool(await session.scalar(select(_HAS_WORK), {"name": name, "kinds": list(kinds)}))
 
 
 async def find_consumer_for_update(session: AsyncSession, name: str) -> EventConsumer | None:

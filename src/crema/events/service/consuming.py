@@ -73,6 +73,9 @@ async def _consume(sessions: Sessions, consumer: Consumer, handle: Handler, *, n
 
 async def handle_next(session: AsyncSession, consumer: Consumer, *, now: datetime, limit: int = BATCH) -> int:
     """Handle the next events in the caller's transaction; return how many. Whatever fails is raised."""
+    # Locking the consumer is a write. A worker that has nothing to do would make the server flush its log every second.
+    if not await queries.has_work(session, consumer.name, kinds=consumer.kinds):
+        return 0
     state = await queries.find_consumer_for_update(session, consumer.name)
     if state is None:
         return 0
