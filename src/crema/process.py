@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from crema import logs, worker
 from crema.app import create_app
 from crema.db.driver import WRITE_SETTINGS, PoolReader, open_pool
-from crema.db.events import open_bus
+from crema.db.hints import open_bus
 from crema.db.session import make_engine, make_sessions
 from crema.settings import Settings
 from crema.state import make_worker_context

@@ -28,7 +28,7 @@ from crema.db.driver import (
     Reader,
     open_pool,
 )
-from crema.db.events import Bus
+from crema.db.hints import Bus
 from crema.db.session import Sessions, make_autocommit_sessions, make_engine, make_sessions
 from crema.live import hub as live
 from crema.live.deps import LiveState

@@ -9,7 +9,7 @@ import pytest
 
 from crema.db import driver
 from crema.db.driver import READ_SETTINGS, WRITE_SETTINGS, PoolReader, Writer, open_pool
-from crema.db.events import Event
+from crema.db.hints import Hint
 
 pytestmark = pytest.mark.anyio
 PID = "SELECT pg_backend_pid()"
@@ -23,7 +23,7 @@ async def pool(database_url: str) -> AsyncIterator[asyncpg.Pool]:
         yield pool
 
 
-class Sent(list[Event]):
+class Sent(list[Hint]):
     """A bus that keeps what is published."""
 
     publish = list.append
@@ -40,17 +40,17 @@ async def test_leaving_commits_and_then_tells(pool: asyncpg.Pool) -> None:
     bus = Sent()
     async with Writer(pool, bus) as writer:
         await writer.fetch("INSERT INTO scraps VALUES ('a')")
-        writer.publish(Event(("topic",)))
+        writer.publish(Hint(("topic",)))
         assert (await scraps(pool), bus) == ([], [])
 
-    assert (await scraps(pool), bus) == (["a"], [Event(("topic",))])
+    assert (await scraps(pool), bus) == (["a"], [Hint(("topic",))])
 
 
 async def test_a_refusal_leaves_nothing_and_tells_nobody(pool: asyncpg.Pool) -> None:
     async def refuse() -> None:
         async with Writer(pool, bus) as writer:
             await writer.fetch("INSERT INTO scraps VALUES ('a')")
-            writer.publish(Event(("topic",)))
+            writer.publish(Hint(("topic",)))
             raise ZeroDivisionError
 
     async def break_a_rule() -> None:

@@ -12,7 +12,7 @@ from asyncpg.transaction import Transaction
 from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crema.db.events import Bus, Event
+from crema.db.hints import Bus, Hint
 from crema.db.session import CONNECT_ARGS
 
 _WAIT_SECONDS: Final = 2
@@ -122,7 +122,7 @@ class PoolReader:
 class Writer:
     """A transaction of compiled statements, without SQLAlchemy's unit of work. The first statement begins it.
 
-    Leaving the context commits, or rolls back after an exception. Events are sent after the commit.
+    Leaving the context commits, or rolls back after an exception. Hints are sent after the commit.
     """
 
     def __init__(self, connections: Connections, bus: Bus | None) -> None:
@@ -130,7 +130,7 @@ class Writer:
         self._bus = bus
         self._connection: Any = None
         self._transaction: Transaction | None = None
-        self._events: list[Event] = []
+        self._hints: list[Hint] = []
 
     @property
     def planning_once(self) -> Reader:
@@ -151,9 +151,9 @@ class Writer:
             self._transaction = transaction
         return self._connection
 
-    def publish(self, event: Event) -> None:
-        """Send an event after the commit."""
-        self._events.append(event)
+    def publish(self, hint: Hint) -> None:
+        """Send a hint after the commit."""
+        self._hints.append(hint)
 
     async def __aenter__(self) -> Self:
         return self
@@ -171,8 +171,8 @@ class Writer:
         finally:
             await self._connections.release(self._connection)
         if error is None and self._bus is not None:
-            for event in self._events:
-                self._bus.publish(event)
+            for hint in self._hints:
+                self._bus.publish(hint)
 
 
 async def raw_connection(session: AsyncSession) -> Any:

@@ -10,7 +10,7 @@ from sqlalchemy.engine.interfaces import IsolationLevel
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
-from crema.db.events import Bus, EventSession
+from crema.db.hints import Bus, HintSession
 
 Sessions: TypeAlias = async_sessionmaker[AsyncSession]
 
@@ -49,8 +49,8 @@ def _refuse_closed(connection: Any, _record: object, _proxy: object) -> None:
 
 
 def make_sessions(engine: AsyncEngine, *, bus: Bus | None = None) -> Sessions:
-    """Return a factory of sessions. Objects stay readable after the commit; events go to `bus`, if there is one."""
-    return async_sessionmaker(engine, expire_on_commit=False, sync_session_class=EventSession, info={"bus": bus})
+    """Return a factory of sessions. Objects stay readable after the commit; hints go to `bus`, if there is one."""
+    return async_sessionmaker(engine, expire_on_commit=False, sync_session_class=HintSession, info={"bus": bus})
 
 
 def make_autocommit_sessions(sessions: Sessions) -> Sessions:

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts.domain import Actor
 from crema.core.errors import TooManyError
-from crema.db import events
+from crema.db import hints
 from crema.live import queries
 from crema.live.domain import MAX_CONNECTIONS, TICKET_LIFETIME
 from crema.live.models import ConnectionRecord, ServerProcess, SocketTicket
@@ -64,7 +64,7 @@ def _digest(ticket: str) -> bytes:
 async def add_connection(
     session: AsyncSession, *, connection_id: UUID, process_id: UUID, user_id: UUID, topic: str, replaces_oldest: bool
 ) -> None:
-    """Add the record of a connection, and publish an event to its topic. A person's connections are locked first.
+    """Add the record of a connection, and publish a hint to its topic. A person's connections are locked first.
 
     Beyond MAX_CONNECTIONS, the records of the person's oldest connections are deleted, and their processes close them
     at the next check. Unless it `replaces_oldest`, TooManySocketsError is raised.
@@ -77,7 +77,7 @@ async def add_connection(
     topics = {topic, *await session.scalars(deleted)}
     session.add(ConnectionRecord(id=connection_id, process_id=process_id, user_id=user_id, topic=topic))
     await session.flush()
-    events.publish(session, topics=sorted(topics))
+    hints.publish(session, topics=sorted(topics))
 
 
 async def _lock_connections(session: AsyncSession, *, user_id: UUID) -> None:
@@ -85,9 +85,9 @@ async def _lock_connections(session: AsyncSession, *, user_id: UUID) -> None:
 
 
 async def remove_connection(session: AsyncSession, *, connection_id: UUID, topic: str) -> None:
-    """Delete the record of a closed connection, and publish an event to its topic."""
+    """Delete the record of a closed connection, and publish a hint to its topic."""
     await session.execute(delete(ConnectionRecord).where(ConnectionRecord.id == connection_id))
-    events.publish(session, topics=[topic])
+    hints.publish(session, topics=[topic])
 
 
 async def heartbeat(session: AsyncSession, *, process_id: UUID) -> bool:

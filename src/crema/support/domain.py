@@ -77,7 +77,7 @@ CONVERSATION_TOPIC: Final = "chat"
 
 
 def topic_of(conversation_id: UUID) -> str:
-    """Return the topic of events about a conversation."""
+    """Return the topic of hints about a conversation."""
     return f"{CONVERSATION_TOPIC}:{conversation_id}"
 
 

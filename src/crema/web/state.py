@@ -12,7 +12,7 @@ from typing import TypeVar
 from starlette.applications import Starlette
 
 from crema.db.driver import Connections, Reader
-from crema.db.events import Bus
+from crema.db.hints import Bus
 from crema.db.session import Sessions
 from crema.web.cookies import Cookies
 from crema.web.origins import Origins

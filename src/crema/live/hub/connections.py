@@ -1,7 +1,7 @@
-"""The connections of this process: their records in the database, their rights, and the events for their feeds.
+"""The connections of this process: their records in the database, their rights, and the hints for their feeds.
 
-Connections get what is in the tables, read when an event comes and at intervals without one. So order and
-completeness come from the tables: a lost event delays what it is about, but nothing is lost.
+Connections get what is in the tables, read when a hint comes and at intervals without one. So order and
+completeness come from the tables: a lost hint delays what it is about, but nothing is lost.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts import queries as accounts
 from crema.db.base import new_id
-from crema.db.events import Bus, Event
+from crema.db.hints import Bus, Hint
 from crema.db.session import Sessions, make_snapshot_sessions
 from crema.live import queries, service
 from crema.live.domain import TOO_MANY, TOO_SLOW
@@ -41,11 +41,11 @@ DATABASE_ERRORS: Final = (*DATABASE_UNAVAILABLE, SQLAlchemyError)
 """The exceptions of a database that can't be reached."""
 
 
-class EventHandler(Protocol):
-    """A receiver of events: a feed."""
+class HintReceiver(Protocol):
+    """A receiver of hints: a feed."""
 
-    def handle_event(self, event: Event | None) -> None:
-        """Handle an event, or None when events may have been lost."""
+    def handle_hint(self, hint: Hint | None) -> None:
+        """Handle a hint, or None when hints may have been lost."""
 
     def poll_if_due(self, *, now: float) -> None:
         """Read the tables if that wasn't done for a while. `now` is of the monotonic clock."""
@@ -60,12 +60,12 @@ class Hub:
         self._process_id = new_id()
         self._transaction_slots = asyncio.Semaphore(MAX_TRANSACTIONS)
         self._subscriptions: set[Subscription] = set()
-        self._feeds: list[EventHandler] = []
+        self._feeds: list[HintReceiver] = []
         self._heartbeat_at = 0.0
         self.now = clock
 
-    def add_feed(self, feed: EventHandler) -> None:
-        """Pass events to this feed from now on."""
+    def add_feed(self, feed: HintReceiver) -> None:
+        """Pass hints to this feed from now on."""
         assert len(self._feeds) < MAX_FEEDS, "each needs a database connection of its own"
         self._feeds.append(feed)
 
@@ -113,10 +113,10 @@ class Hub:
             async with self.transaction() as session:
                 await service.remove_connection(session, connection_id=subscription.id, topic=subscription.topic)
 
-    def handle_event(self, event: Event | None) -> None:
-        """Pass an event to the feeds. None, after a lost connection to the broker, is for all topics."""
+    def handle_hint(self, hint: Hint | None) -> None:
+        """Pass a hint to the feeds. None, after a lost connection to the broker, is for all topics."""
         for feed in self._feeds:
-            feed.handle_event(event)
+            feed.handle_hint(hint)
 
     async def check(self, session: AsyncSession, subscriptions: Collection[Subscription]) -> None:
         """Update the actors of subscriptions, and close those that are not allowed any more."""
@@ -138,10 +138,10 @@ class Hub:
 
     @asynccontextmanager
     async def running(self, bus: Bus) -> AsyncIterator[None]:
-        """Receive events and check logins while the body of this context runs."""
+        """Receive hints and check logins while the body of this context runs."""
         watch = asyncio.create_task(self._watch(), name="live.watch")
         try:
-            async with bus.subscribed(self.handle_event):
+            async with bus.subscribed(self.handle_hint):
                 yield
         finally:
             watch.cancel()

@@ -12,7 +12,7 @@ from typing import Final, Generic, TypeVar
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crema.db.events import Event
+from crema.db.hints import Hint
 from crema.live.domain import SERVER_BUSY
 from crema.live.hub.connections import DATABASE_ERRORS, Hub
 from crema.live.hub.subscriptions import Subscription
@@ -20,7 +20,7 @@ from crema.live.hub.subscriptions import Subscription
 log = structlog.get_logger(__name__)
 
 POLL_SECONDS: Final = 15
-"""How often a feed reads without an event. A lost event causes a delay up to this long."""
+"""How often a feed reads without a hint. A lost hint causes a delay up to this long."""
 MAX_PAUSE: Final = 0.25
 """The longest pause between two readings, in seconds."""
 MAX_DUE_AT_ONCE: Final = 100
@@ -32,7 +32,7 @@ SubscriptionT = TypeVar("SubscriptionT", bound=Subscription)
 class Feed(ABC, Generic[SubscriptionT]):
     """A live feed of one kind of changes, for all its subscriptions in this process.
 
-    It reads when an event wakes it, when a subscription is due, and every POLL_SECONDS. Events that come while it
+    It reads when a hint wakes it, when a subscription is due, and every POLL_SECONDS. Hints that come while it
     reads or pauses are read together. One reading is one snapshot of the database. The rights of all who get something
     are read in the same snapshot, so nobody gets what was written after their rights ended.
     """
@@ -82,11 +82,11 @@ class Feed(ABC, Generic[SubscriptionT]):
     def reset(self) -> None:
         """Forget the last reading: there are no subscriptions any more."""
 
-    def handle_event(self, event: Event | None) -> None:
-        """Read what is new if an event has a topic with subscriptions, or when events may have been lost (None)."""
-        if event is None:
+    def handle_hint(self, hint: Hint | None) -> None:
+        """Read what is new if a hint has a topic with subscriptions, or when hints may have been lost (None)."""
+        if hint is None:
             self.poll()
-        elif any(topic in self._by_topic for topic in event.topics):
+        elif any(topic in self._by_topic for topic in hint.topics):
             self.wake()
 
     def poll_if_due(self, *, now: float) -> None:
@@ -95,7 +95,7 @@ class Feed(ABC, Generic[SubscriptionT]):
             self.poll()
 
     def poll(self) -> None:
-        """Read whatever is new, without an event."""
+        """Read whatever is new, without a hint."""
         self.wake()
 
     def wake(self) -> None:

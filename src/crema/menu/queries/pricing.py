@@ -126,16 +126,11 @@ def pricing_products(rows: Iterable[Sequence[Any]]) -> dict[UUID, PricedProduct]
     return {product.id: product for product in map(pricing_product, rows)}
 
 
-def read_pricing(document: bytes) -> PricedProduct:
-    """Return what pricing needs of a product, from its pricing document."""
-    return _parse_document(document)
-
-
 def pricing_product(row: Sequence[Any]) -> PricedProduct:
     """Return the product of a row that ends with `PRICING_COLUMNS`. A product without a document is archived."""
     *_, product_id, name, price, document = row
     if document is not None:
-        return _parse_document(document)
+        return read_pricing(document)
     return PricedProduct(
         id=product_id,
         name=name,
@@ -149,7 +144,8 @@ def pricing_product(row: Sequence[Any]) -> PricedProduct:
 
 
 @lru_cache(_CACHED_DOCUMENTS)
-def _parse_document(document: bytes) -> PricedProduct:
+def read_pricing(document: bytes) -> PricedProduct:
+    """Return what pricing needs of a product, from its pricing document."""
     return _PRICING_JSON.validate_json(document)
 
 

@@ -16,12 +16,12 @@ ALL_ORDERS_TOPIC: Final = "orders:everywhere"
 
 
 def topic_of_person(user_id: UUID) -> str:
-    """Name a person's own orders as a topic of events."""
+    """Name a person's own orders as a topic of hints."""
     return f"orders:of:{user_id}"
 
 
 def topic_of_shop(shop_id: UUID) -> str:
-    """Name a shop's orders as a topic of events."""
+    """Name a shop's orders as a topic of hints."""
     return f"orders:at:{shop_id}"
 
 

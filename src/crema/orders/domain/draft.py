@@ -263,7 +263,8 @@ class OrderDraft:
 def draft_order(request: OrderRequest, context: OrderContext, *, settings: OrderSettings, now: datetime) -> OrderDraft:
     """Check everything that is asked of an order, price it, and estimate when it will be ready.
 
-    Raises the error of the first rule that is broken. An order at the counter has no limits: staff take it.
+    Raises the error of the first rule that is broken. The limits of a person's orders don't apply at the counter, where
+    staff order for others.
     """
     if request.source == "app":
         _check_limits(context, settings=settings, now=now)

@@ -31,7 +31,7 @@ from crema.orders.domain.new_order import NewLine, new_lines
 from crema.shops.domain import Handover, Slot
 
 QUOTE_LIFE: Final = timedelta(minutes=2)
-"""So long what a quote says is promised."""
+"""How long the total and the time of a quote are promised."""
 
 
 class InvalidQuoteError(InvalidError):
@@ -229,7 +229,7 @@ def draft_as_quoted(
     now: datetime,
     make_id: Callable[[], UUID],
 ) -> OrderDraft | QuotedOrder:
-    """Return the draft of an order that keeps a quote, or the next quote if none does.
+    """Return the draft of an order as it was quoted, or the next quote if the order can't be had like that any more.
 
     Where the time is no longer to be had, the next quote is for the next one that is.
     """

@@ -25,7 +25,7 @@ from crema.orders.domain import EDITABLE, FINAL, IN_WORK, EventKind, OrderRole, 
 from crema.orders.models import Order, OrderEvent, OrderLine
 from crema.orders.schemas import ChangeOrder, OrderOut, ReplaceOrder
 from crema.orders.service import history, placing, slots, stock, transitions
-from crema.orders.service.stock import Drafted
+from crema.orders.service.stock import DraftedLines
 from crema.schemas import value_or
 
 MAX_EDITS: Final = 20
@@ -243,7 +243,7 @@ async def _check_lines_at(session: AsyncSession, *, order: Order, pickup_at: dat
 
 async def _replace_lines(
     session: AsyncSession, *, order: Order, requests: Sequence[LineRequest], settings: OrderSettings, at: datetime
-) -> Drafted:
+) -> DraftedLines:
     """Write other lines, to be handed over at `at`. Their stock is taken last: stocks are locked after numbers."""
     product_ids = {request.product_id for request in requests}
     await menu.lock_products(session, product_ids)
@@ -256,7 +256,7 @@ async def _replace_lines(
     new_lines = domain.new_lines(lines, order_id=order.id, make_id=new_id)
     await _INSERT_LINES.rows(session, **placing.LINES.values(new_lines))
     await session.refresh(order, ["lines"])
-    return Drafted(lines, requests, offers, order.shop_id, at)
+    return DraftedLines(lines, requests, offers, order.shop_id, at)
 
 
 async def _record_edit(

@@ -2,7 +2,7 @@
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from crema.db import events
+from crema.db import hints
 from crema.db.driver import Writer
 from crema.events import service as event_log
 from crema.events.service import NewEvent
@@ -21,4 +21,4 @@ async def record(session: AsyncSession, order: Order, entry: OrderEvent, *, kind
 
 def announce(tx: Writer | AsyncSession, order: Order | NewOrder) -> None:
     """Notify the live feeds of those who may see this order, at the commit."""
-    events.publish(tx, topics=domain.topics_of(shop_id=order.shop_id, user_id=order.user_id))
+    hints.publish(tx, topics=domain.topics_of(shop_id=order.shop_id, user_id=order.user_id))

@@ -32,8 +32,8 @@ class ClosingCause(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Occasion:
-    """What mails are about, an order and an entry of its history, and who gets them.
+class MailedChange:
+    """A change of an order that is mailed: the order, the entry of its history, and who gets the mails.
 
     `customer` is None for an order taken at the counter, and for a person who was deleted.
     `admins` are pairs of address and language, `shop_language` is that of the shops' mailboxes.
@@ -59,8 +59,8 @@ async def mail_events(session: AsyncSession, events: Sequence[LoggedEvent], *, s
     mails: list[OutgoingMail] = []
     for event in events:
         order = orders[event.subject_id]
-        occasion = Occasion(order, entries[event.id], order.customer, admins, shop_language)
-        mails += _MAILS_OF[EventKind(event.kind)](occasion)
+        about = MailedChange(order, entries[event.id], order.customer, admins, shop_language)
+        mails += _MAILS_OF[EventKind(event.kind)](about)
     await notifications.send(session, mails)
 
 
@@ -71,59 +71,59 @@ async def mail_before_deletion(
     mails = [
         mail
         for order, entry in moved
-        for mail in _of_transition(Occasion(order, entry, person, admins=(), shop_language=""))
+        for mail in _of_transition(MailedChange(order, entry, person, admins=(), shop_language=""))
     ]
     await notifications.send(session, mails)
 
 
-def _of_new_order(occasion: Occasion) -> list[OutgoingMail]:
+def _of_new_order(about: MailedChange) -> list[OutgoingMail]:
     """Return the mails to the administrators, the shop and the customer."""
-    order = occasion.order
-    mails = _staff_mails(occasion, "order_placed_staff", key="placed")
+    order = about.order
+    mails = _staff_mails(about, "order_placed_staff", key="placed")
     return mails + _customer_mails(
-        occasion, "order_placed_customer", _summary(order), key=f"order-placed:{order.id}:customer"
+        about, "order_placed_customer", _summary(order), key=f"order-placed:{order.id}:customer"
     )
 
 
-def _of_transition(occasion: Occasion) -> list[OutgoingMail]:
+def _of_transition(about: MailedChange) -> list[OutgoingMail]:
     """Tell the customer when it is ready or won't be, and the shop what a customer cancelled.
 
     One that expires because nobody fetched it has no `reason`, and its customer was told that it was ready. That it is
     ready is told once: not again when staff have taken that back in between. A step back is no mail.
     """
-    order, entry = occasion.order, occasion.entry
+    order, entry = about.order, about.entry
     status = OrderStatus(entry.status)
     reason = entry.reason or ""
     mails = []
-    if status == OrderStatus.CANCELLED and occasion.is_by_customer:
-        mails = _staff_mails(occasion, "order_cancelled_staff", key="cancelled", reason=reason)
+    if status == OrderStatus.CANCELLED and about.is_by_customer:
+        mails = _staff_mails(about, "order_cancelled_staff", key="cancelled", reason=reason)
     template = _TEMPLATE_OF.get(status)
     if template is None or (status == OrderStatus.EXPIRED and not reason):
         return mails
     context = {"number": order.number, "shop": order.shop.name}
     context |= {"shop_address": order.shop.address} if status == OrderStatus.READY else {"reason": reason}
-    return mails + _customer_mails(occasion, template, context, key=f"order-{status}:{order.id}")
+    return mails + _customer_mails(about, template, context, key=f"order-{status}:{order.id}")
 
 
-def _of_edit(occasion: Occasion) -> list[OutgoingMail]:
+def _of_edit(about: MailedChange) -> list[OutgoingMail]:
     """Tell the shop what the customer changed, or the customer what the shop changed.
 
     The customer also hears of a number that became another by their own change.
     """
-    changes = {change["field"]: change for change in occasion.entry.changes or ()}
+    changes = {change["field"]: change for change in about.entry.changes or ()}
     number_before = changes["number"]["before"] if "number" in changes else None
     changed = {"changed": [*changes], "number_before": number_before}
     mails = []
-    if occasion.is_by_customer:
-        mails = _staff_mails(occasion, "order_edited_staff", key=f"edited:{occasion.entry.id}", **changed)
+    if about.is_by_customer:
+        mails = _staff_mails(about, "order_edited_staff", key=f"edited:{about.entry.id}", **changed)
         if number_before is None:
             return mails
-    context = _summary(occasion.order) | changed | {"is_by_customer": occasion.is_by_customer}
-    key = f"order-edited:{occasion.entry.id}:customer"
-    return mails + _customer_mails(occasion, "order_edited_customer", context, key=key)
+    context = _summary(about.order) | changed | {"is_by_customer": about.is_by_customer}
+    key = f"order-edited:{about.entry.id}:customer"
+    return mails + _customer_mails(about, "order_edited_customer", context, key=key)
 
 
-_MAILS_OF: Final[Mapping[EventKind, Callable[[Occasion], list[OutgoingMail]]]] = {
+_MAILS_OF: Final[Mapping[EventKind, Callable[[MailedChange], list[OutgoingMail]]]] = {
     EventKind.PLACED: _of_new_order,
     EventKind.MOVED: _of_transition,
     EventKind.EDITED: _of_edit,
@@ -131,20 +131,20 @@ _MAILS_OF: Final[Mapping[EventKind, Callable[[Occasion], list[OutgoingMail]]]] =
 }
 
 
-def _customer_mails(occasion: Occasion, template: str, context: dict[str, Any], *, key: str) -> list[OutgoingMail]:
+def _customer_mails(about: MailedChange, template: str, context: dict[str, Any], *, key: str) -> list[OutgoingMail]:
     """Return the mail to the customer, in a list; none to whom nobody can write."""
-    customer = occasion.customer
+    customer = about.customer
     if customer is None or customer.email is None:
         return []
     return [OutgoingMail(customer.email, template, customer.language, context, key)]
 
 
-def _staff_mails(occasion: Occasion, template: str, *, key: str, **details: Any) -> list[OutgoingMail]:
+def _staff_mails(about: MailedChange, template: str, *, key: str, **details: Any) -> list[OutgoingMail]:
     """Return the mails to the administrators and the shop's mailbox."""
-    order, customer = occasion.order, occasion.customer
+    order, customer = about.order, about.customer
     name = order.pickup_name or (customer.name if customer else order.customer_name)
     context = _summary(order) | details | {"customer_name": name}
-    recipients = [*occasion.admins, *([(order.shop.email, occasion.shop_language)] if order.shop.email else [])]
+    recipients = [*about.admins, *([(order.shop.email, about.shop_language)] if order.shop.email else [])]
     return [
         OutgoingMail(email, template, language, context, f"order-{key}:{order.id}:staff:{email}")
         for email, language in recipients

@@ -38,7 +38,7 @@ from crema.orders.domain import (
 from crema.orders.models import Order, OrderEvent, OrderLine
 from crema.orders.schemas import PlaceOrder, QuoteOrder, QuoteOut
 from crema.orders.service import history, numbering, slots, stock
-from crema.orders.service.stock import Drafted, TakenStock
+from crema.orders.service.stock import DraftedLines, TakenStock
 
 
 class CartEmptyError(ConflictError):
@@ -84,7 +84,7 @@ async def place(tx: Writer, *, actor: Actor, wanted: PlaceOrder, settings: Order
             tx, shop_id=context.shop.id, bookings=draft.handover.bookings
         )
     order = domain.new_order(draft, number=number, actor=actor, person=person, now=now, make_id=new_id)
-    drafted = Drafted(draft.lines, request.lines, context.offers, context.shop.id, request.pickup_at or now)
+    drafted = DraftedLines(draft.lines, request.lines, context.offers, context.shop.id, request.pickup_at or now)
     taken = await stock.take(tx, drafted, order_id=order.id)
 
     try:

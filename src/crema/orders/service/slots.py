@@ -50,7 +50,7 @@ BOOKINGS: Final = BulkInsert(SlotBookingRow, NewBooking)
 _INSERT_BOOKINGS: Final = Statement(BOOKINGS.statement)
 
 KEPT_FOR: Final = timedelta(days=15)
-"""So long staff can look how full slots were."""
+"""Slots and bookings of earlier times are deleted; nothing shows them any more."""
 _INSTANT: Final = DateTime(timezone=True)
 _SHOP_ID: Final = bindparam("shop_id", type_=Uuid)
 _WANTED: Final = select(

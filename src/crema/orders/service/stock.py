@@ -41,7 +41,7 @@ _DELETE: Final = Statement(
 
 
 @dataclass(frozen=True, slots=True)
-class Drafted:
+class DraftedLines:
     """Lines that are drafted, with what they were drafted from: at which shop, and for which time."""
 
     lines: Sequence[DraftLine]
@@ -51,7 +51,7 @@ class Drafted:
     at: datetime
 
 
-async def take(db: Executor, drafted: Drafted, *, order_id: UUID) -> list[TakenStock]:
+async def take(db: Executor, drafted: DraftedLines, *, order_id: UUID) -> list[TakenStock]:
     """Count the shop's stock down by what these lines need, and return the rows that note it, for the caller to insert.
 
     Raises ItemUnavailableError if less is left than they were drafted with, because others were faster. What the shop
@@ -69,7 +69,7 @@ async def take(db: Executor, drafted: Drafted, *, order_id: UUID) -> list[TakenS
     return [TakenStock(order_id, product_id, quantity) for product_id, quantity in taken.items()]
 
 
-async def take_anew(session: AsyncSession, order: Order, drafted: Drafted) -> None:
+async def take_anew(session: AsyncSession, order: Order, drafted: DraftedLines) -> None:
     """Give back what an order has taken, and take what its new lines need. The order is locked."""
     await give_back(session, order)
     if taken := await take(session, drafted, order_id=order.id):

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts.domain import Actor
-from crema.db.events import Event
+from crema.db.hints import Hint
 from crema.live import queries as live
 from crema.live.domain import NOT_ALLOWED
 from crema.live.hub import Batch, Feed, Frame, Hub, Subscription
@@ -76,7 +76,7 @@ class ChatSubscription(Subscription):
 class ConversationFeed(Feed[ChatSubscription]):
     """The conversations that sockets of this process follow, and who is present in them.
 
-    One reading covers all conversations that events have named. Every POLL_SECONDS the feed looks for others that
+    One reading covers all conversations that hints have named. Every POLL_SECONDS the feed looks for others that
     have changed.
     """
 
@@ -89,25 +89,25 @@ class ConversationFeed(Feed[ChatSubscription]):
         self._changed_ids: set[UUID] = set()
         self._is_poll = False
 
-    def handle_event(self, event: Event | None) -> None:
-        """Read the conversations that an event names, or send the event's frame, which needs no reading."""
-        if event is None:
+    def handle_hint(self, hint: Hint | None) -> None:
+        """Read the conversations that a hint names, or send the hint's frame, which needs no reading."""
+        if hint is None:
             self.poll()
             return
-        for topic in event.topics:
+        for topic in hint.topics:
             if topic not in self._by_topic:
                 continue
-            if event.frame is None:
+            if hint.frame is None:
                 self._changed_ids.update(each.state.id for each in self._by_topic[topic])
                 self.wake()
                 continue
-            frame = Frame(TypingOutFrame(**event.frame))
+            frame = Frame(TypingOutFrame(**hint.frame))
             for subscription in self._by_topic[topic]:
-                if event.frame["user_id"] != str(subscription.actor.user_id):
+                if hint.frame["user_id"] != str(subscription.actor.user_id):
                     subscription.push_transient(frame)
 
     def poll(self) -> None:
-        """Read the conversations that have changed without an event."""
+        """Read the conversations that have changed without a hint."""
         self._is_poll = True
         self.wake()
 

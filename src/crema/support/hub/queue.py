@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from crema.accounts.domain import Actor
 from crema.db import changes
-from crema.db.events import Event
+from crema.db.hints import Hint
 from crema.live import queries as live
 from crema.live.domain import RESUMABLE, InvalidPositionError, Position
 from crema.live.hub import Batch, Feed, Frame, Hub, Model, Subscription
@@ -84,18 +84,18 @@ class QueueFeed(Feed[QueueSubscription]):
         self._last_seqs: dict[UUID, int] = {}
         self._present: Mapping[UUID, frozenset[UUID]] = {}
 
-    def handle_event(self, event: Event | None) -> None:
-        """Read what is new, or send the event's frame to those who see its conversation."""
-        if event is None:
+    def handle_hint(self, hint: Hint | None) -> None:
+        """Read what is new, or send the hint's frame to those who see its conversation."""
+        if hint is None:
             self.wake()
             return
-        for conversation_id in filter(None, map(conversation_id_of, event.topics)):
-            if event.frame is None:
+        for conversation_id in filter(None, map(conversation_id_of, hint.topics)):
+            if hint.frame is None:
                 self.wake()
                 continue
-            frame = Frame(QueueTypingFrame(**event.frame, conversation_id=conversation_id))
+            frame = Frame(QueueTypingFrame(**hint.frame, conversation_id=conversation_id))
             for subscription in self._topics:
-                is_own = event.frame["user_id"] == str(subscription.actor.user_id)
+                is_own = hint.frame["user_id"] == str(subscription.actor.user_id)
                 if conversation_id in subscription.shown and not is_own:
                     subscription.push_transient(frame)
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm.attributes import flag_modified
 from crema.accounts import queries as accounts
 from crema.accounts.domain import Actor
 from crema.core.errors import ConflictError, InvalidError, NotFoundError, UnknownReferenceError, referred_to
-from crema.db import events
+from crema.db import hints
 from crema.db.base import new_id
 from crema.live import queries as live
 from crema.orders import queries as orders
@@ -81,7 +81,7 @@ async def get_or_create_own(
         conversation.updated_at = now
     await session.flush()
     if wanted.model_fields_set:  # staff of another shop may see it now
-        events.publish(session, topics=[topic_of(conversation.id)])
+        hints.publish(session, topics=[topic_of(conversation.id)])
     return conversation
 
 
@@ -144,14 +144,14 @@ async def send(
     else:
         await _record_answer(session, conversation, actor=actor)
     await session.flush()
-    events.publish(session, topics=[topic_of(conversation.id)])
+    hints.publish(session, topics=[topic_of(conversation.id)])
     return await queries.get_message(session, message_id=message.id), True
 
 
 async def _find_sent(
     session: AsyncSession, *, conversation: Conversation, actor: Actor, client_id: str, wanted: SendMessage
 ) -> Message | None:
-    """Return the message with this `client_id` if it was sent before, and publish its event again."""
+    """Return the message with this `client_id` if it was sent before, and publish its hint again."""
     sent = await queries.find_message(
         session, conversation_id=conversation.id, author_id=actor.user_id, client_id=client_id
     )
@@ -159,8 +159,8 @@ async def _find_sent(
         return None
     if (sent.text, sent.attachment_id) != (wanted.text, wanted.attachment_id):
         raise ClientIdTakenError
-    # The first time the process may have ended before it published the event.
-    events.publish(session, topics=[topic_of(conversation.id)])
+    # The first time the process may have ended before it published the hint.
+    hints.publish(session, topics=[topic_of(conversation.id)])
     return sent
 
 
@@ -240,7 +240,7 @@ async def mark_read(
         conversation.staff_read_seq, conversation.unread_by_staff = seq, unread
     conversation.updated_at = now
     await session.flush()
-    events.publish(session, topics=[topic_of(conversation.id)])
+    hints.publish(session, topics=[topic_of(conversation.id)])
     return conversation
 
 
@@ -268,7 +268,7 @@ async def change(
     conversation.updated_at = now
     await session.flush()
     await session.refresh(conversation, ["assigned_to"])
-    events.publish(session, topics=[topic_of(conversation.id)])
+    hints.publish(session, topics=[topic_of(conversation.id)])
     return conversation
 
 
@@ -305,7 +305,7 @@ async def notify_typing(session: AsyncSession, *, conversation_id: UUID, actor: 
     conversation = await queries.get_conversation(session, conversation_id=conversation_id, actor=actor)
     side = Side.CUSTOMER if conversation.customer_id == actor.user_id else Side.STAFF
     frame = {"user_id": str(actor.user_id), "side": side}
-    events.publish(session, topics=[topic_of(conversation.id)], frame=frame)
+    hints.publish(session, topics=[topic_of(conversation.id)], frame=frame)
 
 
 async def add_note(session: AsyncSession, *, conversation_id: UUID, actor: Actor, text: str, now: datetime) -> Note:
@@ -333,5 +333,5 @@ async def add_note(session: AsyncSession, *, conversation_id: UUID, actor: Actor
     conversation.note_count += 1
     flag_modified(conversation, "updated_at")  # keeps its value, which the customer sees
     await session.flush()
-    events.publish(session, topics=[topic_of(conversation.id)])
+    hints.publish(session, topics=[topic_of(conversation.id)])
     return await queries.get_note(session, note_id=note.id)

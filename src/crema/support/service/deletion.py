@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from crema.accounts.domain import Actor
 from crema.accounts.models import User
 from crema.core.errors import ConflictError
-from crema.db import events
+from crema.db import hints
 from crema.support import queries
 from crema.support.domain import ConversationStatus, topic_of
 from crema.support.models import Answerer, Attachment, Conversation, Message, Note
@@ -47,7 +47,7 @@ async def close_conversation(session: AsyncSession, *, person: User, actor: Acto
     conversation.unread_by_customer = conversation.unread_by_staff = 0
     conversation.customer_left_at = conversation.updated_at = now
     await session.flush()
-    events.publish(session, topics=[topic_of(conversation.id)])
+    hints.publish(session, topics=[topic_of(conversation.id)])
 
 
 async def erase(session: AsyncSession, *, user_id: UUID, store: ObjectStore) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from crema.db import events
-from crema.db.events import Bus, Event, NatsBus, PostgresBus, publish
+from crema.db import hints
+from crema.db.hints import Bus, Hint, NatsBus, PostgresBus, publish
 from crema.db.session import make_engine, make_sessions
 from fixtures.live import chatting, environment, open_town
 from fixtures.nats import nats_server
@@ -25,14 +25,14 @@ class Ear:
     """What was noticed."""
 
     def __init__(self) -> None:
-        self.heard: list[Event | None] = []
+        self.heard: list[Hint | None] = []
         self._news = asyncio.Event()
 
-    def __call__(self, event: Event | None) -> None:
+    def __call__(self, event: Hint | None) -> None:
         self.heard.append(event)
         self._news.set()
 
-    async def until(self, arrived: Callable[[list[Event | None]], bool]) -> None:
+    async def until(self, arrived: Callable[[list[Hint | None]], bool]) -> None:
         try:
             async with asyncio.timeout(WAIT_SECONDS):
                 while not arrived(self.heard):
@@ -84,17 +84,17 @@ async def test_an_event_comes_after_its_commit_to_every_process_and_a_rollback_s
             await asyncio.sleep(0)
             assert ears[1].topics == []
         for ear in ears:
-            await ear.until(lambda heard: Event(("nested",)) in heard)
+            await ear.until(lambda heard: Hint(("nested",)) in heard)
             # A slow machine may lose a connection on the way: then they come once more, after a None.
             assert list(dict.fromkeys(ear.topics)) == ["a", "b", "nested"]
-            assert Event(("a", "b"), {"say": "Привет"}) in ear.heard
+            assert Hint(("a", "b"), {"say": "Привет"}) in ear.heard
     await engine.dispose()
 
 
 async def test_what_is_put_while_the_database_connection_is_lost_arrives_later(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events, "HEARTBEAT_SECONDS", 0.2)
+    monkeypatch.setattr(hints, "HEARTBEAT_SECONDS", 0.2)
     bus = PostgresBus(database_url)
 
     async with subscribed(bus) as (ear,):
@@ -103,17 +103,17 @@ async def test_what_is_put_while_the_database_connection_is_lost_arrives_later(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND application_name = 'crema events'"
             )
-        bus.publish(Event(("kept",)))
+        bus.publish(Hint(("kept",)))
         await ear.until(lambda heard: heard.count(None) == 2 and "kept" in ear.topics)
 
 
 async def test_a_broker_that_dies_is_noticed_and_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "HEARTBEAT_SECONDS", 0.2)
+    monkeypatch.setattr(hints, "HEARTBEAT_SECONDS", 0.2)
     with nats_server() as nats:
         bus = NatsBus(nats.url)
         async with subscribed(bus) as (ear,):
             nats.kill()
-            bus.publish(Event(("kept",)))
+            bus.publish(Hint(("kept",)))
             await asyncio.sleep(0.3)
             with nats_server(nats.port):
                 await ear.until(lambda heard: heard.count(None) == 2 and "kept" in ear.topics)

@@ -1,8 +1,8 @@
-"""Events: they tell other processes that something happened.
+"""Hints: they tell other processes that something happened.
 
-An event names topics and may carry a small frame, but no content: subscribers read that from the database. It is sent
+A hint names topics and may carry a small frame, but no content: subscribers read that from the database. It is sent
 after the commit of its transaction, on a connection of its own: transactions with a NOTIFY commit one after another. An
-event is lost if its process is killed in between, or the broker is away. So subscribers also read at intervals, and
+hint is lost if its process is killed in between, or the broker is away. So subscribers also read at intervals, and
 when their connection comes back.
 """
 
@@ -30,100 +30,100 @@ CHANNEL: Final = "crema"
 HEARTBEAT_SECONDS: Final = 5
 RETRY_SECONDS: Final = 0.5
 PACE_SECONDS: Final = 0.01
-"""The least time between two batches: under load, events are sent together rather than in a statement each."""
+"""The least time between two batches: under load, hints are sent together rather than in a statement each."""
 MAX_WAITING: Final = 10_000
-"""Events kept while the connection is interrupted; older ones are dropped."""
+"""Hints kept while the connection is interrupted; older ones are dropped."""
 BATCH: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class Hint:
     """What happened, by topics; up to 8 kB as JSON."""
 
     topics: tuple[str, ...]
     frame: dict[str, Any] | None = None
 
     def dump(self) -> str:
-        """Return the event as JSON."""
+        """Return the hint as JSON."""
         return json.dumps({"topics": self.topics, "frame": self.frame})
 
     @classmethod
-    def load(cls, text: str | bytes) -> "Event":
-        """Return the event that `dump` wrote."""
+    def load(cls, text: str | bytes) -> "Hint":
+        """Return the hint that `dump` wrote."""
         fields = json.loads(text)
         return cls(tuple(fields["topics"]), fields["frame"])
 
 
-EventHandler = Callable[[Event | None], None]
-"""Called with each event, and with None after the connection was lost: events may be missing."""
+HintHandler = Callable[[Hint | None], None]
+"""Called with each hint, and with None after the connection was lost: hints may be missing."""
 
 
 class Bus(Protocol):
-    """Carries events between processes."""
+    """Carries hints between processes."""
 
-    def publish(self, event: Event) -> None:
-        """Send an event soon, without waiting for it."""
+    def publish(self, hint: Hint) -> None:
+        """Send a hint soon, without waiting for it."""
 
-    def subscribed(self, handler: EventHandler) -> AbstractAsyncContextManager[None]:
-        """Send events, and call `handler` with the events of all processes, until this context ends."""
+    def subscribed(self, handler: HintHandler) -> AbstractAsyncContextManager[None]:
+        """Send hints, and call `handler` with the hints of all processes, until this context ends."""
 
 
-class EventSession(Session):
-    """A session that sends its events after its commit."""
+class HintSession(Session):
+    """A session that sends its hints after its commit."""
 
 
 class PublishingTransaction(Protocol):
     """A transaction without a session, such as `db.driver.Writer`."""
 
-    def publish(self, event: Event) -> None:
-        """Send an event after the commit."""
+    def publish(self, hint: Hint) -> None:
+        """Send a hint after the commit."""
 
 
 def publish(
     tx: AsyncSession | PublishingTransaction, *, topics: Sequence[str], frame: dict[str, Any] | None = None
 ) -> None:
-    """Send an event after the commit of the transaction; a rollback drops it."""
-    event = Event(tuple(topics), frame)
+    """Send a hint after the commit of the transaction; a rollback drops it."""
+    hint = Hint(tuple(topics), frame)
     if not isinstance(tx, AsyncSession):
-        tx.publish(event)
+        tx.publish(hint)
     elif tx.info.get("bus") is not None:
-        tx.info.setdefault("events", []).append(event)
+        tx.info.setdefault("hints", []).append(hint)
 
 
-@orm_events.listens_for(EventSession, "after_commit")
+@orm_events.listens_for(HintSession, "after_commit")
 def _send(session: Session) -> None:
     if not session.in_nested_transaction():
-        for event in session.info.pop("events", ()):
-            session.info["bus"].publish(event)
+        for hint in session.info.pop("hints", ()):
+            session.info["bus"].publish(hint)
 
 
-@orm_events.listens_for(EventSession, "after_rollback")
+@orm_events.listens_for(HintSession, "after_rollback")
 def _forget(session: Session) -> None:
-    session.info.pop("events", None)
+    session.info.pop("hints", None)
 
 
 class _EventPublisher:
-    """The events of this process that aren't sent yet; subclasses connect to what carries them."""
+    """The hints of this process that aren't sent yet; subclasses connect to what carries them."""
 
     def __init__(self) -> None:
-        self._waiting: deque[Event] = deque(maxlen=MAX_WAITING)
+        self._waiting: deque[Hint] = deque(maxlen=MAX_WAITING)
         self._some = asyncio.Event()
         self._next_at = 0.0
 
-    def publish(self, event: Event) -> None:
-        """Send an event soon, without waiting for it."""
-        self._waiting.append(event)
+    def publish(self, hint: Hint) -> None:
+        """Send a hint soon, without waiting for it."""
+        self._waiting.append(hint)
         self._some.set()
 
     async def _batch(self) -> list[str]:
-        """Return the next events, or none if a heartbeat is due; at least PACE_SECONDS after the last batch."""
+        """Return the next hints, or none if a heartbeat is due; at least PACE_SECONDS after the last batch."""
         with suppress(TimeoutError):
             async with asyncio.timeout(HEARTBEAT_SECONDS):
                 await self._some.wait()
         if (pause := self._next_at - time.monotonic()) > 0:
             await asyncio.sleep(pause)
         self._next_at = time.monotonic() + PACE_SECONDS
-        return [event.dump() for event in list(self._waiting)[:BATCH]]
+        return [hint.dump() for hint in list(self._waiting)[:BATCH]]
 
     def _sent(self, batch: Sequence[str]) -> None:
         for _ in range(min(len(batch), len(self._waiting))):
@@ -132,8 +132,8 @@ class _EventPublisher:
             self._some.clear()
 
     @asynccontextmanager
-    async def subscribed(self, handler: EventHandler) -> AsyncIterator[None]:
-        """Send events, and call `handler` with the events of all processes, until this context ends."""
+    async def subscribed(self, handler: HintHandler) -> AsyncIterator[None]:
+        """Send hints, and call `handler` with the hints of all processes, until this context ends."""
         task = asyncio.create_task(self._keep_connected(handler), name="events")
         try:
             yield
@@ -142,7 +142,7 @@ class _EventPublisher:
             with suppress(asyncio.CancelledError):
                 await task
 
-    async def _keep_connected(self, handler: EventHandler) -> None:
+    async def _keep_connected(self, handler: HintHandler) -> None:
         told = ""
         while True:
             started = time.monotonic()
@@ -154,27 +154,27 @@ class _EventPublisher:
                 told = repr(error)
             await asyncio.sleep(RETRY_SECONDS)
 
-    async def _connected(self, handler: EventHandler) -> None:
+    async def _connected(self, handler: HintHandler) -> None:
         raise NotImplementedError
 
 
 class PostgresBus(_EventPublisher):
-    """Events by PostgreSQL's LISTEN and NOTIFY."""
+    """Hints by PostgreSQL's LISTEN and NOTIFY."""
 
     def __init__(self, database_url: str) -> None:
         super().__init__()
         self._url = make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
 
-    async def _connected(self, handler: EventHandler) -> None:
+    async def _connected(self, handler: HintHandler) -> None:
         connection = await asyncpg.connect(
             self._url, timeout=2, command_timeout=2, server_settings={"application_name": "crema events"}
         )
         try:
-            await connection.add_listener(CHANNEL, lambda *heard: handler(Event.load(heard[-1])))
+            await connection.add_listener(CHANNEL, lambda *heard: handler(Hint.load(heard[-1])))
             handler(None)
             while True:
                 batch = await self._batch()
-                await connection.execute("SELECT pg_notify($1, event) FROM unnest($2::text[]) event", CHANNEL, batch)
+                await connection.execute("SELECT pg_notify($1, hint) FROM unnest($2::text[]) hint", CHANNEL, batch)
                 self._sent(batch)
         finally:
             connection.terminate()
@@ -187,7 +187,7 @@ class NatsBus(_EventPublisher):
         super().__init__()
         self._url = url
 
-    async def _connected(self, handler: EventHandler) -> None:
+    async def _connected(self, handler: HintHandler) -> None:
         lost = asyncio.Event()
 
         async def lose(*_: object) -> None:
@@ -198,7 +198,7 @@ class NatsBus(_EventPublisher):
         )
 
         async def hear(message: Any) -> None:
-            handler(Event.load(message.data))
+            handler(Hint.load(message.data))
 
         try:
             await connection.subscribe(CHANNEL, cb=hear)
@@ -206,8 +206,8 @@ class NatsBus(_EventPublisher):
             handler(None)
             while not lost.is_set():
                 batch = await self._batch()
-                for event in batch:
-                    await connection.publish(CHANNEL, event.encode())
+                for hint in batch:
+                    await connection.publish(CHANNEL, hint.encode())
                 await connection.flush(timeout=2)  # the heartbeat, too: it waits for the server's answer
                 self._sent(batch)
         finally:
