@@ -1,4 +1,7 @@
-"""What the pictures are drawn with: colours and a canvas, twice as large as wanted and scaled down in the end."""
+"""The colours and the canvas of the demo pictures.
+
+The canvas is drawn at twice the size, and scaled down at the end.
+"""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -33,35 +36,35 @@ PALETTE: Final = {
 
 
 def mix(one: str, other: str, share: float) -> str:
-    """Blend two colours: none of the other at 0, all of it at 1."""
+    """Return a mixture of two colours; `share` is that of the other, from 0 to 1."""
     pairs = zip(ImageColor.getrgb(one)[:3], ImageColor.getrgb(other)[:3], strict=True)
     return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in pairs)
 
 
 def dark(ink: str, share: float = 0.15) -> str:
-    """Shade a colour, warmly."""
+    """Return a darker, warmer colour."""
     return mix(ink, "#4a2412", share)
 
 
 def light(ink: str, share: float = 0.25) -> str:
-    """Light a colour up."""
+    """Return a lighter colour."""
     return mix(ink, "#fffaf0", share)
 
 
 def scattered(count: int, cx: float, cy: float, rx: float, ry: float, phase: float = 0.6) -> Iterator[Point]:
-    """Lay points over an ellipse like seeds of a sunflower: evenly, and the same each time."""
+    """Yield points that are spread evenly over an ellipse by the golden angle. They are the same each time."""
     for number in range(count):
         distance, angle = math.sqrt((number + 0.5) / count), number * 2.39996 + phase
         yield cx + rx * distance * math.cos(angle), cy + ry * distance * math.sin(angle)
 
 
-def turn(start: float, end: float, steps: int = 48) -> list[float]:
-    """List the angles on the way from one to the other."""
+def steps_between(start: float, end: float, steps: int = 48) -> list[float]:
+    """Return numbers from one to the other in equal steps, both included."""
     return [start + (end - start) * step / steps for step in range(steps + 1)]
 
 
 class Canvas:
-    """A picture being drawn, in coordinates from 0 to 1000. What follows a `lift` is drawn so much higher."""
+    """A picture that is being drawn, in coordinates from 0 to 1000. Shapes are drawn higher by `lift`."""
 
     def __init__(self, background: str) -> None:
         self.image = Image.new("RGB", (SIDE * _SCALE, SIDE * _SCALE), background)
@@ -89,14 +92,14 @@ class Canvas:
         self._pen.ellipse(self._box(cx - rx, cy - ry, cx + rx, cy + ry), outline=ink, width=round(width * _SCALE))
 
     def shadow(self, cx: float, cy: float, rx: float, ry: float) -> None:
-        """Lay a soft shadow on the table."""
+        """Draw a soft shadow."""
         small, cy = Image.new("L", (250, 250)), cy - self.lift
         ImageDraw.Draw(small).ellipse([(cx - rx) / 4, (cy - ry) / 4, (cx + rx) / 4, (cy + ry) / 4], 85)
         mask = small.filter(ImageFilter.GaussianBlur(7)).resize(self.image.size, Image.Resampling.BILINEAR)
         self.image.paste("#6b3d22", mask=mask)
 
     def png(self) -> bytes:
-        """Finish: smooth by scaling down."""
+        """Return the picture as PNG, scaled down to smooth the edges."""
         buffer = BytesIO()
         self.image.reduce(_SCALE).save(buffer, "PNG", compress_level=4)
         return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""The demo chain's content: chain.toml, read and checked before anything is seeded."""
+"""The content of the demo chain, read from chain.toml and checked before anything is seeded."""
 
 import tomllib
 from collections.abc import Iterable, Sequence
@@ -19,13 +19,13 @@ Amount = Annotated[Decimal, Field(ge=0)]
 
 
 class Content(BaseModel):
-    """A piece of the chain as written in chain.toml."""
+    """The base class of the parts of chain.toml."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Hours(Content):
-    """One stretch of opening; closing before opening is the next day's."""
+    """An opening period. A closing time before the opening time is on the next day."""
 
     weekday: Annotated[int, Field(ge=0, le=6)]
     opens_at: str
@@ -33,14 +33,14 @@ class Hours(Content):
 
 
 class DayHours(Content):
-    """One stretch of opening of a special day."""
+    """An opening period of a special day."""
 
     opens_at: str
     closes_at: str
 
 
 class SpecialDay(Content):
-    """A date of every year, as MM-DD, that has hours of its own; without any the shop is closed."""
+    """A date of every year, as MM-DD, with other hours than in the week; without any hours the shop is closed."""
 
     date: Annotated[str, Field(pattern=r"^(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8]|3[01])$")]
     hours: tuple[DayHours, ...] = ()
@@ -49,14 +49,14 @@ class SpecialDay(Content):
 
 
 class OwnPrice(Content):
-    """What a product costs at one shop."""
+    """The price of a product at one shop."""
 
     product: Slug
     price: Price
 
 
 class Stop(Content):
-    """What a shop has run out of, for so many hours from the seeding on."""
+    """A product that a shop has run out of, for this number of hours after seeding."""
 
     product: Slug
     hours: Annotated[int, Field(ge=1)]
@@ -82,7 +82,7 @@ class Shop(Content):
 
 
 class Window(Content):
-    """When what stands under a category is sold."""
+    """A period in which the products of a category are sold."""
 
     model_config = ConfigDict(serialize_by_alias=True)
 
@@ -92,7 +92,7 @@ class Window(Content):
 
 
 class Category(Content):
-    """A heading of the menu. A parent stands before its children."""
+    """A category of the menu. A parent is listed before its children."""
 
     slug: Slug
     name: Name
@@ -103,7 +103,7 @@ class Category(Content):
 
 
 class Ingredient(Content):
-    """What products and options are made of."""
+    """An ingredient of products and options."""
 
     slug: Slug
     name: Name
@@ -144,13 +144,13 @@ class ModifierGroup(Content):
     options: tuple[Option, ...]
 
     @model_validator(mode="after")
-    def _can_be_satisfied(self) -> Self:
+    def _check_default_limits(self) -> Self:
         _unique(self.slug, self.options)
         self.check(self.min_choices, self.max_choices)
         return self
 
     def check(self, min_choices: int, max_choices: int) -> None:
-        """Refuse limits that no choice can keep, or that what is chosen by default breaks."""
+        """Raise an error if no choice satisfies the limits, or if the default options don't."""
         rules = [OptionRule(option.max_quantity, option.is_default, is_active=True) for option in self.options]
         check_group(self.slug, min_choices=min_choices, max_choices=max_choices, options=rules)
         if sum(option.is_default for option in self.options) < min_choices:
@@ -168,7 +168,7 @@ class Size(Content):
 
 
 class GroupLink(Content):
-    """A group as one product offers it; limits left out are the group's own."""
+    """A group as one product offers it. For limits that are left out, the group's own count."""
 
     group: Slug
     min_choices: int | None = None
@@ -176,7 +176,7 @@ class GroupLink(Content):
 
 
 class Product(Content):
-    """Something to sell."""
+    """A product to sell."""
 
     slug: Slug
     name: Name
@@ -194,14 +194,14 @@ class Product(Content):
     picture: Picture
 
     @model_validator(mode="after")
-    def _has_one_default_size(self) -> Self:
+    def _check_default_size(self) -> Self:
         if self.sizes and sum(size.is_default for size in self.sizes) != 1:
             raise ValueError(f"{self.slug}: exactly one size is the default")
         return self
 
 
 class Account(Content):
-    """Someone to sign in as."""
+    """An account with which one can log in."""
 
     name: Name
     email: Annotated[str, Field(pattern=r"@crema\.example\.com$")]
@@ -222,32 +222,32 @@ class Chain(Content):
     accounts: tuple[Account, ...]
 
     @model_validator(mode="after")
-    def _leads_somewhere(self) -> Self:
+    def _check_references(self) -> Self:
         shops = _unique("shops", self.shops)
         categories = _unique("categories", self.categories)
         ingredients = _unique("ingredients", self.ingredients)
         groups = _unique("modifier_groups", self.modifier_groups)
         products = _unique("products", self.products)
         for shop in self.shops:
-            _known(
+            _check_known(
                 shop.slug, [*(each.product for each in shop.prices), *(each.product for each in shop.stops)], products
             )
         for number, category in enumerate(self.categories):
             earlier = {each.slug for each in self.categories[:number]}
-            _known(category.slug, [category.parent] if category.parent else [], earlier)
+            _check_known(category.slug, [category.parent] if category.parent else [], earlier)
         for group in self.modifier_groups:
             for option in group.options:
-                _known(f"{group.slug}.{option.slug}", option.ingredients, ingredients)
+                _check_known(f"{group.slug}.{option.slug}", option.ingredients, ingredients)
         for product in self.products:
-            _known(product.slug, product.categories, categories)
-            _known(product.slug, product.ingredients, ingredients)
-            _known(product.slug, [link.group for link in product.modifier_groups], groups)
+            _check_known(product.slug, product.categories, categories)
+            _check_known(product.slug, product.ingredients, ingredients)
+            _check_known(product.slug, [link.group for link in product.modifier_groups], groups)
         for account in self.accounts:
-            _known(account.email, account.shops, shops)
+            _check_known(account.email, account.shops, shops)
         return self
 
     @model_validator(mode="after")
-    def _products_can_be_ordered(self) -> Self:
+    def _check_limits_of_products(self) -> Self:
         groups = {group.slug: group for group in self.modifier_groups}
         for link in (link for product in self.products for link in product.modifier_groups):
             group = groups[link.group]
@@ -266,21 +266,21 @@ class _Slugged(Protocol):
 def _unique(where: str, items: Sequence[_Slugged]) -> set[str]:
     slugs = {item.slug for item in items}
     if len(slugs) != len(items):
-        raise ValueError(f"{where}: a slug comes twice")
+        raise ValueError(f"{where}: a slug is there twice")
     return slugs
 
 
-def _known(where: str, wanted: Iterable[str], known: set[str]) -> None:
-    if unknown := set(wanted) - known:
-        raise ValueError(f"{where} names what does not exist: {', '.join(sorted(unknown))}")
+def _check_known(where: str, names: Iterable[str], known: set[str]) -> None:
+    if unknown := set(names) - known:
+        raise ValueError(f"{where} refers to what doesn't exist: {', '.join(sorted(unknown))}")
 
 
 @cache
 def load() -> Chain:
-    """Read the chain, once."""
+    """Return the chain, which is read once."""
     return Chain.model_validate(tomllib.loads(files("crema.demo").joinpath("chain.toml").read_text(encoding="utf-8")))
 
 
 def picture_of(product: Product) -> bytes:
-    """Draw a product's picture, a PNG."""
+    """Return a product's picture as PNG."""
     return draw(product.picture)

@@ -1,6 +1,6 @@
-"""Bodies to send as they stand to a fresh demo chain, by the operation that takes them.
+"""Request bodies that can be sent unchanged to a fresh demo chain, by operation id.
 
-What names something new each time, such as an order, isn't here: its schema has an example to fill in.
+An operation whose body must name something new each time, such as an order, isn't here: its schema has an example.
 """
 
 from collections.abc import Mapping
@@ -43,7 +43,7 @@ _GROUP: Final = {
     "options": [{"name": "Корица"}, {"name": "Какао", "price_delta": "20.00", "max_quantity": 2}],
 }
 _ROLE: Final = {"name": "trainee", "description": "Sees orders, changes nothing.", "permissions": ["orders:read"]}
-_OPENED: Final = {
+_SHOP_BODY: Final = {
     "name": "Арбат",
     "slug": "arbat",
     "address": "Москва, Арбат, 10",
@@ -100,8 +100,8 @@ BODIES: Final[Mapping[str, Any]] = {
             }
         ],
     },
-    "openShop": _OPENED,
-    "replaceShop": _OPENED,
+    "openShop": _SHOP_BODY,
+    "replaceShop": _SHOP_BODY,
     "changeShop": {"phone": "+74957654321"},
     "setHours": {
         "hours": [
@@ -167,7 +167,7 @@ PARAMETERS: Final[Mapping[str, str]] = {
 
 
 def accounts_table() -> str:
-    """List who may log in to the demo chain, as Markdown."""
+    """Return a Markdown table of the accounts of the demo chain."""
     chain = load()
     rows = [f"| `{each.email}` | {each.role} | {', '.join(each.shops) or '—'} |" for each in chain.accounts]
     intro = (

@@ -1,4 +1,4 @@
-"""The ids of the demo chain: the same in every database, so that examples may name them."""
+"""The ids of the demo chain. They are the same in every database, so that examples can refer to them."""
 
 import hashlib
 from collections.abc import Iterator
@@ -8,11 +8,11 @@ from uuid import UUID
 
 Kind = Literal["shop", "category", "ingredient", "modifier_group", "product", "account"]
 _MADE: Final = 0x019B76DA_A800
-"""When the demo chain was made, as a UUIDv7 tells it: milliseconds of the beginning of 2026, UTC."""
+"""The time in the ids, as a UUIDv7 has it: the beginning of 2026, UTC, in milliseconds."""
 
 
 def id_of(kind: Kind, slug: str, place: int = 0) -> UUID:
-    """Return the id of what is written under this slug in chain.toml; of its parts by their place, from 1."""
+    """Return the id of the object with this slug in chain.toml. A place from 1 on is that of one of its parts."""
     random = int.from_bytes(hashlib.sha256(f"{kind}/{slug}/{place}".encode()).digest()[:10])
     value = (_MADE + place) << 80 | random
     value = value & ~(0xF << 76) | 0x7 << 76  # the version
@@ -20,5 +20,5 @@ def id_of(kind: Kind, slug: str, place: int = 0) -> UUID:
 
 
 def ids_of(kind: Kind, slug: str) -> Iterator[UUID]:
-    """Give the id of something, then those of its parts in the order in which they are made."""
+    """Yield the id of an object, then those of its parts in the order in which they are created."""
     return (id_of(kind, slug, place) for place in count())

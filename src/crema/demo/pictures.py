@@ -1,4 +1,4 @@
-"""Pictures of the demo menu: flat illustrations of a dozen shapes, told apart by colours, layers and toppings."""
+"""Pictures of the demo menu: flat illustrations of a dozen shapes, which differ in colours, layers and toppings."""
 
 import math
 from collections.abc import Callable
@@ -6,8 +6,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from crema.demo.canvas import PALETTE, Canvas, dark, light, mix, scattered, turn
-from crema.demo.toppings import Topping, put
+from crema.demo.canvas import PALETTE, Canvas, dark, light, mix, scattered, steps_between
+from crema.demo.toppings import Topping, draw_toppings
 
 Shape = Literal[
     "bowl", "bun", "cake", "cookie", "croissant", "cup", "glass", "muffin", "mug", "pancakes", "sandwich", "tea"
@@ -24,7 +24,7 @@ Ink = Annotated[str, AfterValidator(_ink)]
 
 
 class Picture(BaseModel):
-    """What to draw. Layers go from the bottom up, each with its share; the last is the surface of a drink."""
+    """The description of a picture. Layers, each with its share, are listed from the bottom up."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -36,12 +36,12 @@ class Picture(BaseModel):
 
     @property
     def surface(self) -> str:
-        """What is seen from above."""
+        """The colour of the top layer."""
         return PALETTE[self.layers[-1][0]]
 
 
 def draw(picture: Picture) -> bytes:
-    """Draw a picture: a square PNG, the same bytes each time."""
+    """Return a picture as a square PNG. The bytes are the same each time."""
     background = PALETTE[picture.background]
     canvas = Canvas(background)
     canvas.ellipse(500, 500, 440, 440, light(background, 0.45))
@@ -78,7 +78,7 @@ def _mug(canvas: Canvas, picture: Picture) -> None:
     canvas.ellipse(500, 735, 350, 90, light(body, 0.12))
     canvas.ellipse(500, 738, 215, 48, dark(body, 0.12))
     canvas.ring(745, 535, 85, 88, dark(body, 0.12), 32)
-    wall = [(500 + 250 * math.cos(a), 420 + 310 * math.sin(a) ** 0.8) for a in turn(0, math.pi)]
+    wall = [(500 + 250 * math.cos(a), 420 + 310 * math.sin(a) ** 0.8) for a in steps_between(0, math.pi)]
     canvas.polygon(wall, body)
     canvas.polygon([*wall[:19], (640, 420)], "#4a241218")
     canvas.ellipse(500, 420, 250, 80, light(body, 0.35))
@@ -88,10 +88,10 @@ def _mug(canvas: Canvas, picture: Picture) -> None:
 
 
 def _drink(canvas: Canvas, picture: Picture, y: float, rx: float, ry: float) -> None:
-    """Fill a vessel seen from above, with what floats on the drink."""
+    """Draw a drink in a vessel that is seen from above, with its toppings."""
     canvas.ellipse(500, y, rx, ry, dark(picture.surface, 0.3))
     canvas.ellipse(500, y + 4, rx - 8, ry - 6, picture.surface)
-    put(canvas, picture.toppings, 500, y, rx * 0.72, ry * 0.66)
+    draw_toppings(canvas, picture.toppings, 500, y, rx * 0.72, ry * 0.66)
 
 
 def _glass(canvas: Canvas, picture: Picture) -> None:
@@ -105,7 +105,7 @@ def _glass(canvas: Canvas, picture: Picture) -> None:
         _ice(canvas)
     canvas.polygon([(335, 330), (368, 330), (395, 800), (372, 800)], "#ffffff58")
     canvas.ring(500, 230, 205, 46, "#ffffffc8", 7)
-    put(canvas, picture.toppings, 500, 285, 150, 30)
+    draw_toppings(canvas, picture.toppings, 500, 285, 150, 30)
 
 
 def _tea(canvas: Canvas, picture: Picture) -> None:
@@ -118,12 +118,12 @@ def _tea(canvas: Canvas, picture: Picture) -> None:
         canvas.ellipse(x, y, 22, 20, dark(picture.surface, 0.12))
     canvas.polygon([(300, 420), (338, 420), (346, 760), (316, 760)], "#ffffff58")
     canvas.ring(500, 310, 245, 60, "#ffffffd0", 8)
-    put(canvas, picture.toppings, 500, 378, 165, 34)
+    draw_toppings(canvas, picture.toppings, 500, 378, 165, 34)
     _steam(canvas, 500, 250)
 
 
 def _layers(canvas: Canvas, picture: Picture, top: tuple[float, float], bottom: tuple[float, float]) -> None:
-    """Pour layers into a glass; neighbours run into each other a little."""
+    """Draw the layers in a glass, with soft borders between them."""
     (y1, r1), (y2, r2) = top, bottom
     total = sum(share for _, share in picture.layers)
     inks = [PALETTE[name] for name, share in picture.layers for _ in range(share)]
@@ -138,7 +138,7 @@ def _layers(canvas: Canvas, picture: Picture, top: tuple[float, float], bottom: 
 
 def _ice(canvas: Canvas) -> None:
     for x, y, angle in ((420, 330, 0.3), (545, 350, 0.9), (465, 450, 1.2), (590, 460, 0.2), (400, 560, 0.7)):
-        corners = [(x + 56 * math.cos(angle + a), y + 56 * math.sin(angle + a)) for a in turn(0, math.tau, 4)]
+        corners = [(x + 56 * math.cos(angle + a), y + 56 * math.sin(angle + a)) for a in steps_between(0, math.tau, 4)]
         canvas.polygon(corners, "#ffffff4c")
         canvas.line(corners[:3], "#ffffff80", 5)
 
@@ -150,7 +150,7 @@ def _steam(canvas: Canvas, x: float, y: float) -> None:
 
 
 _LIFTS: Final[dict[Shape, float]] = {"bun": 80, "cake": 90, "cookie": 110, "croissant": 90, "pancakes": 90}
-"""How much higher flat dishes stand, to be in the middle."""
+"""How much higher flat dishes are drawn, so that they are in the middle."""
 
 
 def _plate(canvas: Canvas, picture: Picture) -> None:
@@ -177,9 +177,11 @@ def _croissant(canvas: Canvas, picture: Picture) -> None:
     canvas.ellipse(492, 470, 40, 34, light(picture.surface, 0.22))
     if "ham" in picture.toppings:
         for down, ink in ((0, PALETTE["cheese"]), (24, PALETTE["ham"]), (52, dark(picture.surface, 0.3))):
-            arc = [(500 + 285 * math.cos(a), 610 + down + 55 * math.sin(a)) for a in turn(0.25, math.pi - 0.25)]
+            arc = [
+                (500 + 285 * math.cos(a), 610 + down + 55 * math.sin(a)) for a in steps_between(0.25, math.pi - 0.25)
+            ]
             canvas.line(arc, ink, 34)
-    put(canvas, picture.toppings, 500, 530, 190, 70)
+    draw_toppings(canvas, picture.toppings, 500, 530, 190, 70)
 
 
 def _cookie(canvas: Canvas, picture: Picture) -> None:
@@ -189,16 +191,16 @@ def _cookie(canvas: Canvas, picture: Picture) -> None:
         canvas.ellipse(x, y + 18, 200, 125, dark(picture.surface, 0.35))
         canvas.ellipse(x, y, 200, 125, picture.surface)
         canvas.ellipse(x - 14, y - 12, 165, 98, light(picture.surface, 0.16))
-        put(canvas, picture.toppings, x, y, 150, 88)
+        draw_toppings(canvas, picture.toppings, x, y, 150, 88)
 
 
 def _bun(canvas: Canvas, picture: Picture) -> None:
     _plate(canvas, picture)
     _frustum(canvas, (540, 250), (680, 262), dark(picture.surface, 0.25), 0.45)
     canvas.ellipse(500, 540, 250, 135, picture.surface)
-    spiral = [(500 + 225 * a / 19 * math.cos(a), 540 + 118 * a / 19 * math.sin(a)) for a in turn(0, 19, 160)]
+    spiral = [(500 + 225 * a / 19 * math.cos(a), 540 + 118 * a / 19 * math.sin(a)) for a in steps_between(0, 19, 160)]
     canvas.line(spiral, PALETTE["cocoa"], 15)
-    put(canvas, picture.toppings, 500, 540, 200, 100)
+    draw_toppings(canvas, picture.toppings, 500, 540, 200, 100)
 
 
 def _muffin(canvas: Canvas, picture: Picture) -> None:
@@ -210,11 +212,11 @@ def _muffin(canvas: Canvas, picture: Picture) -> None:
     for x, y, r in ((350, 480, 88), (650, 480, 88), (500, 500, 110), (420, 400, 120), (580, 400, 120), (500, 350, 120)):
         canvas.ellipse(x, y, r, r * 0.85, picture.surface)
     canvas.ellipse(450, 340, 110, 60, light(picture.surface, 0.25))
-    put(canvas, picture.toppings, 500, 410, 170, 110)
+    draw_toppings(canvas, picture.toppings, 500, 410, 170, 110)
 
 
 def _cake(canvas: Canvas, picture: Picture) -> None:
-    """A slice: a triangle from above, and its long side with the layers."""
+    """Draw a slice: a triangle seen from above, and its long side with the layers."""
     _plate(canvas, picture)
     tip, back, right = (215, 560), (610, 395), (800, 520)
     canvas.polygon([(215, 735), (800, 715), (850, 745), (300, 765)], "#4a241228")
@@ -225,7 +227,7 @@ def _cake(canvas: Canvas, picture: Picture) -> None:
         done += share
     canvas.polygon([tip, back, right], light(picture.surface, 0.35))
     canvas.line([tip, right], light(picture.surface, 0.6), 8)
-    put(canvas, picture.toppings, 580, 490, 110, 42)
+    draw_toppings(canvas, picture.toppings, 580, 490, 110, 42)
 
 
 def _sandwich(canvas: Canvas, picture: Picture) -> None:
@@ -259,18 +261,18 @@ def _pancakes(canvas: Canvas, picture: Picture) -> None:
         canvas.box(x - 165, y, x + 165, y + 44, light(picture.surface, 0.4))
         canvas.ellipse(x, y, 165, 84, dark(picture.surface, 0.25))
         canvas.ellipse(x, y, 148, 72, picture.surface)
-    put(canvas, picture.toppings, 500, 555, 105, 46)
+    draw_toppings(canvas, picture.toppings, 500, 555, 105, 46)
 
 
 def _bowl(canvas: Canvas, picture: Picture) -> None:
     body = PALETTE[picture.accent]
     canvas.shadow(530, 800, 290, 60)
-    canvas.polygon([(500 + 350 * math.cos(a), 450 + 360 * math.sin(a) ** 0.9) for a in turn(0, math.pi)], body)
+    canvas.polygon([(500 + 350 * math.cos(a), 450 + 360 * math.sin(a) ** 0.9) for a in steps_between(0, math.pi)], body)
     canvas.ellipse(500, 802, 130, 26, dark(body, 0.2))
     canvas.ellipse(500, 450, 350, 150, light(body, 0.3))
     canvas.ellipse(500, 458, 326, 132, dark(body, 0.2))
     canvas.ellipse(500, 470, 312, 118, picture.surface)
-    put(canvas, picture.toppings, 500, 465, 235, 78)
+    draw_toppings(canvas, picture.toppings, 500, 465, 235, 78)
 
 
 _SHAPES: Final[dict[Shape, Callable[[Canvas, Picture], None]]] = {

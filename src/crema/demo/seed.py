@@ -1,4 +1,4 @@
-"""Seeding the demo chain through the same services as everybody. What is there already is left as it is."""
+"""Seeding the demo chain, through the services that routes use. Objects that exist already are not changed."""
 
 import asyncio
 from collections.abc import Mapping
@@ -51,27 +51,27 @@ from crema.shops.service import Closing, create_shop, set_capacity, set_hours, s
 
 PAINT: Final = "demo.paint"
 SEEDER: Final = Actor(uuid4(), uuid4(), ADMIN, frozenset(PERMISSIONS), frozenset())
-"""Nobody in particular, with every right."""
+"""The actor of all changes: an administrator who doesn't exist in the database."""
 
 
 async def seed(session: AsyncSession, *, chain: Chain, passwords: Passwords, now: datetime) -> None:
-    """Add what is missing of the demo chain. Its pictures take a while: the worker paints them afterwards."""
-    before = await _by(session, Shop.slug, Shop.id)
+    """Add what is missing of the demo chain. Pictures take long, so the worker draws them afterwards."""
+    before = await _load_map(session, Shop.slug, Shop.id)
     shops = await _seed_shops(session, chain, now)
     categories = await _seed_categories(session, chain, now)
     ingredients = await _seed_ingredients(session, chain)
     groups = await _seed_groups(session, chain, ingredients, now)
-    known = await _by(session, Product.slug, Product.id)
+    known = await _load_map(session, Product.slug, Product.id)
     for product in chain.products:
         if product.slug not in known:
-            wanted = _product(product, categories, ingredients, groups)
-            with await _own_ids(session, Product, "product", product.slug):
-                await create_product(session, product_in=wanted, now=now)
+            product_in = _product(product, categories, ingredients, groups)
+            with await _fixed_ids(session, Product, "product", product.slug):
+                await create_product(session, product_in=product_in, now=now)
     await _seed_offers(session, {shops[shop.slug]: shop for shop in chain.shops if shop.slug not in before}, now)
     await session.execute(select(jobs.defer(PAINT, queue="housekeeping", arguments=func.jsonb_build_object())))
     password_hash = await passwords.hash(chain.demo_password)
     for account in chain.accounts:
-        with await _own_ids(session, User, "account", account.email):
+        with await _fixed_ids(session, User, "account", account.email):
             await make_person(
                 session,
                 email=account.email,
@@ -85,7 +85,7 @@ async def seed(session: AsyncSession, *, chain: Chain, passwords: Passwords, now
 
 
 async def paint(sessions: Sessions, *, chain: Chain, media: MediaService, now: datetime) -> None:
-    """Draw and add a picture for every demo product that has none, one transaction each."""
+    """Draw and add a picture for every demo product without one, each in a transaction of its own."""
     for product in chain.products:
         async with sessions() as session:
             product_id = await session.scalar(
@@ -97,7 +97,7 @@ async def paint(sessions: Sessions, *, chain: Chain, media: MediaService, now: d
             )
             if product_id is None:
                 continue
-            await commit_now(session)  # drawing takes a while too
+            await commit_now(session)  # drawing takes long, too
             content = await asyncio.to_thread(picture_of, product)
             with TemporaryFile() as file:
                 file.write(content)
@@ -113,18 +113,21 @@ async def paint(sessions: Sessions, *, chain: Chain, media: MediaService, now: d
             await commit_now(session)
 
 
-async def _own_ids(session: AsyncSession, model: type[Base], kind: Kind, slug: str) -> AbstractContextManager[None]:
-    """Take the ids of `demo.ids`, unless something deleted since still has them: an account, an archived product."""
+async def _fixed_ids(session: AsyncSession, model: type[Base], kind: Kind, slug: str) -> AbstractContextManager[None]:
+    """Return a context in which new rows get the ids of `demo.ids`.
+
+    If a deleted account or an archived product still has the first of these ids, new rows get random ids.
+    """
     is_taken = await session.get(model, id_of(kind, slug)) is not None
     return nullcontext() if is_taken else ids_from(ids_of(kind, slug))
 
 
-async def _by(session: AsyncSession, key: Any, value: Any) -> dict[str, UUID]:
+async def _load_map(session: AsyncSession, key: Any, value: Any) -> dict[str, UUID]:
     return {row[0]: row[1] for row in await session.execute(select(key, value))}
 
 
 async def _seed_shops(session: AsyncSession, chain: Chain, now: datetime) -> dict[str, UUID]:
-    known = await _by(session, Shop.slug, Shop.id)
+    known = await _load_map(session, Shop.slug, Shop.id)
     for shop in chain.shops:
         if shop.slug in known:
             continue
@@ -140,7 +143,7 @@ async def _seed_shops(session: AsyncSession, chain: Chain, now: datetime) -> dic
         )
         week = [interval(each.weekday, each.opens_at, each.closes_at) for each in shop.hours]
         closing = Closing(before=(), force=False)
-        with await _own_ids(session, Shop, "shop", shop.slug):
+        with await _fixed_ids(session, Shop, "shop", shop.slug):
             created = await create_shop(session, actor=SEEDER, shop_in=shop_in, now=now)
             await set_hours(session, actor=SEEDER, shop_id=created.id, intervals=week, closing=closing, now=now)
             days = _next_special_days(shop, now.date())
@@ -154,23 +157,23 @@ async def _seed_shops(session: AsyncSession, chain: Chain, now: datetime) -> dic
 
 
 def _next_special_days(shop: DemoShop, today: date) -> list[SpecialDay]:
-    """Return the shop's special days on the next dates on which they come."""
+    """Return the shop's special days, each on its next date."""
     days = []
     for each in shop.special_days:
         this_year, next_year = (date.fromisoformat(f"{today.year + n}-{each.date}") for n in (0, 1))
-        hours = tuple(day_interval(stretch.opens_at, stretch.closes_at) for stretch in each.hours)
+        hours = tuple(day_interval(period.opens_at, period.closes_at) for period in each.hours)
         next_date = this_year if this_year >= today else next_year
         days.append(SpecialDay(next_date, hours, takes_orders_ahead=each.takes_orders_ahead, note=each.note))
     return days
 
 
-async def _seed_offers(session: AsyncSession, opened: Mapping[UUID, DemoShop], now: datetime) -> None:
-    """Give shops that were opened just now their own prices, and what they have run out of."""
-    products = await _by(session, Product.slug, Product.id)
-    for shop_id, shop in opened.items():
+async def _seed_offers(session: AsyncSession, created: Mapping[UUID, DemoShop], now: datetime) -> None:
+    """Add the prices and stop-lists of shops that were just created."""
+    products = await _load_map(session, Product.slug, Product.id)
+    for shop_id, shop in created.items():
         for each in shop.prices:
-            own = ShopProductPatch(price=each.price)
-            await change_product(session, shop_id=shop_id, product_id=products[each.product], changes=own, now=now)
+            changes = ShopProductPatch(price=each.price)
+            await change_product(session, shop_id=shop_id, product_id=products[each.product], changes=changes, now=now)
         for stopped in shop.stops:
             until = now + timedelta(hours=stopped.hours)
             stop_in = StopIn(kind="product", target_id=products[stopped.product], until=until, note=stopped.note)
@@ -178,11 +181,11 @@ async def _seed_offers(session: AsyncSession, opened: Mapping[UUID, DemoShop], n
 
 
 async def _seed_categories(session: AsyncSession, chain: Chain, now: datetime) -> dict[str, UUID]:
-    known = await _by(session, Category.slug, Category.id)
+    known = await _load_map(session, Category.slug, Category.id)
     for category in chain.categories:
         if category.slug in known:
             continue
-        wanted = CategoryIn(
+        category_in = CategoryIn(
             name=category.name,
             slug=category.slug,
             description=category.description,
@@ -190,16 +193,16 @@ async def _seed_categories(session: AsyncSession, chain: Chain, now: datetime) -
             position=category.position,
             schedule=[WindowIn.model_validate(each.model_dump()) for each in category.schedule],
         )
-        with await _own_ids(session, Category, "category", category.slug):
-            known[category.slug] = (await create_category(session, category_in=wanted, now=now)).id
+        with await _fixed_ids(session, Category, "category", category.slug):
+            known[category.slug] = (await create_category(session, category_in=category_in, now=now)).id
     return known
 
 
 async def _seed_ingredients(session: AsyncSession, chain: Chain) -> dict[str, UUID]:
-    by_name = await _by(session, Ingredient.name, Ingredient.id)
+    by_name = await _load_map(session, Ingredient.name, Ingredient.id)
     for ingredient in chain.ingredients:
         if ingredient.name not in by_name:
-            with await _own_ids(session, Ingredient, "ingredient", ingredient.slug):
+            with await _fixed_ids(session, Ingredient, "ingredient", ingredient.slug):
                 created = await create_ingredient(session, ingredient_in=IngredientIn(name=ingredient.name))
             by_name[ingredient.name] = created.id
     return {ingredient.slug: by_name[ingredient.name] for ingredient in chain.ingredients}
@@ -208,11 +211,11 @@ async def _seed_ingredients(session: AsyncSession, chain: Chain) -> dict[str, UU
 async def _seed_groups(
     session: AsyncSession, chain: Chain, ingredients: Mapping[str, UUID], now: datetime
 ) -> dict[str, UUID]:
-    by_name = await _by(session, ModifierGroup.name, ModifierGroup.id)
+    by_name = await _load_map(session, ModifierGroup.name, ModifierGroup.id)
     for group in chain.modifier_groups:
         if group.name in by_name:
             continue
-        wanted = ModifierGroupIn(
+        group_in = ModifierGroupIn(
             name=group.name,
             min_choices=group.min_choices,
             max_choices=group.max_choices,
@@ -234,8 +237,8 @@ async def _seed_groups(
                 for option in group.options
             ],
         )
-        with await _own_ids(session, ModifierGroup, "modifier_group", group.slug):
-            by_name[group.name] = (await create_modifier_group(session, group_in=wanted, now=now)).id
+        with await _fixed_ids(session, ModifierGroup, "modifier_group", group.slug):
+            by_name[group.name] = (await create_modifier_group(session, group_in=group_in, now=now)).id
     return {group.slug: by_name[group.name] for group in chain.modifier_groups}
 
 

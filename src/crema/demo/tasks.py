@@ -1,4 +1,4 @@
-"""The task of the demo chain."""
+"""The worker's task for the demo chain."""
 
 from typing import Final
 
@@ -14,6 +14,6 @@ blueprint: Final = Blueprint()
 
 @blueprint.task(name=PAINT, queue=HOUSEKEEPING, pass_context=True)
 async def paint_demo(job: JobContext) -> None:
-    """Paint the pictures of the demo chain's products."""
+    """Draw the pictures of the demo chain's products."""
     context = context_of(job, MediaTaskContext)
     await paint(context.sessions, chain=load(), media=context.media, now=context.clock())

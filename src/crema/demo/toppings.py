@@ -1,12 +1,12 @@
-"""What lies on a drink or a dish. Each is put on an ellipse: its centre and half axes."""
+"""Toppings of drinks and dishes. Each is drawn on an ellipse, given by its centre and its half axes."""
 
 import math
 from collections.abc import Callable, Collection
 from typing import Final, Literal, TypeAlias, get_args
 
-from crema.demo.canvas import PALETTE, Canvas, dark, light, scattered, turn
+from crema.demo.canvas import PALETTE, Canvas, dark, light, scattered, steps_between
 
-# In the order they are put: what comes later lies on top.
+# In drawing order: later ones are on top.
 Topping = Literal[
     "straw", "ice", "ham",  # the shapes themselves draw these
     "cream", "glaze", "heart", "granola", "banana", "marshmallow", "caramel", "cinnamon", "sugar", "crumbs",
@@ -14,11 +14,11 @@ Topping = Literal[
     "berries-orange", "berries-red", "berries-blue", "lemon", "orange", "mint",
 ]  # fmt: skip
 
-_Put: TypeAlias = Callable[[Canvas, float, float, float, float], None]
+_DrawTopping: TypeAlias = Callable[[Canvas, float, float, float, float], None]
 
 
-def put(canvas: Canvas, toppings: Collection[Topping], x: float, y: float, rx: float, ry: float) -> None:
-    """Put toppings on; cream lifts those above it."""
+def draw_toppings(canvas: Canvas, toppings: Collection[Topping], x: float, y: float, rx: float, ry: float) -> None:
+    """Draw toppings. Those above cream are drawn higher."""
     for topping in get_args(Topping):
         if topping in toppings and topping in _TOPPINGS:
             _TOPPINGS[topping](canvas, x, y, rx, ry)
@@ -26,8 +26,8 @@ def put(canvas: Canvas, toppings: Collection[Topping], x: float, y: float, rx: f
                 y, rx, ry = y - rx * 0.34, rx * 0.6, rx * 0.34
 
 
-def _bits(count: int, radius: float, *inks: str, flat: float = 0.75) -> _Put:
-    """Make a topping of small round things."""
+def _bits(count: int, radius: float, *inks: str, flat: float = 0.75) -> _DrawTopping:
+    """Return a topping of small round pieces."""
 
     def scatter(canvas: Canvas, x: float, y: float, rx: float, ry: float) -> None:
         for number, (bx, by) in enumerate(sorted(scattered(count, x, y, rx, ry, radius), key=lambda point: point[1])):
@@ -39,8 +39,8 @@ def _bits(count: int, radius: float, *inks: str, flat: float = 0.75) -> _Put:
     return scatter
 
 
-def _slivers(count: int, length: float, *inks: str) -> _Put:
-    """Make a topping of small long things."""
+def _slivers(count: int, length: float, *inks: str) -> _DrawTopping:
+    """Return a topping of small long pieces."""
 
     def scatter(canvas: Canvas, x: float, y: float, rx: float, ry: float) -> None:
         for number, (bx, by) in enumerate(scattered(count, x, y, rx, ry)):
@@ -50,14 +50,14 @@ def _slivers(count: int, length: float, *inks: str) -> _Put:
     return scatter
 
 
-def _slice(peel: str, pulp: str) -> _Put:
-    """Make a slice of a citrus that stands on the rim."""
+def _slice(peel: str, pulp: str) -> _DrawTopping:
+    """Return a topping of one citrus slice on the rim."""
 
     def stand(canvas: Canvas, x: float, y: float, rx: float, _ry: float) -> None:
         cx, cy, radius = x - rx * 0.85, y - 40, 88
         canvas.ellipse(cx, cy, radius, radius, peel)
         canvas.ellipse(cx, cy, radius - 11, radius - 11, light(pulp, 0.75))
-        for angle in turn(0, math.tau, 8)[:-1]:
+        for angle in steps_between(0, math.tau, 8)[:-1]:
             wedge = [(cx + 70 * math.cos(angle + a), cy + 70 * math.sin(angle + a)) for a in (0.1, 0.3, 0.5, 0.68)]
             canvas.polygon([(cx + 10 * math.cos(angle + 0.39), cy + 10 * math.sin(angle + 0.39)), *wedge], pulp)
 
@@ -65,13 +65,13 @@ def _slice(peel: str, pulp: str) -> _Put:
 
 
 def _heart(canvas: Canvas, x: float, y: float, rx: float, ry: float) -> None:
-    """Pour a heart of milk: that of the barista's trade."""
+    """Draw a heart of milk."""
     curve = [
         (
             x + rx * 0.72 * math.sin(a) ** 3,
             y - ry * (0.8 * math.cos(a) - 0.32 * math.cos(2 * a) - 0.12 * math.cos(3 * a)),
         )
-        for a in turn(0, math.tau)
+        for a in steps_between(0, math.tau)
     ]
     canvas.polygon(curve, PALETTE["milk"])
 
@@ -84,12 +84,14 @@ def _cream(canvas: Canvas, x: float, y: float, rx: float, _ry: float) -> None:
 
 
 def _glaze(canvas: Canvas, x: float, y: float, rx: float, ry: float) -> None:
-    canvas.line([(x + rx * math.sin(a * 9) * 0.9, y + ry * a) for a in turn(-0.9, 0.9, 120)], PALETTE["white"], 20)
+    canvas.line(
+        [(x + rx * math.sin(a * 9) * 0.9, y + ry * a) for a in steps_between(-0.9, 0.9, 120)], PALETTE["white"], 20
+    )
 
 
 def _caramel(canvas: Canvas, x: float, y: float, rx: float, ry: float) -> None:
     canvas.line(
-        [(x + rx * math.cos(a * 1.5) * math.sin(a * 11), y + ry * a) for a in turn(-0.95, 0.95, 120)],
+        [(x + rx * math.cos(a * 1.5) * math.sin(a * 11), y + ry * a) for a in steps_between(-0.95, 0.95, 120)],
         PALETTE["caramel"],
         11,
     )
@@ -111,14 +113,14 @@ def _mint(canvas: Canvas, x: float, y: float, rx: float, _ry: float) -> None:
                 x + rx * 0.35 + size * (t * along[0] + 0.3 * side * math.sin(math.pi * t) * across[0]),
                 y + size * (t * along[1] + 0.3 * side * math.sin(math.pi * t) * across[1]),
             )
-            for side, way in ((1, turn(0, 1, 16)), (-1, turn(1, 0, 16)))
+            for side, way in ((1, steps_between(0, 1, 16)), (-1, steps_between(1, 0, 16)))
             for t in way
         ]
         canvas.polygon(leaf, "#5f9a4c")
         canvas.line([leaf[0], leaf[16]], "#8fc074", 4)
 
 
-_TOPPINGS: Final[dict[Topping, _Put]] = {
+_TOPPINGS: Final[dict[Topping, _DrawTopping]] = {
     "cream": _cream,
     "glaze": _glaze,
     "heart": _heart,
