@@ -7,7 +7,20 @@ from uuid import UUID
 from pydantic import MISSING, AfterValidator, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from crema.accounts.domain import MAX_PASSWORD, MIN_PASSWORD, PERMISSIONS, normalized
-from crema.schemas import Email, Flag, Input, Instant, Line, Matching, Name, Output, Phone, Replacement, Text, unique
+from crema.schemas import (
+    Email,
+    Flag,
+    Input,
+    Instant,
+    Line,
+    MatchesPattern,
+    Name,
+    Output,
+    Phone,
+    Replacement,
+    Text,
+    require_unique,
+)
 
 _MAX_CHARACTERS: Final = 1024
 """Characters of a password as it is sent. Normalization may join several characters to one."""
@@ -35,7 +48,7 @@ EnteredPassword = Annotated[str, StringConstraints(max_length=_MAX_CHARACTERS), 
 Password = Annotated[
     str,
     StringConstraints(min_length=MIN_PASSWORD, max_length=MAX_PASSWORD),
-    Matching(r"^[^\x00-\x1f\x7f]*$", "send a password without control characters"),
+    MatchesPattern(r"^[^\x00-\x1f\x7f]*$", "send a password without control characters"),
     BeforeValidator(_normalize),
     Field(
         description="Not the e-mail address, its local part, the name, one repeated character, or a common password.",
@@ -44,7 +57,7 @@ Password = Annotated[
 ]
 Code = Annotated[
     str,
-    Matching(r"^([0-9]{6}|[A-Z2-7]{16})$", "send the six digits of the mail, or its long code"),
+    MatchesPattern(r"^([0-9]{6}|[A-Z2-7]{16})$", "send the six digits of the mail, or its long code"),
     BeforeValidator(_strip_separators),
     Field(
         description="The six digits of the mail, or its long code, which is accepted however often others have guessed."
@@ -76,7 +89,7 @@ def _check_permission(code: str) -> str:
 PermissionCode = Annotated[str, AfterValidator(_check_permission)]
 Permissions = Annotated[
     list[str],
-    AfterValidator(unique),
+    AfterValidator(require_unique),
     AfterValidator(_check_permissions),
     Field(max_length=50, examples=[["orders:read"]]),
 ]
@@ -150,7 +163,7 @@ class LogInForm(Input):
         json_schema_extra={"examples": [{"username": "anna@example.com", "password": "oat milk please"}]}
     )
 
-    grant_type: Annotated[str, Matching("^password$", "send password")] = "password"
+    grant_type: Annotated[str, MatchesPattern("^password$", "send password")] = "password"
     username: Annotated[Email, Field(description="The e-mail address.", examples=["anna@example.com"])]
     password: EnteredPassword
     scope: str = ""
@@ -222,7 +235,7 @@ ShopIds = Annotated[
         max_length=200,
         description="Only for administrators. Ties the person to these shops; an empty list ties them to none.",
     ),
-    AfterValidator(unique),
+    AfterValidator(require_unique),
 ]
 ServesAllShops = Annotated[
     Flag,
@@ -275,7 +288,7 @@ class ReplaceUser(UserFields, Replacement):
     """A person as PUT sends them. A missing `name` or `phone` becomes null; other missing fields stay."""
 
     shows = UserOut
-    follows = frozenset({"updated_at", "pending_email"})
+    ignored = frozenset({"updated_at", "pending_email"})
 
 
 class RegisteredOut(UserOut):

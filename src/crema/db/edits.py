@@ -47,7 +47,10 @@ def _stored(value: Any) -> Any:
 
 @contextmanager
 def raise_on_constraint(refusal: CremaError, *constraints: str) -> Iterator[None]:
-    """Turn the violation of one of these constraints into a refusal. The transaction is lost either way."""
+    """Raise `refusal` if one of these constraints is violated inside this context.
+
+    The transaction is lost in any case.
+    """
     try:
         yield
     except IntegrityError as error:

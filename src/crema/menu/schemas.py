@@ -31,7 +31,7 @@ from crema.schemas import (
     Instant,
     IsActive,
     Line,
-    Matching,
+    MatchesPattern,
     Money,
     Name,
     OptionalLine,
@@ -42,7 +42,7 @@ from crema.schemas import (
     SignedMoney,
     Slug,
     Text,
-    unique,
+    require_unique,
     value_or,
 )
 
@@ -64,8 +64,8 @@ _LATTE, _LARGE_LATTE = _nutrition(98, 4.9, 5.1, 7.8, 65), _nutrition(188, 9.4, 9
 Description = Annotated[Text, Field(max_length=2000)]
 SizeName = Annotated[Line, Field(max_length=40, examples=["M"])]
 Alt = Annotated[OptionalLine, Field(max_length=300)]
-Allergens = Annotated[list[Allergen], Field(max_length=14), AfterValidator(unique)]
-Ids = Annotated[list[UUID], Field(max_length=50), AfterValidator(unique)]
+Allergens = Annotated[list[Allergen], Field(max_length=14), AfterValidator(require_unique)]
+Ids = Annotated[list[UUID], Field(max_length=50), AfterValidator(require_unique)]
 Choices = Annotated[int, Field(strict=True, ge=0, le=50)]
 MostChoices = Annotated[int, Field(strict=True, ge=1, le=50)]
 Amount = Annotated[float, Field(strict=True, ge=0, le=100_000, examples=[12.5])]
@@ -109,13 +109,13 @@ class WindowIn(Input):
 
     model_config = ConfigDict(serialize_by_alias=True)
 
-    weekdays: Annotated[list[Weekday], Field(min_length=1, max_length=7), AfterValidator(unique)] = Field(
+    weekdays: Annotated[list[Weekday], Field(min_length=1, max_length=7), AfterValidator(require_unique)] = Field(
         description="Monday is 0."
     )
-    begins: Annotated[str, Matching(f"^{_WALL_TIME}$", "send a time from 00:00 to 23:59")] = Field(
+    begins: Annotated[str, MatchesPattern(f"^{_WALL_TIME}$", "send a time from 00:00 to 23:59")] = Field(
         alias="from", examples=["07:00"]
     )
-    ends: Annotated[str, Matching(f"^({_WALL_TIME}|24:00)$", "send a time from 00:00 to 24:00")] = Field(
+    ends: Annotated[str, MatchesPattern(f"^({_WALL_TIME}|24:00)$", "send a time from 00:00 to 24:00")] = Field(
         alias="to",
         description="Up to 24:00; before `from` it is the next day's. A whole day is 00:00 to 24:00.",
         examples=["11:00"],
@@ -321,7 +321,7 @@ _BySizeT = TypeVar("_BySizeT", SizePriceIn, SizeNutritionIn)
 
 
 def _unique_size_names(parts: list[_BySizeT]) -> list[_BySizeT]:
-    unique(each.size_name for each in parts)
+    require_unique(each.size_name for each in parts)
     return parts
 
 
@@ -333,8 +333,8 @@ class OptionIn(Replacement):
     """One choice of a group. Options with an id are changed, those without are added, all others are deleted."""
 
     shows = ModifierOptionOut
-    follows = frozenset({"updated_at", "availability"})
-    views: ClassVar = {"ingredient_ids": "ingredients"}
+    ignored = frozenset({"updated_at", "availability"})
+    ids_of_lists: ClassVar = {"ingredient_ids": "ingredients"}
 
     id: UUID | None = None
     name: Name
@@ -368,8 +368,8 @@ class OptionIn(Replacement):
 
 
 def _unique_names(items: list["OptionIn"] | list["SizeIn"]) -> list["OptionIn"] | list["SizeIn"]:
-    unique(item.name for item in items)
-    unique(item.id for item in items if item.id is not None)
+    require_unique(item.name for item in items)
+    require_unique(item.id for item in items if item.id is not None)
     return items
 
 
@@ -474,7 +474,7 @@ class ProductGroupIn(Replacement):
 
 
 def _unique_groups(links: list[ProductGroupIn]) -> list[ProductGroupIn]:
-    unique(link.group_id for link in links)
+    require_unique(link.group_id for link in links)
     return links
 
 
@@ -604,7 +604,7 @@ class ProductPriceIn(Input):
 
 
 def _unique_prices(prices: list[ProductPriceIn]) -> list[ProductPriceIn]:
-    unique(each.product_id for each in prices)
+    require_unique(each.product_id for each in prices)
     return prices
 
 
@@ -628,9 +628,9 @@ class ChangePrices(Input):
         description="For the products of this category and of all under it. Without `category_id` and `product_ids`: "
         "for all products.",
     )
-    product_ids: Annotated[list[UUID], Field(min_length=1, max_length=MAX_PRICES), AfterValidator(unique)] | None = (
-        Field(None, description="For these products.")
-    )
+    product_ids: (
+        Annotated[list[UUID], Field(min_length=1, max_length=MAX_PRICES), AfterValidator(require_unique)] | None
+    ) = Field(None, description="For these products.")
     round_to: Annotated[Money, Field(gt=0)] | None = Field(
         None,
         description="Round to a multiple of this, else to two decimals; halves are rounded up.",
@@ -739,7 +739,7 @@ class ReplaceCategory(CategoryIn, Replacement):
     """A category as a PUT sends it."""
 
     shows = CategoryOut
-    follows = frozenset({"updated_at", "is_on_menu"})
+    ignored = frozenset({"updated_at", "is_on_menu"})
 
 
 def _with_image(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -767,7 +767,7 @@ class CategoryProductsIn(Input):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"product_ids": [EXAMPLE_ID]}]})
 
-    product_ids: Annotated[list[UUID], Field(max_length=500), AfterValidator(unique)]
+    product_ids: Annotated[list[UUID], Field(max_length=500), AfterValidator(require_unique)]
 
 
 class CategoryProductsOut(Output):
@@ -882,8 +882,8 @@ class ReplaceProduct(ProductIn, Replacement):
     """A product as a PUT sends it. Pictures have routes of their own."""
 
     shows = ProductOut
-    follows = frozenset({"updated_at", "is_on_menu", "availability"})
-    views: ClassVar = {"category_ids": "categories", "ingredient_ids": "ingredients"}
+    ignored = frozenset({"updated_at", "is_on_menu", "availability"})
+    ids_of_lists: ClassVar = {"category_ids": "categories", "ingredient_ids": "ingredients"}
 
 
 class MenuCategoryOut(Output):

@@ -19,7 +19,7 @@ from crema.schemas import (
     Input,
     Instant,
     Line,
-    Matching,
+    MatchesPattern,
     Money,
     Output,
     Replacement,
@@ -32,14 +32,14 @@ OrderNumber = Annotated[
     str,
     StringConstraints(strip_whitespace=True),
     AfterValidator(str.upper),
-    Matching(r"^[A-Z]{1,8}-[0-9]{3}$", "send a number as it is called out, such as K-042"),
+    MatchesPattern(r"^[A-Z]{1,8}-[0-9]{3}$", "send a number as it is called out, such as K-042"),
 ]
 """As it is called out; people write it in small letters too."""
 CustomerName = Annotated[Line, Field(max_length=PICKUP_NAME_LENGTH, examples=["Пётр"])]
 QuoteId = Annotated[
     str,
     Field(min_length=1, max_length=1_000),
-    Matching(r"^[A-Za-z0-9_.=-]+$", "send the quote_id of an answer of POST /quote"),
+    MatchesPattern(r"^[A-Za-z0-9_.=-]+$", "send the quote_id of an answer of POST /quote"),
 ]
 Items = Annotated[list[AddToCart], Field(min_length=1, max_length=50)]
 Reason = Annotated[Line, Field(max_length=300, examples=["Закончилось овсяное молоко"])]
@@ -449,7 +449,7 @@ class ReplaceOrder(Replacement):
     )
 
     shows = OrderOut
-    follows = frozenset(
+    ignored = frozenset(
         {
             "updated_at",
             "history",

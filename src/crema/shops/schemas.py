@@ -18,7 +18,7 @@ from crema.schemas import (
     Instant,
     IsActive,
     Line,
-    Matching,
+    MatchesPattern,
     Name,
     OptionalLine,
     OptionalSlug,
@@ -137,10 +137,12 @@ class ShopPatch(Input):
     is_active: IsActive | MISSING = MISSING
 
 
-OpensAt = Annotated[str, Matching(f"^{_WALL_TIME}$", "send a time from 00:00 to 23:59"), Field(examples=["08:00"])]
+OpensAt = Annotated[
+    str, MatchesPattern(f"^{_WALL_TIME}$", "send a time from 00:00 to 23:59"), Field(examples=["08:00"])
+]
 ClosesAt = Annotated[
     str,
-    Matching(f"^({_WALL_TIME}|24:00)$", "send a time from 00:00 to 24:00"),
+    MatchesPattern(f"^({_WALL_TIME}|24:00)$", "send a time from 00:00 to 24:00"),
     Field(
         description="Up to 24:00. A time before `opens_at` is on the next day. A whole day is 00:00 to 24:00.",
         examples=["22:00"],
@@ -418,7 +420,7 @@ class ReplaceShop(ShopIn, Replacement):
     """A shop as a PUT sends it. Its hours are set by a route of their own."""
 
     shows = ShopOut
-    follows = frozenset({"updated_at", "is_open", "opens_at", "closes_at", "status"})
+    ignored = frozenset({"updated_at", "is_open", "opens_at", "closes_at", "status"})
 
 
 class ListedShopOut(ShopOut):
@@ -509,7 +511,7 @@ class ReplaceCapacity(Replacement):
     )
 
     shows = CapacityOut
-    follows = frozenset()
+    ignored = frozenset()
 
     slot_minutes: Literal[5, 10, 15, 20, 30, 60] = Field(
         DEFAULT_SLOT_MINUTES, description="How long a slot is. Slots begin at full hours of the shop's clock."

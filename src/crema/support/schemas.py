@@ -15,7 +15,7 @@ from pydantic import (
 from pydantic_core import PydanticKnownError
 
 from crema.live.schemas import PingFrame
-from crema.schemas import Input, Instant, Matching, Output, Text, VisibleText, visible
+from crema.schemas import Input, Instant, MatchesPattern, Output, Text, VisibleText, require_visible
 from crema.support.domain import MAX_TEXT, ConversationStatus, Side, count_characters
 
 MAX_SEQ: Final = 2**31 - 1
@@ -40,7 +40,7 @@ MessageText = Annotated[
 ]
 ClientId = Annotated[
     str,
-    Matching(r"^[A-Za-z0-9._:-]{1,64}$", "send 1 to 64 Latin letters, digits and . _ : -"),
+    MatchesPattern(r"^[A-Za-z0-9._:-]{1,64}$", "send 1 to 64 Latin letters, digits and . _ : -"),
     Field(
         examples=["01a2074f-26f7"],
         description="Chosen by the client. Messages with the same `client_id` are stored once.",
@@ -73,7 +73,7 @@ class WriteFirst(Input):
 
     customer_id: UUID
     order_id: UUID | None = Field(None, description="An order of the customer that you may see.")
-    text: Annotated[MessageText, AfterValidator(visible)]
+    text: Annotated[MessageText, AfterValidator(require_visible)]
     client_id: ClientId | None = None
 
 

@@ -19,7 +19,7 @@ from sqlalchemy.dialects.postgresql import insert
 from crema.core.errors import ConflictError, InvalidError
 from crema.db.idempotency import IdempotencyRecord as Kept
 from crema.db.statement import Statement
-from crema.schemas import Matching
+from crema.schemas import MatchesPattern
 from crema.web import audit
 from crema.web.response_hooks import AnsweredError, on_response, sent_json
 from crema.web.transaction import transaction_of
@@ -35,7 +35,7 @@ IdempotencyKey = Annotated[
         description="Repeat a request safely: the same key and body give the same answer and one effect.",
         examples=["6f1d2c3e-morning-latte"],
     ),
-    Matching(r"^[\x20-\x7e\xa0-\xff]*$", "send a key without control characters"),
+    MatchesPattern(r"^[\x20-\x7e\xa0-\xff]*$", "send a key without control characters"),
 ]
 
 

@@ -98,7 +98,7 @@ def _replacing(wanted: ReplaceUser, present: UserOut) -> UserFields:
     """Return the changes that a PUT makes: a missing name or phone becomes null, see `replace`."""
     fields = wanted.model_copy()
     fields.name, fields.phone = value_or(wanted.name, None), value_or(wanted.phone, None)
-    if wanted.is_document:
+    if wanted.has_read_only_fields:
         fields.role = MISSING if wanted.role == present.role else wanted.role
         fields.is_active = MISSING if wanted.is_active == present.is_active else wanted.is_active
         is_same = wanted.shop_ids is not MISSING and set(wanted.shop_ids) == set(present.shop_ids)

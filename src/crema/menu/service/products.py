@@ -176,7 +176,7 @@ def _keep_inherited_limits(product: Product, links: Sequence[ProductGroupIn]) ->
     offered = {link.group_id: link for link in product.modifier_groups}
     for link in links:
         present = offered.get(link.group_id)
-        if link.is_document and present is not None:
+        if link.has_read_only_fields and present is not None:
             if link.min_choices == present.effective_min_choices:
                 link.min_choices = present.min_choices
             if link.max_choices == present.effective_max_choices:

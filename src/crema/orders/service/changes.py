@@ -115,7 +115,7 @@ async def replace(
     order = await queries.get_order_for_update(session, order_id=order_id, actor=actor)
     _check_role(transitions.roles_in(actor, order))
     wanted.check_read_only(OrderOut.seen_by(actor, order))
-    if wanted.repeats("lines"):
+    if wanted.sent_read_only("lines"):
         changes = _differences(wanted, order)
     elif wanted.items is not None:
         changes = ChangedFields(pickup_at=wanted.pickup_at, comment=wanted.comment or "", items=wanted.items)
