@@ -1,1 +1,1 @@
-"""One open cart a person, always priced afresh."""
+"""The cart of each person, priced at each request."""

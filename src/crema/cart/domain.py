@@ -39,7 +39,7 @@ class InvalidConfigurationError(InvalidError):
 
 
 class ItemUnavailableError(ConflictError):
-    """A product, a size or an option can't be sold now. `problems` lists all that is wrong, line by line."""
+    """A product, a size or an option can't be sold now. `problems` lists everything that is wrong, by line."""
 
     code = "item_unavailable"
     title = "Something in this request is not available."
@@ -87,7 +87,7 @@ NOT_FOR_SALE: Final = OF_AVAILABILITY | {ProblemCode.OPTION_UNAVAILABLE}
 class Problem:
     """One reason why a line can't be sold. `detail` says what to do; `subject` is the group, option or size.
 
-    `until` is when it passes by itself, where that is known; `suggestion` names the option to choose instead.
+    `until` is when the reason ends by itself, if that is known; `suggestion` is the option to choose instead.
     """
 
     code: ProblemCode
@@ -98,19 +98,19 @@ class Problem:
     suggestion: str | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Write it as carts show it, beside the line it is about."""
+        """Return the problem as JSON, as carts show it with its line."""
         until = format_instant(self.until) if self.until else None
         return {"code": self.code.value, "detail": self.detail, "until": until, "suggestion": self.suggestion}
 
     def of_line(self, line: int, *, product_id: UUID, item_id: UUID | None = None) -> dict[str, Any]:
-        """Write it as refusals show it, with the line it is about: its place, and the cart's line if it is one."""
+        """Return the problem as JSON for an error, with the index of its line and the id of the cart's line, if any."""
         about = {"line": line, "item_id": str(item_id) if item_id else None, "product_id": str(product_id)}
         return about | self.as_json()
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Some pieces of one option. `name` and `group` are copies from the moment of choosing, only to be shown."""
+    """Pieces of an option. `name` and `group` are copies from the time of choosing, and are only shown."""
 
     option_id: UUID
     quantity: int = 1
@@ -120,7 +120,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class ChosenOption:
-    """An option as chosen: what a piece costs in this size, and its pieces together after the group's free ones."""
+    """A chosen option, with the price of one piece in this size, and of all pieces but the free ones."""
 
     option_id: UUID
     name: str
@@ -132,7 +132,7 @@ class ChosenOption:
 
 @dataclass(frozen=True, slots=True)
 class Configured:
-    """One product, made one way, and its price."""
+    """A product with a size and options, and its price."""
 
     product: PricedProduct
     size: PricedSize | None
@@ -140,12 +140,12 @@ class Configured:
 
     @property
     def size_id(self) -> UUID | None:
-        """Which size it is, of a product that has some."""
+        """The id of the size; None for a product without sizes."""
         return self.size.id if self.size else None
 
     @property
     def choices(self) -> tuple[Choice, ...]:
-        """What was chosen, with the names to show it by later."""
+        """The chosen options, with the names to show later."""
         return tuple(
             Choice(option.option_id, option.quantity, option.name, option.group)
             for option in sorted(self.options, key=lambda option: option.option_id)
@@ -153,13 +153,13 @@ class Configured:
 
     @property
     def contents(self) -> Contents:
-        """What it contains, made like that."""
+        """The allergens, ingredients and nutrition of the product as it is configured."""
         quantities = {option.option_id: option.quantity for option in self.options}
         return contents_of(self.product, size=self.size, quantities=quantities)
 
     @property
     def unit_price(self) -> Decimal:
-        """Price of one, all choices included; never below zero, whatever the deltas."""
+        """The price of one piece with all options; never below zero."""
         delta = self.size.price_delta if self.size else Decimal(0)
         price = self.product.price + delta + sum((option.price for option in self.options), Decimal(0))
         return max(price, Decimal(0))
@@ -168,8 +168,8 @@ class Configured:
 def with_default_choices(product: PricedProduct, choices: Sequence[Choice] | None) -> tuple[Choice, ...]:
     """Return a new choice with the defaults for what it leaves out. A stored choice is never completed.
 
-    For None, the defaults of every group are added; otherwise only those of groups that require a choice and have
-    none.
+    If the choice is None, the defaults of every group are added; otherwise only those of groups that require a choice
+    and have none.
     """
     given = tuple(choices or ())
     chosen = {choice.option_id for choice in given}
@@ -184,7 +184,7 @@ def with_default_choices(product: PricedProduct, choices: Sequence[Choice] | Non
 
 
 def with_default_size(product: PricedProduct, size_id: UUID | None) -> UUID | None:
-    """Return the size that was chosen, or the product's default; as `with_default_choices`, only for a new choice."""
+    """Return the size that was chosen, or the product's default. Use it for new choices only."""
     if size_id is not None:
         return size_id
     return next((size.id for size in product.sizes if size.is_default), None)
@@ -193,10 +193,10 @@ def with_default_size(product: PricedProduct, size_id: UUID | None) -> UUID | No
 def assess(
     offer: Offer, *, size_id: UUID | None, choices: Sequence[Choice], at: datetime, pieces: int = 1
 ) -> tuple[Configured, tuple[Problem, ...]]:
-    """Price exactly what was chosen and list everything that is in the way of handing it over at `at`. Adds nothing.
+    """Return exactly what was chosen with its price, and every reason why it can't be handed over at `at`.
 
-    `pieces` are all that are wanted of the product, in this line and others. With problems the price is only of what
-    is still offered: don't charge it.
+    Nothing is added to the choice. `pieces` is the quantity of the product in this line and all others. If there are
+    problems, the price covers only what is still offered, and must not be charged.
     """
     product = offer.product
     problems = [_of_product(reason, product) for reason in availability(offer, at=at, quantity=pieces).reasons]
@@ -226,11 +226,14 @@ def _of_product(reason: Reason, product: PricedProduct) -> Problem:
 def configure(
     offer: Offer, *, size_id: UUID | None, choices: Sequence[Choice] | None, at: datetime, quantity: int = 1
 ) -> Configured:
-    """Complete a new choice with the defaults, check it and price it; `choices` as the client sent them.
+    """Complete a new choice with the defaults, check it, and return it with its price.
 
-    What passes by itself is no obstacle: an order for later may hold it. Raises ItemUnavailableError for what isn't
-    sold now, UnknownReferenceError for a size or an option that the product doesn't have, InvalidConfigurationError for
-    what the product isn't made with; `problems` lists everything, `group` names the first group whose rule is broken.
+    `choices` are those that the client sent.
+
+    Problems that end by themselves are ignored, because the product may be ordered for later. Raises
+    ItemUnavailableError for what isn't sold now, UnknownReferenceError for a size or an option that the product doesn't
+    have, and InvalidConfigurationError for a choice that breaks the product's rules; `problems` lists everything,
+    `group` names the first group whose rule is broken.
     """
     chosen = with_default_choices(offer.product, choices)
     check_choices(chosen)
@@ -242,18 +245,18 @@ def configure(
 
 
 def lasting(problems: Sequence[Problem]) -> Sequence[Problem]:
-    """Return the problems that don't pass by themselves."""
+    """Return the problems that don't end by themselves."""
     return [problem for problem in problems if problem.until is None]
 
 
 def check_choices(choices: Sequence[Choice]) -> None:
-    """Refuse a choice that names an option twice."""
+    """Raise InvalidConfigurationError for a choice that names an option twice."""
     if len({choice.option_id for choice in choices}) != len(choices):
         raise InvalidConfigurationError("An option stands here twice; use its quantity.")
 
 
 def unknown_places(problems: Iterable[Problem], choices: Sequence[Choice]) -> list[Loc]:
-    """Return where in a new choice, as the client sent it, ids stand that the product has no size or option of."""
+    """Return the places of ids, in a new choice as the client sent it, of which the product has no size or option."""
     places: list[Loc] = []
     for problem in problems:
         if problem.code == ProblemCode.SIZE_NOT_OFFERED:
@@ -272,9 +275,9 @@ def refusal_of(
     line: int = 0,
     item_id: UUID | None = None,
 ) -> InvalidError | ItemUnavailableError:
-    """Make the refusal of a new choice: a client's fault comes before what is merely not available.
+    """Return the error that refuses a new choice. Mistakes of the client come first.
 
-    `choices` are those that the client sent; `item_id` and `line` are those of the cart's line, if it is one.
+    `choices` are those that the client sent; `item_id` and `line` are those of the cart's line, if there is one.
     """
     told = [problem.of_line(line, product_id=product_id, item_id=item_id) for problem in problems]
     if unknown := unknown_places(problems, choices or ()):
@@ -302,7 +305,7 @@ def _assess_size(product: PricedProduct, size_id: UUID | None) -> tuple[PricedSi
 def _assess_group(
     offer: Offer, group: PricedGroup, quantities: Mapping[UUID, int], size: PricedSize | None, at: datetime
 ) -> tuple[list[ChosenOption], list[Problem]]:
-    """Price what was chosen of one group, and list the rules of the group that it breaks."""
+    """Return what was chosen of one group with its price, and the rules of the group that it breaks."""
     picked = [(option, quantities[option.id]) for option in group.options if option.id in quantities]
     problems = [
         problem for option, quantity in picked for problem in _assess_option(offer, group, option, quantity, at)
@@ -345,9 +348,9 @@ def _assess_option(
 
 
 def _free_pieces(quantities: Mapping[UUID, int], deltas: Mapping[UUID, Decimal], free: int) -> dict[UUID, int]:
-    """Let the cheapest pieces be free, so that the price doesn't depend on the order of clicks.
+    """Return how many pieces of each option are free: the cheapest, so that the order of the choices doesn't matter.
 
-    Pieces that lower the price are not among them: being free would take their discount away.
+    Pieces that lower the price are never free, because that would take their discount away.
     """
     given = {}
     for option_id in sorted(quantities, key=lambda each: (deltas[each], each)):
@@ -362,7 +365,7 @@ def _range(least: int, most: int) -> str:
 
 
 def digest(*, product_id: UUID, size_id: UUID | None, choices: Sequence[Choice], note: str) -> str:
-    """Name a configuration: equal ones share a line of the cart."""
+    """Return a digest of a configuration. Equal configurations share a line of the cart."""
     parts = [
         str(product_id),
         str(size_id),
@@ -374,10 +377,10 @@ def digest(*, product_id: UUID, size_id: UUID | None, choices: Sequence[Choice],
 
 @dataclass(frozen=True, slots=True)
 class LineRequest:
-    """What a customer wants of one product.
+    """A line that a customer asks for.
 
-    One that is new was chosen in this very request: what it leaves out falls to the defaults, which `choices` of None
-    leave all. To one that was stored before nothing is added; `item_id` names the cart's line it comes from, if any.
+    A new line was chosen in this request, and is completed with the defaults; if `choices` is None, with all of them.
+    Nothing is added to a stored line; `item_id` is the line of the cart that it comes from, if there is one.
     """
 
     product_id: UUID
@@ -392,9 +395,9 @@ class LineRequest:
 def assess_line(
     offer: Offer, line: LineRequest, *, at: datetime, pieces: int | None = None
 ) -> tuple[Configured, tuple[Problem, ...]]:
-    """Complete a new line with the defaults, then price it and list what is wrong with it at that time.
+    """Return a line with its price and its problems at that time. A new line is completed with the defaults first.
 
-    `pieces` are all that are wanted of the product; None: those of the line.
+    `pieces` is the quantity of the product in all lines; None means that of this line.
     """
     size_id, choices = line.size_id, line.choices or ()
     if line.is_new:
@@ -405,7 +408,7 @@ def assess_line(
 
 @dataclass(frozen=True, slots=True)
 class PricedItem:
-    """A line of a cart as it stands now. What can't be sold any more shows what was chosen, and costs nothing."""
+    """A line of a cart at the prices of now. A line that can't be sold any more shows its choice, and costs nothing."""
 
     id: UUID
     product_id: UUID
@@ -422,17 +425,17 @@ class PricedItem:
 
     @property
     def is_available(self) -> bool:
-        """Whether it can be ordered as it is."""
+        """Whether the line can be ordered without a change."""
         return not self.problems
 
     @property
     def reason(self) -> str | None:
-        """The first of its problems in words."""
+        """The text of the first problem; None without problems."""
         return self.problems[0].detail if self.problems else None
 
     @property
     def total(self) -> Decimal:
-        """Price of the line."""
+        """The price of the line."""
         return self.unit_price * self.quantity
 
 
@@ -449,18 +452,18 @@ class StoredItem:
     quantity: int
 
     def as_request(self) -> LineRequest:
-        """Give it as a line to be ordered, exactly as it was chosen."""
+        """Return the line to be ordered exactly as it was chosen."""
         return LineRequest(self.product_id, self.size_id, self.choices, self.note, self.quantity, self.id)
 
 
 def price_items(items: Sequence[StoredItem], offers: Mapping[UUID, Offer], *, at: datetime) -> list[PricedItem]:
-    """Price stored lines against what is offered now. A line that can't be sold is marked with its problems."""
+    """Return stored lines with the prices of now. A line that can't be sold has its problems."""
     pieces = pieces_of(items)
     return [_price_item(offers[item.product_id], item, at=at, pieces=pieces[item.product_id]) for item in items]
 
 
 def pieces_of(lines: Iterable[StoredItem | LineRequest]) -> Counter[UUID]:
-    """Count what is wanted of each product, in all lines together."""
+    """Return the quantity of each product in all lines together."""
     pieces: Counter[UUID] = Counter()
     for line in lines:
         pieces[line.product_id] += line.quantity
@@ -486,7 +489,7 @@ def _price_item(offer: Offer, item: StoredItem, *, at: datetime, pieces: int) ->
 
 
 def _shown(configured: Configured, choices: Sequence[Choice]) -> Iterator[ChosenOption]:
-    """Show what was chosen, under today's names where it is still offered."""
+    """Return what was chosen, with today's names if it is still offered."""
     offered = {option.option_id: option for option in configured.options}
     for choice in choices:
         yield offered.get(choice.option_id) or ChosenOption(
@@ -495,5 +498,5 @@ def _shown(configured: Configured, choices: Sequence[Choice]) -> Iterator[Chosen
 
 
 def subtotal(items: Iterable[PricedItem]) -> Decimal:
-    """Sum what can be sold."""
+    """Return the total of the lines that can be sold."""
     return sum((item.total for item in items if item.is_available), Decimal(0))

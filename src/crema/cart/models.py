@@ -11,7 +11,7 @@ from crema.db.base import Base, Created, Id, Updated
 
 
 class Cart(Base):
-    """A person's one cart, and the shop they mean to order at."""
+    """The cart of a person, and the shop at which they want to order."""
 
     __tablename__ = "carts"
 
@@ -25,8 +25,8 @@ class Cart(Base):
 class CartItem(Base):
     """One configuration of one product. Equal configurations share a row: `configuration` is their digest.
 
-    Size and options are kept by id without foreign keys, with their names from the moment of choosing: when the menu
-    drops them the item stays, marked unavailable, instead of changing into something else.
+    Size and options are stored as ids without foreign keys, with their names at the time of choosing. If the menu
+    drops one of them, the item stays and is marked as unavailable. It doesn't change into something else.
     """
 
     __tablename__ = "cart_items"

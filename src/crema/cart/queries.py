@@ -24,7 +24,7 @@ from crema.shops.models import Shop
 
 @dataclass(frozen=True, slots=True)
 class CartView:
-    """A cart without what is in it."""
+    """A cart without its items."""
 
     id: UUID
     shop_id: UUID | None
@@ -45,17 +45,17 @@ class PricedCart:
 
     @property
     def subtotal(self) -> Decimal:
-        """Sum what can be sold."""
+        """The total of the lines that can be sold."""
         return domain.subtotal(self.items)
 
     @property
     def discount(self) -> Decimal:
-        """Nothing yet: promotions bring it."""
+        """Always zero: there are no promotions yet."""
         return Decimal(0)
 
     @property
     def total(self) -> Decimal:
-        """What would be paid."""
+        """The amount to be paid."""
         return self.subtotal - self.discount
 
 
@@ -82,21 +82,21 @@ _CART: Final = Statement(select(*CART_COLUMNS).where(Cart.user_id == bindparam("
 
 
 async def find_cart(db: Executor, user_id: UUID) -> CartView | None:
-    """Find a person's cart, if they have one already."""
+    """Return a person's cart, or None if they have none yet."""
     row = await _CART.row(db, user_id=user_id)
     return None if row is None else cart_of_row(row[:4], user_id=user_id)
 
 
 def cart_of_row(row: Sequence[Any], *, user_id: UUID) -> CartView:
-    """Read a row of `CART_COLUMNS`."""
+    """Return the cart of a row of `CART_COLUMNS`."""
     id_, shop_id, updated_at, version = row
     return CartView(id_, shop_id, updated_at, versions.name(version, user_id))
 
 
 async def price_cart(db: Executor, *, cart: CartView, currency: str, now: datetime) -> PricedCart:
-    """Read the cart's lines and price them against what its shop offers now; without a shop, against the chain's menu.
+    """Return the cart's lines at the prices of its shop now; without a shop, at those of the chain's menu.
 
-    One statement, one more for the shop, one more if something is hidden.
+    It takes one statement, one more if there is a shop, and one more if something is hidden.
     """
     rows = await _PRICED_ITEMS.rows(db, cart_id=cart.id)
     products = await menu.add_hiding_categories(db, menu.pricing_products(rows))
@@ -130,7 +130,7 @@ async def find_offer(db: Executor, *, user_id: UUID, product_id: UUID) -> Offer 
 
 
 async def get_item(db: Executor, *, cart_id: UUID, item_id: UUID) -> StoredItem:
-    """Find a line of this cart, and of no other."""
+    """Return a line of this cart; NotFoundError if it is not in this cart."""
     row = await _ITEM.row(db, cart_id=cart_id, item_id=item_id)
     if row is None:
         raise NotFoundError
@@ -143,7 +143,7 @@ async def list_items(db: Executor, *, cart_id: UUID) -> list[StoredItem]:
 
 
 def stored_item(row: asyncpg.Record) -> StoredItem:
-    """Read a row that begins with `ITEM_COLUMNS`."""
+    """Return the item of a row that begins with `ITEM_COLUMNS`."""
     id_, product_id, size_id, size_name, options, note, quantity, *_ = row
     choices = tuple(
         Choice(UUID(choice["option_id"]), choice["quantity"], choice["name"], choice["group"]) for choice in options

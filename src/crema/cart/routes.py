@@ -1,4 +1,4 @@
-"""The cart over HTTP. There is one a person, so it needs no id."""
+"""The cart over HTTP. Each person has one, so paths need no id."""
 
 from uuid import UUID
 
@@ -20,7 +20,7 @@ router = make_router("Cart")
 
 @router.get("/cart", summary="See the cart", response_model=CartOut, responses=error_responses(401, 403, 422))
 async def see_cart(tx: Writes, actor: VerifiedActor, now: Now, currency: Currency) -> Response:
-    """Prices are today's at the cart's shop; what is not available there now is marked, not dropped."""
+    """Prices are those of the cart's shop now. Items that are not available there are marked and stay in the cart."""
     cart = await service.get_or_create_cart(tx, user_id=actor.user_id, now=now)
     priced = await queries.price_cart(tx, cart=cart, currency=currency, now=now)
     return json_response(CartOut.model_validate(priced).model_dump_json(), version=priced.version)
@@ -36,7 +36,7 @@ async def see_cart(tx: Writes, actor: VerifiedActor, now: Now, currency: Currenc
 async def add_to_cart(
     body: AddToCart, tx: Writes, actor: VerifiedActor, now: Now, currency: Currency, _idempotent: Idempotent
 ) -> Response:
-    """The same configuration again adds to its quantity."""
+    """If the same configuration is in the cart already, its quantity grows."""
     cart = await service.add(tx, user_id=actor.user_id, wanted=body, currency=currency, now=now)
     return created_response(CartOut.model_validate(cart).model_dump_json(), "/cart", version=cart.version)
 

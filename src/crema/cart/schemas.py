@@ -17,7 +17,7 @@ Note = Annotated[OptionalLine, Field(max_length=300, examples=["Погоряче
 
 
 class ChoiceIn(Input):
-    """Some pieces of one option."""
+    """One or several pieces of an option."""
 
     option_id: UUID
     quantity: Annotated[int, Field(strict=True, ge=1, le=20, examples=[1])] = 1
@@ -37,7 +37,7 @@ def _chosen(options: Sequence[ChoiceIn] | None) -> tuple[Choice, ...] | None:
 
 
 class AddToCart(Input):
-    """A configured product and how many of it."""
+    """A configured product and its quantity."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -61,16 +61,16 @@ class AddToCart(Input):
     quantity: Quantity = 1
 
     def choices(self) -> tuple[Choice, ...] | None:
-        """Return the options as the domain's choices; None when the client said nothing of them."""
+        """Return the options as the domain's choices; None if the client left them out."""
         return _chosen(self.options)
 
     def as_request(self) -> LineRequest:
-        """Give it as a line that is being chosen now."""
+        """Return the line as a new one."""
         return LineRequest(self.product_id, self.size_id, self.choices(), self.note, self.quantity, is_new=True)
 
 
 class ChangeItem(Input):
-    """What changes of one item; the rest stays."""
+    """The changes to an item. Fields that are left out stay as they are."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"quantity": 3}]})
 
@@ -80,12 +80,12 @@ class ChangeItem(Input):
     quantity: Quantity | MISSING = MISSING
 
     def choices(self) -> tuple[Choice, ...] | None:
-        """Return the options as the domain's choices; None when the client said nothing of them."""
+        """Return the options as the domain's choices; None if the client left them out."""
         return _chosen(value_or(self.options, None))
 
 
 class ChooseShop(Input):
-    """Where the order is to be picked up; null to leave it open."""
+    """The shop where the order will be picked up; null for none."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"shop_id": EXAMPLE_ID}]})
 
@@ -93,7 +93,7 @@ class ChooseShop(Input):
 
 
 class CartOptionOut(Output):
-    """A chosen option. `price_delta`: of a piece in the chosen size. `price`: of all, after the group's free ones."""
+    """A chosen option. `price_delta` is for one piece in the chosen size, `price` for all pieces but the free ones."""
 
     option_id: UUID
     name: str
@@ -108,12 +108,12 @@ class ItemProblemOut(Output):
 
     code: ProblemCode
     detail: str = Field(examples=["Молоко: choose 1, not 0."])
-    until: Instant | None = Field(None, description="When it passes by itself, where that is known.")
-    suggestion: str | None = Field(None, description="What to choose instead, where there is something.")
+    until: Instant | None = Field(None, description="When the problem ends by itself, if that is known.")
+    suggestion: str | None = Field(None, description="What to choose instead, if there is something.")
 
 
 class ContentsOut(Output):
-    """What a product contains as it was configured: one of it, in its size, with its options."""
+    """What one piece of a product contains in its size and with its options."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -140,7 +140,9 @@ class ContentsOut(Output):
         description="Of the product and the chosen options. Where a default option is replaced, the product's own stay "
         "but for those that its `allergens_always` gives free."
     )
-    ingredients: list[IngredientOut] = Field(description="Without those of default options that were replaced.")
+    ingredients: list[IngredientOut] = Field(
+        description="Without the ingredients of default options that were replaced."
+    )
     nutrition: NutritionOut | None = Field(
         description="That of the size, less the default options that were not chosen, plus each piece of those that "
         "were. null where the menu doesn't say one of these; `caffeine_mg` alone is null where only that is unknown."
@@ -148,7 +150,7 @@ class ContentsOut(Output):
 
 
 class CartItemOut(Output):
-    """A line of the cart, priced now."""
+    """A line of the cart at the prices of now."""
 
     id: UUID
     product_id: UUID
@@ -165,12 +167,14 @@ class CartItemOut(Output):
         "for what can't be ordered as it is."
     )
     is_available: bool
-    reason: str | None = Field(description="The first of `problems` in words.")
-    problems: list[ItemProblemOut] = Field(description="Why it can't be ordered as it is; empty when it can.")
+    reason: str | None = Field(description="The text of the first of `problems`.")
+    problems: list[ItemProblemOut] = Field(
+        description="The reasons why the item can't be ordered as it is; empty if it can."
+    )
 
 
 class CartOut(Output):
-    """The cart, priced now; what is not available doesn't count."""
+    """The cart at the prices of now. Items that are not available don't count."""
 
     id: UUID
     shop_id: UUID | None

@@ -1,4 +1,4 @@
-"""Every change to a cart. Changes of one cart lock its row, and so run one after another."""
+"""Every change to a cart. A change locks the cart's row, so that changes of one cart run one after another."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -38,7 +38,7 @@ from crema.shops import queries as shops
 
 
 class QuantityLimitError(InvalidError):
-    """More of one configuration than a cart takes."""
+    """A cart takes no more of one configuration."""
 
     code = "quantity_limit"
     title = f"A cart takes at most {MAX_QUANTITY} of one item."
@@ -46,7 +46,7 @@ class QuantityLimitError(InvalidError):
 
 
 class CartFullError(ConflictError):
-    """More different items than a cart takes."""
+    """A cart takes no more different items."""
 
     code = "cart_full"
     title = f"A cart takes at most {MAX_LINES} different items."
@@ -55,7 +55,7 @@ class CartFullError(ConflictError):
 
 @dataclass(frozen=True, slots=True)
 class SkippedItem:
-    """So many pieces of the line at `index` that did not go into the cart, and everything that is wrong with it."""
+    """Pieces of the line at `index` that were not put into the cart, and all problems of the line."""
 
     index: int
     quantity: int
@@ -63,7 +63,7 @@ class SkippedItem:
 
     @property
     def reason(self) -> str:
-        """The first of its problems in words."""
+        """The text of the first problem."""
         return self.problems[0].detail
 
 
@@ -72,7 +72,7 @@ _TOO_MANY: Final = Problem(ProblemCode.QUANTITY_LIMIT, QuantityLimitError.title)
 
 
 async def get_or_create_cart(db: Executor, *, user_id: UUID, now: datetime) -> CartView:
-    """Give the person's cart, made at first use."""
+    """Return the person's cart, which is created if there is none."""
     return await queries.find_cart(db, user_id) or await _lock_cart(db, user_id=user_id, now=now)
 
 
@@ -91,16 +91,16 @@ _LOCK_CART: Final = Statement(_UPSERT_CART)
 
 
 async def _lock_cart(db: Executor, *, user_id: UUID, now: datetime) -> CartView:
-    """Give the person's cart, made at need, its row locked until the transaction ends."""
+    """Lock and return the person's cart, which is created if there is none."""
     await versions.check(db, key=Cart.user_id, value=user_id)
     (row,) = await _LOCK_CART.rows(db, new_id=new_id(), owner_id=user_id, now=now)
     return queries.cart_of_row(row, user_id=user_id)
 
 
 async def add(db: Executor, *, user_id: UUID, wanted: AddToCart, currency: str, now: datetime) -> PricedCart:
-    """Put a configured product into the cart; an equal one that is there already grows. Give the cart as it is then.
+    """Put a configured product into the cart, and return the cart. An equal item that is there already grows.
 
-    What isn't available now but will be again is put there, and marked.
+    A product that isn't available now, but will be later, is added and marked.
     """
     offer = await queries.find_offer(db, user_id=user_id, product_id=wanted.product_id)
     if offer is None or offer.product.is_archived:
@@ -127,9 +127,9 @@ def _stored_item(configured: Configured, *, note: str, quantity: int, item_id: U
 async def add_lines(
     db: Executor, *, user_id: UUID, wanted: Sequence[LineRequest], currency: str, now: datetime
 ) -> tuple[PricedCart, list[SkippedItem]]:
-    """Put lines that were chosen before into the cart, nothing added to them, as far as they can be had and fit.
+    """Put stored lines into the cart as they are, and return the cart and what was left out.
 
-    Give the cart as it is then, and what was left out.
+    Lines that can't be sold or don't fit into the cart are left out.
     """
     cart = await _lock_cart(db, user_id=user_id, now=now)
     priced = await queries.price_cart(db, cart=cart, currency=currency, now=now)
@@ -167,10 +167,10 @@ async def add_lines(
 async def change(
     db: Executor, *, user_id: UUID, item_id: UUID, changes: ChangeItem, currency: str, now: datetime
 ) -> PricedCart:
-    """Change one item; when it becomes equal to another, the two merge. Give the cart as it is then.
+    """Change one item, and return the cart. If the item becomes equal to another one, the two are merged.
 
-    Options that are sent are chosen anew, and completed. What isn't sent stays as it was chosen, and is refused with
-    ItemUnavailableError if it can't be sold like that any more.
+    Options that are sent are a new choice, which is completed with the defaults. What isn't sent stays as it was
+    chosen; if that can't be sold any more, ItemUnavailableError is raised.
     """
     cart = await _lock_cart(db, user_id=user_id, now=now)
     item = await queries.get_item(db, cart_id=cart.id, item_id=item_id)
@@ -205,7 +205,7 @@ async def change(
 
 
 def _is_about(problem: Problem, changes: ChangeItem) -> bool:
-    """Whether a problem is with what was chosen just now, not with what was stored."""
+    """Return whether a problem is about what was chosen just now, not about what was stored."""
     if problem.code in domain.OF_AVAILABILITY and problem.group is None:
         return False
     return (changes.size_id if problem.code in domain.SIZE_PROBLEMS else changes.options) is not MISSING
@@ -277,7 +277,7 @@ async def _price_within_limits(db: Executor, cart: CartView, *, currency: str, n
 
 
 def choices_json(choices: Sequence[Choice]) -> list[dict[str, str | int]]:
-    """Write choices as JSON."""
+    """Return choices as JSON."""
     return [
         {"option_id": str(choice.option_id), "quantity": choice.quantity, "name": choice.name, "group": choice.group}
         for choice in choices
@@ -285,20 +285,20 @@ def choices_json(choices: Sequence[Choice]) -> list[dict[str, str | int]]:
 
 
 async def remove(db: Executor, *, user_id: UUID, item_id: UUID, now: datetime) -> None:
-    """Take one item out."""
+    """Remove an item."""
     cart = await _lock_cart(db, user_id=user_id, now=now)
     item = await queries.get_item(db, cart_id=cart.id, item_id=item_id)
     await _DELETE.rows(db, item_id=item.id)
 
 
 async def clear(session: AsyncSession, *, user_id: UUID, now: datetime) -> None:
-    """Take everything out."""
+    """Remove all items."""
     cart = await _lock_cart(session, user_id=user_id, now=now)
     await session.execute(delete(CartItem).where(CartItem.cart_id == cart.id))
 
 
 async def choose_shop(session: AsyncSession, *, user_id: UUID, shop_id: UUID | None, now: datetime) -> CartView:
-    """Say where the order is to be picked up."""
+    """Set the shop where the order will be picked up."""
     if shop_id is not None:
         with referred_to("shop_id"):
             await shops.get_active_shop(session, shop_id)
@@ -318,7 +318,7 @@ _EMPTY: Final = Statement(
 async def empty_and_return(db: Executor, *, user_id: UUID) -> tuple[list[StoredItem], UUID | None]:
     """Empty the cart and return its items and its shop.
 
-    One statement does it, so that two orders never contain the same item: the second order waits for the cart's row,
+    It is one statement, so that two orders never contain the same item: the second order waits for the cart's row, and
     then finds no items. If the caller's transaction fails, the items stay.
     """
     rows = await _EMPTY.rows(db, user_id=user_id)
