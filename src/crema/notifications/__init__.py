@@ -1,1 +1,1 @@
-"""Mail: the outbox in the request's transaction, templates in two languages, senders."""
+"""Mails: the outbox, which is written in the request's transaction, templates in two languages, and senders."""

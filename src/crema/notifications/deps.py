@@ -1,4 +1,4 @@
-"""What the mailbox takes from the application."""
+"""What the routes of the mailbox take from the application."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""How long a mail is worth sending, when it is tried again, and what a mail server's refusal means."""
+"""The life of a mail: until when it is sent, when it is tried again, and what a refusal by a mail server means."""
 
 import re
 from collections.abc import Sequence
@@ -35,20 +35,20 @@ MAX_CONTENT_REFUSALS: Final = 5
 
 
 def lifetime(template: str) -> timedelta:
-    """Return how long a mail of this template is worth sending."""
+    """Return the time within which a mail of this template is worth sending."""
     return LIFETIMES.get(template, MAX_LIFETIME)
 
 
 def back_off(tries: int, *, jitter: float) -> timedelta:
     """Return how long to wait after this many tries: 2 s after the first, twice as long each time, up to 30 minutes.
 
-    `jitter`, about 1, keeps mails that failed together from being tried together.
+    `jitter` is about 1. It keeps mails that failed together from being tried again together.
     """
     return min(timedelta(seconds=2 ** min(tries, 20)), MAX_BACK_OFF) * jitter
 
 
 class Stage(StrEnum):
-    """How far the talk with a mail server got."""
+    """The stage of the SMTP session in which a mail server replied."""
 
     SESSION = "session"
     """Connection, greeting, EHLO, STARTTLS, AUTH, MAIL FROM: nothing of this mail alone."""
@@ -57,7 +57,7 @@ class Stage(StrEnum):
 
 
 class Refusal(StrEnum):
-    """What a failed try means for the mail."""
+    """What a failed delivery means for the mail."""
 
     RECIPIENT = "recipient"
     """This address takes no mail: final."""
@@ -80,9 +80,9 @@ _TOO_LARGE: Final = 552
 
 
 def meaning_of(stage: Stage, code: int, text: str) -> Refusal:
-    """Judge the reply of a mail server by RFC 5321 and its enhanced status code of RFC 3463, if it has one.
+    """Return what a mail server's reply means, by RFC 5321 and by its enhanced status code of RFC 3463, if it has one.
 
-    Refusals of policy, quota and ourselves are not the recipient's: such a mail waits.
+    A refusal for reasons of policy, of a quota or of the sender says nothing about the recipient: the mail waits.
     """
     match = _ENHANCED.match(text)
     enhanced = match[1] if match else None
@@ -114,15 +114,15 @@ class QueuedMail:
 
     @property
     def expires_at(self) -> datetime:
-        """When the mail is no longer worth sending."""
+        """The time after which the mail is no longer worth sending."""
         return self.queued_at + lifetime(self.template)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What becomes of a mail: `status` is `queued` when it waits for another try, at `next_try_at`.
+    """The state of a mail after a try. If `status` is `queued`, the next try is at `next_try_at`.
 
-    `was_tried`: the server, or our template, has said something. `error` None: what was said before stays.
+    `was_tried` means that the server replied or the template failed. An `error` of None keeps the error before.
     """
 
     status: str
@@ -135,16 +135,16 @@ class Outcome:
 
 
 def choose_due(mails: Sequence[QueuedMail], *, now: datetime) -> list[QueuedMail]:
-    """Return the mails of a job to try now: those whose time has come, or else the earliest.
+    """Return the mails of a job to try now: those that are due, or else the earliest.
 
-    There is always one, so that a job never runs for nothing, even where the database's clock is ahead of ours.
+    There is always one, so that a job never runs for nothing, even if the database's clock is ahead.
     """
     due = [mail for mail in mails if mail.next_try_at is None or mail.next_try_at <= now]
     return due or sorted(mails, key=lambda mail: mail.next_try_at or now)[:1]
 
 
 def outcome_of_refusal(mail: QueuedMail, refusal: Refusal, *, error: str, now: datetime, jitter: float) -> Outcome:
-    """Decide what becomes of a mail that was not taken. `jitter`: as for `back_off`."""
+    """Return the outcome for a mail that was refused. `jitter` is that of `back_off`."""
     was_content_refused = refusal == Refusal.CONTENT
     if refusal == Refusal.RECIPIENT or (was_content_refused and mail.content_refusals + 1 >= MAX_CONTENT_REFUSALS):
         return Outcome(
@@ -160,18 +160,18 @@ def outcome_of_refusal(mail: QueuedMail, refusal: Refusal, *, error: str, now: d
 
 
 def expiry_of(mail: QueuedMail, *, now: datetime) -> Outcome:
-    """Return what becomes of a mail that is no longer worth sending."""
+    """Return the outcome for a mail that is no longer worth sending."""
     return Outcome(status="expired", was_tried=False, ended_at=now, keeps_context=mail.template not in CODE_TEMPLATES)
 
 
 class InvalidAddressError(ValueError):
-    """No mail can be sent to, or come from, such an address."""
+    """The address can't be used to send a mail to or from."""
 
 
 def with_ascii_domain(address: str) -> str:
     """Return an address with its domain in ACE (`почта.рф` → `xn--80a1acny.xn--p1ai`).
 
-    Servers on the way may not know SMTPUTF8, so that a domain travels so even where the next one does.
+    It is used even if the next server knows SMTPUTF8, because servers after that one may not.
     """
     local, at, domain = address.rpartition("@")
     if not (local and at and domain):
@@ -185,12 +185,12 @@ def with_ascii_domain(address: str) -> str:
 
 
 def parse_sender(text: str) -> Address:
-    """Read `Name <address>` or an address. ValueError, with what to do, for anything else or more than one."""
+    """Return the parsed sender, written as `Name <address>` or as an address; ValueError for anything else."""
     if not text.isprintable():
         raise ValueError("it must be one line, without control characters")
     header: Any = default.header_factory("From", text)
     addresses: tuple[Address, ...] = header.addresses
-    # A full stop in a name that isn't quoted is called obsolete, and is plain.
+    # RFC 5322 calls a full stop in an unquoted name obsolete, but its meaning is clear.
     defects = [defect for defect in header.defects if not isinstance(defect, ObsoleteHeaderDefect)]
     if defects or len(addresses) != 1 or not addresses[0].domain or any(g.display_name for g in header.groups):
         raise ValueError(
@@ -204,7 +204,7 @@ def parse_sender(text: str) -> Address:
 
 
 class Security(StrEnum):
-    """How the way to the mail server is kept private."""
+    """How the connection to the mail server is encrypted."""
 
     TLS = "smtps"
     STARTTLS = "smtp"
@@ -216,7 +216,7 @@ _PORTS: Final = {Security.TLS: 465, Security.STARTTLS: 587, Security.NONE: 25}
 
 @dataclass(frozen=True, slots=True)
 class MailServer:
-    """Where mails are handed over."""
+    """The address and the login of a mail server."""
 
     host: str
     port: int
@@ -226,9 +226,9 @@ class MailServer:
 
 
 def parse_smtp_url(url: str) -> MailServer:
-    """Read `smtp://user:password@host:587`, `smtps://…` or `smtp+plain://host`; ValueError says what is wrong.
+    """Return the server of `smtp://user:password@host:587`, `smtps://…` or `smtp+plain://host`; or raise ValueError.
 
-    The text of the error holds nothing of the URL, which has a password in it.
+    The text of the error has no part of the URL, because the URL contains a password.
     """
     try:
         parts = urlsplit(url)

@@ -1,4 +1,4 @@
-"""The outbox: a mail is a row first, written with the change that causes it."""
+"""The outbox. A mail is first a row, which is written together with the change that causes it."""
 
 from datetime import datetime
 from typing import Any
@@ -16,11 +16,11 @@ UNDELIVERABLE = ("failed", "expired")
 
 
 class Mail(Base):
-    """One message to one address. Its id is the Message-ID, the same at every try.
+    """A message to one address. Its id is the Message-ID, which is the same at every try.
 
-    `context` is what the template needs, as JSON. It is emptied once an SMTP server has taken the message and, where it
-    holds a code, at the end of the code's life; the context of other mails that failed stays, so that they can be
-    resent. `queued_at` is when the mail was written or resent: its life counts from there.
+    `context` is what the template needs, as JSON. It is emptied when an SMTP server has accepted the message.
+    If it holds a code, it is also emptied when the code expires. The context of other failed mails stays, so that they
+    can be resent. `queued_at` is when the mail was written or resent; its life begins then.
     """
 
     __tablename__ = "mails"
@@ -48,7 +48,7 @@ class Mail(Base):
 
     @hybrid_property
     def expires_at(self) -> datetime:
-        """When the mail is no longer worth sending."""
+        """The time after which the mail is no longer worth sending."""
         return self.queued_at + lifetime(self.template)
 
     @expires_at.inplace.expression

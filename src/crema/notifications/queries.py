@@ -50,7 +50,7 @@ MAILS: Final = Listing(
 
 @dataclass(frozen=True, slots=True)
 class MailView:
-    """A mail and what became of it, without what it says."""
+    """A mail and its status, without its text."""
 
     id: UUID
     recipient: str
@@ -70,17 +70,17 @@ _MAILS: Final = ListStatement(select(*(getattr(Mail, field.name).label(field.nam
 
 
 async def list_mails(reader: Reader, *, query: ListQuery) -> Page[MailView]:
-    """Page through mails."""
+    """Return a page of mails."""
     return (await _MAILS.page(reader, query)).map(into(MailView))
 
 
 async def find_mail(session: AsyncSession, mail_id: UUID) -> Mail | None:
-    """Load a mail as it is now."""
+    """Return a mail, read again from the database."""
     return await session.get(Mail, mail_id, populate_existing=True)
 
 
 async def get_mail(session: AsyncSession, mail_id: UUID) -> Mail:
-    """Load a mail as it is now."""
+    """Return a mail, read again from the database."""
     mail = await find_mail(session, mail_id)
     if mail is None:
         raise NotFoundError
@@ -101,18 +101,18 @@ _as_queued_mail: Final = into(QueuedMail)
 
 
 async def list_queued(db: Executor, mail_ids: Sequence[UUID], *, queued_by: datetime | None) -> list[QueuedMail]:
-    """Return those of these mails that wait to be delivered, and were queued by then; None: whenever."""
+    """Return those of these mails that wait to be delivered and were queued by then; None means at any time."""
     return [_as_queued_mail(row) for row in await _QUEUED.rows(db, mail_ids=mail_ids, queued_by=queued_by)]
 
 
 async def list_latest(session: AsyncSession, *, limit: int = 50) -> list[Mail]:
-    """List the latest mails that can still be read, newest first."""
+    """Return the latest mails that can still be read, newest first."""
     readable = select(Mail).where(Mail.context != {})
     return list(await session.scalars(readable.order_by(Mail.created_at.desc(), Mail.id.desc()).limit(limit)))
 
 
 async def count_undelivered(session: AsyncSession) -> tuple[dict[str, int], datetime | None]:
-    """Count mails that weren't sent by status, and tell since when the oldest queued one waits."""
+    """Return the number of unsent mails by status, and the time since which the oldest queued one waits."""
     rows = (
         await session.execute(
             select(Mail.status, func.count(), func.min(Mail.queued_at))
@@ -135,11 +135,11 @@ def _failed(since: datetime, until: datetime) -> tuple[ColumnElement[bool], ...]
 
 
 async def count_failed(session: AsyncSession, *, since: datetime, until: datetime) -> int:
-    """Count what failed in this time, but for mails about such mails."""
+    """Return how many mails failed in this time, without mails about failed mails."""
     return await session.scalar(select(func.count()).select_from(Mail).where(*_failed(since, until))) or 0
 
 
 async def list_failed(session: AsyncSession, *, since: datetime, until: datetime, limit: int) -> list[Mail]:
-    """List what `count_failed` counts, oldest first."""
+    """Return the mails that `count_failed` counts, oldest first."""
     failed = select(Mail).where(*_failed(since, until)).order_by(Mail.failed_at, Mail.id).limit(limit)
     return list(await session.scalars(failed))

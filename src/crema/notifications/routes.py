@@ -1,4 +1,4 @@
-"""/mailbox: the mails a developer without an SMTP server would miss. Not there in production."""
+"""/mailbox: the mails of a server that runs without SMTP, for development. It is absent in production."""
 
 from typing import Any, Final
 
@@ -25,7 +25,7 @@ _PAGES: Final = Environment(loader=PackageLoader("crema.notifications"), autoesc
 
 @router.get("/mailbox")
 async def mailbox(request: Request, tx: Transaction) -> HTMLResponse:
-    """Show the latest mails, whole."""
+    """Return a page with the latest mails and their texts."""
     mail_renderer = state_of(request.app, MailState).mail_renderer
     mails = await _latest(request, tx)
     page = _PAGES.get_template("mailbox.html.j2").render(mails=mails, chain=mail_renderer.chain)
@@ -34,7 +34,7 @@ async def mailbox(request: Request, tx: Transaction) -> HTMLResponse:
 
 @router.get("/mailbox.json")
 async def mailbox_as_json(request: Request, tx: Transaction) -> JSONResponse:
-    """Give the same mails to programs, such as tests that need a code."""
+    """Return the same mails as JSON, for programs such as tests that need a code."""
     items = [{**mail, "created_at": format_instant(mail["created_at"])} for mail in await _latest(request, tx)]
     return JSONResponse({"items": [{name: mail[name] for name in mail if name != "html"} for mail in items]})
 

@@ -1,4 +1,4 @@
-"""Tasks about mails: delivering, expiring and forgetting them."""
+"""Tasks about mails: delivering, expiring and deleting them."""
 
 import random
 from dataclasses import dataclass, field
@@ -31,10 +31,10 @@ class MailTaskContext(TaskContext):
 
 
 class DeliveryRetry(BaseRetryStrategy):
-    """Runs a job again when its delivery says so, or after a back-off when it failed otherwise."""
+    """Runs a job again at the time that RetryLaterError gives, or after a back-off if it failed otherwise."""
 
     def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision:
-        """Return when."""
+        """Return when the job runs again."""
         if isinstance(exception, delivery.RetryLaterError):
             return RetryDecision(retry_at=exception.at)
         wait = back_off(job.attempts + 1, jitter=random.uniform(0.75, 1.25))  # noqa: S311 - not a secret
@@ -45,7 +45,7 @@ class DeliveryRetry(BaseRetryStrategy):
 async def deliver(
     job: JobContext, mail_ids: list[str] | None = None, queued_by: str | None = None, mail_id: str | None = None
 ) -> None:
-    """Deliver the mails that one statement queued. `mail_id` is the one mail of a job that an older version made."""
+    """Deliver the mails that one statement queued. `mail_id` is for jobs of an older version, which had one mail."""
     context = context_of(job, MailTaskContext)
     ids = mail_ids if mail_ids is not None else [mail_id] if mail_id else []
     await delivery.deliver(
@@ -62,7 +62,7 @@ async def deliver(
 @blueprint.periodic(cron="* * * * *")
 @blueprint.task(name="mails.expire", queue=HOUSEKEEPING, queueing_lock="mails.expire", pass_context=True)
 async def expire(job: JobContext, timestamp: int) -> None:
-    """End the life of mails whose time is over."""
+    """Expire mails whose time is over."""
     del timestamp
     context = context_of(job, TaskContext)
     async with context.sessions.begin() as session:
@@ -72,7 +72,7 @@ async def expire(job: JobContext, timestamp: int) -> None:
 @blueprint.periodic(cron="30 * * * *")
 @blueprint.task(name="mails.prune", queue=HOUSEKEEPING, queueing_lock="mails.prune", pass_context=True)
 async def prune(job: JobContext, timestamp: int) -> None:
-    """Forget mails that are a month old."""
+    """Delete mails that are a month old."""
     del timestamp
     context = context_of(job, TaskContext)
     await delivery.prune(context.sessions, now=context.clock())

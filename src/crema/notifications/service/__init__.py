@@ -1,4 +1,4 @@
-"""Queueing mails. The worker delivers them with `service.delivery`."""
+"""Queues mails. The worker delivers them with `service.delivery`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -36,8 +36,8 @@ class OutgoingMail:
 def defer_delivery(mails: CTE) -> Select[Any]:
     """Return the statement that enqueues jobs for these mails, MAILS_OF_JOB a job. `mails` has their id and queued_at.
 
-    It gives one row; `mails` in it is how many there were. A job knows when its mails were queued: one that is resent
-    later is the job's of its resending alone.
+    It returns one row, whose column `mails` is the number of mails. A job knows when its mails were queued. A mail that
+    is resent later is delivered only by the job of that resending.
     """
     number = func.row_number().over(order_by=mails.c.id)
     numbered = select(mails.c.id, mails.c.queued_at, ((number - 1) // MAILS_OF_JOB).label("job")).subquery()
@@ -72,9 +72,9 @@ _QUEUE_MAILS: Final = Statement(QUEUE_MAILS)
 
 
 async def send(db: Executor, mails: Sequence[OutgoingMail], *, even_none: bool = False) -> None:
-    """Queue these mails in the caller's transaction. The worker delivers them after its commit.
+    """Queue these mails in the caller's transaction. The worker delivers them after the commit.
 
-    With `even_none` the statement runs without mails too, so that its duration doesn't show whether there were any.
+    With `even_none` the statement also runs without mails, so that its duration doesn't show whether there are any.
     """
     if mails or even_none:
         await _QUEUE_MAILS.rows(db, **mail_values(mails))

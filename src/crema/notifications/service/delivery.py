@@ -1,4 +1,4 @@
-"""Delivering queued mails: at least once, outside any transaction, with the same Message-ID at every try."""
+"""Delivers queued mails at least once, outside of transactions, with the same Message-ID at every try."""
 
 import random
 import time
@@ -47,7 +47,7 @@ _LONGEST_PAUSE: Final = timedelta(minutes=1)
 
 
 class RetryLaterError(Exception):
-    """A mail was not sent; its job should run again at `at`."""
+    """A mail was not sent. Its job should run again at `at`."""
 
     def __init__(self, text: str, *, at: datetime) -> None:
         super().__init__(text)
@@ -56,7 +56,7 @@ class RetryLaterError(Exception):
 
 @dataclass(slots=True)
 class Pause:
-    """Keeps a process from asking a server that refuses everybody for each mail anew. One try at a time ends it."""
+    """A pause after a mail server refused everybody. One mail at a time tries whether it is over."""
 
     until: datetime | None = None
     length: timedelta = timedelta(0)
@@ -66,13 +66,13 @@ class Pause:
         return self.until is not None and now < self.until
 
     def begin(self, now: datetime) -> None:
-        """Wait, twice as long as the last time; those whose try was under way meanwhile change nothing."""
+        """Begin a pause twice as long as the last one. A pause that lasts already is not extended."""
         if not self.lasts(now):
             self.length = min(max(self.length * 2, _FIRST_PAUSE), _LONGEST_PAUSE)
             self.until = now + self.length
 
     def end(self) -> None:
-        """The server has answered about a mail."""
+        """End the pause, because the server has answered about a mail."""
         self.until, self.length = None, timedelta(0)
 
 
@@ -86,12 +86,12 @@ async def deliver(
     queued_by: datetime | None = None,
     pause: Pause | None = None,
 ) -> None:
-    """Deliver those of these mails that wait, one after another; RetryLaterError tells when any is to be tried again.
+    """Deliver those of these mails that wait, one after another. RetryLaterError if any has to be tried again.
 
-    A mail that is refused stops no other. `queued_by`: mails that were queued later are another job's.
+    A mail that is refused doesn't stop the others. Mails that were queued after `queued_by` belong to another job.
 
-    `db` must run each statement in a transaction of its own: the database is not held while the mail server thinks. A
-    crash between the server's yes and our note of it sends one mail again, under the same Message-ID.
+    `db` must run each statement in a transaction of its own, so that no transaction waits for the mail server. A crash
+    after the server has accepted a mail, and before that is recorded, sends it again with the same Message-ID.
     """
     pause, clock = pause or Pause(), _Clock(now)
     mails = await queries.list_queued(db, mail_ids, queued_by=queued_by)
@@ -108,7 +108,7 @@ async def deliver(
 
 
 class _Clock:
-    """Tells the time since a job began, by its own first reading of the clock."""
+    """The time in a job: that of its beginning, and the time measured since then."""
 
     def __init__(self, now: datetime) -> None:
         self._began, self._started = now, time.monotonic()
@@ -120,7 +120,7 @@ class _Clock:
 async def _attempt(
     connection: Connection, mail_renderer: MailRenderer, mail: QueuedMail, *, clock: _Clock, pause: Pause
 ) -> Outcome:
-    """Try to deliver a mail, unless it is too late or all mails wait; tell what becomes of it."""
+    """Try to deliver a mail, unless it has expired or deliveries pause, and return the outcome."""
     began = clock()
     if began >= mail.expires_at:
         return expiry_of(mail, now=began)
@@ -155,7 +155,7 @@ _SAVE_OUTCOME: Final = Statement(
     update(Mail)
     .where(
         Mail.id == bindparam("mail_id", type_=Uuid),
-        # What the server has taken was sent, even if its life was ended meanwhile.
+        # A mail that the server has accepted was sent, even if it has expired meanwhile.
         (Mail.status == "queued") | bindparam("was_sent", type_=Boolean),
     )
     .values(
@@ -172,7 +172,7 @@ _SAVE_OUTCOME: Final = Statement(
 
 
 async def _save_outcome(db: Reader, mail: QueuedMail, outcome: Outcome, *, keeps_sent: bool) -> None:
-    """Write down what has become of a mail. `keeps_sent`: the context stays when it was sent."""
+    """Record the outcome of a mail. With `keeps_sent` its context stays after sending."""
     was_sent = outcome.status == "sent"
     await _SAVE_OUTCOME.rows(
         db,
@@ -201,13 +201,13 @@ def _jitter(seconds: float) -> timedelta:
 
 
 def _without_code(text: str, mail: QueuedMail) -> str:
-    """Cut an error to what is kept; a server may quote the subject, and the subject may hold a code."""
+    """Return an error as it is stored, without codes: a server may quote the subject, which may contain one."""
     code = mail.context.get("code")
     return (text.replace(code, "…") if isinstance(code, str) and code else text)[:300]
 
 
 async def expire(session: AsyncSession, *, now: datetime) -> None:
-    """End the life of mails whose jobs were lost, and empty what holds a code that is over."""
+    """Expire mails whose jobs were lost, and empty the contexts with codes that have expired."""
     is_over = Mail.expires_at <= now
     expired = {"status": "expired", "failed_at": now, "next_try_at": None}
     await session.execute(update(Mail).where(Mail.status == "queued", is_over).values(**expired))
@@ -216,7 +216,7 @@ async def expire(session: AsyncSession, *, now: datetime) -> None:
 
 
 async def measure(sessions: Sessions, *, now: datetime) -> None:
-    """Bring the gauges up to date."""
+    """Update the gauges."""
     async with sessions() as session:
         counts, oldest = await queries.count_undelivered(session)
     for status in ("queued", "failed", "expired"):
@@ -225,5 +225,5 @@ async def measure(sessions: Sessions, *, now: datetime) -> None:
 
 
 async def prune(sessions: Sessions, *, now: datetime) -> None:
-    """Forget mails that are a month old."""
+    """Delete mails that are a month old."""
     await delete_in_batches(sessions, Mail, Mail.created_at < now - timedelta(days=RETENTION_DAYS))

@@ -1,4 +1,4 @@
-"""Amounts, times and lists as the reader of a mail writes them: CLDR's patterns, by Babel."""
+"""Formats amounts, times and lists in the language of a mail, by CLDR's patterns with Babel."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -48,13 +48,13 @@ _NUTRITION: Final = {
 
 
 class Formatted(str):
-    """Text that is printed as it is; any other value is printed on one line, with plain spaces."""
+    """A text that is printed unchanged. Any other value is printed on one line, with plain spaces."""
 
     __slots__ = ()
 
 
 def money(amount: str, currency: str, language: str) -> Formatted:
-    """Return an amount as `12 000 ₽` or `12 000,50 ₽`: without decimals where there is nothing to show in them."""
+    """Return an amount as `12 000 ₽` or `12 000,50 ₽`, without decimals if they are zero."""
     locale, value = _LOCALES[language], Decimal(amount)
     pattern = locale.currency_formats["standard"].pattern
     if get_currency_symbol(currency, locale)[-1].isalpha():
@@ -79,7 +79,7 @@ def allergens(codes: Sequence[str], language: str) -> str:
 
 
 def nutrition(amounts: Mapping[str, float | None], language: str) -> str:
-    """Return what one portion contains, grams to one decimal; what is unknown is left out."""
+    """Return the nutrition of one portion, grams with one decimal. Unknown values are left out."""
     parts = []
     for name, text in _NUTRITION[language].items():
         if (amount := amounts.get(name)) is not None:

@@ -1,8 +1,8 @@
-"""Rendering a queued mail as a message: one text template for each language; the HTML is made of the same text.
+"""Renders a queued mail as a message. Each language has one text template, and the HTML is made from the same text.
 
-What people wrote must not read as if we had said it. Whatever a template prints becomes one line, and what may have
-several or speaks for somebody goes through the filter `quoted`: each of its lines begins with `> `, in the HTML it is a
-block of its own.
+Text that people wrote must not look like text of the shop. Every value that a template prints becomes one line. Text
+that may have several lines goes through the filter `quoted`: each of its lines begins with `> `, and the HTML shows it
+as a block of its own.
 """
 
 import re
@@ -37,22 +37,22 @@ def _visible(text: str) -> str:
 
 
 def _one_line(value: Any) -> Any:
-    """Print a value on one line: whatever breaks a line, and any other space, becomes one space."""
+    """Return a value on one line. Line breaks and other white space become single spaces."""
     if not isinstance(value, str) or isinstance(value, Formatted):
         return value
     return re.sub(r"\s+", " ", _visible(value))
 
 
 def _quoted(text: str) -> Formatted:
-    """Set text apart, line by line, without its blank lines."""
+    """Return text as a quotation, line by line, without blank lines."""
     lines = [" ".join(line.split()) for line in _visible(text).splitlines()]
-    # A link stays whole, so that it can be followed.
+    # A link is not broken, so that it can be followed.
     broken = [part for line in lines for part in wrap(line, _QUOTE_WIDTH, break_long_words="://" not in line)]
     return Formatted("\n".join(f"{_QUOTE}{line}" for line in broken))
 
 
 def _groups(paragraph: str) -> Iterator[tuple[bool, list[str]]]:
-    """Tell lines of ours and quoted ones apart: (whether they are quoted, the lines)."""
+    """Return the lines in groups, each with whether its lines are quoted."""
     for is_quoted, lines in groupby(paragraph.split("\n"), lambda line: line.startswith(_QUOTE)):
         yield is_quoted, [line.removeprefix(_QUOTE) if is_quoted else line for line in lines]
 
@@ -81,7 +81,7 @@ _HTML: Final = _environment(autoescape=True)
 
 
 class _Headers(HeaderRegistry):
-    """Parses headers; what many mails have the same is parsed once. That was half of making a message."""
+    """Parses headers. Values that many mails share are parsed once: parsing was half of the cost of a message."""
 
     _SAME_IN_MANY: Final = frozenset(
         ("from", "auto-submitted", "content-language", "mime-version", "content-type", "content-transfer-encoding")
@@ -104,7 +104,7 @@ _POLICY: Final = default.clone(cte_type="7bit", header_factory=_Headers())
 
 @dataclass(frozen=True, slots=True)
 class RenderedMail:
-    """A mail as its reader sees it."""
+    """The subject and the bodies of a mail."""
 
     subject: str
     text: str
@@ -113,14 +113,14 @@ class RenderedMail:
 
 @dataclass(frozen=True, slots=True)
 class MailRenderer:
-    """Who writes, and where links lead: from configuration, never from a request's Host."""
+    """Renders mails with the sender and the link addresses of the configuration, never of a request's Host."""
 
     sender: str
     chain: str
     link: str
 
     def render(self, *, template: str, language: str, context: dict[str, Any]) -> RenderedMail:
-        """Fill a template in; its first line is the subject."""
+        """Return the rendered template. Its first line is the subject."""
         known = {"chain": self.chain, "link": self.link, "language": language} | context
         subject, _, text = _TEXT.get_template(f"{language}/{template}.j2").render(known).partition("\n")
         text = text.strip()
@@ -136,9 +136,9 @@ class MailRenderer:
         return RenderedMail(subject, text, html)
 
     def message(self, mail: QueuedMail) -> EmailMessage:
-        """Make the message of a mail. Its Message-ID is the mail's id, the same at every try.
+        """Return the message of a mail. Its Message-ID is the mail's id, which is the same at every try.
 
-        InvalidAddressError: nothing can be sent to its recipient.
+        InvalidAddressError if nothing can be sent to its recipient.
         """
         rendered = self.render(template=mail.template, language=mail.language, context=mail.context)
         message = EmailMessage(policy=_POLICY)
@@ -151,7 +151,5 @@ class MailRenderer:
         message["Content-Language"] = mail.language
         message.set_content(rendered.text)
         message.add_alternative(rendered.html, subtype="html")
-        message.set_boundary(
-            f"=_{mail.id.hex}"
-        )  # else one is looked for that the text has not: a tenth of all the work
+        message.set_boundary(f"=_{mail.id.hex}")  # else a free one is searched for, which takes a tenth of the time
         return message

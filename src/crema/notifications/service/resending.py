@@ -1,4 +1,4 @@
-"""Sending once more what could not be delivered."""
+"""Resends mails that could not be delivered."""
 
 from datetime import datetime
 from uuid import UUID
@@ -14,7 +14,7 @@ from crema.notifications.service import defer_delivery
 
 
 class MailNotFailedError(ConflictError):
-    """It was sent already, or is waiting to be sent."""
+    """The mail was sent already, or is waiting to be sent."""
 
     code = "mail_not_failed"
     title = "Only a mail that failed or expired can be sent again."
@@ -22,7 +22,7 @@ class MailNotFailedError(ConflictError):
 
 
 class MailOverError(ConflictError):
-    """What it has to say is no longer true, or no longer kept."""
+    """The content of the mail is out of date, or no longer stored."""
 
     code = "mail_over"
     title = "This mail can't be sent again."
@@ -30,7 +30,7 @@ class MailOverError(ConflictError):
 
 
 async def resend(session: AsyncSession, *, mail_id: UUID, now: datetime) -> Mail:
-    """Queue a mail that failed or expired once more, with a new life; a code keeps the one it has."""
+    """Queue a mail again that failed or expired, with a new life. A code keeps its expiry."""
     holds_code = Mail.template.in_(CODE_TEMPLATES)
     queued = (
         update(Mail)

@@ -1,4 +1,4 @@
-"""Where messages go: an SMTP server, or the console of a developer."""
+"""Senders of messages: to an SMTP server, or to the console of a developer."""
 
 import asyncio
 import ssl
@@ -20,23 +20,23 @@ DEADLINE_SECONDS: Final = 120
 
 
 class Connection(Protocol):
-    """Takes messages, one after another."""
+    """Sends messages, one after another."""
 
     async def send(self, message: EmailMessage) -> None:
-        """Hand a message to the address in its `To`; raise RefusedError when it was not taken. The next may be."""
+        """Send a message to the address in its `To`. RefusedError if it is refused; the next may be accepted."""
 
 
 class Sender(Protocol):
-    """Knows where messages go. `keeps_context`: whether a mail may still be looked at when it was sent."""
+    """Opens connections for messages. `keeps_context` is whether a mail stays readable after sending."""
 
     keeps_context: bool
 
     def connect(self) -> AbstractAsyncContextManager[Connection]:
-        """Lend a connection for the messages of one job. It is opened by the first of them."""
+        """Return a connection for the messages of one job. The first message opens it."""
 
 
 class RefusedError(Exception):
-    """The message was not taken. `refusal` says what that means for it."""
+    """The message was refused. `refusal` is what that means for the mail."""
 
     def __init__(self, refusal: Refusal, text: str) -> None:
         super().__init__(text)
@@ -44,14 +44,14 @@ class RefusedError(Exception):
 
 
 class ConsoleSender:
-    """Prints mails for whoever runs Crema by hand. Not to the log, which must hold no codes."""
+    """Prints mails to the console of a developer. They don't go to the log, which must contain no codes."""
 
     def __init__(self, *, keeps_context: bool = True) -> None:
         self.keeps_context = keeps_context
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Connection]:
-        """Lend the terminal."""
+        """Return the console as a connection."""
         yield self
 
     async def send(self, message: EmailMessage) -> None:
@@ -62,10 +62,10 @@ class ConsoleSender:
 
 
 class SmtpSender:
-    """Hands messages to the server of `smtp://user:password@host:587`, `smtps://…` or `smtp+plain://host`.
+    """Sends messages to the server of `smtp://user:password@host:587`, `smtps://…` or `smtp+plain://host`.
 
-    The first two never send anything without TLS and a certificate that the system's authorities vouch for, or those
-    of SSL_CERT_FILE. A server that offers no STARTTLS gets nothing.
+    The first two require TLS, and a certificate of an authority that the system or SSL_CERT_FILE trusts. A server that
+    offers no STARTTLS gets nothing.
     """
 
     keeps_context = False
@@ -85,7 +85,7 @@ class SmtpSender:
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Connection]:
-        """Lend a connection, which is opened by its first message, and again when it was lost."""
+        """Return a connection. The first message opens it; if it is lost, the next message opens it again."""
         connection = _SmtpConnection(self._make_client, deadline=self._deadline)
         try:
             yield connection
@@ -107,7 +107,7 @@ class SmtpSender:
 
 
 class _SmtpConnection:
-    """A connection to an SMTP server, opened at need."""
+    """A connection to an SMTP server, which is opened when it is needed."""
 
     def __init__(self, make_client: Callable[[], aiosmtplib.SMTP], *, deadline: float) -> None:
         self._make_client = make_client
@@ -116,9 +116,9 @@ class _SmtpConnection:
         self._needs_reset = False
 
     async def send(self, message: EmailMessage) -> None:
-        """Hand a message over; over a fresh connection, if the one that took others does not begin another one.
+        """Send a message, over a new connection if the server ends the old one.
 
-        Servers may limit the messages of a connection, or its time: that is nothing this message is refused for.
+        Servers may limit the messages of a connection, or its time. This is no reason to count the message as refused.
         """
         is_fresh = self._client is None
         try:
@@ -150,7 +150,7 @@ class _SmtpConnection:
             raise RefusedError(refusal, f"{stage}: {str(error) or type(error).__name__}") from error
 
     async def _ready_client(self) -> aiosmtplib.SMTP:
-        """Return a connected client that has no message under way."""
+        """Return a connected client that is not in the middle of a message."""
         if self._client is None:
             self._client, self._needs_reset = self._make_client(), False
             await self._client.connect()
@@ -160,7 +160,7 @@ class _SmtpConnection:
         return self._client
 
     async def close(self) -> None:
-        """Say goodbye, whatever becomes of it: what was taken stays taken."""
+        """Close the connection. Errors are ignored, because accepted messages stay accepted."""
         client, self._client = self._client, None
         if client is None:
             return
@@ -172,7 +172,7 @@ class _SmtpConnection:
 
 
 class _Envelope:
-    """What is told to the server, in the spelling that it understands."""
+    """The addresses of a message, as the server can read them."""
 
     def __init__(self, message: EmailMessage, *, is_utf8: bool) -> None:
         self.sender: str = message["From"].addresses[0].addr_spec
