@@ -1,1 +1,1 @@
-"""Orders: placing, preparing, handing over, cancelling."""
+"""Orders: they are placed, prepared, handed over or cancelled."""

@@ -1,4 +1,4 @@
-"""The live feed of orders: a snapshot of what is in progress, then each order as it changes."""
+"""The live feed of orders: a snapshot of the orders in progress, then each order that changes."""
 
 from collections import defaultdict
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
@@ -24,9 +24,9 @@ MAX_READ: Final = 5_000
 
 
 class OrderSubscription(Subscription):
-    """One reader of orders. Who opened it as staff stays as long as they are; others stay anyway.
+    """A subscription to orders. One that was opened as staff ends when the person is no longer staff.
 
-    `position` is where it goes on from when it is due; None begins with a snapshot.
+    `position` is where it resumes at the next reading; with None it begins with a snapshot.
     """
 
     def __init__(self, actor: Actor, *, shop_id: UUID | None, position: Position | None) -> None:
@@ -38,37 +38,37 @@ class OrderSubscription(Subscription):
         self.position = position
 
     def start_over(self) -> None:
-        """Begin anew with a snapshot."""
+        """Begin again with a snapshot."""
         self.position = None
         super().start_over()
 
     def may_see(self, order: OrderVersion) -> bool:
-        """Whether its reader may see an order, and follows that shop."""
+        """Return whether the subscription's reader may see an order and follows its shop."""
         return self.shop_id in {None, order.shop_id} and domain.may_see(self.actor, order)
 
 
 @dataclass(frozen=True, slots=True)
 class _Updates:
-    """What one subscription is told after a reading: each order that changed since a position, or a snapshot of all."""
+    """The updates for a subscription after a reading: the orders changed since a position, or a snapshot of all."""
 
     orders: Sequence[OrderVersion]
     since: Position | None
 
 
 class OrderFeed(Feed[OrderSubscription]):
-    """The orders that somebody follows in this process, read and encoded once for all who do.
+    """The orders that somebody follows in this process. They are read and encoded once for all subscriptions.
 
-    Each order comes whole, so a frame that comes twice does no harm.
+    Each frame has the whole order, so a frame that is received twice does no harm.
     """
 
-    pause_factor = 10  # a board has many readers, none of whom sees a quarter of a second
+    pause_factor = 10  # a board has many readers, and nobody notices a quarter of a second
 
     def __init__(self, hub: Hub) -> None:
         super().__init__(hub)
         self.reset()
 
     def reset(self) -> None:
-        """Forget what was read: nobody follows any more."""
+        """Forget what was read, because nobody follows orders any more."""
         self._position: Position | None = None
         self._told: dict[UUID, int] = {}
 
@@ -93,7 +93,7 @@ class OrderFeed(Feed[OrderSubscription]):
         self._position = position
 
     async def _list_news(self, session: AsyncSession, position: Position) -> Sequence[OrderVersion]:
-        """Read what changed since the last reading, and wasn't told then."""
+        """Return the orders that changed since the last reading, without those that were sent then."""
         if self._position is None:
             return []
         since = self._position.transaction
@@ -108,7 +108,7 @@ class OrderFeed(Feed[OrderSubscription]):
         return news
 
     def _find_followers(self, news: Iterable[OrderVersion]) -> dict[OrderSubscription, list[OrderVersion]]:
-        """Sort what is new by those who may be told of it. Those with too much waiting go on from here, later."""
+        """Return the changed orders by subscription. One with too many frames waiting resumes from here later."""
         found: dict[OrderSubscription, list[OrderVersion]] = defaultdict(list)
         for order in news:
             topics = domain.topics_of(shop_id=order.shop_id, user_id=order.user_id)
@@ -122,7 +122,7 @@ class OrderFeed(Feed[OrderSubscription]):
     async def _start(
         self, due: Sequence[OrderSubscription], session: AsyncSession, position: Position
     ) -> dict[OrderSubscription, _Updates]:
-        """Read for those that are due: what they missed if they resume, else what there is."""
+        """Return the updates of subscriptions that are due: what they missed if they resume, else a snapshot."""
         updates = {}
         for subscription in due:
             self._subscribe(subscription)  # by the rights they have now
@@ -177,7 +177,7 @@ async def _load(session: AsyncSession, updates: Collection[_Updates]) -> Mapping
 
 
 class _Renderer:
-    """Encodes what was read at one position: once for the staff of a shop, and once for its customers."""
+    """Encodes the orders read at one position: once for the staff of a shop, and once for its customers."""
 
     def __init__(self, position: Position, shown: Mapping[UUID, OrderOut]) -> None:
         self._position = position
@@ -186,9 +186,9 @@ class _Renderer:
         self._frames: dict[Hashable, Frame] = {}
 
     def batch(self, actor: Actor, updates: _Updates) -> Batch:
-        """Return the frames that tell an actor these updates, the same to all who are told the same.
+        """Return the frames of these updates for an actor. Actors who see the same get the same frames.
 
-        Who resumes from the middle of them gets the rest again: only the last has the position of the reading.
+        Only the last frame has the position of the reading. Who resumes from an earlier one gets the others again.
         """
         forms = tuple((order.id, domain.is_staff_of(actor, order.shop_id)) for order in updates.orders)
         key = forms, updates.since

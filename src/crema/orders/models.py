@@ -1,4 +1,4 @@
-"""Tables of orders. Lines hold copies of names and prices: what was sold never changes."""
+"""Tables of orders. Lines hold copies of names and prices, because what was sold never changes."""
 
 from datetime import date, datetime, timedelta
 from typing import Any, Final
@@ -47,7 +47,7 @@ class OrderNumberCounter(Base):
 
 
 class OrderStock(Base):
-    """How many of a product an order has taken of its shop's stock. Whoever gives them back deletes the row."""
+    """The pieces of a product that an order has taken from its shop's stock. Giving them back deletes the row."""
 
     __tablename__ = "order_stocks"
     __table_args__ = (CheckConstraint("quantity > 0", "quantity"),)
@@ -62,8 +62,8 @@ class OrderStock(Base):
 class OrderLine(Base):
     """One configured product of an order. `product_id` is a copy, not a reference: the menu may drop it.
 
-    `contents` is what it contained when it was sold; None for lines that are older than this column. `search_text` is
-    all that people read of it, each text on a line of its own.
+    `contents` is what the product contained when it was sold; None for lines that are older than this column.
+    `search_text` has all texts of the line that people read, each on a line of its own.
     """
 
     __tablename__ = "order_lines"
@@ -91,7 +91,7 @@ class OrderLine(Base):
 
 
 class SlotBooking(Base):
-    """Seconds of work that an order has booked in a slot of its shop: what it gives back when it is cancelled."""
+    """Seconds of work that an order has booked in a slot of its shop. They are given back when it is cancelled."""
 
     __tablename__ = "slot_bookings"
     __table_args__ = (
@@ -107,7 +107,7 @@ class SlotBooking(Base):
 
 
 class OrderEvent(Base):
-    """A move or an edit of an order: who, from where to where, when. Only ever added to.
+    """A move or an edit of an order: the actor, both statuses and the time. Rows are only added.
 
     An edit leaves the status as it is; `changes` lists what it changed, as {field, before, after}.
     """
@@ -130,26 +130,26 @@ class OrderEvent(Base):
 
     @property
     def actor(self) -> dict[str, Any] | None:
-        """Who it was; None for the system."""
+        """The actor; None for the system."""
         return {"id": self.actor_id, "role": self.actor_role} if self.actor_id else None
 
 
 class Order(Base):
-    """An order ahead. Never erased.
+    """An order. Its row is never deleted.
 
     `hidden_at` takes it off all lists but administrators', `hidden_from_customer_at` off the customer's.
 
     `business_date` is the shop's day of pick-up. `number` is unique on that day, and among the shop's orders in
     progress; it stays when the order moves to another day, unless it is taken there.
 
-    One that was taken at the counter has no account but a `customer_name`, which becomes '' when it is erased.
-    `pickup_name` is whom to call, wherever it was ordered: it goes with the account, or with `customer_name`.
+    An order that was taken at the counter has no account but a `customer_name`, which becomes '' when it is erased.
+    `pickup_name` is the name to call, wherever it was ordered. It is erased with the account or `customer_name`.
 
-    `quote_id` is the quote that it was ordered by: each is good for one order.
+    `quote_id` is the quote by which it was ordered. A quote is valid for one order.
 
-    `ready_estimate_at` is when it is promised, `start_at` when it has to be begun for that.
+    `ready_estimate_at` is the promised time, `start_at` the time at which it has to be begun for that.
 
-    `changed_in` is the id of the transaction that wrote it last: live feeds resume by it.
+    `changed_in` is the id of the transaction that wrote it last. Live feeds resume by it.
     """
 
     __tablename__ = "orders"
@@ -199,27 +199,27 @@ class Order(Base):
 
     @property
     def is_hidden(self) -> bool:
-        """Whether it is off the lists of all but administrators."""
+        """Whether only administrators have the order on their lists."""
         return self.hidden_at is not None
 
     @property
     def is_asap(self) -> bool:
-        """Whether it is wanted as soon as possible, not at a time."""
+        """Whether the order is for as soon as possible, without a pick-up time."""
         return self.pickup_at is None
 
     @property
     def promised_at(self) -> datetime:
-        """When it is promised to be ready."""
+        """The time by which the order is promised to be ready."""
         return self.ready_estimate_at
 
     @property
     def work(self) -> timedelta:
-        """How long one barista needs to make it; its lines are loaded."""
+        """How long one barista needs to make the order. Its lines have to be loaded."""
         return timedelta(seconds=sum(line.preparation_seconds * line.quantity for line in self.lines))
 
     @property
     def payment(self) -> dict[str, str]:
-        """How and whether it is paid."""
+        """The method and the status of the payment."""
         return {"method": self.payment_method, "status": self.payment_status}
 
 

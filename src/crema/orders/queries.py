@@ -1,4 +1,4 @@
-"""Every SELECT about orders, and who sees which."""
+"""Reads of orders, and the predicate of who sees which."""
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
@@ -78,7 +78,7 @@ _STATUSES: Final = [status.value for status in OrderStatus]
 
 
 def _events(event: Any, changes: TableValuedAlias) -> Mapping[str, Any]:
-    """Declare what is shown of an order's history."""
+    """Return the columns that are shown of an order's history."""
     was_somebody = event.actor_id.is_not(None)
     return {
         "status": ChoiceField(event.status, choices=_STATUSES),
@@ -234,7 +234,7 @@ def _of_reader(actor: Actor) -> dict[str, Any]:
 
 
 def visible_to(actor: Actor) -> ColumnElement[bool]:
-    """Limit to one's own orders and, for staff, those of the shops they serve. `domain.may_see` says it of one."""
+    """Return the predicate that an actor may see an order: `domain.may_see` in SQL."""
     my_shops = literal([*actor.shop_ids], ARRAY(Uuid))
     return _visible(actor.reach(READ_ORDERS), me=literal(actor.user_id, Uuid), my_shops=my_shops)
 
@@ -246,7 +246,7 @@ def _whole(statement: Select[Order]) -> Select[Order]:
 
 
 async def get_order(session: AsyncSession, *, order_id: UUID, actor: Actor) -> Order:
-    """Load a visible order whole, afresh; someone else's is not found."""
+    """Load a visible order whole, again from the database. NotFoundError for any other."""
     order = await session.scalar(
         _whole(select(Order).where(Order.id == order_id, visible_to(actor))),
         execution_options={"populate_existing": True},
@@ -257,7 +257,7 @@ async def get_order(session: AsyncSession, *, order_id: UUID, actor: Actor) -> O
 
 
 async def get_own(session: AsyncSession, *, order_id: UUID, user_id: UUID) -> Order:
-    """Load one's own order, without its lines."""
+    """Load a person's own order without its lines. NotFoundError for any other."""
     order = await session.scalar(select(Order).where(Order.id == order_id, Order.user_id == user_id))
     if order is None:
         raise NotFoundError
@@ -267,7 +267,7 @@ async def get_own(session: AsyncSession, *, order_id: UUID, user_id: UUID) -> Or
 async def find_of_customer(
     session: AsyncSession, *, actor: Actor, customer_id: UUID, order_id: UUID | None = None
 ) -> Order | None:
-    """Find a customer's order, or their newest one, among those that the actor sees as staff, without its lines."""
+    """Return a customer's order, or their newest, without its lines, if the actor sees it as staff; else None."""
     statement = select(Order).where(Order.user_id == customer_id, visible_to(actor))
     if order_id is not None:
         statement = statement.where(Order.id == order_id)
@@ -342,7 +342,7 @@ _CONTEXT_AT_TWO_SHOPS: Final = Statement(_CONTEXT.limit(2))
 async def find_order_context(
     db: Executor, *, shop_id: UUID | None, user_id: UUID | None, product_ids: Collection[UUID], now: datetime
 ) -> OrderContext | None:
-    """Return what has to be known to place an order at a shop; None as `shop_id` is the chain's only shop.
+    """Return the context for placing an order at a shop. A `shop_id` of None means the chain's only shop.
 
     The answer is None if there is no such shop, or no `shop_id` and several shops.
     """
@@ -384,7 +384,7 @@ async def list_shops_with_unaccepted(session: AsyncSession, *, placed_before: da
 async def list_unaccepted_for_update(
     session: AsyncSession, *, shop_id: UUID, placed_before: datetime, limit: int
 ) -> list[Order]:
-    """Lock a shop's orders by app that wait to be accepted since before this moment, but those that somebody moves."""
+    """Lock a shop's orders by app that wait to be accepted since before this moment, without those locked by others."""
     statement = select(Order).where(*_UNACCEPTED, Order.shop_id == shop_id, Order.created_at <= placed_before)
     statement = statement.options(joinedload(Order.shop), joinedload(Order.customer), selectinload(Order.history))
     return [
@@ -393,7 +393,7 @@ async def list_unaccepted_for_update(
 
 
 async def list_ready_for_update(session: AsyncSession, *, limit: int) -> list[Order]:
-    """Lock orders waiting to be fetched, skipping those someone is moving just now."""
+    """Lock orders that wait to be picked up, without those that are locked by others."""
     return list(
         await session.scalars(
             select(Order)
@@ -406,7 +406,7 @@ async def list_ready_for_update(session: AsyncSession, *, limit: int) -> list[Or
     )
 
 
-# The live feed of orders: few columns of what changed, then the whole of what somebody is told, once for all.
+# The live feed of orders: few columns of what changed, then the whole orders that are sent, once for all readers.
 
 _VERSION: Final = (
     Order.id,
@@ -433,7 +433,7 @@ _CHANGED: Final = Statement(
 
 @dataclass(frozen=True, slots=True)
 class FeedScope:
-    """Whose orders a reading is about: those of shops and of people, or all."""
+    """The shops and people whose orders a reading is about, or all."""
 
     shop_ids: Collection[UUID]
     user_ids: Collection[UUID]
@@ -441,7 +441,7 @@ class FeedScope:
 
 
 async def list_changed(db: Executor, *, scope: FeedScope, since: int, limit: int) -> list[OrderVersion]:
-    """Return the orders that a transaction from `since` on wrote. Ids of a restored database's past don't count."""
+    """Return the orders that the transaction `since` or a later one wrote. Ids from before a restore don't count."""
     rows = await _CHANGED.rows(
         db,
         shop_ids=list(scope.shop_ids),
@@ -473,7 +473,7 @@ _BOARD_OF_ALL: Final = Statement(_in_progress())
 async def list_boards(db: Executor, *, scope: FeedScope) -> list[OrderVersion]:
     """Return the orders in progress of each shop, of each person, and of the chain; BOARD_LIMIT of each.
 
-    An order that is of several comes once.
+    An order that belongs to several of them is returned once.
     """
     rows = await _BOARD_OF_ALL.rows(db) if scope.everywhere else []
     if scope.shop_ids:
@@ -552,7 +552,7 @@ def _order_out(row: asyncpg.Record, *, lines: list[Any], history: list[Any]) -> 
 
 @cache
 def _list(reach: Reach, *, is_admin: bool) -> ListStatement:
-    """Select the ids of visible orders, without those a customer, or an administrator for all others, took off."""
+    """Return the SELECT of the ids of visible orders, without hidden ones."""
     is_listed = true() if is_admin else Order.hidden_at.is_(None)
     is_kept = or_(Order.user_id.is_distinct_from(_ME), Order.hidden_from_customer_at.is_(None))
     return ListStatement(select(Order.id).where(_visible(reach), is_listed, is_kept))
@@ -564,14 +564,14 @@ def _visible_id(reach: Reach) -> Statement:
 
 
 async def list_orders(reader: Reader, *, actor: Actor, query: ListQuery) -> Page[OrderOut]:
-    """Page through what the actor may see, without what they or an administrator took off the lists."""
+    """Return a page of the orders that the actor may see, without those that they or an administrator have hidden."""
     page = await _list(actor.reach(READ_ORDERS), is_admin=actor.is_admin).page(reader, query, **_of_reader(actor))
     shown = await load_orders_out(reader, order_ids=[row["id"] for row in page.items])
     return page.map(lambda row: shown[row["id"]])
 
 
 async def get_order_out(reader: Reader, *, order_id: UUID, actor: Actor) -> OrderOut:
-    """Read a visible order, as the staff of its shop see it; someone else's is not found."""
+    """Return a visible order as the staff of its shop see it. NotFoundError for any other."""
     await _require_visible(reader, order_id=order_id, actor=actor)
     return (await load_orders_out(reader, order_ids=[order_id]))[order_id]
 
@@ -582,7 +582,7 @@ async def _require_visible(reader: Reader, *, order_id: UUID, actor: Actor) -> N
 
 @dataclass(frozen=True, slots=True)
 class EventView:
-    """A move or edit of an order, as it is shown."""
+    """A move or an edit of an order as it is shown."""
 
     status: str
     from_status: str | None
@@ -594,7 +594,7 @@ class EventView:
 
     @property
     def actor(self) -> Mapping[str, Any] | None:
-        """Who made it; None for the system."""
+        """The actor; None for the system."""
         return None if self.actor_id is None else {"id": self.actor_id, "role": self.actor_role}
 
 
@@ -606,6 +606,6 @@ _HISTORY: Final = ListStatement(
 
 
 async def list_history(reader: Reader, *, order_id: UUID, actor: Actor, query: ListQuery) -> Page[EventView]:
-    """Page through the moves of a visible order, oldest first; someone else's is not found."""
+    """Return a page of the history of a visible order, oldest first. NotFoundError for any other order."""
     await _require_visible(reader, order_id=order_id, actor=actor)
     return (await _HISTORY.page(reader, query, order_id=order_id)).map(into(EventView))

@@ -46,7 +46,7 @@ Reason = Annotated[Line, Field(max_length=300, examples=["Закончилось
 
 
 class QuoteOrder(Input):
-    """What to quote: what would be sent to order it. Without `items`, it is what the cart holds."""
+    """The order to quote, with the same fields as an order. Without `items`, the cart is quoted."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -60,19 +60,19 @@ class QuoteOrder(Input):
         }
     )
 
-    shop_id: UUID | None = Field(None, description="May be left out when the cart names a shop, or there is one.")
+    shop_id: UUID | None = Field(None, description="May be left out if the cart has a shop, or if there is only one.")
     pickup_at: Instant | None = Field(None, description="null: as soon as possible.")
     pickup_name: CustomerName | None = Field(
-        None, description="The name on the cup, which is called out. null: that of the person who orders."
+        None, description="The name on the cup, which is called out. null: the name of the person who orders."
     )
     comment: Comment = ""
-    payment_method: Literal["on_pickup"] = Field("on_pickup", description="How it is paid: at the counter.")
+    payment_method: Literal["on_pickup"] = Field("on_pickup", description="Paid at the counter.")
     items: Items | None = None
     expected_total: Money | None = Field(None, description="Refuse with `price_changed` if the total differs.")
     source: Literal["app", "counter"] = Field(
-        "app", description="`counter`: staff take it for somebody without an account; needs `items`."
+        "app", description="`counter`: staff order for somebody without an account; needs `items`."
     )
-    customer_name: CustomerName | None = Field(None, description="With `source: counter`: whom to call.")
+    customer_name: CustomerName | None = Field(None, description="With `source: counter`: the name to call.")
 
     @model_validator(mode="after")
     def _says_who_orders(self) -> Self:
@@ -86,7 +86,7 @@ class QuoteOrder(Input):
         return self
 
     def as_request(self, lines: Sequence[LineRequest]) -> OrderRequest:
-        """Return it as the domain's request for these lines, which are those of the cart or of `items`."""
+        """Return the domain's request for these lines, which are those of the cart or of `items`."""
         return OrderRequest(
             lines=lines,
             shop_id=self.shop_id,
@@ -101,7 +101,7 @@ class QuoteOrder(Input):
 
 
 class PlaceOrder(QuoteOrder):
-    """What to order. Without `items`, the cart is ordered and emptied."""
+    """The order to place. Without `items`, the cart is ordered and emptied."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -124,12 +124,13 @@ class PlaceOrder(QuoteOrder):
     )
 
     quote_id: QuoteId | None = Field(
-        None, description="A quote of the same order: its total and time hold, or it is refused with `quote_outdated`."
+        None,
+        description="The quote of the same order. If it no longer holds, the order is refused with `quote_outdated`.",
     )
 
 
 class ChangeOrder(Input):
-    """PATCH. Only what is sent changes. `items` are chosen anew, completed with today's defaults, as in the cart."""
+    """PATCH. Only the fields that are sent change. `items` are new choices, completed with today's defaults."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"status": "accepted"}, {"comment": "Без крышки"}]})
 
@@ -138,12 +139,12 @@ class ChangeOrder(Input):
     items: Items | MISSING = MISSING
     status: OrderStatus | MISSING = MISSING
     reason: Reason | MISSING | None = Field(
-        MISSING, description="Why, for the history; with `status`. Needed to cancel what is ready."
+        MISSING, description="The reason for the `status`, for the history. Required to cancel an order that is ready."
     )
 
 
 class CancelOrder(Input):
-    """Why, if one likes to say; an order that is ready is cancelled with a reason only."""
+    """The reason, which is required to cancel an order that is ready."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "Не успеваю"}]})
 
@@ -151,13 +152,13 @@ class CancelOrder(Input):
 
 
 class Arrival(Input):
-    """Where the customer is."""
+    """Whether the customer is here or late."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"state": "here"}, {"state": "late", "minutes": 10}]})
 
     state: Literal["here", "late"]
     minutes: Annotated[int, Field(strict=True, ge=1, le=60)] | None = Field(
-        None, description="With `late`: how long after `promised_at` they come."
+        None, description="With `late`: how many minutes after `promised_at` the customer comes."
     )
 
     @model_validator(mode="after")
@@ -168,12 +169,12 @@ class Arrival(Input):
 
     @property
     def delay(self) -> timedelta | None:
-        """How late they come; None: they are here."""
+        """How late the customer is; None if they are here."""
         return None if self.minutes is None else timedelta(minutes=self.minutes)
 
 
 class AdvanceOrders(Input):
-    """Several orders to move to one status."""
+    """The orders to move, and their new status."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -186,11 +187,11 @@ class AdvanceOrders(Input):
 
     order_ids: list[UUID] = Field(min_length=1, max_length=50)
     status: OrderStatus
-    reason: Reason | None = Field(None, description="Why, for the history. Needed to cancel what is ready.")
+    reason: Reason | None = Field(None, description="For the history. Required to cancel an order that is ready.")
 
 
 class MoveProblemOut(Output):
-    """Why an order didn't move."""
+    """The reason why an order didn't move."""
 
     code: str = Field(examples=["illegal_transition"])
     title: str
@@ -198,15 +199,15 @@ class MoveProblemOut(Output):
 
 
 class AdvancedOrderOut(Output):
-    """What became of one order."""
+    """The result for one order."""
 
     order_id: UUID
-    status: OrderStatus | None = Field(description="Where it stands now; null where there is no such order.")
-    problem: MoveProblemOut | None = Field(description="null: it moved, or stood there already.")
+    status: OrderStatus | None = Field(description="The status now; null if there is no such order.")
+    problem: MoveProblemOut | None = Field(description="null if the order moved, or had that status already.")
 
 
 class AdvancedOrdersOut(Output):
-    """What became of each order, as they were asked for."""
+    """The result for each order, in the order of the request."""
 
     items: list[AdvancedOrderOut]
 
@@ -227,15 +228,15 @@ class SlotSpanOut(Output):
 
 
 class QuoteProblemOut(ItemProblemOut):
-    """Why a line can't be ordered as it was chosen."""
+    """A reason why a line can't be ordered as it was chosen."""
 
-    line: int = Field(description="Its place in the order, from 0.")
-    item_id: UUID | None = Field(description="The cart's line, if it is one.")
+    line: int = Field(description="The index of the line, from 0.")
+    item_id: UUID | None = Field(description="The id of the cart's item, if it is one.")
     product_id: UUID
 
 
 class OrderCustomerOut(Output):
-    """Who ordered by app. Of a deleted account only the id is left."""
+    """The person who ordered by app. Of a deleted account only the id is left."""
 
     id: UUID
     name: str | None = Field(examples=["Анна"])
@@ -243,7 +244,7 @@ class OrderCustomerOut(Output):
 
 
 class OrderShopOut(Output):
-    """Where to pick it up."""
+    """The shop where the order is picked up."""
 
     id: UUID
     name: str
@@ -252,7 +253,7 @@ class OrderShopOut(Output):
 
 
 class LineOptionOut(Output):
-    """A chosen option, as it was sold."""
+    """A chosen option as it was sold."""
 
     option_id: UUID
     name: str
@@ -263,7 +264,7 @@ class LineOptionOut(Output):
 
 
 class LineSizeOut(Output):
-    """The size, as it was sold."""
+    """The size as it was sold."""
 
     id: UUID
     name: str
@@ -271,9 +272,9 @@ class LineSizeOut(Output):
 
 
 class OrderLineOut(Output):
-    """A line: copies of names and prices, which later changes of the menu don't touch."""
+    """A line with copies of names and prices, which later changes of the menu don't affect."""
 
-    id: UUID = Field(description="An edit of the items gives new ones.")
+    id: UUID = Field(description="Editing the items gives the lines new ids.")
     product_id: UUID
     name: str
     size: LineSizeOut | None
@@ -284,7 +285,7 @@ class OrderLineOut(Output):
         description="Allergens, ingredients and nutrition of one, made as it was chosen, as the menu said when it was "
         "sold; null for lines from before that was noted."
     )
-    is_made: bool = Field(description="Whether the bar has made it; says nothing of the order's status.")
+    is_made: bool = Field(description="Whether the line is made. The order's status doesn't follow from it.")
     unit_price: Amount
     total: Amount
 
@@ -298,7 +299,7 @@ class QuoteLineOut(Output):
     options: list[LineOptionOut]
     note: str
     quantity: int
-    contents: ContentsOut = Field(description="What one contains, made as it was chosen.")
+    contents: ContentsOut = Field(description="What one piece contains as it was chosen.")
     unit_price: Amount
     total: Amount
 
@@ -306,13 +307,15 @@ class QuoteLineOut(Output):
 class QuoteOut(Output):
     """What an order would cost and when it would be ready. Nothing is reserved."""
 
-    quote_id: str | None = Field(description="Order with it, once; null if the order can't be placed: see `problems`.")
-    expires_at: Instant | None = Field(description="So long the total and the time hold.")
+    quote_id: str | None = Field(
+        description="Send it with one order; null if the order can't be placed: see `problems`."
+    )
+    expires_at: Instant | None = Field(description="Until then the total and the time hold.")
     shop_id: UUID
     pickup_at: Instant | None
-    promised_at: Instant | None = Field(description="When it is ready at the latest; null if nothing can be had.")
-    slot: SlotSpanOut | None = Field(description="The slot of that time.")
-    lines: list[QuoteLineOut] = Field(description="What can be had.")
+    promised_at: Instant | None = Field(description="When it is ready at the latest; null if nothing can be sold.")
+    slot: SlotSpanOut | None = Field(description="The slot of `promised_at`.")
+    lines: list[QuoteLineOut] = Field(description="The lines that can be sold.")
     subtotal: Amount
     discount: Amount
     total: Amount
@@ -321,7 +324,7 @@ class QuoteOut(Output):
 
     @classmethod
     def of(cls, quoted: QuotedOrder, *, key: bytes) -> Self:
-        """Show a quote, signed with the key."""
+        """Return a quote as it is shown, signed with the key."""
         quote = quoted.quote
         return cls.model_validate(
             {
@@ -346,21 +349,21 @@ Source = Literal["app", "counter"]
 
 
 class PaymentOut(Output):
-    """How and whether it is paid."""
+    """The method and the status of the payment."""
 
     method: Literal["on_pickup"]
     status: PaymentStatus
 
 
 class ActorOut(Output):
-    """Who moved the order."""
+    """The person who moved or edited the order."""
 
     id: UUID
     role: str
 
 
 class OrderChangeOut(Output):
-    """One thing that an edit changed."""
+    """A field that an edit changed."""
 
     field: str = Field(
         examples=["pickup_at"],
@@ -371,9 +374,9 @@ class OrderChangeOut(Output):
 
 
 class OrderEventOut(Output):
-    """One move or edit of an order. `actor` is null when it was the system.
+    """A move or an edit of an order. `actor` is null for the system.
 
-    An edit leaves the status as it is and lists what it changed; a move's `changes` are empty.
+    An edit keeps the status and lists its `changes`; a move has no `changes`.
     """
 
     status: OrderStatus
@@ -385,7 +388,7 @@ class OrderEventOut(Output):
 
 
 class OrderOut(Output):
-    """An order, whole."""
+    """A whole order."""
 
     id: UUID
     number: str = Field(
@@ -395,19 +398,19 @@ class OrderOut(Output):
     )
     status: OrderStatus
     shop: OrderShopOut
-    source: Source = Field(description="`app`, or `counter`: staff took it.")
-    user_id: UUID | None = Field(description="null: taken at the counter.")
-    customer_name: str | None = Field(description="Whom to call, of an order taken at the counter; later erased.")
+    source: Source = Field(description="`app`, or `counter` if staff took the order.")
+    user_id: UUID | None = Field(description="null for orders taken at the counter.")
+    customer_name: str | None = Field(description="The name to call, for orders taken at the counter; erased later.")
     pickup_name: str | None = Field(
-        examples=["Анна"], description="Whom to call; null where a person has no name, or their account was deleted."
+        examples=["Анна"], description="The name to call; null if the person has no name, or their account was deleted."
     )
     customer: OrderCustomerOut | None = Field(
-        description="For staff of the shop: who ordered. null for everybody else, and at the counter."
+        description="The person who ordered, for staff of the shop; null for others, and for orders at the counter."
     )
     pickup_at: Instant | None
     is_asap: bool
-    promised_at: Instant = Field(description="When it is promised to be ready.")
-    start_at: Instant = Field(description="When it has to be begun to be ready then: boards are in this order.")
+    promised_at: Instant = Field(description="The time by which the order is promised to be ready.")
+    start_at: Instant = Field(description="When it has to be begun to be ready by then. Boards are sorted by it.")
     ready_estimate_at: Instant = Field(description="The same as `promised_at`.")
     lines: list[OrderLineOut]
     subtotal: Amount
@@ -417,7 +420,7 @@ class OrderOut(Output):
     comment: str
     payment: PaymentOut
     promo_code: str | None = None
-    is_hidden: bool = Field(description="Whether an administrator took it off everybody else's lists.")
+    is_hidden: bool = Field(description="Whether an administrator has hidden it from everybody else's lists.")
     created_at: Instant
     updated_at: Instant
     history: list[OrderEventOut]
@@ -429,14 +432,15 @@ class OrderOut(Output):
         return shown if is_staff_of(actor, shown.shop.id) else shown.without_customer()
 
     def without_customer(self) -> Self:
-        """Return it as those see it who aren't the shop's staff."""
+        """Return the order as people see it who aren't staff of the shop."""
         return self.model_copy(update={"customer": None})
 
 
 class ReplaceOrder(Replacement):
-    """PUT. The owner sends what they may write while it is placed; staff send `status`, and `pickup_at` to move it.
+    """PUT. The owner sends `items`, `pickup_at` and `comment`; staff send `status`, and `pickup_at` to move it.
 
-    Or both send the order as GET gives it, changed where they may; `lines` stay unless `items` are sent.
+    Or both send the order as GET gives it, with changes in the fields that they may change; `lines` stay unless `items`
+    are sent.
     """
 
     model_config = ConfigDict(
@@ -470,17 +474,17 @@ class ReplaceOrder(Replacement):
 
 
 class SkippedOut(Output):
-    """Pieces of a line that couldn't go into the cart again."""
+    """Pieces of a line that couldn't be put into the cart again."""
 
-    line: int = Field(description="Which line of the order, from 0.")
+    line: int = Field(description="The index of the order's line, from 0.")
     name: str
-    quantity: int = Field(description="So many pieces were left out.")
-    reason: str = Field(description="The first of `problems` in words.")
-    problems: list[ItemProblemOut] = Field(description="Everything that is wrong with it, or the cart's limit.")
+    quantity: int = Field(description="How many pieces were left out.")
+    reason: str = Field(description="The text of the first of `problems`.")
+    problems: list[ItemProblemOut] = Field(description="All problems of the line, or the limit of the cart.")
 
 
 class ReorderOut(Output):
-    """The cart after ordering again, and what is missing."""
+    """The cart after reordering, and what was left out."""
 
     cart: CartOut
     skipped: list[SkippedOut]
@@ -489,25 +493,29 @@ class ReorderOut(Output):
 class FollowOrders(Input):
     """The query of the live WebSocket."""
 
-    shop_id: UUID | None = Field(None, description="Only this shop's.")
-    after: str | None = Field(None, description="A position: go on from there.", examples=["84213-1795428000"])
+    shop_id: UUID | None = Field(None, description="Only orders of this shop.")
+    after: str | None = Field(None, description="The position to resume from.", examples=["84213-1795428000"])
 
 
 class SnapshotFrame(Output):
-    """The orders in progress, at most 500, by `start_at` and then `id`. Forget what you knew."""
+    """The orders in progress, at most 500, by `start_at` and then `id`. It replaces all that was sent before."""
 
     type: Literal["snapshot"] = "snapshot"
-    position: str = Field(description="Where to resume: `?after=`.", examples=["84213-1795428000"])
+    position: str = Field(
+        description="The position from which to resume, with `?after=`.", examples=["84213-1795428000"]
+    )
     orders: list[OrderOut]
 
 
 class ChangedOrderFrame(Output):
-    """An order that is new or has changed, whole.
+    """A whole order that is new or has changed.
 
     Its place on the board is by `start_at`, compared as a time, then `id`: an order that was moved or edited
-    may have another place than before. One that is over leaves the board; one that staff take back to `ready` returns.
+    may have another place than before. An order that is over leaves it; one that staff take back to `ready` returns.
     """
 
     type: Literal["order"] = "order"
-    position: str = Field(description="Where to resume: `?after=`.", examples=["84213-1795428000"])
+    position: str = Field(
+        description="The position from which to resume, with `?after=`.", examples=["84213-1795428000"]
+    )
     order: OrderOut

@@ -1,4 +1,4 @@
-"""Tasks about orders: what nobody accepts or fetches, and what is no longer needed."""
+"""Tasks about orders: they expire orders that nobody accepts or picks up, and delete what is no longer needed."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,8 +17,8 @@ blueprint: Final = Blueprint()
 class OrderTaskContext(TaskContext):
     """What tasks about orders need.
 
-    `erase_after` is how long the names of customers at the counter are kept; `accept_within` is after how much open
-    time an order expires that nobody accepts, nothing being never.
+    `erase_after` is how long the names of customers at the counter are kept. `accept_within` is the time, while the
+    shop is open, after which an order expires that nobody accepts; 0 means never.
     """
 
     erase_after: timedelta
@@ -28,7 +28,7 @@ class OrderTaskContext(TaskContext):
 @blueprint.periodic(cron="*/5 * * * *")
 @blueprint.task(name="orders.expire", queue=HOUSEKEEPING, pass_context=True)
 async def expire(job: JobContext, timestamp: int) -> None:
-    """Expire ready orders that nobody fetched."""
+    """Expire ready orders that nobody picked up."""
     del timestamp
     context = context_of(job, TaskContext)
     async with context.sessions.begin() as session:
@@ -43,7 +43,7 @@ async def expire(job: JobContext, timestamp: int) -> None:
     pass_context=True,
 )
 async def expire_unaccepted(job: JobContext, timestamp: int) -> None:
-    """Expire orders that no shop accepted in time, a transaction for each shop."""
+    """Expire orders that their shops didn't accept in time, in a transaction for each shop."""
     del timestamp
     context = context_of(job, OrderTaskContext)
     if not context.accept_within:
@@ -59,7 +59,7 @@ async def expire_unaccepted(job: JobContext, timestamp: int) -> None:
 @blueprint.periodic(cron="45 3 * * *")
 @blueprint.task(name="orders.forget_slots", queue=HOUSEKEEPING, queueing_lock="orders.forget_slots", pass_context=True)
 async def forget_slots(job: JobContext, timestamp: int) -> None:
-    """Delete what was booked in slots that are long past."""
+    """Delete the bookings of slots that are long past."""
     del timestamp
     context = context_of(job, TaskContext)
     await slots.forget(context.sessions, before=context.clock() - slots.KEPT_FOR)

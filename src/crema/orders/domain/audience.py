@@ -16,23 +16,23 @@ ALL_ORDERS_TOPIC: Final = "orders:everywhere"
 
 
 def topic_of_person(user_id: UUID) -> str:
-    """Name a person's own orders as a topic of hints."""
+    """Return the topic of hints about a person's own orders."""
     return f"orders:of:{user_id}"
 
 
 def topic_of_shop(shop_id: UUID) -> str:
-    """Name a shop's orders as a topic of hints."""
+    """Return the topic of hints about a shop's orders."""
     return f"orders:at:{shop_id}"
 
 
 def topics_of(*, shop_id: UUID, user_id: UUID | None) -> list[str]:
-    """Name the topics of an order: whoever follows one of them may be told of it."""
+    """Return the topics of an order. Whoever follows one of them may see the order."""
     topics = [topic_of_shop(shop_id), ALL_ORDERS_TOPIC]
     return topics if user_id is None else [*topics, topic_of_person(user_id)]
 
 
 def topics_for(actor: Actor, *, shop_id: UUID | None) -> set[str]:
-    """Name what an actor follows: their own orders and, for staff, those of their shops, or of one of them."""
+    """Return the topics that an actor follows: their own orders and, for staff, those of their shops or of one shop."""
     topics = {topic_of_person(actor.user_id)}
     if not actor.may(READ_ORDERS):
         return topics
@@ -45,7 +45,7 @@ def topics_for(actor: Actor, *, shop_id: UUID | None) -> set[str]:
 
 @dataclass(frozen=True, slots=True)
 class OrderVersion:
-    """An order as one transaction wrote it, as far as it decides who is told of it and in which place."""
+    """The fields of an order, as one transaction wrote it, that decide who sees it and its place on the board."""
 
     id: UUID
     shop_id: UUID
@@ -57,22 +57,22 @@ class OrderVersion:
 
 
 def board_order(order: OrderVersion) -> tuple[datetime, UUID]:
-    """Return what a board is sorted by: what has to be begun first comes first."""
+    """Return the sort key of a board: the order that has to be begun first comes first."""
     return order.start_at, order.id
 
 
 def is_staff_of(actor: Actor, shop_id: UUID) -> bool:
-    """Whether an actor sees a shop's orders as its staff, which is with the customer."""
+    """Return whether an actor sees a shop's orders as its staff, who also see the customers."""
     return actor.may(READ_ORDERS) and actor.serves(shop_id)
 
 
 def may_see(actor: Actor, order: OrderVersion) -> bool:
-    """Whether an actor may see an order: their own and, for staff, those of the shops they serve."""
+    """Return whether an actor may see an order: their own and, for staff, those of the shops they serve."""
     return order.user_id == actor.user_id or is_staff_of(actor, order.shop_id)
 
 
 def is_listed(actor: Actor, order: OrderVersion) -> bool:
-    """Whether an order is on an actor's lists, from which customers and administrators take some."""
+    """Return whether an order is on an actor's lists. Customers and administrators can hide orders."""
     if order.is_hidden and not actor.is_admin:
         return False
     return order.user_id != actor.user_id or not order.is_hidden_from_customer

@@ -1,11 +1,11 @@
-"""A line of an order in words. Pure."""
+"""Describes lines of orders in words. Pure."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 
 class DescribedLine(Protocol):
-    """What a description needs of a line, be it new or stored."""
+    """The fields of a new or a stored line that a description needs."""
 
     @property
     def name(self) -> str:
@@ -13,7 +13,7 @@ class DescribedLine(Protocol):
 
     @property
     def quantity(self) -> int:
-        """How many."""
+        """The number of pieces."""
 
     @property
     def size(self) -> Mapping[str, Any] | None:
@@ -29,13 +29,13 @@ class DescribedLine(Protocol):
 
 
 def describe(line: DescribedLine) -> str:
-    """Return a line as people read it: how many, of what, made how."""
+    """Return a line in words: quantity, product, size and options, note."""
     details = ", ".join(filter(None, (details_of(line), line.note)))
     return f"{line.quantity} × {line.name}" + (f" ({details})" if details else "")
 
 
 def details_of(line: DescribedLine) -> str:
-    """Return the size and the options in words; empty without any."""
+    """Return the size and the options in words; an empty text if there are none."""
     size = [line.size["name"]] if line.size else []
     options = [
         option["name"] if option["quantity"] == 1 else f"{option['name']} ×{option['quantity']}"

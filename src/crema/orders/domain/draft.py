@@ -1,6 +1,6 @@
 """The decisions about a new order: its lines, its total, its times and its number. Pure.
 
-Placing and changing an order use the same functions, so that both decide alike.
+Placing and changing an order use the same functions, so that both follow the same rules.
 """
 
 from collections import Counter
@@ -53,7 +53,7 @@ class TooManyOpenOrdersError(ConflictError):
 
 
 class TooManyOrdersError(TooManyError):
-    """More orders within an hour than one person may place."""
+    """The person has placed as many orders within an hour as one person may."""
 
     code = "too_many_orders"
     title = "You have placed too many orders within an hour."
@@ -61,7 +61,7 @@ class TooManyOrdersError(TooManyError):
 
 
 class ShopClosedError(ConflictError):
-    """As soon as possible, but the shop is closed now."""
+    """The order is for as soon as possible, but the shop is closed now."""
 
     code = "shop_closed"
     title = "The shop is closed now."
@@ -69,7 +69,7 @@ class ShopClosedError(ConflictError):
 
 
 class OutsideOpeningHoursError(ConflictError):
-    """The pick-up time is one at which the shop is closed."""
+    """The shop is closed at the pick-up time."""
 
     code = "outside_opening_hours"
     title = "The shop is closed at this time."
@@ -129,7 +129,7 @@ class SlotFullError(ConflictError):
 
 
 class InvalidPickupTimeError(InvalidError):
-    """A pick-up time in the past, or too far ahead."""
+    """The pick-up time is in the past or too far ahead."""
 
     code = "invalid_pickup_time"
     title = "The pick-up time is in the past or too far ahead."
@@ -144,7 +144,7 @@ class InvalidPickupTimeError(InvalidError):
 
 
 class PriceChangedError(ConflictError):
-    """The total isn't the one the client expected; `total` is what it is now."""
+    """The total differs from the one that the client expected; `total` is that of now."""
 
     code = "price_changed"
     title = "The price has changed."
@@ -152,7 +152,7 @@ class PriceChangedError(ConflictError):
 
 
 class MinimumNotReachedError(ConflictError):
-    """The total is below the chain's smallest order."""
+    """The total is below the chain's minimum."""
 
     code = "minimum_not_reached"
     title = "The order is below the minimum total."
@@ -172,7 +172,7 @@ class OrderSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderRequest:
-    """What is to be ordered, where and when. The lines are those of the cart, or those that were sent.
+    """What is to be ordered, the shop and the time. The lines are those of the cart, or those that were sent.
 
     `shop_id` is None if the request names no shop.
     """
@@ -207,7 +207,7 @@ class OrderShop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderContext:
-    """What has to be known to place an order: the shop, what it offers, and what the customer has ordered already.
+    """What placing an order needs: the shop, its offers, and the customer's earlier orders.
 
     `shop_version` changes with every change of the shop. `open_orders` counts the customer's orders in progress;
     `recent_orders` those placed within `LIMIT_PERIOD`, the first of them at `first_recent_at`.
@@ -224,7 +224,7 @@ class OrderContext:
 
 @dataclass(frozen=True, slots=True)
 class DraftLine:
-    """A configured product, how many of it, and the customer's note. `is_counted`: the shop counts its stock."""
+    """A configured product with its quantity and the customer's note. `is_counted`: the shop counts its stock."""
 
     configured: Configured
     quantity: int
@@ -233,12 +233,12 @@ class DraftLine:
 
     @property
     def total(self) -> Decimal:
-        """Price of the line."""
+        """The price of the line."""
         return self.configured.unit_price * self.quantity
 
     @property
     def work_seconds(self) -> int:
-        """How long one barista needs to make it."""
+        """How long one barista needs to make the line."""
         return self.configured.product.preparation_seconds * self.quantity
 
 
@@ -246,7 +246,7 @@ class DraftLine:
 class OrderDraft:
     """An order that may be placed, before it has a number. `business_date` is the shop's day of pick-up.
 
-    `work` is how long one barista needs to make it, `handover` when it is ready and what is booked for that.
+    `work` is how long one barista needs to make it. `handover` is when it is ready, and the booked slots.
     """
 
     request: OrderRequest
@@ -261,7 +261,7 @@ class OrderDraft:
 
 
 def draft_order(request: OrderRequest, context: OrderContext, *, settings: OrderSettings, now: datetime) -> OrderDraft:
-    """Check everything that is asked of an order, price it, and estimate when it will be ready.
+    """Return the order that a request asks for, checked, with its price and the time when it will be ready.
 
     Raises the error of the first rule that is broken. The limits of a person's orders don't apply at the counter, where
     staff order for others.
@@ -292,7 +292,7 @@ def _check_limits(context: OrderContext, *, settings: OrderSettings, now: dateti
 
 
 def counted_pieces(lines: Sequence[DraftLine]) -> dict[UUID, int]:
-    """Count the pieces of each product whose stock the shop counts."""
+    """Return the pieces of each product whose stock the shop counts."""
     pieces: Counter[UUID] = Counter()
     for line in lines:
         if line.is_counted:
@@ -328,7 +328,7 @@ def check_new_time(
 ) -> None:
     """Raise ItemUnavailableError if lines that could be had before can't be had at another time, all lines' problems.
 
-    What was wrong with them anyway, such as a product that went off the menu meanwhile, is no matter of the time.
+    Problems that don't depend on the time are ignored, such as a product that was taken off the menu meanwhile.
     """
     found = []
     for index, request in enumerate(requests):
@@ -376,7 +376,7 @@ def _unknown_places(problem: Problem, request: LineRequest) -> list[Loc]:
 
 
 def plan_handover(schedule: WorkSchedule, *, pickup_at: datetime | None, work: timedelta, now: datetime) -> Handover:
-    """Return when the order is ready, and what is booked for it; None as `pickup_at` is as soon as possible.
+    """Return when an order is ready, and its bookings. A `pickup_at` of None means as soon as possible.
 
     Raises an error if the shop can't hand it over at the pick-up time.
     """
@@ -390,7 +390,7 @@ def plan_handover(schedule: WorkSchedule, *, pickup_at: datetime | None, work: t
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedOrder:
-    """What was planned of an order that changes: its pick-up time and promise, its work, and what it has booked."""
+    """The plan of an order before a change: its pick-up time and promise, its work, and its bookings."""
 
     pickup_at: datetime | None
     promised_at: datetime
@@ -401,9 +401,9 @@ class PlannedOrder:
 def replan_handover(
     schedule: WorkSchedule, before: PlannedOrder, *, pickup_at: datetime | None, work: timedelta, now: datetime
 ) -> Handover:
-    """Return when an order is ready, and what is booked for it, that is wanted at another time or is other work.
+    """Return when an order is ready, and its bookings, after its pick-up time or its work has changed.
 
-    One that has become no more work gives back what it doesn't need, and is never refused.
+    An order whose work has not grown gives back what it no longer needs, and is never refused.
     """
     if pickup_at != before.pickup_at or work > before.work:
         return plan_handover(schedule.without(before.bookings), pickup_at=pickup_at, work=work, now=now)

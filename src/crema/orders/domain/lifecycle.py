@@ -1,4 +1,4 @@
-"""The life of an order: which move is whose. Pure."""
+"""The life of an order: its statuses, and who may change them. Pure."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -9,7 +9,7 @@ from crema.core.errors import ConflictError, InvalidError
 
 
 class OrderStatus(StrEnum):
-    """Where an order stands."""
+    """The status of an order."""
 
     PLACED = "placed"
     ACCEPTED = "accepted"
@@ -21,7 +21,7 @@ class OrderStatus(StrEnum):
 
 
 class EventKind(StrEnum):
-    """What is logged of an order, as facts for whoever has to follow. The event has the id of the history's entry."""
+    """The kinds of events about orders in the event log. An event has the id of the entry in the history."""
 
     PLACED = "order.placed"
     MOVED = "order.moved"
@@ -70,7 +70,7 @@ OPEN: Final = frozenset(OrderStatus) - FINAL
 
 
 class IllegalTransitionError(ConflictError):
-    """The order can't move there from where it stands, or not by you."""
+    """The order can't change from its status to this one, or the actor may not do it."""
 
     code = "illegal_transition"
     title = "The order can't change to this status."
@@ -86,7 +86,7 @@ class StepBackTooLateError(ConflictError):
 
 
 class ReasonRequiredError(InvalidError):
-    """The customer of a drink that was made is told why they won't get it."""
+    """The drink was made already: its customer has to be told why they don't get it."""
 
     code = "reason_required"
     title = "Cancelling an order that is ready needs a reason."
@@ -94,9 +94,10 @@ class ReasonRequiredError(InvalidError):
 
 
 def plan_start(*, promised_at: datetime, work: timedelta, delay: timedelta | None, now: datetime) -> datetime:
-    """Return when to begin an order whose customer comes so late, or is here already if `delay` is None.
+    """Return when to begin an order whose customer is late by `delay`, or is here already if `delay` is None.
 
-    What is promised stays: who is here gets it sooner if the shop can, who is late gets it fresh.
+    The promised time stays. If the customer is here, the order is begun as soon as the shop can; if they are late, it
+    is begun later, so that it is fresh.
     """
     planned = promised_at - work
     return min(planned, now) if delay is None else planned + delay

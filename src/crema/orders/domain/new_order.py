@@ -1,4 +1,4 @@
-"""A new order with its lines and its history, as it is recorded and shown. Pure.
+"""New orders with their lines and their history, as they are recorded and shown. Pure.
 
 These classes have the attributes of the tables' rows, and those that `OrderOut` shows.
 """
@@ -32,7 +32,7 @@ class Customer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewLine:
-    """A line of a new order: copies of what the menu says of the product and its options today."""
+    """A line of a new order, with copies of what the menu says about the product and its options today."""
 
     id: UUID
     order_id: UUID
@@ -66,7 +66,7 @@ class NewHistoryEntry:
 
     @property
     def actor(self) -> Mapping[str, Any] | None:
-        """Who it was, as it is shown; None for the system."""
+        """The actor as it is shown; None for the system."""
         return {"id": self.actor_id, "role": self.actor_role} if self.actor_id else None
 
 
@@ -91,7 +91,7 @@ class NewSlot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewOrder:
-    """An order that is being placed, complete. `customer` is None for an order taken at the counter."""
+    """A complete order that is being placed. `customer` is None for an order taken at the counter."""
 
     id: UUID
     number: str
@@ -132,17 +132,17 @@ class NewOrder:
 
     @property
     def is_asap(self) -> bool:
-        """Whether it is wanted as soon as possible, not at a time."""
+        """Whether the order is for as soon as possible, without a pick-up time."""
         return self.pickup_at is None
 
     @property
     def promised_at(self) -> datetime:
-        """When it is promised to be ready."""
+        """The time by which the order is promised to be ready."""
         return self.ready_estimate_at
 
     @property
     def payment(self) -> Mapping[str, str]:
-        """How and whether it is paid."""
+        """The method and the status of the payment."""
         return {"method": self.payment_method, "status": self.payment_status}
 
 
@@ -183,7 +183,7 @@ def new_order(
 def _new_history(
     order_id: UUID, *, actor: Actor, is_accepted: bool, now: datetime, make_id: Callable[[], UUID]
 ) -> list[NewHistoryEntry]:
-    """Return who placed an order, and that the system accepted it at a shop that takes every order."""
+    """Return the entries for placing an order and, at a shop that accepts every order, for accepting it."""
     placed = NewHistoryEntry(
         id=make_id(), order_id=order_id, actor_id=actor.user_id, actor_role=actor.role, created_at=now
     )
@@ -199,7 +199,7 @@ def _new_history(
 
 
 def new_bookings(bookings: Sequence[SlotBooking], *, order_id: UUID, shop_id: UUID) -> list[NewBooking]:
-    """Return what an order has booked in the slots of its shop."""
+    """Return the bookings of an order in the slots of its shop."""
     return [
         NewBooking(order_id=order_id, shop_id=shop_id, starts_at=each.starts_at, seconds=each.seconds)
         for each in bookings
@@ -207,7 +207,7 @@ def new_bookings(bookings: Sequence[SlotBooking], *, order_id: UUID, shop_id: UU
 
 
 def _short_name(name: str | None) -> str | None:
-    """Return a name, cut to what fits on a cup; None if nothing is left."""
+    """Return a name that fits on a cup; None if nothing is left of it."""
     return name and (name[:PICKUP_NAME_LENGTH].strip() or None)
 
 
@@ -247,7 +247,7 @@ def _new_line(line: DraftLine, *, id_: UUID, order_id: UUID, position: int) -> N
 
 
 def _contents_json(contents: Contents) -> dict[str, object]:
-    """Return what a product contains, as the line keeps it."""
+    """Return the contents of a product as the line stores them."""
     return {
         "allergens": list(contents.allergens),
         "ingredients": [{"id": str(each.id), "name": each.name} for each in contents.ingredients],

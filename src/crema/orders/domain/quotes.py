@@ -1,6 +1,6 @@
-"""Quotes: what an order would cost and when it would be ready, promised for two minutes. Pure.
+"""Quotes: the total of an order and the time when it would be ready, promised for two minutes. Pure.
 
-A quote is a signed text, and no row: nothing is reserved. Quoting and placing draft an order alike.
+A quote is a signed text and not a row, and nothing is reserved. Quoting and placing use the same draft.
 """
 
 import binascii
@@ -35,7 +35,7 @@ QUOTE_LIFE: Final = timedelta(minutes=2)
 
 
 class InvalidQuoteError(InvalidError):
-    """A `quote_id` that isn't one of ours."""
+    """The `quote_id` wasn't signed with the key of this server."""
 
     code = "invalid_quote"
     title = "There is no such quote."
@@ -46,7 +46,7 @@ class InvalidQuoteError(InvalidError):
 
 
 class QuoteOutdatedError(ConflictError):
-    """What was quoted is no longer to be had, or was ordered already; `quote` is what is to be had now, or null."""
+    """The quote can no longer be ordered, or was ordered already; `quote` is the quote of now, or null."""
 
     code = "quote_outdated"
     title = "The quote no longer holds."
@@ -55,9 +55,9 @@ class QuoteOutdatedError(ConflictError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quote:
-    """What is promised to whoever orders the same again: total and time. `user_id` is None for anyone.
+    """The total and the time that are promised for the same order. `user_id` is None for anyone.
 
-    `digest` stands for what was quoted: the lines, the shop and the pick-up time.
+    `digest` is made of the lines, the shop and the pick-up time that were quoted.
     """
 
     id: UUID
@@ -68,7 +68,7 @@ class Quote:
     expires_at: datetime
 
     def sign(self, key: bytes) -> str:
-        """Return it as a text that `read` verifies with the same key."""
+        """Return the quote as a text that `read` verifies with the same key."""
         fields = {name: str(value) for name, value in asdict(self).items() if value is not None}
         payload = json.dumps(fields, separators=(",", ":")).encode()
         return f"{_encode(payload)}.{_encode(_signature(payload, key))}"
@@ -93,7 +93,7 @@ class Quote:
         )
 
     def holds(self, draft: OrderDraft, *, user_id: UUID, now: datetime) -> bool:
-        """Return whether a draft is what was quoted, for that total, and ready no later than promised."""
+        """Return whether a draft is what was quoted, has the quoted total, and is ready by the promised time."""
         return (
             now <= self.expires_at
             and self.user_id in {None, user_id}
@@ -116,7 +116,7 @@ def _decode(text: bytes) -> bytes:
 
 
 def digest_of(request: OrderRequest, *, shop_id: UUID) -> str:
-    """Return a digest of what is ordered, where and for when."""
+    """Return a digest of the lines, the shop and the pick-up time."""
     lines = [
         [
             str(line.product_id),
@@ -133,9 +133,10 @@ def digest_of(request: OrderRequest, *, shop_id: UUID) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuotedOrder:
-    """What an order would be. `quote` is None if it can't be placed as it is wanted: `problems` says why.
+    """The answer to a request for a quote. `quote` is None if the order can't be placed: `problems` says why.
 
-    Then the rest is about the lines that can be had; without any, `promised_at` and `slot` are None.
+    In that case the other fields are about the lines that can be sold; if there are none, `promised_at` and `slot` are
+    None.
     """
 
     quote: Quote | None
@@ -158,9 +159,9 @@ def quote_order(
     now: datetime,
     make_id: Callable[[], UUID],
 ) -> QuotedOrder:
-    """Return what an order would be that is placed within `QUOTE_LIFE`.
+    """Return the quote of an order that is placed within `QUOTE_LIFE`.
 
-    Lines that can't be had are its `problems`; whatever else is refused raises what placing would raise.
+    Lines that can't be sold are its `problems`. Any other problem raises the error that placing would raise.
     """
     problems: Sequence[Mapping[str, Any]] = ()
     try:
@@ -229,9 +230,9 @@ def draft_as_quoted(
     now: datetime,
     make_id: Callable[[], UUID],
 ) -> OrderDraft | QuotedOrder:
-    """Return the draft of an order as it was quoted, or the next quote if the order can't be had like that any more.
+    """Return the draft of an order as it was quoted, or a new quote if that is no longer possible.
 
-    Where the time is no longer to be had, the next quote is for the next one that is.
+    If the time is no longer free, the new quote is for the next time that is.
     """
     at: datetime | None = request.pickup_at
     unpriced = replace(request, expected_total=None)

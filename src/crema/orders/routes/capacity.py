@@ -1,4 +1,4 @@
-"""How much work a shop takes, and the slots that are free, over HTTP."""
+"""The capacity of shops and their free slots over HTTP."""
 
 from uuid import UUID
 
@@ -23,7 +23,7 @@ router = make_router("Shops and static information")
     responses=error_responses(401, 403, 404, 422),
 )
 async def see_capacity(shop_id: UUID, reader: Reads, actor: ShopStaff) -> CapacityOut:
-    """For the shop's staff."""
+    """For staff of the shop."""
     return CapacityOut.of(await shops.get_shop_served_by(reader, shop_id, actor=actor))
 
 
@@ -36,7 +36,7 @@ async def see_capacity(shop_id: UUID, reader: Reads, actor: ShopStaff) -> Capaci
 async def set_capacity(
     shop_id: UUID, body: ReplaceCapacity, tx: Transaction, actor: ShopEditor, now: Now
 ) -> CapacityOut:
-    """Replaces all of it, for those who serve the shop. Orders in progress stay, even where they are more than it."""
+    """Replaces the whole capacity. Orders in progress stay, even if they exceed it. For staff of the shop."""
     shop = await slots.set_capacity(tx, actor=actor, shop_id=shop_id, wanted=body, now=now)
     return CapacityOut.of(shop)
 
@@ -50,5 +50,8 @@ async def set_capacity(
 async def list_slots(
     shop_id: UUID, reader: Reads, actor: OptionalActor, now: Now, date: SlotDate = None
 ) -> DaySlotsOut:
-    """When an order can be picked up that day, and why not. Reserves nothing; a large order may need another slot."""
+    """Lists the pick-up times of a day, and why some can't be had. Nothing is reserved.
+
+    A large order may need another slot.
+    """
     return DaySlotsOut.of(await shops.get_day_slots(reader, shop_id, day=date, actor=actor, now=now))

@@ -1,4 +1,4 @@
-"""Orders over HTTP, for customers and staff alike: what one sees depends on who one is."""
+"""Orders over HTTP, for customers and staff. Which orders are visible depends on the actor."""
 
 from functools import partial
 from uuid import UUID
@@ -51,10 +51,10 @@ async def place_order(
     settings: OrderSettingsDep,
     _idempotent: Idempotent,
 ) -> Response:
-    """Order the cart, or `items`. Send an `Idempotency-Key` to repeat safely; a cart becomes one order anyway.
+    """Orders the cart, or `items`. Send an `Idempotency-Key` to repeat it safely; a cart becomes only one order anyway.
 
-    Staff with `orders:write` take an order at the counter by `source: counter` and a `customer_name`: it stands in the
-    shop's queue, belongs to no account, and nobody but staff sees it.
+    Staff with `orders:write` take an order at the counter with `source: counter` and a `customer_name`. It is in the
+    shop's queue, belongs to no account, and only staff see it.
     """
     order = await placing.place(tx, actor=actor, wanted=body, settings=settings, now=now)
     location = f"/order/{order.id}"
@@ -69,7 +69,7 @@ async def place_order(
     responses=error_responses(401, 403, 422),
 )
 async def list_orders(request: Request, response: Response, reader: Reads, actor: VerifiedActor) -> PageOut[OrderOut]:
-    """One's own; for staff those of the shops they serve."""
+    """Lists your own orders; for staff those of the shops they serve."""
     query = parse_list_query(request, ORDERS, actor.permissions)
     page = await queries.list_orders(reader, actor=actor, query=query)
     return page_out(request, response, page, partial(OrderOut.seen_by, actor))
@@ -94,11 +94,11 @@ async def see_order(order_id: UUID, reader: Reads, actor: VerifiedActor) -> Orde
 async def replace_order(
     order_id: UUID, body: ReplaceOrder, tx: Transaction, actor: VerifiedActor, now: Now, settings: OrderSettingsDep
 ) -> OrderOut:
-    """The owner sends `items`, `pickup_at`, `comment` while it is placed; staff send `status`, perhaps `pickup_at`.
+    """The owner sends `items`, `pickup_at`, `comment` while it is placed; staff send `status`, or also `pickup_at`.
 
-    Staff take back what they tapped by mistake: `ready` to `preparing`, `preparing` to `accepted`, `completed` to
-    `ready`, each within ten minutes of the move that is taken back. It stays in the history, and feeds are told; the
-    mail that it is ready is not sent twice. An order that moves to a day where its number is taken gets a new one.
+    Staff can take a move back that they made by mistake: `ready` to `preparing`, `preparing` to `accepted`, `completed`
+    to `ready`, within ten minutes of that move. Both moves are in the history and in the feeds; the mail that the order
+    is ready is not sent twice. An order that moves to a day on which its number is taken gets a new number.
     """
     order = await changes.replace(tx, actor=actor, order_id=order_id, wanted=body, settings=settings, now=now)
     return OrderOut.seen_by(actor, order)
@@ -113,7 +113,7 @@ async def replace_order(
 async def change_order(
     order_id: UUID, body: ChangeOrder, tx: Transaction, actor: VerifiedActor, now: Now, settings: OrderSettingsDep
 ) -> OrderOut:
-    """As PUT, but only what is sent changes."""
+    """Works like PUT, but changes only the fields that are sent."""
     order = await changes.change(tx, actor=actor, order_id=order_id, wanted=body, settings=settings, now=now)
     return OrderOut.seen_by(actor, order)
 
@@ -127,7 +127,7 @@ async def change_order(
 async def mark_line(
     order_id: UUID, line_id: UUID, body: MarkLine, tx: Transaction, actor: VerifiedActor, now: Now
 ) -> OrderOut:
-    """For staff of the shop, while the order is accepted or being prepared. The order doesn't move by itself."""
+    """For staff of the shop, while the order is accepted or being prepared. The order's status stays as it is."""
     order = await changes.mark_line(tx, actor=actor, order_id=order_id, line_id=line_id, is_made=body.is_made, now=now)
     return OrderOut.seen_by(actor, order)
 
@@ -140,7 +140,7 @@ async def mark_line(
     responses=error_responses(401, 403, 404, 409, 422),
 )
 async def delete_order(order_id: UUID, tx: Transaction, actor: VerifiedActor, now: Now) -> None:
-    """Cancelled if it still can be. A customer's deletion takes it off their own lists, an administrator's off all."""
+    """Cancels it if possible, and hides it: from the customer's lists, or from all if an administrator deletes it."""
     await transitions.hide(tx, actor=actor, order_id=order_id, now=now)
 
 
@@ -158,9 +158,9 @@ async def cancel_order(
     _idempotent: Idempotent,
     body: CancelOrder | None = None,
 ) -> OrderOut:
-    """By the customer until it is being prepared, by staff until it is handed over: with a reason once it is ready.
+    """The customer can cancel until it is prepared, staff until it is handed over, with a reason once it is ready.
 
-    Asking again for what is cancelled already changes nothing.
+    Cancelling an order that is already cancelled changes nothing.
     """
     order = await transitions.cancel(
         tx,
@@ -181,9 +181,9 @@ async def cancel_order(
 async def tell_arrival(
     order_id: UUID, body: Arrival, tx: Transaction, actor: VerifiedActor, now: Now, _idempotent: Idempotent
 ) -> OrderOut:
-    """By the customer or staff. `start_at` is planned anew, and with it the board; `promised_at` stays.
+    """The customer or staff say it. `start_at`, by which boards are sorted, is planned again; `promised_at` stays.
 
-    Who is here comes first from now on; who is late gets it begun so much later. The last word counts.
+    If the customer is here, the order is begun first; if they are late, it is begun later. The last request counts.
     """
     order = await changes.arrive(tx, actor=actor, order_id=order_id, delay=body.delay, now=now)
     return OrderOut.seen_by(actor, order)
@@ -193,9 +193,9 @@ async def tell_arrival(
 async def advance_orders(
     body: AdvanceOrders, tx: Transaction, actor: OrderStaff, now: Now, _idempotent: Idempotent
 ) -> AdvancedOrdersOut:
-    """For staff. Each order moves by itself, or stays and says why not: the answer is 200 either way.
+    """For staff. Orders that can't move stay, and the answer says why; its status is 200 in any case.
 
-    Steps back are as in PUT of an order.
+    Moves are taken back as in PUT of an order.
     """
     advanced = await transitions.advance(
         tx,
@@ -223,7 +223,7 @@ async def reorder(
     settings: OrderSettingsDep,
     _idempotent: Idempotent,
 ) -> ReorderOut:
-    """Exactly what was chosen, at today's prices; `skipped` tells what is no longer to be had or doesn't fit."""
+    """Adds the same products and options at today's prices. `skipped` lists what can't be sold or doesn't fit."""
     cart, skipped = await changes.reorder(tx, actor=actor, order_id=order_id, currency=settings.currency, now=now)
     response.headers["Location"] = "/cart"
     return ReorderOut.model_validate({"cart": cart, "skipped": skipped})

@@ -16,10 +16,10 @@ router = make_router("Orders")
 async def quote_order(
     body: QuoteOrder, reader: Reads, actor: OptionalActor, now: Now, settings: OrderSettingsDep
 ) -> QuoteOut:
-    """What an order would cost and when it would be ready, by the rules of placing it. Reserves nothing.
+    """Returns what an order would cost and when it would be ready. Nothing is reserved.
 
-    Order with the `quote_id` within two minutes, once: for exactly that total, and ready no later. Lines that can't be
-    had are in `problems`; what is wrong with the shop, the time or the customer is refused as an order would be.
+    One order with the `quote_id` within two minutes has exactly that total, and is ready no later. Lines that can't be
+    sold are in `problems`. Problems with the shop, the time or the customer are refused as for an order.
     """
     quoted = await quoting.quote(reader, actor=actor, wanted=body, settings=settings, now=now)
     return QuoteOut.of(quoted, key=settings.quote_key)

@@ -1,4 +1,4 @@
-"""Orders live, over WebSocket and as server-sent events: the same frames, two ways to carry them."""
+"""The live feed of orders, as a WebSocket and as server-sent events. Both send the same frames."""
 
 from crema.orders.socket import stream, websocket
 from crema.orders.socket.websocket import CHANNELS

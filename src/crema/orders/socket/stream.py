@@ -1,4 +1,4 @@
-"""Orders live, as server-sent events: the frames of the WebSocket."""
+"""The live feed of orders as server-sent events."""
 
 import asyncio
 import time
@@ -29,7 +29,7 @@ KEEPALIVE_SECONDS: Final = 15
 
 
 class FeedResponse(StreamingResponse):
-    """A feed as server-sent events. It is subscribed as long as somebody reads."""
+    """A feed as server-sent events. It is subscribed as long as the client reads."""
 
     media_type = "text/event-stream"
 
@@ -39,7 +39,7 @@ class FeedResponse(StreamingResponse):
         self._subscription = subscription
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send until the reader goes away, or may read no more."""
+        """Send frames until the client disconnects, or may no longer read."""
         del scope
         subscription = self._subscription
 
@@ -82,17 +82,17 @@ def _event(frame: Frame) -> bytes:
 async def stream_orders(
     request: Request,
     actor: VerifiedActor,
-    shop_id: Annotated[UUID | None, Query(description="Only this shop's.")] = None,
+    shop_id: Annotated[UUID | None, Query(description="Only orders of this shop.")] = None,
     after: Annotated[
-        str | None, Query(description="A position: go on from there.", examples=["84213-1795428000"])
+        str | None, Query(description="A position from which to resume.", examples=["84213-1795428000"])
     ] = None,
-    last_event_id: Annotated[str | None, Header(description="What `after` is; browsers send it by themselves.")] = None,
+    last_event_id: Annotated[str | None, Header(description="Like `after`; browsers send it.")] = None,
 ) -> FeedResponse:
-    """One's own orders; for staff those of their shops. First a snapshot of those in progress, then each that changes.
+    """Sends your own orders; for staff those of their shops. First those in progress, then each order that changes.
 
-    Each line tells the allergens, ingredients and nutrition of the drink as it was configured, in `contents`.
+    The `contents` of a line are the allergens, ingredients and nutrition of the drink as it was configured.
 
-    The stream ends when the login does, or the right to it. Other shops or rights bring a new snapshot. A sixth stream
+    The stream ends with the login, or with the right to it. New shops or rights bring a new snapshot. A sixth stream
     or socket of a person is refused here; a sixth WebSocket takes the place of the oldest.
     """
     resumed = last_event_id or after

@@ -1,4 +1,4 @@
-"""Orders live, over WebSocket."""
+"""The live feed of orders as a WebSocket."""
 
 from typing import Final
 
@@ -34,7 +34,7 @@ CHANNELS: Final = (
 
 @router.websocket("/orders/live")
 async def follow_orders(websocket: WebSocket) -> None:
-    """Follow one's own orders; staff follow their shops'. `?after=` a position, `?shop_id=` one shop."""
+    """Send a person's own orders, or for staff those of their shops. `?after=` is a position, `?shop_id=` one shop."""
 
     async def handle(connection: Connection) -> None:
         wanted = connection.query(FollowOrders)
